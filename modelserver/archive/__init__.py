@@ -1,0 +1,1 @@
+"""Model archives: what they hold, how they are opened and made."""

@@ -1,0 +1,1 @@
+"""What the server decides: which versions exist, which worker does what, which jobs go together."""

@@ -1,0 +1,165 @@
+"""The seams: what the core asks of its surroundings. Each has an in-memory provider in ``testing``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred
+
+from modelserver.errors import ServingError, WorkerFailure
+from modelserver.jobs import Answer, Job
+from modelserver.spec import ModelSummary, VersionDescription, WorkerSpec
+
+
+class EventLoop(Protocol):
+    """The part of asyncio's event loop that workers' sockets need; asyncio and uvloop have it as it is."""
+
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> object: ...
+    def remove_reader(self, fd: int) -> object: ...
+    def add_writer(self, fd: int, callback: Callable[[], object]) -> object: ...
+    def remove_writer(self, fd: int) -> object: ...
+    def call_soon(self, callback: Callable[[], object]) -> object: ...
+
+
+class WorkerEvents(Protocol):
+    """What a backend reports of one worker process, in this order; ``exited`` comes once, last."""
+
+    def started(self) -> None:
+        """The process runs."""
+
+    def loaded(self) -> None:
+        """The handler has loaded the model."""
+
+    def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
+        """A batch came back: an answer or an error for each job in order, and the handler's seconds."""
+
+    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
+        """A part of a streamed batch came, one piece for each job; more follow."""
+
+    def turn_ended(self) -> None:
+        """Everything that was in the socket has been reported."""
+
+    def exited(self, failure: WorkerFailure) -> None:
+        """The process is gone, with its descendants, and this is why."""
+
+
+class WorkerProcess(Protocol):
+    """A launched worker."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None while it is not known."""
+
+    def send(self, number: int, jobs: Sequence[Job]) -> None:
+        """Hand over a batch; it leaves at the next ``flush``."""
+
+    def flush(self) -> None:
+        """Write what was handed over."""
+
+    def cancel(self, number: int, index: int) -> None:
+        """The client of one job of a streaming batch is gone."""
+
+    def stop(self) -> None:
+        """Ask the process to end (end of input, then TERM)."""
+
+    def kill(self, cause: str) -> None:
+        """End the whole process group now; ``exited`` will name ``cause``."""
+
+
+class WorkerBackend(Protocol):
+    """Where workers run."""
+
+    def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
+        """Start a worker; never raises: a launch that fails is reported by ``exited``."""
+
+    def retire(self, name: str, version: str) -> None:
+        """The version is gone; whatever was kept for it (a template) may go."""
+
+
+class ModelSource(Protocol):
+    """Where archives of one kind of URL come from."""
+
+    def fetch(self, url: str) -> Deferred[Path]:
+        """
+        The local archive or folder for a URL.
+
+        :raises ArchiveNotFound: there is nothing that may be read.
+        :raises DownloadFailed: it could not be fetched; nothing is left on disk.
+        """
+
+
+class Reply(NamedTuple):
+    """An HTTP answer: status, reason phrase, header pairs, body."""
+
+    code: int
+    body: bytes
+    phrase: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),)
+
+
+class Dialect(Protocol):
+    """The words of one peer: pure functions from values or errors to replies."""
+
+    @property
+    def name(self) -> str:
+        """``torchserve`` or ``mms``."""
+
+    def failed(self, error: ServingError) -> Reply:
+        """An error body, and the status that goes with it."""
+
+    def status(self, text: str, code: int = 200) -> Reply:
+        """``{"status": text}``."""
+
+    def registered(self, name: str, version: str, workers: int, synchronous: bool) -> Reply:
+        """A registration that came to its end, or goes on in the background."""
+
+    def scaled(self, name: str, version: str | None, workers: int, synchronous: bool, complete: bool) -> Reply:
+        """A change of the number of workers; ``version`` only if the caller named one."""
+
+    def unregistered(self, name: str) -> Reply:
+        """A version that is gone."""
+
+    def default_set(self, name: str, version: str) -> Reply:
+        """A new default version."""
+
+    def described(self, versions: Sequence[VersionDescription]) -> Reply:
+        """One or all versions of a model."""
+
+    def listed(self, models: Sequence[ModelSummary], next_token: str | None) -> Reply:
+        """A page of the list of models."""
+
+    def pinged(self, wanted: int, running: int, healthy: bool) -> Reply:
+        """The state of the whole server."""
+
+
+class Recorder(Protocol):
+    """Counts what happens. Every call is cheap: plain numbers, read when somebody asks."""
+
+    def request_arrived(self, model: str, version: str | None) -> None:
+        """An inference was accepted."""
+
+    def answered(self, code: int) -> None:
+        """An HTTP answer left."""
+
+    def job_finished(self, model: str, version: str, queued: float, total: float) -> None:
+        """A job has its answer; seconds in the queue and in all."""
+
+    def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
+        """A batch came back; seconds in the handler, and with the worker in all."""
+
+    def refused(self, model: str, cause: str) -> None:
+        """A request was refused (``job_queue_size``, ``no_worker``, ``deadline``, ...)."""
+
+    def worker_loaded(self, model: str, version: str, worker: str, seconds: float) -> None:
+        """A worker is ready."""
+
+    def worker_restarted(self, model: str, version: str) -> None:
+        """A worker was started again."""
+
+    def job_retried(self, model: str, version: str) -> None:
+        """A job goes to a second worker after its first one died."""
+
+    def handler_metrics(self, model: str, version: str, metrics: Sequence[Mapping[str, object]]) -> None:
+        """What a handler emitted through ``context.metrics``."""

@@ -1,0 +1,90 @@
+"""A request on its way through a queue and a worker, and what comes back for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from attrs import define, field
+
+from modelserver.errors import ServingError
+
+
+class Answer(NamedTuple):
+    """
+    One item of a handler's answer, ready to be sent.
+
+    :param status: the HTTP status the handler chose, 200 unless it did.
+    :param head: ``b""``, or the reason phrase, CRLF, and header lines that each end in CRLF; checked by the
+        worker process, so that it may be written as it is.
+    """
+
+    status: int
+    head: bytes
+    body: bytes | bytearray | memoryview
+
+
+class Asker(Protocol):
+    """Whoever waits for a job. Exactly one of ``answered`` and ``failed`` is called, once, last."""
+
+    def answered(self, job: Job, answer: Answer) -> None:
+        """The handler's item for this job; the last part, if parts came before."""
+
+    def part_arrived(self, job: Job, answer: Answer) -> bool:
+        """A part of a streamed answer, more follow. Returns whether the asker can take more now."""
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """There will be no answer, and this is why."""
+
+
+class Place(NamedTuple):
+    """A body in memory that server and workers share: where it starts, and its bytes."""
+
+    offset: int
+    size: int
+
+
+@define(eq=False)
+class Job:
+    """
+    One request for one version of a model.
+
+    :param id: 16 random bytes; shown as a UUID.
+    :param asker: who is told.
+    :param head: the client's header lines, each ended by CRLF, as they came.
+    :param extra: JSON of what the route adds (headers, query parameters), or ``b""`` for a plain prediction.
+    :param body: the request body, still encoded, or where it lies in shared memory.
+    :param arrived: when the request was complete, in the clock's seconds.
+    :param deadline: when the client stops waiting, or None.
+    :param flags: ``modelserver.frames.EXPLAIN`` and others.
+    :param solitary: it may not share a batch (describe; a second try after a crash).
+    """
+
+    id: bytes
+    asker: Asker
+    head: bytes
+    extra: bytes
+    body: bytes | bytearray | Place
+    arrived: float
+    deadline: float | None = None
+    flags: int = 0
+    solitary: bool = False
+    tries: int = 0
+    assigned: float = 0.0
+    streaming: bool = False
+    finished: bool = field(default=False, init=False)
+
+    def answer(self, answer: Answer) -> None:
+        """Tell the asker, unless it was told already."""
+        if not self.finished:
+            self.finished = True
+            self.asker.answered(self, answer)
+
+    def fail(self, error: ServingError) -> None:
+        """Tell the asker why there is no answer, unless it was told already."""
+        if not self.finished:
+            self.finished = True
+            self.asker.failed(self, error)
+
+    def cancel(self) -> None:
+        """The client is gone: nobody is told any more, and the job leaves its queue unserved."""
+        self.finished = True

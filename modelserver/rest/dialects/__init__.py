@@ -1,0 +1,1 @@
+"""The words of each peer: a value or an error in, a reply out."""

@@ -1,0 +1,1 @@
+"""Where model archives come from."""

@@ -1,0 +1,172 @@
+"""What a version of a model is, and what is told about it: frozen values that every layer may read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+
+from modelserver.errors import WorkerFailure
+
+
+@frozen
+class Timeouts:
+    """How long each state of a worker may last, in seconds."""
+
+    startup: float = 120.0
+    response: float = 120.0
+    recovery: float = 300.0
+    grace: float = 5.0
+    longest_backoff: float = 1597.0
+
+
+@frozen
+class Sequences:
+    """How requests that belong together are kept together (TorchServe's stateful models)."""
+
+    max_idle: float = 0.0
+    timeout: float = 0.0
+    max_jobs: int = 1
+    max_sequences: int = 1
+
+
+@frozen
+class VersionSpec:
+    """
+    One deployed version of a model, complete: whatever was left open at registration is decided here.
+
+    Durations are seconds, sizes bytes.
+
+    :param url: as given at registration.
+    :param folder: the unpacked archive.
+    :param manifest: ``MAR-INF/MANIFEST.json`` as it was read, or None.
+    :param config: ``model-config.yaml`` as it was read, for the handler.
+    :param device_ids: the GPUs that the version may use; empty means all.
+    :param worker_start: ``spawn`` or ``template``.
+    :param preload: what the template holds: ``imports`` or ``model``.
+    """
+
+    name: str
+    version: str
+    url: str
+    folder: Path
+    handler: str
+    runtime: str = "python"
+    engine: str | None = None
+    manifest: Mapping[str, object] | None = None
+    config: Mapping[str, object] = field(factory=dict)
+    envelope: str | None = None
+    batch_size: int = 1
+    max_batch_delay: float = 0.1
+    min_workers: int = 0
+    max_workers: int = 0
+    job_queue_size: int = 100
+    job_queue_bytes: int = 0
+    timeouts: Timeouts = Timeouts()
+    client_timeout: float = 0.0
+    device_type: str = ""
+    device_ids: tuple[int, ...] = ()
+    parallel_type: str = ""
+    parallel_level: int = 0
+    continuous_batching: bool = False
+    async_communication: bool = False
+    job_tickets: bool = False
+    stateful: bool = False
+    sequences: Sequences = Sequences()
+    use_venv: bool = False
+    python: str | None = None
+    search_path: tuple[str, ...] = ()
+    worker_start: str = "spawn"
+    preload: str = "imports"
+    retry_on_worker_death: int = 1
+    max_requests_per_worker: int = 0
+    worker_memory_limit: int = 0
+    loaded_at_startup: bool = False
+
+
+@frozen
+class WorkerSettings:
+    """
+    What every worker of this server is told.
+
+    :param dialect: ``torchserve`` or ``mms``: which names and rules the handler meets.
+    :param hidden_variables: a pattern that names of environment variables must match to be hidden, or empty.
+    """
+
+    dialect: str = "torchserve"
+    decode_input_request: bool = True
+    limit_max_image_pixels: bool = True
+    max_response_size: int = 6553500
+    hidden_variables: str = ""
+    python: str | None = None
+    metrics_config: str | None = None
+
+
+@frozen
+class WorkerSpec:
+    """
+    One worker of one version.
+
+    :param id: as shown to clients ("9000"), never used again.
+    :param gpu_id: the device the handler is told, or None for the CPU.
+    :param visible_devices: for ``CUDA_VISIBLE_DEVICES``, or None to leave it alone.
+    """
+
+    version: VersionSpec
+    id: str
+    gpu_id: int | None = None
+    visible_devices: tuple[int, ...] | None = None
+
+
+@frozen
+class WorkerDescription:
+    """
+    A worker as it is now.
+
+    :param state: the core's word (``starting``, ``ready``, ...); a dialect has its own.
+    :param started: when its process was launched, seconds since the epoch.
+    :param memory: resident bytes of its whole process tree.
+    :param restarts: how often it was started again.
+    """
+
+    id: str
+    state: str
+    started: float
+    pid: int | None = None
+    memory: int = 0
+    gpu_id: int | None = None
+    gpu_usage: str | None = None
+    restarts: int = 0
+    failure: WorkerFailure | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has loaded the model."""
+        return self.state == "ready"
+
+
+@frozen
+class VersionDescription:
+    """
+    A version and its workers as they are now.
+
+    :param waiting: jobs in the queue.
+    :param metadata: what the handler told for a customized describe, or None when it was not asked.
+    :param template: the template process of the version (pid, memory), where there is one.
+    """
+
+    spec: VersionSpec
+    is_default: bool
+    workers: tuple[WorkerDescription, ...]
+    waiting: int = 0
+    metadata: Mapping[str, object] | None = None
+    template: WorkerDescription | None = None
+
+
+@frozen
+class ModelSummary:
+    """One row of the list of models: its default version's URL."""
+
+    name: str
+    url: str
