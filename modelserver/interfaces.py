@@ -115,7 +115,9 @@ class Dialect(Protocol):
     def registered(self, name: str, version: str, workers: int, synchronous: bool) -> Reply:
         """A registration that came to its end, or goes on in the background."""
 
-    def scaled(self, name: str, version: str | None, workers: int, synchronous: bool, complete: bool) -> Reply:
+    def scaled(
+        self, name: str, version: str | None, workers: int, synchronous: bool, complete: bool
+    ) -> Reply:
         """A change of the number of workers; ``version`` only if the caller named one."""
 
     def unregistered(self, name: str) -> Reply:

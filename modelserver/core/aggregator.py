@@ -1,0 +1,158 @@
+"""The jobs that wait for one version of a model, and the moment when some of them leave together."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from modelserver.errors import QueueFull, ServingError
+from modelserver.jobs import Job
+
+
+@frozen
+class QueueLimits:
+    """How many jobs, and how many bytes of bodies (0: any), may wait for a version."""
+
+    jobs: int
+    size: int = 0
+
+
+@define(eq=False)
+class BatchAggregator:
+    """
+    Makes batches: one is due when ``batch_size`` jobs wait or the oldest has waited ``max_batch_delay``
+    seconds.
+
+    It does not know workers. Whoever has a free one asks ``take``; ``due`` is called when the passing of time
+    has made a batch due.
+    """
+
+    model: str
+    version: str
+    batch_size: int
+    max_batch_delay: float
+    limits: QueueLimits
+    clock: IReactorTime
+    due: Callable[[], None] = lambda: None
+    _jobs: deque[Job] = field(factory=deque, init=False)
+    _size: int = field(default=0, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _closed: ServingError | None = field(default=None, init=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait, those whose clients have left not counted."""
+        return sum(not job.finished for job in self._jobs)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of bodies wait."""
+        return self._size
+
+    def put(self, job: Job) -> None:
+        """
+        Let a job wait for its batch.
+
+        :raises QueueFull: as many jobs or bytes wait as may.
+        :raises ServingError: what ``close`` was given, after it.
+        """
+        if self._closed is not None:
+            raise self._closed
+        if len(self._jobs) >= self.limits.jobs or (
+            self.limits.size and self._size + _size_of(job) > self.limits.size
+        ):
+            self._make_room(job)
+        self._jobs.append(job)
+        self._size += _size_of(job)
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Jobs that a worker could not finish are the next ones again, whatever the limits say."""
+        self._jobs.extendleft(reversed(jobs))
+        self._size += sum(map(_size_of, jobs))
+
+    def take(self, only_full: bool = False) -> list[Job]:
+        """
+        The next batch if one is due, else no jobs.
+
+        :param only_full: leave a batch that is due by its age alone.
+        """
+        jobs = self._jobs
+        while jobs and jobs[0].finished:
+            self._drop_first()
+        if not jobs:
+            return []
+        if self.batch_size == 1 or jobs[0].solitary:
+            return [self._drop_first()]
+        is_full = len(jobs) >= self.batch_size and self._members() >= self.batch_size
+        if is_full or (not only_full and self._is_old(jobs[0])):
+            return self._cut()
+        return []
+
+    def _members(self) -> int:
+        """How many live jobs the next batch has to choose from, at most ``batch_size``."""
+        count = 0
+        for job in self._jobs:
+            if job.solitary:
+                return self.batch_size  # what is before it goes alone: waiting longer would bring nothing
+            count += not job.finished
+            if count == self.batch_size:
+                break
+        return count
+
+    def _is_old(self, oldest: Job) -> bool:
+        due_at = oldest.arrived + self.max_batch_delay
+        now = self.clock.seconds()
+        if now >= due_at:
+            return True
+        if self._timer is None:
+            self._timer = self.clock.callLater(due_at - now, self._time_passed)
+        return False
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        self.due()
+
+    def _cut(self) -> list[Job]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch: list[Job] = []
+        while self._jobs and len(batch) < self.batch_size and not self._jobs[0].solitary:
+            job = self._drop_first()
+            if not job.finished:
+                batch.append(job)
+        return batch
+
+    def _drop_first(self) -> Job:
+        job = self._jobs.popleft()
+        self._size -= _size_of(job)
+        return job
+
+    def _make_room(self, job: Job) -> None:
+        live = [job for job in self._jobs if not job.finished]
+        self._jobs = deque(live)
+        self._size = sum(map(_size_of, live))
+        if len(live) >= self.limits.jobs:
+            raise QueueFull(self.model, self.version, self.limits.jobs)
+        if self.limits.size and self._size + _size_of(job) > self.limits.size:
+            raise QueueFull(self.model, self.version, self.limits.size, "job_queue_bytes")
+
+    def fail_all(self, error: ServingError) -> None:
+        """Answer every waiting job with ``error``."""
+        waiting, self._jobs, self._size = self._jobs, deque(), 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for job in waiting:
+            job.fail(error)
+
+    def close(self, error: ServingError) -> None:
+        """Take no more jobs; those that come now are refused with ``error``."""
+        self._closed = error
+
+
+def _size_of(job: Job) -> int:
+    return job.body.size if isinstance(job.body, tuple) else len(job.body)

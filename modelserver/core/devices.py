@@ -1,0 +1,76 @@
+"""Which GPUs there are, and which worker has which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import define, field, frozen
+
+
+@frozen
+class Gpu:
+    """One device as handlers name it: ``id`` is its index among the visible ones."""
+
+    id: int
+    name: str = ""
+
+
+@frozen
+class GpuUsage:
+    """A device's load, in percent and bytes."""
+
+    utilization: float
+    memory_utilization: float
+    memory_used: int
+
+
+class Inventory(Protocol):
+    """What knows the machine's GPUs."""
+
+    def gpus(self) -> Sequence[Gpu]:
+        """The visible devices, by id."""
+
+    def usage(self, gpu_id: int) -> GpuUsage | None:
+        """A device's load, None if it cannot be told."""
+
+
+@define(eq=False)
+class Devices:
+    """Hands GPUs to workers: always the one with the fewest workers, the lowest id first."""
+
+    count: int
+    _taken: dict[int, int] = field(factory=dict, init=False)
+
+    def take(self, wanted: Sequence[int] = ()) -> int | None:
+        """
+        A GPU for one more worker, None when there are none.
+
+        :param wanted: the ids to choose from; empty or unknown ones mean all.
+        """
+        if not self.count:
+            return None
+        choice = min(self._choices(wanted), key=lambda gpu: (self._taken.get(gpu, 0), gpu))
+        self._taken[choice] = self._taken.get(choice, 0) + 1
+        return choice
+
+    def take_group(self, size: int, wanted: Sequence[int] = ()) -> tuple[int, ...] | None:
+        """``size`` GPUs for one worker that spans devices, None when there are not enough."""
+        choices = self._choices(wanted)
+        groups = [tuple(choices[at : at + size]) for at in range(0, len(choices) - size + 1, size)]
+        if not groups or size < 1:
+            return None
+        group = min(groups, key=lambda ids: (sum(self._taken.get(gpu, 0) for gpu in ids), ids))
+        for gpu in group:
+            self._taken[gpu] = self._taken.get(gpu, 0) + 1
+        return group
+
+    def give_back(self, gpu: int | None) -> None:
+        """A worker on this GPU is gone."""
+        if gpu is not None and self._taken.get(gpu, 0) > 0:
+            self._taken[gpu] -= 1
+
+    def _choices(self, wanted: Sequence[int]) -> list[int]:
+        if wanted and all(0 <= gpu < self.count for gpu in wanted):
+            return list(wanted)
+        return list(range(self.count))

@@ -1,0 +1,269 @@
+"""The workers of one version: how many are wanted, which are there, and who gets the next batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from modelserver.core.aggregator import BatchAggregator
+from modelserver.core.devices import Devices
+from modelserver.core.worker import Batch, Worker
+from modelserver.errors import (
+    NotEnoughDevices,
+    NoWorkers,
+    ServingError,
+    WorkerDied,
+    WorkerFailure,
+    WorkersFailed,
+)
+from modelserver.interfaces import Recorder, WorkerBackend
+from modelserver.jobs import Job
+from modelserver.spec import VersionSpec, WorkerSpec
+
+_log = Logger()
+
+
+@frozen
+class Surroundings:
+    """
+    What every pool of the server is given.
+
+    :param now: seconds since the epoch, for what is shown to people.
+    :param next_worker_id: a new id for each call.
+    :param call_soon: run something once, after the events that are being handled.
+    """
+
+    backend: WorkerBackend
+    devices: Devices
+    clock: IReactorTime
+    now: Callable[[], float]
+    next_worker_id: Callable[[], str]
+    call_soon: Callable[[Callable[[], None]], object]
+    recorder: Recorder
+
+
+@define(eq=False)
+class WorkerPool:
+    """Keeps the wanted number of workers, and gives them batches from the version's queue."""
+
+    spec: VersionSpec
+    queue: BatchAggregator
+    around: Surroundings
+    minimum: int = field(default=0, init=False)
+    maximum: int = field(default=0, init=False)
+    workers: list[Worker] = field(factory=list, init=False)
+    _leaving: list[Worker] = field(factory=list, init=False)
+    _settlers: list[Deferred[None]] = field(factory=list, init=False)
+    _leavers: list[Deferred[None]] = field(factory=list, init=False)
+    _scheduled: bool = field(default=False, init=False)
+
+    # How many.
+
+    def scale(
+        self, minimum: int, maximum: int, gpu_workers: int | None = None, drain: float | None = None
+    ) -> None:
+        """
+        Want at least ``minimum`` and at most ``maximum`` workers from now on.
+
+        Workers that gave up are started again. The newest leave first.
+
+        :param gpu_workers: how many of the new ones get a GPU; None: as the version's settings say.
+        :param drain: seconds that those who leave may take to finish what they have; None: as long as it takes.
+        :raises NotEnoughDevices: a worker needs more GPUs than there are.
+        """
+        self.minimum, self.maximum = minimum, maximum
+        for worker in self.workers:
+            if worker.state == "failed":
+                worker.start()
+        added = [self._new_worker(gpu_workers) for _ in range(minimum - len(self.workers))]
+        self.workers += added
+        for worker in added:
+            worker.start()
+        surplus = max(0, len(self.workers) - maximum)
+        if surplus:
+            going = self.workers[-surplus:]
+            del self.workers[-surplus:]
+            self._leaving += going
+            for worker in reversed(going):
+                worker.stop(drain)
+        if not self.workers:
+            self.queue.fail_all(self.refusal())
+        self._settle()
+
+    def _new_worker(self, gpu_workers: int | None) -> Worker:
+        worker_id = self.around.next_worker_id()
+        return Worker(
+            self._place(worker_id, gpu_workers),
+            self.spec.timeouts,
+            self,
+            self.around.backend,
+            self.around.clock,
+            self.around.now,
+        )
+
+    def _place(self, worker_id: str, gpu_workers: int | None) -> WorkerSpec:
+        spec, devices = self.spec, self.around.devices
+        if spec.parallel_level > 0 and spec.device_type != "cpu":
+            group = devices.take_group(spec.parallel_level, spec.device_ids)
+            if group is None:
+                raise NotEnoughDevices(spec.name, spec.parallel_level)
+            return WorkerSpec(spec, worker_id, 0, group)
+        on_gpus = sum(worker.spec.gpu_id is not None for worker in self.workers)
+        if spec.device_type == "cpu" or (gpu_workers is not None and on_gpus >= gpu_workers):
+            return WorkerSpec(spec, worker_id)
+        return WorkerSpec(spec, worker_id, devices.take(spec.device_ids))
+
+    def when_settled(self) -> Deferred[None]:
+        """
+        Fire when all wanted workers are ready and all others gone.
+
+        Fails with WorkersFailed as soon as a wanted worker fails to load. Cancelling is allowed.
+        """
+        settled: Deferred[None] = Deferred(self._settlers.remove)
+        self._settlers.append(settled)
+        self._settle()
+        return settled
+
+    def _settle(self) -> None:
+        if not self._settlers or self._leaving:
+            return
+        if all(worker.state == "ready" for worker in self.workers):
+            settlers, self._settlers = self._settlers, []
+            for settled in settlers:
+                settled.callback(None)
+
+    def _fail_settlers(self, failure: WorkerFailure | None) -> None:
+        settlers, self._settlers = self._settlers, []
+        for settled in settlers:
+            settled.errback(WorkersFailed(self.spec.name, self.spec.version, failure))
+
+    def close(self, drain: float | None = None) -> Deferred[None]:
+        """Stop all workers; fires when the last one is gone. Waiting jobs are the caller's to answer."""
+        gone: Deferred[None] = Deferred()
+        self._leavers.append(gone)
+        self.scale(0, 0, drain=drain)
+        self._tell_leavers()
+        return gone
+
+    def _tell_leavers(self) -> None:
+        if not self.workers and not self._leaving:
+            leavers, self._leavers = self._leavers, []
+            for gone in leavers:
+                gone.callback(None)
+
+    @property
+    def ready(self) -> int:
+        """How many workers have loaded the model."""
+        return sum(worker.state == "ready" for worker in self.workers)
+
+    @property
+    def healthy(self) -> int:
+        """How many workers run or may still come back."""
+        return sum(worker.state != "failed" for worker in self.workers)
+
+    # Who gets what.
+
+    def put(self, job: Job) -> None:
+        """
+        Queue a job and see, at the end of this turn, who can take it.
+
+        :raises NoWorkers: there is no worker, and none will come.
+        :raises QueueFull: as many jobs wait as may.
+        """
+        if not self.healthy:
+            raise self.refusal()
+        self.queue.put(job)
+        self.schedule()
+
+    def refusal(self) -> ServingError:
+        """Why no worker will take a job."""
+        failures = [worker.failure for worker in self.workers if worker.failure is not None]
+        reason = str(failures[-1]) if failures else ""
+        return NoWorkers(self.spec.name, self.spec.version, reason)
+
+    def schedule(self) -> None:
+        """Hand out batches once the events of this turn are over."""
+        if not self._scheduled:
+            self._scheduled = True
+            self.around.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        workers = self.workers
+        touched = []
+        while workers:
+            worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
+            if worker.room < 1:
+                break
+            jobs = self.queue.take(only_full=len(worker.in_hand) > 0)
+            if not jobs:
+                break
+            worker.assign(jobs)
+            touched.append(worker)
+        for worker in touched:
+            worker.flush()
+
+    # What workers tell.
+
+    def worker_ready(self, worker: Worker, seconds: float) -> None:
+        """A worker has loaded the model: it may have work at once."""
+        spec = self.spec
+        self.around.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
+        self._settle()
+        self.schedule()
+
+    def worker_has_room(self, worker: Worker) -> None:
+        """Answers came: hand out what is due, without waiting for the turn's end."""
+        self._dispatch()
+
+    def batch_finished(self, worker: Worker, batch: Batch, handler: float) -> None:
+        """Count a batch and its jobs."""
+        spec, recorder = self.spec, self.around.recorder
+        now = self.around.clock.seconds()
+        recorder.batch_finished(spec.name, spec.version, len(batch.jobs), handler, now - batch.started)
+        for job in batch.jobs:
+            recorder.job_finished(spec.name, spec.version, job.assigned - job.arrived, now - job.arrived)
+
+    def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
+        """Answer the jobs of the batch in hand, and put those that the worker had not begun back."""
+        untouched: list[Job] = []
+        for position, batch in enumerate(batches):
+            for job in batch.jobs:
+                if position == 0:
+                    job.fail(WorkerDied(failure))
+                elif not job.finished:
+                    untouched.append(job)
+        if untouched:
+            self.queue.put_back(untouched)
+        if worker in self.workers and worker.state != "ready":
+            self.around.recorder.worker_restarted(self.spec.name, self.spec.version)
+            if not worker.served:
+                self._fail_settlers(failure)
+        self.schedule()
+
+    def worker_gave_up(self, worker: Worker) -> None:
+        """When no worker is left that may come back, nobody shall wait for one."""
+        self._fail_settlers(worker.failure)
+        if not self.healthy:
+            self.queue.fail_all(self.refusal())
+
+    def worker_stopped(self, worker: Worker) -> None:
+        """A worker that was to leave has left."""
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+        if worker.spec.visible_devices is not None:
+            for gpu in worker.spec.visible_devices:
+                self.around.devices.give_back(gpu)
+        else:
+            self.around.devices.give_back(worker.spec.gpu_id)
+        self._settle()
+        self._tell_leavers()
+
+
+def _room_and_rest(worker: Worker) -> tuple[bool, int]:
+    """The worker with the least in hand comes first, among those that have room."""
+    return worker.room > 0, -len(worker.in_hand)

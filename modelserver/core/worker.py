@@ -1,0 +1,423 @@
+"""One worker of a version: a process that is started, watched, given batches, ended and started again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import define, field
+from automat import TypeMachineBuilder, pep614
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from modelserver.errors import ServingError, WorkerFailure
+from modelserver.interfaces import WorkerBackend, WorkerProcess
+from modelserver.jobs import Answer, Job
+from modelserver.spec import Timeouts, WorkerSpec
+
+_log = Logger()
+
+BACKOFF = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 89.0, 144.0, 233.0, 377.0, 610.0, 987.0)
+"""Seconds to wait before the next start, by consecutive failures: the peers' table."""
+SHORT, TINY = 0.02, 0.002
+"""Seconds a batch takes on average, below which a worker may have the next one, or seven more, ahead."""
+
+
+@define(eq=False)
+class Batch:
+    """Jobs that a worker has; ``started`` is when it can have begun to work on them."""
+
+    number: int
+    jobs: Sequence[Job]
+    sent: float
+    started: float
+
+
+class WorkerOwner(Protocol):
+    """What a worker tells its pool."""
+
+    def worker_ready(self, worker: Worker, seconds: float) -> None:
+        """The model is loaded; it took so long."""
+
+    def worker_has_room(self, worker: Worker) -> None:
+        """Answers came, and everything that came with them has been handed out."""
+
+    def batch_finished(self, worker: Worker, batch: Batch, handler: float) -> None:
+        """A batch came back."""
+
+    def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
+        """The process is gone with these batches in hand, the oldest first."""
+
+    def worker_gave_up(self, worker: Worker) -> None:
+        """It will not be started again by itself."""
+
+    def worker_stopped(self, worker: Worker) -> None:
+        """It is gone for good."""
+
+
+class WorkerInputs(Protocol):
+    """What can happen to a worker."""
+
+    def start(self) -> None: ...
+    def loaded(self) -> None: ...
+    def timed_out(self) -> None: ...
+    def exited(self, failure: WorkerFailure) -> None: ...
+    def give_up(self) -> None: ...
+    def stop(self, drain: float | None) -> None: ...
+    def drained(self) -> None: ...
+
+
+@define(eq=False)
+class Worker:
+    """
+    The owner of one worker's state, its timer, its process, and the batches in its hand.
+
+    :param index: its place among its siblings, for those that are told apart by it.
+    """
+
+    spec: WorkerSpec
+    timeouts: Timeouts
+    owner: WorkerOwner
+    backend: WorkerBackend
+    clock: IReactorTime
+    now: Callable[[], float]
+    state: str = field(default="stopped", init=False)
+    process: WorkerProcess | None = field(default=None, init=False)
+    in_hand: deque[Batch] = field(factory=deque, init=False)
+    failure: WorkerFailure | None = field(default=None, init=False)
+    restarts: int = field(default=0, init=False)
+    launched_at: float = field(default=0.0, init=False)
+    served: int = field(default=0, init=False)
+    mean_batch: float | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _proved: bool = field(default=False, init=False)
+    _recovery_ends: float | None = field(default=None, init=False)
+    _launched: float = field(default=0.0, init=False)
+    _numbers: int = field(default=0, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _inputs: WorkerInputs = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._inputs = _machine(self)
+
+    # What the pool asks.
+
+    def start(self) -> None:
+        """Launch the process, or launch it again after the worker gave up or while it waits to."""
+        self._inputs.start()
+
+    def stop(self, drain: float | None = None) -> None:
+        """
+        End for good, after the batches in hand.
+
+        :param drain: seconds that they may still take; None: as long as they need.
+        """
+        self._inputs.stop(drain)
+
+    @property
+    def id(self) -> str:
+        """As clients see it."""
+        return self.spec.id
+
+    @property
+    def room(self) -> int:
+        """How many more batches it may be given now."""
+        if self.state != "ready":
+            return 0
+        return self._window() - len(self.in_hand)
+
+    def _window(self) -> int:
+        mean = self.mean_batch
+        if mean is None or mean >= SHORT:
+            return 1
+        return 2 if mean >= TINY else 8
+
+    def assign(self, jobs: Sequence[Job]) -> None:
+        """Send a batch; it leaves at ``flush``."""
+        assert self.process is not None  # room was asked for
+        now = self.clock.seconds()
+        for job in jobs:
+            job.assigned = now
+        self._numbers = number = (self._numbers + 1) & 0xFFFFFFFF
+        self.in_hand.append(Batch(number, jobs, now, now))
+        self.process.send(number, jobs)
+        if self._timer is None:
+            self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)
+
+    def flush(self) -> None:
+        """Let the batches of this turn leave."""
+        if self.process is not None:
+            self.process.flush()
+
+    def forget(self, job: Job) -> None:
+        """The client of a job in hand is gone: a handler that streams is told."""
+        for batch in self.in_hand:
+            if job in batch.jobs and self.process is not None:
+                self.process.cancel(batch.number, batch.jobs.index(job))
+
+    def _look_at_oldest(self) -> None:
+        """One timer watches all batches: it is set anew for the oldest rather than once for each."""
+        self._timer = None
+        if not self.in_hand:
+            return
+        left = self.in_hand[0].started + self.timeouts.response - self.clock.seconds()
+        if left > 0:
+            self._timer = self.clock.callLater(left, self._look_at_oldest)
+        else:
+            self._inputs.timed_out()
+
+    # What the process reports.
+
+    def started(self) -> None:
+        """The process runs; nothing changes before it has loaded."""
+
+    def loaded(self) -> None:
+        """The model is loaded."""
+        self._inputs.loaded()
+
+    def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
+        """Hand the answers of a batch to its jobs."""
+        if not self.in_hand or self.in_hand[0].number != number:
+            raise LookupError(f"an answer to batch {number}, which is not the oldest in hand")
+        batch = self.in_hand.popleft()
+        if len(answers) != len(batch.jobs):
+            self.in_hand.appendleft(batch)
+            raise LookupError(f"{len(answers)} answers to a batch of {len(batch.jobs)}")
+        if self.in_hand:
+            self.in_hand[0].started = self.clock.seconds()
+        self._learn(seconds)
+        self.owner.batch_finished(self, batch, seconds)
+        for job, answer in zip(batch.jobs, answers):
+            if isinstance(answer, Answer):
+                job.answer(answer)
+            else:
+                job.fail(answer)
+        if not self.in_hand and self.state == "draining":
+            self._inputs.drained()
+
+    def _learn(self, seconds: float) -> None:
+        mean = self.mean_batch
+        self.mean_batch = seconds if mean is None else mean + (seconds - mean) / 8
+        self.served += 1
+        if not self._proved:
+            self._proved = True
+            self._failures = 0
+
+    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
+        """Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more."""
+        batch = self.in_hand[0] if self.in_hand else None
+        if batch is None or batch.number != number or len(answers) != len(batch.jobs):
+            raise LookupError(f"a part of batch {number}, which is not the oldest in hand")
+        batch.started = self.clock.seconds()
+        for job, answer in zip(batch.jobs, answers):
+            if not job.finished:
+                job.streaming = True
+                job.asker.part_arrived(job, answer)
+
+    def turn_ended(self) -> None:
+        """All answers of this turn are handed out: there may be room for more."""
+        self.owner.worker_has_room(self)
+
+    def exited(self, failure: WorkerFailure) -> None:
+        """The process is gone."""
+        self.process = None
+        self.failure = failure
+        _log.info(
+            "Worker {worker} of model {model} version {version} ended: {failure}",
+            worker=self.id,
+            model=self.spec.version.name,
+            version=self.spec.version.version,
+            failure=str(failure),
+            stderr=failure.stderr,
+            traceback=failure.traceback,
+        )
+        self._inputs.exited(failure)
+
+    # What the transitions do.
+
+    def enter(self, state: str, timeout: float | None = None) -> None:
+        """Be in ``state``, with at most one timer."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self.state = state
+        if timeout is not None:
+            self._timer = self.clock.callLater(timeout, self._elapse)
+
+    def _elapse(self) -> None:
+        self._timer = None
+        self._inputs.timed_out()
+
+    def launch(self) -> None:
+        """Start a process, and the clock of its start."""
+        if self.launched_at:
+            self.restarts += 1
+        self.launched_at = self.now()
+        self._launched = self.clock.seconds()
+        self._proved = False
+        self.enter("starting", self.timeouts.startup)
+        self.process = self.backend.launch(self, self.spec)
+
+    def kill(self, cause: str) -> None:
+        """End the process now."""
+        if self.process is not None:
+            self.process.kill(cause)
+
+    def succeed(self) -> None:
+        """The model is loaded: earlier failures are over."""
+        self._recovery_ends = None
+        self.enter("ready")
+        self.owner.worker_ready(self, self.clock.seconds() - self._launched)
+
+    def lose(self, failure: WorkerFailure) -> None:
+        """Give what was in hand back to the pool."""
+        batches, self.in_hand = self.in_hand, deque()
+        self.owner.worker_lost(self, batches, failure)
+
+    def wait_to_restart(self) -> None:
+        """Set the timer of the next start, or give up when the recovery window is over."""
+        now = self.clock.seconds()
+        if self._recovery_ends is None:
+            self._recovery_ends = now + self.timeouts.recovery
+        delay = (
+            0.0
+            if self._proved
+            else min(BACKOFF[min(self._failures, len(BACKOFF) - 1)], self.timeouts.longest_backoff)
+        )
+        self._failures += not self._proved
+        self.enter("waiting", delay)
+        if now + delay > self._recovery_ends or (self.failure is not None and self.failure.permanent):
+            self._inputs.give_up()
+
+    def revive(self) -> None:
+        """Start although it gave up: a new recovery window."""
+        self._recovery_ends = None
+        self._failures = 0
+        self.launch()
+
+
+_builder = TypeMachineBuilder(WorkerInputs, Worker)
+_stopped = _builder.state("stopped")
+_starting = _builder.state("starting")
+_ready = _builder.state("ready")
+_draining = _builder.state("draining")
+_stopping = _builder.state("stopping")
+_dying = _builder.state("dying")
+_waiting = _builder.state("waiting")
+_failed = _builder.state("failed")
+
+_Inputs = WorkerInputs
+
+
+@pep614(_stopped.upon(_Inputs.start).to(_starting))
+def _launch(inputs: _Inputs, worker: Worker) -> None:
+    worker.launch()
+
+
+@pep614(_waiting.upon(_Inputs.timed_out).to(_starting))
+def _relaunch(inputs: _Inputs, worker: Worker) -> None:
+    worker.launch()
+
+
+@pep614(_failed.upon(_Inputs.start).to(_starting))
+@pep614(_waiting.upon(_Inputs.start).to(_starting))
+def _revive(inputs: _Inputs, worker: Worker) -> None:
+    worker.revive()
+
+
+@pep614(_starting.upon(_Inputs.loaded).to(_ready))
+def _succeed(inputs: _Inputs, worker: Worker) -> None:
+    worker.succeed()
+
+
+@pep614(_starting.upon(_Inputs.timed_out).to(_dying))
+def _start_too_slow(inputs: _Inputs, worker: Worker) -> None:
+    worker.enter("dying")
+    worker.kill("startup timeout")
+
+
+@pep614(_ready.upon(_Inputs.timed_out).to(_dying))
+def _answer_too_slow(inputs: _Inputs, worker: Worker) -> None:
+    worker.enter("dying")
+    worker.kill("response timeout")
+
+
+@pep614(_starting.upon(_Inputs.exited).to(_waiting))
+@pep614(_ready.upon(_Inputs.exited).to(_waiting))
+@pep614(_dying.upon(_Inputs.exited).to(_waiting))
+def _wait(inputs: _Inputs, worker: Worker, failure: WorkerFailure) -> None:
+    worker.wait_to_restart()
+    worker.lose(failure)
+
+
+@pep614(_waiting.upon(_Inputs.give_up).to(_failed))
+def _give_up(inputs: _Inputs, worker: Worker) -> None:
+    worker.enter("failed")
+    worker.owner.worker_gave_up(worker)
+
+
+@pep614(_ready.upon(_Inputs.stop).to(_draining))
+def _drain(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
+    worker.enter("draining", worker.timeouts.response if drain is None else drain)
+    if not worker.in_hand:
+        inputs.drained()
+
+
+@pep614(_draining.upon(_Inputs.stop).to(_draining))
+def _drain_less(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
+    if drain is not None:
+        worker.enter("draining", drain)
+
+
+@pep614(_draining.upon(_Inputs.drained).to(_stopping))
+@pep614(_draining.upon(_Inputs.timed_out).to(_stopping))
+def _end(inputs: _Inputs, worker: Worker) -> None:
+    _end_process(worker)
+
+
+@pep614(_starting.upon(_Inputs.stop).to(_stopping))
+@pep614(_dying.upon(_Inputs.stop).to(_stopping))
+def _end_at_once(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
+    _end_process(worker)
+
+
+@pep614(_stopping.upon(_Inputs.timed_out).to(_stopping))
+def _end_by_force(inputs: _Inputs, worker: Worker) -> None:
+    worker.enter("stopping")
+    worker.kill("exit")
+
+
+@pep614(_draining.upon(_Inputs.exited).to(_stopped))
+@pep614(_stopping.upon(_Inputs.exited).to(_stopped))
+def _gone(inputs: _Inputs, worker: Worker, failure: WorkerFailure) -> None:
+    worker.enter("stopped")
+    worker.lose(failure)
+    worker.owner.worker_stopped(worker)
+
+
+@pep614(_waiting.upon(_Inputs.stop).to(_stopped))
+@pep614(_failed.upon(_Inputs.stop).to(_stopped))
+@pep614(_stopped.upon(_Inputs.stop).to(_stopped))
+def _never_again(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
+    worker.enter("stopped")
+    worker.owner.worker_stopped(worker)
+
+
+def _end_process(worker: Worker) -> None:
+    worker.enter("stopping", worker.timeouts.grace)
+    if worker.process is not None:
+        worker.process.stop()
+
+
+# What cannot change anything any more.
+_dying.upon(_Inputs.loaded).loop().returns(None)
+_dying.upon(_Inputs.timed_out).loop().returns(None)
+_stopping.upon(_Inputs.loaded).loop().returns(None)
+_stopping.upon(_Inputs.stop).loop().returns(None)
+_stopping.upon(_Inputs.drained).loop().returns(None)
+_starting.upon(_Inputs.start).loop().returns(None)
+_ready.upon(_Inputs.start).loop().returns(None)
+_dying.upon(_Inputs.start).loop().returns(None)
+
+_machine = _builder.build()

@@ -1,0 +1,325 @@
+"""
+Bytes between the server and a worker: a fixed header, a table of lengths, raw bytes.
+
+Header, 16 bytes, little endian: length of what follows the header (u32), kind (u8), flags (u8), count (u16),
+number (u32), microseconds (u32). What follows depends on the kind:
+
+``BATCH`` (server to worker)
+    ``count`` rows of four u32 (length of head, of extra, of body, flags of the job), ``count`` request ids of
+    16 bytes, then head, extra and body of each job.
+``ANSWERS``, ``PART`` (worker to server)
+    ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
+    ``microseconds`` is the time that the handler took.
+the others
+    a JSON document, or nothing.
+
+A body whose row has the flag ``SHARED`` lies in the shared memory; in its stead stands its offset (u64) and
+size (u32).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from modelserver.errors import PredictionFailed
+from modelserver.jobs import Answer, Job, Place
+
+LOAD, BATCH, CANCEL, CREDIT, FORK = 1, 2, 3, 4, 5
+STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
+
+SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR = 1, 2, 4, 8, 16
+"""Flags of a job or an item: see the module; QUERY: query parameters in ``extra`` are inputs, too."""
+
+HEADER = struct.Struct("<IBBHII")
+PLACE = struct.Struct("<QI")
+ID_SIZE = 16
+MOST_ITEMS = 65535
+_ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
+_pack_header = HEADER.pack
+
+
+def _rows(count: int) -> struct.Struct:
+    return _ROWS[count] if count < len(_ROWS) else struct.Struct(f"<{4 * count}I")
+
+
+class FrameError(Exception):
+    """The bytes are no frame: the other side is broken."""
+
+
+class Frame(NamedTuple):
+    """A frame as it was received. ``payload`` is good until the reader is asked for more."""
+
+    kind: int
+    flags: int
+    items: int
+    number: int
+    microseconds: int
+    payload: memoryview
+
+
+class Item(NamedTuple):
+    """A job as the worker sees it."""
+
+    id: bytes
+    head: bytes
+    extra: bytes
+    body: memoryview
+    flags: int
+
+
+Pieces = list[bytes | bytearray | memoryview]
+
+
+class Fillable(Protocol):
+    """What frames are read from: a socket."""
+
+    def recv_into(self, buffer: memoryview, /) -> int: ...
+
+
+def pack_batch(number: int, jobs: Sequence[Job]) -> Pieces:
+    """The frame that hands ``jobs`` to a worker."""
+    lengths: list[int] = []
+    data: Pieces = []
+    total = 0
+    for job in jobs:
+        body, flags = job.body, job.flags
+        if type(body) is Place:
+            body, flags = PLACE.pack(body.offset, body.size), flags | SHARED
+        head, extra = job.head, job.extra
+        sizes = len(head), len(extra), len(body)
+        lengths += (*sizes, flags)
+        total += sum(sizes)
+        data += (head, extra, body)  # type: ignore[arg-type]  # a Place has become bytes
+    count = len(jobs)
+    table = _rows(count).pack(*lengths) + b"".join([job.id for job in jobs])
+    return [_pack_header(len(table) + total, BATCH, 0, count, number, 0) + table, *data]
+
+
+def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
+    """
+    The jobs of a BATCH frame; bodies are views.
+
+    :raises FrameError: lengths lead out of the frame.
+    """
+    payload, count = frame.payload, frame.items
+    rows = _rows(count)
+    lengths = rows.unpack_from(payload)
+    ids = rows.size
+    position = ids + ID_SIZE * count
+    items = []
+    for row in range(0, 4 * count, 4):
+        head_size, extra_size, body_size, flags = lengths[row : row + 4]
+        extra_at = position + head_size
+        body_at = extra_at + extra_size
+        end = body_at + body_size
+        body = payload[body_at:end]
+        if flags & SHARED:
+            body = _shared_body(body, shared)
+        items.append(
+            Item(
+                bytes(payload[ids : ids + ID_SIZE]),
+                bytes(payload[position:extra_at]),
+                bytes(payload[extra_at:body_at]),
+                body,
+                flags,
+            )
+        )
+        ids += ID_SIZE
+        position = end
+    if position != len(payload):
+        raise FrameError(f"a batch of {len(payload)} bytes whose rows say {position}")
+    return items
+
+
+def _shared_body(place: memoryview, shared: memoryview | None) -> memoryview:
+    if shared is None:
+        raise FrameError("a body in shared memory, but there is none")
+    offset, size = PLACE.unpack(place)
+    return shared[offset : offset + size]
+
+
+def error_answer(code: int, message: str, exception: str = "", text: str = "") -> bytes:
+    """The body of an item whose row has the flag ERROR."""
+    return json.dumps([code, message, exception, text]).encode()
+
+
+def pack_answers(kind: int, number: int, microseconds: int, rows: Sequence[tuple[int, Answer]]) -> Pieces:
+    """The frame that brings answers (``kind`` ANSWERS) or parts (PART) back; each row is flags and answer."""
+    lengths: list[int] = []
+    data: Pieces = []
+    total = 0
+    for flags, (status, head, body) in rows:
+        lengths += (status, len(head), len(body), flags)
+        total += len(head) + len(body)
+        data += (head, body) if head else (body,)
+    count = len(rows)
+    table = _rows(count).pack(*lengths)
+    header = _pack_header(len(table) + total, kind, 0, count, number, min(microseconds, 0xFFFFFFFF))
+    return [header + table, *data]
+
+
+def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answer | PredictionFailed]:
+    """
+    The items of an ANSWERS or PART frame, bodies copied out of the reader's buffer.
+
+    :raises FrameError: lengths lead out of the frame, or an error is none.
+    """
+    payload, count = frame.payload, frame.items
+    rows = _rows(count)
+    lengths = rows.unpack_from(payload)
+    position = rows.size
+    answers: list[Answer | PredictionFailed] = []
+    for row in range(0, 4 * count, 4):
+        status, head_size, body_size, flags = lengths[row : row + 4]
+        body_at = position + head_size
+        end = body_at + body_size
+        if flags:
+            answers.append(_flagged(flags, status, payload[position:body_at], payload[body_at:end], shared))
+        else:
+            head = bytes(payload[position:body_at]) if head_size else b""
+            answers.append(Answer(status, head, bytes(payload[body_at:end])))
+        position = end
+    if position != len(payload):
+        raise FrameError(f"answers of {len(payload)} bytes whose rows say {position}")
+    return answers
+
+
+def _flagged(
+    flags: int, status: int, head: memoryview, body: memoryview, shared: memoryview | None
+) -> Answer | PredictionFailed:
+    if flags & SHARED:
+        body = _shared_body(body, shared)
+    if not flags & ERROR:
+        return Answer(status, bytes(head), bytes(body))
+    try:
+        code, message, exception, text = json.loads(bytes(body))
+        return PredictionFailed(int(code), str(message), str(exception), str(text))
+    except ValueError as error:
+        raise FrameError("an error that is no JSON list of four") from error
+
+
+def pack_json(kind: int, document: object, number: int = 0) -> bytes:
+    """A frame that carries a JSON document."""
+    payload = json.dumps(document).encode()
+    return _pack_header(len(payload), kind, 0, 0, number, 0) + payload
+
+
+def pack_bare(kind: int, number: int = 0, count: int = 0) -> bytes:
+    """A frame that is its header."""
+    return _pack_header(0, kind, 0, count, number, 0)
+
+
+def unpack_json(frame: Frame) -> Mapping[str, object]:
+    """
+    The document of a JSON frame.
+
+    :raises FrameError: it is no JSON object.
+    """
+    try:
+        document = json.loads(bytes(frame.payload))
+    except ValueError as error:
+        raise FrameError("no JSON") from error
+    if not isinstance(document, dict):
+        raise FrameError("no JSON object")
+    return document
+
+
+class FrameReader:
+    """
+    Cuts a byte stream into frames, in one buffer that is kept and grows to the largest frame.
+
+    :param largest: a frame that claims to be larger is refused, in bytes.
+    """
+
+    def __init__(self, largest: int = 1 << 31, size: int = 1 << 16) -> None:
+        self._largest = largest
+        self._buffer = bytearray(size)
+        self._view = memoryview(self._buffer)
+        self._low = self._high = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no byte is waiting."""
+        return self._low == self._high
+
+    def fill(self, source: Fillable) -> int:
+        """Receive once into the buffer; 0 at the end of the stream. Views given out before are void."""
+        if self._low == self._high:
+            self._low = self._high = 0
+        elif self._high == len(self._buffer):
+            self._make_room()
+        received = source.recv_into(self._view[self._high :])
+        self._high += received
+        return received
+
+    def _make_room(self) -> None:
+        wanted = self._wanted()
+        rest = bytes(self._view[self._low : self._high])
+        if wanted > len(self._buffer) or self._low == 0:
+            self._buffer = bytearray(max(wanted, 2 * len(self._buffer)))
+            self._view = memoryview(self._buffer)
+        self._buffer[: len(rest)] = rest
+        self._low, self._high = 0, len(rest)
+
+    def _wanted(self) -> int:
+        if self._high - self._low < HEADER.size:
+            return HEADER.size
+        return HEADER.size + int(HEADER.unpack_from(self._buffer, self._low)[0])
+
+    def next(self) -> Frame | None:
+        """
+        The next whole frame, or None.
+
+        :raises FrameError: the frame is larger than allowed.
+        """
+        low = self._low
+        waiting = self._high - low
+        if waiting < 16:
+            return None
+        size, kind, flags, count, number, microseconds = HEADER.unpack_from(self._buffer, low)
+        if size > self._largest:
+            raise FrameError(f"a frame of {size} bytes")
+        if waiting < 16 + size:
+            return None
+        self._low = end = low + 16 + size
+        return Frame(kind, flags, count, number, microseconds, self._view[low + 16 : end])
+
+    def __iter__(self) -> Iterator[Frame]:
+        """All whole frames that are here."""
+        while (frame := self.next()) is not None:
+            yield frame
+
+    def wait(self, source: socket.socket) -> Frame:
+        """
+        Block until a frame is here.
+
+        :raises EOFError: the other side closed.
+        """
+        while (frame := self.next()) is None:
+            if not self.fill(source):
+                raise EOFError
+        return frame
+
+
+def send_all(target: socket.socket, pieces: Pieces) -> None:
+    """Write all pieces to a blocking socket, as few calls as it takes."""
+    total = sum(map(len, pieces))
+    if total < 1 << 16:
+        target.sendall(b"".join(pieces))
+        return
+    while pieces:
+        sent = target.sendmsg(pieces[:1000])
+        pieces = unsent(pieces, sent)
+
+
+def unsent(pieces: Pieces, sent: int) -> Pieces:
+    """What is left of ``pieces`` after ``sent`` bytes."""
+    for index, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[index + 1 :]]
+        sent -= len(piece)
+    return []
