@@ -1,0 +1,1 @@
+"""A small model that reads handwritten digits: its network, weights, handler, configuration and samples."""
