@@ -1,0 +1,196 @@
+"""What both dialects share: JSON as the peers print it, times, and how an error becomes a reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from math import ceil
+from typing import Any
+
+from attrs import frozen
+
+from modelserver.errors import (
+    DeadlinePassed,
+    DownloadFailed,
+    NoWorkers,
+    PredictionFailed,
+    QueueFull,
+    ServingError,
+    WorkerDied,
+    WorkerFailure,
+    WorkersFailed,
+)
+from modelserver.interfaces import Reply
+from modelserver.spec import WorkerDescription
+
+JSON_TYPE = (b"content-type", b"application/json")
+LOADED_STATES = frozenset({"ready", "busy"})
+_COMING_STATES = frozenset({"starting", "waiting"})
+# What Gson escapes by default; none of these occurs in JSON outside a string.
+_HTML_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&='"}
+
+
+@frozen
+class Refusal:
+    """
+    What a dialect says for one class of error.
+
+    :param code: the HTTP status, or a function that finds it in the error.
+    :param type: the name of the peer's exception class.
+    :param message: makes the sentence; ``str`` where the error's own sentence is the peer's.
+    """
+
+    code: int | Callable[[Any], int]
+    type: str
+    message: Callable[[Any], str] = str
+
+    def code_for(self, error: ServingError) -> int:
+        """The HTTP status for this error."""
+        return self.code if isinstance(self.code, int) else self.code(error)
+
+
+def said(text: str) -> Callable[[ServingError], str]:
+    """A message that is the same for every error of a class."""
+
+    def message(error: ServingError) -> str:
+        return text
+
+    return message
+
+
+def pretty(value: object, escape_html: bool = False) -> bytes:
+    """JSON with two spaces of indentation and a final newline, as both peers print it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if escape_html:
+        text = text.translate(_HTML_ESCAPES)
+    # A lone surrogate leaves as the escape \udxxx, which is JSON for it.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def timestamp(seconds: float) -> str:
+    """A point in time (seconds since the epoch) as ``yyyy-MM-ddTHH:mm:ss.SSSZ`` in UTC."""
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    moment = datetime.fromtimestamp(whole, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+
+
+def seconds(duration: float) -> int | float:
+    """A duration in seconds, without a fraction where it has none, as the APIs show it."""
+    return int(duration) if duration == int(duration) else duration
+
+
+def milliseconds(duration: float) -> int:
+    """A duration (seconds) in the milliseconds of the APIs."""
+    return round(duration * 1000)
+
+
+def worker_status(worker: WorkerDescription) -> str:
+    """The peers' word for a worker's state."""
+    if worker.state in LOADED_STATES:
+        return "READY"
+    # The programs say UNLOADING here as well; LOADING is what their OpenAPI documents promise.
+    return "LOADING" if worker.state in _COMING_STATES else "UNLOADING"
+
+
+def worker_history(worker: WorkerDescription) -> dict[str, object]:
+    """Keys that the peers do not have: how often a worker was restarted and why it failed last."""
+    keys: dict[str, object] = {}
+    if worker.restarts:
+        keys["restarts"] = worker.restarts
+    if worker.failure is not None:
+        keys["lastFailure"] = failure_body(worker.failure)
+    return keys
+
+
+def template_memory(template: WorkerDescription | None) -> dict[str, object]:
+    """A key that the peers do not have: the process from which a version's workers are forked."""
+    if template is None:
+        return {}
+    pid = -1 if template.pid is None else template.pid
+    return {"template": {"pid": pid, "status": worker_status(template), "memoryUsage": template.memory}}
+
+
+def failure_body(failure: WorkerFailure) -> dict[str, object]:
+    """Why a worker ended, as an object; what is not known is left out."""
+    keys: dict[str, object] = {
+        "type": failure.exception or failure.cause,
+        "text": failure.text or str(failure),
+    }
+    if failure.exit_code is not None:
+        keys["exitCode"] = failure.exit_code
+    if failure.signal is not None:
+        keys["signal"] = failure.signal
+    if failure.out_of_memory:
+        keys["outOfMemory"] = True
+    if failure.traceback:
+        keys["traceback"] = list(failure.traceback)
+    keys["stderr"] = list(failure.stderr)
+    keys["at"] = timestamp(failure.at)
+    return keys
+
+
+def refuse(
+    table: Mapping[type[ServingError], Refusal],
+    error: ServingError,
+    *,
+    expose_errors: bool,
+    overload_status: int,
+    escape_html: bool = False,
+) -> Reply:
+    """The reply for an error, by the nearest of its classes in ``table``."""
+    refusal = next(table[kind] for kind in type(error).__mro__ if kind in table)
+    code = overload_status if isinstance(error, QueueFull) else refusal.code_for(error)
+    body: dict[str, object] = {"code": code, "type": refusal.type, "message": refusal.message(error)}
+    body.update(_limit(error))
+    if expose_errors:
+        body.update(_cause(error))
+    headers = [JSON_TYPE]
+    if isinstance(error, QueueFull):
+        headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after))))
+    return Reply(code, pretty(body, escape_html), headers=tuple(headers))
+
+
+def out_of_memory_code(error: WorkerDied | WorkersFailed) -> int:
+    """507 where the worker ran out of memory, 500 otherwise."""
+    return 507 if error.failure is not None and error.failure.out_of_memory else 500
+
+
+def prediction_code(error: PredictionFailed) -> int:
+    """The handler's status; 413 means memory inside the peers, and what is no final status is 500."""
+    if error.code == 413:
+        return 507
+    return error.code if 200 <= error.code <= 999 else 500
+
+
+def deadline_code(error: DeadlinePassed) -> int:
+    """504 once a worker had the request, 408 while it waited."""
+    return 504 if error.started else 408
+
+
+def _limit(error: ServingError) -> dict[str, object]:
+    """Which limit refused a request; told to every client."""
+    if isinstance(error, QueueFull):
+        return {"limit": error.limit_name, "limitValue": error.limit}
+    if isinstance(error, NoWorkers):
+        return {"limit": "no_worker"}
+    return {}
+
+
+def _cause(error: ServingError) -> dict[str, object]:
+    """What a client is told of the cause, unless the operator forbids it."""
+    if isinstance(error, PredictionFailed) and error.exception:
+        return {"exception": error.exception, "text": error.text}
+    if isinstance(error, WorkerDied | WorkersFailed) and error.failure is not None:
+        return _failure_keys(error.failure)
+    if isinstance(error, DownloadFailed | NoWorkers) and error.reason:
+        return {"reason": error.reason}
+    return {}
+
+
+def _failure_keys(failure: WorkerFailure) -> dict[str, object]:
+    keys: dict[str, object] = {"reason": str(failure)}
+    if failure.exception is not None:
+        keys |= {"exception": failure.exception, "text": failure.text or ""}
+    keys["failure"] = failure_body(failure)
+    return keys

@@ -1,0 +1,227 @@
+"""TorchServe's words: codes, texts and JSON of its REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from attrs import frozen
+
+from modelserver import errors
+from modelserver.interfaces import Reply
+from modelserver.rest.dialects.bodies import (
+    Refusal,
+    deadline_code,
+    milliseconds,
+    out_of_memory_code,
+    prediction_code,
+    pretty,
+    refuse,
+    said,
+    seconds,
+    template_memory,
+    timestamp,
+    worker_history,
+    worker_status,
+)
+from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
+
+
+def _no_worker(error: errors.QueueFull | errors.NoWorkers) -> str:
+    # The quote after the version is TorchServe's own.
+    which = f'"{error.model}"' if error.version is None else f'"{error.model}" Version {error.version}"'
+    return (
+        f"Model {which} has no worker to serve inference request. "
+        "Please use scale workers API to add workers. If this is a sequence inference, "
+        "please check if it is closed, or expired; or exceeds maxSequenceJobQueueSize"
+    )
+
+
+def _workers_failed(error: errors.WorkersFailed) -> str:
+    version = "null" if error.version is None else error.version
+    return f"Failed to start workers for model {error.model} version: {version}"
+
+
+def _download_failed(error: errors.DownloadFailed) -> str:
+    return f"Failed to download archive from: {error.url}"
+
+
+REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
+    {
+        errors.ServingError: Refusal(500, "InternalServerException"),
+        errors.ModelNotFound: Refusal(404, "ModelNotFoundException"),
+        errors.VersionNotFound: Refusal(404, "ModelVersionNotFoundException"),
+        errors.RouteNotFound: Refusal(404, "ResourceNotFoundException"),
+        errors.MethodNotAllowed: Refusal(405, "MethodNotAllowedException"),
+        errors.BadRequest: Refusal(400, "BadRequestException"),
+        errors.ParameterMissing: Refusal(400, "BadRequestException"),
+        errors.BodyTooLarge: Refusal(413, "RequestEntityTooLargeException"),
+        errors.ArchiveNotFound: Refusal(404, "ModelNotFoundException"),
+        errors.StoreNotConfigured: Refusal(404, "ModelNotFoundException"),
+        errors.DownloadFailed: Refusal(400, "DownloadArchiveException", _download_failed),
+        errors.ArchiveInvalid: Refusal(400, "InvalidModelException"),
+        errors.DependenciesFailed: Refusal(400, "ModelException"),
+        errors.VersionExists: Refusal(409, "ConflictStatusException"),
+        errors.DefaultVersionInUse: Refusal(403, "InvalidModelVersionException"),
+        errors.NoSuchVersionToDefault: Refusal(404, "ModelVersionNotFoundException"),
+        errors.QueueFull: Refusal(503, "ServiceUnavailableException", _no_worker),
+        errors.NoWorkers: Refusal(503, "ServiceUnavailableException", _no_worker),
+        errors.WorkerDied: Refusal(out_of_memory_code, "InternalServerException", said("Worker died.")),
+        errors.Unregistered: Refusal(503, "ServiceUnavailableException"),
+        errors.DeadlinePassed: Refusal(deadline_code, "RequestTimeoutException"),
+        errors.ClientGone: Refusal(408, "RequestTimeoutException"),
+        errors.PredictionFailed: Refusal(prediction_code, "InternalServerException"),
+        errors.ResponseTooLarge: Refusal(500, "InternalServerException"),
+        errors.WorkersFailed: Refusal(out_of_memory_code, "InternalServerException", _workers_failed),
+        errors.DrainTimedOut: Refusal(408, "RequestTimeoutException"),
+        errors.DescribeUnavailable: Refusal(503, "ServiceUnavailableException"),
+        errors.NotEnoughDevices: Refusal(500, "WorkerInitializationException"),
+        errors.InternalError: Refusal(500, "InternalServerException"),
+        errors.AccessDenied: Refusal(400, "InvalidKeyException"),
+    }
+)
+
+
+@frozen
+class TorchServe:
+    """
+    The dialect of TorchServe 0.12.
+
+    :param expose_errors: tell clients the handler's exception and why a worker died.
+    :param overload_status: the code for a full queue, 503 in TorchServe.
+    """
+
+    expose_errors: bool = True
+    overload_status: int = 503
+
+    @property
+    def name(self) -> str:
+        """``torchserve``."""
+        return "torchserve"
+
+    def failed(self, error: errors.ServingError) -> Reply:
+        """An error body, and the status that goes with it."""
+        return refuse(REFUSALS, error, expose_errors=self.expose_errors, overload_status=self.overload_status)
+
+    def status(self, text: str, code: int = 200) -> Reply:
+        """``{"status": text}``."""
+        return Reply(code, pretty({"status": text}))
+
+    def registered(self, name: str, version: str, workers: int, synchronous: bool) -> Reply:
+        """A registration that came to its end, or goes on in the background."""
+        if workers > 0 and not synchronous:
+            return self._in_progress()
+        text = f'Model "{name}" Version: {version} registered with {max(workers, 0)} initial workers'
+        if workers <= 0:
+            text += ". Use scale workers API to add workers for the model."
+        return self.status(text)
+
+    def scaled(
+        self, name: str, version: str | None, workers: int, synchronous: bool, complete: bool
+    ) -> Reply:
+        """A change of the number of workers; ``version`` only if the caller named one."""
+        if not synchronous:
+            return self._in_progress()
+        if not complete:
+            return self.status("Workers scaling in progress...", 206)
+        text = f"Workers scaled to {workers} for model: {name}"
+        return self.status(text if version is None else f"{text}, version: {version}")
+
+    def unregistered(self, name: str) -> Reply:
+        """A version that is gone."""
+        return self.status(f'Model "{name}" unregistered')
+
+    def default_set(self, name: str, version: str) -> Reply:
+        """A new default version."""
+        return self.status(f'Default version successfully updated for model "{name}" to "{version}"')
+
+    def described(self, versions: Sequence[VersionDescription]) -> Reply:
+        """One or all versions of a model, as an array."""
+        return Reply(200, pretty([_version(version) for version in versions]))
+
+    def listed(self, models: Sequence[ModelSummary], next_token: str | None) -> Reply:
+        """A page of the list of models."""
+        token = {} if next_token is None else {"nextPageToken": next_token}
+        rows = [{"modelName": model.name, "modelUrl": model.url} for model in models]
+        return Reply(200, pretty(token | {"models": rows}))
+
+    def pinged(self, wanted: int, running: int, healthy: bool) -> Reply:
+        """The state of the whole server: 200 or 500."""
+        return self.status("Healthy") if healthy else self.status("Unhealthy", 500)
+
+    def _in_progress(self) -> Reply:
+        return self.status("Processing worker updates...", 202)
+
+
+def _version(description: VersionDescription) -> dict[str, object]:
+    """One element of a describe."""
+    spec = description.spec
+    keys = _identity(spec) | _limits(spec) | _modes(spec, description)
+    keys["workers"] = [_worker(worker) for worker in description.workers]
+    keys["jobQueueStatus"] = {
+        "remainingCapacity": max(0, spec.job_queue_size - description.waiting),
+        "pendingRequests": description.waiting,
+    }
+    keys |= template_memory(description.template)
+    if description.metadata is not None:
+        keys["customizedMetadata"] = dict(description.metadata)
+    return keys
+
+
+def _identity(spec: VersionSpec) -> dict[str, object]:
+    keys: dict[str, object] = {"modelName": spec.name, "modelVersion": spec.version, "modelUrl": spec.url}
+    if spec.engine is not None:
+        keys["engine"] = spec.engine
+    keys["runtime"] = spec.runtime
+    return keys
+
+
+def _limits(spec: VersionSpec) -> dict[str, object]:
+    return {
+        "minWorkers": spec.min_workers,
+        "maxWorkers": spec.max_workers,
+        "batchSize": spec.batch_size,
+        "maxBatchDelay": milliseconds(spec.max_batch_delay),
+        "responseTimeout": seconds(spec.timeouts.response),
+        "startupTimeout": seconds(spec.timeouts.startup),
+        "maxRetryTimeoutInSec": seconds(spec.timeouts.recovery),
+        "clientTimeoutInMills": milliseconds(spec.client_timeout),
+    }
+
+
+def _modes(spec: VersionSpec, description: VersionDescription) -> dict[str, object]:
+    on_gpu = any(worker.gpu_id is not None for worker in description.workers)
+    keys: dict[str, object] = {
+        "parallelType": spec.parallel_type,
+        "parallelLevel": spec.parallel_level,
+        "deviceType": spec.device_type or ("gpu" if on_gpu else "cpu"),
+    }
+    if spec.device_ids:
+        keys["deviceIds"] = list(spec.device_ids)
+    stateful = spec.stateful
+    keys |= {
+        "continuousBatching": spec.continuous_batching,
+        "useJobTicket": spec.job_tickets,
+        "useVenv": spec.use_venv,
+        "stateful": stateful,
+        "sequenceMaxIdleMSec": milliseconds(spec.sequences.max_idle) if stateful else 0,
+        "sequenceTimeoutMSec": milliseconds(spec.sequences.timeout) if stateful else 0,
+        "maxNumSequence": spec.sequences.max_sequences if stateful else 0,
+        "maxSequenceJobQueueSize": spec.sequences.max_jobs if stateful else 0,
+        "loadedAtStartup": spec.loaded_at_startup,
+    }
+    return keys
+
+
+def _worker(worker: WorkerDescription) -> dict[str, object]:
+    on_gpu = worker.gpu_id is not None
+    keys: dict[str, object] = {
+        "id": worker.id,
+        "startTime": timestamp(worker.started),
+        "status": worker_status(worker),
+        "memoryUsage": worker.memory,
+        "pid": -1 if worker.pid is None else worker.pid,
+        "gpu": on_gpu,
+        "gpuUsage": (worker.gpu_usage or "failed to obtained gpu usage") if on_gpu else "N/A",
+    }
+    return keys | worker_history(worker)
