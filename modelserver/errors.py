@@ -152,6 +152,16 @@ class DownloadFailed(ServingError):
 
 
 @frozen
+class ArchiveExists(ServingError):
+    """The model store has a file already where the archive should be downloaded to."""
+
+    file: str
+
+    def __str__(self) -> str:
+        return f"Model file already exists {self.file}"
+
+
+@frozen
 class ArchiveInvalid(ServingError):
     """The archive or its manifest breaks a rule; ``reason`` is the peers' text where they have one."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
 from modelserver.errors import ServingError, WorkerFailure
 from modelserver.jobs import Answer, Job
 from modelserver.spec import ModelSummary, VersionDescription, WorkerSpec
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class EventLoop(Protocol):
@@ -76,6 +79,14 @@ class WorkerBackend(Protocol):
 
     def retire(self, name: str, version: str) -> None:
         """The version is gone; whatever was kept for it (a template) may go."""
+
+
+class InThread(Protocol):
+    """Runs a function that blocks in a thread, as Twisted's ``deferToThread`` does."""
+
+    def __call__(
+        self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Deferred[Result]: ...
 
 
 class ModelSource(Protocol):

@@ -84,6 +84,12 @@ REFUSALS = [
         "Failed to download archive from: http://x/y",
     ),
     (
+        errors.ArchiveExists("m.mar"),
+        409,
+        "ConflictStatusException",
+        "Model file already exists m.mar",
+    ),
+    (
         errors.ArchiveInvalid("Model name is not defined."),
         400,
         "InvalidModelException",

@@ -59,6 +59,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.ArchiveNotFound: Refusal(404, "ModelNotFoundException"),
         errors.StoreNotConfigured: Refusal(404, "ModelNotFoundException"),
         errors.DownloadFailed: Refusal(400, "DownloadArchiveException", _download_failed),
+        errors.ArchiveExists: Refusal(409, "ConflictStatusException"),
         errors.ArchiveInvalid: Refusal(400, "InvalidModelException"),
         errors.DependenciesFailed: Refusal(400, "ModelException"),
         errors.VersionExists: Refusal(409, "ConflictStatusException"),
