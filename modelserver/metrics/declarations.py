@@ -1,0 +1,143 @@
+"""Which metrics are kept: ``metrics.yaml`` read into values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+from attrs import frozen
+from twisted.logger import Logger
+
+COUNTER = "counter"
+GAUGE = "gauge"
+HISTOGRAM = "histogram"
+
+KINDS = (COUNTER, GAUGE, HISTOGRAM)
+
+DEFAULT_FILE = Path(__file__).with_name("metrics.yaml")
+
+# What Multi Model Server measures by itself; it has no file to declare metrics in.
+_MMS_SERVER_METRICS = (
+    "Requests2XX",
+    "Requests4XX",
+    "Requests5XX",
+    "CPUUtilization",
+    "MemoryUsed",
+    "MemoryAvailable",
+    "MemoryUtilization",
+    "DiskUsage",
+    "DiskAvailable",
+    "DiskUtilization",
+)
+
+_log = Logger()
+
+
+class DeclarationError(ValueError):
+    """A metrics configuration breaks a rule; the text says which."""
+
+
+@frozen
+class Declaration:
+    """
+    One metric that is kept.
+
+    :param kind: ``counter``, ``gauge`` or ``histogram``.
+    :param dimensions: the names of its labels in order; the last one is the host's name.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    dimensions: tuple[str, ...] = ()
+
+
+@frozen
+class Declarations:
+    """All metrics that are kept: the server's own, and those that handlers may emit."""
+
+    server: tuple[Declaration, ...] = ()
+    model: tuple[Declaration, ...] = ()
+
+
+def parse(text: str) -> Declarations:
+    """
+    The declarations in a YAML document.
+
+    :raises DeclarationError: it is no YAML, or an entry has no name, no unit, no list of dimensions or a
+        type that does not exist.
+    """
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"The metrics configuration is not YAML: {error}") from error
+    if not isinstance(document, Mapping):
+        raise DeclarationError("The metrics configuration is not a mapping.")
+    return Declarations(
+        tuple(_section(document, "ts_metrics", ())),
+        tuple(_section(document, "model_metrics", ("Hostname",))),
+    )
+
+
+def load(path: Path = DEFAULT_FILE) -> Declarations:
+    """
+    The declarations in a file.
+
+    :raises DeclarationError: as ``parse``, or the file cannot be read.
+    """
+    try:
+        return parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"The metrics configuration cannot be read: {error}") from error
+
+
+def load_or_none(path: Path = DEFAULT_FILE) -> Declarations:
+    """The declarations in a file; a bad one is logged, and then there are none, as in TorchServe."""
+    try:
+        return load(path)
+    except DeclarationError as error:
+        _log.error("Failed to load metrics configuration: {reason}", reason=str(error), path=str(path))
+        return Declarations()
+
+
+def of_multi_model_server() -> Declarations:
+    """What Multi Model Server measures itself; every metric of a handler is kept there undeclared."""
+    default = load()
+    return Declarations(tuple(each for each in default.server if each.name in _MMS_SERVER_METRICS))
+
+
+def _section(document: Mapping[object, object], key: str, added: tuple[str, ...]) -> Iterator[Declaration]:
+    section = document.get(key)
+    if section is None:
+        return
+    if not isinstance(section, Mapping):
+        raise DeclarationError(f"{key} is not a mapping of metric types.")
+    seen: set[str] = set()
+    for kind, entries in section.items():
+        if kind not in KINDS:
+            raise DeclarationError(f"{key} has an unknown metric type: {kind}")
+        if entries is not None and not isinstance(entries, list):
+            raise DeclarationError(f"{key}.{kind} is not a list of metrics.")
+        for entry in entries or ():
+            declaration = _declaration(entry, f"{key}.{kind}", str(kind), added)
+            if declaration.name in seen:
+                raise DeclarationError(f"{key} declares {declaration.name} twice.")
+            seen.add(declaration.name)
+            yield declaration
+
+
+def _declaration(entry: object, place: str, kind: str, added: tuple[str, ...]) -> Declaration:
+    if not isinstance(entry, Mapping):
+        raise DeclarationError(f"An entry of {place} is not a mapping.")
+    name, unit, dimensions = (entry.get(key) for key in ("name", "unit", "dimensions"))
+    told = f"name: {name}, unit: {unit}, dimensions: {dimensions}"
+    if not name:
+        raise DeclarationError(f"Metric name cannot be empty. {told}")
+    if not unit:
+        raise DeclarationError(f"Metric unit cannot be empty. {told}")
+    if not isinstance(dimensions, list):
+        raise DeclarationError(f"Metric dimensions must be a list. {told}")
+    if not all(dimensions):
+        raise DeclarationError(f"Metric dimension cannot be empty. {told}")
+    return Declaration(str(name), kind, str(unit), (*map(str, dimensions), *added))
