@@ -1,0 +1,301 @@
+"""What a handler is given beside its data: the model it serves, the requests in hand, and their answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
+
+Headers = Mapping[str, object]
+HeaderSource = Headers | bytes | bytearray | memoryview | Callable[[], Headers]
+RequestIds = dict[int, str]
+
+CONTENT_TYPE = "content-type"
+
+
+class PredictionException(Exception):
+    """
+    Raised by a handler to fail its batch with a text and a code of its own.
+
+    :param message: what the client reads.
+    :param error_code: the HTTP status.
+    """
+
+    def __init__(self, message: str, error_code: int = 500) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_code = error_code
+
+    def __str__(self) -> str:
+        return f"{self.message} : {self.error_code}"
+
+
+def parse_headers(block: bytes | bytearray | memoryview) -> dict[str, object]:
+    """The headers of a block of ``Name: value`` lines, each ended by CRLF; the last of one name wins."""
+    headers: dict[str, object] = {}
+    for line in bytes(block).decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name] = value.strip(" \t")
+    return headers
+
+
+class RequestProcessor:
+    """
+    One request's headers, and what the handler wants its answer to carry.
+
+    Made for every request, read for few: the headers may come as the raw block or a function, and are
+    only parsed when somebody asks. ``changed`` tells whether the handler has set anything.
+
+    :param request_header: the client's headers: a mapping, the raw block, or a function that makes them.
+    :param injected: headers that the server adds, which win over the client's; or a function that makes them.
+    """
+
+    changed = False
+    status = 200
+    phrase: str | None = None
+    _headers: dict[str, object] | None = None
+    _response_headers: dict[str, str] | None = None
+
+    def __init__(
+        self, request_header: HeaderSource, injected: Headers | Callable[[], Headers] | None = None
+    ) -> None:
+        self._source = request_header
+        self._injected = injected
+
+    def get_request_property(self, key: str) -> str | None:
+        """The value of a header: of this very spelling if there is one, else whatever its case."""
+        injected = self._injected
+        if self._headers is None and isinstance(injected, dict) and key in injected:
+            return cast("str | None", injected[key])
+        headers = self.get_request_properties()
+        if key in headers:
+            return cast("str | None", headers[key])
+        wanted, found = key.lower(), None
+        for name, value in headers.items():
+            if name.lower() == wanted:
+                found = value
+        return cast("str | None", found)
+
+    def get_request_properties(self) -> dict[str, object]:
+        """All headers of the request, spelled as they came."""
+        if self._headers is None:
+            source, injected = self._source, self._injected
+            if isinstance(source, bytes | bytearray | memoryview):
+                headers = parse_headers(source)
+            else:
+                given = source() if callable(source) else source
+                headers = given if isinstance(given, dict) else dict(given)
+            if injected is not None:
+                headers = {**headers, **(injected() if callable(injected) else injected)}
+            self._headers = headers
+        return self._headers
+
+    def report_status(self, code: int, reason_phrase: str | None = None) -> None:
+        """Choose the HTTP status and reason phrase of this answer."""
+        self.changed = True
+        self.status = code
+        self.phrase = reason_phrase
+
+    def get_response_status_code(self) -> int:
+        """The HTTP status of this answer, 200 unless set."""
+        return self.status
+
+    def get_response_status_phrase(self) -> str | None:
+        """The reason phrase of this answer, None unless set."""
+        return self.phrase
+
+    def add_response_property(self, key: str, value: str) -> None:
+        """Add a header to this answer; a second one of the same name replaces the first."""
+        self.changed = True
+        self.get_response_headers()[key] = value
+
+    def get_response_headers(self) -> dict[str, str]:
+        """The headers that were added to this answer."""
+        if self._response_headers is None:
+            self._response_headers = {}
+        return self._response_headers
+
+    def get_response_header(self, key: str) -> str | None:
+        """One header of this answer, or None."""
+        return self.get_response_headers().get(key)
+
+
+def _sequence_header(part: str) -> str:
+    """The header name that marks a sequence's id, start or end: both peers' variables are heard."""
+    standard = f"TS_REQUEST_SEQUENCE_{part}"
+    return os.environ.get(f"TS_HEADER_KEY_SEQUENCE_{part}") or os.environ.get(standard) or standard.lower()
+
+
+class Context:
+    """
+    What a handler knows about its model and the requests in hand.
+
+    Handlers' own tests construct it, so its signature is the peers'. The worker's loop sets
+    ``request_ids``, ``request_processor`` and ``repeated_fields`` before each batch.
+
+    :param model_dir: the folder of the unpacked archive.
+    :param manifest: the archive's ``MANIFEST.json`` as it was read, or None.
+    :param gpu: the device number that this worker was given, or None for the CPU.
+    :param mms_version: the server's version.
+    :param limit_max_image_pixels: whether image handlers keep Pillow's limit on decoded pixels.
+    :param metrics: where the handler counts things.
+    :param model_yaml_config: ``model-config.yaml`` as it was read.
+    """
+
+    send_parts: Callable[[Sequence[object]], None] | None
+    """Sends one part for each request of the batch, while more follow; None where nothing can be streamed."""
+
+    def __init__(  # noqa: PLR0917  # the peers' signature
+        self,
+        model_name: str,
+        model_dir: str,
+        manifest: dict[str, object] | None,
+        batch_size: int,
+        gpu: int | None,
+        mms_version: str,
+        limit_max_image_pixels: bool = True,
+        metrics: object = None,
+        model_yaml_config: dict[str, object] | None = None,
+    ) -> None:
+        self.model_name = model_name
+        self.manifest = manifest
+        self.model_yaml_config: dict[str, object] = {} if model_yaml_config is None else model_yaml_config
+        self._system_properties: dict[str, object] = {
+            "model_dir": model_dir,
+            "gpu_id": gpu,
+            "batch_size": batch_size,
+            "server_name": "MMS",
+            "server_version": mms_version,
+            "limit_max_image_pixels": limit_max_image_pixels,
+        }
+        self._request_ids: RequestIds | Callable[[], RequestIds] | None = None
+        self._request_processor: list[RequestProcessor] = []
+        self.repeated_fields: dict[int, dict[str, list[object]]] = {}
+        self.send_parts = None
+        self.cl_socket: object = None
+        self.stopping_criteria: dict[int, Callable[[object], object]] | None = None
+        self.header_key_sequence_id = _sequence_header("ID")
+        self.header_key_sequence_start = _sequence_header("START")
+        self.header_key_sequence_end = _sequence_header("END")
+        self._metrics: object = None
+        self.metrics = metrics
+
+    @property
+    def system_properties(self) -> dict[str, object]:
+        """Where and as what the handler runs: ``model_dir``, ``gpu_id``, ``batch_size`` and others."""
+        return self._system_properties
+
+    @property
+    def request_ids(self) -> RequestIds | None:
+        """Each request's id by its place in the batch. May be set to a function, called when first read."""
+        if callable(self._request_ids):
+            self._request_ids = self._request_ids()
+        return self._request_ids
+
+    @request_ids.setter
+    def request_ids(self, request_ids: RequestIds | Callable[[], RequestIds] | None) -> None:
+        self._request_ids = request_ids
+
+    @property
+    def request_processor(self) -> list[RequestProcessor]:
+        """The batch's requests in order: their headers, and what their answers carry."""
+        return self._request_processor
+
+    @request_processor.setter
+    def request_processor(self, request_processor: Iterable[RequestProcessor]) -> None:
+        self._request_processor = cast("list[RequestProcessor]", request_processor)
+
+    @property
+    def metrics(self) -> object:
+        """Where the handler counts things. A metrics object of ours learns the requests' ids from here."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: object) -> None:
+        self._metrics = metrics
+        follow = getattr(metrics, "follow", None)
+        if follow is not None:
+            follow(lambda: self.request_ids)
+
+    def get_request_id(self, idx: int = 0) -> str | None:
+        """The id of one request, as the client reads it in ``x-request-id``."""
+        return (self.request_ids or {}).get(idx)
+
+    def get_request_header(self, idx: int, key: str) -> str | None:
+        """One header of one request, whatever the case of its name."""
+        return self._request_processor[idx].get_request_property(key)
+
+    def get_all_request_header(self, idx: int) -> dict[str, object]:
+        """All headers of one request, spelled as they came."""
+        return self._request_processor[idx].get_request_properties()
+
+    def get_all_values(self, idx: int, name: str) -> list[object]:
+        """
+        Every value of one form field of one request, in order.
+
+        The row of ``data`` holds only the last of several parts with one name.
+        """
+        return list(self.repeated_fields.get(idx, {}).get(name, ()))
+
+    def set_response_content_type(self, idx: int, value: str) -> None:
+        """Say what one answer is; without this it has no content type."""
+        self.set_response_header(idx, CONTENT_TYPE, value)
+
+    def get_response_content_type(self, idx: int) -> str | None:
+        """The content type that was set for one answer."""
+        return self.get_response_headers(idx).get(CONTENT_TYPE)
+
+    def get_response_status(self, idx: int) -> tuple[int, str | None]:
+        """The status and reason phrase of one answer."""
+        processor = self._request_processor[idx]
+        return processor.get_response_status_code(), processor.get_response_status_phrase()
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
+        """Choose the status and reason phrase of one answer; its body is sent all the same."""
+        self._request_processor[idx].report_status(code, phrase)
+
+    def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
+        """Choose the status and reason phrase of every answer of the batch."""
+        for processor in self._request_processor:
+            processor.report_status(code, phrase)
+
+    def get_response_headers(self, idx: int) -> dict[str, str]:
+        """The headers that were added to one answer."""
+        return self._request_processor[idx].get_response_headers()
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:
+        """Add a header to one answer."""
+        self._request_processor[idx].add_response_property(key, value)
+
+    def get_sequence_id(self, idx: int) -> str | None:
+        """The id of the sequence that one request belongs to, or None."""
+        return self.get_request_header(idx, self.header_key_sequence_id)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Context):
+            return NotImplemented
+        return _comparable(self) == _comparable(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as in the peers: it changes with every batch
+
+
+def _comparable(context: Context) -> dict[str, object]:
+    """A context's values, ids resolved."""
+    return {**vars(context), "_request_ids": context.request_ids}
+
+
+class MmsContext(Context):
+    """The context as Multi Model Server's handlers construct it."""
+
+    def __init__(  # noqa: PLR0917  # the peers' signature
+        self,
+        model_name: str,
+        model_dir: str,
+        manifest: dict[str, object] | None,
+        batch_size: int,
+        gpu: int | None,
+        mms_version: str,
+    ) -> None:
+        super().__init__(model_name, model_dir, manifest, batch_size, gpu, mms_version)
+        del self._system_properties["limit_max_image_pixels"]
