@@ -107,8 +107,10 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     """
     payload, count = frame.payload, frame.items
     rows = _rows(count)
-    lengths = rows.unpack_from(payload)
     ids = rows.size
+    if len(payload) < ids + ID_SIZE * count:
+        raise FrameError("a batch that is shorter than its table")
+    lengths = rows.unpack_from(payload)
     position = ids + ID_SIZE * count
     items = []
     for row in range(0, 4 * count, 4):
@@ -170,6 +172,8 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
     """
     payload, count = frame.payload, frame.items
     rows = _rows(count)
+    if len(payload) < rows.size:
+        raise FrameError("answers that are shorter than their table")
     lengths = rows.unpack_from(payload)
     position = rows.size
     answers: list[Answer | PredictionFailed] = []
@@ -292,6 +296,13 @@ class FrameReader:
         """All whole frames that are here."""
         while (frame := self.next()) is not None:
             yield frame
+
+    def waiting(self) -> list[Frame]:
+        """The whole frames that are here, which stay."""
+        low = self._low
+        found = list(self)
+        self._low = low
+        return found
 
     def wait(self, source: socket.socket) -> Frame:
         """

@@ -36,6 +36,21 @@ class Asker(Protocol):
         """There will be no answer, and this is why."""
 
 
+class Inputs(NamedTuple):
+    """
+    What a request brings for a handler, still encoded.
+
+    :param head: the client's header lines, each ended by CRLF, as they came.
+    :param extra: JSON of what the route adds (headers, query parameters), or ``b""`` for a plain prediction.
+    :param flags: ``modelserver.frames.EXPLAIN`` and others.
+    """
+
+    head: bytes
+    extra: bytes
+    body: bytes | bytearray | Place
+    flags: int = 0
+
+
 class Place(NamedTuple):
     """A body in memory that server and workers share: where it starts, and its bytes."""
 

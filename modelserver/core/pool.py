@@ -72,16 +72,17 @@ class WorkerPool:
         Workers that gave up are started again. The newest leave first.
 
         :param gpu_workers: how many of the new ones get a GPU; None: as the version's settings say.
-        :param drain: seconds that those who leave may take to finish what they have; None: as long as it takes.
+        :param drain: seconds that those who leave may take to finish; None: as long as it takes.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
         self.minimum, self.maximum = minimum, maximum
         for worker in self.workers:
             if worker.state == "failed":
                 worker.start()
-        added = [self._new_worker(gpu_workers) for _ in range(minimum - len(self.workers))]
-        self.workers += added
-        for worker in added:
+        added = minimum - len(self.workers)
+        for _ in range(added):
+            self.workers.append(self._new_worker(gpu_workers))
+        for worker in self.workers[len(self.workers) - added :] if added > 0 else ():
             worker.start()
         surplus = max(0, len(self.workers) - maximum)
         if surplus:
@@ -184,6 +185,11 @@ class WorkerPool:
         failures = [worker.failure for worker in self.workers if worker.failure is not None]
         reason = str(failures[-1]) if failures else ""
         return NoWorkers(self.spec.name, self.spec.version, reason)
+
+    def forget(self, job: Job) -> None:
+        """The client of a streamed job is gone."""
+        for worker in self.workers:
+            worker.forget(job)
 
     def schedule(self) -> None:
         """Hand out batches once the events of this turn are over."""

@@ -188,7 +188,7 @@ class Worker:
             self.in_hand[0].started = self.clock.seconds()
         self._learn(seconds)
         self.owner.batch_finished(self, batch, seconds)
-        for job, answer in zip(batch.jobs, answers):
+        for job, answer in zip(batch.jobs, answers, strict=True):
             if isinstance(answer, Answer):
                 job.answer(answer)
             else:
@@ -210,7 +210,7 @@ class Worker:
         if batch is None or batch.number != number or len(answers) != len(batch.jobs):
             raise LookupError(f"a part of batch {number}, which is not the oldest in hand")
         batch.started = self.clock.seconds()
-        for job, answer in zip(batch.jobs, answers):
+        for job, answer in zip(batch.jobs, answers, strict=True):
             if not job.finished:
                 job.streaming = True
                 job.asker.part_arrived(job, answer)

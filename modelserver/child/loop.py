@@ -1,0 +1,181 @@
+"""A worker's life after loading: read a batch, call the handler once, write one answer."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from functools import partial
+
+from modelserver import frames
+from modelserver.child.context import Context, RequestProcessor
+from modelserver.child.loader import EntryPoint, Instructions
+from modelserver.child.replies import ReplyRow, answer_rows, error_row, failed_rows, part_rows
+from modelserver.child.requests import BadForm, Decoder
+
+JOIN = 0.0003
+"""Seconds that an answer may wait for the next one, to leave in the same write."""
+
+
+class ClientsGone(ConnectionError):
+    """Every client of the streamed batch has left: there is nobody to send the next part to."""
+
+
+class Loop:
+    """Serves batches on a blocking socket, one after the other."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        reader: frames.FrameReader,
+        instructions: Instructions,
+        entry: EntryPoint,
+        context: Context,
+        shared: memoryview | None = None,
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._instructions = instructions
+        self._entry = entry
+        self._context = context
+        self._shared = shared
+        self._decoder = Decoder(instructions.decode_input_request)
+        self._held: frames.Pieces = []
+        self._held_since = 0.0
+        self._mean = 1.0
+
+    def run(self) -> None:
+        """
+        Serve until the server closes the socket.
+
+        :raises EOFError: it did.
+        """
+        reader, connection = self._reader, self._connection
+        while True:
+            frame = reader.next()
+            if frame is None:
+                self._release()
+                frame = reader.wait(connection)
+            if frame.kind == frames.BATCH:
+                self._serve(frame)
+            elif frame.kind != frames.CANCEL:
+                raise frames.FrameError(f"a frame of kind {frame.kind}")
+            # A CANCEL that comes here is late: its batch is answered.
+
+    def _serve(self, frame: frames.Frame) -> None:
+        items = frames.unpack_batch(frame, self._shared)
+        begun = time.perf_counter()
+        rows = self._answer(frame.number, items)
+        spent = time.perf_counter() - begun
+        self._mean += (spent - self._mean) / 8
+        self._held += frames.pack_answers(frames.ANSWERS, frame.number, int(spent * 1e6), rows)
+        self._report_metrics()
+        now = begun + spent
+        if not self._held_since:
+            self._held_since = now
+        if now - self._held_since + self._mean > JOIN:
+            self._release()
+
+    def _release(self) -> None:
+        if self._held:
+            held, self._held, self._held_since = self._held, [], 0.0
+            frames.send_all(self._connection, held)
+
+    def _report_metrics(self) -> None:
+        drain = getattr(self._context.metrics, "drain", None)
+        emitted = drain() if drain is not None else None
+        if emitted:
+            self._held.append(frames.pack_json(frames.METRICS, {"metrics": emitted}))
+
+    def _answer(self, number: int, items: Sequence[frames.Item]) -> list[ReplyRow]:
+        """One row for each item; items that cannot be decoded are answered without the handler."""
+        decoder = self._decoder
+        rows: list[ReplyRow | None] = [None] * len(items)
+        data: list[dict[str, object]] = []
+        processors: list[RequestProcessor] = []
+        ids: list[bytes] = []
+        repeated: dict[int, dict[str, list[object]]] = {}
+        for place, item in enumerate(items):
+            head = decoder.head(item.head)
+            try:
+                row, names = decoder.row(head, item)
+            except BadForm as error:
+                rows[place] = error_row(400, str(error))
+                continue
+            if names:
+                repeated[len(data)] = names
+            data.append(row)
+            ids.append(item.id)
+            processors.append(RequestProcessor(partial(decoder.headers, head, item)))
+        if data:
+            context = self._context
+            context.request_ids = partial(_show_ids, ids)
+            context.request_processor = processors
+            context.repeated_fields = repeated
+            context.send_parts = partial(self._send_parts, number, processors, rows)
+            answers = iter(self._call(data, processors))
+            return [next(answers) if row is None else row for row in rows]
+        return [row for row in rows if row is not None]
+
+    def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:
+        try:
+            result = self._entry(data, self._context)
+        except Exception as error:
+            if not isinstance(error, ClientsGone):
+                self._log_failure(error)
+            return failed_rows(error, len(data))
+        return answer_rows(result, processors, self._instructions.max_response_size)
+
+    def _log_failure(self, error: BaseException) -> None:
+        ids = ", ".join((self._context.request_ids or {}).values())
+        text = "".join(traceback.format_exception(error))
+        print(f"Invoking custom service failed for request {ids}:\n{text}", file=sys.stderr, flush=True)
+
+    # Streaming.
+
+    def _send_parts(
+        self,
+        number: int,
+        processors: Sequence[RequestProcessor],
+        rows: Sequence[ReplyRow | None],
+        parts: Sequence[object],
+    ) -> None:
+        """
+        Send one part to each request of the batch, now.
+
+        :raises ClientsGone: every client has left.
+        :raises ValueError: there is not one part for each request.
+        """
+        sent = iter(part_rows(parts, processors, self._instructions.max_response_size))
+        self._held += frames.pack_answers(
+            frames.PART, number, 0, [next(sent) if row is None else row for row in rows]
+        )
+        self._release()
+        gone = self._cancelled(number)
+        if all(row is not None or place in gone for place, row in enumerate(rows)):
+            raise ClientsGone("the client has left")
+
+    def _cancelled(self, number: int) -> set[int]:
+        """Which items of batch ``number`` have lost their clients, as far as the server has said by now."""
+        self._connection.setblocking(False)
+        try:
+            if not self._reader.fill(self._connection):
+                raise ClientsGone("the server has closed the socket")
+        except BlockingIOError:
+            pass
+        finally:
+            self._connection.setblocking(True)
+        waiting = self._reader.waiting()
+        return {frame.items for frame in waiting if frame.kind == frames.CANCEL and frame.number == number}
+
+
+def _show_ids(ids: Sequence[bytes]) -> dict[int, str]:
+    return {place: show_id(request_id) for place, request_id in enumerate(ids)}
+
+
+def show_id(request_id: bytes) -> str:
+    """16 bytes as a UUID is written."""
+    text = request_id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,80 @@
+"""The start of a worker process: its own process group, its end tied to the server's, then load and serve."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+
+from modelserver import frames
+
+SOCKET_FD, LIFELINE_FD = 3, 4
+
+
+def main() -> None:
+    """Run a spawned worker until the server closes its socket."""
+    os.setpgid(0, 0)
+    die_with(LIFELINE_FD)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What the handler starts shall not hold the socket open.
+    os.set_inheritable(SOCKET_FD, False)
+    connection = socket.socket(fileno=SOCKET_FD)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
+    reader = frames.FrameReader()
+    try:
+        frame = reader.wait(connection)
+        connection.sendall(frames.pack_bare(frames.STARTED))
+        work(connection, reader, frames.unpack_json(frame))
+    except (EOFError, ConnectionError):
+        pass
+    end(0)
+
+
+def die_with(lifeline: int) -> None:
+    """
+    Be killed by the kernel when the write end of the pipe ``lifeline`` closes: when the server is gone.
+
+    The kernel signals the owner of a file description; opening the pipe again gives this process its own.
+    """
+    try:
+        own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    except (OSError, AttributeError):
+        # No Linux: the end of the socket is the only sign, seen at the next read.
+        pass
+    os.close(lifeline)
+
+
+def work(connection: socket.socket, reader: frames.FrameReader, document: Mapping[str, object]) -> None:
+    """
+    Load what ``document`` says and serve batches.
+
+    :raises EOFError: the server closed the socket.
+    """
+    from modelserver.child.loader import Instructions, LoadFailed, load
+    from modelserver.child.loop import Loop
+
+    instructions = Instructions.from_document(document)
+    try:
+        entry, context = load(instructions)
+    except LoadFailed as failure:
+        connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
+        end(1)
+    connection.sendall(frames.pack_bare(frames.LOADED))
+    Loop(connection, reader, instructions, entry, context).run()
+
+
+def end(code: int) -> None:
+    """Leave without waiting for the handler's threads, but with its output written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(code)
