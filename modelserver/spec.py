@@ -152,6 +152,8 @@ class VersionDescription:
     A version and its workers as they are now.
 
     :param waiting: jobs in the queue.
+    :param waiting_bytes: the size of their bodies.
+    :param in_flight: jobs that workers have in hand.
     :param metadata: what the handler told for a customized describe, or None when it was not asked.
     :param template: the template process of the version (pid, memory), where there is one.
     """
@@ -162,6 +164,8 @@ class VersionDescription:
     waiting: int = 0
     metadata: Mapping[str, object] | None = None
     template: WorkerDescription | None = None
+    waiting_bytes: int = 0
+    in_flight: int = 0
 
 
 @frozen
