@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
+
+import modelserver
+
+if TYPE_CHECKING:
+    from modelserver.child.loader import Instructions
 
 Headers = Mapping[str, object]
 HeaderSource = Headers | bytes | bytearray | memoryview | Callable[[], Headers]
@@ -146,7 +151,7 @@ class Context:
     send_parts: Callable[[Sequence[object]], None] | None
     """Sends one part for each request of the batch, while more follow; None where nothing can be streamed."""
 
-    def __init__(  # noqa: PLR0917  # the peers' signature
+    def __init__(
         self,
         model_name: str,
         model_dir: str,
@@ -288,7 +293,7 @@ def _comparable(context: Context) -> dict[str, object]:
 class MmsContext(Context):
     """The context as Multi Model Server's handlers construct it."""
 
-    def __init__(  # noqa: PLR0917  # the peers' signature
+    def __init__(
         self,
         model_name: str,
         model_dir: str,
@@ -299,3 +304,24 @@ class MmsContext(Context):
     ) -> None:
         super().__init__(model_name, model_dir, manifest, batch_size, gpu, mms_version)
         del self._system_properties["limit_max_image_pixels"]
+
+
+def new_context(instructions: Instructions) -> Context:
+    """The context of a worker's handler, with metrics in the manner of the server's dialect."""
+    model = instructions.name, instructions.folder, instructions.manifest
+    place = instructions.batch_size, instructions.gpu_id, modelserver.__version__
+    if instructions.dialect == "mms":
+        from modelserver.child.metrics_store import MmsMetricsStore
+
+        context: Context = MmsContext(*model, *place)
+        context.metrics = MmsMetricsStore(None, instructions.name)
+        return context
+    from modelserver.child.metrics import HandlerMetrics
+
+    return Context(
+        *model,
+        *place,
+        limit_max_image_pixels=instructions.limit_max_image_pixels,
+        metrics=HandlerMetrics(instructions.name, instructions.metrics_config),
+        model_yaml_config=instructions.config,
+    )

@@ -8,13 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+import modelserver
 from modelserver.child.context import (
     Context,
     MmsContext,
     PredictionException,
     RequestProcessor,
+    new_context,
     parse_headers,
 )
+from modelserver.child.loader import Instructions
+from modelserver.child.metrics import HandlerMetrics
+from modelserver.child.metrics_store import MmsMetricsStore
 
 BLOCK = b"Host: here\r\nX-Trace: abc\r\ncontent-type:text/plain \r\n"
 names = st.text("abcdefgXYZ-", min_size=1, max_size=8)
@@ -215,6 +220,30 @@ class ContextTests(SynchronousTestCase):
         self.assertNotEqual(first, Context("n", "/d", None, 1, None, "1"))
         self.assertNotEqual(first, "context")
         self.assertRaises(TypeError, hash, first)
+
+
+class NewContextTests(SynchronousTestCase):
+    """A worker's context says what the server told the worker."""
+
+    def make(self, dialect: str) -> Context:
+        """The context for some instructions."""
+        document: dict[str, object] = dict.fromkeys(Instructions.__slots__)
+        told = {"name": "m", "folder": "/d", "manifest": {"a": 1}, "config": {"b": 2}, "batch_size": 3}
+        return new_context(Instructions.from_document({**document, **told, "gpu_id": 1, "dialect": dialect}))
+
+    def test_torchserve(self) -> None:
+        context = self.make("torchserve")
+        self.assertEqual((context.model_name, context.manifest), ("m", {"a": 1}))
+        self.assertEqual(context.model_yaml_config, {"b": 2})
+        self.assertEqual(context.system_properties["server_version"], modelserver.__version__)
+        self.assertEqual(context.system_properties["gpu_id"], 1)
+        self.assertIsInstance(context.metrics, HandlerMetrics)
+
+    def test_mms(self) -> None:
+        context = self.make("mms")
+        self.assertIsInstance(context, MmsContext)
+        self.assertEqual(context.system_properties["batch_size"], 3)
+        self.assertIsInstance(context.metrics, MmsMetricsStore)
 
 
 class PredictionExceptionTests(SynchronousTestCase):
