@@ -1,0 +1,1 @@
+"""Measures this server beside TorchServe and Multi Model Server: ``python -m bench --help``."""

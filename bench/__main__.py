@@ -1,0 +1,93 @@
+"""``python -m bench``: this server beside its peers, case by case, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import lifecycle, limits
+from bench.cases import CASES, QUICK, Case, Point
+from bench.report import Sheet, as_json, describe_machine, life_sheet, sheet, write_json, write_markdown
+from bench.runner import Plan, Row, Runner
+from bench.selection import add_arguments, choose_targets, start_all
+from bench.servers import Floor
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    names = ",".join(case.name for case in CASES)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--cases", default="", help=f"comma-separated, of: {names},life (default: all)")
+    parser.add_argument("--connections", default="", help="only these numbers of connections")
+    parser.add_argument("--workers", default="", help="only these numbers of workers")
+    parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=1, help="measurements of each point; median kept")
+    parser.add_argument("--warm-up", type=int, default=15, help="seconds of load before all, for each server")
+    parser.add_argument("--quick", action="store_true", help="few points, two seconds each")
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def choose_points(case: Case, options: argparse.Namespace) -> tuple[Point, ...]:
+    """The points of a case that were asked for; all of its own where none was."""
+    points = QUICK[case.name] if options.quick else case.points
+    workers = {int(word) for word in options.workers.split(",") if word}
+    connections = {int(word) for word in options.connections.split(",") if word}
+    return tuple(
+        point
+        for point in points
+        if (not workers or point.workers in workers or not point.workers)
+        and (not connections or point.connections in connections)
+    )
+
+
+def measure(options: argparse.Namespace, console: Console, folder: Path) -> None:
+    """Start the servers, run what was asked for, print and write it."""
+    wanted = [name for name in options.cases.split(",") if name] or [case.name for case in CASES] + ["life"]
+    cases = [case for case in CASES if case.name in wanted]
+    rows: list[Row] = []
+    lives: list[lifecycle.Life] = []
+    sheets: list[Sheet] = []
+    floors = limits.loops(cases, 1.0)
+    with ExitStack() as stack:
+        started = start_all(choose_targets(options, folder, console.print), stack, console.print)
+        targets = [target for target, _ in started]
+        plan = Plan(2 if options.quick else options.seconds, rounds=options.rounds, client=options.client)
+        runner = Runner(targets, plan, folder, console.print)
+        if "life" in wanted:
+            real = [(target, seconds) for target, seconds in started if not isinstance(target, Floor)]
+            lives += lifecycle.measure_all(real, console.print, lambda: os.getloadavg()[0])
+            sheets.append(life_sheet(lives))
+            sheets[-1].show(console)
+        if cases:
+            runner.warm_up(min(5, options.warm_up) if options.quick else options.warm_up)
+        for case in cases:
+            points = choose_points(case, options)
+            if points:
+                found = list(runner.run(case, points))
+                rows += found
+                sheets.append(sheet(case, found, floors))
+                sheets[-1].show(console)
+    if options.json:
+        write_json(options.json, as_json(rows, lives, floors))
+    if options.markdown:
+        write_markdown(options.markdown, sheets)
+
+
+def main() -> None:
+    """Run the comparison."""
+    options = parse()
+    console = Console(width=200)
+    console.print(describe_machine())
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        measure(options, console, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

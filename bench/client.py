@@ -1,0 +1,311 @@
+"""
+A small load client: raw sockets on asyncio, kept alive; every answer is checked for its status and length.
+
+Runs as a process of its own (``python -m bench.client``), imports the standard library only, and prints one
+line of JSON. One connection is driven by a blocking loop, which adds the least to the latency it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+BUFFER = 1 << 20
+LONGEST_HEAD = 1 << 14
+STALL_SECONDS = 20.0
+
+
+class Tally:
+    """Answers so far: how many were right, how long each took, what was wrong with the others."""
+
+    def __init__(self, status: int, length: int | None) -> None:
+        self._start = f"HTTP/1.1 {status} ".encode()
+        self._length = length
+        self.latencies: list[float] = []
+        self.errors: dict[str, int] = {}
+
+    def failed(self, reason: str) -> None:
+        """Count an error."""
+        self.errors[reason] = self.errors.get(reason, 0) + 1
+
+    def expected(self, head: bytes) -> int:
+        """
+        The body length that an answer's head promises.
+
+        :param head: up to and without the empty line.
+        :returns: -1 where it has no Content-Length.
+        """
+        for line in head.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            if name.strip().lower() == b"content-length":
+                return int(value)
+        return -1
+
+    def finished(self, head: bytes, length: int, seconds: float) -> None:
+        """Check a whole answer and count it."""
+        if not head.startswith(self._start):
+            self.failed("status " + head[9:12].decode("latin-1"))
+        elif self._length is not None and length != self._length:
+            self.failed(f"length {length}")
+        else:
+            self.latencies.append(seconds)
+
+
+class Answer:
+    """One answer on its way in: fed with what arrives, says when it is whole."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self.clear()
+
+    def clear(self) -> None:
+        """Wait for the next answer."""
+        self.head, self.length, self._start, self._missing = b"", 0, b"", -1
+
+    def feed(self, piece: memoryview) -> bool:
+        """
+        Take bytes; true when the answer is whole.
+
+        :raises ValueError: there is no Content-Length, or bytes after the end.
+        """
+        if self._missing < 0:
+            before = len(self._start)
+            start = self._start + bytes(piece[:LONGEST_HEAD])
+            end = start.find(b"\r\n\r\n")
+            if end < 0:
+                self._start = start
+                return False
+            self.head = start[:end]
+            self.length = self._tally.expected(self.head)
+            if self.length < 0:
+                raise ValueError("no content-length")
+            self._missing = self.length - (before + len(piece) - end - 4)
+        else:
+            self._missing -= len(piece)
+        if self._missing < 0:
+            raise ValueError("bytes after the answer")
+        return self._missing == 0
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to a loopback port."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=STALL_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class Connection:
+    """One kept-alive connection on an event loop: the next request leaves when the answer is whole."""
+
+    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop) -> None:
+        self._run, self._loop = run, loop
+        self._answer = Answer(run.tally)
+        self._rest = memoryview(b"")
+        self._waiting = False
+        self._sock: socket.socket | None = None
+        self._began = 0.0
+
+    def open(self) -> None:
+        """Connect, and send the first request."""
+        try:
+            sock = connect(self._run.port)
+        except OSError as error:
+            self._run.lost(f"connect: {error}")
+            return
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop.add_reader(sock.fileno(), self._read)
+        self._send()
+
+    def close(self) -> None:
+        """Leave."""
+        if self._sock is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+
+    def _send(self) -> None:
+        if not self._run.may_send():
+            self.close()
+            self._run.connection_finished()
+            return
+        self._answer.clear()
+        self._began = time.perf_counter()
+        self._rest = memoryview(self._run.request)
+        self._write()
+
+    def _write(self) -> None:
+        assert self._sock is not None
+        try:
+            while self._rest:
+                self._rest = self._rest[self._sock.send(self._rest) :]
+        except BlockingIOError:
+            if not self._waiting:
+                self._waiting = True
+                self._loop.add_writer(self._sock.fileno(), self._write)
+            return
+        except OSError as error:
+            self._lose(f"send: {type(error).__name__}")
+            return
+        if self._waiting:
+            self._waiting = False
+            self._loop.remove_writer(self._sock.fileno())
+
+    def _read(self) -> None:
+        assert self._sock is not None
+        try:
+            count = self._sock.recv_into(self._run.buffer)
+            whole = count > 0 and self._answer.feed(self._run.buffer[:count])
+        except BlockingIOError:
+            return
+        except (OSError, ValueError) as error:
+            self._lose(f"receive: {error or type(error).__name__}")
+            return
+        if count == 0:
+            self._lose("closed by the server")
+        elif whole:
+            answer = self._answer
+            self._run.tally.finished(answer.head, answer.length, time.perf_counter() - self._began)
+            self._send()
+
+    def _lose(self, reason: str) -> None:
+        self.close()
+        self._run.lost(reason)
+
+
+class Run:
+    """A bounded number of requests, for a bounded time, over some connections."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        body = Path(options.body).read_bytes() if options.body else b""
+        self.port: int = options.port
+        self.request = build_request(options.method, options.path, body)
+        self.tally = Tally(options.status, options.length)
+        self.buffer = memoryview(bytearray(BUFFER))
+        self.seconds = 0.0
+        self._options = options
+        self._sent = 0
+        self._end = 0.0
+        self._open = 0
+        self._done: asyncio.Event | None = None
+
+    def may_send(self) -> bool:
+        """Whether there are time and requests left; counts one."""
+        if time.perf_counter() >= self._end or self._sent >= self._options.count:
+            return False
+        self._sent += 1
+        return True
+
+    def lost(self, reason: str) -> None:
+        """A connection broke: an error, and not opened again."""
+        self.tally.failed(reason)
+        self.connection_finished()
+
+    def connection_finished(self) -> None:
+        """A connection is through."""
+        self._open -= 1
+        if not self._open and self._done is not None:
+            self._done.set()
+
+    def blocking(self) -> None:
+        """Drive one connection by plain blocking calls."""
+        answer, clock = Answer(self.tally), time.perf_counter
+        with connect(self.port) as sock:
+            begun = clock()
+            self._end = begun + self._options.seconds
+            while self.may_send():
+                answer.clear()
+                sent = clock()
+                sock.sendall(self.request)
+                while True:
+                    count = sock.recv_into(self.buffer)
+                    if not count:
+                        raise ConnectionError("closed by the server")
+                    if answer.feed(self.buffer[:count]):
+                        break
+                self.tally.finished(answer.head, answer.length, clock() - sent)
+            self.seconds = clock() - begun
+
+    async def concurrent(self) -> None:
+        """Drive all connections on the running loop."""
+        loop = asyncio.get_running_loop()
+        connections = [Connection(self, loop) for _ in range(self._options.connections)]
+        self._done, self._open = asyncio.Event(), len(connections)
+        begun = time.perf_counter()
+        self._end = begun + self._options.seconds
+        for connection in connections:
+            connection.open()
+        try:
+            await asyncio.wait_for(self._done.wait(), self._options.seconds + STALL_SECONDS)
+        except asyncio.TimeoutError:
+            for _ in range(self._open):
+                self.tally.failed("no answer in time")
+        self.seconds = time.perf_counter() - begun
+        for connection in connections:
+            connection.close()
+
+    def report(self) -> dict[str, object]:
+        """What is printed."""
+        latencies = sorted(self.tally.latencies)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "requests": len(latencies),
+            "seconds": self.seconds,
+            "p50": percentile(latencies, 0.50),
+            "p99": percentile(latencies, 0.99),
+            "errors": self.tally.errors,
+            "cpu": usage.ru_utime + usage.ru_stime,
+        }
+
+
+def build_request(method: str, path: str, body: bytes) -> bytes:
+    """One request, ready to be sent again and again."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    if method != "GET":
+        head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which ``share`` of the ordered values lie; 0 where there are none."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of the client."""
+    parser = argparse.ArgumentParser(prog="python -m bench.client", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", required=True)
+    parser.add_argument("--method", default="POST")
+    parser.add_argument("--body", default="", help="file with the body")
+    parser.add_argument("--connections", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--count", type=int, default=1_000_000, help="at most so many requests")
+    parser.add_argument("--status", type=int, default=200, help="expected status")
+    parser.add_argument("--length", type=int, default=None, help="expected length of the answer's body")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Run one load and print the figures."""
+    options = parse()
+    run = Run(options)
+    if options.connections == 1:
+        try:
+            run.blocking()
+        except (OSError, ValueError) as error:
+            run.tally.failed(str(error) or type(error).__name__)
+    else:
+        asyncio.run(run.concurrent())
+    print(json.dumps(run.report()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""
+What template workers bring for a torch model of 410 MB: the same model started in each way, side by side.
+
+Each way (``spawn``; ``template`` with ``preload=imports`` and with ``preload=model``) is registered with one
+worker, scaled to eight and back, and its worker is killed; the eight answer the same questions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+from attrs import frozen
+from rich.console import Console
+
+from bench.handlers.large import WEIGHTS
+from bench.lifecycle import recover, workers_memory
+from bench.processes import Memory
+from bench.report import Sheet, describe_machine, megabytes, milliseconds, write_json, write_markdown
+from bench.selection import add_arguments, own_server
+from bench.target import Deployment, Target, TargetFailed, call
+
+WORKERS = 8
+QUESTIONS = 64
+WAYS = {
+    "spawn": (("worker_start", "spawn"),),
+    "template, imports": (("worker_start", "template"), ("preload", "imports")),
+    "template, model": (("worker_start", "template"), ("preload", "model")),
+}
+
+
+@frozen
+class Way:
+    """
+    One way to start workers: seconds, and memory.
+
+    :param one: memory of the first worker, after it has answered.
+    :param all: memory of the eight workers, after they have answered.
+    :param tree: memory of the whole server then, templates included.
+    :param answers: what the eight said, for the comparison with the other ways.
+    """
+
+    name: str
+    register: float
+    scale: float
+    recovery: float
+    one: Memory
+    all: Memory
+    tree: Memory
+    answers: tuple[str, ...]
+    load: float
+
+
+def write_weights(folder: Path) -> Path:
+    """Write the model's weights in a process of its own, so that torch is not imported here."""
+    root = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "bench.handlers.large", str(folder)]
+    subprocess.run(command, check=True, timeout=300, env=environment)
+    return folder / WEIGHTS
+
+
+def ask(target: Target, name: str) -> tuple[str, ...]:
+    """
+    Put the questions, as many at a time as there are workers.
+
+    :raises TargetFailed: one was not answered.
+    """
+
+    def one(seed: int) -> str:
+        code, body = call(target.port, "POST", f"/predictions/{name}", body=str(seed).encode())
+        if code != 200:
+            raise TargetFailed(f"question {seed} was answered {code}: {body.decode(errors='replace')}")
+        return body.decode()
+
+    with ThreadPoolExecutor(WORKERS * 2) as pool:
+        return tuple(pool.map(one, range(QUESTIONS)))
+
+
+def measure(target: Target, name: str, weights: Path, rounds: int) -> Way:
+    """
+    Measure one way; medians where it is done several times.
+
+    :raises TargetFailed: the server refused.
+    """
+    deployment = Deployment("large", "large", parameters=WAYS[name], extra=(weights,))
+    registers, scales, recoveries = [], [], []
+    load = os.getloadavg()[0]
+    for _ in range(rounds):
+        registers.append(target.register(deployment))
+        try:
+            ask(target, "large")
+            one = workers_memory(target.worker_pids("large"))
+            scales.append(target.scale("large", WORKERS))
+            answers = ask(target, "large")
+            everyone = workers_memory(target.worker_pids("large"))
+            tree = target.tree.memory()
+            target.scale("large", 1)
+            recoveries.append(recover(target, "large")[0])
+        finally:
+            target.unregister("large")
+    times = (statistics.median(found) for found in (registers, scales, recoveries))
+    return Way(name, *times, one, everyone, tree, answers, load)
+
+
+def sheet(ways: list[Way]) -> Sheet:
+    """The table; the last columns compare with the first way."""
+    first = ways[0]
+    rows = tuple(
+        (
+            way.name,
+            milliseconds(way.register),
+            milliseconds(way.scale),
+            milliseconds(way.recovery),
+            megabytes(way.one.pss),
+            megabytes(way.all.pss),
+            megabytes(way.tree.pss),
+            f"{way.register / first.register:.2f}",
+            f"{way.all.pss / first.one.pss:.2f}",
+            "yes" if way.answers == first.answers else "NO",
+            f"{way.load:.2f}",
+        )
+        for way in ways
+    )
+    columns = (
+        *("workers", "register ms", "scale 1 to 8 ms", "kill -9 to answer ms"),
+        *("PSS of 1, MB", "PSS of 8, MB", "PSS of all, MB"),
+        *("register / spawned", "PSS of 8 / 1 spawned", "same answers", "load"),
+    )
+    return Sheet("Template workers, torch model of 410 MB", columns, rows)
+
+
+def main() -> None:
+    """Compare the ways to start workers."""
+    parser = argparse.ArgumentParser(prog="python -m bench.template", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way; medians are shown")
+    add_arguments(parser)
+    options = parser.parse_args()
+    console = Console(width=200)
+    console.print(describe_machine())
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        weights = write_weights(Path(folder))
+        target = own_server(options, Path(folder))
+        target.start()
+        try:
+            ways = [measure(target, name, weights, options.rounds) for name in WAYS]
+        finally:
+            target.stop()
+    found = sheet(ways)
+    found.show(console)
+    if options.json:
+        write_json(options.json, {"template": [attrs.asdict(way) for way in ways]})
+    if options.markdown:
+        write_markdown(options.markdown, [found])
+
+
+if __name__ == "__main__":
+    main()
