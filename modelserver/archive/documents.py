@@ -1,0 +1,147 @@
+"""The small documents of an archive, read within limits: bytes, depth, and nodes behind YAML aliases."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+LARGEST = 1024 * 1024
+DEEPEST = 64
+"""How deep lists and mappings may be nested."""
+MOST_NODES = 100_000
+"""How many nodes a YAML document may have once its aliases are written out."""
+LONGEST_NUMBER = 400
+"""How many characters a number may have: Python's own limit comes too late for ``1:1:1...``."""
+
+_TOO_MANY = f"it has more than {MOST_NODES} values once its aliases are written out"
+
+
+class TooDeep(ValueError):
+    """The document is nested deeper than ``DEEPEST``."""
+
+    def __str__(self) -> str:
+        return "it is nested too deeply"
+
+
+def read_bounded(path: Path, largest: int = LARGEST) -> str:
+    """
+    Read a text file of at most ``largest`` bytes.
+
+    :raises OSError: it cannot be read.
+    :raises ValueError: it is no plain file, too large, or not UTF-8.
+    """
+    # O_NONBLOCK: a FIFO in a folder of the model store may not hold the thread.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ValueError("it is not a plain file")
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as why:
+        raise ValueError("it is not UTF-8") from why
+
+
+def check_depth(document: object, deepest: int = DEEPEST) -> None:
+    """
+    Check how deep lists and mappings are nested.
+
+    :raises TooDeep: deeper than ``deepest``.
+    """
+    level = [document]
+    for _ in range(deepest):
+        level = [child for node in level for child in _children(node)]
+    if any(isinstance(node, (Mapping, list)) for node in level):
+        raise TooDeep
+
+
+def _children(node: object) -> list[object]:
+    if isinstance(node, Mapping):
+        return list(node.values())
+    return list(node) if isinstance(node, list) else []
+
+
+def read_yaml(text: str) -> object:
+    """
+    Read a YAML document of plain values.
+
+    :raises ValueError: it is not YAML, builds objects, or is too deep or too large once its aliases are
+        written out.
+    """
+    try:
+        loader = _BoundedLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _count(node, {}, 0)
+            return _construct(loader, node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as why:
+        raise ValueError(_first_problem(why)) from why
+    except RecursionError as why:
+        raise TooDeep from why
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """SafeLoader, which alone would spend a quarter of a minute on a mebibyte of short lines."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._nodes += 1
+        if self._nodes > MOST_NODES:
+            raise ValueError(_TOO_MANY)
+        return super().compose_node(parent, index)
+
+
+def _construct(loader: yaml.SafeLoader, node: yaml.Node) -> object:
+    try:
+        document: object = loader.construct_document(node)
+    except (TypeError, LookupError, AttributeError) as why:
+        # PyYAML's constructors do not check what an explicit tag such as ``!!bool maybe`` gives them.
+        raise ValueError("a value does not fit its tag") from why
+    return document
+
+
+def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many nodes there are behind ``node``; 0 in ``known`` marks one that is still being counted."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise ValueError("it contains itself")
+        return known[id(node)]
+    if depth > DEEPEST:
+        raise TooDeep
+    known[id(node)] = 0
+    total = 1
+    for child in _parts(node):
+        total += _count(child, known, depth + 1)
+        if total > MOST_NODES:
+            raise ValueError(_TOO_MANY)
+    known[id(node)] = total
+    return total
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and len(node.value) > LONGEST_NUMBER:
+        raise ValueError("it has a number that is too long")
+    return []
+
+
+def _first_problem(why: yaml.YAMLError) -> str:
+    """What is wrong and where, in one line."""
+    if isinstance(why, yaml.MarkedYAMLError) and why.problem_mark is not None:
+        return f"{why.problem} in line {why.problem_mark.line + 1}"
+    return str(why).splitlines()[0] if str(why) else "it is not YAML"

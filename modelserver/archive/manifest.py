@@ -1,0 +1,268 @@
+"""Reads ``MAR-INF/MANIFEST.json`` of an unpacked archive, or the manifest of a legacy MMS one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import evolve, field, frozen
+
+from modelserver.archive.documents import TooDeep, check_depth, read_bounded, read_yaml
+from modelserver.errors import ArchiveInvalid, BadRequest
+
+MANIFEST = Path("MAR-INF", "MANIFEST.json")
+LEGACY_MANIFEST = Path("MANIFEST.json")
+DEFAULT_VERSION = "1.0"
+
+_LEGACY_VERSION = "snapshot"
+_UNREADABLE = "Failed to parse signature.json."
+_SUPPORTED = {"python": "python", "python3": "python3"}
+_REFUSED = {"python2": "python2", "lsp": "LSP"}
+
+
+@frozen
+class ManifestRules:
+    """
+    What a manifest must have, where the peers differ.
+
+    :param require_handler: somebody must name a handler.
+    :param require_engine_name: an ``engine`` must say ``engineName``.
+    :param allow_outside_handler: the handler's file may lie outside the archive.
+    """
+
+    require_handler: bool = False
+    require_engine_name: bool = False
+    allow_outside_handler: bool = False
+
+
+TORCHSERVE_RULES = ManifestRules()
+MMS_RULES = ManifestRules(require_handler=True, require_engine_name=True)
+
+
+@frozen
+class Manifest:
+    """
+    What an archive says of its model. An archive without a manifest says nothing, which is legal.
+
+    :param model_name: None where only the registration can name the model.
+    :param engine: the engine's name.
+    :param legacy: it was written for MMS 0.x and lies at the top of the archive.
+    :param raw: the whole document as it was read, for the handler; empty where there is none.
+    """
+
+    model_name: str | None = None
+    model_version: str = DEFAULT_VERSION
+    handler: str | None = None
+    runtime: str = "python"
+    serialized_file: str | None = None
+    model_file: str | None = None
+    requirements_file: str | None = None
+    config_file: str | None = None
+    engine: str | None = None
+    envelope: str | None = None
+    legacy: bool = False
+    raw: Mapping[str, object] = field(factory=dict)
+
+
+def read_manifest(
+    folder: Path, rules: ManifestRules = TORCHSERVE_RULES, runtime: str | None = None
+) -> Manifest:
+    """
+    Read and check the manifest of the unpacked archive in ``folder``.
+
+    :param runtime: what the registration says; goes before the manifest's.
+    :raises ArchiveInvalid: the manifest cannot be read, or asks for what this server does not have.
+    :raises BadRequest: ``runtime`` is no runtime.
+    """
+    given = None if runtime is None else _given_runtime(runtime)
+    for path, convert in ((MANIFEST, _from_document), (LEGACY_MANIFEST, _from_legacy)):
+        try:
+            text = read_bounded(folder / path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as why:
+            raise ArchiveInvalid(f"{_UNREADABLE} {path}: {getattr(why, 'strerror', None) or why}.") from why
+        manifest = convert(_parse(text), rules)
+        break
+    else:
+        manifest = Manifest()
+    manifest = manifest if given is None else evolve(manifest, runtime=given)
+    _check_supported(manifest.runtime)
+    _check_handler(manifest.handler, rules)
+    return manifest
+
+
+def complete(
+    manifest: Manifest,
+    rules: ManifestRules = TORCHSERVE_RULES,
+    model_name: str | None = None,
+    handler: str | None = None,
+) -> Manifest:
+    """
+    Put what the registration says before what the manifest says, and check that nothing is left open.
+
+    :raises ArchiveInvalid: nobody names the model, or the handler where one is required.
+    """
+    manifest = evolve(
+        manifest, model_name=model_name or manifest.model_name, handler=handler or manifest.handler
+    )
+    if manifest.model_name is None:
+        raise ArchiveInvalid("Model name is not defined.")
+    if manifest.handler is None and rules.require_handler:
+        raise ArchiveInvalid("Model handler is not defined.")
+    _check_handler(manifest.handler, rules)
+    return manifest
+
+
+def model_config(folder: Path, manifest: Manifest) -> tuple[Mapping[str, object], str]:
+    """
+    Read the ``model-config.yaml`` that the manifest names.
+
+    :return: the document, empty where there is none or it cannot be read; and why it cannot be read, for the
+        log, or an empty text.
+    """
+    if manifest.config_file is None:
+        return {}, ""
+    try:
+        document = read_yaml(read_bounded(folder / manifest.config_file))
+    except (OSError, ValueError) as why:
+        return {}, f"{manifest.config_file} is ignored: {getattr(why, 'strerror', None) or why}."
+    if document is None:
+        return {}, ""
+    if not isinstance(document, dict):
+        return {}, f"{manifest.config_file} is ignored: it is not a mapping of keys to values."
+    return document, ""
+
+
+@frozen
+class _Document:
+    """A manifest twice: as it is for the handler, and with its numbers as text (a version may be 1.10)."""
+
+    raw: Mapping[str, object]
+    texts: Mapping[str, object]
+
+
+def _parse(text: str) -> _Document:
+    try:
+        raw = json.loads(text, parse_constant=_refuse_constant)
+        texts = json.loads(text, parse_float=str, parse_int=str)
+        check_depth(raw)
+    except RecursionError as why:
+        raise ArchiveInvalid(f"{_UNREADABLE} {TooDeep()}.") from why
+    except ValueError as why:
+        raise ArchiveInvalid(f"{_UNREADABLE} {why}.") from why
+    if not isinstance(raw, dict) or not isinstance(texts, dict):
+        raise ArchiveInvalid(f"{_UNREADABLE} it is not a JSON object.")
+    return _Document(raw, texts)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _from_document(document: _Document, rules: ManifestRules) -> Manifest:
+    top = document.texts
+    model = _section(top, "model")
+    engine = _section(top, "engine") if top.get("engine") is not None else None
+    engine_name = None if engine is None else _text(engine, "engineName")
+    if engine is not None and engine_name is None and rules.require_engine_name:
+        raise ArchiveInvalid("engineName is required in <engine>.")
+    return Manifest(
+        model_name=_text(model, "modelName"),
+        model_version=_text(model, "modelVersion") or DEFAULT_VERSION,
+        handler=_text(model, "handler"),
+        runtime=_file_runtime(top),
+        serialized_file=_inside(model, "serializedFile"),
+        model_file=_inside(model, "modelFile"),
+        requirements_file=_inside(model, "requirementsFile"),
+        config_file=_inside(model, "configFile"),
+        engine=engine_name,
+        envelope=_text(model, "envelope"),
+        raw=document.raw,
+    )
+
+
+def _from_legacy(document: _Document, rules: ManifestRules) -> Manifest:
+    """A manifest of MMS 0.x: the service is the handler, and the engine is MXNet."""
+    model = _section(document.texts, "Model")
+    handler = _text(model, "Service")
+    if handler is None:
+        raise ArchiveInvalid("Missing Service entry in MANIFEST.json")
+    return Manifest(
+        model_name=_text(model, "Model-Name"),
+        model_version=_LEGACY_VERSION,
+        handler=handler,
+        engine="MXNet",
+        legacy=True,
+        raw=document.raw,
+    )
+
+
+def _section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    section = document.get(name, {})
+    if section is None:
+        raise ArchiveInvalid("Missing Model entry in manifest file.")
+    if not isinstance(section, dict):
+        raise ArchiveInvalid(f"{_UNREADABLE} {name} must be an object.")
+    return section
+
+
+def _text(section: Mapping[str, object], name: str) -> str | None:
+    """A string that can be shown and sent; an empty one counts as absent."""
+    value = section.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ArchiveInvalid(f"{_UNREADABLE} {name} must be a string.")
+    if not value.isprintable():
+        raise ArchiveInvalid(f"{_UNREADABLE} {name} holds characters that cannot be printed.")
+    return value
+
+
+def _inside(section: Mapping[str, object], name: str) -> str | None:
+    """The name of a file of the archive."""
+    value = _text(section, name)
+    if value is not None and _leaves(value):
+        raise ArchiveInvalid(f"{name} must be a file inside the archive.")
+    return value
+
+
+def _leaves(path: str) -> bool:
+    return path.startswith("/") or "\\" in path or path[1:2] == ":" or ".." in path.split("/")
+
+
+def _file_runtime(document: Mapping[str, object]) -> str:
+    """The runtime that the manifest names; ``python`` where it does not, but not where it is null."""
+    value = document.get("runtime", "python")
+    if value is not None and not isinstance(value, str):
+        raise ArchiveInvalid(f"{_UNREADABLE} runtime must be a string.")
+    known = _known_runtime(value or "")
+    if known is None:
+        raise ArchiveInvalid("Runtime is not defined or invalid.")
+    return known
+
+
+def _given_runtime(value: str) -> str:
+    known = _known_runtime(value)
+    if known is None:
+        raise BadRequest(f"Invalid RuntimeType value: {value}")
+    return known
+
+
+def _known_runtime(value: str) -> str | None:
+    folded = value.lower()
+    return _SUPPORTED.get(folded) or _REFUSED.get(folded)
+
+
+def _check_supported(runtime: str) -> None:
+    if runtime not in _SUPPORTED:
+        raise ArchiveInvalid(
+            f"Runtime {runtime} is not supported: handlers run on Python 3. "
+            "A handler that does may be registered with runtime=python."
+        )
+
+
+def _check_handler(handler: str | None, rules: ManifestRules) -> None:
+    if handler is not None and not rules.allow_outside_handler and _leaves(handler.split(":", 1)[0]):
+        raise ArchiveInvalid("The handler must be a file inside the archive.")
