@@ -159,11 +159,9 @@ def main() -> None:
     console.print(describe_machine())
     steps: list[Step] = []
     sheets: list[Sheet] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name,
-        ExitStack() as stack,
-    ):
-        folder = Path(name)
+    with ExitStack() as stack:
+        scratch = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(scratch))
         started = start_all(choose_targets(options, folder, console.print), stack, console.print)
         for axis in wanted:
             found: list[Step] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -148,8 +149,6 @@ class Floor(Target):
 
 def in_environment(home: Path) -> dict[str, str]:
     """The variables of an activated virtual environment."""
-    import os
-
     return {
         "PATH": f"{home / 'bin'}:{os.environ.get('PATH', '')}",
         "VIRTUAL_ENV": str(home),

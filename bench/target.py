@@ -93,6 +93,7 @@ class Target(ABC):
     port: int = field(init=False, default=0)
     management_port: int = field(init=False, default=0)
     _child: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    _further: list[int] = field(init=False, factory=list)
 
     shape = "torchserve"
 
@@ -157,8 +158,6 @@ class Target(ABC):
         text = self.output()
         self.stop()
         raise TargetFailed(f"{self.name} did not start:\n{text}")
-
-    _further: list[int] = field(init=False, factory=list)
 
     def stop(self) -> None:
         """End the server and whatever it started."""

@@ -106,8 +106,17 @@ def measure(target: Target, name: str, weights: Path, rounds: int) -> Way:
             recoveries.append(recover(target, "large")[0])
         finally:
             target.unregister("large")
-    times = (statistics.median(found) for found in (registers, scales, recoveries))
-    return Way(name, *times, one, everyone, tree, answers, load)
+    return Way(
+        name=name,
+        register=statistics.median(registers),
+        scale=statistics.median(scales),
+        recovery=statistics.median(recoveries),
+        one=one,
+        all=everyone,
+        tree=tree,
+        answers=answers,
+        load=load,
+    )
 
 
 def sheet(ways: list[Way]) -> Sheet:
