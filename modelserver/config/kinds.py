@@ -1,0 +1,165 @@
+"""The kinds of values that keys have: how each is read from text, and what it allows, in words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import frozen
+
+from modelserver.config.address import parse_address
+
+Reader = Callable[[str, Path], object]
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_SIZE = re.compile(r"([0-9]{1,18})([KMG]?)", re.IGNORECASE)
+_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+
+@frozen
+class ConfigurationError(Exception):
+    """
+    The configuration cannot be used; the server does not start.
+
+    :param key: the key, or empty where no key is to blame.
+    :param value: as it was written.
+    :param allowed: what may be written, in words.
+    :param reason: what is wrong with the value, where that is more than "not allowed".
+    """
+
+    key: str
+    value: str
+    allowed: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        words = f"{self.key}={self.value}" if self.key else self.value
+        if self.reason:
+            words = f"{words}: {self.reason}" if words else self.reason
+        return f"{words} (allowed: {self.allowed})" if self.allowed else words
+
+
+@frozen
+class Kind:
+    """
+    A kind of value.
+
+    :param name: one or two words for tables.
+    :param allowed: what may be written, in words.
+    :param read: from text, and the folder that relative paths start from, to the value.
+        It raises ValueError, with a reason or without.
+    """
+
+    name: str
+    allowed: str
+    read: Reader
+
+
+def _boolean(text: str, cwd: Path) -> bool:
+    word = text.lower()
+    if word not in ("true", "false"):
+        raise ValueError
+    return word == "true"
+
+
+def _whole(text: str) -> int:
+    if _WHOLE.fullmatch(text) is None:
+        raise ValueError
+    return int(text)
+
+
+def whole(least: int, most: int | None = None) -> Kind:
+    """Whole numbers from ``least`` to ``most``, both included."""
+
+    def read(text: str, cwd: Path) -> int:
+        number = _whole(text)
+        if number < least or (most is not None and number > most):
+            raise ValueError
+        return number
+
+    upper = "" if most is None else f" to {most}"
+    return Kind(
+        "integer",
+        f"a whole number from {least}{upper}" if upper else f"a whole number, {least} or more",
+        read,
+    )
+
+
+def duration(unit: float = 1.0, positive: bool = False) -> Kind:
+    """
+    Durations, read as seconds.
+
+    :param unit: seconds in what is written: 60.0 for minutes, 0.001 for milliseconds.
+    :param positive: refuse zero.
+    """
+
+    def read(text: str, cwd: Path) -> float:
+        seconds = float(text) * unit
+        if not math.isfinite(seconds) or seconds < 0 or (positive and seconds == 0):
+            raise ValueError
+        return seconds
+
+    name = {60.0: "minutes", 0.001: "milliseconds"}.get(unit, "seconds")
+    return Kind(name, f"a number of {name}, {'more than 0' if positive else '0 or more'}", read)
+
+
+def size(positive: bool = False) -> Kind:
+    """Sizes in bytes; K, M and G behind the number stand for powers of 1024."""
+
+    def read(text: str, cwd: Path) -> int:
+        match = _SIZE.fullmatch(text)
+        if match is None:
+            raise ValueError
+        number = int(match[1]) * _FACTORS[match[2].upper()]
+        if positive and number == 0:
+            raise ValueError
+        return number
+
+    least = "more than 0" if positive else "0 or more"
+    return Kind("bytes", f"a number of bytes, {least}, with K, M or G behind it for powers of 1024", read)
+
+
+def choice(*words: str) -> Kind:
+    """One of several words, in any case."""
+
+    def read(text: str, cwd: Path) -> str:
+        word = text.lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    return Kind("word", " or ".join(words), read)
+
+
+def address(http: int, https: int) -> Kind:
+    """Binding addresses with a listener's own ports where none is written."""
+    return Kind(
+        "address",
+        f"http://HOST[:PORT] (port {http}), https://HOST[:PORT] (port {https}) or unix:/PATH",
+        lambda text, cwd: parse_address(text, http, https),
+    )
+
+
+def _pattern(text: str, cwd: Path) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+def _patterns(text: str, cwd: Path) -> tuple[str, ...]:
+    return tuple(_pattern(part.strip(), cwd) for part in text.split(",") if part.strip())
+
+
+BOOLEAN = Kind("boolean", "true or false", _boolean)
+TEXT = Kind("text", "any text", lambda text, cwd: text)
+PATH = Kind(
+    "path",
+    "a path; a relative one starts from the folder the server was started in",
+    lambda text, cwd: cwd / text,
+)
+PATTERN = Kind("pattern", "a regular expression", _pattern)
+PATTERNS = Kind("patterns", "regular expressions with commas between them", _patterns)

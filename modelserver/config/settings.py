@@ -1,0 +1,226 @@
+"""What the server is told, decided: one frozen value that everything is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from modelserver.config.address import Address
+from modelserver.config.kinds import ConfigurationError
+from modelserver.config.load_models import LoadList
+from modelserver.config.table import KEY, KEYS
+from modelserver.snapshot import Snapshot
+from modelserver.spec import WorkerSettings
+from modelserver.versions import ModelsEntry, VersionDefaults
+
+
+def read_value(name: str, text: str, cwd: Path) -> object:
+    """
+    Read the value of a key.
+
+    :param cwd: what relative paths start from.
+    :raises ConfigurationError: the text is not allowed.
+    """
+    kind = KEY[name].kind
+    try:
+        return kind.read(text, cwd)
+    except (ValueError, OverflowError, RecursionError) as why:
+        # float() has its own words for what it cannot read; what is allowed says it better.
+        reason = "" if str(why).startswith("could not convert") else str(why)
+        raise ConfigurationError(name, text, kind.allowed, reason) from why
+
+
+def _default(name: str) -> Any:  # the type is the field's own; a test compares the two
+    default = KEY[name].default
+    return None if default is None else read_value(name, default, Path())
+
+
+@frozen
+class Settings:
+    """
+    All settings. What a field means is in the table of keys, by its own name where nothing is said here.
+
+    Durations are seconds, sizes bytes, paths absolute.
+
+    :param token_expiration: ``token_expiration_min``, as seconds.
+    :param open_inference_protocol: ``ts_open_inference_protocol``.
+    :param sequence_id_header: with its two siblings, ``ts_header_key_sequence_...``.
+    :param load_models: nothing where a snapshot is restored.
+    :param allowed_urls: patterns; empty where the server's own rule holds.
+    :param number_of_gpu: as configured, or None; what there is, limits it.
+    :param snapshots: whether snapshots are written and looked for.
+    :param log_config: a log configuration file of the peer's kind, or None.
+    :param log_folder: where logs and the folder of snapshots are.
+    :param temporary_folder: where archives are unpacked, or None for the system's.
+    :param config_file: the file that was read, or None.
+    :param properties: every key that was set, as text, for snapshots.
+    """
+
+    inference_address: Address = field(default=_default("inference_address"))
+    management_address: Address = field(default=_default("management_address"))
+    metrics_address: Address = field(default=_default("metrics_address"))
+    max_request_size: int = _default("max_request_size")
+    max_response_size: int = _default("max_response_size")
+    cors_allowed_origin: str | None = None
+    cors_allowed_methods: str | None = None
+    cors_allowed_headers: str | None = None
+    keystore: Path | None = None
+    keystore_pass: str = field(default=_default("keystore_pass"), repr=False)
+    keystore_type: str = _default("keystore_type")
+    private_key_file: Path | None = None
+    certificate_file: Path | None = None
+    open_inference_protocol: bool = _default("ts_open_inference_protocol")
+    disable_token_authorization: bool = _default("disable_token_authorization")
+    token_expiration: float = _default("token_expiration_min")
+    token_file: Path | None = None
+    enable_model_api: bool = _default("enable_model_api")
+    dialect: str = "torchserve"
+    strict_parameters: bool = _default("strict_parameters")
+    expose_errors: bool = _default("expose_errors")
+    overload_status: int = _default("overload_status")
+
+    model_store: Path | None = None
+    load_models: LoadList = field(factory=LoadList)
+    models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
+    model_snapshot: Snapshot | None = None
+    allowed_urls: tuple[str, ...] = ()
+    install_py_dep_per_model: bool = _default("install_py_dep_per_model")
+    service_envelope: str | None = None
+    default_service_handler: str | None = None
+    download_timeout: float = _default("download_timeout")
+    max_download_size: int = _default("max_download_size")
+    max_unpacked_size: int = _default("max_unpacked_size")
+    max_archive_entries: int = _default("max_archive_entries")
+    allow_external_handlers: bool = _default("allow_external_handlers")
+    allow_requirements_options: bool = _default("allow_requirements_options")
+    requirements_timeout: float = _default("requirements_timeout")
+
+    default_workers_per_model: int = _default("default_workers_per_model")
+    default_response_timeout: float = _default("default_response_timeout")
+    default_startup_timeout: float = _default("default_startup_timeout")
+    unregister_model_timeout: float = _default("unregister_model_timeout")
+    job_queue_size: int = _default("job_queue_size")
+    job_queue_bytes: int = _default("job_queue_bytes")
+    number_of_gpu: int | None = None
+    limit_max_image_pixels: bool = _default("limit_max_image_pixels")
+    decode_input_request: bool = _default("decode_input_request")
+    blacklist_env_vars: str | None = None
+    preload_model: bool = _default("preload_model")
+    initial_worker_port: int = _default("initial_worker_port")
+    sequence_id_header: str = _default("ts_header_key_sequence_id")
+    sequence_start_header: str = _default("ts_header_key_sequence_start")
+    sequence_end_header: str = _default("ts_header_key_sequence_end")
+    worker_start: str = _default("worker_start")
+    worker_python: Path | None = None
+    worker_grace: float = _default("worker_grace")
+    worker_memory_limit: int = _default("worker_memory_limit")
+    max_requests_per_worker: int = _default("max_requests_per_worker")
+    retry_on_worker_death: int = _default("retry_on_worker_death")
+    startup_parallelism: int = _default("startup_parallelism")
+
+    enable_metrics_api: bool = _default("enable_metrics_api")
+    metrics_mode: str = _default("metrics_mode")
+    metrics_config: Path | None = None
+    model_metrics_auto_detect: bool = _default("model_metrics_auto_detect")
+    disable_system_metrics: bool = _default("disable_system_metrics")
+    metric_time_interval: float = _default("metric_time_interval")
+
+    drain_lag: float = _default("drain_lag")
+    drain_timeout: float = _default("drain_timeout")
+    header_timeout: float = _default("header_timeout")
+    idle_timeout: float = _default("idle_timeout")
+    write_timeout: float = _default("write_timeout")
+    minimum_body_rate: int = _default("minimum_body_rate")
+    max_connections: int = _default("max_connections")
+    max_connections_per_address: int = _default("max_connections_per_address")
+
+    snapshots: bool = True
+    log_format: str = _default("log_format")
+    log_config: Path | None = None
+    log_folder: Path = Path("logs")
+    metrics_log_folder: Path = Path("logs")
+    temporary_folder: Path | None = None
+    config_file: Path | None = None
+    properties: Mapping[str, str] = field(factory=dict, repr=False)
+
+    @property
+    def snapshot_folder(self) -> Path:
+        """Where snapshots are."""
+        return self.log_folder / "config"
+
+    @property
+    def is_shared_listener(self) -> bool:
+        """Whether predictions and management have one listener."""
+        return self.inference_address == self.management_address
+
+    def models_entry(self, name: str, version: str) -> ModelsEntry:
+        """Find a version's entry in the ``models`` JSON; an empty one where there is none."""
+        return self.models.get(name, {}).get(version, ModelsEntry())
+
+    def version_defaults(self, number_of_gpu: int, cpus: int, can_fork: bool) -> VersionDefaults:
+        """
+        Give what versions are made from.
+
+        :param number_of_gpu: the GPUs that may be used.
+        :param cpus: the CPUs there are.
+        :param can_fork: whether template workers are possible here.
+        """
+        return VersionDefaults(
+            workers=self.default_workers_per_model,
+            startup_workers=self.default_workers_per_model or number_of_gpu or cpus,
+            response_timeout=self.default_response_timeout,
+            startup_timeout=self.default_startup_timeout,
+            job_queue_size=self.job_queue_size,
+            job_queue_bytes=self.job_queue_bytes,
+            handler=self.default_service_handler,
+            envelope=self.service_envelope,
+            worker_start=self.worker_start,
+            preload="model" if self.preload_model else "imports",
+            retry_on_worker_death=self.retry_on_worker_death,
+            max_requests_per_worker=self.max_requests_per_worker,
+            worker_memory_limit=self.worker_memory_limit,
+            worker_grace=self.worker_grace,
+            number_of_gpu=number_of_gpu,
+            can_fork=can_fork,
+        )
+
+    def worker_settings(self) -> WorkerSettings:
+        """Give what every worker is told."""
+        return WorkerSettings(
+            dialect=self.dialect,
+            decode_input_request=self.decode_input_request,
+            limit_max_image_pixels=self.limit_max_image_pixels,
+            max_response_size=self.max_response_size,
+            hidden_variables=self.blacklist_env_vars or "",
+            python=None if self.worker_python is None else str(self.worker_python),
+            metrics_config=None if self.metrics_config is None else str(self.metrics_config),
+        )
+
+
+def build_settings(properties: Mapping[str, str], dialect: str, cwd: Path) -> Settings:
+    """
+    Build the settings from text.
+
+    :param properties: the effective properties; an empty value counts as unset, an unknown key is skipped.
+    :param cwd: what relative paths start from.
+    :raises ConfigurationError: a value is not allowed.
+    """
+    values = {key.setting: _value(key.name, properties, dialect, cwd) for key in KEYS if key.setting}
+    seconds = properties.get("default_response_timeout_seconds")
+    override = read_value("default_response_timeout_seconds", seconds, cwd) if seconds else -1
+    if isinstance(override, int) and override > 0:
+        values["default_response_timeout"] = float(override)
+    # Which type each field has, only the table knows; a test compares it with the fields.
+    known: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if "model_snapshot" in known:
+        known["load_models"] = LoadList()
+    known.update(dialect=dialect, properties=properties)
+    return Settings(**known)
+
+
+def _value(name: str, properties: Mapping[str, str], dialect: str, cwd: Path) -> object:
+    text = properties.get(name) or KEY[name].default_in(dialect)
+    return None if not text else read_value(name, text, cwd)

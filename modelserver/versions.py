@@ -1,0 +1,308 @@
+"""What one version of a model is to be: wishes of the caller, its model-config, ``models`` JSON, defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import field, frozen
+
+from modelserver.archive.manifest import Manifest
+from modelserver.errors import ArchiveInvalid, NotEnoughDevices
+from modelserver.spec import Sequences, Timeouts, VersionSpec
+
+_BATCH_DELAY = 0.1
+_RECOVERY = 300.0
+_RUNTIMES = ("python", "python3")
+_T = TypeVar("_T")
+
+
+@frozen
+class Wishes:
+    """
+    What the caller of a registration asked for; None where nothing was asked.
+
+    Durations are seconds, sizes bytes.
+
+    :param initial_workers: ``initial_workers`` of the API; a model-config with valid workers goes before it.
+    :param min_workers: with ``max_workers``, what a snapshot restores; nothing goes before it.
+    :param worker_start: ``spawn`` or ``template``.
+    :param preload: what a template holds: ``imports`` or ``model``.
+    """
+
+    handler: str | None = None
+    runtime: str | None = None
+    batch_size: int | None = None
+    max_batch_delay: float | None = None
+    response_timeout: float | None = None
+    startup_timeout: float | None = None
+    initial_workers: int | None = None
+    min_workers: int | None = None
+    max_workers: int | None = None
+    worker_start: str | None = None
+    preload: str | None = None
+
+
+@frozen
+class Found:
+    """
+    A version as it was found, before anything is decided.
+
+    :param url: as given at registration.
+    :param folder: the unpacked archive.
+    """
+
+    name: str
+    version: str
+    url: str
+    folder: Path
+    manifest: Manifest
+
+
+@frozen
+class ModelConfig:
+    """
+    The keys of ``model-config.yaml`` that are for the server; None where a key is unset or was ignored.
+
+    Durations are seconds, sizes bytes.
+
+    :param document: the whole file, for the handler.
+    :param device_type: ``cpu``, ``gpu``, or empty for automatic.
+    :param parallel_type: ``pp``, ``tp``, ``pptp``, ``custom``, or empty.
+    :param parallel_level: devices for each worker; 0 without a parallel type.
+    """
+
+    document: Mapping[str, object] = field(factory=dict)
+    min_workers: int | None = None
+    max_workers: int | None = None
+    batch_size: int | None = None
+    max_batch_delay: float | None = None
+    response_timeout: float | None = None
+    startup_timeout: float | None = None
+    recovery: float | None = None
+    client_timeout: float | None = None
+    job_queue_size: int | None = None
+    device_type: str = ""
+    device_ids: tuple[int, ...] = ()
+    parallel_type: str = ""
+    parallel_level: int = 0
+    job_tickets: bool = False
+    use_venv: bool = False
+    continuous_batching: bool = False
+    async_communication: bool = False
+    stateful: bool = False
+    sequence_max_idle: float = 0.0
+    sequence_timeout: float = 0.0
+    sequence_jobs: int = 1
+    sequences: int = 1
+    worker_start: str | None = None
+    preload: str | None = None
+    retry_on_worker_death: int | None = None
+    max_requests_per_worker: int | None = None
+    worker_memory_limit: int | None = None
+
+
+@frozen
+class ModelsEntry:
+    """One version in the ``models`` JSON of the configuration; None for what is absent or not above 0."""
+
+    min_workers: int | None = None
+    max_workers: int | None = None
+    batch_size: int | None = None
+    max_batch_delay: float | None = None
+    response_timeout: float | None = None
+    startup_timeout: float | None = None
+    runtime: str | None = None
+
+
+@frozen
+class VersionDefaults:
+    """
+    What holds where nobody said otherwise: the part of the settings that versions are made from.
+
+    :param workers: for a registration by the API.
+    :param startup_workers: for a model that is loaded at the start.
+    :param handler: where the manifest names none, or None.
+    :param envelope: goes before the manifest's, or None.
+    :param worker_start: ``spawn``, ``template`` or ``auto``: a template where one can be used.
+    :param preload: ``imports`` or ``model``.
+    :param number_of_gpu: the devices there are.
+    :param can_fork: whether this system can have template workers.
+    """
+
+    workers: int = 0
+    startup_workers: int = 1
+    response_timeout: float = 120.0
+    startup_timeout: float = 120.0
+    job_queue_size: int = 100
+    job_queue_bytes: int = 0
+    handler: str | None = None
+    envelope: str | None = None
+    worker_start: str = "auto"
+    preload: str = "imports"
+    retry_on_worker_death: int = 1
+    max_requests_per_worker: int = 0
+    worker_memory_limit: int = 0
+    worker_grace: float = 5.0
+    number_of_gpu: int = 0
+    can_fork: bool = True
+
+
+def decide(
+    found: Found,
+    wishes: Wishes,
+    model_config: ModelConfig,
+    models_entry: ModelsEntry,
+    defaults: VersionDefaults,
+    start_up: bool = False,
+) -> VersionSpec:
+    """
+    Decide everything about a version: the wishes go first, then its model-config, then its entry in the
+    ``models`` JSON, then the defaults.
+
+    TorchServe documents this order and keeps another one for timeouts; here it holds for them, too.
+
+    :param start_up: it is loaded at the start of the server, where other numbers of workers hold.
+    :raises ArchiveInvalid: nobody names a handler, or the runtime is not one of this server's.
+    :raises NotEnoughDevices: each worker needs more GPUs than there are.
+    """
+    least, most = _workers(wishes, model_config, models_entry, defaults, start_up)
+    _check_devices(found.name, model_config, defaults)
+    return VersionSpec(
+        name=found.name,
+        version=found.version,
+        url=found.url,
+        folder=found.folder,
+        handler=_handler(found, wishes, defaults),
+        runtime=_runtime(found, wishes, models_entry),
+        engine=found.manifest.engine,
+        manifest=found.manifest.raw or None,
+        config=model_config.document,
+        envelope=defaults.envelope or found.manifest.envelope,
+        batch_size=_first(wishes.batch_size, model_config.batch_size, models_entry.batch_size, default=1),
+        max_batch_delay=_first(
+            wishes.max_batch_delay,
+            model_config.max_batch_delay,
+            models_entry.max_batch_delay,
+            default=_BATCH_DELAY,
+        ),
+        min_workers=least,
+        max_workers=most,
+        job_queue_size=_first(model_config.job_queue_size, default=defaults.job_queue_size),
+        job_queue_bytes=defaults.job_queue_bytes,
+        timeouts=_timeouts(wishes, model_config, models_entry, defaults),
+        client_timeout=_first(model_config.client_timeout, default=0.0),
+        device_type=model_config.device_type,
+        device_ids=model_config.device_ids,
+        parallel_type=model_config.parallel_type,
+        parallel_level=model_config.parallel_level,
+        continuous_batching=model_config.continuous_batching,
+        async_communication=model_config.async_communication,
+        job_tickets=model_config.job_tickets,
+        stateful=model_config.stateful,
+        sequences=_sequences(model_config),
+        use_venv=model_config.use_venv,
+        worker_start=_worker_start(wishes, model_config, defaults),
+        preload=_first(wishes.preload, model_config.preload, default=defaults.preload),
+        retry_on_worker_death=_first(
+            model_config.retry_on_worker_death, default=defaults.retry_on_worker_death
+        ),
+        max_requests_per_worker=_first(
+            model_config.max_requests_per_worker, default=defaults.max_requests_per_worker
+        ),
+        worker_memory_limit=_first(model_config.worker_memory_limit, default=defaults.worker_memory_limit),
+        loaded_at_startup=start_up,
+    )
+
+
+def _first(*values: _T | None, default: _T) -> _T:
+    return next((value for value in values if value is not None), default)
+
+
+def _handler(found: Found, wishes: Wishes, defaults: VersionDefaults) -> str:
+    handler = wishes.handler or found.manifest.handler or defaults.handler
+    if not handler:
+        raise ArchiveInvalid("Model handler is not defined.")
+    return handler
+
+
+def _runtime(found: Found, wishes: Wishes, models_entry: ModelsEntry) -> str:
+    runtime = (wishes.runtime or models_entry.runtime or found.manifest.runtime).lower()
+    if runtime not in _RUNTIMES:
+        raise ArchiveInvalid(f"Runtime {runtime} is not supported: handlers run on Python 3.")
+    return runtime
+
+
+def _workers(
+    wishes: Wishes,
+    model_config: ModelConfig,
+    models_entry: ModelsEntry,
+    defaults: VersionDefaults,
+    start_up: bool,
+) -> tuple[int, int]:
+    """
+    The least and the most workers.
+
+    A snapshot's numbers hold as they are. A model-config with valid workers goes before the caller's
+    ``initial_workers``, as in TorchServe. The ``models`` JSON is asked at the start only.
+    """
+    if wishes.min_workers is not None:
+        return wishes.min_workers, max(wishes.min_workers, wishes.max_workers or 0)
+    if model_config.min_workers is not None and model_config.max_workers is not None:
+        return model_config.min_workers, model_config.max_workers
+    if not start_up:
+        wanted = max(0, _first(wishes.initial_workers, default=defaults.workers))
+        return wanted, wanted
+    least = _first(wishes.initial_workers, models_entry.min_workers, default=defaults.startup_workers)
+    return least, max(least, _first(models_entry.max_workers, default=least))
+
+
+def _timeouts(
+    wishes: Wishes, model_config: ModelConfig, models_entry: ModelsEntry, defaults: VersionDefaults
+) -> Timeouts:
+    return Timeouts(
+        startup=_first(
+            wishes.startup_timeout,
+            model_config.startup_timeout,
+            models_entry.startup_timeout,
+            default=defaults.startup_timeout,
+        ),
+        response=_first(
+            wishes.response_timeout,
+            model_config.response_timeout,
+            models_entry.response_timeout,
+            default=defaults.response_timeout,
+        ),
+        recovery=_first(model_config.recovery, default=_RECOVERY),
+        grace=defaults.worker_grace,
+    )
+
+
+def _sequences(model_config: ModelConfig) -> Sequences:
+    return Sequences(
+        model_config.sequence_max_idle,
+        model_config.sequence_timeout,
+        model_config.sequence_jobs,
+        model_config.sequences,
+    )
+
+
+def _check_devices(name: str, model_config: ModelConfig, defaults: VersionDefaults) -> None:
+    """Without any GPU, and with deviceType cpu, the ranks of a worker share the CPU."""
+    if model_config.device_type == "cpu" or defaults.number_of_gpu == 0:
+        return
+    usable = len(model_config.device_ids) or defaults.number_of_gpu
+    if model_config.parallel_level > usable:
+        raise NotEnoughDevices(name, model_config.parallel_level)
+
+
+def _worker_start(wishes: Wishes, model_config: ModelConfig, defaults: VersionDefaults) -> str:
+    """A template only for plain workers of this server's interpreter; unasked only for those on the CPU."""
+    if not defaults.can_fork or model_config.use_venv or model_config.parallel_level > 0:
+        return "spawn"
+    asked = _first(wishes.worker_start, model_config.worker_start, default=defaults.worker_start)
+    if asked != "auto":
+        return asked
+    on_cpu = model_config.device_type == "cpu" or defaults.number_of_gpu == 0
+    return "template" if on_cpu else "spawn"
