@@ -1,0 +1,43 @@
+# make quickstart [ARGS=--once]   a server with a real model reads ten handwritten digits
+# make test [ARGS=tests/core]     the tests
+# make check                      ruff and mypy
+#
+# All that is needed is Python 3.10 or newer. The first run makes $(VENV) and installs the project into it.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+# The checkout itself is installed, in the mode in which twistd finds our plugin in it.
+INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
+	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
+
+.PHONY: help quickstart test check clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+quickstart: $(VENV)/.has-torch
+	$(VENV)/bin/modelserver quickstart $(ARGS)
+
+test: $(VENV)/.has-test
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.has-test $(VENV)/.has-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build modelserver.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each extra, so that a second run starts at once.
+$(VENV)/.has-%: setup.cfg setup.py pyproject.toml etc/constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[$*]'
+	@touch $@

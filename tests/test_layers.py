@@ -1,0 +1,287 @@
+"""The architecture's rules about who may import what, read from the source; a cycle cannot land."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from unittest import TestCase
+
+from attrs import frozen
+
+import modelserver
+
+ROOT = Path(modelserver.__file__).parent
+LONGEST = 400
+
+WORDS, FORMATS, CORE_OR_PROVIDER, USE_CASE, FRONT, COMPOSITION = range(6)
+WORKER = -1
+"""What runs in worker processes is beside the layers, with rules of its own."""
+
+PLACES = {
+    "modelserver": WORDS,
+    "modelserver.errors": WORDS,
+    "modelserver.interfaces": WORDS,
+    "modelserver.jobs": WORDS,
+    "modelserver.spec": WORDS,
+    "modelserver.archive": FORMATS,
+    "modelserver.frames": FORMATS,
+    "modelserver.backends": CORE_OR_PROVIDER,
+    "modelserver.core": CORE_OR_PROVIDER,
+    "modelserver.metrics": CORE_OR_PROVIDER,
+    "modelserver.sources": CORE_OR_PROVIDER,
+    "modelserver.inference": USE_CASE,
+    "modelserver.management": USE_CASE,
+    "modelserver.model_config": USE_CASE,
+    "modelserver.snapshot": USE_CASE,
+    "modelserver.versions": USE_CASE,
+    "modelserver.rest": FRONT,
+    "modelserver.cli": COMPOSITION,
+    "modelserver.config": COMPOSITION,
+    "modelserver.tap": COMPOSITION,
+    "modelserver.testing": COMPOSITION,
+    "modelserver.child": WORKER,
+    "modelserver.compat": WORKER,
+    "modelserver.examples": WORKER,
+}
+"""Every module's place: that of the longest prefix that is named here."""
+
+CORE = ("modelserver.core",)
+PROVIDERS = ("modelserver.backends", "modelserver.metrics", "modelserver.sources")
+FOR_WORKERS = (
+    "modelserver.archive",
+    "modelserver.child",
+    "modelserver.compat",
+    "modelserver.errors",
+    "modelserver.frames",
+    "modelserver.jobs",
+    "modelserver.spec",
+)
+"""What may be loaded in a worker process; ``jobs`` because frames carry its answers."""
+
+HANDLERS = ("modelserver.child.handlers", "modelserver.compat", "modelserver.examples")
+"""User code, or what user code subclasses: it may import torch, and unpickle what it was given."""
+
+TENSORS = ("numpy", "torch")
+PICKLES = ("cloudpickle", "dill", "marshal", "pickle", "shelve")
+
+
+@frozen
+class Import:
+    """One imported module, or name of a module."""
+
+    module: str
+    target: str
+    line: int
+    at_start: bool
+
+    def __str__(self) -> str:
+        return f"{self.module}, line {self.line}: {self.target}"
+
+
+def is_in(name: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a dotted name is one of these, or below one of them."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package, by its dotted name."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def place(module: str) -> int:
+    """
+    The layer of a module.
+
+    :raises KeyError: nothing says where it belongs.
+    """
+    name = module
+    while name not in PLACES:
+        name = name.rpartition(".")[0]
+    if name == "modelserver" != module:
+        raise KeyError(f"say in PLACES where {module} belongs")
+    return PLACES[name]
+
+
+def nodes(tree: ast.AST, at_start: bool = True) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node, and whether it is run when the module is imported."""
+    for child in ast.iter_child_nodes(tree):
+        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield child, at_start
+        yield from nodes(child, at_start and not inside)
+
+
+def targets(node: ast.AST) -> list[str]:
+    """The dotted names that a statement imports; a relative import has a leading dot."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        dot = "." if node.module else ""
+        return [f"{module}{dot}{alias.name}" for alias in node.names]
+    return []
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    """Every import of every module, wherever in the module it stands."""
+    return tuple(
+        Import(module, target, node.lineno, at_start)
+        for module, path in modules().items()
+        for node, at_start in nodes(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for target in targets(node)
+    )
+
+
+def of_ours() -> Iterator[tuple[Import, str]]:
+    """The imports of our own modules, each with the module that it leads to."""
+    for found in imports():
+        if is_in(found.target, ("modelserver",)):
+            name = found.target
+            yield found, name if name in modules() else name.rpartition(".")[0]
+
+
+class LayerTests(TestCase):
+    """What the source imports."""
+
+    def assert_none(self, wrong: Iterator[Import]) -> None:
+        """Fail with every import that breaks the rule."""
+        self.assertEqual([], [str(found) for found in wrong])
+
+    def test_every_module_has_a_place(self) -> None:
+        for module in modules():
+            with self.subTest(module):
+                place(module)
+
+    def test_imports_are_absolute(self) -> None:
+        self.assert_none(found for found in imports() if found.target.startswith("."))
+
+    def test_imports_lead_to_modules_that_exist(self) -> None:
+        self.assert_none(found for found, target in of_ours() if target not in modules())
+
+    def test_imports_point_down(self) -> None:
+        self.assert_none(
+            found
+            for found, target in of_ours()
+            if place(found.module) != WORKER and place(target) not in range(place(found.module) + 1)
+        )
+
+    def test_core_and_providers_do_not_know_each_other(self) -> None:
+        self.assert_none(
+            found
+            for found, target in of_ours()
+            if (is_in(found.module, CORE) and is_in(target, PROVIDERS))
+            or (is_in(found.module, PROVIDERS) and is_in(target, CORE))
+        )
+
+    def test_workers_know_only_words_and_formats(self) -> None:
+        self.assert_none(
+            found
+            for found, target in of_ours()
+            if is_in(found.module, ("modelserver.child", "modelserver.compat"))
+            and not is_in(target, FOR_WORKERS)
+            and target != "modelserver"
+        )
+
+    def test_workers_have_no_twisted(self) -> None:
+        self.assert_none(
+            found
+            for found in imports()
+            if place(found.module) == WORKER and is_in(found.target, ("twisted", "zope"))
+        )
+
+    def test_words_that_workers_read_have_no_twisted(self) -> None:
+        self.assert_none(
+            found
+            for found in imports()
+            if is_in(found.module, FOR_WORKERS) and is_in(found.target, ("twisted", "zope"))
+        )
+
+    def test_workers_start_without_torch(self) -> None:
+        self.assert_none(
+            found
+            for found in imports()
+            if place(found.module) == WORKER
+            and found.at_start
+            and is_in(found.target, TENSORS)
+            and not is_in(found.module, HANDLERS)
+        )
+
+    def test_server_has_no_tensors(self) -> None:
+        self.assert_none(
+            found for found in imports() if place(found.module) != WORKER and is_in(found.target, TENSORS)
+        )
+
+    def test_only_handlers_unpickle(self) -> None:
+        self.assert_none(
+            found for found in imports() if is_in(found.target, PICKLES) and not is_in(found.module, HANDLERS)
+        )
+
+    def test_only_tap_imports_the_reactor(self) -> None:
+        self.assert_none(
+            found
+            for found in imports()
+            if is_in(found.target, ("twisted.internet.reactor",)) and found.module != "modelserver.tap"
+        )
+
+    def test_no_module_is_too_long(self) -> None:
+        lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+        self.assertEqual({}, {name: count for name, count in lines.items() if count > LONGEST})
+
+
+class ReaderTests(TestCase):
+    """The reader of imports itself sees what it must."""
+
+    def read(self, source: str) -> list[tuple[str, bool]]:
+        """What the reader sees in a source."""
+        return [(target, at_start) for node, at_start in nodes(ast.parse(source)) for target in targets(node)]
+
+    def test_finds_imports_wherever_they_stand(self) -> None:
+        source = "import a.b\nif True:\n    from c import d\ndef f():\n    from e.f import g, h\n"
+        self.assertEqual(
+            [("a.b", True), ("c.d", True), ("e.f.g", False), ("e.f.h", False)], self.read(source)
+        )
+
+    def test_sees_relative_imports(self) -> None:
+        self.assertEqual([(".x", True), ("..y.z", True)], self.read("from . import x\nfrom ..y import z"))
+
+    def test_longest_prefix_decides(self) -> None:
+        self.assertEqual(WORDS, place("modelserver"))
+        self.assertEqual(FRONT, place("modelserver.rest.dialects.torchserve"))
+        with self.assertRaises(KeyError):
+            place("modelserver.nowhere")
+
+
+class ImportTimeTests(TestCase):
+    """What the processes load when they start."""
+
+    def loaded_by(self, module: str) -> set[str]:
+        """The top-level packages that a fresh interpreter loads with this module."""
+        ran = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", f"import {module}"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(0, ran.returncode, ran.stderr[-2000:])
+        loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
+        self.assertIn("modelserver", loaded)
+        return loaded
+
+    def test_server_starts_without_torch_and_numpy(self) -> None:
+        self.assertEqual(set(), self.loaded_by("modelserver.tap") & {*TENSORS, "PIL"})
+
+    def test_worker_starts_without_torch_numpy_and_twisted(self) -> None:
+        self.assertEqual(
+            set(), self.loaded_by("modelserver.child.main") & {*TENSORS, "PIL", "twisted", "zope"}
+        )
