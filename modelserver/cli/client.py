@@ -1,0 +1,59 @@
+"""A small HTTP client for the commands: one request, one reply, no proxy in between."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Reply(NamedTuple):
+    """What a server answered."""
+
+    status: int
+    body: bytes
+
+    @property
+    def message(self) -> str:
+        """The sentence for a person: an error's message or a status, else the body as it is."""
+        text = self.body.decode("utf-8", "replace").strip()
+        try:
+            values = json.loads(text)
+        except ValueError:
+            return text
+        if not isinstance(values, dict):
+            return text
+        return str(values.get("message") or values.get("status") or text)
+
+
+Ask = Callable[[str, str, bytes], Reply]
+"""Send a method, a path and a body; an empty body is sent as none."""
+
+
+class Client:
+    """
+    Asks one server.
+
+    :param seconds: how long to wait for a connection, and for each part of an answer.
+    """
+
+    def __init__(self, host: str, port: int, seconds: float) -> None:
+        self._host = host
+        self._port = port
+        self._seconds = seconds
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> Reply:
+        """
+        Send a request and read the whole answer.
+
+        :raises OSError: there is no server, or it does not answer in time.
+        :raises http.client.HTTPException: what it answers is not HTTP.
+        """
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
+        try:
+            connection.request(method, path, body or None)
+            answer = connection.getresponse()
+            return Reply(answer.status, answer.read())
+        finally:
+            connection.close()

@@ -1,0 +1,51 @@
+"""The command finds its subcommands, and hands them what belongs to them."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from unittest import TestCase
+
+import modelserver
+from modelserver.cli.main import build_parser, main
+
+
+class MainTests(TestCase):
+    """The words after ``modelserver``."""
+
+    def refused(self, *words: str) -> tuple[int | str | None, str]:
+        """The exit status and the text of words that end the process while they are parsed."""
+        text = io.StringIO()
+        with redirect_stdout(text), redirect_stderr(text), self.assertRaises(SystemExit) as caught:
+            main(words)
+        return caught.exception.code, text.getvalue()
+
+    def test_help_names_the_subcommands(self) -> None:
+        status, text = self.refused("--help")
+        self.assertEqual(status, 0)
+        for name in ("quickstart", "serve"):
+            self.assertRegex(text, rf"\n    {name}\b")
+
+    def test_version(self) -> None:
+        self.assertEqual(self.refused("--version"), (0, f"modelserver {modelserver.__version__}\n"))
+
+    def test_no_subcommand_is_an_error(self) -> None:
+        status, text = self.refused()
+        self.assertEqual(status, 2)
+        self.assertIn("COMMAND", text)
+
+    def test_run_gives_the_exit_status(self) -> None:
+        parser = build_parser()
+        arguments = parser.parse_args(["quickstart"])
+        self.assertTrue(callable(arguments.run))
+
+
+class ServeOptionsTests(TestCase):
+    """``serve`` leaves every word to twistd's plugin."""
+
+    def test_words_are_kept_as_they_are(self) -> None:
+        words = ["--model-store", "store", "--models", "a=a.mar", "b.mar", "--ts-config=x", "-h", "--", "-x"]
+        self.assertEqual(build_parser().parse_args(["serve", *words]).options, words)
+
+    def test_no_words(self) -> None:
+        self.assertEqual(build_parser().parse_args(["serve"]).options, [])
