@@ -22,7 +22,7 @@ from modelserver.errors import (
 )
 from modelserver.interfaces import Recorder, WorkerBackend
 from modelserver.jobs import Job
-from modelserver.spec import VersionSpec, WorkerSpec
+from modelserver.spec import VersionSpec, WorkerDescription, WorkerSpec
 
 _log = Logger()
 
@@ -190,6 +190,21 @@ class WorkerPool:
         """The client of a streamed job is gone."""
         for worker in self.workers:
             worker.forget(job)
+
+    def describe(self) -> tuple[WorkerDescription, ...]:
+        """Every worker as it is now; memory is not the pool's to know."""
+        return tuple(
+            WorkerDescription(
+                worker.id,
+                worker.state,
+                worker.launched_at,
+                None if worker.process is None else worker.process.pid,
+                gpu_id=worker.spec.gpu_id,
+                restarts=worker.restarts,
+                failure=worker.failure,
+            )
+            for worker in self.workers
+        )
 
     def schedule(self) -> None:
         """Hand out batches once the events of this turn are over."""

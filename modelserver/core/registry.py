@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from modelserver.core.aggregator import BatchAggregator
-from modelserver.core.pool import WorkerPool
+from modelserver.core.aggregator import BatchAggregator, QueueLimits
+from modelserver.core.pool import Surroundings, WorkerPool
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,
@@ -23,6 +23,17 @@ class ModelVersion:
     spec: VersionSpec
     queue: BatchAggregator
     pool: WorkerPool
+
+
+def new_version(spec: VersionSpec, around: Surroundings) -> ModelVersion:
+    """A version with an empty queue and no workers."""
+    limits = QueueLimits(spec.job_queue_size, spec.job_queue_bytes)
+    queue = BatchAggregator(
+        spec.name, spec.version, spec.batch_size, spec.max_batch_delay, limits, around.clock
+    )
+    pool = WorkerPool(spec, queue, around)
+    queue.due = pool.schedule
+    return ModelVersion(spec, queue, pool)
 
 
 @define(eq=False)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
-
-from attrs import frozen
 
 from modelserver.frames import EXPLAIN, QUERY
 
 
-@frozen
-class Prediction:
+class Prediction(NamedTuple):
     """
     A request for a model.
 

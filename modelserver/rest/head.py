@@ -1,0 +1,111 @@
+"""The head of an HTTP/1.1 request (RFC 9112), read strictly: what could be read in two ways is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from attrs import define, frozen
+
+from modelserver.rest.targets import Prediction
+
+LONGEST_HEAD = 16 * 1024
+LONGEST_TARGET = 8 * 1024
+
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_FIELD = re.compile(
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*"
+    rb"([\x21-\x7e\x80-\xff]?(?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)[ \t]*\r\n"
+)
+_SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
+_NEEDS_STOCK = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
+
+
+@frozen
+class Malformed(Exception):
+    """A request that is refused before anybody looks at what it wants."""
+
+    code: int
+    reason: str
+
+
+@define
+class Head:
+    """
+    A request line and its fields.
+
+    :param fields: by lower-case name; of a repeated field that may repeat, the last.
+    :param block: the field lines as they came, each ended by CRLF.
+    :param length: bytes of the body, or None for a chunked one.
+    :param is_plain: Content-Length alone says where the body ends, the connection stays, nothing is expected.
+    :param prediction: what the target asks of a model; set by whoever resolves it.
+    """
+
+    method: bytes
+    target: bytes
+    minor: int
+    fields: Mapping[bytes, bytes]
+    block: bytes
+    length: int | None
+    is_plain: bool
+    prediction: Prediction | None = None
+    patience: float = 0.0
+    operation: str = ""
+
+
+def parse_head(data: bytes, end: int) -> Head:
+    """
+    Read the head that ``data[:end]`` is, the empty line included.
+
+    :raises Malformed: 400, 414 or 431.
+    """
+    line = _LINE.match(data)
+    if line is None:
+        raise Malformed(400, "Invalid HTTP message.")
+    method, target, minor = line.groups()
+    if len(target) > LONGEST_TARGET:
+        raise Malformed(414, f"The request target is longer than {LONGEST_TARGET} bytes.")
+    if b"%00" in target:
+        raise Malformed(400, "Invalid HTTP message: NUL in the request target.")
+    start = line.end()
+    fields, repeated = _fields(data, start, end)
+    is_modern = minor == b"1"
+    if is_modern and b"host" not in fields:
+        raise Malformed(400, "Invalid HTTP message: no Host.")
+    length = _length(fields)
+    connection = fields.get(b"connection", b"keep-alive").lower()
+    is_plain = is_modern and not repeated and connection == b"keep-alive" and _NEEDS_STOCK.isdisjoint(fields)
+    return Head(method, target, int(minor), fields, data[start : end - 2], length, is_plain)
+
+
+def _fields(data: bytes, start: int, end: int) -> tuple[dict[bytes, bytes], bool]:
+    fields: dict[bytes, bytes] = {}
+    repeated = False
+    while start < end - 2:
+        field = _FIELD.match(data, start, end)
+        if field is None:
+            raise Malformed(400, "Invalid HTTP message.")
+        name = field[1].lower()
+        if name in fields:
+            if name in _SINGLE:
+                raise Malformed(400, f"Invalid HTTP message: {name.decode()} is repeated.")
+            repeated = True
+        fields[name] = field[2]
+        start = field.end()
+    return fields, repeated
+
+
+def _length(fields: Mapping[bytes, bytes]) -> int | None:
+    length = fields.get(b"content-length")
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise Malformed(400, "Invalid HTTP message: Content-Length with Transfer-Encoding.")
+        if coding.lower() != b"chunked":
+            raise Malformed(400, "Invalid HTTP message: unknown Transfer-Encoding.")
+        return None
+    if length is None:
+        return 0
+    if not length.isdigit() or len(length) > 15:
+        raise Malformed(400, "Invalid HTTP message: Content-Length is no number.")
+    return int(length)

@@ -1,0 +1,265 @@
+"""The inference API: from a request, read by a channel or by Twisted Web, to the one use case, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import parse_qs
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+
+from modelserver.core.registry import Registry
+from modelserver.errors import BadRequest, ParameterMissing, RouteNotFound, ServingError
+from modelserver.frames import ID_SIZE
+from modelserver.health import health_of
+from modelserver.inference import Inference
+from modelserver.interfaces import Dialect, Recorder, Reply
+from modelserver.jobs import Answer, Inputs, Job
+from modelserver.rest.channel import Channel
+from modelserver.rest.head import Head
+from modelserver.rest.render import show_id
+from modelserver.rest.reply import Headers, prepare
+from modelserver.rest.targets import resolve
+
+PREDICT, PING = "predict", "ping"
+_METHODS = frozenset((b"GET", b"POST", b"PUT"))
+_FORM = b"application/x-www-form-urlencoded"
+
+
+class AccessLog(Protocol):
+    """Where answered requests are noted."""
+
+    def record(
+        self, remote: str, method: str, uri: str, protocol: str, status: int, milliseconds: float
+    ) -> None:
+        """One request that was answered."""
+
+
+class Gate(Protocol):
+    """Who may use a listener."""
+
+    def check(self, kind: str, authorization: bytes | None) -> None:
+        """
+        Let a request of a kind (``inference``, ``management``, ``token``) pass.
+
+        :raises AccessDenied: its ``Authorization`` header does not allow it.
+        """
+
+
+@frozen(eq=False)
+class InferenceSettings:
+    """
+    What an operator decides about the inference listener.
+
+    :param serves_plain: whether channels may serve predictions here; a management listener's may not.
+    :param cors: header lines for every answer, each ended by CRLF.
+    """
+
+    max_request_size: int = 6553500
+    cors: bytes = b""
+    serves_plain: bool = True
+
+
+@define(eq=False)
+class InferenceFront:
+    """Both ways in end here; it is the ``Front`` of its listener's channels."""
+
+    inference: Inference
+    registry: Registry
+    dialect: Dialect
+    recorder: Recorder
+    access_log: AccessLog
+    gate: Gate
+    clock: IReactorTime
+    entropy: Callable[[int], bytes]
+    settings: InferenceSettings = InferenceSettings()
+    max_request_size: int = field(init=False)
+    cors: bytes = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.max_request_size = self.settings.max_request_size
+        self.cors = self.settings.cors
+
+    # What channels ask.
+
+    def look(self, head: Head) -> bool:
+        """Note what a plain request asks for; False when the Klein routes are to answer it."""
+        if not self.settings.serves_plain or head.method not in _METHODS:
+            return False
+        if head.target == b"/ping":
+            head.operation = PING
+            return True
+        prediction = resolve(head.target, self.dialect.name)
+        if prediction is None or prediction.name is None:
+            return False
+        try:
+            head.patience = patience_of(head.fields.get(b"x-request-timeout-ms"))
+        except BadRequest:
+            return False
+        head.operation, head.prediction = PREDICT, prediction
+        return True
+
+    def predict(self, head: Head, body: bytes | bytearray, asker: Channel) -> Job | None:
+        """
+        Begin a plain request.
+
+        :raises ServingError: it is refused.
+        """
+        self.gate.check("inference", head.fields.get(b"authorization"))
+        if head.prediction is None:
+            asker.reply(self.ping())
+            return None
+        name, version, extra, flags = head.prediction
+        assert name is not None  # look saw to it
+        return self.inference.predict(
+            name, version, Inputs(head.block, extra, body, flags), asker, head.patience
+        )
+
+    def withdraw(self, job: Job) -> None:
+        """The client left."""
+        self.inference.withdraw(job)
+
+    def refused(self, error: ServingError) -> Reply:
+        """An error in the dialect's words."""
+        return self.dialect.failed(error)
+
+    def new_id(self) -> bytes:
+        """A random request id."""
+        return self.entropy(ID_SIZE)
+
+    def finished(self, channel: Channel, head: Head | None, code: int, arrived: float | None) -> None:
+        """Count an answer and note it in the access log."""
+        self.recorder.answered(code)
+        spent = 0.0 if arrived is None else (self.clock.seconds() - arrived) * 1000
+        if head is None:
+            self.access_log.record(channel.remote, "-", "-", "-", code, spent)
+        else:
+            protocol = "HTTP/1.1" if head.minor else "HTTP/1.0"
+            method, target = head.method.decode("latin-1"), head.target.decode("latin-1")
+            self.access_log.record(channel.remote, method, target, protocol, code, spent)
+
+    # Both ways.
+
+    def ping(self) -> Reply:
+        """The state of the whole server."""
+        health = health_of(self.registry)
+        return self.dialect.pinged(health.wanted, health.running, health.is_healthy)
+
+    # Twisted Web's way.
+
+    def predict_stock(self, request: Request) -> Deferred[bytes]:
+        """Answer a prediction that Twisted Web has read."""
+        body = _body(request)
+        prediction = resolve(request.uri, self.dialect.name)
+        if prediction is None:
+            raise RouteNotFound(request.path.decode("latin-1"))
+        headers = request.requestHeaders
+        name = prediction.name or self._name_from(body, headers.getRawHeaders(b"content-type", [b""])[0])
+        patience = patience_of(headers.getRawHeaders(b"x-request-timeout-ms", [None])[0])
+        inputs = Inputs(_block(request), prediction.extra, body, prediction.flags)
+        asker = StockAsker(request, self.dialect, _pairs(self.cors))
+        job = self.inference.predict(name, prediction.version, inputs, asker, patience)
+        asker.answer.addErrback(_left, lambda: self.inference.withdraw(job))
+        return asker.answer
+
+    def _name_from(self, body: bytes, content_type: bytes) -> str:
+        """The model of an ``/invocations`` without a name: the one of the start, or a form's field."""
+        at_start = [version.spec.name for version in self.registry.all() if version.spec.loaded_at_startup]
+        if len(at_start) == 1:
+            return at_start[0]
+        if content_type.partition(b";")[0].strip().lower() == _FORM:
+            named = parse_qs(body.decode("latin-1"), max_num_fields=1000).get("model_name")
+            if named:
+                return named[0]
+        raise ParameterMissing("model_name")
+
+
+def patience_of(value: bytes | None) -> float:
+    """
+    The seconds of an ``X-Request-Timeout-Ms`` header; 0 without one.
+
+    :raises BadRequest: it is no positive number.
+    """
+    if value is None:
+        return 0.0
+    if not value.isdigit() or len(value) > 12 or not int(value):
+        raise BadRequest("X-Request-Timeout-Ms must be a number of milliseconds above 0.")
+    return int(value) / 1000
+
+
+@define(eq=False)
+class StockAsker:
+    """Waits for a job for a Twisted Web request; ``answer`` fires with what is still to be written."""
+
+    request: Request
+    dialect: Dialect
+    cors: Headers
+    answer: Deferred[bytes] = field(factory=Deferred, init=False)
+    _begun: bool = field(default=False, init=False)
+
+    def answered(self, job: Job, answer: Answer) -> None:
+        """Write a handler's answer, or the last part of a streamed one."""
+        if self._begun:
+            self.answer.callback(bytes(answer.body))
+        else:
+            self.answer.callback(self._prepare(job, _reply_of(answer)))
+
+    def part_arrived(self, job: Job, answer: Answer) -> bool:
+        """Write one part of a streamed answer."""
+        if not self._begun:
+            self._begun = True
+            self._prepare(job, _reply_of(answer))
+            self.request.responseHeaders.removeHeader(b"content-length")
+        self.request.write(bytes(answer.body))
+        return True
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """Write why there is no answer; a stream that has begun is cut off."""
+        if self._begun:
+            self.request.channel.abortConnection()
+        else:
+            self.answer.callback(self._prepare(job, self.dialect.failed(error)))
+
+    def _prepare(self, job: Job, reply: Reply) -> bytes:
+        return prepare(self.request, reply, show_id(job.id).decode(), self.cors)
+
+
+def _body(request: Request) -> bytes:
+    return b"" if request.content is None else request.content.read()
+
+
+def _left(failure: Failure, withdraw: Callable[[], None]) -> Failure:
+    if failure.check(CancelledError):
+        withdraw()
+    return failure
+
+
+def _reply_of(answer: Answer) -> Reply:
+    phrase, _, lines = answer.head.partition(b"\r\n")
+    return Reply(answer.status, bytes(answer.body), phrase, _pairs(lines))
+
+
+def _pairs(lines: bytes) -> Headers:
+    pairs = [line.partition(b": ") for line in lines.split(b"\r\n") if line]
+    return [(name, value) for name, _, value in pairs]
+
+
+def _block(request: Request) -> bytes:
+    lines = [
+        b"%b: %b\r\n" % (name, value)
+        for name, values in request.requestHeaders.getAllRawHeaders()
+        for value in values
+    ]
+    return b"".join(lines)
+
+
+@frozen
+class OpenGate:
+    """Lets everybody pass: token authorization is off."""
+
+    def check(self, kind: str, authorization: bytes | None) -> None:
+        """Nothing to check."""

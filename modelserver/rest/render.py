@@ -1,0 +1,79 @@
+"""HTTP/1.1 answers as bytes, with the headers that every answer of the peers has."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from modelserver.interfaces import Reply
+from modelserver.jobs import Answer
+
+SHARED = (
+    b"Pragma: no-cache\r\n"
+    b"Cache-Control: no-cache; no-store, must-revalidate, private\r\n"
+    b"Expires: Thu, 01 Jan 1970 00:00:00 UTC\r\n"
+)
+_TAIL = b"content-length: %d\r\nconnection: keep-alive\r\n\r\n"
+_PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL
+_WHOLE = (
+    b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"content-length: %d\r\nconnection: %b\r\n\r\n"
+)
+_CHUNKED = (
+    b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n"
+    + SHARED
+    + b"transfer-encoding: chunked\r\nconnection: %b\r\n\r\n"
+)
+LAST_CHUNK = b"0\r\n\r\n"
+LARGE = 1 << 16
+"""Bodies from here on are not copied behind their heads."""
+FIRST_ERROR = 400
+"""Answers from this code on close the connection, as the peers' do."""
+
+
+def show_id(request_id: bytes) -> bytes:
+    """16 bytes as a UUID is written."""
+    text = request_id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+
+
+def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
+    """The head of a handler's answer; without a reason phrase unless the handler set one, as in the peers."""
+    status, head, body = answer
+    if not head and status == 200 and not cors:
+        return _PLAIN % (show_id(request_id), len(body))
+    phrase, lines = _split(head)
+    connection = b"close" if status >= FIRST_ERROR else b"keep-alive"
+    return _WHOLE % (status, phrase, lines + cors, show_id(request_id), len(body), connection)
+
+
+def stream_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
+    """The head of a streamed answer."""
+    phrase, lines = _split(answer.head)
+    connection = b"close" if answer.status >= FIRST_ERROR else b"keep-alive"
+    return _CHUNKED % (answer.status, phrase, lines + cors, show_id(request_id), connection)
+
+
+def chunk(body: bytes | bytearray | memoryview) -> bytes:
+    """One chunk of a streamed answer; an empty part is none, since an empty chunk would end the body."""
+    return b"%x\r\n%b\r\n" % (len(body), bytes(body)) if body else b""
+
+
+def reply(request_id: bytes, value: Reply, close: bool, cors: bytes = b"") -> bytes:
+    """A dialect's reply."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in value.headers]) + cors
+    connection = b"close" if close else b"keep-alive"
+    phrase = value.phrase or phrase_of(value.code)
+    head = _WHOLE % (value.code, phrase, lines, show_id(request_id), len(value.body), connection)
+    return head + value.body
+
+
+def phrase_of(code: int) -> bytes:
+    """The standard reason phrase."""
+    try:
+        return HTTPStatus(code).phrase.encode()
+    except ValueError:
+        return b""
+
+
+def _split(head: bytes) -> tuple[bytes, bytes]:
+    phrase, _, lines = head.partition(b"\r\n")
+    return phrase, lines

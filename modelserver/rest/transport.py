@@ -1,0 +1,197 @@
+"""Twisted protocols on asyncio's own transports: the loop does the reading and writing, not the reactor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol, cast
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IProducer,
+    IProtocol,
+    IPushProducer,
+    ITransport,
+)
+from twisted.internet.protocol import ServerFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+
+class Sink(Protocol):
+    """What receives a large body straight from the socket."""
+
+    def room(self) -> memoryview:
+        """Where the next bytes go; never empty."""
+
+    def filled(self, size: int) -> bool:
+        """So many bytes have arrived; returns whether more are wanted."""
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class LoopTransport(asyncio.Protocol):
+    """
+    One connection: Twisted's transport above, asyncio's below.
+
+    :param opened, closed: told when the connection begins and ends, for those who count them.
+    """
+
+    disconnecting = False
+    _producer: IProducer | None = None
+    _streaming = True
+
+    def __init__(self, factory: ServerFactory) -> None:
+        self._factory = factory
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._peer = _address(transport.get_extra_info("peername"))
+        self._host = _address(transport.get_extra_info("sockname"))
+        protocol = self._factory.buildProtocol(self._peer)
+        if protocol is None:
+            self._protocol: IProtocol | None = None
+            self._transport.abort()
+            return
+        self._protocol = protocol
+        # The loops cache these lookups: one call less for each piece of data.
+        self.data_received = protocol.dataReceived  # type: ignore[method-assign]
+        self.write = self._transport.write  # type: ignore[method-assign]
+        protocol.makeConnection(self)
+        self._transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        """More bytes came."""
+
+    def eof_received(self) -> bool:
+        """The client will send no more: the connection closes."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
+        self.disconnecting = True
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        if self._protocol is not None:
+            protocol, self._protocol = self._protocol, None
+            protocol.connectionLost(Failure(ConnectionLost() if exc else ConnectionDone()))
+
+    def pause_writing(self) -> None:
+        """The client does not read fast enough."""
+        if self._producer is not None and self._streaming:
+            cast(IPushProducer, self._producer).pauseProducing()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        if self._producer is not None:
+            cast(IPushProducer, self._producer).resumeProducing()
+
+    # Twisted's side.
+
+    def write(self, data: bytes) -> None:
+        """Send; replaced by asyncio's own method once connected."""
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send all pieces."""
+        self._transport.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Close when everything is written."""
+        self.disconnecting = True
+        self._transport.close()
+
+    def loseWriteConnection(self) -> None:
+        """Send no more, still read."""
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def abortConnection(self) -> None:
+        """Close now."""
+        self.disconnecting = True
+        self._transport.abort()
+
+    def getPeer(self) -> IAddress:
+        """Who is there."""
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        """Where they connected to."""
+        return self._host
+
+    def isSecure(self) -> bool:
+        """Whether TLS is in between."""
+        return self._transport.get_extra_info("sslcontext") is not None
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """asyncio has set it."""
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """``producer`` wants to know when to pause."""
+        if self._producer is not None:
+            raise RuntimeError("a producer is registered already")
+        if self.disconnecting and self._protocol is None:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming = producer, streaming
+        if not streaming:
+            cast(IPushProducer, producer).resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Nobody wants to know any more."""
+        self._producer = None
+
+    def pauseProducing(self) -> None:
+        """Read no more for now."""
+        if not self._transport.is_closing() and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        if not self._transport.is_closing() and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.loseConnection()
+
+    def fill(self, sink: Sink) -> None:
+        """Receive straight into ``sink`` until it wants no more."""
+        self._transport.set_protocol(_Filling(self, sink))
+
+    def filled(self) -> None:
+        """The sink is full: data goes to the protocol again."""
+        self._transport.set_protocol(self)
+
+
+class _Filling(asyncio.BufferedProtocol):
+    """Stands in for a LoopTransport while a body is received where it will be used."""
+
+    def __init__(self, owner: LoopTransport, sink: Sink) -> None:
+        self._owner = owner
+        self._sink = sink
+        self.connection_lost = owner.connection_lost  # type: ignore[method-assign]
+        self.pause_writing = owner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = owner.resume_writing  # type: ignore[method-assign]
+        self.eof_received = owner.eof_received  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._sink.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have come."""
+        if not self._sink.filled(nbytes):
+            self._owner.filled()
+
+
+def _address(name: object) -> IAddress:
+    if isinstance(name, tuple):
+        kind = IPv6Address if len(name) == 4 else IPv4Address
+        return cast(IAddress, kind("TCP", *name[:2]))
+    return cast(IAddress, UNIXAddress(name if isinstance(name, (str, bytes)) and name else None))

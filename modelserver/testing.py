@@ -1,0 +1,266 @@
+"""Providers in memory of every seam, for tests: they behave, and they tell what happened to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+
+from attrs import define, evolve, field
+from twisted.internet.task import Clock
+
+from modelserver.core.devices import Devices, Gpu, GpuUsage
+from modelserver.core.pool import Surroundings
+from modelserver.core.registry import ModelVersion, new_version
+from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
+from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.jobs import Answer, Job
+from modelserver.spec import VersionSpec, WorkerSpec
+
+START_OF_TIME = 1_700_000_000.0
+"""What tests take for the seconds since the epoch when a Clock is at 0."""
+
+
+def make_spec(name: str = "resnet", version: str = "1.0", **more: object) -> VersionSpec:
+    """A version whose archive nobody reads."""
+    spec = VersionSpec(name, version, f"{name}.mar", Path("/nowhere"), "handler")
+    return evolve(spec, **more)  # type: ignore[arg-type]  # the names are the caller's
+
+
+@define(eq=False)
+class CollectingAsker:
+    """Keeps what it is told, in order: answers, parts and errors."""
+
+    answers: list[Answer] = field(factory=list)
+    parts: list[Answer] = field(factory=list)
+    errors: list[ServingError] = field(factory=list)
+
+    def answered(self, job: Job, answer: Answer) -> None:
+        """Keep an answer."""
+        self.answers.append(answer)
+
+    def part_arrived(self, job: Job, answer: Answer) -> bool:
+        """Keep a part."""
+        self.parts.append(answer)
+        return True
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """Keep an error."""
+        self.errors.append(error)
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """The bodies of the answers."""
+        return [bytes(answer.body) for answer in self.answers]
+
+
+def make_job(body: bytes = b"", arrived: float = 0.0, asker: CollectingAsker | None = None) -> Job:
+    """A plain job."""
+    return Job(body.rjust(16, b"\0")[:16], asker or CollectingAsker(), b"", b"", body, arrived)
+
+
+@define(eq=False)
+class MemoryWorker:
+    """A worker process that is told by the test what it does."""
+
+    events: WorkerEvents
+    spec: WorkerSpec
+    now: Callable[[], float]
+    batches: list[tuple[int, Sequence[Job]]] = field(factory=list, init=False)
+    cancelled: list[tuple[int, int]] = field(factory=list, init=False)
+    flushed: int = field(default=0, init=False)
+    is_stopping: bool = field(default=False, init=False)
+    ends_when_told: bool = field(default=True, init=False)
+    is_gone: bool = field(default=False, init=False)
+    _next_pid = count(40000)
+    pid: int | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pid = next(self._next_pid)
+
+    def send(self, number: int, jobs: Sequence[Job]) -> None:
+        """Take a batch."""
+        assert not self.is_gone
+        self.batches.append((number, jobs))
+
+    def flush(self) -> None:
+        """Count."""
+        self.flushed += 1
+
+    def cancel(self, number: int, index: int) -> None:
+        """Note it."""
+        self.cancelled.append((number, index))
+
+    def stop(self) -> None:
+        """End, unless the test has said that this worker does not listen."""
+        self.is_stopping = True
+        if self.ends_when_told:
+            self.exit(WorkerFailure("exit", self.now(), exit_code=0))
+
+    def kill(self, cause: str) -> None:
+        """End."""
+        self.exit(WorkerFailure(cause, self.now(), signal="SIGKILL"))
+
+    # What tests do with it.
+
+    def load(self) -> None:
+        """Report that the model is loaded."""
+        self.events.started()
+        self.events.loaded()
+
+    def exit(self, failure: WorkerFailure) -> None:
+        """End for this reason."""
+        if not self.is_gone:
+            self.is_gone = True
+            self.pid = None
+            self.events.exited(failure)
+
+    def answer(self, *items: Answer | PredictionFailed, seconds: float = 0.05, end_turn: bool = True) -> None:
+        """Answer the oldest batch; without items, each job gets its own body back."""
+        number, jobs = self.batches.pop(0)
+        answers = items or tuple(
+            Answer(200, b"", job.body) for job in jobs if not isinstance(job.body, tuple)
+        )
+        self.events.answered(number, answers, seconds)
+        if end_turn:
+            self.events.turn_ended()
+
+    def send_part(self, *parts: bytes) -> None:
+        """Send a part of the oldest batch."""
+        self.events.part_arrived(self.batches[0][0], [Answer(200, b"", part) for part in parts])
+
+
+@define(eq=False)
+class MemoryBackend:
+    """
+    Launches workers in memory.
+
+    :param loads: workers load at once, as if nothing had to be done.
+    """
+
+    now: Callable[[], float] = lambda: START_OF_TIME
+    loads: bool = False
+    call_soon: Callable[[Callable[[], None]], object] | None = None
+    workers: list[MemoryWorker] = field(factory=list, init=False)
+    retired: list[tuple[str, str]] = field(factory=list, init=False)
+
+    def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
+        """Start a worker in memory."""
+        worker = MemoryWorker(events, spec, self.now)
+        self.workers.append(worker)
+        if self.loads and self.call_soon is not None:
+            self.call_soon(worker.load)
+        return worker
+
+    def retire(self, name: str, version: str) -> None:
+        """Note that the version is gone."""
+        self.retired.append((name, version))
+
+    @property
+    def last(self) -> MemoryWorker:
+        """The newest worker."""
+        return self.workers[-1]
+
+
+@define(eq=False)
+class CountingRecorder:
+    """Counts how often each thing was recorded, by method and arguments that name things."""
+
+    counts: dict[tuple[str, ...], int] = field(factory=dict)
+
+    def _count(self, *what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def request_arrived(self, model: str, version: str | None) -> None:
+        """Count."""
+        self._count("request_arrived", model)
+
+    def answered(self, code: int) -> None:
+        """Count."""
+        self._count("answered", str(code))
+
+    def job_finished(self, model: str, version: str, queued: float, total: float) -> None:
+        """Count."""
+        self._count("job_finished", model)
+
+    def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
+        """Count."""
+        self._count("batch_finished", model)
+
+    def refused(self, model: str, cause: str) -> None:
+        """Count."""
+        self._count("refused", model, cause)
+
+    def worker_loaded(self, model: str, version: str, worker: str, seconds: float) -> None:
+        """Count."""
+        self._count("worker_loaded", model)
+
+    def worker_restarted(self, model: str, version: str) -> None:
+        """Count."""
+        self._count("worker_restarted", model)
+
+    def job_retried(self, model: str, version: str) -> None:
+        """Count."""
+        self._count("job_retried", model)
+
+    def handler_metrics(self, model: str, version: str, metrics: Sequence[Mapping[str, object]]) -> None:
+        """Count."""
+        self._count("handler_metrics", model)
+
+
+@define
+class FakeInventory:
+    """A machine with so many GPUs."""
+
+    number: int = 0
+
+    def gpus(self) -> Sequence[Gpu]:
+        """The GPUs."""
+        return [Gpu(gpu, f"fake {gpu}") for gpu in range(self.number)]
+
+    def usage(self, gpu_id: int) -> GpuUsage | None:
+        """The same load on each."""
+        return GpuUsage(10.0, 20.0, 1 << 30) if gpu_id < self.number else None
+
+
+@define(eq=False)
+class Stage:
+    """A Clock, a backend in memory, and what pools need of them."""
+
+    gpus: int = 0
+    loads: bool = False
+    clock: Clock = field(factory=Clock, init=False)
+    recorder: CountingRecorder = field(factory=CountingRecorder, init=False)
+    backend: MemoryBackend = field(init=False)
+    devices: Devices = field(init=False)
+    around: Surroundings = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.backend = MemoryBackend(self.now, self.loads, self.call_soon)
+        self.devices = Devices(self.gpus)
+        numbers = count(9000)
+        self.around = Surroundings(
+            self.backend,
+            self.devices,
+            self.clock,
+            self.now,
+            lambda: str(next(numbers)),
+            self.call_soon,
+            self.recorder,
+        )
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return START_OF_TIME + self.clock.seconds()
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """At the next advance of the clock, also one of 0 seconds."""
+        self.clock.callLater(0, call)
+
+    def turn(self) -> None:
+        """Let what was to happen soon happen."""
+        self.clock.pump([0, 0, 0])
+
+    def version(self, spec: VersionSpec) -> ModelVersion:
+        """A version with a queue and a pool."""
+        return new_version(spec, self.around)
