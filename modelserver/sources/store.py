@@ -1,0 +1,123 @@
+"""Archives that lie in the model store already."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from unicodedata import normalize
+from urllib.parse import unquote_to_bytes
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from modelserver.errors import ArchiveNotFound, StoreNotConfigured
+from modelserver.interfaces import InThread
+from modelserver.sources.urls import NormalUrl, is_url
+
+_DEEPEST_ENCODING = 8
+_OVERLONG = ((b"\xc0\xae", b"."), (b"\xe0\x80\xae", b"."), (b"\xc0\xaf", b"/"))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+
+
+def refuse_relative(url: str) -> None:
+    """
+    Refuse an empty URL, and one with ``..`` in it, however it is encoded.
+
+    :raises ArchiveNotFound: with the peers' texts.
+    """
+    if not url:
+        raise ArchiveNotFound(url, "empty url")
+    if any(".." in form for form in _decoded(url)):
+        raise ArchiveNotFound(url, f"Relative path is not allowed in url: {url}")
+
+
+@frozen
+class StoreSource:
+    """
+    The files and folders of the model store, by name or by a ``file://`` URL.
+
+    :param store: the folder, or None if the operator has set none.
+    """
+
+    store: Path | None
+    in_thread: InThread
+
+    @property
+    def folder(self) -> Path:
+        """
+        The model store.
+
+        :raises StoreNotConfigured: there is none.
+        """
+        if self.store is None:
+            raise StoreNotConfigured()
+        return self.store
+
+    def fetch(self, url: str) -> Deferred[Path]:
+        """
+        The file or folder with a name; nothing is copied, nor opened.
+
+        Folders before the name are dropped, as the peers do. An absolute path and a ``file://`` URL are
+        taken as they are, inside the store.
+
+        :raises StoreNotConfigured: there is no store.
+        :raises ArchiveNotFound: there is nothing of that name that may be read.
+        """
+        return Deferred.fromCoroutine(self._fetch(url))
+
+    async def _fetch(self, url: str) -> Path:
+        folder = self.folder
+        refuse_relative(url)
+        path = _named(folder, url)
+        if path is None or path.name.startswith("."):  # a hidden file may be a half download
+            raise ArchiveNotFound(url)
+        if not await self.in_thread(_is_inside, folder, path):
+            raise ArchiveNotFound(url)
+        return path
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """A text in every form that some program could decode it to."""
+    for _ in range(_DEEPEST_ENCODING):
+        yield text
+        yield normalize("NFKC", text)
+        raw = unquote_to_bytes(text.encode("utf-8", "surrogatepass"))
+        for overlong, meaning in _OVERLONG:
+            raw = raw.replace(overlong, meaning)
+        decoded = raw.decode("utf-8", "replace")
+        if decoded == text:
+            return
+        text = decoded
+    yield ".."  # encoded deeper than any honest client does
+
+
+def _named(folder: Path, url: str) -> Path | None:
+    """The path that a name or a ``file://`` URL stands for, or None if it cannot stand for one."""
+    if is_url(url):
+        try:
+            normal = NormalUrl.parse(url)
+        except ValueError:
+            return None
+        text = normal.file_path if normal.scheme == "file" else ""
+        return None if not text or _CONTROL.search(text) else Path(text)
+    if _CONTROL.search(url) or _DRIVE.match(url) or url.startswith("\\"):
+        return None
+    if url.startswith("/"):
+        return Path(url)
+    name = url.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return folder / name if name else None
+
+
+def _is_inside(folder: Path, path: Path) -> bool:
+    """Whether a path leads to a file or folder below a folder, whatever symbolic links are on the way."""
+    try:
+        root, real = os.path.realpath(folder), os.path.realpath(path, strict=True)
+        mode = os.stat(real).st_mode
+    except (OSError, ValueError):
+        return False
+    below = real != root and os.path.commonpath((root, real)) == root
+    return below and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
