@@ -1,0 +1,113 @@
+"""Writes replies on Twisted Web's requests, with the headers that every answer has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
+from werkzeug.exceptions import NotFound
+
+from modelserver.errors import (
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    RouteNotFound,
+    ServingError,
+)
+from modelserver.interfaces import Dialect, Reply
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+UNCACHED: Headers = (
+    (b"pragma", b"no-cache"),
+    (b"cache-control", b"no-cache; no-store, must-revalidate, private"),
+    (b"expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
+)
+INVALID_MESSAGE = "Invalid HTTP message."
+
+_log = Logger()
+
+
+def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()) -> bytes:
+    """
+    Set the status and the headers of an answer, and return its body for the caller to write.
+
+    An answer with a status of 400 or more closes its connection.
+
+    :param extra: more headers for every answer of this server (CORS).
+    """
+    request.setResponseCode(reply.code, reply.phrase or None)
+    request.defaultContentType = None
+    headers = request.responseHeaders
+    for name, value in reply.headers:
+        headers.addRawHeader(name, value)
+    # After the reply's own, for these are the server's to set.
+    keeps = reply.code < 400
+    for name, value in (
+        (b"x-request-id", request_id.encode("ascii")),
+        *UNCACHED,
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"connection", b"keep-alive" if keeps and request.channel.persistent else b"close"),
+        *extra,
+    ):
+        headers.setRawHeaders(name, [value])
+    headers.removeHeader(b"server")
+    if not keeps:
+        request.channel.persistent = False
+    return reply.body
+
+
+def send(request: Request, reply: Reply, request_id: str, extra: Headers = ()) -> None:
+    """Write a whole answer, unless its client is gone."""
+    if request.channel is None or request.finished:
+        return
+    request.write(prepare(request, reply, request_id, extra))
+    request.finish()
+
+
+@frozen
+class Responder:
+    """
+    Turns replies, and errors of all kinds, into what a Klein route returns.
+
+    :param new_id: makes request ids, as UUIDs are written.
+    :param headers: for every answer (CORS).
+    """
+
+    dialect: Dialect
+    new_id: Callable[[], str]
+    headers: Headers = ()
+
+    def render(self, request: Request, reply: Reply) -> bytes:
+        """The body of a reply, whose status and headers are set on the request."""
+        if request.channel is None:  # the client is gone, and so is what it would be written to
+            return b""
+        return prepare(request, reply, self.new_id(), self.headers)
+
+    def refuse(self, request: Request, failure: Failure) -> bytes:
+        """The body for whatever a route raised; for ``Klein.handle_errors``."""
+        if failure.check(CancelledError):  # the client is gone
+            return b""
+        return self.render(request, self.reply_to(failure))
+
+    def reply_to(self, failure: Failure) -> Reply:
+        """The reply for an error; one that is not meant for clients goes to the log."""
+        error = failure.value
+        if isinstance(error, ServingError):
+            return self.dialect.failed(error)
+        if isinstance(error, NotFound):
+            return self.dialect.failed(RouteNotFound())
+        if isinstance(error, WrongMethod):
+            allowed = ", ".join(sorted(error.valid_methods or ())).encode("ascii")
+            reply = self.dialect.failed(MethodNotAllowed())
+            return reply._replace(headers=(*reply.headers, (b"allow", allowed)))
+        if isinstance(error, HTTPException):
+            return self.dialect.failed(BadRequest(INVALID_MESSAGE))
+        _log.failure("A request ended in an error of the server", failure=failure)
+        return self.dialect.failed(InternalError())
