@@ -47,6 +47,12 @@ def _positive(value: object) -> int:
     return number
 
 
+def _zero_or_one(value: object) -> int:
+    if _whole(value) not in (0, 1):
+        raise _Ignored("0 or 1 is needed")
+    return _whole(value)
+
+
 def _seconds(value: object) -> float:
     return float(_positive(value))
 
@@ -111,7 +117,7 @@ _KEYS: Mapping[str, tuple[str, Reader]] = {
     "maxNumSequence": ("sequences", _at_least_one),
     "workerStart": ("worker_start", _one_of("spawn", "template")),
     "preload": ("preload", _one_of("imports", "model")),
-    "retryOnWorkerDeath": ("retry_on_worker_death", _not_negative),
+    "retryOnWorkerDeath": ("retry_on_worker_death", _zero_or_one),
     "maxRequestsPerWorker": ("max_requests_per_worker", _not_negative),
     "workerMemoryLimit": ("worker_memory_limit", _bytes),
 }
@@ -166,7 +172,7 @@ def _settle_devices(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfi
     problems = []
     if any(number >= number_of_gpu for number in config.device_ids):
         problems.append(
-            f"model-config.yaml: deviceIds={list(config.device_ids)} are ignored: "
+            f"model-config.yaml: deviceIds={list(config.device_ids)} is ignored: "
             f"there are {number_of_gpu} devices, counted from 0."
         )
         config = evolve(config, device_ids=())

@@ -1,0 +1,185 @@
+"""What the server reads from ``model-config.yaml`` and from the ``models`` JSON."""
+
+from __future__ import annotations
+
+import json
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.model_config import CONFIG_KEYS, read_model_config, read_models
+from modelserver.versions import ModelConfig, ModelsEntry
+
+GPUS = 2
+
+# Every key of configuration.md, section 5 (torchrun apart), and ours.
+KEYS = [
+    "minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout",
+    "deviceType", "deviceIds", "parallelType", "parallelLevel", "maxRetryTimeoutInSec",
+    "clientTimeoutInMills", "jobQueueSize", "useJobTicket", "useVenv", "continuousBatching",
+    "sequenceBatching", "sequenceMaxIdleMSec", "sequenceTimeoutMSec", "maxSequenceJobQueueSize",
+    "maxNumSequence", "asyncCommunication", "workerStart", "preload", "retryOnWorkerDeath",
+    "maxRequestsPerWorker", "workerMemoryLimit",
+]  # fmt: skip
+
+READ: tuple[tuple[dict[str, object], dict[str, object]], ...] = (
+    ({"minWorkers": 2, "maxWorkers": 4}, {"min_workers": 2, "max_workers": 4}),
+    ({"minWorkers": 0, "maxWorkers": 1}, {"min_workers": 1, "max_workers": 1}),
+    ({"batchSize": 8}, {"batch_size": 8}),
+    ({"batchSize": -8}, {"batch_size": 1}),
+    ({"maxBatchDelay": 250}, {"max_batch_delay": 0.25}),
+    ({"maxBatchDelay": 0}, {"max_batch_delay": 0.0}),
+    ({"responseTimeout": 7, "startupTimeout": 9}, {"response_timeout": 7.0, "startup_timeout": 9.0}),
+    ({"maxRetryTimeoutInSec": 0}, {"recovery": 0.0}),
+    ({"clientTimeoutInMills": 500}, {"client_timeout": 0.5}),
+    ({"jobQueueSize": 5}, {"job_queue_size": 5}),
+    ({"deviceType": "GPU"}, {"device_type": "gpu"}),
+    ({"deviceIds": [1, 0]}, {"device_ids": (1, 0)}),
+    ({"parallelType": "custom", "parallelLevel": 2}, {"parallel_type": "custom", "parallel_level": 2}),
+    ({"parallelType": "pp"}, {"parallel_type": "pp"}),
+    (
+        {"parallelType": "tp", "torchrun": {"nproc-per-node": 2}},
+        {"parallel_type": "tp", "parallel_level": 2},
+    ),
+    ({"parallelType": "pptp", "torchrun": {}}, {"parallel_type": "pptp", "parallel_level": 1}),
+    ({"parallelLevel": 2}, {}),
+    ({"torchrun": {"nproc-per-node": 2}}, {}),
+    ({"useJobTicket": True, "useVenv": True}, {"job_tickets": True, "use_venv": True}),
+    (
+        {"continuousBatching": True, "asyncCommunication": True},
+        {"continuous_batching": True, "async_communication": True},
+    ),
+    (
+        {
+            "sequenceBatching": True,
+            "sequenceMaxIdleMSec": 500,
+            "sequenceTimeoutMSec": 250,
+            "maxSequenceJobQueueSize": 3,
+            "maxNumSequence": 0,
+        },
+        {
+            "stateful": True,
+            "sequence_max_idle": 0.5,
+            "sequence_timeout": 0.25,
+            "sequence_jobs": 3,
+            "sequences": 1,
+        },
+    ),
+    ({"workerStart": "spawn", "preload": "model"}, {"worker_start": "spawn", "preload": "model"}),
+    ({"retryOnWorkerDeath": 0}, {"retry_on_worker_death": 0}),
+    ({"maxRequestsPerWorker": 1000}, {"max_requests_per_worker": 1000}),
+    ({"workerMemoryLimit": 1024}, {"worker_memory_limit": 1024}),
+    ({"workerMemoryLimit": "2G"}, {"worker_memory_limit": 2 * 1024**3}),
+    ({"batchSize": None, "handler": {"profile": True}}, {}),
+)
+
+IGNORED: tuple[tuple[dict[str, object], str], ...] = (
+    ({"batchSize": "8"}, "batchSize='8' is ignored: a whole number is needed."),
+    ({"batchSize": True}, "batchSize=True is ignored: a whole number is needed."),
+    ({"maxBatchDelay": -1}, "maxBatchDelay=-1 is ignored: it is negative."),
+    ({"responseTimeout": 0}, "responseTimeout=0 is ignored: it is not above 0."),
+    ({"startupTimeout": 1.5}, "startupTimeout=1.5 is ignored: a whole number is needed."),
+    ({"maxRetryTimeoutInSec": -1}, "maxRetryTimeoutInSec=-1 is ignored: it is negative."),
+    ({"jobQueueSize": 0}, "jobQueueSize=0 is ignored: it is not above 0."),
+    ({"useVenv": "yes"}, "useVenv='yes' is ignored: true or false is needed."),
+    ({"deviceType": "neuron"}, "deviceType='neuron' is ignored: cpu or gpu is needed."),
+    ({"deviceIds": 1}, "deviceIds=1 is ignored: a list of device numbers is needed."),
+    ({"deviceIds": [0, -1]}, "deviceIds=[0, -1] is ignored: it is negative."),
+    ({"deviceIds": [0, 2]}, "deviceIds=[0, 2] is ignored: there are 2 devices, counted from 0."),
+    ({"parallelType": "xp"}, "parallelType='xp' is ignored: pp or tp or pptp or custom is needed."),
+    ({"preload": True}, "preload=True is ignored: imports or model is needed."),
+    ({"retryOnWorkerDeath": 2}, "retryOnWorkerDeath=2 is ignored: 0 or 1 is needed."),
+    ({"workerMemoryLimit": "2 G"}, "workerMemoryLimit='2 G' is ignored: "
+     "a number of bytes is needed, or a text like 512M."),
+    ({"minWorkers": 2}, "minWorkers=2 and maxWorkers=None are ignored: "
+     "both are needed, and maxWorkers may not be smaller."),
+    ({"minWorkers": 2, "maxWorkers": 1}, "minWorkers=2 and maxWorkers=1 are ignored: "
+     "both are needed, and maxWorkers may not be smaller."),
+    ({"sequenceBatching": True}, "sequenceBatching is ignored: sequenceMaxIdleMSec must be above 0."),
+)  # fmt: skip
+
+
+class ModelConfigTests(SynchronousTestCase):
+    """Keys of the file become one value; what is wrong is left out and told."""
+
+    def test_every_key_of_the_reference_is_known(self) -> None:
+        self.assertEqual(sorted(CONFIG_KEYS), sorted(KEYS))
+
+    def test_values(self) -> None:
+        for document, expected in READ:
+            config, problems = read_model_config(document, GPUS)
+            self.assertEqual(config, evolve(ModelConfig(document), **expected), document)
+            self.assertEqual(problems, (), document)
+
+    def test_wrong_values_are_ignored_and_told(self) -> None:
+        for document, problem in IGNORED:
+            config, problems = read_model_config(document, GPUS)
+            self.assertEqual(config, ModelConfig(document), document)
+            self.assertEqual(problems, (f"model-config.yaml: {problem}",), document)
+
+    def test_one_wrong_value_leaves_the_others(self) -> None:
+        config, problems = read_model_config({"batchSize": "x", "jobQueueSize": 3}, GPUS)
+        self.assertEqual((config.batch_size, config.job_queue_size, len(problems)), (None, 3, 1))
+
+    def test_wrong_number_of_processes(self) -> None:
+        document = {"parallelType": "tp", "parallelLevel": 2, "torchrun": {"nproc-per-node": "auto"}}
+        config, problems = read_model_config(document, GPUS)
+        self.assertEqual((config.parallel_level, len(problems)), (2, 1))
+
+    def test_gpu_without_gpus_is_the_cpu(self) -> None:
+        config, problems = read_model_config({"deviceType": "gpu"}, 0)
+        self.assertEqual((config.device_type, len(problems)), ("cpu", 1))
+
+    def test_document_is_kept_whole(self) -> None:
+        document = {"batchSize": "x", "handler": {"a": [1]}}
+        self.assertEqual(read_model_config(document, GPUS)[0].document, document)
+
+    def test_something_else_than_a_mapping(self) -> None:
+        for document in ([], "text", 7):
+            config, problems = read_model_config(document, GPUS)
+            self.assertEqual((config, len(problems)), (ModelConfig(), 1))
+
+
+class ModelsTests(SynchronousTestCase):
+    """The ``models`` JSON."""
+
+    def test_everything(self) -> None:
+        entry = {
+            "defaultVersion": True,
+            "marName": "m.mar",
+            "minWorkers": 1,
+            "maxWorkers": 2,
+            "batchSize": 4,
+            "maxBatchDelay": 50,
+            "responseTimeout": 33,
+            "startupTimeout": "44",
+            "runtimeType": "python3",
+            "parallelLevel": 2,
+        }
+        expected = ModelsEntry(
+            min_workers=1,
+            max_workers=2,
+            batch_size=4,
+            max_batch_delay=0.05,
+            response_timeout=33.0,
+            startup_timeout=44.0,
+            runtime="python3",
+        )
+        self.assertEqual(read_models(json.dumps({"m": {"1.0": entry}})), {"m": {"1.0": expected}})
+
+    def test_values_that_are_not_above_zero_are_unset(self) -> None:
+        for value in (0, -1, 0.0):
+            text = json.dumps({"m": {"1": {"batchSize": value, "responseTimeout": value}}})
+            self.assertEqual(read_models(text), {"m": {"1": ModelsEntry()}})
+
+    def test_refused(self) -> None:
+        for text, reason in (
+            ("{", "Expecting property name"),
+            ("[]", "it is not a JSON object"),
+            ('{"m": 1}', "'m' does not hold versions"),
+            ('{"m": {"1": 2}}', "version '1' of 'm' is not an object"),
+            ('{"m": {"1": {"batchSize": "x"}}}', "batchSize of version '1' of 'm': a whole number is needed"),
+            ('{"m": {"1": {"batchSize": null}}}', "batchSize of version '1' of 'm': a whole number"),
+        ):
+            error = self.assertRaises(ValueError, read_models, text)
+            self.assertIn(reason, str(error))

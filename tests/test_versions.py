@@ -1,0 +1,279 @@
+"""Who decides what about a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.archive.manifest import Manifest
+from modelserver.errors import ArchiveInvalid, NotEnoughDevices
+from modelserver.spec import Sequences, Timeouts, VersionSpec
+from modelserver.versions import Found, ModelConfig, ModelsEntry, VersionDefaults, Wishes, decide
+
+FOUND = Found(
+    name="m",
+    version="1.0",
+    url="m.mar",
+    folder=Path("/unpacked"),
+    manifest=Manifest(handler="own", envelope="body", engine="Torch", raw={"runtime": "python"}),
+)
+NOBODY = (Wishes(), ModelConfig(), ModelsEntry(), VersionDefaults())
+ALL_WORKERS = ModelConfig(min_workers=2, max_workers=4)
+
+
+def decided(
+    wishes: Wishes | None = None,
+    config: ModelConfig | None = None,
+    entry: ModelsEntry | None = None,
+    defaults: VersionDefaults | None = None,
+    start_up: bool = False,
+    found: Found = FOUND,
+) -> VersionSpec:
+    """Decide, where most say nothing."""
+    return decide(
+        found,
+        wishes or Wishes(),
+        config or ModelConfig(),
+        entry or ModelsEntry(),
+        defaults or VersionDefaults(),
+        start_up,
+    )
+
+
+class PrecedenceTests(SynchronousTestCase):
+    """The caller, model-config.yaml, the models JSON, the defaults: the first who says something."""
+
+    def test_batch_size(self) -> None:
+        wishes, config, entry = Wishes(batch_size=4), ModelConfig(batch_size=3), ModelsEntry(batch_size=2)
+        self.assertEqual(decided(wishes, config, entry).batch_size, 4)
+        self.assertEqual(decided(None, config, entry).batch_size, 3)
+        self.assertEqual(decided(None, None, entry).batch_size, 2)
+        self.assertEqual(decided().batch_size, 1)
+
+    def test_max_batch_delay(self) -> None:
+        wishes, config = Wishes(max_batch_delay=0.0), ModelConfig(max_batch_delay=3.0)
+        entry = ModelsEntry(max_batch_delay=2.0)
+        self.assertEqual(decided(wishes, config, entry).max_batch_delay, 0.0)
+        self.assertEqual(decided(None, config, entry).max_batch_delay, 3.0)
+        self.assertEqual(decided(None, None, entry).max_batch_delay, 2.0)
+        self.assertEqual(decided().max_batch_delay, 0.1)
+
+    def test_timeouts(self) -> None:
+        wishes = Wishes(response_timeout=8.0, startup_timeout=7.0)
+        config = ModelConfig(response_timeout=6.0, startup_timeout=5.0)
+        entry = ModelsEntry(response_timeout=4.0, startup_timeout=3.0)
+        defaults = VersionDefaults(response_timeout=2.0, startup_timeout=1.0)
+        for who, expected in (
+            ((wishes, config, entry, defaults), (8.0, 7.0)),
+            ((None, config, entry, defaults), (6.0, 5.0)),
+            ((None, None, entry, defaults), (4.0, 3.0)),
+            ((None, None, None, defaults), (2.0, 1.0)),
+            ((None, None, None, None), (120.0, 120.0)),
+        ):
+            timeouts = decided(*who).timeouts
+            self.assertEqual((timeouts.response, timeouts.startup), expected)
+
+    def test_handler(self) -> None:
+        defaults = VersionDefaults(handler="default")
+        without = evolve(FOUND, manifest=Manifest())
+        self.assertEqual(decided(Wishes(handler="wished"), defaults=defaults).handler, "wished")
+        self.assertEqual(decided(defaults=defaults).handler, "own")
+        self.assertEqual(decided(defaults=defaults, found=without).handler, "default")
+        error = self.assertRaises(ArchiveInvalid, decided, found=without)
+        self.assertEqual(str(error), "Model handler is not defined.")
+
+    def test_runtime(self) -> None:
+        entry = ModelsEntry(runtime="python3")
+        self.assertEqual(decided(Wishes(runtime="PYTHON"), entry=entry).runtime, "python")
+        self.assertEqual(decided(entry=entry).runtime, "python3")
+        self.assertEqual(decided().runtime, "python")
+        self.assertRaises(ArchiveInvalid, decided, entry=ModelsEntry(runtime="LSP"))
+
+    def test_envelope(self) -> None:
+        self.assertEqual(decided(defaults=VersionDefaults(envelope="json")).envelope, "json")
+        self.assertEqual(decided().envelope, "body")
+
+    def test_what_only_model_config_and_defaults_say(self) -> None:
+        defaults = VersionDefaults(
+            job_queue_size=1,
+            job_queue_bytes=2,
+            retry_on_worker_death=0,
+            max_requests_per_worker=3,
+            worker_memory_limit=4,
+            preload="model",
+        )
+        config = ModelConfig(
+            job_queue_size=5,
+            retry_on_worker_death=1,
+            max_requests_per_worker=0,
+            worker_memory_limit=7,
+            preload="imports",
+        )
+
+        def told(spec: VersionSpec) -> tuple[object, ...]:
+            return (
+                spec.job_queue_size,
+                spec.job_queue_bytes,
+                spec.retry_on_worker_death,
+                spec.max_requests_per_worker,
+                spec.worker_memory_limit,
+                spec.preload,
+            )
+
+        self.assertEqual(told(decided(defaults=defaults)), (1, 2, 0, 3, 4, "model"))
+        self.assertEqual(told(decided(config=config, defaults=defaults)), (5, 2, 1, 0, 7, "imports"))
+        self.assertEqual(decided(Wishes(preload="model"), config).preload, "model")
+
+
+class WorkersTests(SynchronousTestCase):
+    """How many workers a version begins with."""
+
+    def assert_workers(self, spec: VersionSpec, least: int, most: int) -> None:
+        """Check the least and the most."""
+        self.assertEqual((spec.min_workers, spec.max_workers), (least, most))
+
+    def test_registration(self) -> None:
+        defaults = VersionDefaults(workers=2, startup_workers=9)
+        self.assert_workers(decided(Wishes(initial_workers=3), defaults=defaults), 3, 3)
+        self.assert_workers(decided(Wishes(initial_workers=0), defaults=defaults), 0, 0)
+        self.assert_workers(decided(Wishes(initial_workers=-1), defaults=defaults), 0, 0)
+        self.assert_workers(decided(defaults=defaults), 2, 2)
+        self.assert_workers(decided(), 0, 0)
+
+    def test_registration_does_not_look_at_the_models_json(self) -> None:
+        self.assert_workers(decided(entry=ModelsEntry(min_workers=3, max_workers=4)), 0, 0)
+
+    def test_model_config_goes_before_initial_workers(self) -> None:
+        self.assert_workers(decided(Wishes(initial_workers=1), ALL_WORKERS), 2, 4)
+
+    def test_start_up(self) -> None:
+        defaults = VersionDefaults(workers=0, startup_workers=3)
+        for entry, least, most in (
+            (ModelsEntry(min_workers=1, max_workers=2), 1, 2),
+            (ModelsEntry(min_workers=5), 5, 5),
+            (ModelsEntry(max_workers=6), 3, 6),
+            (ModelsEntry(max_workers=1), 3, 3),
+            (ModelsEntry(), 3, 3),
+        ):
+            self.assert_workers(decided(None, None, entry, defaults, start_up=True), least, most)
+
+    def test_start_up_with_model_config(self) -> None:
+        entry = ModelsEntry(min_workers=1, max_workers=1)
+        self.assert_workers(decided(None, ALL_WORKERS, entry, start_up=True), 2, 4)
+
+    def test_snapshot_goes_before_everything(self) -> None:
+        self.assert_workers(decided(Wishes(min_workers=0, max_workers=3), ALL_WORKERS), 0, 3)
+        self.assert_workers(decided(Wishes(min_workers=1), ALL_WORKERS), 1, 1)
+
+    def test_start_up_is_noted(self) -> None:
+        self.assertTrue(decided(start_up=True).loaded_at_startup)
+        self.assertFalse(decided().loaded_at_startup)
+
+
+class WorkerStartTests(SynchronousTestCase):
+    """Workers come from a template where one can be had."""
+
+    def test_rows(self) -> None:
+        with_gpus = VersionDefaults(number_of_gpu=2)
+        for expected, wishes, config, defaults in (
+            ("template", None, None, None),
+            ("spawn", Wishes(worker_start="spawn"), ModelConfig(worker_start="template"), None),
+            ("spawn", None, ModelConfig(worker_start="spawn"), None),
+            ("spawn", None, None, VersionDefaults(worker_start="spawn")),
+            ("spawn", None, None, VersionDefaults(can_fork=False)),
+            ("spawn", Wishes(worker_start="template"), None, VersionDefaults(can_fork=False)),
+            ("spawn", Wishes(worker_start="template"), ModelConfig(use_venv=True), None),
+            ("spawn", Wishes(worker_start="template"), ModelConfig(parallel_level=1), None),
+            ("spawn", None, None, with_gpus),
+            ("template", None, ModelConfig(device_type="cpu"), with_gpus),
+            ("template", Wishes(worker_start="template"), None, with_gpus),
+        ):
+            spec = decided(wishes, config, None, defaults)
+            self.assertEqual(spec.worker_start, expected, (wishes, config, defaults))
+
+
+class DeviceTests(SynchronousTestCase):
+    """A worker that spans devices needs that many."""
+
+    def test_too_many(self) -> None:
+        for config in (
+            ModelConfig(parallel_type="tp", parallel_level=3),
+            ModelConfig(parallel_type="tp", parallel_level=2, device_ids=(1,)),
+        ):
+            error = self.assertRaises(
+                NotEnoughDevices, decided, config=config, defaults=VersionDefaults(number_of_gpu=2)
+            )
+            self.assertEqual(
+                str(error), f"No enough gpu devices for model:m parallelLevel:{config.parallel_level}"
+            )
+
+    def test_enough(self) -> None:
+        for config, gpus in (
+            (ModelConfig(parallel_type="tp", parallel_level=2), 2),
+            (ModelConfig(parallel_type="tp", parallel_level=3), 0),
+            (ModelConfig(parallel_type="tp", parallel_level=3, device_type="cpu"), 2),
+        ):
+            spec = decided(config=config, defaults=VersionDefaults(number_of_gpu=gpus))
+            self.assertEqual(spec.parallel_level, config.parallel_level)
+
+
+class WholeTests(SynchronousTestCase):
+    """What is found and configured arrives whole."""
+
+    def test_archive_that_says_nothing(self) -> None:
+        found = evolve(FOUND, manifest=Manifest())
+        spec = decided(Wishes(handler="h"), found=found)
+        self.assertEqual(
+            spec,
+            VersionSpec("m", "1.0", "m.mar", Path("/unpacked"), "h", worker_start="template"),
+        )
+
+    def test_model_config(self) -> None:
+        config = ModelConfig(
+            document={"handler": {"a": 1}},
+            recovery=5.0,
+            client_timeout=0.5,
+            device_type="gpu",
+            device_ids=(1,),
+            parallel_type="custom",
+            parallel_level=1,
+            job_tickets=True,
+            use_venv=True,
+            continuous_batching=True,
+            async_communication=True,
+            stateful=True,
+            sequence_max_idle=1.0,
+            sequence_timeout=2.0,
+            sequence_jobs=3,
+            sequences=4,
+        )
+        defaults = VersionDefaults(number_of_gpu=2, worker_grace=1.0)
+        self.assertEqual(
+            decided(config=config, defaults=defaults),
+            VersionSpec(
+                "m",
+                "1.0",
+                "m.mar",
+                Path("/unpacked"),
+                "own",
+                engine="Torch",
+                manifest={"runtime": "python"},
+                config={"handler": {"a": 1}},
+                envelope="body",
+                timeouts=Timeouts(recovery=5.0, grace=1.0),
+                client_timeout=0.5,
+                device_type="gpu",
+                device_ids=(1,),
+                parallel_type="custom",
+                parallel_level=1,
+                continuous_batching=True,
+                async_communication=True,
+                job_tickets=True,
+                stateful=True,
+                sequences=Sequences(1.0, 2.0, 3, 4),
+                use_venv=True,
+                worker_start="spawn",
+            ),
+        )
