@@ -16,7 +16,6 @@ from bench.cases import CASES, QUICK, Case, Point
 from bench.report import Sheet, as_json, describe_machine, life_sheet, sheet, write_json, write_markdown
 from bench.runner import Plan, Row, Runner
 from bench.selection import add_arguments, choose_targets, start_all
-from bench.servers import Floor
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,14 +53,14 @@ def measure(options: argparse.Namespace, console: Console, folder: Path) -> None
     rows: list[Row] = []
     lives: list[lifecycle.Life] = []
     sheets: list[Sheet] = []
-    floors = limits.loops(cases, 1.0)
+    loops = limits.loops(cases, 1.0)
     with ExitStack() as stack:
         started = start_all(choose_targets(options, folder, console.print), stack, console.print)
         targets = [target for target, _ in started]
         plan = Plan(2 if options.quick else options.seconds, rounds=options.rounds, client=options.client)
         runner = Runner(targets, plan, folder, console.print)
         if "life" in wanted:
-            real = [(target, seconds) for target, seconds in started if not isinstance(target, Floor)]
+            real = [(target, seconds) for target, seconds in started if target.is_server]
             lives += lifecycle.measure_all(real, console.print, lambda: os.getloadavg()[0])
             sheets.append(life_sheet(lives))
             sheets[-1].show(console)
@@ -72,10 +71,10 @@ def measure(options: argparse.Namespace, console: Console, folder: Path) -> None
             if points:
                 found = list(runner.run(case, points))
                 rows += found
-                sheets.append(sheet(case, found, floors))
+                sheets.append(sheet(case, found, loops))
                 sheets[-1].show(console)
     if options.json:
-        write_json(options.json, as_json(rows, lives, floors))
+        write_json(options.json, as_json(rows, lives, loops))
     if options.markdown:
         write_markdown(options.markdown, sheets)
 

@@ -28,6 +28,7 @@ class Case:
     :param length: bytes that each answer must carry, None where it varies.
     :param max_batch_delay: seconds.
     :param batch_seconds: what the handler takes for a batch at least, 0 where it is for ``limits`` to say.
+    :param computes: the handler's own time is most of the work.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case:
     batch_size: int = 1
     max_batch_delay: float = field(default=0.1)
     batch_seconds: float = 0.0
+    computes: bool = False
 
     def ideal(self, workers: int) -> float:
         """Requests per second that so many workers could answer if they never waited; 0 where unknown."""
@@ -84,6 +86,7 @@ def _network(batch_size: int) -> Case:
         length=1,
         batch_size=batch_size,
         max_batch_delay=0.01,
+        computes=True,
     )
 
 

@@ -19,6 +19,7 @@ from bench.lifecycle import Life
 from bench.runner import Row
 
 PEERS = ("TorchServe", "MMS")
+FLOOR = "floor"
 
 
 @frozen
@@ -61,20 +62,21 @@ def ratio(own: float, other: float) -> str:
     return f"{own / other:.2f}" if other else "-"
 
 
-def sheet(case: Case, rows: Sequence[Row], floors: Mapping[str, float]) -> Sheet:
+def sheet(case: Case, rows: Sequence[Row], loops: Mapping[str, float]) -> Sheet:
     """
     The table of a case.
 
-    The columns ``x TS`` and ``x MMS`` are this row's requests per second over the peer's at the same point;
-    ``of ideal`` is over what the handler's own time allows.
+    The columns ``x TS`` and ``x MMS`` are this row's requests per second over the peer's at the same point.
+    ``of limit`` is over what nothing could exceed here: the handler's own time where it takes some, else
+    the floor server at the same point.
 
-    :param floors: requests per second of the handler in a bare loop, by case, where it was measured.
+    :param loops: requests per second of the handler in a bare loop, by case, where it was measured.
     """
     rates = {(row.target, row.workers, row.connections): row.figures.rate for row in rows}
     lines = []
     for row in rows:
         figures, point = row.figures, (row.workers, row.connections)
-        ideal = case.ideal(row.workers) or floors.get(case.name, 0.0) * row.workers
+        limit = limit_of(case, row, loops) or rates.get((FLOOR, *point), 0.0)
         against = [rates.get((peer, *point), 0.0) for peer in PEERS]
         lines.append(
             (
@@ -86,7 +88,7 @@ def sheet(case: Case, rows: Sequence[Row], floors: Mapping[str, float]) -> Sheet
                 milliseconds(figures.p99),
                 f"{figures.cpu * 1e6:,.0f}",
                 *(ratio(figures.rate, other) for other in against),
-                f"{100 * figures.rate / ideal:.1f} %" if ideal and row.target != "floor" else "-",
+                f"{100 * figures.rate / limit:.1f} %" if limit and row.target != FLOOR else "-",
                 f"{figures.errors} {figures.first_error}".strip(),
                 f"{figures.client_cpu:.2f} {figures.client}",
                 f"{figures.load:.2f}",
@@ -94,9 +96,14 @@ def sheet(case: Case, rows: Sequence[Row], floors: Mapping[str, float]) -> Sheet
         )
     columns = (
         *("server", "workers", "conn.", "req/s", "p50 ms", "p99 ms", "CPU us/req"),
-        *("x TS", "x MMS", "of ideal", "errors", "client CPU", "load"),
+        *("x TS", "x MMS", "of limit", "errors", "client CPU", "load"),
     )
     return Sheet(case.title, columns, tuple(lines))
+
+
+def limit_of(case: Case, row: Row, loops: Mapping[str, float]) -> float:
+    """Requests per second that the handler's own time allows; 0 where it takes next to none."""
+    return case.ideal(row.workers) or (loops.get(case.name, 0.0) * row.workers if case.computes else 0.0)
 
 
 def life_sheet(lives: Sequence[Life]) -> Sheet:
@@ -141,13 +148,13 @@ def describe_machine() -> str:
     )
 
 
-def as_json(rows: Sequence[Row], lives: Sequence[Life], floors: Mapping[str, float]) -> dict[str, object]:
+def as_json(rows: Sequence[Row], lives: Sequence[Life], loops: Mapping[str, float]) -> dict[str, object]:
     """Everything, for a file."""
     return {
         "machine": machine(),
         "rows": [attrs.asdict(row) for row in rows],
         "lives": [attrs.asdict(life) for life in lives],
-        "loops": dict(floors),
+        "loops": dict(loops),
     }
 
 

@@ -100,7 +100,8 @@ class Runner:
 
     def _deploy(self, target: Target, case: Case, workers: int) -> bool:
         if not target.can_serve(case.handler):
-            self.say(f"{target.name} has nothing to run {case.handler} with: skipped")
+            if target.is_server:
+                self.say(f"{target.name} has nothing to run {case.handler} with: skipped")
             return False
         if case.handler:
             try:

@@ -122,6 +122,8 @@ class MultiModelServer(Target):
 class Floor(Target):
     """An asyncio protocol that answers a constant: what a server in Python cannot go below here."""
 
+    is_server = False
+
     def command(self) -> list[str]:
         """The floor server, on the one port."""
         return [sys.executable, "-m", "bench.floor", str(self.port)]

@@ -96,6 +96,7 @@ class Target(ABC):
     _further: list[int] = field(init=False, factory=list)
 
     shape = "torchserve"
+    is_server = True
 
     @abstractmethod
     def command(self) -> list[str]:

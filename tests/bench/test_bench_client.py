@@ -1,0 +1,83 @@
+"""The load client counts right answers, and only those."""
+
+from __future__ import annotations
+
+import itertools
+from unittest import TestCase
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.client import Answer, Tally, build_request, percentile
+
+WHOLE = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class AnswerTests(TestCase):
+    """An answer is whole when its Content-Length has come."""
+
+    @given(st.lists(st.integers(1, len(WHOLE) - 1), max_size=6, unique=True))
+    def test_any_cut_of_the_bytes_is_one_whole_answer(self, cuts: list[int]) -> None:
+        answer = Answer(Tally(200, 5))
+        edges = [0, *sorted(cuts), len(WHOLE)]
+        pieces = [WHOLE[start:end] for start, end in itertools.pairwise(edges)]
+        told = [answer.feed(memoryview(piece)) for piece in pieces]
+        self.assertEqual(told, [False] * (len(pieces) - 1) + [True])
+        self.assertEqual(answer.length, 5)
+
+    def test_an_answer_without_a_length_is_refused(self) -> None:
+        with self.assertRaisesRegex(ValueError, "no content-length"):
+            Answer(Tally(200, None)).feed(memoryview(b"HTTP/1.1 200 OK\r\n\r\n"))
+
+    def test_bytes_after_the_answer_are_refused(self) -> None:
+        with self.assertRaisesRegex(ValueError, "after the answer"):
+            Answer(Tally(200, None)).feed(memoryview(WHOLE + b"!"))
+
+    def test_a_cleared_answer_takes_the_next_one(self) -> None:
+        answer = Answer(Tally(200, 5))
+        answer.feed(memoryview(WHOLE))
+        answer.clear()
+        self.assertTrue(answer.feed(memoryview(WHOLE)))
+
+
+class TallyTests(TestCase):
+    """Another status or length is an error, not an answer."""
+
+    def test_a_right_answer_counts(self) -> None:
+        tally = Tally(200, 5)
+        tally.finished(b"HTTP/1.1 200 OK", 5, 0.25)
+        self.assertEqual((tally.latencies, tally.errors), ([0.25], {}))
+
+    def test_another_status_is_an_error(self) -> None:
+        tally = Tally(200, None)
+        tally.finished(b"HTTP/1.1 503 Service Unavailable", 5, 0.25)
+        self.assertEqual((tally.latencies, tally.errors), ([], {"status 503": 1}))
+
+    def test_another_length_is_an_error(self) -> None:
+        tally = Tally(200, 5)
+        tally.finished(b"HTTP/1.1 200 OK", 4, 0.25)
+        self.assertEqual(tally.errors, {"length 4": 1})
+
+
+class RequestTests(TestCase):
+    """What is sent."""
+
+    def test_a_post_says_how_long_its_body_is(self) -> None:
+        request = build_request("POST", "/predictions/noop", b"abc")
+        head, _, body = request.partition(b"\r\n\r\n")
+        self.assertIn(b"Content-Length: 3", head.split(b"\r\n"))
+        self.assertEqual(body, b"abc")
+
+    def test_a_get_has_no_body(self) -> None:
+        self.assertEqual(build_request("GET", "/ping", b""), b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+
+class PercentileTests(TestCase):
+    """Percentiles of ordered values."""
+
+    def test_median_and_tail(self) -> None:
+        ordered = [float(value) for value in range(100)]
+        self.assertEqual((percentile(ordered, 0.5), percentile(ordered, 0.99)), (50.0, 99.0))
+
+    def test_nothing_measured_is_zero(self) -> None:
+        self.assertEqual(percentile([], 0.5), 0.0)
