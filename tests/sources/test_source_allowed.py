@@ -28,7 +28,12 @@ REFUSED_URLS = [
     *("http://2130706433/x", "http://0x7f.1/x", "http://0177.1/x", "http://[::1]/x", "http://0/x"),
     *("http://[::ffff:7f00:1]/x", "http://[::ffff:169.254.169.254]/x", "http://169.254.169.254/x"),
     *("http://[fd00:ec2::254]/x", "http://[2002:7f00:1::]/x", "http://[64:ff9b::127.0.0.1]/x"),
-    *("http://１２７.１/x", "https://user@models.example.com/x", "ftp://h/x", "s3://bucket/x"),
+    *(
+        "http://\uff11\uff12\uff17.\uff11/x",
+        "https://user@models.example.com/x",
+        "ftp://h/x",
+        "s3://bucket/x",
+    ),
     *("javascript://h/x", "http://h\\x", "file://h/x", "http://"),
 ]
 
