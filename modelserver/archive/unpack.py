@@ -1,0 +1,204 @@
+"""Unpacks model archives into folders of their own: completely, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from attrs import define, field, frozen
+
+from modelserver.archive import tar_entries, zip_entries
+from modelserver.archive.entries import Entry, Refused, shown
+from modelserver.archive.manifest import LEGACY_MANIFEST, MANIFEST
+from modelserver.archive.paths import Places, path_parts
+from modelserver.errors import ArchiveInvalid, ArchiveNotFound, InternalError
+
+_FOLDER_MODE = 0o700
+_FILE_MODES = {False: 0o600, True: 0o700}
+_RATIO_COUNTS_FROM = 100_000_000
+
+
+@frozen
+class Limits:
+    """
+    How large an archive may become.
+
+    :param size: bytes that are really written, of all files together.
+    :param entries: files and folders, those that only lead to another one included.
+    :param ratio: how many bytes one byte of the archive may become; counts from 100 MB on.
+    :param path_length: bytes of one path inside the archive.
+    """
+
+    size: int = 32 * 1024**3
+    entries: int = 100_000
+    ratio: int = 1000
+    path_length: int = 1024
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def open_archive(source: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> Path:
+    """
+    Make a model folder of an archive or of a directory. Blocks: to be run in a thread.
+
+    :param source: an archive file, or the directory of a model, which is used in place.
+    :param folder: is made; nobody else's.
+    :return: the model folder; give it to ``remove`` when the model goes.
+    :raises ArchiveInvalid: the archive breaks a rule.
+    :raises ArchiveNotFound: there is no such file or directory.
+    :raises InternalError: it cannot be written.
+    """
+    if source.is_dir():
+        return link(source, folder)
+    if not source.is_file():
+        raise ArchiveNotFound(source.name)
+    unpack(source, folder, limits)
+    return folder
+
+
+def link(folder: Path, target: Path) -> Path:
+    """
+    Use the model in ``folder`` in place, through a symbolic link inside ``target``, which is made.
+
+    A folder that holds one folder and nothing else stands for that one.
+
+    :return: the link.
+    :raises InternalError: it cannot be made.
+    """
+    with _told_of(folder):
+        folder = folder.resolve()
+        model = _only_folder(folder) or folder
+        target.mkdir(mode=_FOLDER_MODE, parents=True)
+        place = target / folder.name
+        place.symlink_to(model, target_is_directory=True)
+    return place
+
+
+def unpack(archive: Path, target: Path, limits: Limits = DEFAULT_LIMITS) -> None:
+    """
+    Unpack a zip (``.mar``, ``.model``) or a gzip-compressed tar; its content decides, not its name.
+
+    Files are their owner's alone. The target appears at the end, or nothing is left of it.
+
+    :param target: is made; may not exist.
+    :raises ArchiveInvalid: the archive breaks a rule.
+    :raises InternalError: it cannot be written.
+    """
+    with _told_of(archive), archive.open("rb") as stream:
+        target.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        if target.exists():
+            raise FileExistsError(f"{target.name} exists")
+        # mkdtemp makes a folder that only its owner can enter.
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            is_tar = _fill(stream, staging, limits)
+            (_model_folder(staging, is_tar) or staging).rename(target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """
+    Remove a model folder that ``open_archive`` returned; one that is gone already is no error.
+
+    A directory that was only linked stays.
+
+    :raises OSError: something of it cannot be removed.
+    """
+    if folder.is_symlink():
+        folder.unlink(missing_ok=True)
+        folder.parent.rmdir()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _told_of(source: Path) -> Iterator[None]:
+    """Say what goes wrong in the peers' words, with the file's name and no path."""
+    text = f"Failed to save model: {source.name}"
+    try:
+        yield
+    except Refused as why:
+        raise ArchiveInvalid(f"{text} ({why})") from why
+    except zlib.error as why:
+        raise ArchiveInvalid(f"{text} (it is damaged)") from why
+    except OSError as why:
+        raise InternalError(f"{text} ({why.strerror or why})") from why
+
+
+def _fill(stream: BinaryIO, folder: Path, limits: Limits) -> bool:
+    """Write the entries; returns whether the container is a tar."""
+    magic = stream.read(4)
+    is_tar = magic.startswith(tar_entries.MAGIC)
+    if not is_tar and magic not in zip_entries.MAGIC:
+        raise Refused("it is neither a zip nor a gzip-compressed tar")
+    budget = _Budget(limits, os.fstat(stream.fileno()).st_size)
+    read = tar_entries.tar_entries if is_tar else zip_entries.zip_entries
+    stream.seek(0)
+    places = Places(limits.entries)
+    for entry in read(stream, limits.entries, budget.spend):
+        _write(entry, folder, places, limits)
+    return is_tar
+
+
+def _write(entry: Entry, folder: Path, places: Places, limits: Limits) -> None:
+    parts = path_parts(entry.name, limits.path_length)
+    if not parts and not entry.is_folder:
+        raise Refused(f"entry {shown(entry.name)} has a name that is not allowed")
+    for new in places.take(parts, entry.is_folder):
+        folder.joinpath(*new).mkdir(mode=_FOLDER_MODE)
+    if entry.is_folder:
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(folder.joinpath(*parts), flags, _FILE_MODES[entry.is_executable]), "wb") as file:
+        for piece in entry.content:
+            file.write(piece)
+
+
+@define
+class _Budget:
+    """How many bytes have been written of those that may be."""
+
+    limits: Limits
+    archive_size: int
+    _spent: int = field(default=0, init=False)
+
+    def spend(self, size: int) -> None:
+        """
+        Count ``size`` bytes more.
+
+        :raises Refused: they are too many.
+        """
+        self._spent += size
+        if self._spent > self.limits.size:
+            raise Refused(f"it is larger than {self.limits.size} bytes")
+        if self._spent > max(_RATIO_COUNTS_FROM, self.limits.ratio * self.archive_size):
+            raise Refused(f"it is compressed more than {self.limits.ratio} to 1")
+
+
+def _model_folder(folder: Path, is_tar: bool) -> Path | None:
+    """
+    The one folder that everything in an archive is in, where it is only a wrapping.
+
+    It always is in a tar; in a zip, if the manifest is in it (legacy archives).
+    """
+    only = _only_folder(folder)
+    if only is None or is_tar or (only / MANIFEST).is_file() or (only / LEGACY_MANIFEST).is_file():
+        return only
+    return None
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The one child of a folder, if it is a folder itself and not the one of the manifest."""
+    with os.scandir(folder) as children:
+        first, second = next(children, None), next(children, None)
+    if first is None or second is not None or first.name == MANIFEST.parent.name or not first.is_dir():
+        return None
+    return folder / first.name

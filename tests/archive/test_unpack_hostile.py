@@ -1,0 +1,441 @@
+"""``modelserver.archive.unpack`` against archives that mean harm: each is refused, and nothing is left."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import stat
+import struct
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import evolve, frozen
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive, unpack
+from modelserver.errors import ArchiveInvalid, ServingError
+
+Maker = Callable[[], bytes]
+
+
+@frozen
+class Part:
+    """One entry of a zip, with everything about it that may be a lie."""
+
+    name: bytes
+    content: bytes = b"x"
+    method: int = 0
+    flags: int = 0
+    mode: int = 0o100644
+    local_name: bytes | None = None
+    local_flags: int | None = None
+    local_size: int | None = None
+    size: int | None = None
+    compressed: int | None = None
+    checksum: int | None = None
+    offset: int | None = None
+    body: bytes | None = None
+    extra: bytes = b""
+
+
+def raw_zip(*parts: Part, gap: bytes = b"", records: int | None = None, comment: bytes = b"") -> bytes:
+    """A zip with exactly these parts, lies included."""
+    files, directory = b"", b""
+    for part in parts:
+        body = part.body if part.body is not None else part.content
+        size = len(part.content) if part.size is None else part.size
+        compressed = len(body) if part.compressed is None else part.compressed
+        checksum = zlib.crc32(part.content) if part.checksum is None else part.checksum
+        local_size = size if part.local_size is None else part.local_size
+        local_flags = part.flags if part.local_flags is None else part.local_flags
+        local_name = part.name if part.local_name is None else part.local_name
+        offset = len(files) if part.offset is None else part.offset
+        files += struct.pack(
+            "<4s5H3L2H", b"PK\3\4", 20, local_flags, part.method, 0, 33, checksum, compressed, local_size,
+            len(local_name), 0,
+        )  # fmt: skip
+        files += local_name + body
+        directory += struct.pack(
+            "<4s6H3L5H2L", b"PK\1\2", 0x314, 20, part.flags, part.method, 0, 33, checksum, compressed, size,
+            len(part.name), len(part.extra), 0, 0, 0, part.mode << 16, offset,
+        )  # fmt: skip
+        directory += part.name + part.extra
+    files += gap
+    count = len(parts) if records is None else records
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), len(files), len(comment))
+    return files + directory + end + comment
+
+
+def named(*names: str | bytes) -> Maker:
+    """A zip with files of these names."""
+    return lambda: raw_zip(*(Part(name.encode() if isinstance(name, str) else name) for name in names))
+
+
+def deflated(content: bytes) -> bytes:
+    """``content`` as a bare deflate stream."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return deflate.compress(content) + deflate.flush()
+
+
+def zipped(content: bytes, **lies: object) -> Maker:
+    """A zip with one deflated file, about which something is said that is not so."""
+    part = Part(b"w.pt", content, method=8, body=deflated(content))
+    return lambda: raw_zip(evolve(part, **lies))
+
+
+def member(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE, **attributes: object) -> bytes:
+    """One entry of a tar; ``attributes`` are TarInfo's."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    for attribute, value in attributes.items():
+        setattr(info, attribute, value)
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    return header + content + bytes(-len(content) % 512)
+
+
+def extended(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """An extended header with this content."""
+    return member("PaxHeader", records, kind)
+
+
+def tarred(*members: bytes, end: bytes = bytes(1024)) -> Maker:
+    """A gzip-compressed tar of these entries."""
+    return lambda: gzip.compress(b"".join(members) + end)
+
+
+def link(name: str, target: str, kind: bytes) -> bytes:
+    """A link in a tar."""
+    return member(name, b"", kind, linkname=target)
+
+
+def overlapping() -> bytes:
+    """Two entries whose records lead to one and the same file."""
+    return raw_zip(Part(b"a"), Part(b"a", offset=0))
+
+
+def nested_overlap() -> bytes:
+    """A file whose content is the second entry, header and all: one kernel, counted twice."""
+    inner = raw_zip(Part(b"b", b"kernel"))[: 30 + 1 + 6]
+    outer = Part(b"a", inner)
+    inner_part = Part(b"b", b"kernel", offset=31)
+    return raw_zip(outer, evolve(inner_part, offset=31))
+
+
+def encrypted() -> bytes:
+    """What ``zip -e`` marks."""
+    return raw_zip(Part(b"a", bytes(13), flags=1))
+
+
+def truncated(maker: Maker, left: float) -> Maker:
+    """Only the first part of an archive."""
+    return lambda: maker()[: int(len(maker()) * left)]
+
+
+def flipped(maker: Maker, place: int) -> Maker:
+    """An archive with one byte changed."""
+
+    def make() -> bytes:
+        content = bytearray(maker())
+        content[place] ^= 0xFF
+        return bytes(content)
+
+    return make
+
+
+def with_directory_elsewhere() -> bytes:
+    """The end says that the directory lies where it does not."""
+    content = bytearray(raw_zip(Part(b"a")))
+    struct.pack_into("<L", content, len(content) - 6, 5)
+    return bytes(content)
+
+
+def of_two_disks() -> bytes:
+    """The first part of a split zip."""
+    content = bytearray(raw_zip(Part(b"a")))
+    struct.pack_into("<H", content, len(content) - 18, 1)
+    return bytes(content)
+
+
+def with_bad_zip64() -> bytes:
+    """A zip64 field that is too short for what should be in it."""
+    return raw_zip(Part(b"a", size=0xFFFFFFFF, extra=struct.pack("<2HL", 1, 4, 1)))
+
+
+def with_far_zip64() -> bytes:
+    """A zip64 offset beyond what a file can have."""
+    return raw_zip(Part(b"a", offset=0xFFFFFFFF, extra=struct.pack("<2HQ", 1, 8, 2**64 - 1)))
+
+
+def with_bad_checksum() -> bytes:
+    """A tar whose header was changed."""
+    entry = bytearray(member("a"))
+    entry[0] = ord("b")
+    return gzip.compress(bytes(entry) + bytes(1024))
+
+
+def with_negative_size() -> bytes:
+    """A tar entry of -1 bytes, in GNU's binary form, with the right checksum."""
+    entry = bytearray(member("a", b""))
+    entry[124:136] = b"\xff" * 12
+    entry[148:156] = b" " * 8
+    entry[148:156] = b"%06o\0 " % sum(entry[:512])
+    return gzip.compress(bytes(entry) + bytes(1024))
+
+
+SMALL = Limits(size=100_000, entries=20, path_length=100)
+LINK, DEVICE, FIFO = stat.S_IFLNK | 0o777, stat.S_IFCHR | 0o600, stat.S_IFIFO | 0o600
+ZEROS = bytes(200_000)
+
+# id, the archive, a part of the reason, limits
+CASES: list[tuple[str, Maker, str, Limits]] = [
+    # paths, in both containers
+    ("zip-parent", named("../evil"), "leaves the target", DEFAULT_LIMITS),
+    ("zip-parent-inside", named("a/../../evil"), "leaves the target", DEFAULT_LIMITS),
+    ("zip-parent-at-end", named("a/.."), "leaves the target", DEFAULT_LIMITS),
+    ("zip-absolute", named("/tmp/evil"), "absolute", DEFAULT_LIMITS),
+    ("zip-absolute-twice", named("//tmp/evil"), "absolute", DEFAULT_LIMITS),
+    ("zip-drive", named("C:/evil"), "absolute", DEFAULT_LIMITS),
+    ("zip-drive-relative", named("c:evil"), "absolute", DEFAULT_LIMITS),
+    ("zip-backslash", named("..\\evil"), "not allowed", DEFAULT_LIMITS),
+    ("zip-backslash-share", named("\\\\host\\share"), "not allowed", DEFAULT_LIMITS),
+    ("zip-nul", named("h.py\0.txt"), "not allowed", DEFAULT_LIMITS),
+    ("zip-no-name", named(""), "not allowed", DEFAULT_LIMITS),
+    ("zip-dot", named("."), "not allowed", DEFAULT_LIMITS),
+    ("zip-long-path", named("/".join(["d" * 20] * 10)), "too long", SMALL),
+    ("zip-long-part", named("x" * 256), "too long", DEFAULT_LIMITS),
+    ("zip-huge-name", named("x" * 5000), "too long", DEFAULT_LIMITS),
+    ("tar-parent", tarred(member("../evil")), "leaves the target", DEFAULT_LIMITS),
+    ("tar-parent-inside", tarred(member("m/../../evil")), "leaves the target", DEFAULT_LIMITS),
+    ("tar-absolute", tarred(member("/tmp/evil")), "absolute", DEFAULT_LIMITS),
+    ("tar-backslash", tarred(member("m\\..\\..\\evil")), "not allowed", DEFAULT_LIMITS),
+    ("tar-extended-parent", tarred(extended(b"16 path=../evil\n"), member("ok")), "leaves", DEFAULT_LIMITS),
+    ("tar-extended-nul", tarred(extended(b"12 path=a\0b\n"), member("ok")), "not allowed", DEFAULT_LIMITS),
+    ("tar-long-name-parent", tarred(member("L", b"../evil", b"L"), member("ok")), "leaves", DEFAULT_LIMITS),
+    ("tar-global-path", tarred(extended(b"10 path=x\n", b"g"), member("ok")), "global", DEFAULT_LIMITS),
+    ("tar-not-utf8", tarred(member("\udcff")), "not UTF-8", DEFAULT_LIMITS),
+    # links and devices
+    ("zip-symlink", lambda: raw_zip(Part(b"l", b"/etc", mode=LINK)), "link", DEFAULT_LIMITS),
+    ("zip-device", lambda: raw_zip(Part(b"d", mode=DEVICE)), "device", DEFAULT_LIMITS),
+    ("zip-fifo", lambda: raw_zip(Part(b"f", mode=FIFO)), "device", DEFAULT_LIMITS),
+    ("tar-symlink", tarred(link("l", "/etc", tarfile.SYMTYPE)), "is a link", DEFAULT_LIMITS),
+    (
+        "tar-write-through-symlink",
+        tarred(link("m", "/tmp", tarfile.SYMTYPE), member("m/evil")),
+        "is a link",
+        DEFAULT_LIMITS,
+    ),
+    ("tar-hard-link", tarred(link("l", "/etc/passwd", tarfile.LNKTYPE)), "is a link", DEFAULT_LIMITS),
+    ("tar-character-device", tarred(link("d", "", tarfile.CHRTYPE)), "is a device", DEFAULT_LIMITS),
+    ("tar-block-device", tarred(link("d", "", tarfile.BLKTYPE)), "is a device", DEFAULT_LIMITS),
+    ("tar-fifo", tarred(link("f", "", tarfile.FIFOTYPE)), "is a device", DEFAULT_LIMITS),
+    ("tar-sparse", tarred(member("s", b"x", tarfile.GNUTYPE_SPARSE)), "sparse", DEFAULT_LIMITS),
+    (
+        "tar-extended-sparse",
+        tarred(extended(b"22 GNU.sparse.major=1\n"), member("s")),
+        "sparse",
+        DEFAULT_LIMITS,
+    ),
+    ("tar-unknown-kind", tarred(member("u", b"", b"Z")), "unknown kind", DEFAULT_LIMITS),
+    # the same place twice
+    ("zip-duplicate", named("a", "a"), "twice", DEFAULT_LIMITS),
+    ("zip-duplicate-dots", named("a/b", "a//./b"), "twice", DEFAULT_LIMITS),
+    ("zip-duplicate-case", named("Model.pt", "model.PT"), "twice", DEFAULT_LIMITS),
+    ("zip-duplicate-sharp-s", named("straße", "STRASSE"), "twice", DEFAULT_LIMITS),
+    ("zip-duplicate-composition", named("caf\u00e9", "cafe\u0301"), "twice", DEFAULT_LIMITS),
+    ("zip-file-then-folder", named("a", "a/b"), "twice", DEFAULT_LIMITS),
+    ("zip-folder-then-file", named("a/b", "A"), "twice", DEFAULT_LIMITS),
+    ("zip-file-then-folder-entry", lambda: raw_zip(Part(b"a"), Part(b"A/", b"")), "twice", DEFAULT_LIMITS),
+    ("tar-duplicate", tarred(member("m/a"), member("m/A")), "twice", DEFAULT_LIMITS),
+    # places in the container
+    ("zip-overlap", overlapping, "overlap", DEFAULT_LIMITS),
+    ("zip-overlap-nested", nested_overlap, "overlap", DEFAULT_LIMITS),
+    ("zip-overlap-directory", zipped(b"abc", compressed=2000, local_size=3), "overlap", DEFAULT_LIMITS),
+    ("zip-offset-beyond", lambda: raw_zip(Part(b"a", offset=99999)), "overlap", DEFAULT_LIMITS),
+    ("zip64-offset-beyond", with_far_zip64, "overlap", DEFAULT_LIMITS),
+    ("zip64-field-short", with_bad_zip64, "damaged", DEFAULT_LIMITS),
+    ("zip-directory-elsewhere", with_directory_elsewhere, "not where it says", DEFAULT_LIMITS),
+    ("zip-two-disks", of_two_disks, "one part of several", DEFAULT_LIMITS),
+    ("zip-count-too-high", lambda: raw_zip(Part(b"a"), records=2), "truncated", DEFAULT_LIMITS),
+    ("zip-count-too-low", lambda: raw_zip(Part(b"a"), Part(b"b"), records=1), "damaged", DEFAULT_LIMITS),
+    ("zip-something-follows", lambda: raw_zip(Part(b"a")) + b"tail", "follows its end", DEFAULT_LIMITS),
+    ("zip-behind-a-prefix", lambda: b"#!sh\n" + raw_zip(Part(b"a")), "neither a zip", DEFAULT_LIMITS),
+    # lies
+    ("zip-two-names", lambda: raw_zip(Part(b"a", local_name=b"b")), "differs", DEFAULT_LIMITS),
+    ("zip-two-sizes", zipped(b"abc", local_size=4), "differs", DEFAULT_LIMITS),
+    ("zip-says-smaller", zipped(ZEROS, size=10), "larger than it says", DEFAULT_LIMITS),
+    ("zip-says-larger", zipped(b"abc", size=4000), "damaged", DEFAULT_LIMITS),
+    ("zip-stored-two-sizes", lambda: raw_zip(Part(b"a", size=1000)), "two sizes", DEFAULT_LIMITS),
+    ("zip-wrong-checksum", zipped(b"abc", checksum=1), "damaged", DEFAULT_LIMITS),
+    ("zip-content-follows", zipped(b"abc", body=deflated(b"abc") + b"more"), "follows", DEFAULT_LIMITS),
+    ("zip-deflate-cut", zipped(ZEROS, body=deflated(ZEROS)[:-5]), "truncated", DEFAULT_LIMITS),
+    ("zip-deflate-garbage", zipped(b"abc", body=b"\xff\xff\xff"), "damaged", DEFAULT_LIMITS),
+    ("zip-folder-content", lambda: raw_zip(Part(b"a/", b"x")), "has a content", DEFAULT_LIMITS),
+    (
+        "zip-folder-as-file",
+        lambda: raw_zip(Part(b"a", b"", mode=0o40755)),
+        "file and a folder",
+        DEFAULT_LIMITS,
+    ),
+    ("zip-method", lambda: raw_zip(Part(b"a", method=14)), "not supported", DEFAULT_LIMITS),
+    ("tar-negative-size", with_negative_size, "negative", DEFAULT_LIMITS),
+    ("tar-says-larger", tarred(member("a", b"", size=10**9)), "end marker", DEFAULT_LIMITS),
+    ("tar-folder-content", tarred(member("d", b"x", tarfile.DIRTYPE)), "has a content", DEFAULT_LIMITS),
+    ("tar-bad-checksum", with_bad_checksum, "damaged", DEFAULT_LIMITS),
+    ("tar-extended-no-length", tarred(extended(b"path=x\n"), member("a")), "damaged", DEFAULT_LIMITS),
+    ("tar-extended-zero-length", tarred(extended(b"0 path=x\n"), member("a")), "damaged", DEFAULT_LIMITS),
+    ("tar-extended-too-long", tarred(extended(b"99 path=x\n"), member("a")), "damaged", DEFAULT_LIMITS),
+    ("tar-extended-size", tarred(extended(b"11 size=-1\n"), member("a")), "damaged", DEFAULT_LIMITS),
+    # not whole, not readable
+    ("empty-file", lambda: b"", "neither a zip", DEFAULT_LIMITS),
+    ("garbage", lambda: b"garbage" * 100, "neither a zip", DEFAULT_LIMITS),
+    ("plain-tar", lambda: member("a") + bytes(1024), "neither a zip", DEFAULT_LIMITS),
+    ("zip-truncated", truncated(zipped(ZEROS), 0.5), "truncated", DEFAULT_LIMITS),
+    ("zip-only-magic", lambda: b"PK\3\4", "truncated", DEFAULT_LIMITS),
+    ("zip-encrypted", encrypted, "encrypted", DEFAULT_LIMITS),
+    ("zip-encrypted-header-only", lambda: raw_zip(Part(b"a", local_flags=1)), "encrypted", DEFAULT_LIMITS),
+    ("gzip-truncated", truncated(tarred(member("a", ZEROS)), 0.5), "truncated", DEFAULT_LIMITS),
+    ("gzip-trailer-cut", lambda: tarred(member("a"))()[:-4], "truncated", DEFAULT_LIMITS),
+    ("gzip-wrong-checksum", flipped(tarred(member("a")), -6), "damaged", DEFAULT_LIMITS),
+    ("gzip-of-garbage", lambda: gzip.compress(b"garbage" * 100), "damaged", DEFAULT_LIMITS),
+    ("tar-no-end", tarred(member("a"), end=b""), "end marker", DEFAULT_LIMITS),
+    ("tar-cut-in-content", tarred(member("a", ZEROS)[:5000], end=b""), "end marker", DEFAULT_LIMITS),
+    # bombs
+    ("zip-size", zipped(ZEROS), "larger than 100000 bytes", SMALL),
+    ("tar-size", tarred(member("a", ZEROS)), "larger than 100000 bytes", SMALL),
+    ("zip-many-entries", named(*(f"f{i}" for i in range(21))), "more than 20 entries", SMALL),
+    ("zip-many-folders", named("/".join("abcdefghijklmnopqrstuvw")), "more than 20 entries", SMALL),
+    ("tar-many-entries", tarred(*(member(f"f{i}") for i in range(21))), "more than 20 entries", SMALL),
+    ("tar-many-folders", tarred(member("/".join("abcdefghijklmnopqrstuvw"))), "more than 20", SMALL),
+    ("tar-padding", tarred(member("a"), end=bytes(3_000_000)), "follows its end", DEFAULT_LIMITS),
+    (
+        "tar-huge-header",
+        tarred(extended(bytes(2_000_000)), member("a")),
+        "header is too large",
+        DEFAULT_LIMITS,
+    ),
+    ("tar-many-headers", tarred(*[extended(b"9 uid=12\n")] * 9, member("a")), "many headers", DEFAULT_LIMITS),
+    (
+        "zip-ratio",
+        zipped(bytes(101_000_000)),
+        "compressed more than 500 to 1",
+        Limits(ratio=500),
+    ),
+    (
+        "tar-ratio",
+        tarred(member("a", bytes(101_000_000))),
+        "compressed more than 500 to 1",
+        Limits(ratio=500),
+    ),
+]
+
+
+class FolderCase(SynchronousTestCase):
+    """A fresh folder for each test."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+
+
+class HostileArchiveTests(FolderCase):
+    """Whatever is wrong with an archive, it is refused with its reason, and nothing of it stays."""
+
+    def check(self, make: Maker, expected: str, limits: Limits) -> None:
+        """Open one archive."""
+        archive = self.folder / "model.mar"
+        archive.write_bytes(make())
+        refusal = self.assertRaises(
+            ArchiveInvalid, open_archive, archive, self.folder / "models" / "m", limits
+        )
+        self.assertIn(expected, str(refusal))
+        self.assertTrue(str(refusal).startswith("Failed to save model: model.mar ("))
+        self.assertNotIn(str(self.folder), str(refusal))
+        self.assertLess(len(str(refusal)), 300)
+        self.assertEqual(list((self.folder / "models").iterdir()), [])
+        self.assertEqual({path.name for path in self.folder.iterdir()}, {"model.mar", "models"})
+
+    def test_table_is_complete(self) -> None:
+        self.assertEqual(len({case[0] for case in CASES}), len(CASES))
+        self.assertGreater(len(CASES), 60)
+
+
+def _add_test(name: str, make: Maker, expected: str, limits: Limits) -> None:
+    def test(self: HostileArchiveTests) -> None:
+        self.check(make, expected, limits)
+
+    setattr(HostileArchiveTests, f"test_{name.replace('-', '_')}", test)
+
+
+for _case in CASES:
+    _add_test(*_case)
+
+
+def valid_archives() -> list[bytes]:
+    """One archive of each kind that is fine, to be damaged."""
+    container = io.BytesIO()
+    with zipfile.ZipFile(container, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("h.py", "def handle(data, context): ...\n" * 20)
+        archive.writestr("MAR-INF/MANIFEST.json", '{"model": {}}')
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as files:
+        for name in ("m/h.py", "m/" + "é" * 60 + "/w.pt"):
+            info = tarfile.TarInfo(name)
+            info.size = 600
+            files.addfile(info, io.BytesIO(bytes(range(200)) * 3))
+    return [container.getvalue(), gzip.compress(tar.getvalue()), tar.getvalue()]
+
+
+ZIP, TAR_GZ, TAR = valid_archives()
+
+
+class DamagedArchiveTests(SynchronousTestCase):
+    """However an archive is damaged, it is unpacked or refused; no other exception, nothing left over."""
+
+    def check(self, content: bytes) -> None:
+        """Unpack into a fresh folder."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "m.mar").write_bytes(content)
+            try:
+                unpack(folder / "m.mar", folder / "target", SMALL)
+            except ServingError:
+                self.assertEqual([path.name for path in folder.iterdir()], ["m.mar"])
+            else:
+                self.assertEqual({path.name for path in folder.iterdir()}, {"m.mar", "target"})
+
+    changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)
+    often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+    @often
+    @given(changes)
+    def test_zip(self, changes: list[tuple[int, int]]) -> None:
+        self.check(self.damage(ZIP, changes))
+
+    @often
+    @given(changes)
+    def test_tar(self, changes: list[tuple[int, int]]) -> None:
+        self.check(gzip.compress(self.damage(TAR, changes), 1))
+
+    @often
+    @given(changes)
+    def test_gzip(self, changes: list[tuple[int, int]]) -> None:
+        self.check(self.damage(TAR_GZ, changes))
+
+    @often
+    @given(st.sampled_from([ZIP, TAR_GZ]), st.floats(0, 1))
+    def test_cut(self, archive: bytes, left: float) -> None:
+        self.check(archive[: int(len(archive) * left)])
+
+    def damage(self, archive: bytes, changes: list[tuple[int, int]]) -> bytes:
+        """``archive`` with some bytes overwritten."""
+        content = bytearray(archive)
+        for place, value in changes:
+            content[place % len(content)] = value
+        return bytes(content)
