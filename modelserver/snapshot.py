@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, tzinfo
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -199,13 +199,15 @@ def _render_version(values: SnapshotVersion) -> dict[str, object]:
     return document
 
 
-def render_file(properties: Mapping[str, str], snapshot: Snapshot) -> str:
+def render_file(properties: Mapping[str, str], snapshot: Snapshot, zone: tzinfo | None = None) -> str:
     """
     Write a whole snapshot file: every effective property, and the snapshot.
 
     It is itself a configuration file, here and for TorchServe.
+
+    :param zone: of the date in it; None for the system's.
     """
-    when = datetime.fromtimestamp(snapshot.created, timezone.utc)
+    when = datetime.fromtimestamp(snapshot.created, zone).astimezone(zone)
     text = javaproperties.dumps(
         {**properties, "model_snapshot": render_snapshot(snapshot)},
         timestamp=when,
@@ -215,9 +217,14 @@ def render_file(properties: Mapping[str, str], snapshot: Snapshot) -> str:
     return str(text)
 
 
-def snapshot_name(occasion: str, created: float) -> str:
-    """Name a snapshot: the moment in UTC, to the millisecond, and the occasion."""
-    when = datetime.fromtimestamp(created, timezone.utc)
+def snapshot_name(occasion: str, created: float, zone: tzinfo | None = None) -> str:
+    """
+    Name a snapshot: the moment, to the millisecond, and the occasion.
+
+    :param created: seconds since the epoch.
+    :param zone: None for the system's: names are compared with TorchServe's, which are in local time.
+    """
+    when = datetime.fromtimestamp(created, zone)
     return f"{when:%Y%m%d%H%M%S}{when.microsecond // 1000:03}-{occasion}.cfg"
 
 
@@ -247,9 +254,9 @@ def write_snapshot(folder: Path, name: str, text: str) -> bool:
 
 
 def newest_snapshot(folder: Path) -> Path | None:
-    """Find the snapshot that was written last, or None; other files in the folder are none."""
+    """Find the snapshot with the newest name, as TorchServe does, or None; other files are none."""
     try:
         files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return max(files, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    return max(files, default=None)

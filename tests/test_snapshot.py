@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta, timezone
 from pathlib import Path
 
 from hypothesis import given
@@ -154,7 +155,7 @@ class WriteTests(SynchronousTestCase):
 
     def test_file(self) -> None:
         properties = {"model_store": "/modèles", "load_models": "a=b.mar", "model_snapshot": "old"}
-        text = render_file(properties, READ)
+        text = render_file(properties, READ, timezone.utc)
         self.assertEqual(text.splitlines()[:2], ["#Saving snapshot", "#Sun Nov 22 03:24:13 UTC 2026"])
         read = parse_properties(text, {})
         self.assertEqual(parse_snapshot(read.pop("model_snapshot")), READ)
@@ -203,9 +204,12 @@ class FolderTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()) / "config"
 
     def test_names(self) -> None:
-        self.assertEqual(snapshot_name(STARTUP, 1795317853.161), "20261122032413161-startup.cfg")
-        self.assertEqual(snapshot_name(CHANGED, 0.0), "19700101000000000-snapshot.cfg")
-        self.assertEqual(snapshot_name(SHUTDOWN, 0.0019), "19700101000000001-shutdown.cfg")
+        for occasion, created, zone, name in (
+            (STARTUP, 1795317853.161, timezone.utc, "20261122032413161-startup.cfg"),
+            (CHANGED, 0.0, timezone.utc, "19700101000000000-snapshot.cfg"),
+            (SHUTDOWN, 0.0019, timezone(timedelta(hours=2)), "19700101020000001-shutdown.cfg"),
+        ):
+            self.assertEqual(snapshot_name(occasion, created, zone), name)
 
     def test_written_for_the_owner_alone(self) -> None:
         name = snapshot_name(STARTUP, 0.0)
@@ -224,16 +228,11 @@ class FolderTests(SynchronousTestCase):
         self.assertRaises(UnicodeEncodeError, write_snapshot, self.folder, "x.cfg", "é")
         self.assertEqual(list(self.folder.iterdir()), [])
 
-    def test_newest_is_the_one_written_last(self) -> None:
-        for written, name in ((3, snapshot_name(STARTUP, 5.0)), (2, snapshot_name(SHUTDOWN, 9.0))):
+    def test_newest_name_is_the_newest_snapshot(self) -> None:
+        for written, created in ((3, 5.0), (2, 9.0), (1, 7.0)):
+            name = snapshot_name(CHANGED, created)
             write_snapshot(self.folder, name, "")
             os.utime(self.folder / name, (written, written))
-        self.assertEqual(newest_snapshot(self.folder), self.folder / snapshot_name(STARTUP, 5.0))
-
-    def test_names_decide_between_files_of_the_same_moment(self) -> None:
-        for created in (5.0, 9.0, 7.0):
-            write_snapshot(self.folder, snapshot_name(CHANGED, created), "")
-            os.utime(self.folder / snapshot_name(CHANGED, created), (1, 1))
         self.assertEqual(newest_snapshot(self.folder), self.folder / snapshot_name(CHANGED, 9.0))
 
     def test_other_files_are_no_snapshots(self) -> None:

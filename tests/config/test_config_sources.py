@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from string import printable
@@ -338,15 +337,3 @@ class BadValueTests(SourcesTestCase):
         self.assertIn(
             "job_queue_size=x", self.refused("enable_envvars_config=true", {"TS_JOB_QUEUE_SIZE": "x"})
         )
-
-
-class NewestSnapshotTests(SourcesTestCase):
-    """The snapshot that was written last is the one that is read."""
-
-    def test_newest(self) -> None:
-        for number, (name, written) in enumerate(
-            (("20260101000000000-startup.cfg", 3), ("20260102000000000-snapshot.cfg", 2))
-        ):
-            path = self.write(f"logs/config/{name}", f"job_queue_size={number + 1}")
-            os.utime(path, (written, written))
-        self.assertEqual(self.load().job_queue_size, 1)
