@@ -1,0 +1,218 @@
+"""What the host and its GPUs have left, and what workers take: sampled in a thread, now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import psutil
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+_MEGABYTE = 1024**2
+_GIGABYTE = 1024**3
+
+_log = Logger()
+
+
+@frozen
+class HostValue:
+    """
+    One value of a sample.
+
+    :param name: of the metric.
+    :param device: the GPU that it belongs to, or None.
+    """
+
+    name: str
+    value: float
+    device: int | None = None
+
+
+@frozen
+class Sample:
+    """
+    The machine at one moment.
+
+    :param memory: resident bytes of process trees, by the process id of their root.
+    """
+
+    values: tuple[HostValue, ...] = ()
+    memory: Mapping[int, int] = field(factory=dict)
+
+
+class Gpu(Protocol):
+    """A device that an inventory lists."""
+
+    @property
+    def id(self) -> int:
+        """As handlers name it."""
+
+
+class GpuLoad(Protocol):
+    """A device's load."""
+
+    @property
+    def utilization(self) -> float:
+        """Percent of the time that it was busy."""
+
+    @property
+    def memory_utilization(self) -> float:
+        """Percent of its memory that is in use."""
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes of its memory that are in use."""
+
+
+class Gpus(Protocol):
+    """What knows the machine's GPUs."""
+
+    def gpus(self) -> Sequence[Gpu]:
+        """The visible devices."""
+
+    def usage(self, gpu_id: int) -> GpuLoad | None:
+        """A device's load, None if it cannot be told."""
+
+
+def host_values(root: str = "/") -> tuple[HostValue, ...]:
+    """
+    Processor, memory and disk. The processor's share counts since the call before.
+
+    :param root: where the disk is mounted that is looked at.
+    """
+    memory = psutil.virtual_memory()
+    disk = psutil.disk_usage(root)
+    return (
+        HostValue("CPUUtilization", psutil.cpu_percent(interval=None)),
+        HostValue("DiskAvailable", disk.free / _GIGABYTE),
+        HostValue("DiskUsage", disk.used / _GIGABYTE),
+        HostValue("DiskUtilization", disk.percent),
+        HostValue("MemoryAvailable", memory.available / _MEGABYTE),
+        HostValue("MemoryUsed", memory.used / _MEGABYTE),
+        HostValue("MemoryUtilization", memory.percent),
+    )
+
+
+def gpu_values(gpus: Gpus) -> tuple[HostValue, ...]:
+    """The load of each GPU that tells it."""
+    values: list[HostValue] = []
+    for gpu in gpus.gpus():
+        load = gpus.usage(gpu.id)
+        if load is not None:
+            values += (
+                HostValue("GPUMemoryUtilization", load.memory_utilization, gpu.id),
+                HostValue("GPUMemoryUsed", load.memory_used / _MEGABYTE, gpu.id),
+                HostValue("GPUUtilization", load.utilization, gpu.id),
+            )
+    return tuple(values)
+
+
+def tree_memory(pid: int) -> int:
+    """Resident bytes of a process and all its descendants, 0 if it is gone. Blocks for some milliseconds."""
+    return tree_memories([pid])[pid]
+
+
+def tree_memories(pids: Iterable[int]) -> dict[int, int]:
+    """Resident bytes of several process trees, by their root: the machine's processes are listed once."""
+    children: dict[int, list[int]] = {}
+    resident: dict[int, int] = {}
+    for process in psutil.process_iter(["pid", "ppid", "memory_info"]):
+        memory = process.info["memory_info"]
+        children.setdefault(process.info["ppid"], []).append(process.info["pid"])
+        resident[process.info["pid"]] = 0 if memory is None else memory.rss
+    return {pid: _sum_of_tree(pid, children, resident) for pid in pids}
+
+
+def _sum_of_tree(root: int, children: Mapping[int, Sequence[int]], resident: Mapping[int, int]) -> int:
+    total, left = 0, [root]
+    while left:
+        pid = left.pop()
+        total += resident.get(pid, 0)
+        left += children.get(pid, ())
+    return total
+
+
+class Listener(Protocol):
+    """Who is told what a sample says."""
+
+    def host_sampled(self, values: Iterable[HostValue]) -> None:
+        """Processor, memory, disk and GPUs."""
+
+    def memory_sampled(self, memory: Mapping[int, int]) -> None:
+        """Resident bytes of workers' process trees, by process id."""
+
+
+@frozen
+class Probe:
+    """
+    Takes samples; its call blocks, so it belongs into a thread.
+
+    :param gpus: what knows the GPUs, or None if there are none.
+    :param measures_host: false: only the workers' memory is looked at (``disable_system_metrics``).
+    """
+
+    gpus: Gpus | None = None
+    measures_host: bool = True
+
+    def sample(self, pids: Sequence[int]) -> Sample:
+        """The machine now, and the process trees of ``pids``."""
+        values: tuple[HostValue, ...] = ()
+        if self.measures_host:
+            values = host_values() + (() if self.gpus is None else gpu_values(self.gpus))
+        return Sample(values, tree_memories(pids) if pids else {})
+
+
+@define(eq=False)
+class HostSampler:
+    """
+    Takes a sample at once and then every ``interval`` seconds, never two at a time.
+
+    :param take: takes the sample; ``Probe.sample``, or what stands for it in a test.
+    :param in_thread: runs something in a thread (``deferToThread``).
+    :param pids: the workers' process ids of this moment.
+    """
+
+    take: Callable[[Sequence[int]], Sample]
+    interval: float
+    clock: IReactorTime
+    in_thread: Callable[..., Deferred[Sample]]
+    pids: Callable[[], Sequence[int]]
+    listener: Listener
+    _memory: Mapping[int, int] = field(factory=dict, init=False)
+    _loop: LoopingCall = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._loop = LoopingCall(self._sample)
+        self._loop.clock = self.clock
+
+    def start(self) -> None:
+        """Begin to sample."""
+        self._loop.start(self.interval).addErrback(
+            lambda failure: _log.failure("The host is not sampled any more", failure)
+        )
+
+    def stop(self) -> None:
+        """Take no more samples; one that is on its way is still told."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def memory(self, pid: int) -> int:
+        """Resident bytes of a worker's process tree at the last sample, 0 if it was not there."""
+        return self._memory.get(pid, 0)
+
+    async def _sample_once(self) -> None:
+        try:
+            sample = await self.in_thread(self.take, tuple(self.pids()))
+        except Exception:  # Whatever it was, the next sample may succeed.
+            _log.failure("The host could not be sampled")
+            return
+        self._memory = sample.memory
+        self.listener.memory_sampled(sample.memory)
+        self.listener.host_sampled(sample.values)
+
+    def _sample(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._sample_once())

@@ -1,0 +1,117 @@
+"""Metrics as lines of a log, in the shape that the peers' tools read, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from attrs import frozen
+
+from modelserver.metrics.declarations import Declaration
+from modelserver.metrics.series import Labels
+
+# Unit words of the handler API, and the names that the peers write for them.
+UNITS: Mapping[str, str] = {
+    "ms": "Milliseconds",
+    "s": "Seconds",
+    "percent": "Percent",
+    "count": "Count",
+    "MB": "Megabytes",
+    "GB": "Gigabytes",
+    "kB": "Kilobytes",
+    "B": "Bytes",
+    "": "unit",
+}
+
+
+class MetricLine(NamedTuple):
+    """
+    One value of a metric, for a log.
+
+    :param dimensions: names and values, without the host's.
+    :param timestamp: whole seconds since the epoch.
+    :param request_id: one id, or several joined by commas, or empty.
+    """
+
+    name: str
+    unit: str
+    value: float | str
+    dimensions: tuple[tuple[str, str], ...]
+    hostname: str
+    timestamp: int
+    request_id: str = ""
+
+
+@frozen
+class MetricLog:
+    """
+    Where the values of metrics go as lines.
+
+    :param now: seconds since the epoch.
+    :param write: takes each line.
+    :param keeps_integers: an integer is written without a fraction, as Multi Model Server does.
+    """
+
+    hostname: str
+    now: Callable[[], float]
+    write: Callable[[MetricLine], object]
+    keeps_integers: bool = False
+
+    def tell(
+        self,
+        declaration: Declaration,
+        labels: Labels,
+        value: float | str,
+        request_id: str = "",
+        timestamp: float | None = None,
+    ) -> None:
+        """Write a value, as of now unless ``timestamp`` tells another time."""
+        self.write(
+            MetricLine(
+                declaration.name,
+                declaration.unit,
+                value if self.keeps_integers or isinstance(value, str) else float(value),
+                tuple(zip(declaration.dimensions, labels, strict=False)),
+                self.hostname,
+                int(self.now() if timestamp is None else timestamp),
+                request_id,
+            )
+        )
+
+
+def as_text(line: MetricLine) -> str:
+    """``Name.Unit:value|#Dimension:value,...|#hostname:h,requestID:ids,timestamp:seconds``."""
+    dimensions = ",".join([f"{name}:{value}" for name, value in line.dimensions])
+    request = f"requestID:{line.request_id}," if line.request_id else ""
+    return (
+        f"{line.name}.{line.unit}:{line.value}|#{dimensions}"
+        f"|#hostname:{line.hostname},{request}timestamp:{line.timestamp}"
+    )
+
+
+def as_json(line: MetricLine) -> str:
+    """The same as an object, with the keys of the peers' JSON layout."""
+    document: dict[str, object] = {
+        "MetricName": line.name,
+        "Value": line.value,
+        "Unit": line.unit,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in line.dimensions],
+        "HostName": line.hostname,
+        "Timestamp": line.timestamp,
+    }
+    if line.request_id:
+        document["RequestId"] = line.request_id
+    return json.dumps(document)
+
+
+def one_line(text: str) -> str:
+    r"""Text that cannot end a line or steer a terminal: control characters become ``\x0a`` and so on."""
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() or char == "\t" else _shown(char) for char in text])
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
