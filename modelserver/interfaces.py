@@ -41,6 +41,9 @@ class WorkerEvents(Protocol):
     def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
         """A part of a streamed batch came, one piece for each job; more follow."""
 
+    def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
+        """What the handler emitted through ``context.metrics``."""
+
     def turn_ended(self) -> None:
         """Everything that was in the socket has been reported."""
 

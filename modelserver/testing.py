@@ -49,6 +49,11 @@ class CollectingAsker:
         self.errors.append(error)
 
     @property
+    def reasons(self) -> list[str]:
+        """The errors as text with their data; exceptions are equal only to themselves."""
+        return [repr(error) for error in self.errors]
+
+    @property
     def bodies(self) -> list[bytes]:
         """The bodies of the answers."""
         return [bytes(answer.body) for answer in self.answers]

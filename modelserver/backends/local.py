@@ -249,6 +249,9 @@ class LocalProcess:
         elif frame.kind == frames.PART:
             answers = [answer for answer in frames.unpack_answers(frame) if isinstance(answer, tuple)]
             self.events.part_arrived(frame.number, answers)
+        elif frame.kind == frames.METRICS:
+            emitted = _listed(frames.unpack_json(frame).get("metrics"))
+            self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif frame.kind == frames.STARTED:
             self.events.started()
         elif frame.kind == frames.LOADED:

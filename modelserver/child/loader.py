@@ -239,6 +239,22 @@ def as_blocking(entry: Callable[..., object]) -> Callable[..., object]:
 
 
 def _new_context(instructions: Instructions) -> Context:
-    from modelserver.child.context import new_context
+    import modelserver
+    from modelserver.child.context import Context, MmsContext
+    from modelserver.child.metrics import HandlerMetrics
+    from modelserver.child.metrics_store import MmsMetricsStore
 
-    return new_context(instructions)
+    common = (
+        instructions.name,
+        instructions.folder,
+        instructions.manifest,
+        instructions.batch_size,
+        instructions.gpu_id,
+        modelserver.__version__,
+    )
+    if instructions.dialect == "mms":
+        context: Context = MmsContext(*common)
+        context.metrics = MmsMetricsStore(None, instructions.name)
+        return context
+    metrics = HandlerMetrics(instructions.name, instructions.metrics_config)
+    return Context(*common, instructions.limit_max_image_pixels, metrics, instructions.config)

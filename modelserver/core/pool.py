@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -248,6 +248,10 @@ class WorkerPool:
         recorder.batch_finished(spec.name, spec.version, len(batch.jobs), handler, now - batch.started)
         for job in batch.jobs:
             recorder.job_finished(spec.name, spec.version, job.assigned - job.arrived, now - job.arrived)
+
+    def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
+        """Pass on what a handler counted."""
+        self.around.recorder.handler_metrics(self.spec.name, self.spec.version, metrics)
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """Answer the jobs of the batch in hand, and put those that the worker had not begun back."""

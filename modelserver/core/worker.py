@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -45,6 +45,9 @@ class WorkerOwner(Protocol):
 
     def batch_finished(self, worker: Worker, batch: Batch, handler: float) -> None:
         """A batch came back."""
+
+    def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
+        """The handler counted something."""
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """The process is gone with these batches in hand, the oldest first."""
@@ -214,6 +217,10 @@ class Worker:
             if not job.finished:
                 job.streaming = True
                 job.asker.part_arrived(job, answer)
+
+    def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
+        """What the handler counted."""
+        self.owner.worker_counted(self, metrics)
 
     def turn_ended(self) -> None:
         """All answers of this turn are handed out: there may be room for more."""

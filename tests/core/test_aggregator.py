@@ -1,0 +1,165 @@
+"""When a batch leaves, and what may wait."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import given
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.core.aggregator import BatchAggregator, QueueLimits
+from modelserver.errors import QueueFull, Unregistered
+from modelserver.jobs import Job
+from modelserver.testing import CollectingAsker, make_job
+
+
+class BatchAggregatorTests(SynchronousTestCase):
+    """A batch leaves when it is full or when its oldest job has waited enough."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.due: list[float] = []
+        self.queue = self.make(4, 2.0)
+
+    def make(self, batch_size: int, delay: float, jobs: int = 100, size: int = 0) -> BatchAggregator:
+        return BatchAggregator(
+            "resnet",
+            "1.0",
+            batch_size,
+            delay,
+            QueueLimits(jobs, size),
+            self.clock,
+            lambda: self.due.append(self.clock.seconds()),
+        )
+
+    def put(self, *bodies: bytes) -> list[Job]:
+        jobs = [make_job(body, self.clock.seconds()) for body in bodies]
+        for job in jobs:
+            self.queue.put(job)
+        return jobs
+
+    def test_full_batch_is_due_at_once(self) -> None:
+        jobs = self.put(b"a", b"b", b"c", b"d", b"e")
+        self.assertEqual(self.queue.take(), jobs[:4])
+        self.assertEqual(self.queue.take(), [])
+        self.assertEqual(self.queue.waiting, 1)
+
+    def test_partial_batch_is_due_after_max_batch_delay(self) -> None:
+        jobs = self.put(b"a", b"b", b"c")
+        self.assertEqual(self.queue.take(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.due, [])
+        self.clock.advance(1)
+        self.assertEqual(self.due, [2.0])
+        self.assertEqual(self.queue.take(), jobs)
+
+    def test_delay_counts_from_the_arrival_of_the_oldest(self) -> None:
+        first = self.put(b"a")
+        self.clock.advance(1.5)
+        second = self.put(b"b")
+        self.assertEqual(self.queue.take(), [])
+        self.clock.advance(0.5)
+        self.assertEqual(self.queue.take(), first + second)
+
+    def test_only_full_leaves_an_old_batch(self) -> None:
+        jobs = self.put(b"a")
+        self.clock.advance(5)
+        self.assertEqual(self.queue.take(only_full=True), [])
+        self.assertEqual(self.queue.take(), jobs)
+
+    def test_batch_size_one_never_waits(self) -> None:
+        self.queue = self.make(1, 2.0)
+        jobs = self.put(b"a", b"b")
+        self.assertEqual(self.queue.take(), jobs[:1])
+
+    def test_a_solitary_job_goes_alone_and_holds_nobody_up(self) -> None:
+        first = self.put(b"a")
+        describe = make_job(b"describe", 0.0)
+        describe.solitary = True
+        self.queue.put(describe)
+        last = self.put(b"b", b"c", b"d", b"e")
+        self.assertEqual(self.queue.take(), first)
+        self.assertEqual(self.queue.take(), [describe])
+        self.assertEqual(self.queue.take(), last)
+
+    def test_jobs_whose_clients_left_are_never_taken(self) -> None:
+        jobs = self.put(b"a", b"b", b"c", b"d", b"e")
+        jobs[0].cancel()
+        jobs[2].cancel()
+        self.assertEqual(self.queue.waiting, 3)
+        self.clock.advance(2)
+        self.assertEqual(self.queue.take(), [jobs[1], jobs[3], jobs[4]])
+
+    def test_a_full_queue_refuses(self) -> None:
+        self.queue = self.make(4, 2.0, jobs=2)
+        self.put(b"a", b"b")
+        with self.assertRaises(QueueFull) as caught:
+            self.put(b"c")
+        self.assertEqual(caught.exception.limit_name, "job_queue_size")
+
+    def test_jobs_whose_clients_left_make_room(self) -> None:
+        self.queue = self.make(4, 2.0, jobs=2)
+        jobs = self.put(b"a", b"b")
+        jobs[0].cancel()
+        self.put(b"c")
+        self.assertEqual(self.queue.waiting, 2)
+
+    def test_bytes_are_limited_too(self) -> None:
+        self.queue = self.make(4, 2.0, size=10)
+        self.put(b"12345678")
+        with self.assertRaises(QueueFull) as caught:
+            self.put(b"123")
+        self.assertEqual(caught.exception.limit_name, "job_queue_bytes")
+        self.clock.advance(2)
+        self.queue.take()
+        self.assertEqual(self.queue.size, 0)
+
+    def test_what_is_put_back_is_next(self) -> None:
+        self.put(b"a", b"b", b"c", b"d")
+        batch = self.queue.take()
+        later = self.put(b"e")
+        self.queue.put_back(batch[2:])
+        self.clock.advance(2)
+        self.assertEqual(self.queue.take(), batch[2:] + later)
+
+    def test_fail_all_answers_every_job_and_stops_the_timer(self) -> None:
+        jobs = self.put(b"a", b"b")
+        self.queue.take()
+        self.queue.fail_all(Unregistered("resnet"))
+        for job in jobs:
+            assert isinstance(job.asker, CollectingAsker)
+            self.assertEqual(job.asker.reasons, [repr(Unregistered("resnet"))])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_closed_queue_refuses_with_its_reason(self) -> None:
+        self.queue.close(Unregistered("resnet"))
+        with self.assertRaises(Unregistered):
+            self.put(b"a")
+
+    @given(st.integers(1, 5), st.lists(st.sampled_from(["put", "solitary", "take", "wait", "cancel"])))
+    def test_every_job_leaves_once_and_in_order(self, batch_size: int, steps: list[str]) -> None:
+        self.clock = Clock()
+        self.queue = self.make(batch_size, 2.0)
+        entered: list[Job] = []
+        left: list[Job] = []
+        cancelled: set[int] = set()
+        for number, step in enumerate(steps):
+            if step in ("put", "solitary"):
+                job = make_job(b"%d" % number, self.clock.seconds())
+                job.solitary = step == "solitary"
+                self.queue.put(job)
+                entered.append(job)
+            elif step == "take":
+                batch = self.queue.take()
+                self.assertLessEqual(len(batch), batch_size)
+                self.assertTrue(len(batch) < 2 or not any(job.solitary for job in batch))
+                left += batch
+            elif step == "wait":
+                self.clock.advance(2)
+            elif entered and entered[-1] not in left:
+                entered[-1].cancel()
+                cancelled.add(id(entered[-1]))
+        self.clock.advance(2)
+        while batch := self.queue.take():
+            left += batch
+        self.assertEqual(left, [job for job in entered if id(job) not in cancelled])

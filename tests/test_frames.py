@@ -1,0 +1,143 @@
+"""Frames decode to what they encode, however the bytes are cut."""
+
+from __future__ import annotations
+
+import socket
+
+import hypothesis.strategies as st
+from hypothesis import given
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver import frames
+from modelserver.errors import PredictionFailed
+from modelserver.jobs import Answer, Job, Place
+from modelserver.testing import CollectingAsker
+
+jobs = st.builds(
+    lambda id, head, extra, body, flags: Job(id, CollectingAsker(), head, extra, body, 0.0, None, flags),
+    st.binary(min_size=16, max_size=16),
+    st.binary(max_size=40),
+    st.binary(max_size=10),
+    st.binary(max_size=300),
+    st.sampled_from([0, frames.EXPLAIN, frames.DESCRIBE]),
+)
+answers = st.builds(
+    lambda status, head, body: (0, Answer(status, head, body)),
+    st.integers(100, 999),
+    st.binary(max_size=40),
+    st.binary(max_size=300),
+)
+
+
+class Pipe:
+    """A source that gives at most so many bytes at a time."""
+
+    def __init__(self, data: bytes, cuts: list[int]) -> None:
+        self.data = data
+        self.cuts = cuts
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        size = min(self.cuts.pop(0) if self.cuts else len(self.data), len(buffer), len(self.data))
+        buffer[:size] = self.data[:size]
+        self.data = self.data[size:]
+        return size
+
+
+def read_all(reader: frames.FrameReader, pipe: Pipe) -> list[tuple[int, ...]]:
+    """The frames of a pipe, each with its payload copied, as the next fill voids it."""
+    found = []
+    while reader.fill(pipe):
+        for frame in reader:
+            found.append((frame.kind, frame.items, frame.number, frame.microseconds, bytes(frame.payload)))
+    return found
+
+
+class FrameTests(SynchronousTestCase):
+    """What is packed at one end is unpacked at the other."""
+
+    @given(st.lists(jobs, min_size=1, max_size=300))
+    def test_batch_comes_back(self, batch: list[Job]) -> None:
+        reader = frames.FrameReader(size=64)
+        data = b"".join(frames.pack_batch(7, batch))
+        pipe = Pipe(data, [])
+        while (frame := reader.next()) is None:
+            self.assertTrue(reader.fill(pipe))
+        items = frames.unpack_batch(frame, None)
+        self.assertEqual(frame.number, 7)
+        self.assertEqual(
+            [(item.id, item.head, item.extra, bytes(item.body), item.flags) for item in items],
+            [(job.id, job.head, job.extra, job.body, job.flags) for job in batch],
+        )
+
+    @given(st.lists(answers, min_size=1, max_size=300), st.lists(st.integers(1, 50)))
+    def test_answers_come_back_however_they_are_cut(
+        self, rows: list[tuple[int, Answer]], cuts: list[int]
+    ) -> None:
+        data = b"".join(frames.pack_answers(frames.ANSWERS, 3, 1500, rows)) * 2
+        whole = read_all(frames.FrameReader(), Pipe(data, []))
+        self.assertEqual(read_all(frames.FrameReader(size=64), Pipe(data, cuts)), whole)
+        kind, items, number, microseconds, payload = whole[1]
+        frame = frames.Frame(kind, 0, items, number, microseconds, memoryview(payload))
+        self.assertEqual(frames.unpack_answers(frame), [answer for _, answer in rows])
+        self.assertEqual((number, microseconds), (3, 1500))
+
+    def test_an_item_that_failed_comes_back_as_an_error(self) -> None:
+        body = frames.error_answer(507, "Out of resources", "MemoryError", "no")
+        data = b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [(frames.ERROR, Answer(0, b"", body))]))
+        reader = frames.FrameReader()
+        reader.fill(Pipe(data, []))
+        (frame,) = reader
+        (error,) = frames.unpack_answers(frame)
+        # Exceptions are equal only to themselves.
+        self.assertEqual(repr(error), repr(PredictionFailed(507, "Out of resources", "MemoryError", "no")))
+
+    def test_a_shared_body_is_found_where_its_place_says(self) -> None:
+        job = Job(bytes(16), CollectingAsker(), b"", b"", Place(3, 4), 0.0)
+        reader = frames.FrameReader()
+        reader.fill(Pipe(b"".join(frames.pack_batch(1, [job])), []))
+        (frame,) = reader
+        (item,) = frames.unpack_batch(frame, memoryview(b"abcdefghij"))
+        self.assertEqual(bytes(item.body), b"defg")
+        with self.assertRaises(frames.FrameError):
+            frames.unpack_batch(frame, None)
+
+    @given(st.binary(max_size=200), st.integers(0, 20))
+    def test_garbage_is_refused_and_nothing_else_happens(self, payload: bytes, items: int) -> None:
+        for kind, unpack in ((frames.BATCH, frames.unpack_batch), (frames.ANSWERS, frames.unpack_answers)):
+            frame = frames.Frame(kind, 0, items, 1, 0, memoryview(payload))
+            try:
+                unpack(frame, None)
+            except frames.FrameError:
+                pass
+
+    def test_a_frame_over_the_limit_is_refused(self) -> None:
+        reader = frames.FrameReader(largest=10)
+        reader.fill(Pipe(frames.HEADER.pack(11, frames.LOADED, 0, 0, 0, 0), []))
+        with self.assertRaises(frames.FrameError):
+            reader.next()
+
+    def test_waiting_frames_stay(self) -> None:
+        reader = frames.FrameReader()
+        reader.fill(Pipe(frames.pack_bare(frames.CANCEL, 5, 2) + frames.pack_bare(frames.LOADED), []))
+        self.assertEqual([frame.kind for frame in reader.waiting()], [frames.CANCEL, frames.LOADED])
+        self.assertEqual([frame.kind for frame in reader], [frames.CANCEL, frames.LOADED])
+
+    def test_send_all_writes_more_than_the_socket_holds(self) -> None:
+        left, right = socket.socketpair()
+        self.addCleanup(left.close)
+        self.addCleanup(right.close)
+        pieces: frames.Pieces = [bytes([n % 256]) * 1000 for n in range(60)] + [b"x" * 70000]
+        expected = b"".join(pieces)
+        left.settimeout(5)
+        got = bytearray()
+        import threading
+
+        def read() -> None:
+            while len(got) < len(expected):
+                got.extend(right.recv(1 << 16))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        frames.send_all(left, pieces)
+        reader.join(5)
+        self.assertEqual(bytes(got), expected)
