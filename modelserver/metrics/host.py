@@ -12,6 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from modelserver.interfaces import InThread
+
 _MEGABYTE = 1024**2
 _GIGABYTE = 1024**3
 
@@ -179,7 +181,7 @@ class HostSampler:
     take: Callable[[Sequence[int]], Sample]
     interval: float
     clock: IReactorTime
-    in_thread: Callable[..., Deferred[Sample]]
+    in_thread: InThread
     pids: Callable[[], Sequence[int]]
     listener: Listener
     _memory: Mapping[int, int] = field(factory=dict, init=False)
