@@ -83,6 +83,11 @@ def _bound(port: int) -> socket.socket:
     return bound
 
 
+def _is_for_a_server(variable: str) -> bool:
+    """Whether an environment variable would change a server that is to be as its options say."""
+    return variable.startswith(("TS_", "MMS_")) or variable in ("LOG_LOCATION", "METRICS_LOCATION")
+
+
 @define
 class ChildServer:
     """
@@ -111,6 +116,7 @@ class ChildServer:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
+                env={name: value for name, value in os.environ.items() if not _is_for_a_server(name)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
