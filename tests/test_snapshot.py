@@ -6,6 +6,7 @@ import json
 import os
 from datetime import timedelta, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,7 +88,7 @@ class ReadTests(SynchronousTestCase):
     """Snapshots of TorchServe are read."""
 
     def test_file_of_torchserve(self) -> None:
-        properties = parse_properties(BY_TORCHSERVE, {})
+        properties = parse_properties(BY_TORCHSERVE)
         self.assertEqual(parse_snapshot(properties["model_snapshot"]), READ)
 
     def test_absent_values(self) -> None:
@@ -157,7 +158,7 @@ class WriteTests(SynchronousTestCase):
         properties = {"model_store": "/modèles", "load_models": "a=b.mar", "model_snapshot": "old"}
         text = render_file(properties, READ, timezone.utc)
         self.assertEqual(text.splitlines()[:2], ["#Saving snapshot", "#Sun Nov 22 03:24:13 UTC 2026"])
-        read = parse_properties(text, {})
+        read = parse_properties(text)
         self.assertEqual(parse_snapshot(read.pop("model_snapshot")), READ)
         self.assertEqual(read, {"model_store": "/modèles", "load_models": "a=b.mar"})
 
@@ -201,7 +202,9 @@ class FolderTests(SynchronousTestCase):
     """Snapshots lie in one folder, whole."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()) / "config"
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name) / "config"
 
     def test_names(self) -> None:
         for occasion, created, zone, name in (

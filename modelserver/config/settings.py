@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES, ManifestRules
+from modelserver.archive.unpack import Limits
 from modelserver.config.address import Address
 from modelserver.config.kinds import ConfigurationError
 from modelserver.config.load_models import LoadList
@@ -186,6 +188,15 @@ class Settings:
             number_of_gpu=number_of_gpu,
             can_fork=can_fork,
         )
+
+    def archive_limits(self) -> Limits:
+        """Give how large an archive may become."""
+        return Limits(size=self.max_unpacked_size, entries=self.max_archive_entries)
+
+    def manifest_rules(self) -> ManifestRules:
+        """Give what a manifest must have."""
+        rules = MMS_RULES if self.dialect == "mms" else TORCHSERVE_RULES
+        return evolve(rules, allow_outside_handler=self.allow_external_handlers)
 
     def worker_settings(self) -> WorkerSettings:
         """Give what every worker is told."""

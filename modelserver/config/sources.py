@@ -117,39 +117,52 @@ def read_properties(file: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """
     Read a properties file, with its ``$$NAME$$`` replaced by environment variables.
 
-    The text is taken as UTF-8, and as Java's Latin-1 where it is not.
-
     :raises ConfigurationError: it cannot be read, or a variable is not set.
+    """
+    properties = parse_properties(read_text(file))
+    return {key: replace_variables(key, value, environ) for key, value in properties.items()}
+
+
+def read_text(file: Path) -> str:
+    """
+    Read a file as UTF-8, and as Java's Latin-1 where it is not UTF-8.
+
+    :raises ConfigurationError: it cannot be read.
     """
     try:
         content = file.read_bytes()
     except OSError as why:
         raise ConfigurationError("", f"{file} cannot be read: {why.strerror}") from why
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    return parse_properties(text, environ)
+        return content.decode("latin-1")
 
 
-def parse_properties(text: str, environ: Mapping[str, str]) -> dict[str, str]:
+def parse_properties(text: str) -> dict[str, str]:
     """
     Read the text of a properties file; of a repeated key, the last one holds.
 
-    :raises ConfigurationError: an escape is malformed, or a variable is not set.
+    :raises ConfigurationError: an escape is malformed.
     """
     try:
         elements = list(javaproperties.parse(text))
     except javaproperties.InvalidUEscapeError as why:
         raise ConfigurationError("", str(why)) from why
     return {
-        element.key: _replace_variables(element.key, element.value.strip(), environ)
+        element.key: element.value.strip()
         for element in elements
         if isinstance(element, javaproperties.KeyValue)
     }
 
 
-def _replace_variables(key: str, value: str, environ: Mapping[str, str]) -> str:
+def replace_variables(key: str, value: str, environ: Mapping[str, str]) -> str:
+    """
+    Replace each ``$$NAME$$`` in a value by an environment variable.
+
+    :raises ConfigurationError: a variable is not set.
+    """
+
     def replace(match: re.Match[str]) -> str:
         if match[1] not in environ:
             raise ConfigurationError(key, value, reason=f"Invalid Environment Variable {match[1]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from string import printable
+from tempfile import TemporaryDirectory
 
 import javaproperties
 from hypothesis import given
@@ -34,8 +35,9 @@ class SourcesTestCase(SynchronousTestCase):
     """A folder to start the server in."""
 
     def setUp(self) -> None:
-        self.cwd = Path(self.mktemp()).resolve()
-        self.cwd.mkdir(parents=True)
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.cwd = Path(folder.name).resolve()
 
     def write(self, name: str, text: str) -> Path:
         """Write a file into the folder."""
@@ -120,7 +122,7 @@ class SyntaxTests(SourcesTestCase):
 
     def test_syntax(self) -> None:
         text = "# c\n! c\n a = b \\\n    c\nd: \\u00e9\ne f\n\ng=1\ng=2\nh\n"
-        self.assertEqual(parse_properties(text, {}), {"a": "b c", "d": "é", "e": "f", "g": "2", "h": ""})
+        self.assertEqual(parse_properties(text), {"a": "b c", "d": "é", "e": "f", "g": "2", "h": ""})
 
     def test_utf8_and_latin1(self) -> None:
         for encoding in ("utf-8", "latin-1", "utf-8-sig"):
@@ -143,12 +145,12 @@ class SyntaxTests(SourcesTestCase):
 
     @given(st.dictionaries(st.text(min_size=1), st.text().map(str.strip).filter(lambda t: "$$" not in t)))
     def test_what_is_written_is_read(self, properties: dict[str, str]) -> None:
-        self.assertEqual(parse_properties(javaproperties.dumps(properties, timestamp=False), {}), properties)
+        self.assertEqual(parse_properties(javaproperties.dumps(properties, timestamp=False)), properties)
 
     @given(st.text(alphabet=printable))
     def test_any_text_is_read_or_refused(self, text: str) -> None:
         try:
-            parse_properties(text, {})
+            parse_properties(text)
         except ConfigurationError:
             pass
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.config.address import Address
 from modelserver.config.kinds import ConfigurationError
 from modelserver.config.load_models import LoadList, StartupModel
@@ -179,6 +180,15 @@ class DerivedTests(SynchronousTestCase):
             settings.worker_settings(),
             WorkerSettings(dialect="mms", hidden_variables="AWS.*", python="/py"),
         )
+
+    def test_archive_limits(self) -> None:
+        limits = Settings(max_unpacked_size=5, max_archive_entries=6).archive_limits()
+        self.assertEqual((limits.size, limits.entries), (5, 6))
+
+    def test_manifest_rules(self) -> None:
+        self.assertEqual(Settings().manifest_rules(), TORCHSERVE_RULES)
+        self.assertEqual(Settings(dialect="mms").manifest_rules(), MMS_RULES)
+        self.assertTrue(Settings(allow_external_handlers=True).manifest_rules().allow_outside_handler)
 
     def test_models_entry(self) -> None:
         settings = Settings(models={"m": {"1.0": ModelsEntry(batch_size=4)}})
