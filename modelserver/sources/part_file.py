@@ -1,0 +1,91 @@
+"""A file that grows under a hidden name, and has its own name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+from attrs import define, field
+
+
+@define(eq=False)
+class PartFile:
+    """
+    A download on disk. Every method blocks, and may run in any thread, in any order.
+
+    After ``discard`` nothing of it is left and nothing comes back, even if a thread is late with a write.
+
+    :param target: the name at the end.
+    :param token: keeps the hidden names of two downloads apart.
+    """
+
+    target: Path
+    token: str
+    _file: BinaryIO | None = field(default=None, init=False)
+    _published: bool = field(default=False, init=False)
+    _discarded: bool = field(default=False, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    @property
+    def path(self) -> Path:
+        """The hidden name, in the folder of the target."""
+        return self.target.with_name(f".{self.target.name}.{self.token}.part")
+
+    def open(self) -> None:
+        """
+        Make the file.
+
+        :raises FileExistsError: the target is there already.
+        """
+        with self._lock:
+            if not self._discarded:
+                if os.path.lexists(self.target):
+                    raise FileExistsError(self.target)
+                self._file = self.path.open("xb")
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        with self._lock:
+            if self._file is not None:
+                self._file.write(data)
+
+    def publish(self) -> None:
+        """
+        Give the file its name.
+
+        :raises FileExistsError: something else has it by now.
+        """
+        with self._lock:
+            if self._file is None:
+                return
+            self._file.close()
+            self._file = None
+            _rename(self.path, self.target)
+            self._published = True
+
+    def discard(self) -> None:
+        """Remove the file, published or not."""
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+            self.path.unlink(missing_ok=True)
+            if self._published:
+                self.target.unlink(missing_ok=True)
+
+
+def _rename(path: Path, target: Path) -> None:
+    """Rename without replacing anything, where the file system can."""
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here
+        if os.path.lexists(target):
+            raise FileExistsError(target) from None
+        path.replace(target)
+    else:
+        path.unlink()
