@@ -1,0 +1,74 @@
+"""Archives in S3 buckets that take signed requests only, as objects under SSE-KMS do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+
+from modelserver.errors import BadRequest
+from modelserver.sources.http import HttpSource
+
+KEY_ID, SECRET, TOKEN, REGION = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+)
+
+
+@frozen
+class Signer:
+    """Credentials that can sign; neither the secret nor the token shows in a log."""
+
+    key_id: str
+    secret: str = field(repr=False)
+    token: str | None = field(repr=False)
+    region: str
+
+    def __call__(self, url: str) -> dict[str, str]:
+        """
+        The header fields that sign a GET of a URL now.
+
+        botocore is imported here, by the first who needs it: the server starts faster without.
+        """
+        from botocore.auth import S3SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        request = AWSRequest("GET", url)
+        S3SigV4Auth(Credentials(self.key_id, self.secret, self.token), "s3", self.region).add_auth(request)
+        return dict(request.headers.items())
+
+
+@frozen
+class S3Source:
+    """
+    Downloads with AWS Signature Version 4, otherwise as ``HttpSource`` does, which keeps the files.
+
+    :param environment: the variables that hold the credentials; read at each fetch.
+    """
+
+    http: HttpSource
+    environment: Mapping[str, str] = field(repr=False)
+
+    def fetch(self, url: str) -> Deferred[Path]:
+        """
+        Download an archive with signed requests.
+
+        :raises BadRequest: variables are missing; it names them.
+        :raises ArchiveNotFound, ArchiveExists, DownloadFailed: as ``HttpSource.fetch``.
+        """
+        return Deferred.fromCoroutine(self._fetch(url))
+
+    async def _fetch(self, url: str) -> Path:
+        return await self.http.fetch(url, self._signer())
+
+    def _signer(self) -> Signer:
+        missing = [name for name in (KEY_ID, SECRET, REGION) if not self.environment.get(name)]
+        if missing:
+            raise BadRequest(f"s3_sse_kms=true needs these environment variables: {', '.join(missing)}")
+        values = self.environment
+        return Signer(values[KEY_ID], values[SECRET], values.get(TOKEN) or None, values[REGION])
