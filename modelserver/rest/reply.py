@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
 from twisted.web.server import Request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
-from werkzeug.exceptions import NotFound
 
 from modelserver.errors import (
     BadRequest,
@@ -90,11 +91,12 @@ class Responder:
             return b""
         return prepare(request, reply, self.new_id(), self.headers)
 
-    def refuse(self, request: Request, failure: Failure) -> bytes:
+    def refuse(self, request: IRequest, failure: Failure) -> bytes:
         """The body for whatever a route raised; for ``Klein.handle_errors``."""
         if failure.check(CancelledError):  # the client is gone
             return b""
-        return self.render(request, self.reply_to(failure))
+        # What else implements the interface is no part of Twisted Web.
+        return self.render(cast(Request, request), self.reply_to(failure))
 
     def reply_to(self, failure: Failure) -> Reply:
         """The reply for an error; one that is not meant for clients goes to the log."""

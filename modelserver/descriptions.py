@@ -1,0 +1,89 @@
+"""What can be told about a version and its workers at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from attrs import evolve, field, frozen
+
+from modelserver.core.devices import GpuUsage, Inventory
+from modelserver.core.registry import ModelVersion
+from modelserver.interfaces import InThread
+from modelserver.spec import VersionDescription, WorkerDescription
+
+_MEBIBYTE = 1 << 20
+
+
+@frozen
+class Facts:
+    """
+    What is known of workers from outside.
+
+    :param memory: resident bytes of process trees, by the process id of their root.
+    :param gpus: the load of GPUs, by their ids.
+    """
+
+    memory: Mapping[int, int] = field(factory=dict)
+    gpus: Mapping[int, GpuUsage] = field(factory=dict)
+
+
+@frozen
+class Observer:
+    """
+    Looks at processes and GPUs.
+
+    :param memories: resident bytes of process trees; blocks.
+    """
+
+    memories: Callable[[Iterable[int]], Mapping[int, int]]
+    inventory: Inventory
+    in_thread: InThread
+
+    async def look(self, versions: Iterable[ModelVersion]) -> Facts:
+        """The processes and GPUs of these versions' workers."""
+        workers = [worker for version in versions for worker in version.pool.describe()]
+        pids = [worker.pid for worker in workers if worker.pid is not None]
+        gpus = {worker.gpu_id for worker in workers if worker.gpu_id is not None}
+        return await self.in_thread(self._look, pids, gpus) if workers else Facts()
+
+    def _look(self, pids: Collection[int], gpus: Collection[int]) -> Facts:
+        loads = {gpu: load for gpu in gpus if (load := self.inventory.usage(gpu)) is not None}
+        return Facts(self.memories(pids) if pids else {}, loads)
+
+
+def describe_version(
+    version: ModelVersion, is_default: bool, facts: Facts | None = None
+) -> VersionDescription:
+    """
+    A version as it is now; its numbers of workers are those wanted now, not those of its registration.
+
+    :param facts: what is known from outside, if somebody looked.
+    """
+    pool, known = version.pool, facts or Facts()
+    return VersionDescription(
+        spec=evolve(version.spec, min_workers=pool.minimum, max_workers=pool.maximum),
+        is_default=is_default,
+        workers=tuple(_complete(worker, known) for worker in pool.describe()),
+        waiting=version.queue.waiting,
+        waiting_bytes=version.queue.size,
+        in_flight=sum(len(batch.jobs) for worker in pool.workers for batch in worker.in_hand),
+    )
+
+
+def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
+    return evolve(
+        worker,
+        memory=0 if worker.pid is None else facts.memory.get(worker.pid, 0),
+        gpu_usage=None if worker.gpu_id is None else _usage(worker.gpu_id, facts.gpus.get(worker.gpu_id)),
+    )
+
+
+def _usage(gpu_id: int, load: GpuUsage | None) -> str | None:
+    """A device's load in the form that both peers show."""
+    if load is None:
+        return None
+    return (
+        f"gpuId::{gpu_id} utilization.gpu::{load.utilization:g} % "
+        f"utilization.memory::{load.memory_utilization:g} % "
+        f"memory.used::{load.memory_used // _MEBIBYTE} MiB"
+    )

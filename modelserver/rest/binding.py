@@ -1,0 +1,101 @@
+"""Puts routes of the table into a Klein app, behind their access checks, and makes the app a resource."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+
+from modelserver.errors import BadRequest
+from modelserver.rest.reply import INVALID_MESSAGE, Responder
+from modelserver.rest.route import Access, Route
+
+if TYPE_CHECKING:
+    from modelserver.rest.inference import Gate
+
+Handler = Callable[..., bytes | Awaitable[bytes]]
+"""Takes the request and the variables of the path, and returns the body of the answer."""
+
+_VARIABLE = re.compile(r"\{(\w+)\}")
+_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+def bind(app: Klein, routes: Iterable[Route], handlers: Mapping[str, Handler], gate: Gate) -> None:
+    """
+    Serve routes with an app.
+
+    :param handlers: by operation.
+    :param gate: asked before a handler is, unless the route is open.
+    :raises LookupError: a route has no handler.
+    """
+    # Without this, werkzeug answers a doubled slash with a redirect.
+    app.url_map.merge_slashes = False
+    for route in routes:
+        handler = handlers.get(route.operation)
+        if handler is None:
+            raise LookupError(f"The route {route.operation} has no handler.")
+        register = app.route(klein_path(route.path), methods=list(route.methods), endpoint=route.operation)
+        register(_guarded(route, handler, gate))
+
+
+def klein_path(path: str) -> str:
+    """A path of the table as Klein writes it."""
+    return _VARIABLE.sub(lambda match: "<path:rest>" if match[1] == "rest" else f"<{match[1]}>", path)
+
+
+def _guarded(route: Route, handler: Handler, gate: Gate) -> Handler:
+    def guarded(request: Request, **variables: str) -> bytes | Awaitable[bytes]:
+        if route.access is not Access.OPEN:
+            gate.check(route.access.value, request.getHeader(b"authorization"))
+        return handler(request, **variables)
+
+    guarded.__name__ = route.operation
+    guarded.__doc__ = route.description
+    return guarded
+
+
+class ApiResource(KleinResource):
+    """
+    A Klein app that reads paths as the peers do, and answers malformed requests in the dialect's words.
+
+    A path is percent-decoded, then split at slashes; empty segments at its end do not count.
+    """
+
+    def __init__(self, app: Klein, responder: Responder) -> None:
+        super().__init__(app)
+        self._responder = responder
+
+    def render(self, request: IRequest) -> bytes | int:  # type: ignore[override]  # Klein forgets NOT_DONE_YET
+        """Let the app answer."""
+        request = cast(Request, request)  # whatever else implements the interface is no part of Twisted Web
+        segments = list(request.postpath or ())
+        if not _is_sound(request, segments):
+            return self._refuse(request)
+        while len(segments) > 1 and not segments[-1]:
+            segments.pop()
+        request.postpath = segments
+        try:
+            return cast(int, super().render(request))
+        except HTTPException:  # the Host header cannot be one
+            return self._refuse(request)
+
+    def _refuse(self, request: Request) -> bytes:
+        return self._responder.refuse(request, Failure(BadRequest(INVALID_MESSAGE)))
+
+
+def _is_sound(request: Request, segments: Iterable[bytes]) -> bool:
+    path = b"/".join(segments)
+    try:
+        path.decode("utf-8")
+        request.getRequestHostname().decode("ascii")
+    except UnicodeDecodeError:
+        return False
+    return _METHOD.fullmatch(request.method) is not None and _CONTROL.search(path) is None

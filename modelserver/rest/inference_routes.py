@@ -1,0 +1,186 @@
+"""The rows of the inference listener, and of those that tell how the server is."""
+
+from __future__ import annotations
+
+from modelserver.rest.parameters import Parameter
+from modelserver.rest.route import (
+    ANY_METHOD,
+    BOTH,
+    MMS,
+    OPEN_INFERENCE,
+    TORCHSERVE,
+    Access,
+    Listener,
+    Route,
+)
+
+_INFERENCE = frozenset({Listener.INFERENCE})
+_METHODS = ("POST", "GET", "PUT")
+_REFUSALS = (400, 404, 405, 408, 413, 429, 500, 503, 504, 507)
+_STATE = {200: "Status", 500: "Status"}
+_OBJECT = {200: "Object"}
+_ASK = "Ask the default version of a model."
+_ASK_VERSION = "Ask a version of a model."
+_EXPLAIN = "Have the default version explain."
+_EXPLAIN_VERSION = "Have a version explain."
+_REST = " The handler sees the rest of the path."
+_OF_MODEL = "Describe the inference routes of this model as an OpenAPI document."
+_MODEL_QUERY = Parameter("model_name", "text", "The model, if there are several.")
+
+
+def _prediction(
+    operation: str,
+    path: str,
+    description: str,
+    dialects: tuple[str, ...] = (TORCHSERVE,),
+    parameters: tuple[Parameter, ...] = (),
+    is_deprecated: bool = False,
+) -> Route:
+    return Route(
+        operation,
+        _METHODS,
+        path,
+        _INFERENCE,
+        Access.INFERENCE,
+        description,
+        {200: "Prediction"},
+        _REFUSALS,
+        parameters,
+        dialects,
+        "",
+        "inputs",
+        is_deprecated,
+    )
+
+
+def _question(
+    operation: str,
+    methods: tuple[str, ...],
+    path: str,
+    description: str,
+    answers: dict[int, str],
+    refusals: tuple[int, ...] = (),
+    dialects: tuple[str, ...] = BOTH,
+    feature: str = "",
+    access: Access = Access.INFERENCE,
+) -> Route:
+    return Route(
+        operation,
+        methods,
+        path,
+        _INFERENCE,
+        access,
+        description,
+        answers,
+        (400, 405, *refusals),
+        (),
+        dialects,
+        feature,
+    )
+
+
+_PREDICTIONS = (
+    _prediction("predictions", "/predictions/{model_name}", _ASK, BOTH),
+    _prediction("predictions_below", "/predictions/{model_name}/{rest}", _ASK, (MMS,)),
+    _prediction("version_predictions", "/predictions/{model_name}/{model_version}", _ASK_VERSION),
+    _prediction(
+        "version_predictions_below",
+        "/predictions/{model_name}/{model_version}/{rest}",
+        _ASK_VERSION + _REST,
+    ),
+    _prediction("explanations", "/explanations/{model_name}", _EXPLAIN),
+    _prediction("version_explanations", "/explanations/{model_name}/{model_version}", _EXPLAIN_VERSION),
+    _prediction(
+        "version_explanations_below",
+        "/explanations/{model_name}/{model_version}/{rest}",
+        _EXPLAIN_VERSION + _REST,
+    ),
+    _prediction(
+        "invocations",
+        "/invocations",
+        "Ask the model that a parameter names, or the only one (SageMaker).",
+        BOTH,
+        (_MODEL_QUERY,),
+    ),
+    _prediction("invoke", "/models/{model_name}/invoke", _ASK, BOTH),
+    _prediction("predict", "/{model_name}/predict", _ASK, BOTH, is_deprecated=True),
+    _prediction("version_predict", "/{model_name}/{model_version}/predict", _ASK_VERSION, is_deprecated=True),
+    _prediction("kserve_v1_predict", "/v1/models/{model_name}:predict", _ASK),
+    _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN),
+    _prediction("kserve_v2_infer", "/v2/models/{model_name}/infer", _ASK),
+    _prediction("kserve_v2_explain", "/v2/models/{model_name}/explain", _EXPLAIN),
+    _prediction(
+        "kserve_v2_version_infer",
+        "/v2/models/{model_name}/versions/{model_version}/infer",
+        _ASK_VERSION,
+    ),
+    _prediction(
+        "kserve_v2_version_explain",
+        "/v2/models/{model_name}/versions/{model_version}/explain",
+        _EXPLAIN_VERSION,
+    ),
+)
+
+_OPEN_PROTOCOL = tuple(
+    _question(operation, ("GET",), path, description, _OBJECT, refusals, (TORCHSERVE,), feature)
+    for operation, path, description, refusals, feature in (
+        ("kserve_v2_server", "/v2", "Tell which server this is.", (), OPEN_INFERENCE),
+        ("kserve_v2_live", "/v2/health/live", "Tell that the server runs.", (), OPEN_INFERENCE),
+        ("kserve_v2_ready", "/v2/health/ready", "Tell whether models can be asked.", (), OPEN_INFERENCE),
+        ("kserve_v2_model", "/v2/models/{model_name}", "Describe a model's tensors.", (404,), ""),
+        (
+            "kserve_v2_model_ready",
+            "/v2/models/{model_name}/ready",
+            "Tell whether a model can be asked.",
+            (404,),
+            "",
+        ),
+        (
+            "kserve_v2_version",
+            "/v2/models/{model_name}/versions/{model_version}",
+            "Describe a version's tensors.",
+            (404,),
+            "",
+        ),
+        (
+            "kserve_v2_version_ready",
+            "/v2/models/{model_name}/versions/{model_version}/ready",
+            "Tell whether a version can be asked.",
+            (404,),
+            "",
+        ),
+    )
+)
+
+INFERENCE_ROUTES: tuple[Route, ...] = (
+    _question("ping", ANY_METHOD, "/ping", "Tell whether the models have their workers.", _STATE),
+    _question("ping_below", ANY_METHOD, "/ping/{rest}", "The same as /ping.", _STATE),
+    *_PREDICTIONS,
+    *_OPEN_PROTOCOL,
+    *(
+        _question(operation, ("OPTIONS",), path, _OF_MODEL, {200: "OpenApi"}, (404,), (TORCHSERVE,))
+        for operation, path in (
+            ("predictionsDescription", "/predictions/{model_name}"),
+            ("version_predictionsDescription", "/predictions/{model_name}/{model_version}"),
+        )
+    ),
+    _question("live", ("GET",), "/health/live", "Tell that the server runs.", _OBJECT, access=Access.OPEN),
+    _question(
+        "ready",
+        ("GET",),
+        "/health/ready",
+        "Tell whether every model that is meant to have workers has one.",
+        {200: "Object", 503: "Object"},
+        access=Access.OPEN,
+    ),
+    Route(
+        "metrics",
+        ("GET",),
+        "/metrics",
+        frozenset({Listener.METRICS}),
+        Access.OPEN,
+        "The metrics in Prometheus' text format.",
+        {200: "Metrics"},
+        (405,),
+    ),
+)

@@ -1,0 +1,130 @@
+"""The schemas of bodies and headers in the OpenAPI documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Schema = dict[str, object]
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_FLAG: Schema = {"type": "boolean"}
+_OPEN_OBJECT: Schema = {"type": "object"}
+
+
+def _object(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_FAILURE = _object(
+    {"type": _TEXT, "text": _TEXT, "stderr": _array(_TEXT), "at": {"type": "string", "format": "date-time"}},
+    {
+        "exitCode": {"type": "integer"},
+        "signal": _TEXT,
+        "outOfMemory": _FLAG,
+        "traceback": _array(_TEXT),
+    },
+)
+_WORKER: Mapping[str, Schema] = {
+    "id": _TEXT,
+    "startTime": {"type": "string", "format": "date-time"},
+    "status": {"type": "string", "enum": ["READY", "LOADING", "UNLOADING"]},
+    "gpu": _FLAG,
+    "memoryUsage": {**_COUNT, "description": "Resident bytes of the worker's processes."},
+}
+_WORKER_HISTORY: Mapping[str, Schema] = {"restarts": _COUNT, "lastFailure": _FAILURE}
+_VERSION: Mapping[str, Schema] = {
+    "modelName": _TEXT,
+    "modelVersion": _TEXT,
+    "modelUrl": _TEXT,
+    "runtime": _TEXT,
+    "minWorkers": _COUNT,
+    "maxWorkers": _COUNT,
+    "batchSize": _COUNT,
+    "maxBatchDelay": {**_COUNT, "description": "Milliseconds."},
+    "loadedAtStartup": _FLAG,
+}
+_TEMPLATE = _object({"pid": {"type": "integer"}, "status": _TEXT, "memoryUsage": _COUNT})
+
+_TORCHSERVE_WORKER = _object({**_WORKER, "pid": {"type": "integer"}, "gpuUsage": _TEXT}, _WORKER_HISTORY)
+_TORCHSERVE_VERSION = _object(
+    {
+        **_VERSION,
+        "responseTimeout": {"type": "number", "description": "Seconds."},
+        "startupTimeout": {"type": "number", "description": "Seconds."},
+        "maxRetryTimeoutInSec": {"type": "number"},
+        "clientTimeoutInMills": _COUNT,
+        "parallelType": {"type": "string", "enum": ["", "pp", "tp", "pptp", "custom"]},
+        "parallelLevel": _COUNT,
+        "deviceType": _TEXT,
+        "continuousBatching": _FLAG,
+        "useJobTicket": _FLAG,
+        "useVenv": _FLAG,
+        "stateful": _FLAG,
+        "sequenceMaxIdleMSec": _COUNT,
+        "sequenceTimeoutMSec": _COUNT,
+        "maxNumSequence": _COUNT,
+        "maxSequenceJobQueueSize": _COUNT,
+        "workers": _array(_TORCHSERVE_WORKER),
+        "jobQueueStatus": _object({"remainingCapacity": _COUNT, "pendingRequests": _COUNT}),
+    },
+    {
+        "engine": _TEXT,
+        "deviceIds": _array(_COUNT),
+        "template": _TEMPLATE,
+        "customizedMetadata": _OPEN_OBJECT,
+    },
+)
+_MMS_VERSION = _object(
+    {**_VERSION, "workers": _array(_object(_WORKER, _WORKER_HISTORY))},
+    {"engine": _TEXT, "template": _TEMPLATE},
+)
+
+_SHARED: Mapping[str, Schema] = {
+    "Error": _object(
+        {
+            "code": {"type": "integer"},
+            "type": {"type": "string", "description": "The kind of error, by the peers' names."},
+            "message": _TEXT,
+        }
+    ),
+    "Status": _object({"status": _TEXT}),
+    "ModelList": _object(
+        {"models": _array(_object({"modelName": _TEXT, "modelUrl": _TEXT}))},
+        {"nextPageToken": {"type": "string", "description": "Absent on the last page."}},
+    ),
+    "Ready": _object({"name": _TEXT, "ready": _FLAG}),
+    "OpenApi": _object({"openapi": _TEXT, "info": _OPEN_OBJECT, "paths": _OPEN_OBJECT}),
+    "Object": _OPEN_OBJECT,
+}
+
+SCHEMAS: Mapping[str, Mapping[str, Schema]] = {
+    "torchserve": {**_SHARED, "Description": _array(_TORCHSERVE_VERSION)},
+    "mms": {**_SHARED, "Description": _MMS_VERSION},
+}
+"""The schemas of JSON bodies, by dialect and name."""
+
+PLAIN = {"Metrics": "text/plain", "Nothing": "text/plain"}
+"""The names of bodies that are text, and their media types."""
+
+HEADERS: Mapping[str, Schema] = {
+    "RequestId": {
+        "description": "A new id for each request.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "Allow": {"description": "The methods that the route has.", "required": True, "schema": _TEXT},
+    "RetryAfter": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
+    "Warning": {
+        "description": "Names a parameter that could not be read, so that its default was used.",
+        "schema": _TEXT,
+    },
+}
+"""The headers of answers, by component name."""

@@ -1,0 +1,69 @@
+"""What a route of the table is."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+from modelserver.rest.parameters import Parameter
+
+
+class Listener(Enum):
+    """Where a route is served; one port may be several of them."""
+
+    INFERENCE = "inference"
+    MANAGEMENT = "management"
+    METRICS = "metrics"
+
+
+class Access(Enum):
+    """Which key a route asks for, where keys are in use."""
+
+    OPEN = "open"
+    INFERENCE = "inference"
+    MANAGEMENT = "management"
+    API_KEY = "token"
+
+
+TORCHSERVE, MMS = "torchserve", "mms"
+BOTH = (TORCHSERVE, MMS)
+ANY_METHOD = ("GET", "POST", "PUT", "DELETE", "PATCH")
+"""The methods of routes that the peers serve whatever the method is."""
+
+MODEL_CONTROL = "model control"
+"""The feature that lets models be registered and unregistered (``enable_model_api``)."""
+OPEN_INFERENCE = "open inference protocol"
+"""The feature behind which TorchServe keeps its ``/v2`` server routes."""
+TOKENS = "tokens"
+"""The feature that hands out keys."""
+
+
+@frozen
+class Route:
+    """
+    One row of the table.
+
+    :param operation: the operationId in OpenAPI documents, the endpoint in Klein.
+    :param methods: those that are served; the first one has the plain operationId.
+    :param path: an OpenAPI template; ``{rest}`` at its end stands for any number of segments.
+    :param answers: the schema of the body for each status that is no error.
+    :param refusals: the other statuses; their body is an error.
+    :param feature: what must be switched on for the route to exist, or empty.
+    :param body: ``inputs`` (a prediction), ``fields`` (the parameters as JSON or a form), or empty.
+    :param is_deprecated: the peers advise against it.
+    """
+
+    operation: str
+    methods: tuple[str, ...]
+    path: str
+    listeners: frozenset[Listener]
+    access: Access
+    description: str
+    answers: dict[int, str]
+    refusals: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    dialects: tuple[str, ...] = BOTH
+    feature: str = ""
+    body: str = ""
+    is_deprecated: bool = False

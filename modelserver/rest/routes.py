@@ -1,0 +1,49 @@
+"""The one table of routes: it drives Klein, the OpenAPI documents, access control and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from modelserver.rest.inference_routes import INFERENCE_ROUTES
+from modelserver.rest.management_routes import MANAGEMENT_ROUTES
+from modelserver.rest.route import ANY_METHOD, Access, Listener, Route
+
+
+def _description(operation: str, path: str, methods: tuple[str, ...], is_deprecated: bool) -> Route:
+    return Route(
+        operation,
+        methods,
+        path,
+        frozenset(Listener),
+        Access.OPEN,
+        "Describe the routes of this listener as an OpenAPI document.",
+        {200: "OpenApi"},
+        (405,),
+        is_deprecated=is_deprecated,
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    _description("apiDescription", "/", ("OPTIONS",), is_deprecated=False),
+    _description("api-description", "/api-description", (*ANY_METHOD, "OPTIONS"), is_deprecated=True),
+    *MANAGEMENT_ROUTES,
+    *INFERENCE_ROUTES,
+)
+
+
+def select(
+    listeners: Collection[Listener], dialect: str, features: Collection[str] = ()
+) -> tuple[Route, ...]:
+    """
+    The routes of one port.
+
+    :param listeners: what the port is.
+    :param features: what is switched on.
+    """
+    return tuple(
+        route
+        for route in ROUTES
+        if not route.listeners.isdisjoint(listeners)
+        and dialect in route.dialects
+        and (not route.feature or route.feature in features)
+    )
