@@ -17,14 +17,19 @@ MOST_NODES = 100_000
 LONGEST_NUMBER = 400
 """How many characters a number may have: Python's own limit comes too late for ``1:1:1...``."""
 
-_TOO_MANY = f"it has more than {MOST_NODES} values once its aliases are written out"
-
 
 class TooDeep(ValueError):
     """The document is nested deeper than ``DEEPEST``."""
 
     def __str__(self) -> str:
         return "it is nested too deeply"
+
+
+class TooMany(ValueError):
+    """The document has too many values once its aliases are written out."""
+
+    def __str__(self) -> str:
+        return "it has too many values once its aliases are written out"
 
 
 def read_bounded(path: Path, largest: int = LARGEST) -> str:
@@ -66,7 +71,7 @@ def _children(node: object) -> list[object]:
     return list(node) if isinstance(node, list) else []
 
 
-def read_yaml(text: str) -> object:
+def read_yaml(text: str, most_nodes: int = MOST_NODES) -> object:
     """
     Read a YAML document of plain values.
 
@@ -74,12 +79,12 @@ def read_yaml(text: str) -> object:
         written out.
     """
     try:
-        loader = _BoundedLoader(text)
+        loader = _BoundedLoader(text, most_nodes)
         try:
             node = loader.get_single_node()
             if node is None:
                 return None
-            _count(node, {}, 0)
+            _count(node, most_nodes, {}, 0)
             return _construct(loader, node)
         finally:
             loader.dispose()
@@ -92,14 +97,14 @@ def read_yaml(text: str) -> object:
 class _BoundedLoader(yaml.SafeLoader):
     """SafeLoader, which alone would spend a quarter of a minute on a mebibyte of short lines."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most_nodes: int) -> None:
         super().__init__(text)
-        self._nodes = 0
+        self._left = most_nodes
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self._nodes += 1
-        if self._nodes > MOST_NODES:
-            raise ValueError(_TOO_MANY)
+        self._left -= 1
+        if self._left < 0:
+            raise TooMany
         return super().compose_node(parent, index)
 
 
@@ -112,7 +117,7 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node) -> object:
     return document
 
 
-def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+def _count(node: yaml.Node, most: int, known: dict[int, int], depth: int) -> int:
     """How many nodes there are behind ``node``; 0 in ``known`` marks one that is still being counted."""
     if id(node) in known:
         if not known[id(node)]:
@@ -123,9 +128,9 @@ def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
     known[id(node)] = 0
     total = 1
     for child in _parts(node):
-        total += _count(child, known, depth + 1)
-        if total > MOST_NODES:
-            raise ValueError(_TOO_MANY)
+        total += _count(child, most, known, depth + 1)
+        if total > most:
+            raise TooMany
     known[id(node)] = total
     return total
 

@@ -12,6 +12,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 from modelserver.archive.entries import PIECE, Entry, Refused, Spend, shown
@@ -195,7 +196,7 @@ def _check_places(stream: BinaryIO, records: Sequence[_Record], end: int) -> lis
         starts.append(start)
         spans.append((record.offset, start + record.compressed))
     spans.sort()
-    for (_, first_end), (second_start, _) in zip(spans, [*spans[1:], (end, end)], strict=True):
+    for (_, first_end), (second_start, _) in pairwise([*spans, (end, end)]):
         if first_end > second_start:
             raise Refused("entries overlap")
     return starts

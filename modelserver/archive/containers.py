@@ -1,0 +1,140 @@
+"""Writes a model archive as a zip, a gzip-compressed tar or a folder: completely, or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from attrs import frozen
+
+from modelserver.archive.manifest import MANIFEST
+
+Content = Mapping[PurePosixPath, Path]
+"""What is to be in an archive: where it goes, and the file that it comes from."""
+
+_MANIFEST_NAME = MANIFEST.as_posix()
+
+
+@frozen
+class Container:
+    """
+    One form of an archive.
+
+    :param suffix: comes after the model's name.
+    :param write: makes the archive at a path from its files and its manifest, or raises OSError.
+    """
+
+    suffix: str
+    write: Callable[[Path, Content, bytes], None]
+
+
+def _write_file(target: Path, fill: Callable[[BinaryIO], None]) -> None:
+    """Write beside the target, then take its place."""
+    staging = _beside(target)
+    try:
+        with open(staging, "xb") as file:
+            fill(file)
+        staging.replace(target)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def _write_zip(target: Path, content: Content, manifest: bytes, method: int) -> None:
+    def fill(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", method, strict_timestamps=False) as archive:
+            for name, path in content.items():
+                archive.write(path, str(name))
+            archive.writestr(_MANIFEST_NAME, manifest)
+
+    _write_file(target, fill)
+
+
+def _write_deflated(target: Path, content: Content, manifest: bytes) -> None:
+    _write_zip(target, content, manifest, zipfile.ZIP_DEFLATED)
+
+
+def _write_stored(target: Path, content: Content, manifest: bytes) -> None:
+    _write_zip(target, content, manifest, zipfile.ZIP_STORED)
+
+
+def _write_tar(target: Path, content: Content, manifest: bytes) -> None:
+    """Everything lies in one folder with the model's name; who made the files is not told."""
+    top = PurePosixPath(target.name.removesuffix(".tar.gz"))
+
+    def fill(file: BinaryIO) -> None:
+        with tarfile.open(fileobj=file, mode="w:gz", dereference=True) as archive:
+            for name, path in content.items():
+                with path.open("rb") as source:
+                    info = archive.gettarinfo(arcname=str(top / name), fileobj=source)
+                    info.uid = info.gid = 0
+                    info.uname = info.gname = ""
+                    archive.addfile(info, source)
+            info = tarfile.TarInfo(str(top / _MANIFEST_NAME))
+            info.size = len(manifest)
+            archive.addfile(info, io.BytesIO(manifest))
+
+    _write_file(target, fill)
+
+
+def _write_folder(target: Path, content: Content, manifest: bytes) -> None:
+    """As the peers, what is in the folder already and not packed now stays there."""
+    target = target.resolve()
+    staging = _beside(target)
+    try:
+        if target.exists():
+            shutil.copytree(target, staging, symlinks=True, copy_function=_link_or_copy)
+        for name, path in content.items():
+            shutil.copy(path, _new_file(staging / name))
+        _new_file(staging / MANIFEST).write_bytes(manifest)
+        _exchange(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Put a folder into the place of one that may exist."""
+    if not old.exists():
+        new.rename(old)
+        return
+    aside = _beside(old)
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _new_file(path: Path) -> Path:
+    """Make room for a file: a link to the old one must not be written through."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+
+
+CONTAINERS: Mapping[str, Container] = {
+    "default": Container(".mar", _write_deflated),
+    "tgz": Container(".tar.gz", _write_tar),
+    "no-archive": Container("", _write_folder),
+    "zip-store": Container(".mar", _write_stored),
+}
+"""The containers by the names that the archivers give them."""
