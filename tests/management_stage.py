@@ -1,0 +1,164 @@
+"""Management over workers in memory and a model store in a temporary folder, for several tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+
+from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
+from modelserver.core.registry import Registry
+from modelserver.descriptions import Observer
+from modelserver.errors import ArchiveExists, DownloadFailed
+from modelserver.management import Management, ManagementRules
+from modelserver.registration import Preparation
+from modelserver.self_description import SelfDescription
+from modelserver.sources.allowed import UrlPolicy
+from modelserver.sources.router import Sources
+from modelserver.sources.store import StoreSource
+from modelserver.testing import FakeInventory, Stage
+from modelserver.versions import ModelsEntry, VersionDefaults
+
+
+def at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+    """Instead of a thread: now."""
+    return maybeDeferred(function, *args, **kwargs)
+
+
+@define
+class HeldThread:
+    """Instead of a thread: when the test says so."""
+
+    calls: list[Callable[[], None]] = field(factory=list)
+    holds: bool = False
+
+    def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        if not self.holds:
+            return at_once(function, *args, **kwargs)
+        result: Deferred[Any] = Deferred()
+        self.calls.append(lambda: maybeDeferred(function, *args, **kwargs).chainDeferred(result))
+        return result
+
+    def run_all(self) -> None:
+        """Run what waits, and what that leads to; hold nothing more."""
+        self.holds = False
+        while self.calls:
+            self.calls.pop(0)()
+
+
+@define
+class FakeDownloads:
+    """The web: files by URL."""
+
+    store: Path
+    files: dict[str, Path] = field(factory=dict)
+    released: list[Path] = field(factory=list)
+
+    def fetch(self, url: str) -> Deferred[Path]:
+        """What lies at the URL, as a file in the store."""
+        if url not in self.files:
+            return fail(DownloadFailed(url, "404 Not Found"))
+        target = self.store / url.rpartition("/")[2]
+        if target.exists():
+            return fail(ArchiveExists(target.name))
+        self.files[url].rename(target)
+        return succeed(target)
+
+    def release(self, path: Path) -> Deferred[None]:
+        """Delete the file."""
+        self.released.append(path)
+        path.unlink()
+        return succeed(None)
+
+
+@define(eq=False)
+class ManagementStage:
+    """Everything that management needs; ``folder`` is made by the test."""
+
+    folder: Path
+    dialect: str = "torchserve"
+    gpus: int = 0
+    defaults: VersionDefaults = field(factory=VersionDefaults)
+    models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
+    unregister_timeout: float = 16.0
+    stage: Stage = field(init=False)
+    thread: HeldThread = field(factory=HeldThread, init=False)
+    downloads: FakeDownloads = field(init=False)
+    registry: Registry = field(factory=Registry, init=False)
+    changes: list[None] = field(factory=list, init=False)
+    management: Management = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.store.mkdir(parents=True)
+        self.unpacked.mkdir()
+        self.stage = Stage(self.gpus)
+        self.downloads = FakeDownloads(self.store)
+        is_mms = self.dialect == "mms"
+        names = count()
+        self.management = Management(
+            self.registry,
+            Preparation(
+                Sources(
+                    StoreSource(self.store, self.thread),
+                    self.downloads,
+                    self.downloads,
+                    UrlPolicy(None),
+                    self.thread,
+                ),
+                self.thread,
+                self.unpacked,
+                lambda: f"model-{next(names)}",
+                MMS_RULES if is_mms else TORCHSERVE_RULES,
+                self.defaults,
+                self.models,
+            ),
+            self.stage.around,
+            Observer(lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread),
+            SelfDescription(self.stage.clock, lambda size: b"\1" * size),
+            ManagementRules(self.unregister_timeout, one_version=is_mms),
+            lambda: self.changes.append(None),
+        )
+
+    @property
+    def store(self) -> Path:
+        """The model store."""
+        return self.folder / "store"
+
+    @property
+    def unpacked(self) -> Path:
+        """Where archives are unpacked."""
+        return self.folder / "unpacked"
+
+    def add_model(
+        self, file: str, name: str = "", version: str = "1.0", config: str = "", **model: object
+    ) -> None:
+        """Put a model folder into the store."""
+        folder = self.store / file
+        (folder / "MAR-INF").mkdir(parents=True)
+        (folder / "handler.py").write_text("def handle(data, context): return data\n")
+        described: dict[str, object] = {"modelName": name or file, "modelVersion": version}
+        described |= {"handler": "handler.py:handle", **model}
+        if config:
+            (folder / "model-config.yaml").write_text(config)
+            described["configFile"] = "model-config.yaml"
+        manifest = {"model": described, "runtime": "python", "engine": {"engineName": "MXNet"}}
+        if self.dialect != "mms":
+            del manifest["engine"]
+        (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
+
+    def load_all(self) -> None:
+        """Let every worker that starts load its model."""
+        self.stage.turn()
+        for worker in list(self.stage.backend.workers):
+            if not worker.is_gone and worker.events.state == "starting":  # type: ignore[attr-defined]
+                worker.load()
+        self.stage.turn()
+
+    def left_on_disk(self) -> list[str]:
+        """What is in the folder of unpacked archives."""
+        return sorted(path.name for path in self.unpacked.iterdir())
