@@ -34,3 +34,12 @@ def health_of(registry: Registry) -> Health:
             if registry.is_default(version)
         ),
     )
+
+
+def unready_models(registry: Registry) -> list[str]:
+    """The models that are meant to have workers and have none that has loaded."""
+    return [
+        name
+        for name in registry.names()
+        if any(version.pool.minimum and not version.pool.ready for version in registry.versions(name))
+    ]

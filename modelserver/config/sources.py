@@ -54,7 +54,11 @@ class CommandLine:
 
 
 def load_settings(
-    options: CommandLine, environ: Mapping[str, str], cwd: Path, dialect: str | None = None
+    options: CommandLine,
+    environ: Mapping[str, str],
+    cwd: Path,
+    dialect: str | None = None,
+    preset: Mapping[str, str] | None = None,
 ) -> tuple[Settings, tuple[str, ...]]:
     """
     Read all sources, a later one before an earlier one: defaults; one properties file; the command line;
@@ -70,13 +74,15 @@ def load_settings(
     :param environ: the environment variables.
     :param cwd: the folder that relative paths start from.
     :param dialect: what the name of the launcher says, if it says something.
+    :param preset: what holds where no source says otherwise, in the place of the defaults.
     :return: the settings, and warnings for the log.
     :raises ConfigurationError: a file cannot be read, a value is not allowed, a variable is missing.
     """
     implied = dialect or ("mms" if "MMS_CONFIG_FILE" in environ else "torchserve")
     log_folder = cwd / environ.get("LOG_LOCATION", "logs")
     file = _find_file(options, environ, cwd, implied, log_folder / "config")
-    properties = {} if file is None else read_properties(file, environ)
+    properties = dict(preset or {})
+    properties.update({} if file is None else read_properties(file, environ))
     properties.update(_from_command_line(options))
     spoken = (properties.get("dialect") or implied).lower()
     if spoken not in PREFIXES:

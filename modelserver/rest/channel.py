@@ -149,6 +149,11 @@ class Channel(HTTPChannel):
             self.front.withdraw(job)
         super().connectionLost(reason)
 
+    @property
+    def has_part_of_head(self) -> bool:
+        """Whether a request has begun whose head is not here yet."""
+        return self.mode is Mode.HEAD and bool(self._rest)
+
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:

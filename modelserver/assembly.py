@@ -1,0 +1,255 @@
+"""Builds every object of a server from its settings, and hands them to each other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+from attrs import define, frozen
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import BrowserLikePolicyForHTTPS
+
+from modelserver.archive.manifest import ManifestRules
+from modelserver.archive.unpack import Limits as UnpackLimits
+from modelserver.backends.local import LocalBackend, Machine
+from modelserver.backends.loops import ReactorLoop
+from modelserver.backends.nvidia import NvidiaInventory, load_library
+from modelserver.config.settings import Settings
+from modelserver.core.deadlines import Deadlines
+from modelserver.core.devices import Devices
+from modelserver.core.pool import Surroundings
+from modelserver.core.registry import Registry
+from modelserver.descriptions import Facts, Observer, describe_version
+from modelserver.inference import Inference
+from modelserver.interfaces import Dialect, EventLoop, InThread, Recorder
+from modelserver.management import Management, ManagementRules
+from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none
+from modelserver.metrics.host import tree_memories
+from modelserver.metrics.instruments import Around, Instruments, MetricsSettings
+from modelserver.registration import Preparation
+from modelserver.rest.api import Api
+from modelserver.rest.channel import Channel, ChannelSite
+from modelserver.rest.dialects.mms import MultiModelServer
+from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.rest.inference import InferenceFront, InferenceSettings, OpenGate
+from modelserver.rest.inference_api import InferenceApi
+from modelserver.rest.management import ManagementApi
+from modelserver.rest.reply import Responder
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE
+from modelserver.rest.route import Listener as Role
+from modelserver.rest.routes import select
+from modelserver.self_description import SelfDescription
+from modelserver.sources.allowed import UrlPolicy
+from modelserver.sources.download import Downloader
+from modelserver.sources.download import Limits as DownloadLimits
+from modelserver.sources.http import HttpSource
+from modelserver.sources.pinned import pinned_agent
+from modelserver.sources.router import Sources
+from modelserver.sources.s3 import S3Source
+from modelserver.sources.store import StoreSource
+
+_log = Logger()
+
+
+@define(eq=False)
+class Resources:
+    """
+    What a server takes from the system and must give back: a folder, and the pipe its workers hang on.
+
+    :param folder: where archives are unpacked.
+    """
+
+    folder: Path
+    lifeline: tuple[int, int]
+
+    @classmethod
+    def take(cls, parent: Path | None) -> Resources:
+        """Make a folder of our own, and a pipe whose write end nobody else has."""
+        reading, writing = os.pipe()
+        return cls(Path(tempfile.mkdtemp(prefix="modelserver-", dir=parent)), (reading, writing))
+
+    def give_back(self) -> None:
+        """Remove the folder and close the pipe."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for end in self.lifeline:
+            os.close(end)
+
+
+@frozen(eq=False)
+class Core:
+    """The parts of a server that everything else hangs on."""
+
+    settings: Settings
+    registry: Registry
+    management: Management
+    inference: Inference
+    dialect: Dialect
+    recorder: Recorder
+    run_soon: Callable[[Callable[[], None]], object]
+    clock: PosixReactorBase
+    loop: asyncio.AbstractEventLoop | None
+
+    def api(self, roles: Collection[Role], connections: set[Channel]) -> ChannelSite:
+        """The site of one port, for the roles that it has."""
+        features = [
+            name
+            for name, is_on in (
+                (OPEN_INFERENCE, self.settings.open_inference_protocol),
+                (MODEL_CONTROL, self.settings.enable_model_api or self.settings.dialect == "mms"),
+            )
+            if is_on
+        ]
+        routes = select(roles, self.dialect.name, features)
+        responder = Responder(self.dialect, _new_uuid, _cors(self.settings))
+        front = self._front(Role.INFERENCE in roles)
+        handlers = {
+            **ManagementApi(
+                self.management,
+                responder,
+                routes,
+                self.settings.max_request_size,
+                self.settings.strict_parameters,
+            ).handlers(),
+            **InferenceApi(front, self.registry, responder, routes).handlers(),
+        }
+        app = Api(routes, handlers, OpenGate(), responder, self.settings.strict_parameters)
+        return ChannelSite(app.resource(), front, self.run_soon, connections, _log_failure)
+
+    def _front(self, serves_plain: bool) -> InferenceFront:
+        lines = b"".join(b"%b: %b\r\n" % header for header in _cors(self.settings))
+        return InferenceFront(
+            self.inference,
+            self.registry,
+            self.dialect,
+            self.recorder,
+            NoAccessLog(),
+            OpenGate(),
+            self.clock,
+            os.urandom,
+            InferenceSettings(self.settings.max_request_size, lines, serves_plain),
+        )
+
+
+def build_core(
+    settings: Settings, reactor: PosixReactorBase, resources: Resources, environment: Mapping[str, str]
+) -> Core:
+    """Make everything that decides, without a socket or a process."""
+    loop: asyncio.AbstractEventLoop | None = getattr(reactor, "_asyncioEventloop", None)
+    events: EventLoop = loop or ReactorLoop(reactor, reactor)
+    inventory = NvidiaInventory(load_library(), environment)
+    detected = len(inventory.gpus())
+    gpus = detected if settings.number_of_gpu is None else min(settings.number_of_gpu, detected)
+    registry = Registry()
+    recorder = _instruments(settings, registry)
+    machine = Machine(reactor, events, reactor, resources.lifeline[0], environment, time.time)
+    numbers = count(settings.initial_worker_port)
+    surroundings = Surroundings(
+        LocalBackend(machine, settings.worker_settings()),
+        Devices(gpus),
+        reactor,
+        time.time,
+        lambda: str(next(numbers)),
+        events.call_soon,
+        recorder,
+    )
+    in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    management = Management(
+        registry,
+        _preparation(settings, reactor, resources.folder, in_thread, environment, gpus),
+        surroundings,
+        Observer(tree_memories, inventory, in_thread),
+        SelfDescription(reactor, os.urandom),
+        ManagementRules(settings.unregister_model_timeout, settings.dialect == "mms"),
+    )
+    inference = Inference(registry, Deadlines(reactor), reactor, recorder, os.urandom)
+    kind = MultiModelServer if settings.dialect == "mms" else TorchServe
+    dialect = kind(settings.expose_errors, settings.overload_status)
+    return Core(settings, registry, management, inference, dialect, recorder, events.call_soon, reactor, loop)
+
+
+def _instruments(settings: Settings, registry: Registry) -> Instruments:
+    declarations = load_or_none(settings.metrics_config or DEFAULT_FILE)
+    around = Around(
+        time.time,
+        lambda: [describe_version(each, registry.is_default(each), Facts()) for each in registry.all()],
+        lambda name: name in registry.names(),
+        lambda line: None,
+        lambda line: None,
+    )
+    mode = MetricsSettings(
+        declarations,
+        settings.metrics_mode,
+        settings.model_metrics_auto_detect,
+        socket.gethostname(),
+        settings.dialect,
+    )
+    return Instruments(mode, around)
+
+
+def _preparation(
+    settings: Settings,
+    reactor: PosixReactorBase,
+    folder: Path,
+    in_thread: InThread,
+    environment: Mapping[str, str],
+    gpus: int,
+) -> Preparation:
+    policy = UrlPolicy.parse(",".join(settings.allowed_urls) or None)
+    agent = pinned_agent(reactor, reactor.nameResolver, policy.allows_address, BrowserLikePolicyForHTTPS())
+    limits = DownloadLimits(settings.max_download_size, settings.download_timeout)
+    http = HttpSource(
+        settings.model_store, policy, Downloader(agent, reactor, in_thread, policy, limits), in_thread
+    )
+    sources = Sources(
+        StoreSource(settings.model_store, in_thread), http, S3Source(http, environment), policy, in_thread
+    )
+    is_mms = settings.dialect == "mms"
+    return Preparation(
+        sources,
+        in_thread,
+        folder,
+        lambda: uuid4().hex,
+        ManifestRules(is_mms, is_mms, settings.allow_external_handlers),
+        settings.version_defaults(gpus, os.cpu_count() or 1, False),
+        settings.models,
+        UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
+    )
+
+
+@frozen
+class NoAccessLog:
+    """Notes nothing."""
+
+    def record(
+        self, remote: str, method: str, uri: str, protocol: str, status: int, milliseconds: float
+    ) -> None:
+        """Nothing."""
+
+
+def _cors(settings: Settings) -> tuple[tuple[bytes, bytes], ...]:
+    named = (
+        (b"access-control-allow-origin", settings.cors_allowed_origin),
+        (b"access-control-allow-methods", settings.cors_allowed_methods),
+        (b"access-control-allow-headers", settings.cors_allowed_headers),
+    )
+    return tuple((name, value.encode("latin-1")) for name, value in named if value)
+
+
+def _new_uuid() -> str:
+    return str(uuid4())
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("A request ended in an error of the server", failure)

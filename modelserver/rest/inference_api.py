@@ -1,0 +1,148 @@
+"""The handlers of the inference rows of the table, for requests that Twisted Web has read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+from twisted.web.server import Request
+
+import modelserver
+from modelserver.core.registry import Registry
+from modelserver.errors import ModelNotFound
+from modelserver.health import health_of, unready_models
+from modelserver.interfaces import Reply
+from modelserver.rest.binding import Handler
+from modelserver.rest.dialects.bodies import pretty
+from modelserver.rest.inference import InferenceFront
+from modelserver.rest.openapi import model_document
+from modelserver.rest.reply import Responder
+from modelserver.rest.route import Route
+
+_PREDICTIONS = (
+    "predictions",
+    "predictions_below",
+    "version_predictions",
+    "version_predictions_below",
+    "explanations",
+    "version_explanations",
+    "version_explanations_below",
+    "invocations",
+    "invoke",
+    "predict",
+    "version_predict",
+    "kserve_v1_predict",
+    "kserve_v1_explain",
+    "kserve_v2_infer",
+    "kserve_v2_explain",
+    "kserve_v2_version_infer",
+    "kserve_v2_version_explain",
+)
+
+
+@frozen(eq=False)
+class InferenceApi:
+    """
+    Everything that an inference listener answers.
+
+    :param routes: those of the listener, for the descriptions of single models.
+    """
+
+    front: InferenceFront
+    registry: Registry
+    responder: Responder
+    routes: tuple[Route, ...]
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Every handler, by its operation."""
+        return {
+            **dict.fromkeys(_PREDICTIONS, self.predict),
+            "ping": self.ping,
+            "ping_below": self.ping,
+            "live": self.live,
+            "ready": self.ready,
+            "predictionsDescription": self.describe_routes,
+            "version_predictionsDescription": self.describe_routes,
+            "kserve_v2_server": self.describe_server,
+            "kserve_v2_live": self.protocol_live,
+            "kserve_v2_ready": self.protocol_ready,
+            "kserve_v2_model": self.describe_tensors,
+            "kserve_v2_version": self.describe_tensors,
+            "kserve_v2_model_ready": self.is_model_ready,
+            "kserve_v2_version_ready": self.is_model_ready,
+        }
+
+    async def predict(self, request: Request, **variables: str) -> bytes:
+        """Answer a prediction; which one, its URL says."""
+        return await self.front.predict_stock(request)
+
+    def ping(self, request: Request, **variables: str) -> bytes:
+        """Tell whether the models have their workers."""
+        return self.responder.render(request, self.front.ping())
+
+    def live(self, request: Request) -> bytes:
+        """Tell that the server runs."""
+        return self._send(request, {"live": True})
+
+    def ready(self, request: Request) -> bytes:
+        """Tell whether every model that is meant to have workers has one."""
+        unready = unready_models(self.registry)
+        body: dict[str, object] = {"ready": not unready}
+        if unready:
+            body["models"] = unready
+        return self._send(request, body, 503 if unready else 200)
+
+    def protocol_live(self, request: Request) -> bytes:
+        """The same for the Open Inference Protocol."""
+        return self._send(request, {"live": True})
+
+    def protocol_ready(self, request: Request) -> bytes:
+        """Whether all models can be asked."""
+        return self._send(request, {"ready": health_of(self.registry).is_healthy})
+
+    def describe_server(self, request: Request) -> bytes:
+        """Tell which server this is; the misspelt key is TorchServe's."""
+        extensions = ["kserve", "kubeflow", "binary_tensor_data"]
+        body = {
+            "name": "Torchserve",
+            "version": modelserver.__version__,
+            "extenstion": extensions,
+            "extensions": extensions,
+        }
+        return self._send(request, body)
+
+    def describe_tensors(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
+        """A model's metadata: what ``inputs`` and ``outputs`` of its model-config say."""
+        spec = self.registry.get(model_name, model_version).spec
+        versions = [version.spec.version for version in self.registry.versions(model_name)]
+        body = {
+            "name": spec.name,
+            "versions": versions,
+            "platform": spec.engine or "pytorch",
+            "inputs": _tensors(spec.config.get("inputs")),
+            "outputs": _tensors(spec.config.get("outputs")),
+        }
+        return self._send(request, body)
+
+    def is_model_ready(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
+        """Whether a worker has loaded the model."""
+        version = self.registry.get(model_name, model_version)
+        body = {"name": model_name, "ready": version.pool.ready > 0}
+        return self._send(request, body)
+
+    async def describe_routes(
+        self, request: Request, model_name: str, model_version: str | None = None
+    ) -> bytes:
+        """Describe the inference routes of a model."""
+        if model_name not in self.registry.names():
+            raise ModelNotFound(model_name)
+        self.registry.get(model_name, model_version)
+        document = model_document(self.routes, self.responder.dialect.name, model_name)
+        return self._send(request, document)
+
+    def _send(self, request: Request, body: object, code: int = 200) -> bytes:
+        return self.responder.render(request, Reply(code, pretty(body)))
+
+
+def _tensors(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,100 @@
+"""The service that twistd runs: listens, loads the models of the start, and ends in order."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from functools import partial
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+
+from modelserver.assembly import Core, Resources, build_core
+from modelserver.config.address import Address
+from modelserver.config.settings import Settings
+from modelserver.connections import Connections
+from modelserver.listeners import Listener
+from modelserver.rest.route import Listener as Role
+from modelserver.startup import load_models
+
+_log = Logger()
+
+
+class Server(MultiService):
+    """
+    Owns what a running server has.
+
+    :param warnings: what the configuration wants to be known.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: PosixReactorBase,
+        environment: Mapping[str, str],
+        warnings: tuple[str, ...],
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.settings = settings
+        self.setName("modelserver")  # type: ignore[no-untyped-call]  # Twisted's
+        self._reactor = reactor
+        self._environment = environment
+        self._warnings = warnings
+        self._resources: Resources | None = None
+        self._core: Core | None = None
+        self.connections = Connections(reactor)
+
+    def privilegedStartService(self) -> None:
+        """Bind all ports before anything else is started."""
+        self._prepare()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _prepare(self) -> None:
+        if self._core is not None:
+            return
+        resources = Resources.take(self.settings.temporary_folder)
+        core = build_core(self.settings, self._reactor, resources, self._environment)
+        self._resources, self._core = resources, core
+        for address, roles in self._roles().items():
+            make_site = partial(core.api, roles, self.connections.channels)
+            listener = Listener(address, make_site, core.loop, self._reactor)
+            listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _roles(self) -> dict[Address, set[Role]]:
+        settings = self.settings
+        roles: dict[Address, set[Role]] = {}
+        roles.setdefault(settings.inference_address, set()).add(Role.INFERENCE)
+        roles.setdefault(settings.management_address, set()).add(Role.MANAGEMENT)
+        return roles
+
+    def startService(self) -> None:
+        """Listen, and load the models of the start."""
+        self._prepare()
+        for warning in self._warnings:
+            _log.warn("{warning}", warning=warning)
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        self.connections.start()
+        gc.collect()
+        gc.freeze()
+        assert self._core is not None
+        for service in self:
+            _log.info("Listening on {address}", address=str(service.address))
+        loading = Deferred.fromCoroutine(load_models(self.settings, self._core.management))
+        loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
+        _log.info("Model server started.")
+
+    async def _end(self) -> None:
+        stopped = super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        if stopped is not None:
+            await stopped
+        self.connections.stop()
+        if self._core is not None:
+            await self._core.management.close(self.settings.drain_timeout)
+        if self._resources is not None:
+            self._resources.give_back()
+
+    def stopService(self) -> Deferred[None]:
+        """Accept no more, finish what is in hand, end the workers, remove the files."""
+        return Deferred.fromCoroutine(self._end())

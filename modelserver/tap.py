@@ -1,0 +1,122 @@
+"""The twistd plugin: what can be set, and the service that is built of it. Alone imports the reactor."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from modelserver.config.kinds import ConfigurationError
+from modelserver.config.sources import CommandLine, load_settings
+
+
+PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
+"""
+What a launcher presets: the peers' ones keep the peers' defaults, where TorchServe's model API is off and
+its tokens are on; started by its own name, the server can be used at once, on the loopback interface.
+"""
+
+
+class Options(usage.Options):
+    """``twistd -n modelserver``: the peers' options."""
+
+    synopsis = "[options]"
+    longdesc = "Serve models: the successor of TorchServe and Multi Model Server."
+    optParameters = [
+        ["model-store", None, None, "Folder of model archives."],
+        ["workflow-store", None, None, "Folder of workflow archives."],
+        ["ts-config", None, None, "Configuration file (config.properties)."],
+        ["mms-config", None, None, "The same, in Multi Model Server's dialect; or: sagemaker."],
+        ["log-config", None, None, "Log configuration of the peers' kind; read for what is known of it."],
+        ["cpp-log-config", None, None, "Accepted and not used: there is no C++ backend."],
+        ["plugins-path", None, None, "Accepted and not used: Java plugins cannot run here."],
+        ["dialect", None, None, "torchserve or mms."],
+        ["launcher", None, "", "Whose defaults hold: torchserve, mms, or this server's own."],
+    ]
+    optFlags = [
+        ["no-config-snapshots", None, "Neither write nor restore snapshots."],
+        ["ncs", None, "The same."],
+        ["enable-model-api", None, "Models may be registered and unregistered over HTTP."],
+        ["disable-token-auth", None, "Requests need no token."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self["models"] = []
+
+    def opt_models(self, models: str) -> None:
+        """Models to load at the start: [name=]location, with commas between, or all; may be repeated."""
+        self["models"] += models.replace(",", " ").split()
+
+    def parseArgs(self, *models: str) -> None:
+        """Words behind ``--models NAME`` are models, too, as with the peers' launchers."""
+        if models and not self["models"]:
+            raise usage.UsageError(f"What is {models[0]!r}? Models are given by --models.")
+        self["models"] += models
+
+    def command_line(self) -> CommandLine:
+        """The options as the configuration reads them."""
+        return CommandLine(
+            config_file=self["mms-config"] or self["ts-config"],
+            model_store=self["model-store"],
+            workflow_store=self["workflow-store"],
+            models=tuple(self["models"]),
+            log_config=self["log-config"],
+            cpp_log_config=self["cpp-log-config"],
+            plugins_path=self["plugins-path"],
+            enable_model_api=bool(self["enable-model-api"]),
+            disable_token_auth=bool(self["disable-token-auth"]),
+            no_config_snapshots=bool(self["no-config-snapshots"] or self["ncs"]),
+        )
+
+    def postOptions(self) -> None:
+        """Install asyncio's reactor where none is installed yet: twistd reads options before it needs one."""
+        install_reactor()
+
+
+def install_reactor() -> None:
+    """Use asyncio's event loop, uvloop's where it is installed; an explicit ``--reactor`` is left alone."""
+    if "twisted.internet.reactor" in sys.modules:
+        return
+    import asyncio
+
+    from twisted.internet import asyncioreactor
+
+    try:
+        import uvloop
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    asyncioreactor.install(loop)  # type: ignore[no-untyped-call]  # Twisted's
+
+
+def makeService(options: Options) -> IService:
+    """
+    Build the server.
+
+    :raises SystemExit: the configuration cannot be used; the reason is on stderr.
+    """
+    dialect = options["dialect"] or ("mms" if options["mms-config"] else None)
+    try:
+        settings, warnings = load_settings(
+            options.command_line(), os.environ, Path.cwd(), dialect, PRESETS.get(options["launcher"])
+        )
+    except ConfigurationError as error:
+        raise SystemExit(f"modelserver: {error}") from error
+    from twisted.internet import reactor
+    from twisted.internet.posixbase import PosixReactorBase
+
+    from modelserver.server import Server
+
+    assert isinstance(reactor, PosixReactorBase)
+
+    # Collections of what lives as long as the server cost pauses and bring nothing.
+    gc.set_threshold(50_000, 50, 50)
+    service: IService = Server(settings, reactor, dict(os.environ), warnings)
+    return service
