@@ -131,10 +131,10 @@ class Downloader:
             if response.code == 200:
                 return response
             Body.of(response).close()
-            location = response.headers.getRawHeaders("location", [None])[0]
-            if response.code not in REDIRECTS or location is None:
+            location = response.headers.getRawHeaders(b"location", [b""])[0]
+            if response.code not in REDIRECTS or not location:
                 raise DownloadFailed(wanted.shown, f"code: {response.code}")
-            url = self.policy.check_redirect(url, location)
+            url = self.policy.check_redirect(url, location.decode("utf-8", "replace"))
         raise DownloadFailed(wanted.shown, f"more than {self.limits.redirects} redirects")
 
     async def _headers(self, wanted: Wanted, url: NormalUrl) -> Headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from twisted.internet.interfaces import IProtocolFactory, ITCPTransport
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 
@@ -80,4 +80,7 @@ def guarding(factory: IProtocolFactory) -> IProtocolFactory:
     """The factory with a guard around every protocol of it; ``wrappedProtocol`` is the protocol itself."""
     wrapping: WrappingFactory = WrappingFactory(factory)  # type: ignore[no-untyped-call]  # Twisted's
     wrapping.protocol = ResponseGuard
+    for each in (wrapping, factory):
+        if isinstance(each, Factory):
+            each.noisy = False  # no line in the log for the start and end of each connection
     return wrapping

@@ -81,7 +81,7 @@ class FakeResponse:
 
     code: int = 200
     length: Any = UNKNOWN_LENGTH
-    location: str | None = None
+    location: str | bytes | None = None
     closed: bool = False
     protocol: Any = None
     arrived: list[bytes] = field(factory=list)
@@ -90,7 +90,10 @@ class FakeResponse:
     @property
     def headers(self) -> Headers:
         """The header fields."""
-        return Headers({} if self.location is None else {"location": [self.location]})
+        location = self.location
+        if isinstance(location, str):
+            location = location.encode()
+        return Headers({} if location is None else {b"location": [location]})
 
     def deliverBody(self, protocol: Any) -> None:
         self.protocol = protocol

@@ -147,6 +147,11 @@ class RedirectTests(DownloadTestCase):
                 self.left_nothing()
                 self.assertEqual((self.agent.urls, hop.closed), (["http://h/x.mar"], True))
 
+    def test_location_in_raw_bytes(self) -> None:
+        self.download(FakeResponse(302, location="/ü.mar"))
+        self.assertEqual(self.agent.urls[-1], "http://h/%C3%BC.mar")
+        self.failureResultOf(self.download(FakeResponse(302, location=b"http://\xff/x.mar")), ArchiveNotFound)
+
     def test_only_the_first_origin_gets_the_signature(self) -> None:
         hops = [
             FakeResponse(302, location=f"{origin}/y") for origin in ("http://h:80", "http://i", "http://h")
