@@ -1,1 +1,10 @@
 """Handlers that come with the server."""
+
+BUILT_IN: dict[str, str] = {
+    "base_handler": "modelserver.child.handlers.base_handler",
+    "image_classifier": "modelserver.child.handlers.image_classifier",
+    "image_segmenter": "modelserver.child.handlers.image_segmenter",
+    "object_detector": "modelserver.child.handlers.object_detector",
+    "text_classifier": "modelserver.child.handlers.text_classifier",
+}
+"""The module of each handler that an archive may name; each defines exactly one class."""

@@ -1,0 +1,103 @@
+"""What the handlers of texts have in common."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC
+from typing import TYPE_CHECKING, Any
+
+from modelserver.child.handlers import contractions, tokens
+from modelserver.child.handlers.base_handler import BaseHandler
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelserver.child.context import Context
+
+VOCABULARY_FILE = "source_vocab.pt"
+
+
+class TextHandler(BaseHandler, ABC):
+    """Loads the vocabulary of an archive, and cleans texts."""
+
+    source_vocab: Any = None
+    tokenizer: Any = None
+    input_text: Any = None
+    lig: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokenizer = tokens.get_tokenizer("basic_english")
+
+    def initialize(self, context: Context) -> None:
+        """
+        Load the model and the vocabulary.
+
+        :raises FileNotFoundError: the archive has no vocabulary.
+        """
+        super().initialize(context)
+        self.initialized = False
+        self.source_vocab = load_vocabulary(self.get_source_vocab_path(context))
+        self.initialized = True
+
+    def get_source_vocab_path(self, ctx: Context) -> str:
+        """
+        Where the vocabulary is: as the manifest says, or ``source_vocab.pt``.
+
+        :raises FileNotFoundError: it is not there.
+        """
+        declared: Any = (ctx.manifest or {}).get("model", {})
+        name = declared.get("sourceVocab") or VOCABULARY_FILE
+        path = os.path.join(str(ctx.system_properties.get("model_dir") or ""), name)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"Missing the vocabulary {name}: add it to the archive's extra files")
+        return path
+
+    def _expand_contractions(self, text: str) -> str:
+        return contractions.expand(text)
+
+    def _remove_accented_characters(self, text: str) -> str:
+        return tokens.remove_accents(text)
+
+    def _remove_html_tags(self, text: str) -> str:
+        return tokens.remove_html_tags(text)
+
+    def _remove_punctuation(self, text: str) -> str:
+        return tokens.remove_punctuation(text)
+
+    def _remove_puncutation(self, text: str) -> str:
+        # The peers' older spelling, which subclasses call.
+        return self._remove_punctuation(text)
+
+    def _tokenize(self, text: str) -> list[str]:
+        tokenizer = self.tokenizer or tokens.basic_english
+        found: list[str] = tokenizer(text)
+        return found
+
+    def get_word_token(self, input_tokens: torch.Tensor) -> list[str]:
+        """The words of token ids, for a ``tokenizer`` of the transformers library."""
+        ids = input_tokens.detach().flatten().tolist()
+        words = self.tokenizer.convert_ids_to_tokens(ids)
+        return [word.replace("\u0120", "") for word in words]  # a byte-level tokenizer's sign of a space
+
+    def summarize_attributions(self, attributions: torch.Tensor) -> torch.Tensor:
+        """One number for each token from the attributions of its dimensions, scaled to length 1."""
+        summed: torch.Tensor = attributions.sum(dim=-1).squeeze(0)
+        scaled: torch.Tensor = summed / summed.norm()
+        return scaled
+
+
+def load_vocabulary(path: str) -> Any:
+    """
+    The object in a file that ``torch.save`` wrote.
+
+    An archive holds code that is run anyway, so a vocabulary may be of a class of its own.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        return torch.load(path, map_location="cpu", weights_only=False)

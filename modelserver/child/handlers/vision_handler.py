@@ -1,0 +1,62 @@
+"""What the handlers of images have in common."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelserver.child.handlers.base_handler import BaseHandler
+from modelserver.child.handlers.explanations import attribution_method
+from modelserver.child.handlers.image_transforms import imagenet, open_image
+from modelserver.child.handlers.timing import timed
+from modelserver.child.rows import row_value
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelserver.child.context import Context
+
+EXPLAIN_STEPS = 15
+"""Steps of the integral that an explanation is."""
+
+
+class VisionHandler(BaseHandler, ABC):
+    """Images in: bytes, base64 text, or nested lists of numbers that are taken as they are."""
+
+    image_processing: Callable[[Any], torch.Tensor] = imagenet()
+
+    def initialize(self, context: Context) -> None:
+        """Load the model; lift Pillow's limit on the size of images where the server says so."""
+        super().initialize(context)
+        if context.system_properties.get("limit_max_image_pixels") is False:
+            from PIL import Image
+
+            Image.MAX_IMAGE_PIXELS = None
+
+    @timed
+    def preprocess(self, data: Sequence[object]) -> Any:
+        """One tensor of all images, on the device."""
+        import torch
+
+        return torch.stack([self._image(row) for row in data]).to(self.device)
+
+    def _image(self, row: object) -> torch.Tensor:
+        import torch
+
+        value: Any = row_value(row)
+        if value is None and isinstance(row, Mapping):
+            value = row.get("b64")
+        if isinstance(value, str | bytes | bytearray | memoryview):
+            return self.image_processing(open_image(value))
+        return torch.as_tensor(value, dtype=torch.float32)
+
+    def get_insights(self, tensor_data: torch.Tensor, _: object, target: int | list[int] = 0) -> list[Any]:
+        """
+        How much each value of each image speaks for the class ``target``.
+
+        :raises PredictionException: captum is not installed (501).
+        """
+        method = attribution_method("IntegratedGradients")(self.model)
+        insights: list[Any] = method.attribute(tensor_data, target=target, n_steps=EXPLAIN_STEPS).tolist()
+        return insights
