@@ -15,6 +15,7 @@ import javaproperties
 from attrs import frozen
 
 from modelserver.spec import VersionDescription
+from modelserver.versions import Wishes
 
 STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
 """The occasions of snapshots, as their names show them."""
@@ -46,6 +47,18 @@ class SnapshotVersion:
     startup_timeout: float = _DEFAULT_TIMEOUT
     runtime: str = "python"
     parallel_level: int = 0
+
+    def wishes(self) -> Wishes:
+        """What a registration that restores this version asks for: all of it, before anything else."""
+        return Wishes(
+            runtime=self.runtime,
+            batch_size=self.batch_size,
+            max_batch_delay=self.max_batch_delay,
+            response_timeout=self.response_timeout,
+            startup_timeout=self.startup_timeout,
+            min_workers=self.min_workers,
+            max_workers=self.max_workers,
+        )
 
 
 @frozen

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.archive.manifest import Manifest
 from modelserver.config.sources import parse_properties
 from modelserver.snapshot import (
     CHANGED,
@@ -29,6 +30,7 @@ from modelserver.snapshot import (
     write_snapshot,
 )
 from modelserver.spec import Timeouts, VersionDescription, VersionSpec
+from modelserver.versions import Found, ModelConfig, ModelsEntry, VersionDefaults, decide
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.
 BY_TORCHSERVE = r"""#Saving snapshot
@@ -99,6 +101,16 @@ class ReadTests(SynchronousTestCase):
         text = json.dumps({"models": {"m": {"1": {"marName": "m.mar", "minWorkers": 0, "maxWorkers": 0}}}})
         version = parse_snapshot(text).models["m"]["1"]
         self.assertEqual((version.min_workers, version.max_workers), (0, 0))
+
+    def test_restored_values_go_before_everything(self) -> None:
+        found = Found("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
+        config = ModelConfig(min_workers=7, max_workers=8, batch_size=9, response_timeout=9.0)
+        spec = decide(found, NOOP.wishes(), config, ModelsEntry(), VersionDefaults())
+        self.assertEqual(
+            (spec.min_workers, spec.max_workers, spec.batch_size, spec.max_batch_delay),
+            (1, 2, 4, 0.05),
+        )
+        self.assertEqual((spec.timeouts.response, spec.timeouts.startup), (33.0, 120.0))
 
     def test_count_of_zero_is_empty(self) -> None:
         for count in (0, -1):

@@ -1,0 +1,123 @@
+"""What the Python files of an archive import, and which of it would not be found. Nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from attrs import frozen
+
+import modelserver
+from modelserver.archive.documents import read_bounded
+
+COMPAT = Path(modelserver.__file__).parent / "compat"
+"""The packages of the peers' names that workers see; a real one goes before it."""
+
+_LARGEST = 16 * 1024**2
+
+
+@frozen
+class Missing:
+    """
+    An import that would fail.
+
+    :param module: its dotted name.
+    :param file: the archive's file, with the line.
+    """
+
+    module: str
+    file: str
+    line: int
+
+
+def is_importable(name: str) -> bool:
+    """
+    Whether a worker could import a module, as far as can be told without importing anything.
+
+    :param name: dotted; of a package that is installed, only the package is looked for.
+    """
+    top, _, rest = name.partition(".")
+    try:
+        if find_spec(top) is not None:
+            return True
+    except (ImportError, ValueError):
+        return False
+    inside = COMPAT.joinpath(*name.split("."))
+    return (COMPAT / top).is_dir() and (not rest or inside.is_dir() or inside.with_suffix(".py").is_file())
+
+
+def missing_imports(
+    file: Path, folder: Path, importable: Callable[[str], bool] = is_importable
+) -> tuple[Missing, ...]:
+    """
+    Find the imports of a handler that would fail, and those of the archive's own modules that it imports.
+
+    An import that the handler can do without (inside ``try`` with a handler for it) is not looked at.
+
+    :param folder: the unpacked archive.
+    :raises SyntaxError: a file is not Python 3; it has the file's name and the line.
+    :raises ValueError: a file cannot be parsed for another reason.
+    """
+    todo, seen, found = [file], {file}, []
+    while todo:
+        current = todo.pop(0)
+        for name, line in _imports(current):
+            own = _own_module(name, folder)
+            if own is not None:
+                if own not in seen:
+                    seen.add(own)
+                    todo.append(own)
+            elif not importable(name):
+                found.append(Missing(name, current.name, line))
+    return tuple(found)
+
+
+def _own_module(name: str, folder: Path) -> Path | None:
+    """The archive's file that a dotted name leads to."""
+    path = folder.joinpath(*name.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    top = folder / name.partition(".")[0]
+    if top.with_suffix(".py").is_file():
+        return top.with_suffix(".py")
+    return top / "__init__.py" if (top / "__init__.py").is_file() else None
+
+
+def _imports(file: Path) -> Iterator[tuple[str, int]]:
+    """The dotted names that a file imports, with their lines."""
+    try:
+        tree = ast.parse(read_bounded(file, _LARGEST), file.name)
+    except RecursionError as why:
+        raise ValueError("it is nested too deeply") from why
+    yield from _in_statements(tree)
+
+
+def _in_statements(node: ast.AST) -> Iterator[tuple[str, int]]:
+    if isinstance(node, ast.Import):
+        yield from ((alias.name, node.lineno) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+        yield node.module, node.lineno
+    for child in _needed(node):
+        yield from _in_statements(child)
+
+
+def _needed(node: ast.AST) -> Iterator[ast.AST]:
+    """The children of a node without those that it can do without."""
+    if isinstance(node, ast.Try) and any(map(_catches_import, node.handlers)):
+        yield from (*node.orelse, *node.finalbody)
+    elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        yield from node.orelse
+    else:
+        yield from ast.iter_child_nodes(node)
+
+
+def _catches_import(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    names = {part.id for part in ast.walk(handler.type) if isinstance(part, ast.Name)}
+    caught = [getattr(builtins, name, None) for name in names]
+    return any(isinstance(kind, type) and issubclass(ModuleNotFoundError, kind) for kind in caught)
