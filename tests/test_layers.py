@@ -45,6 +45,14 @@ PLACES = {
     "modelserver.rest": FRONT,
     "modelserver.cli": COMPOSITION,
     "modelserver.config": COMPOSITION,
+    "modelserver.assembly": COMPOSITION,
+    "modelserver.connections": COMPOSITION,
+    "modelserver.listeners": COMPOSITION,
+    "modelserver.log_files": COMPOSITION,
+    "modelserver.log_layouts": COMPOSITION,
+    "modelserver.logs": COMPOSITION,
+    "modelserver.server": COMPOSITION,
+    "modelserver.startup": COMPOSITION,
     "modelserver.tap": COMPOSITION,
     "modelserver.testing": COMPOSITION,
     "modelserver.child": WORKER,
@@ -283,7 +291,9 @@ class ImportTimeTests(TestCase):
         return loaded
 
     def test_server_starts_without_torch_and_numpy(self) -> None:
-        self.assertEqual(set(), self.loaded_by("modelserver.tap") & {*TENSORS, "PIL"})
+        for module in ("modelserver.tap", "modelserver.server"):
+            with self.subTest(module):
+                self.assertEqual(set(), self.loaded_by(module) & {*TENSORS, "PIL"})
 
     def test_worker_starts_without_torch_numpy_and_twisted(self) -> None:
         self.assertEqual(

@@ -122,7 +122,7 @@ def _decode(row: dict[str, Any]) -> Image.Image:
     if body is None:
         body = row.get("body")
     if not isinstance(body, bytes | bytearray):
-        raise ValueError("expected the bytes of a PNG file")
+        raise ValueError("expected the bytes of a PNG file, as curl -T sends them")
     with Image.open(io.BytesIO(body)) as picture:
         return normalise(picture)
 
