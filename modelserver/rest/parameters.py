@@ -151,12 +151,15 @@ def read_query(query: bytes) -> Values:
     :raises BadRequest: there are too many.
     """
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(
+            query.decode("utf-8", "replace"),
+            keep_blank_values=True,
+            errors="replace",
+            max_num_fields=_MOST_FIELDS,
+        )
     except ValueError as error:
         raise BadRequest(f"The parameters cannot be read: {error}.") from error
-    return {
-        name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in reversed(pairs)
-    }
+    return dict(reversed(pairs))
 
 
 def read_fields(query: bytes, content_type: bytes, body: bytes, strict: bool) -> Fields:

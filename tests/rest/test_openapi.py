@@ -1,0 +1,218 @@
+"""The table of routes, and the OpenAPI documents that are made of it."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+from unittest import TestCase
+
+from klein import Klein
+from openapi_spec_validator import validate
+
+from modelserver.rest.binding import bind, klein_path
+from modelserver.rest.openapi import document, model_document
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Access, Listener
+from modelserver.rest.routes import ROUTES, select
+
+FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS)
+DIALECTS = ("torchserve", "mms")
+LISTENERS = (
+    (Listener.MANAGEMENT,),
+    (Listener.INFERENCE,),
+    (Listener.METRICS,),
+    (Listener.INFERENCE, Listener.MANAGEMENT),
+    tuple(Listener),
+)
+
+# Every row of the references: listener, method, path, operation, access, dialects.
+TS = ("torchserve",)
+MANAGEMENT, INFERENCE = Listener.MANAGEMENT, Listener.INFERENCE
+ROWS = [
+    (MANAGEMENT, "POST", "/models", "registerModel", Access.MANAGEMENT, DIALECTS),
+    (MANAGEMENT, "GET", "/models", "listModels", Access.MANAGEMENT, DIALECTS),
+    (MANAGEMENT, "GET", "/models/m", "describeModel", Access.MANAGEMENT, DIALECTS),
+    (MANAGEMENT, "GET", "/models/m/1.0", "version_describeModel", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "GET", "/models/m/all", "describeAllVersions", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "PUT", "/models/m", "setAutoScale", Access.MANAGEMENT, DIALECTS),
+    (MANAGEMENT, "PUT", "/models/m/1.0", "version_setAutoScale", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "PUT", "/models/m/1.0/set-default", "setDefault", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "DELETE", "/models/m", "unregisterModel", Access.MANAGEMENT, DIALECTS),
+    (MANAGEMENT, "DELETE", "/models/m/1.0", "version_unregisterModel", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "OPTIONS", "/models/m", "modelApiDescription", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "GET", "/v1/models/m", "modelReady", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "OPTIONS", "/", "apiDescription", Access.OPEN, DIALECTS),
+    (MANAGEMENT, "POST", "/api-description", "api-description", Access.OPEN, DIALECTS),
+    (MANAGEMENT, "GET", "/token", "token", Access.API_KEY, TS),
+    (INFERENCE, "OPTIONS", "/", "apiDescription", Access.OPEN, DIALECTS),
+    (INFERENCE, "GET", "/ping", "ping", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "DELETE", "/ping/a/b", "ping_below", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "POST", "/predictions/m", "predictions", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "PUT", "/predictions/m", "predictions", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "GET", "/predictions/m/1", "version_predictions", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/predictions/m/1/a", "predictions_below", Access.INFERENCE, ("mms",)),
+    (
+        INFERENCE,
+        "POST",
+        "/predictions/m/1/a/b",
+        "version_predictions_below",
+        Access.INFERENCE,
+        TS,
+    ),
+    (INFERENCE, "POST", "/explanations/m", "explanations", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/explanations/m/1", "version_explanations", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/invocations", "invocations", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "POST", "/models/m/invoke", "invoke", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "POST", "/m/predict", "predict", Access.INFERENCE, DIALECTS),
+    (INFERENCE, "POST", "/m/1/predict", "version_predict", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/v1/models/m:predict", "kserve_v1_predict", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/v1/models/m:explain", "kserve_v1_explain", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/v2/models/m/infer", "kserve_v2_infer", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2", "kserve_v2_server", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2/health/live", "kserve_v2_live", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2/models/m/ready", "kserve_v2_model_ready", Access.INFERENCE, TS),
+    (INFERENCE, "OPTIONS", "/predictions/m", "predictionsDescription", Access.INFERENCE, TS),
+    (MANAGEMENT, "OPTIONS", "/models/m/1", "version_modelApiDescription", Access.MANAGEMENT, TS),
+    (INFERENCE, "POST", "/explanations/m/1/a/b", "version_explanations_below", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/v2/models/m/explain", "kserve_v2_explain", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/v2/models/m/versions/1/infer", "kserve_v2_version_infer", Access.INFERENCE, TS),
+    (INFERENCE, "POST", "/v2/models/m/versions/1/explain", "kserve_v2_version_explain", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2/health/ready", "kserve_v2_ready", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2/models/m", "kserve_v2_model", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2/models/m/versions/1", "kserve_v2_version", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/v2/models/m/versions/1/ready", "kserve_v2_version_ready", Access.INFERENCE, TS),
+    (INFERENCE, "OPTIONS", "/predictions/m/1", "version_predictionsDescription", Access.INFERENCE, TS),
+    (INFERENCE, "GET", "/health/live", "live", Access.OPEN, DIALECTS),
+    (INFERENCE, "GET", "/health/ready", "ready", Access.OPEN, DIALECTS),
+    (Listener.METRICS, "GET", "/metrics", "metrics", Access.OPEN, DIALECTS),
+]
+
+
+class OpenGate:
+    """Lets everybody pass."""
+
+    def check(self, kind: str, authorization: bytes | None) -> None:
+        """Nothing to check."""
+
+
+def operation_at(listeners: tuple[Listener, ...], dialect: str, method: str, path: str) -> str:
+    """The operation that Klein finds."""
+    app, routes = Klein(), select(listeners, dialect, FEATURES)
+    bind(app, routes, {route.operation: lambda request: b"" for route in routes}, OpenGate())
+    endpoint, _ = app.url_map.bind("localhost").match(path, method)
+    assert isinstance(endpoint, str)
+    return endpoint
+
+
+class TableTests(TestCase):
+    """The rows."""
+
+    def test_every_row_of_the_references(self) -> None:
+        access = {route.operation: route.access for route in ROUTES}
+        for listener, method, path, operation, kind, dialects in ROWS:
+            for dialect in dialects:
+                with self.subTest(path=path, dialect=dialect):
+                    self.assertEqual(operation_at((listener,), dialect, method, path), operation)
+            self.assertEqual(access[operation], kind)
+
+    def test_every_route_is_in_a_row(self) -> None:
+        self.assertEqual(
+            {route.operation for route in ROUTES}, {operation for _, _, _, operation, _, _ in ROWS}
+        )
+
+    def test_every_row_says_all_about_itself(self) -> None:
+        for route in ROUTES:
+            with self.subTest(route=route.operation):
+                self.assertTrue(route.description.endswith("."))
+                self.assertTrue(route.methods and route.listeners and route.answers and route.dialects)
+                for parameter in route.parameters:
+                    self.assertTrue(parameter.description, parameter.name)
+
+    def test_what_is_open_is_meant_to_be(self) -> None:
+        self.assertEqual(
+            {route.operation for route in ROUTES if route.access is Access.OPEN},
+            {"apiDescription", "api-description", "live", "ready", "metrics"},
+        )
+
+    def test_one_listener_for_all_serves_every_row(self) -> None:
+        for _, method, path, operation, _, dialects in ROWS:
+            for dialect in dialects:
+                with self.subTest(path=path, dialect=dialect):
+                    self.assertEqual(operation_at(tuple(Listener), dialect, method, path), operation)
+
+    def test_features_are_off_unless_they_are_on(self) -> None:
+        operations = {route.operation for route in select(Listener, "torchserve")}
+        for operation in ("registerModel", "unregisterModel", "token", "kserve_v2_server"):
+            self.assertNotIn(operation, operations)
+        self.assertIn("kserve_v2_infer", operations)
+
+    def test_a_route_without_a_handler_is_an_error(self) -> None:
+        self.assertRaises(LookupError, bind, Klein(), ROUTES, {}, OpenGate())
+
+    def test_klein_paths(self) -> None:
+        self.assertEqual(klein_path("/a/{b}/{rest}"), "/a/<b>/<path:rest>")
+
+
+class DocumentTests(TestCase):
+    """The documents."""
+
+    def test_they_are_valid(self) -> None:
+        for listeners, dialect, strict in product(LISTENERS, DIALECTS, (True, False)):
+            with self.subTest(listeners=listeners, dialect=dialect, strict=strict):
+                validate(document(select(listeners, dialect, FEATURES), dialect, strict))
+
+    def test_those_of_a_model_are_valid(self) -> None:
+        for listener in (MANAGEMENT, INFERENCE):
+            routes = select(tuple(Listener), "torchserve", FEATURES)
+            described: Any = model_document(routes, "torchserve", "m", listener)
+            validate(described)
+            self.assertEqual(described["info"]["title"], "RESTful API for: m")
+            self.assertEqual("/predictions/m" in described["paths"], listener is INFERENCE)
+            self.assertEqual("/models/m" in described["paths"], listener is MANAGEMENT)
+            self.assertNotIn("{model_name}", str(described))
+
+    def test_operation_ids_are_the_peers_and_unique(self) -> None:
+        for listeners, dialect in product(LISTENERS, DIALECTS):
+            described: Any = document(select(listeners, dialect, FEATURES), dialect)
+            ids = [
+                operation["operationId"]
+                for operations in described["paths"].values()
+                for operation in operations.values()
+            ]
+            self.assertEqual(len(ids), len(set(ids)))
+        described = document(select((MANAGEMENT,), "torchserve", FEATURES), "torchserve")
+        for path, method, operation in (
+            ("/", "options", "apiDescription"),
+            ("/models", "get", "listModels"),
+            ("/models", "post", "registerModel"),
+            ("/models/{model_name}", "get", "describeModel"),
+            ("/models/{model_name}", "put", "setAutoScale"),
+            ("/models/{model_name}", "delete", "unregisterModel"),
+            ("/models/{model_name}/{model_version}", "get", "version_describeModel"),
+            ("/models/{model_name}/{model_version}", "put", "version_setAutoScale"),
+            ("/models/{model_name}/{model_version}", "delete", "version_unregisterModel"),
+            ("/models/{model_name}/{model_version}/set-default", "put", "setDefault"),
+            ("/api-description", "get", "api-description"),
+        ):
+            self.assertEqual(described["paths"][path][method]["operationId"], operation)
+        self.assertTrue(described["paths"]["/api-description"]["get"]["deprecated"])
+
+    def test_register_has_the_parameters_of_its_dialect(self) -> None:
+        for dialect, present, absent in (
+            ("torchserve", "startup_timeout", "preload_model"),
+            ("mms", "preload_model", "startup_timeout"),
+        ):
+            described: Any = document(select((MANAGEMENT,), dialect, FEATURES), dialect)
+            operation = described["paths"]["/models"]["post"]
+            names = {parameter["name"] for parameter in operation["parameters"]}
+            self.assertIn(present, names)
+            self.assertNotIn(absent, names)
+            self.assertIn("sha256", names)
+            body = operation["requestBody"]["content"]["application/json"]["schema"]
+            self.assertEqual((body["required"], set(body["properties"])), (["url"], names))
+
+    def test_codes_are_those_of_the_dialect(self) -> None:
+        for dialect, present, absent in (("torchserve", "206", "210"), ("mms", "210", "206")):
+            described: Any = document(select((MANAGEMENT,), dialect, FEATURES), dialect)
+            codes = described["paths"]["/models/{model_name}"]["put"]["responses"]
+            self.assertIn(present, codes)
+            self.assertNotIn(absent, codes)
