@@ -1,0 +1,58 @@
+"""The metrics listener: the rows of the table that it has, and their handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from attrs import frozen
+from twisted.web.server import Request
+
+from modelserver.interfaces import Reply
+from modelserver.metrics.exposition import CONTENT_TYPE
+from modelserver.rest.binding import Handler
+from modelserver.rest.parameters import Parameter
+from modelserver.rest.reply import Responder
+from modelserver.rest.route import ANY_METHOD, Access, Listener, Route
+
+_HEADERS = ((b"content-type", CONTENT_TYPE.encode("ascii")),)
+_NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may be repeated.")
+
+
+def _row(operation: str, path: str, description: str) -> Route:
+    return Route(
+        operation,
+        (*ANY_METHOD, "OPTIONS"),
+        path,
+        frozenset({Listener.METRICS}),
+        Access.OPEN,
+        description,
+        {200: "Metrics"},
+        parameters=(_NAMES,),
+    )
+
+
+METRICS_ROUTES = (
+    _row("metrics", "/metrics", "The metrics in Prometheus' text format."),
+    _row("metrics_below", "/metrics/{rest}", "The same as /metrics."),
+)
+
+
+@frozen(eq=False)
+class MetricsApi:
+    """
+    Answers scrapes.
+
+    :param scrape: the text for the samples of these names, or for all without a name.
+    """
+
+    scrape: Callable[[Collection[str]], bytes]
+    responder: Responder
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Every handler, by its operation."""
+        return {"metrics": self.metrics, "metrics_below": self.metrics}
+
+    def metrics(self, request: Request, rest: str = "") -> bytes:
+        """The metrics; a ``name[]`` that no sample has leaves nothing of them."""
+        names = {name.decode("utf-8", "replace") for name in request.args.get(b"name[]", ())}
+        return self.responder.render(request, Reply(200, self.scrape(names), headers=_HEADERS))
