@@ -49,7 +49,11 @@ class Server(MultiService):
     def privilegedStartService(self) -> None:
         """Bind all ports before anything else is started."""
         self._prepare()
-        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
+        except OSError as error:
+            self._give_back()
+            raise SystemExit(f"modelserver: {error}") from error
 
     def _prepare(self) -> None:
         if self._core is not None:
@@ -92,8 +96,12 @@ class Server(MultiService):
         self.connections.stop()
         if self._core is not None:
             await self._core.management.close(self.settings.drain_timeout)
-        if self._resources is not None:
-            self._resources.give_back()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        resources, self._resources = self._resources, None
+        if resources is not None:
+            resources.give_back()
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, finish what is in hand, end the workers, remove the files."""

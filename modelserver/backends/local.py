@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
@@ -129,18 +130,28 @@ class LocalBackend:
 
     def _spawn(self, process: LocalProcess, spec: WorkerSpec, theirs: socket.socket) -> None:
         python = spec.version.python or self.settings.python or sys.executable
-        spawned = self.machine.spawner.spawnProcess(
+        transport = self.machine.spawner.spawnProcess(
             process.protocol,
             python,
             [python, "-c", _START, _ROOT, f"{spec.version.name}/{spec.version.version}/{spec.id}"],
             env=worker_environment(spec, self.settings, self.machine.environment),
             childFDs={0: "w", 1: "r", 2: "r", SOCKET_FD: theirs.fileno(), LIFELINE_FD: self.machine.lifeline},
         )
+        spawned = cast(Spawned, transport)
         spawned.closeChildFD(0)
-        process.launched(spawned.pid)
+        process.launched(spawned)
 
     def retire(self, name: str, version: str) -> None:
         """Nothing is kept for a version."""
+
+
+class Spawned(Protocol):
+    """What is used of Twisted's process transport."""
+
+    pid: int
+
+    def closeChildFD(self, descriptor: int) -> None: ...
+    def reapProcess(self) -> None: ...
 
 
 class _Protocol(ProcessProtocol):
@@ -179,6 +190,7 @@ class LocalProcess:
     _problem: str | None = field(default=None, init=False)
     _gone: bool = field(default=False, init=False)
     _pid: int | None = field(default=None, init=False)
+    _watch: int | None = field(default=None, init=False)
     _last_wait: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -202,9 +214,28 @@ class LocalProcess:
         """The process id, None before it is launched and once it is gone."""
         return None if self._gone else self._pid
 
-    def launched(self, pid: int) -> None:
-        """The process exists."""
-        self._pid = pid
+    def launched(self, spawned: Spawned) -> None:
+        """
+        The process exists: watch for its end.
+
+        Twisted waits for SIGCHLD, which uvloop takes for itself (it sets the wakeup descriptor when it
+        runs), so the kernel is asked for a descriptor of the process, where it has such.
+        """
+        self._pid = spawned.pid
+        if hasattr(os, "pidfd_open"):
+            self._watch = os.pidfd_open(spawned.pid)
+            self.machine.loop.add_reader(self._watch, lambda: self._ended(spawned))
+
+    def _ended(self, spawned: Spawned) -> None:
+        self._stop_watching()
+        if spawned.pid is not None:
+            spawned.reapProcess()
+
+    def _stop_watching(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            self.machine.loop.remove_reader(watch)
+            os.close(watch)
 
     def send(self, number: int, jobs: Sequence[Job]) -> None:
         """Hand over a batch at the next ``flush``."""
@@ -234,11 +265,19 @@ class LocalProcess:
         if pid is None:
             return
         # The child makes its own group as its first act; before that, only it can be meant.
-        for kill in (os.killpg, os.kill):
+        if not self._signal_group(number):
             try:
-                kill(pid, number)
-            except (ProcessLookupError, PermissionError):
-                continue
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _signal_group(self, number: int) -> bool:
+        """Signal everybody in the worker's group; whether there was anybody."""
+        try:
+            os.killpg(self._pid or 0, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
     # What the link reports.
 
@@ -283,8 +322,10 @@ class LocalProcess:
     def process_exited(self, reason: Failure) -> None:
         """The process is gone: take what it still had to say, end its descendants, report."""
         self.link.drain()
-        self._signal(signal.SIGKILL)
         self._gone = True
+        self._stop_watching()
+        # What the handler had started is still in the group; the process itself is reaped, its id free.
+        self._signal_group(signal.SIGKILL)
         if self._last_wait is not None and self._last_wait.active():
             self._last_wait.cancel()
         self.link.close()
