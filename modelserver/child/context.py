@@ -322,6 +322,6 @@ def new_context(instructions: Instructions) -> Context:
         *model,
         *place,
         limit_max_image_pixels=instructions.limit_max_image_pixels,
-        metrics=HandlerMetrics(instructions.name, instructions.metrics_config),
+        metrics=HandlerMetrics(instructions.metrics_config, instructions.name),
         model_yaml_config=instructions.config,
     )

@@ -11,12 +11,10 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from modelserver.child.context import Context
+from modelserver.child.context import Context, new_context
 
-EntryPoint = Callable[[object, "Context"], object]
+EntryPoint = Callable[[object, Context], object]
 
 KEPT_LINES = 30
 COMPAT = str(Path(__file__).parent.parent / "compat")
@@ -188,7 +186,7 @@ def initialize(instructions: Instructions, module: ModuleType, function: str) ->
 
     :raises ValueError: the module has neither the function nor exactly one class of its own.
     """
-    context = _new_context(instructions)
+    context = new_context(instructions)
     entry: EntryPoint
     if hasattr(module, function):
         entry = as_blocking(getattr(module, function))
@@ -236,25 +234,3 @@ def as_blocking(entry: Callable[..., object]) -> Callable[..., object]:
         return loop.run_until_complete(entry(*arguments))
 
     return run
-
-
-def _new_context(instructions: Instructions) -> Context:
-    import modelserver
-    from modelserver.child.context import Context, MmsContext
-    from modelserver.child.metrics import HandlerMetrics
-    from modelserver.child.metrics_store import MmsMetricsStore
-
-    common = (
-        instructions.name,
-        instructions.folder,
-        instructions.manifest,
-        instructions.batch_size,
-        instructions.gpu_id,
-        modelserver.__version__,
-    )
-    if instructions.dialect == "mms":
-        context: Context = MmsContext(*common)
-        context.metrics = MmsMetricsStore(None, instructions.name)
-        return context
-    metrics = HandlerMetrics(instructions.name, instructions.metrics_config)
-    return Context(*common, instructions.limit_max_image_pixels, metrics, instructions.config)

@@ -150,25 +150,25 @@ class HandlerMetrics:
     """
     The metrics of one handler, TorchServe's way: every value is a record that the loop drains.
 
+    :param config_file_path: a ``metrics.yaml`` whose ``model_metrics`` exist beforehand; read when needed.
     :param model_name: for the label ``ModelName``.
-    :param config_path: a ``metrics.yaml`` whose ``model_metrics`` exist beforehand; read when first needed.
     :param now: seconds since the epoch.
     """
 
     def __init__(
         self,
+        config_file_path: str | None = None,
         model_name: str | None = None,
-        config_path: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.model_name = model_name
-        self.config_file_path = config_path
+        self.config_file_path = config_file_path
         self.request_ids: RequestIds | str | None = None
         self._ids: Callable[[], RequestIds | None] | None = None
         self._now = now
         self._records: list[Record] = []
         self._metrics: dict[MetricTypes, dict[str, CachingMetric]] = {}
-        self._declared = config_path is None
+        self._declared = config_file_path is None
 
     def follow(self, ids: Callable[[], RequestIds | None]) -> None:
         """Take the ids of the requests in hand from ``ids`` whenever one is needed."""

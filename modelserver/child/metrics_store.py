@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Sequence
+from json import JSONEncoder
 
 from modelserver.child.metrics import (
     LEVEL,
@@ -106,6 +107,14 @@ class Metric:
             "request_id": self.request_id or "",
             "timestamp": self.timestamp,
         }
+
+
+class MetricEncoder(JSONEncoder):
+    """Puts metrics and their labels into JSON."""
+
+    def default(self, o: object) -> object:
+        """The dict of a metric or label."""
+        return o.to_dict() if isinstance(o, Metric | Dimension) else super().default(o)
 
 
 class MetricsStore:

@@ -52,7 +52,7 @@ class HandlerMetricsTests(QuietTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.metrics = HandlerMetrics("m", now=lambda: 12.5)
+        self.metrics = HandlerMetrics(model_name="m", now=lambda: 12.5)
         self.metrics.set_request_ids({0: "r0", 1: "r1"})
 
     def only(self) -> dict[str, object]:
@@ -161,7 +161,7 @@ class HandlerMetricsTests(QuietTestCase):
 
     @given(st.lists(st.integers(0, 10**6)), st.lists(st.integers(0, 100), max_size=4))
     def test_every_value_is_drained_once_and_in_order(self, values: list[int], drains: list[int]) -> None:
-        metrics, drained = HandlerMetrics("m"), []
+        metrics, drained = HandlerMetrics(model_name="m"), []
         for position, value in enumerate(values):
             metrics.add_counter("seen", value)
             if position in drains:
@@ -193,7 +193,7 @@ class DeclaredMetricsTests(QuietTestCase):
         """Metrics with a file of this text."""
         path = Path(self.mktemp())
         path.write_text(text)
-        return HandlerMetrics("m", str(path), lambda: 1.0)
+        return HandlerMetrics(str(path), "m", lambda: 1.0)
 
     def test_declared_metrics_are_found(self) -> None:
         metrics = self.declare(DECLARED)
@@ -203,12 +203,12 @@ class DeclaredMetricsTests(QuietTestCase):
         self.assertEqual(metrics.cache_keys(), ["counter:seen", "histogram:sizes"])
 
     def test_file_is_not_needed_to_emit(self) -> None:
-        metrics = HandlerMetrics("m", "/nowhere/metrics.yaml")
+        metrics = HandlerMetrics("/nowhere/metrics.yaml", "m")
         metrics.add_counter("seen", 1)
         self.assertEqual(len(metrics.drain()), 1)
 
     def test_broken_files(self) -> None:
-        self.assertRaises(MetricsCacheIOError, HandlerMetrics("m", "/nowhere/m.yaml").initialize_cache)
+        self.assertRaises(MetricsCacheIOError, HandlerMetrics("/nowhere/m.yaml", "m").initialize_cache)
         for text, error in (
             ("other: 1", MetricsCacheKeyError),
             ("model_metrics: {}", MetricsCacheValueError),

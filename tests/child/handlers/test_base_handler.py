@@ -60,7 +60,7 @@ class ArchiveTestCase(SynchronousTestCase):
             1,
             gpu,
             "1",
-            metrics=HandlerMetrics("m"),
+            metrics=HandlerMetrics(model_name="m"),
             model_yaml_config=config,
         )
         context.request_processor = [RequestProcessor(headers or {}) for _ in range(rows)]

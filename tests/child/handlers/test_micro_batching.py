@@ -49,7 +49,7 @@ class MicroBatchingTests(SynchronousTestCase):
 
     def context_for(self, **headers: str) -> Context:
         """A context with one request."""
-        context = Context("m", "/d", None, 1, None, "1", metrics=HandlerMetrics("m"))
+        context = Context("m", "/d", None, 1, None, "1", metrics=HandlerMetrics(model_name="m"))
         context.request_processor = [RequestProcessor(dict(headers))]
         return context
 
