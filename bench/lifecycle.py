@@ -56,14 +56,15 @@ def measure(target: Target, start: float, load: float) -> Life:
 
 def recover(target: Target, name: str) -> tuple[float, int]:
     """
-    Kill a model's only worker with SIGKILL and ask until there is a right answer again.
+    Kill a model's only worker, which has served, with SIGKILL and ask until there is a right answer again.
 
     :returns: seconds from the kill to that answer, and the status of the first answer of all.
     :raises TargetFailed: there was none in a minute.
     """
+    code, _ = call(target.port, "POST", f"/predictions/{name}", body=b"1")
     pids = target.worker_pids(name)
-    if len(pids) != 1:
-        raise TargetFailed(f"{target.name} has {len(pids)} workers for {name}, expected one")
+    if code != 200 or len(pids) != 1:
+        raise TargetFailed(f"{target.name} answers {code} with {len(pids)} workers for {name}, expected one")
     begun, first = time.monotonic(), 0
     psutil.Process(pids[0]).kill()
     while time.monotonic() - begun < RECOVERY_SECONDS:

@@ -80,8 +80,7 @@ class Runner:
                 yield from self._measure(targets, case, point)
         finally:
             for target in targets:
-                if case.handler:
-                    target.unregister(case.name)
+                self._withdraw(target, case)
 
     def _measure(self, targets: Sequence[Target], case: Case, point: Point) -> Iterator[Row]:
         self.say(f"{case.title}: {point.workers} workers, {point.connections} connections")
@@ -111,6 +110,14 @@ class Runner:
                 return False
         return True
 
+    def _withdraw(self, target: Target, case: Case) -> None:
+        """Unregister; a server that fails at it is named, for what follows can still be measured."""
+        if case.handler:
+            try:
+                target.unregister(case.name)
+            except TargetFailed as error:
+                self.say(f"not unregistered: {error}")
+
     @contextmanager
     def _deployed(self, target: Target, case: Case, workers: int) -> Iterator[bool]:
         served = self._deploy(target, case, workers)
@@ -118,7 +125,7 @@ class Runner:
             yield served
         finally:
             if served:
-                target.unregister(case.name)
+                self._withdraw(target, case)
 
 
 def deployment(case: Case, workers: int) -> Deployment:
