@@ -12,6 +12,8 @@ from modelserver.archive.entries import Refused, shown
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_PART = 255
+_MOST_PARTS = 64
+"""Looking up a path costs time for each of its folders."""
 
 
 def path_parts(name: str, longest: int) -> tuple[str, ...]:
@@ -32,7 +34,8 @@ def path_parts(name: str, longest: int) -> tuple[str, ...]:
         sizes = [len(part.encode("utf-8")) for part in parts]
     except UnicodeEncodeError as why:
         raise Refused("a name is not UTF-8") from why
-    if sum(sizes) + len(sizes) > longest or any(size > _LONGEST_PART for size in sizes):
+    is_long = sum(sizes) + len(sizes) > longest or any(size > _LONGEST_PART for size in sizes)
+    if is_long or len(parts) > _MOST_PARTS:
         raise Refused(f"entry {shown(name)} has a path that is too long")
     return parts
 

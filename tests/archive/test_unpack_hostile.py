@@ -209,6 +209,7 @@ CASES: list[tuple[str, Maker, str, Limits]] = [
     ("zip-no-name", named(""), "not allowed", DEFAULT_LIMITS),
     ("zip-dot", named("."), "not allowed", DEFAULT_LIMITS),
     ("zip-long-path", named("/".join(["d" * 20] * 10)), "too long", SMALL),
+    ("zip-deep-path", named("/".join("x" * 65)), "too long", DEFAULT_LIMITS),
     ("zip-long-part", named("x" * 256), "too long", DEFAULT_LIMITS),
     ("zip-huge-name", named("x" * 5000), "too long", DEFAULT_LIMITS),
     ("tar-parent", tarred(member("../evil")), "leaves the target", DEFAULT_LIMITS),
