@@ -49,10 +49,11 @@ def error_row(code: int, message: str, error: BaseException | None = None) -> Re
 
 def failed_rows(error: BaseException, count: int) -> list[ReplyRow]:
     """All items of a batch whose handler raised."""
-    return [error_row(*_verdict(error), error)] * count
+    return [error_row(*verdict(error), error)] * count
 
 
-def _verdict(error: BaseException) -> tuple[int, str]:
+def verdict(error: BaseException) -> tuple[int, str]:
+    """The code and message that the peers give to what a handler raised."""
     code = getattr(error, "error_code", None)
     if any(base.__name__ == "PredictionException" for base in type(error).__mro__) and isinstance(code, int):
         return 507 if code == 413 else code, str(getattr(error, "message", error))

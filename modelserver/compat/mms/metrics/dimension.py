@@ -1,0 +1,5 @@
+"""Labels of metrics."""
+
+from modelserver.child.metrics import Dimension
+
+__all__ = ["Dimension"]

@@ -1,0 +1,9 @@
+"""The peer's messages."""
+
+from modelserver.child.peer_messages import (
+    create_load_model_response,
+    create_predict_response,
+    encode_response_headers,
+)
+
+__all__ = ["create_load_model_response", "create_predict_response", "encode_response_headers"]

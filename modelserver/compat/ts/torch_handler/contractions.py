@@ -1,0 +1,5 @@
+"""English contractions."""
+
+from modelserver.child.handlers.contractions import CONTRACTION_MAP
+
+__all__ = ["CONTRACTION_MAP"]

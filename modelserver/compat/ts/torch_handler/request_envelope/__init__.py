@@ -1,0 +1,1 @@
+"""Known formats of request bodies."""

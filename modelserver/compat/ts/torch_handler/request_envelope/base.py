@@ -1,0 +1,5 @@
+"""A format of request bodies."""
+
+from modelserver.child.envelopes import BaseEnvelope
+
+__all__ = ["BaseEnvelope"]
