@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from attrs import define, field, frozen
-from constantly import NamedConstant  # type: ignore[import-untyped]  # Twisted's, too, without types
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import (
     FilteringLogObserver,
@@ -24,6 +23,9 @@ from zope.interface import implementer
 from modelserver.log_files import RotatingFile, Rotation
 from modelserver.log_layouts import Access, JsonLayout, Layout, TextLayout
 from modelserver.metrics.lines import MetricLine
+
+if TYPE_CHECKING:
+    from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
 
 OUTPUT_NAMESPACE = "modelserver.backends.local"
 
