@@ -93,7 +93,8 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
             model = self._load_torchscript_model(path)
         else:
             raise RuntimeError(f"No model weights could be loaded: {path or 'the manifest names none'}")
-        model = model.to(self.device).eval()
+        if hasattr(model, "eval"):
+            model = model.to(self.device).eval()
         return compiled(model, self.model_yaml_config)
 
     def _load_torch_export_aot_compile(self, model_so_path: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from modelserver.child.handlers.base_handler import BaseHandler
@@ -51,12 +52,16 @@ class VisionHandler(BaseHandler, ABC):
             return self.image_processing(open_image(value))
         return torch.as_tensor(value, dtype=torch.float32)
 
+    @cached_property
+    def ig(self) -> Any:
+        """captum's IntegratedGradients of the model; a handler may set another method in its place."""
+        return attribution_method("IntegratedGradients")(self.model)
+
     def get_insights(self, tensor_data: torch.Tensor, _: object, target: int | list[int] = 0) -> list[Any]:
         """
         How much each value of each image speaks for the class ``target``.
 
         :raises PredictionException: captum is not installed (501).
         """
-        method = attribution_method("IntegratedGradients")(self.model)
-        insights: list[Any] = method.attribute(tensor_data, target=target, n_steps=EXPLAIN_STEPS).tolist()
+        insights: list[Any] = self.ig.attribute(tensor_data, target=target, n_steps=EXPLAIN_STEPS).tolist()
         return insights
