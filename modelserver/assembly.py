@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 from attrs import define, frozen
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
@@ -23,9 +24,11 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from modelserver.archive.manifest import ManifestRules
 from modelserver.archive.unpack import Limits as UnpackLimits
-from modelserver.backends.local import LocalBackend, Machine
+from modelserver.backends.local import LocalBackend
 from modelserver.backends.loops import ReactorLoop
 from modelserver.backends.nvidia import NvidiaInventory, load_library
+from modelserver.backends.process import Machine
+from modelserver.backends.template import TemplateBackend
 from modelserver.config.settings import Settings
 from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
@@ -34,6 +37,7 @@ from modelserver.core.registry import Registry
 from modelserver.descriptions import Facts, Observer, describe_version
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, EventLoop, InThread, Recorder
+from modelserver.key_file import KEY_FILE
 from modelserver.management import Management, ManagementRules
 from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none
 from modelserver.metrics.host import tree_memories
@@ -43,11 +47,12 @@ from modelserver.rest.api import Api
 from modelserver.rest.channel import Channel, ChannelSite
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.inference import InferenceFront, InferenceSettings, OpenGate
+from modelserver.rest.gate import TokenApi, TokenGate
+from modelserver.rest.inference import Gate, InferenceFront, InferenceSettings, OpenGate
 from modelserver.rest.inference_api import InferenceApi
 from modelserver.rest.management import ManagementApi
 from modelserver.rest.reply import Responder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS
 from modelserver.rest.route import Listener as Role
 from modelserver.rest.routes import select
 from modelserver.self_description import SelfDescription
@@ -59,6 +64,7 @@ from modelserver.sources.pinned import pinned_agent
 from modelserver.sources.router import Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
+from modelserver.tokens import Tokens
 
 _log = Logger()
 
@@ -100,6 +106,12 @@ class Core:
     run_soon: Callable[[Callable[[], None]], object]
     clock: PosixReactorBase
     loop: asyncio.AbstractEventLoop | None
+    tokens: Tokens | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """Who may do what."""
+        return OpenGate() if self.tokens is None else TokenGate(self.tokens)
 
     def api(self, roles: Collection[Role], connections: set[Channel]) -> ChannelSite:
         """The site of one port, for the roles that it has."""
@@ -108,6 +120,7 @@ class Core:
             for name, is_on in (
                 (OPEN_INFERENCE, self.settings.open_inference_protocol),
                 (MODEL_CONTROL, self.settings.enable_model_api or self.settings.dialect == "mms"),
+                (TOKENS, self.tokens is not None),
             )
             if is_on
         ]
@@ -123,8 +136,9 @@ class Core:
                 self.settings.strict_parameters,
             ).handlers(),
             **InferenceApi(front, self.registry, responder, routes).handlers(),
+            **({} if self.tokens is None else TokenApi(self.tokens, responder).handlers()),
         }
-        app = Api(routes, handlers, OpenGate(), responder, self.settings.strict_parameters)
+        app = Api(routes, handlers, self.gate, responder, self.settings.strict_parameters)
         return ChannelSite(app.resource(), front, self.run_soon, connections, _log_failure)
 
     def _front(self, serves_plain: bool) -> InferenceFront:
@@ -135,7 +149,7 @@ class Core:
             self.dialect,
             self.recorder,
             NoAccessLog(),
-            OpenGate(),
+            self.gate,
             self.clock,
             os.urandom,
             InferenceSettings(self.settings.max_request_size, lines, serves_plain),
@@ -156,7 +170,9 @@ def build_core(
     machine = Machine(reactor, events, reactor, resources.lifeline[0], environment, time.time)
     numbers = count(settings.initial_worker_port)
     surroundings = Surroundings(
-        LocalBackend(machine, settings.worker_settings()),
+        TemplateBackend(
+            LocalBackend(machine, settings.worker_settings()), psutil.cpu_count(logical=False) or 1
+        ),
         Devices(gpus),
         reactor,
         time.time,
@@ -176,7 +192,25 @@ def build_core(
     inference = Inference(registry, Deadlines(reactor), reactor, recorder, os.urandom)
     kind = MultiModelServer if settings.dialect == "mms" else TorchServe
     dialect = kind(settings.expose_errors, settings.overload_status)
-    return Core(settings, registry, management, inference, dialect, recorder, events.call_soon, reactor, loop)
+    return Core(
+        settings,
+        registry,
+        management,
+        inference,
+        dialect,
+        recorder,
+        events.call_soon,
+        reactor,
+        loop,
+        _tokens(settings, in_thread),
+    )
+
+
+def _tokens(settings: Settings, in_thread: InThread) -> Tokens | None:
+    if settings.disable_token_authorization or settings.dialect == "mms":
+        return None
+    file = Path.cwd() / KEY_FILE
+    return Tokens(file, settings.token_file, settings.token_expiration, time.time, os.urandom, in_thread)
 
 
 def _instruments(settings: Settings, registry: Registry) -> Instruments:
@@ -222,7 +256,7 @@ def _preparation(
         folder,
         lambda: uuid4().hex,
         ManifestRules(is_mms, is_mms, settings.allow_external_handlers),
-        settings.version_defaults(gpus, os.cpu_count() or 1, False),
+        settings.version_defaults(gpus, os.cpu_count() or 1, hasattr(os, "pidfd_open")),
         settings.models,
         UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
     )

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Mapping
 from functools import partial
 
+from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
@@ -15,9 +16,14 @@ from modelserver.assembly import Core, Resources, build_core
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
 from modelserver.connections import Connections
+from modelserver.key_file import KeyFileInvalid
 from modelserver.listeners import Listener
 from modelserver.rest.route import Listener as Role
 from modelserver.startup import load_models
+from modelserver.tokens import Tokens
+
+RELOAD = 5.0
+"""Seconds between two looks at the operator's keys."""
 
 _log = Logger()
 
@@ -51,7 +57,10 @@ class Server(MultiService):
         self._prepare()
         try:
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
-        except OSError as error:
+            assert self._core is not None
+            if self._core.tokens is not None:
+                self._start_tokens(self._core.tokens)
+        except (OSError, KeyFileInvalid) as error:
             self._give_back()
             raise SystemExit(f"modelserver: {error}") from error
 
@@ -65,6 +74,13 @@ class Server(MultiService):
             make_site = partial(core.api, roles, self.connections.channels)
             listener = Listener(address, make_site, core.loop, self._reactor)
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _start_tokens(self, tokens: Tokens) -> None:
+        tokens.start()
+        if tokens.given is not None:
+            watch = TimerService(RELOAD, lambda: Deferred.fromCoroutine(tokens.reload()))  # type: ignore[no-untyped-call]  # Twisted's
+            watch.clock = self._reactor
+            watch.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _roles(self) -> dict[Address, set[Role]]:
         settings = self.settings
@@ -84,7 +100,8 @@ class Server(MultiService):
         gc.freeze()
         assert self._core is not None
         for service in self:
-            _log.info("Listening on {address}", address=str(service.address))
+            if isinstance(service, Listener):
+                _log.info("Listening on {address}", address=str(service.address))
         loading = Deferred.fromCoroutine(load_models(self.settings, self._core.management))
         loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
         _log.info("Model server started.")
@@ -102,6 +119,8 @@ class Server(MultiService):
         resources, self._resources = self._resources, None
         if resources is not None:
             resources.give_back()
+        if self._core is not None and self._core.tokens is not None:
+            self._core.tokens.stop()
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, finish what is in hand, end the workers, remove the files."""
