@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from attrs import define, field
-from automat import TypeMachineBuilder, pep614
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from modelserver.core.lifecycle import LIFECYCLE, WorkerInputs
 from modelserver.errors import ServingError, WorkerFailure
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Job
@@ -59,18 +59,6 @@ class WorkerOwner(Protocol):
         """It is gone for good."""
 
 
-class WorkerInputs(Protocol):
-    """What can happen to a worker."""
-
-    def start(self) -> None: ...
-    def loaded(self) -> None: ...
-    def timed_out(self) -> None: ...
-    def exited(self, failure: WorkerFailure) -> None: ...
-    def give_up(self) -> None: ...
-    def stop(self, drain: float | None) -> None: ...
-    def drained(self) -> None: ...
-
-
 @define(eq=False)
 class Worker:
     """
@@ -102,7 +90,7 @@ class Worker:
     _inputs: WorkerInputs = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._inputs = _machine(self)
+        self._inputs = LIFECYCLE(self)
 
     # What the pool asks.
 
@@ -303,128 +291,22 @@ class Worker:
         self._failures = 0
         self.launch()
 
+    def give_up(self) -> None:
+        """Wait for nothing any more."""
+        self.enter("failed")
+        self.owner.worker_gave_up(self)
 
-_builder = TypeMachineBuilder(WorkerInputs, Worker)
-_stopped = _builder.state("stopped")
-_starting = _builder.state("starting")
-_ready = _builder.state("ready")
-_draining = _builder.state("draining")
-_stopping = _builder.state("stopping")
-_dying = _builder.state("dying")
-_waiting = _builder.state("waiting")
-_failed = _builder.state("failed")
+    def drain(self, seconds: float | None) -> None:
+        """Finish what is in hand, in so many seconds; None: in the time that an answer may take."""
+        self.enter("draining", self.timeouts.response if seconds is None else seconds)
 
-_Inputs = WorkerInputs
+    def end(self) -> None:
+        """Ask the process to end; it has its grace for that."""
+        self.enter("stopping", self.timeouts.grace)
+        if self.process is not None:
+            self.process.stop()
 
-
-@pep614(_stopped.upon(_Inputs.start).to(_starting))
-def _launch(inputs: _Inputs, worker: Worker) -> None:
-    worker.launch()
-
-
-@pep614(_waiting.upon(_Inputs.timed_out).to(_starting))
-def _relaunch(inputs: _Inputs, worker: Worker) -> None:
-    worker.launch()
-
-
-@pep614(_failed.upon(_Inputs.start).to(_starting))
-@pep614(_waiting.upon(_Inputs.start).to(_starting))
-def _revive(inputs: _Inputs, worker: Worker) -> None:
-    worker.revive()
-
-
-@pep614(_starting.upon(_Inputs.loaded).to(_ready))
-def _succeed(inputs: _Inputs, worker: Worker) -> None:
-    worker.succeed()
-
-
-@pep614(_starting.upon(_Inputs.timed_out).to(_dying))
-def _start_too_slow(inputs: _Inputs, worker: Worker) -> None:
-    worker.enter("dying")
-    worker.kill("startup timeout")
-
-
-@pep614(_ready.upon(_Inputs.timed_out).to(_dying))
-def _answer_too_slow(inputs: _Inputs, worker: Worker) -> None:
-    worker.enter("dying")
-    worker.kill("response timeout")
-
-
-@pep614(_starting.upon(_Inputs.exited).to(_waiting))
-@pep614(_ready.upon(_Inputs.exited).to(_waiting))
-@pep614(_dying.upon(_Inputs.exited).to(_waiting))
-def _wait(inputs: _Inputs, worker: Worker, failure: WorkerFailure) -> None:
-    worker.wait_to_restart()
-    worker.lose(failure)
-
-
-@pep614(_waiting.upon(_Inputs.give_up).to(_failed))
-def _give_up(inputs: _Inputs, worker: Worker) -> None:
-    worker.enter("failed")
-    worker.owner.worker_gave_up(worker)
-
-
-@pep614(_ready.upon(_Inputs.stop).to(_draining))
-def _drain(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
-    worker.enter("draining", worker.timeouts.response if drain is None else drain)
-    if not worker.in_hand:
-        inputs.drained()
-
-
-@pep614(_draining.upon(_Inputs.stop).to(_draining))
-def _drain_less(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
-    if drain is not None:
-        worker.enter("draining", drain)
-
-
-@pep614(_draining.upon(_Inputs.drained).to(_stopping))
-@pep614(_draining.upon(_Inputs.timed_out).to(_stopping))
-def _end(inputs: _Inputs, worker: Worker) -> None:
-    _end_process(worker)
-
-
-@pep614(_starting.upon(_Inputs.stop).to(_stopping))
-@pep614(_dying.upon(_Inputs.stop).to(_stopping))
-def _end_at_once(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
-    _end_process(worker)
-
-
-@pep614(_stopping.upon(_Inputs.timed_out).to(_stopping))
-def _end_by_force(inputs: _Inputs, worker: Worker) -> None:
-    worker.enter("stopping")
-    worker.kill("exit")
-
-
-@pep614(_draining.upon(_Inputs.exited).to(_stopped))
-@pep614(_stopping.upon(_Inputs.exited).to(_stopped))
-def _gone(inputs: _Inputs, worker: Worker, failure: WorkerFailure) -> None:
-    worker.enter("stopped")
-    worker.lose(failure)
-    worker.owner.worker_stopped(worker)
-
-
-@pep614(_waiting.upon(_Inputs.stop).to(_stopped))
-@pep614(_failed.upon(_Inputs.stop).to(_stopped))
-@pep614(_stopped.upon(_Inputs.stop).to(_stopped))
-def _never_again(inputs: _Inputs, worker: Worker, drain: float | None) -> None:
-    worker.enter("stopped")
-    worker.owner.worker_stopped(worker)
-
-
-def _end_process(worker: Worker) -> None:
-    worker.enter("stopping", worker.timeouts.grace)
-    if worker.process is not None:
-        worker.process.stop()
-
-
-# What cannot change anything any more.
-_dying.upon(_Inputs.loaded).loop().returns(None)
-_dying.upon(_Inputs.timed_out).loop().returns(None)
-_stopping.upon(_Inputs.loaded).loop().returns(None)
-_stopping.upon(_Inputs.stop).loop().returns(None)
-_stopping.upon(_Inputs.drained).loop().returns(None)
-_starting.upon(_Inputs.start).loop().returns(None)
-_ready.upon(_Inputs.start).loop().returns(None)
-_dying.upon(_Inputs.start).loop().returns(None)
-
-_machine = _builder.build()
+    def leave(self) -> None:
+        """Be gone for good."""
+        self.enter("stopped")
+        self.owner.worker_stopped(self)
