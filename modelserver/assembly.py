@@ -12,15 +12,18 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import psutil
 from attrs import define, frozen
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
+from twisted.web.iweb import IPolicyForHTTPS
 
 from modelserver.archive.manifest import ManifestRules
 from modelserver.archive.unpack import Limits as UnpackLimits
@@ -161,7 +164,7 @@ def build_core(
 ) -> Core:
     """Make everything that decides, without a socket or a process."""
     loop: asyncio.AbstractEventLoop | None = getattr(reactor, "_asyncioEventloop", None)
-    events: EventLoop = loop or ReactorLoop(reactor, reactor)
+    events: EventLoop = loop or ReactorLoop(cast(IReactorFDSet, reactor), reactor)
     inventory = NvidiaInventory(load_library(), environment)
     detected = len(inventory.gpus())
     gpus = detected if settings.number_of_gpu is None else min(settings.number_of_gpu, detected)
@@ -241,7 +244,7 @@ def _preparation(
     gpus: int,
 ) -> Preparation:
     policy = UrlPolicy.parse(",".join(settings.allowed_urls) or None)
-    agent = pinned_agent(reactor, reactor.nameResolver, policy.allows_address, BrowserLikePolicyForHTTPS())
+    agent = pinned_agent(reactor, reactor.nameResolver, policy.allows_address, _browser_policy())
     limits = DownloadLimits(settings.max_download_size, settings.download_timeout)
     http = HttpSource(
         settings.model_store, policy, Downloader(agent, reactor, in_thread, policy, limits), in_thread
@@ -279,6 +282,10 @@ def _cors(settings: Settings) -> tuple[tuple[bytes, bytes], ...]:
         (b"access-control-allow-headers", settings.cors_allowed_headers),
     )
     return tuple((name, value.encode("latin-1")) for name, value in named if value)
+
+
+def _browser_policy() -> IPolicyForHTTPS:
+    return BrowserLikePolicyForHTTPS()  # type: ignore[no-untyped-call]  # Twisted's
 
 
 def _new_uuid() -> str:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from modelserver.core.devices import GpuUsage, Inventory
 from modelserver.core.registry import ModelVersion
-from modelserver.interfaces import InThread
-from modelserver.spec import VersionDescription, WorkerDescription
+from modelserver.interfaces import InThread, Inventory
+from modelserver.spec import GpuUsage, VersionDescription, WorkerDescription
 
 _MEBIBYTE = 1 << 20
 

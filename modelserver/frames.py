@@ -28,7 +28,7 @@ from typing import NamedTuple, Protocol
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer, Job, Place
 
-LOAD, BATCH, CANCEL, CREDIT, FORK = 1, 2, 3, 4, 5
+LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK = 1, 2, 3, 4, 5, 6
 STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
 
 SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR = 1, 2, 4, 8, 16

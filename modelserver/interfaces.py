@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from modelserver.errors import ServingError, WorkerFailure
 from modelserver.jobs import Answer, Job
-from modelserver.spec import ModelSummary, VersionDescription, WorkerSpec
+from modelserver.spec import Gpu, GpuUsage, ModelSummary, VersionDescription, WorkerSpec
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -90,6 +90,16 @@ class InThread(Protocol):
     def __call__(
         self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Deferred[Result]: ...
+
+
+class Inventory(Protocol):
+    """What knows the machine's GPUs."""
+
+    def gpus(self) -> Sequence[Gpu]:
+        """The visible devices, by id."""
+
+    def usage(self, gpu_id: int) -> GpuUsage | None:
+        """A device's load, None if it cannot be told."""
 
 
 class ModelSource(Protocol):

@@ -120,6 +120,23 @@ class WorkerSpec:
 
 
 @frozen
+class Gpu:
+    """One device as handlers name it: ``id`` is its index among the visible ones."""
+
+    id: int
+    name: str = ""
+
+
+@frozen
+class GpuUsage:
+    """A device's load, in percent and bytes."""
+
+    utilization: float
+    memory_utilization: float
+    memory_used: int
+
+
+@frozen
 class WorkerDescription:
     """
     A worker as it is now.

@@ -9,13 +9,13 @@ from pathlib import Path
 from attrs import define, evolve, field
 from twisted.internet.task import Clock
 
-from modelserver.core.devices import Devices, Gpu, GpuUsage
+from modelserver.core.devices import Devices
 from modelserver.core.pool import Surroundings
 from modelserver.core.registry import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
-from modelserver.spec import VersionSpec, WorkerSpec
+from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
 """What tests take for the seconds since the epoch when a Clock is at 0."""

@@ -58,6 +58,14 @@ class Link:
         self._turn.append(frame)
         self.flush()
 
+    def send_with(self, frame: bytes, descriptors: Sequence[int]) -> None:
+        """
+        Send a small frame now, and descriptors with it.
+
+        :raises OSError: the socket does not take it at once.
+        """
+        socket.send_fds(self.socket, [frame], list(descriptors))
+
     def flush(self) -> None:
         """Write what has been collected, in one call where the socket takes it."""
         pieces, self._turn = self._turn, []

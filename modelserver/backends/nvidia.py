@@ -8,7 +8,7 @@ from types import ModuleType
 from attrs import define, field
 from twisted.logger import Logger
 
-from modelserver.core.devices import Gpu, GpuUsage
+from modelserver.spec import Gpu, GpuUsage
 
 _log = Logger()
 

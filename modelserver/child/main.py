@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 from modelserver import frames
 
@@ -28,18 +29,25 @@ def main() -> None:
     try:
         frame = reader.wait(connection)
         connection.sendall(frames.pack_bare(frames.STARTED))
-        work(connection, reader, frames.unpack_json(frame))
+        if frame.kind == frames.PRELOAD:
+            from modelserver.child.template import Template
+
+            Template(connection, frames.unpack_json(frame)).run()
+        else:
+            work(connection, reader, frames.unpack_json(frame))
     except (EOFError, ConnectionError):
         pass
     end(0)
 
 
-def die_with(lifeline: int) -> None:
+def die_with(lifeline: int) -> int | None:
     """
     Be killed by the kernel when the write end of the pipe ``lifeline`` closes: when the server is gone.
 
-    The kernel signals the owner of a file description; opening the pipe again gives this process its own.
+    The kernel signals the owner of a file description; opening the pipe again gives this process its own,
+    which is returned: a process that is forked from this one has no use for it.
     """
+    os.set_inheritable(lifeline, False)
     try:
         own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
@@ -47,8 +55,8 @@ def die_with(lifeline: int) -> None:
         fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
     except (OSError, AttributeError):
         # No Linux: the end of the socket is the only sign, seen at the next read.
-        pass
-    os.close(lifeline)
+        return None
+    return own
 
 
 def work(connection: socket.socket, reader: frames.FrameReader, document: Mapping[str, object]) -> None:
@@ -70,7 +78,7 @@ def work(connection: socket.socket, reader: frames.FrameReader, document: Mappin
     Loop(connection, reader, instructions, entry, context).run()
 
 
-def end(code: int) -> None:
+def end(code: int) -> NoReturn:
     """Leave without waiting for the handler's threads, but with its output written."""
     for stream in (sys.stdout, sys.stderr):
         try:

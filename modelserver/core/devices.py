@@ -3,36 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
-from attrs import define, field, frozen
-
-
-@frozen
-class Gpu:
-    """One device as handlers name it: ``id`` is its index among the visible ones."""
-
-    id: int
-    name: str = ""
-
-
-@frozen
-class GpuUsage:
-    """A device's load, in percent and bytes."""
-
-    utilization: float
-    memory_utilization: float
-    memory_used: int
-
-
-class Inventory(Protocol):
-    """What knows the machine's GPUs."""
-
-    def gpus(self) -> Sequence[Gpu]:
-        """The visible devices, by id."""
-
-    def usage(self, gpu_id: int) -> GpuUsage | None:
-        """A device's load, None if it cannot be told."""
+from attrs import define, field
 
 
 @define(eq=False)

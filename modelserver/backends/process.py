@@ -1,0 +1,248 @@
+"""The server's side of one worker process, however it was started: its link, its output, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
+from twisted.logger import Logger
+
+from modelserver import frames
+from modelserver.backends.link import Link
+from modelserver.backends.output import LineLog
+from modelserver.errors import WorkerFailure
+from modelserver.frames import Frame
+from modelserver.interfaces import EventLoop, WorkerEvents
+from modelserver.jobs import Job
+from modelserver.spec import WorkerSpec
+
+_log = Logger()
+
+LAST_WAIT = 0.5
+"""Seconds that a worker may live on after it closed its socket."""
+OUT_OF_MEMORY, OOM_EXIT = 507, 137
+
+
+@frozen
+class Machine:
+    """
+    What local workers need of the process around them.
+
+    :param lifeline: the read end of a pipe whose write end the server holds until it ends.
+    :param environment: what workers inherit.
+    :param now: seconds since the epoch.
+    """
+
+    spawner: IReactorProcess
+    loop: EventLoop
+    clock: IReactorTime
+    lifeline: int
+    environment: Mapping[str, str]
+    now: Callable[[], float]
+
+
+@define(eq=False)
+class LocalProcess:
+    """
+    One worker on this machine.
+
+    Whoever starts it calls ``launched`` when there is a process, and ``ended`` when it is gone.
+    """
+
+    events: WorkerEvents
+    spec: WorkerSpec
+    machine: Machine
+    link: Link = field(init=False)
+    stdout: LineLog = field(init=False)
+    stderr: LineLog = field(init=False)
+    _cause: str | None = field(default=None, init=False)
+    _load_failure: Mapping[str, object] | None = field(default=None, init=False)
+    _problem: str | None = field(default=None, init=False)
+    _gone: bool = field(default=False, init=False)
+    _pid: int | None = field(default=None, init=False)
+    _watch: int | None = field(default=None, init=False)
+    _last_wait: IDelayedCall | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.stdout = LineLog(lambda line: self._tell("stdout", line))
+        self.stderr = LineLog(lambda line: self._tell("stderr", line))
+
+    def _tell(self, stream: str, line: str) -> None:
+        version = self.spec.version
+        _log.info(
+            "{line}",
+            line=line,
+            stream=stream,
+            model=version.name,
+            version=version.version,
+            worker=self.spec.id,
+        )
+
+    # What the core asks.
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None before it is launched and once it is gone."""
+        return None if self._gone else self._pid
+
+    def send(self, number: int, jobs: Sequence[Job]) -> None:
+        """Hand over a batch at the next ``flush``."""
+        self.link.send_batch(number, jobs)
+
+    def flush(self) -> None:
+        """Write what was handed over."""
+        self.link.flush()
+
+    def cancel(self, number: int, index: int) -> None:
+        """Tell a streaming handler that the client of one job left."""
+        self.link.send(frames.pack_bare(frames.CANCEL, number, index))
+
+    def stop(self) -> None:
+        """End of input, and TERM for a handler that does not look."""
+        self._cause = self._cause or "exit"
+        self.link.close()
+        self._signal(signal.SIGTERM)
+
+    def kill(self, cause: str) -> None:
+        """KILL the process group."""
+        self._cause = cause
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        pid = self.pid
+        if pid is None:
+            return
+        # The child makes its own group as its first act; before that, only it can be meant.
+        if not self._signal_group(number):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _signal_group(self, number: int) -> bool:
+        """Signal everybody in the worker's group; whether there was anybody."""
+        if self._pid is None:
+            return False
+        try:
+            os.killpg(self._pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    # What the link reports.
+
+    def frame_arrived(self, frame: Frame) -> None:
+        """Translate a frame to an event."""
+        kind = frame.kind
+        if kind == frames.ANSWERS:
+            self.events.answered(frame.number, frames.unpack_answers(frame), frame.microseconds / 1e6)
+        elif kind == frames.PART:
+            answers = [answer for answer in frames.unpack_answers(frame) if isinstance(answer, tuple)]
+            self.events.part_arrived(frame.number, answers)
+        elif kind == frames.METRICS:
+            emitted = _listed(frames.unpack_json(frame).get("metrics"))
+            self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
+        elif kind == frames.STARTED:
+            self.events.started()
+        elif kind == frames.LOADED:
+            self.events.loaded()
+        elif kind == frames.LOAD_FAILED:
+            self._load_failure = frames.unpack_json(frame)
+        else:
+            raise frames.FrameError(f"a frame of kind {kind}")
+
+    def turn_ended(self) -> None:
+        """Pass it on."""
+        self.events.turn_ended()
+
+    def closed(self, problem: str | None) -> None:
+        """A worker without its socket is of no use."""
+        if problem is not None:
+            self._problem = problem
+            self.kill("protocol")
+        elif not self._gone:
+            # Most often the process is ending, and its exit status will tell more.
+            self._last_wait = self.machine.clock.callLater(LAST_WAIT, self._end_mute)
+
+    def _end_mute(self) -> None:
+        self._problem = "it closed its socket and lived on"
+        self.kill("protocol")
+
+    # What the system reports.
+
+    def launched(self, pid: int, exited: Callable[[], None]) -> None:
+        """
+        The process exists; ``exited`` is called as soon as the kernel says that it has ended.
+
+        Twisted waits for SIGCHLD, which uvloop takes for itself (it sets the wakeup descriptor when it
+        runs), so the kernel is asked for a descriptor of the process, where it has such.
+        """
+        self._pid = pid
+        if self._cause is not None:
+            # It was given up before there was anything to end.
+            self._signal(signal.SIGKILL)
+        if not hasattr(os, "pidfd_open"):
+            return
+        try:
+            self._watch = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.machine.loop.call_soon(exited)
+            return
+        self.machine.loop.add_reader(self._watch, lambda: self._has_exited(exited))
+
+    def _has_exited(self, exited: Callable[[], None]) -> None:
+        self.stop_watching()
+        exited()
+
+    def stop_watching(self) -> None:
+        """Close the descriptor of the process."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            self.machine.loop.remove_reader(watch)
+            os.close(watch)
+
+    def ended(self, code: int | None, number: int | None) -> None:
+        """The process is gone: take what it still had to say, end its descendants, report."""
+        if self._gone:
+            return
+        self.link.drain()
+        self._gone = True
+        self.stop_watching()
+        # What the handler had started is still in the group; the process itself is reaped, its id free.
+        self._signal_group(signal.SIGKILL)
+        if self._last_wait is not None and self._last_wait.active():
+            self._last_wait.cancel()
+        self.link.close()
+        self.stderr.ended()
+        self.events.exited(self._explain(code, number))
+
+    def _explain(self, code: int | None, number: int | None) -> WorkerFailure:
+        ended_by = None if number is None else signal.Signals(number).name
+        load = self._load_failure or {}
+        return WorkerFailure(
+            self._cause or ("load" if load else "exit" if ended_by is None else "signal"),
+            self.machine.now(),
+            code,
+            ended_by,
+            _text(load.get("exception")),
+            _text(load.get("text")) or self._problem,
+            tuple(map(str, _listed(load.get("traceback")))),
+            tuple(self.stderr.last),
+            out_of_memory=load.get("code") == OUT_OF_MEMORY or code == OOM_EXIT,
+            permanent=bool(load.get("permanent")),
+        )
+
+    def fail_to_load(self, report: Mapping[str, object]) -> None:
+        """What was loaded on its behalf could not be."""
+        self._load_failure = report
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

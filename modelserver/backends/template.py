@@ -1,0 +1,338 @@
+"""Workers that are forked from a template: a process that has imported the handler, or loaded the model."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from modelserver import frames
+from modelserver.backends.link import Link, socket_pair
+from modelserver.backends.local import SOCKET_BUFFER, LocalBackend, load_document, worker_environment
+from modelserver.backends.output import LineLog, read_lines
+from modelserver.backends.process import LocalProcess
+from modelserver.errors import ServingError, WorkerFailure
+from modelserver.frames import Frame
+from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.jobs import Answer
+from modelserver.spec import WorkerDescription, WorkerSpec
+
+_log = Logger()
+
+STATUS_WAIT = 0.25
+"""Seconds to wait for the template to tell how its child ended, after the kernel has said that it did."""
+RENEWAL = 1.0
+"""Seconds after which a template that died under living workers is started again."""
+MODEL, IMPORTS = "model", "imports"
+
+
+@define(eq=False)
+class TemplateBackend:
+    """
+    Forks the workers of versions that ask for it, and leaves the others to ``local``.
+
+    :param threads: for torch, in each worker: what a spawned one would choose by itself.
+    """
+
+    local: LocalBackend
+    threads: int
+    _templates: dict[tuple[str, str], Template] = field(factory=dict, init=False)
+    _unsafe: dict[tuple[str, str], str] = field(factory=dict, init=False)
+
+    def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
+        """Start a worker, by a fork if its version has a template."""
+        key = spec.version.name, spec.version.version
+        if spec.version.worker_start != "template" or self._unsafe.get(key) == "spawn":
+            return self.local.launch(events, spec)
+        process = ForkedProcess(events, spec, self.local.machine)
+        process.link = Link(socket.socket(socket.AF_UNIX), self.local.machine.loop, process)
+        self.template_of(spec).fork(process)
+        return process
+
+    def template_of(self, spec: WorkerSpec) -> Template:
+        """The version's template, started if there is none."""
+        key = spec.version.name, spec.version.version
+        template = self._templates.get(key)
+        if template is None:
+            template = self._templates[key] = Template(self, spec, self._preload(spec))
+            template.start()
+        return template
+
+    def _preload(self, spec: WorkerSpec) -> str:
+        key = spec.version.name, spec.version.version
+        if spec.gpu_id is not None or key in self._unsafe:
+            return IMPORTS  # a GPU may only be touched after the fork
+        return spec.version.preload
+
+    def fall_back(self, template: Template, hazards: str) -> None:
+        """What the template has loaded cannot be forked: keep less, or nothing, from now on."""
+        version = template.spec.version
+        key = version.name, version.version
+        self._unsafe[key] = IMPORTS if template.preload == MODEL else "spawn"
+        _log.warn(
+            "Model {model} version {version} cannot be forked with preload={preload}: {hazards}; "
+            "its workers start with {instead}",
+            model=version.name,
+            version=version.version,
+            preload=template.preload,
+            hazards=hazards,
+            instead="preload=imports" if template.preload == MODEL else "spawn",
+        )
+        waiting = self.forget(template)
+        for process in waiting:
+            if self._unsafe[key] == "spawn":
+                self.spawn_instead(process)
+            else:
+                self.template_of(process.spec).fork(process)
+
+    def spawn_instead(self, process: ForkedProcess) -> None:
+        """Give a process that was to be forked one of its own."""
+        process.template = None
+        process.link.close()
+        local = self.local
+        environment = worker_environment(process.spec, local.settings, local.machine.environment)
+        document = load_document(process.spec, local.settings)
+        local.spawn(process, environment, frames.pack_json(frames.LOAD, document))
+
+    def forget(self, template: Template) -> list[ForkedProcess]:
+        """Have the template no more; who waited for it is returned."""
+        version = template.spec.version
+        key = version.name, version.version
+        if self._templates.get(key) is template:
+            del self._templates[key]
+        return template.stop()
+
+    def retire(self, name: str, version: str) -> None:
+        """The version is gone, and so is its template."""
+        self._unsafe.pop((name, version), None)
+        template = self._templates.get((name, version))
+        if template is not None:
+            self.forget(template)
+
+    def describe(self, name: str, version: str) -> WorkerDescription | None:
+        """The version's template as it is now, if it has one."""
+        template = self._templates.get((name, version))
+        return None if template is None else template.describe()
+
+
+@define(eq=False)
+class ForkedProcess(LocalProcess):
+    """A worker that is, or will be, a child of a template."""
+
+    template: Template | None = field(default=None, init=False)
+
+    def stop(self) -> None:
+        """End; one that waits for its template is never forked."""
+        if not self._withdraw("exit"):
+            super().stop()
+
+    def kill(self, cause: str) -> None:
+        """KILL; one that waits for its template is never forked."""
+        if not self._withdraw(cause):
+            super().kill(cause)
+
+    def _withdraw(self, cause: str) -> bool:
+        if self.template is None or not self.template.withdraw(self):
+            return False
+        self._cause = cause
+        self.machine.loop.call_soon(lambda: self.ended(None, None))
+        return True
+
+
+@define(eq=False)
+class Template:
+    """One template process, those that wait for it, and its children."""
+
+    backend: TemplateBackend
+    spec: WorkerSpec
+    preload: str
+    process: TemplateProcess | None = field(default=None, init=False)
+    started_at: float = field(default=0.0, init=False)
+    is_ready: bool = field(default=False, init=False)
+    _waiting: list[ForkedProcess] = field(factory=list, init=False)
+    _ordered: dict[int, ForkedProcess] = field(factory=dict, init=False)
+    _children: dict[int, ForkedProcess] = field(factory=dict, init=False)
+    _orders: int = field(default=0, init=False)
+    _renewal: IDelayedCall | None = field(default=None, init=False)
+
+    # What the backend asks.
+
+    def start(self) -> None:
+        """Spawn the template."""
+        local = self.backend.local
+        self.started_at = local.machine.now()
+        self.process = TemplateProcess(self, self.spec, local.machine, owner=self)
+        environment = worker_environment(self.spec, local.settings, local.machine.environment)
+        # One thread while there is only the template: a pool of threads does not survive a fork.
+        environment["OMP_NUM_THREADS"] = "1"
+        document = {**load_document(self.spec, local.settings), "preload": self.preload}
+        local.spawn(self.process, environment, frames.pack_json(frames.PRELOAD, document))
+
+    def fork(self, process: ForkedProcess) -> None:
+        """Fork as soon as everything is loaded."""
+        process.template = self
+        if self.process is None:
+            self.start()
+        if self.is_ready:
+            self._order(process)
+        else:
+            self._waiting.append(process)
+
+    def withdraw(self, process: ForkedProcess) -> bool:
+        """Do not fork this one; false if it is forked already."""
+        if process not in self._waiting:
+            return False
+        self._waiting.remove(process)
+        if not self._waiting and not self.is_ready and self.process is not None:
+            # Nobody waits any more for something that may hang.
+            self.process.kill("exit")
+        return True
+
+    def stop(self) -> list[ForkedProcess]:
+        """End the template, not its children; who waited is returned."""
+        if self._renewal is not None and self._renewal.active():
+            self._renewal.cancel()
+        process, self.process, self.is_ready = self.process, None, False
+        if process is not None:
+            process.kill("exit")
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def describe(self) -> WorkerDescription | None:
+        """The process as it is now."""
+        if self.process is None:
+            return None
+        state = "ready" if self.is_ready else "starting"
+        return WorkerDescription("template", state, self.started_at, self.process.pid)
+
+    def _order(self, process: ForkedProcess) -> None:
+        assert self.process is not None
+        machine = self.backend.local.machine
+        ours, theirs = socket_pair(SOCKET_BUFFER)
+        outputs = [os.pipe(), os.pipe()]
+        process.link = Link(ours, machine.loop, process)
+        process.link.open()
+        logs: tuple[LineLog, LineLog] = process.stdout, process.stderr
+        for (reading, _), log in zip(outputs, logs, strict=True):
+            read_lines(machine.loop, reading, log)
+        self._orders += 1
+        self._ordered[self._orders] = process
+        descriptors = [theirs.fileno(), *(writing for _, writing in outputs)]
+        self.process.link.send_with(
+            frames.pack_json(frames.FORK, self._order_for(process.spec), self._orders), descriptors
+        )
+        theirs.close()
+        for _, writing in outputs:
+            os.close(writing)
+
+    def _order_for(self, spec: WorkerSpec) -> Mapping[str, object]:
+        inherited = self.backend.local.machine.environment
+        wanted = inherited.get("OMP_NUM_THREADS", "")
+        environment: dict[str, str | None] = {"OMP_NUM_THREADS": wanted or None}
+        if spec.visible_devices is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.visible_devices))
+        return {
+            "gpu_id": spec.gpu_id,
+            "threads": int(wanted) if wanted.isdigit() else self.backend.threads,
+            "environment": environment,
+        }
+
+    # What its process reports.
+
+    def preloaded(self, hazards: list[str]) -> None:
+        """Everything is loaded."""
+        if hazards:
+            self.backend.fall_back(self, "; ".join(hazards))
+            return
+        self.is_ready = True
+        waiting, self._waiting = self._waiting, []
+        for process in waiting:
+            self._order(process)
+
+    def forked(self, number: int, pid: int) -> None:
+        """A worker lives."""
+        process = self._ordered.pop(number, None)
+        if process is None:
+            return
+        self._children[pid] = process
+        process.launched(pid, partial(self._wait_for_status, process, pid))
+
+    def _wait_for_status(self, process: ForkedProcess, pid: int) -> None:
+        clock = self.backend.local.machine.clock
+        clock.callLater(STATUS_WAIT if self.process is not None else 0, self.child_exited, pid, None, None)
+
+    def child_exited(self, pid: int, code: int | None, number: int | None) -> None:
+        """A worker has ended."""
+        process = self._children.pop(pid, None)
+        if process is not None:
+            process.ended(code, number)
+
+    # It is its process's WorkerEvents; only the end matters.
+
+    def started(self) -> None:
+        """It begins to load."""
+
+    def loaded(self) -> None:
+        """``preloaded`` says more."""
+
+    def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
+        """A template has no batches."""
+
+    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
+        """A template has no batches."""
+
+    def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
+        """A template counts nothing."""
+
+    def turn_ended(self) -> None:
+        """Nothing waits for it."""
+
+    def exited(self, failure: WorkerFailure) -> None:
+        """The template is gone: those that wait for it fail as it did, its children live on."""
+        self.process, self.is_ready = None, False
+        waiting = [*self._ordered.values(), *self._waiting]
+        self._ordered.clear()
+        self._waiting.clear()
+        for process in waiting:
+            process.link.close()
+            process.events.exited(failure)
+        if self._children:
+            clock = self.backend.local.machine.clock
+            self._renewal = clock.callLater(RENEWAL, self._renew)
+
+    def _renew(self) -> None:
+        if self.process is None and self._children:
+            self.start()
+
+
+@define(eq=False)
+class TemplateProcess(LocalProcess):
+    """The template's process and link."""
+
+    owner: Template = field(kw_only=True)
+
+    def frame_arrived(self, frame: Frame) -> None:
+        """Translate a frame to what the template is told."""
+        if frame.kind in (frames.LOADED, frames.FORKED, frames.CHILD_EXITED):
+            self._told(frame, frames.unpack_json(frame))
+        else:
+            super().frame_arrived(frame)
+
+    def _told(self, frame: Frame, document: Mapping[str, object]) -> None:
+        pid = _number(document.get("pid"))
+        if frame.kind == frames.LOADED:
+            hazards = document.get("hazards")
+            self.owner.preloaded([str(hazard) for hazard in hazards] if isinstance(hazards, list) else [])
+        elif frame.kind == frames.FORKED and pid is not None:
+            self.owner.forked(frame.number, pid)
+        elif pid is not None:
+            self.owner.child_exited(pid, _number(document.get("code")), _number(document.get("signal")))
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
