@@ -17,7 +17,7 @@ from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.inference import InferenceFront
 from modelserver.rest.openapi import model_document
 from modelserver.rest.reply import Responder
-from modelserver.rest.route import Route
+from modelserver.rest.route import Listener, Route
 
 _PREDICTIONS = (
     "predictions",
@@ -137,7 +137,7 @@ class InferenceApi:
         if model_name not in self.registry.names():
             raise ModelNotFound(model_name)
         self.registry.get(model_name, model_version)
-        document = model_document(self.routes, self.responder.dialect.name, model_name)
+        document = model_document(self.routes, self.responder.dialect.name, model_name, Listener.INFERENCE)
         return self._send(request, document)
 
     def _send(self, request: Request, body: object, code: int = 200) -> bytes:

@@ -180,10 +180,11 @@ def _query(request: Request) -> bytes:
 
 
 def _head(request: Request) -> bytes:
-    """The client's header lines."""
+    """The client's header lines, without those about a body: a question has none."""
     lines = [
         b"%b: %b\r\n" % (name, value)
         for name, values in request.requestHeaders.getAllRawHeaders()
+        if not name.lower().startswith((b"content-", b"transfer-"))
         for value in values
     ]
     return b"".join(lines)

@@ -16,6 +16,10 @@ _INFO: Mapping[str, Schema] = {
     "torchserve": {"title": "TorchServe APIs", "version": __version__},
     "mms": {"title": "Model Server APIs", "version": "1.0.0"},
 }
+_MODEL_TITLES = {
+    Listener.MANAGEMENT: "RESTful Management API for: ",
+    Listener.INFERENCE: "RESTful API for: ",
+}
 _ABOUT = "Serves machine learning models over HTTP."
 _ONLY_IN = {206: "torchserve", 210: "mms"}
 _PHRASES = {210: "Partial Success"}
@@ -23,9 +27,11 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 _VARIABLES: Mapping[str, Schema] = {
     "model_name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "model_version": {"type": "string", "pattern": f"^{NAME.pattern}$"},
-    "rest": {"type": "string", "minLength": 1},
+    "rest": {"type": "string", "pattern": r"^[^\u0000-\u001f\u007f]+$"},
 }
 _IS_INTEGER = "^[+-]?[0-9]+$"
+_NO_NUL = r"^[^\u0000]*$"
+"""A request target with a NUL is refused, wherever in it that is."""
 
 
 def document(routes: Iterable[Route], dialect: str, strict: bool = False) -> Schema:
@@ -42,7 +48,7 @@ def model_document(
 ) -> Schema:
     """Describe the routes that one model has on a listener; its name stands in their paths."""
     chosen = [route for route in routes if listener in route.listeners and "{model_name}" in route.path]
-    info: Schema = {"title": f"RESTful API for: {name}", "version": "1.0.0", "description": _ABOUT}
+    info: Schema = {"title": _MODEL_TITLES[listener] + name, "version": __version__, "description": _ABOUT}
     described = _document(info, chosen, dialect, strict)
     paths = described["paths"]
     assert isinstance(paths, dict)  # _document makes it
@@ -113,7 +119,7 @@ def _text_schema(parameter: Parameter, strict: bool) -> Schema:
     if strict or parameter.kind == "text":
         return schema
     default = schema.pop("default", None)
-    other: Schema = {"type": "string"}
+    other: Schema = {"type": "string", "pattern": _NO_NUL}
     if parameter.kind == "integer":
         other["not"] = {"type": "string", "pattern": _IS_INTEGER}
     lenient: Schema = {"anyOf": [schema, other]}
@@ -128,12 +134,12 @@ def _typed_schema(parameter: Parameter) -> Schema:
     elif parameter.kind == "boolean":
         schema = {"type": "boolean"}
     else:
-        schema = {"type": "string"}
+        schema = {"type": "string", "pattern": _NO_NUL}
         # An empty text is as good as none.
         if parameter.choices:
-            schema["enum"] = [*parameter.choices, ""]
+            schema = {"type": "string", "enum": [*parameter.choices, ""]}
         if parameter.pattern:
-            schema["pattern"] = f"^({parameter.pattern})?$"
+            schema = {"type": "string", "pattern": f"^({parameter.pattern})?$"}
     if parameter.default is not None:
         schema["default"] = parameter.default
     return schema

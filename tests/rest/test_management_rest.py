@@ -787,7 +787,7 @@ class DescriptionTests(ApiCase):
         self.register()
         for path in ("/models/noop", "/models/noop/1.0"):
             body = self.call("OPTIONS", path).body
-            self.assertEqual(body["info"]["title"], "RESTful API for: noop")
+            self.assertEqual(body["info"]["title"], "RESTful Management API for: noop")
             self.assertIn("/models/noop/{model_version}", body["paths"])
         self.assertEqual(self.call("OPTIONS", "/models/other").code, 404)
 
