@@ -70,24 +70,31 @@ class BatchAggregator:
 
     def put_back(self, jobs: list[Job]) -> None:
         """Jobs that a worker could not finish are the next ones again, whatever the limits say."""
+        if self._closed is not None:
+            for job in jobs:
+                job.fail(self._closed)
+            return
         self._jobs.extendleft(reversed(jobs))
         self._size += sum(map(_size_of, jobs))
 
-    def take(self, only_full: bool = False) -> list[Job]:
+    def take(self, for_later: bool = False) -> list[Job]:
         """
         The next batch if one is due, else no jobs.
 
-        :param only_full: leave a batch that is due by its age alone.
+        :param for_later: the worker has a batch already: leave one that is due by its age alone, and jobs
+            that want a worker to themselves.
         """
         jobs = self._jobs
         while jobs and jobs[0].finished:
             self._drop_first()
         if not jobs:
             return []
-        if self.batch_size == 1 or jobs[0].solitary:
+        if jobs[0].solitary:
+            return [] if for_later else [self._drop_first()]
+        if self.batch_size == 1:
             return [self._drop_first()]
         is_full = len(jobs) >= self.batch_size and self._members() >= self.batch_size
-        if is_full or (not only_full and self._is_old(jobs[0])):
+        if is_full or (not for_later and self._is_old(jobs[0])):
             return self._cut()
         return []
 

@@ -220,7 +220,7 @@ class WorkerPool:
             worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
             if worker.room < 1:
                 break
-            jobs = self.queue.take(only_full=len(worker.in_hand) > 0)
+            jobs = self.queue.take(for_later=len(worker.in_hand) > 0)
             if not jobs:
                 break
             worker.assign(jobs)
@@ -254,21 +254,47 @@ class WorkerPool:
         self.around.recorder.handler_metrics(self.spec.name, self.spec.version, metrics)
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
-        """Answer the jobs of the batch in hand, and put those that the worker had not begun back."""
-        untouched: list[Job] = []
+        """
+        See to the jobs that a dead worker had.
+
+        Those of its oldest batch may have killed it: each gets a second worker, to itself. So do those behind
+        them, for a worker may have begun them unseen; they have not used their second chance yet.
+        """
+        again: list[Job] = []
         for position, batch in enumerate(batches):
             for job in batch.jobs:
                 if position == 0:
-                    job.fail(WorkerDied(failure))
+                    self._judge(job, failure, again)
                 elif not job.finished:
-                    untouched.append(job)
-        if untouched:
-            self.queue.put_back(untouched)
+                    again.append(job)
+        for job in again:
+            job.solitary = True
+            job.assigned = 0.0
+        self.queue.put_back(again)
         if worker in self.workers and worker.state != "ready":
             self.around.recorder.worker_restarted(self.spec.name, self.spec.version)
             if not worker.served:
                 self._fail_settlers(failure)
+        if not self.healthy:
+            self.queue.fail_all(self.refusal())
         self.schedule()
+
+    def _judge(self, job: Job, failure: WorkerFailure, again: list[Job]) -> None:
+        """Another try for a job whose worker died, or the news."""
+        if job.finished:
+            return
+        job.tries += 1
+        is_retried = (
+            job.tries <= self.spec.retry_on_worker_death
+            and not job.streaming
+            and failure.cause != "response timeout"
+            and self.healthy > 0
+        )
+        if is_retried:
+            again.append(job)
+            self.around.recorder.job_retried(self.spec.name, self.spec.version)
+        else:
+            job.fail(WorkerDied(failure))
 
     def worker_gave_up(self, worker: Worker) -> None:
         """When no worker is left that may come back, nobody shall wait for one."""

@@ -113,10 +113,13 @@ class Worker:
 
     @property
     def room(self) -> int:
-        """How many more batches it may be given now."""
+        """How many more batches it may be given now; none behind a job that has the worker to itself."""
         if self.state != "ready":
             return 0
-        return self._window() - len(self.in_hand)
+        in_hand = self.in_hand
+        if in_hand and in_hand[-1].jobs[0].solitary:
+            return 0
+        return self._window() - len(in_hand)
 
     def _window(self) -> int:
         mean = self.mean_batch

@@ -61,10 +61,10 @@ class BatchAggregatorTests(SynchronousTestCase):
         self.clock.advance(0.5)
         self.assertEqual(self.queue.take(), first + second)
 
-    def test_only_full_leaves_an_old_batch(self) -> None:
+    def test_for_later_leaves_an_old_batch(self) -> None:
         jobs = self.put(b"a")
         self.clock.advance(5)
-        self.assertEqual(self.queue.take(only_full=True), [])
+        self.assertEqual(self.queue.take(for_later=True), [])
         self.assertEqual(self.queue.take(), jobs)
 
     def test_batch_size_one_never_waits(self) -> None:
