@@ -1,4 +1,4 @@
-"""Files with keys: the peer's ``key_file.json``, and folders with one file for each key (a mounted secret)."""
+"""Files with keys: the peer's ``key_file.json``, and folders with a file for each key (a mounted secret)."""
 
 from __future__ import annotations
 
