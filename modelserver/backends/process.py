@@ -34,6 +34,7 @@ class Machine:
     :param lifeline: the read end of a pipe whose write end the server holds until it ends.
     :param environment: what workers inherit.
     :param now: seconds since the epoch.
+    :param was_out_of_memory: asked after a KILL that was not ours: was it the kernel's, for want of memory?
     """
 
     spawner: IReactorProcess
@@ -42,6 +43,7 @@ class Machine:
     lifeline: int
     environment: Mapping[str, str]
     now: Callable[[], float]
+    was_out_of_memory: Callable[[], bool] = lambda: False
 
 
 @define(eq=False)
@@ -231,9 +233,14 @@ class LocalProcess:
             _text(load.get("text")) or self._problem,
             tuple(map(str, _listed(load.get("traceback")))),
             tuple(self.stderr.last),
-            out_of_memory=load.get("code") == OUT_OF_MEMORY or code == OOM_EXIT,
+            out_of_memory=load.get("code") == OUT_OF_MEMORY or self._lacked_memory(code, ended_by),
             permanent=bool(load.get("permanent")),
         )
+
+    def _lacked_memory(self, code: int | None, ended_by: str | None) -> bool:
+        if self._cause is None and ended_by == "SIGKILL":
+            return self.machine.was_out_of_memory()
+        return self._cause == "memory" or code == OOM_EXIT
 
     def fail_to_load(self, report: Mapping[str, object]) -> None:
         """What was loaded on its behalf could not be."""
