@@ -56,6 +56,7 @@ PLACES = {
     "modelserver.log_layouts": COMPOSITION,
     "modelserver.logs": COMPOSITION,
     "modelserver.restoring": COMPOSITION,
+    "modelserver.observation": COMPOSITION,
     "modelserver.server": COMPOSITION,
     "modelserver.snapshots": COMPOSITION,
     "modelserver.startup": COMPOSITION,
