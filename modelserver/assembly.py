@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -32,19 +31,19 @@ from modelserver.backends.loops import ReactorLoop
 from modelserver.backends.nvidia import NvidiaInventory, load_library
 from modelserver.backends.process import Machine
 from modelserver.backends.template import TemplateBackend
+from modelserver.backends.verdict import MemoryVerdict, find_counter
 from modelserver.config.settings import Settings
 from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
 from modelserver.core.pool import Surroundings
 from modelserver.core.registry import Registry
-from modelserver.descriptions import Facts, Observer, describe_version
+from modelserver.descriptions import Observer
 from modelserver.inference import Inference
-from modelserver.interfaces import Dialect, EventLoop, InThread, Recorder
+from modelserver.interfaces import Dialect, EventLoop, InThread
 from modelserver.key_file import KEY_FILE
 from modelserver.management import Management, ManagementRules
-from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none
 from modelserver.metrics.host import tree_memories
-from modelserver.metrics.instruments import Around, Instruments, MetricsSettings
+from modelserver.observation import Observation, make_instruments, open_logs
 from modelserver.registration import Preparation
 from modelserver.rest.api import Api
 from modelserver.rest.channel import Channel, ChannelSite
@@ -54,6 +53,7 @@ from modelserver.rest.gate import TokenApi, TokenGate
 from modelserver.rest.inference import Gate, InferenceFront, InferenceSettings, OpenGate
 from modelserver.rest.inference_api import InferenceApi
 from modelserver.rest.management import ManagementApi
+from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS
 from modelserver.rest.route import Listener as Role
@@ -105,7 +105,7 @@ class Core:
     management: Management
     inference: Inference
     dialect: Dialect
-    recorder: Recorder
+    observation: Observation
     run_soon: Callable[[Callable[[], None]], object]
     clock: PosixReactorBase
     loop: asyncio.AbstractEventLoop | None
@@ -139,6 +139,7 @@ class Core:
                 self.settings.strict_parameters,
             ).handlers(),
             **InferenceApi(front, self.registry, responder, routes).handlers(),
+            **MetricsApi(self.observation.instruments.scrape, responder).handlers(),
             **({} if self.tokens is None else TokenApi(self.tokens, responder).handlers()),
         }
         app = Api(routes, handlers, self.gate, responder, self.settings.strict_parameters)
@@ -150,8 +151,8 @@ class Core:
             self.inference,
             self.registry,
             self.dialect,
-            self.recorder,
-            NoAccessLog(),
+            self.observation.instruments,
+            self.observation.logs.access,
             self.gate,
             self.clock,
             os.urandom,
@@ -160,7 +161,11 @@ class Core:
 
 
 def build_core(
-    settings: Settings, reactor: PosixReactorBase, resources: Resources, environment: Mapping[str, str]
+    settings: Settings,
+    reactor: PosixReactorBase,
+    resources: Resources,
+    environment: Mapping[str, str],
+    to_console: bool = False,
 ) -> Core:
     """Make everything that decides, without a socket or a process."""
     loop: asyncio.AbstractEventLoop | None = getattr(reactor, "_asyncioEventloop", None)
@@ -169,8 +174,18 @@ def build_core(
     detected = len(inventory.gpus())
     gpus = detected if settings.number_of_gpu is None else min(settings.number_of_gpu, detected)
     registry = Registry()
-    recorder = _instruments(settings, registry)
-    machine = Machine(reactor, events, reactor, resources.lifeline[0], environment, time.time)
+    logs = open_logs(settings, reactor, to_console)
+    recorder = make_instruments(settings, registry, logs)
+    verdict = MemoryVerdict(find_counter())
+    machine = Machine(
+        reactor,
+        events,
+        reactor,
+        resources.lifeline[0],
+        environment,
+        time.time,
+        verdict.was_out_of_memory,
+    )
     numbers = count(settings.initial_worker_port)
     surroundings = Surroundings(
         TemplateBackend(
@@ -201,7 +216,7 @@ def build_core(
         management,
         inference,
         dialect,
-        recorder,
+        Observation(settings, reactor, logs, recorder, registry, inventory, in_thread),
         events.call_soon,
         reactor,
         loop,
@@ -214,25 +229,6 @@ def _tokens(settings: Settings, in_thread: InThread) -> Tokens | None:
         return None
     file = Path.cwd() / KEY_FILE
     return Tokens(file, settings.token_file, settings.token_expiration, time.time, os.urandom, in_thread)
-
-
-def _instruments(settings: Settings, registry: Registry) -> Instruments:
-    declarations = load_or_none(settings.metrics_config or DEFAULT_FILE)
-    around = Around(
-        time.time,
-        lambda: [describe_version(each, registry.is_default(each), Facts()) for each in registry.all()],
-        lambda name: name in registry.names(),
-        lambda line: None,
-        lambda line: None,
-    )
-    mode = MetricsSettings(
-        declarations,
-        settings.metrics_mode,
-        settings.model_metrics_auto_detect,
-        socket.gethostname(),
-        settings.dialect,
-    )
-    return Instruments(mode, around)
 
 
 def _preparation(
@@ -263,16 +259,6 @@ def _preparation(
         settings.models,
         UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
     )
-
-
-@frozen
-class NoAccessLog:
-    """Notes nothing."""
-
-    def record(
-        self, remote: str, method: str, uri: str, protocol: str, status: int, milliseconds: float
-    ) -> None:
-        """Nothing."""
 
 
 def _cors(settings: Settings) -> tuple[tuple[bytes, bytes], ...]:

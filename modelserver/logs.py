@@ -27,7 +27,7 @@ from modelserver.metrics.lines import MetricLine
 if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
 
-OUTPUT_NAMESPACE = "modelserver.backends.local"
+OUTPUT_NAMESPACE = "modelserver.backends.process"
 
 # How long a line may wait for others, in seconds, and how many wait at most.
 LONGEST_WAIT = 0.1

@@ -33,6 +33,7 @@ class Server(MultiService):
     Owns what a running server has.
 
     :param warnings: what the configuration wants to be known.
+    :param to_console: log lines go to standard output, too.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Server(MultiService):
         reactor: PosixReactorBase,
         environment: Mapping[str, str],
         warnings: tuple[str, ...],
+        to_console: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self.settings = settings
@@ -48,6 +50,7 @@ class Server(MultiService):
         self._reactor = reactor
         self._environment = environment
         self._warnings = warnings
+        self._to_console = to_console
         self._resources: Resources | None = None
         self._core: Core | None = None
         self.connections = Connections(reactor)
@@ -68,8 +71,9 @@ class Server(MultiService):
         if self._core is not None:
             return
         resources = Resources.take(self.settings.temporary_folder)
-        core = build_core(self.settings, self._reactor, resources, self._environment)
+        core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
         self._resources, self._core = resources, core
+        core.observation.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         for address, roles in self._roles().items():
             make_site = partial(core.api, roles, self.connections.channels)
             listener = Listener(address, make_site, core.loop, self._reactor)
@@ -87,14 +91,18 @@ class Server(MultiService):
         roles: dict[Address, set[Role]] = {}
         roles.setdefault(settings.inference_address, set()).add(Role.INFERENCE)
         roles.setdefault(settings.management_address, set()).add(Role.MANAGEMENT)
+        if settings.enable_metrics_api:
+            roles.setdefault(settings.metrics_address, set()).add(Role.METRICS)
+            if settings.is_shared_listener:
+                roles[settings.inference_address].add(Role.METRICS)
         return roles
 
     def startService(self) -> None:
         """Listen, and load the models of the start."""
         self._prepare()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         for warning in self._warnings:
             _log.warn("{warning}", warning=warning)
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self.connections.start()
         gc.collect()
         gc.freeze()
@@ -113,6 +121,7 @@ class Server(MultiService):
         self.connections.stop()
         if self._core is not None:
             await self._core.management.close(self.settings.drain_timeout)
+            self._core.observation.end()
         self._give_back()
 
     def _give_back(self) -> None:

@@ -40,7 +40,7 @@ class Server:
 
     def print_line(self, line: str, stream: str = "stdout") -> None:
         """What the backend logs when a worker writes a line."""
-        self.log("modelserver.backends.local").info(
+        self.log("modelserver.backends.process").info(
             "{line}", line=line, stream=stream, model="noop", version="1.0", worker="9000"
         )
 

@@ -116,6 +116,10 @@ class Registry:
         """All models, in the order of their names' bytes."""
         return sorted(self._models)
 
+    def has(self, name: str) -> bool:
+        """Whether a model has this name."""
+        return name in self._models
+
     def versions(self, name: str) -> list[ModelVersion]:
         """
         All versions of a model, in the order of their registration.

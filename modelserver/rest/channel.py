@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
@@ -54,6 +55,9 @@ class Front(Protocol):
 
     def refused(self, error: ServingError) -> Reply:
         """An error in the dialect's words."""
+
+    def now(self) -> float:
+        """The clock's seconds."""
 
     def new_id(self) -> bytes:
         """An id for an answer that no job stands behind."""
@@ -121,6 +125,7 @@ class Channel(HTTPChannel):
     front: Front
     mode = Mode.HEAD
     touched = True
+    stock_since = 0.0
     idle = 0
     """Sweeps that found nothing new: see ``Connections``."""
 
@@ -197,7 +202,7 @@ class Channel(HTTPChannel):
                 self.refuse(BodyTooLarge(self.front.max_request_size))
             elif not head.operation or length is None:
                 self.mode = Mode.STOCK
-                self.stock_head = head
+                self._head, self.stock_since = head, self.front.now()
                 super().dataReceived(data)
                 return
             elif len(data) - end < length:
@@ -354,6 +359,10 @@ class Channel(HTTPChannel):
             self._rest = rest
             self.run_soon(self._read_on)
 
+    def answered_stock(self, code: int) -> None:
+        """Twisted Web has written an answer."""
+        self.front.finished(self, self._head, code, self.stock_since)
+
     def abortConnection(self) -> None:
         """Cut off an answer that cannot be finished."""
         self.transport.abortConnection()
@@ -390,5 +399,6 @@ class ChannelSite(Site):
         channel.site = self
         return channel
 
-    def log(self, request: object) -> None:
-        """Nothing: the access log is the front's."""
+    def log(self, request: HTTPRequest) -> None:
+        """A request that Twisted Web had is answered."""
+        cast(Channel, request.channel).answered_stock(request.code)

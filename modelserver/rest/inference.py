@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import parse_qs
 
 from attrs import define, field, frozen
@@ -127,6 +127,10 @@ class InferenceFront:
         """An error in the dialect's words."""
         return self.dialect.failed(error)
 
+    def now(self) -> float:
+        """The clock's seconds."""
+        return self.clock.seconds()
+
     def new_id(self) -> bytes:
         """A random request id."""
         return self.entropy(ID_SIZE)
@@ -220,7 +224,7 @@ class StockAsker:
     def failed(self, job: Job, error: ServingError) -> None:
         """Write why there is no answer; a stream that has begun is cut off."""
         if self._begun:
-            self.request.channel.abortConnection()
+            cut_off(self.request)
         else:
             self.answer.callback(self._prepare(job, self.dialect.failed(error)))
 
@@ -230,6 +234,12 @@ class StockAsker:
 
 def _body(request: Request) -> bytes:
     return b"" if request.content is None else request.content.read()
+
+
+def cut_off(request: Request) -> None:
+    """End the connection of an answer that cannot be finished."""
+    if request.channel is not None:
+        cast(Channel, request.channel).abortConnection()
 
 
 def _left(failure: Failure, withdraw: Callable[[], None]) -> Failure:

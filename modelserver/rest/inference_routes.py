@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.parameters import Parameter
 from modelserver.rest.route import (
     ANY_METHOD,
@@ -173,14 +174,5 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
         {200: "Object", 503: "Object"},
         access=Access.OPEN,
     ),
-    Route(
-        "metrics",
-        ("GET",),
-        "/metrics",
-        frozenset({Listener.METRICS}),
-        Access.OPEN,
-        "The metrics in Prometheus' text format.",
-        {200: "Metrics"},
-        (405,),
-    ),
+    *METRICS_ROUTES,
 )
