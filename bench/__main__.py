@@ -11,11 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import lifecycle, limits
+from bench import lifecycle
 from bench.cases import CASES, QUICK, Case, Point
-from bench.report import Sheet, as_json, describe_machine, life_sheet, sheet, write_json, write_markdown
+from bench.report import as_json, life_sheet, sheet
 from bench.runner import Plan, Row, Runner
 from bench.selection import add_arguments, choose_targets, start_all
+from bench.sheet import Sheet, describe_machine, write_json, write_markdown
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -53,7 +54,6 @@ def measure(options: argparse.Namespace, console: Console, folder: Path) -> None
     rows: list[Row] = []
     lives: list[lifecycle.Life] = []
     sheets: list[Sheet] = []
-    loops = limits.loops(cases, 1.0)
     with ExitStack() as stack:
         started = start_all(choose_targets(options, folder, console.print), stack, console.print)
         targets = [target for target, _ in started]
@@ -71,10 +71,10 @@ def measure(options: argparse.Namespace, console: Console, folder: Path) -> None
             if points:
                 found = list(runner.run(case, points))
                 rows += found
-                sheets.append(sheet(case, found, loops))
+                sheets.append(sheet(case, found))
                 sheets[-1].show(console)
     if options.json:
-        write_json(options.json, as_json(rows, lives, loops))
+        write_json(options.json, as_json(rows, lives))
     if options.markdown:
         write_markdown(options.markdown, sheets)
 

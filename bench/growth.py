@@ -17,8 +17,8 @@ from rich.console import Console
 from bench.cases import Case
 from bench.client import build_request, connect
 from bench.load import Figures, Load, put
-from bench.report import Sheet, describe_machine, megabytes, milliseconds, write_json, write_markdown
 from bench.selection import add_arguments, choose_targets, start_all
+from bench.sheet import Sheet, describe_machine, megabytes, milliseconds, write_json, write_markdown
 from bench.target import Deployment, Target
 
 CONNECTIONS = 64

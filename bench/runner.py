@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +11,12 @@ from pathlib import Path
 from attrs import define, frozen
 
 from bench.cases import Case, Point
+from bench.limits import loop_of
 from bench.load import Figures, Load, put
 from bench.target import Deployment, Target, TargetFailed
+
+LOOP = "bare loop"
+"""Stands for a server in rows: the handler in a loop in one process."""
 
 
 @frozen
@@ -90,6 +95,16 @@ class Runner:
                 found[target.name].append(self._put(target, case, point.connections, self.plan.seconds))
         for name, figures in found.items():
             yield Row(case.name, name, point.workers, point.connections, middle(figures))
+        if case.computes:
+            yield self._loop(case, point)
+
+    def _loop(self, case: Case, point: Point) -> Row:
+        """The handler without a server, in the same minute; one process, whatever the point's workers."""
+        average = os.getloadavg()[0]
+        rate = loop_of(case, self.plan.seconds)
+        batch = case.batch_size / rate if rate else 0.0
+        figures = Figures(rate, batch, batch, 1 / rate if rate else 0.0, 0.0, 0, 0, "", average, "-")
+        return Row(case.name, LOOP, 1, point.connections, figures)
 
     def _put(self, target: Target, case: Case, connections: int, seconds: int) -> Figures:
         path = f"/predictions/{case.name}" if case.handler else "/ping"

@@ -23,8 +23,8 @@ from rich.console import Console
 from bench.handlers.large import WEIGHTS
 from bench.lifecycle import recover, workers_memory
 from bench.processes import Memory
-from bench.report import Sheet, describe_machine, megabytes, milliseconds, write_json, write_markdown
 from bench.selection import add_arguments, own_server
+from bench.sheet import Sheet, describe_machine, megabytes, milliseconds, write_json, write_markdown
 from bench.target import Deployment, Target, TargetFailed, call
 
 WORKERS = 8

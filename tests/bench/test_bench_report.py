@@ -12,8 +12,9 @@ from bench.cases import CASES, Case
 from bench.lifecycle import Life
 from bench.load import Figures
 from bench.processes import Memory
-from bench.report import as_json, life_sheet, milliseconds, ratio, sheet
-from bench.runner import Row, middle
+from bench.report import as_json, life_sheet, sheet
+from bench.runner import LOOP, Row, middle
+from bench.sheet import milliseconds, ratio
 
 
 def figures(rate: float) -> Figures:
@@ -35,7 +36,7 @@ class SheetTests(TestCase):
     """One table for a case."""
 
     def column(self, name: str, chosen: str = "noop", rows: list[Row] = ROWS) -> list[str]:
-        made = sheet(case(chosen), rows, {"cnn8": 400.0})
+        made = sheet(case(chosen), rows)
         return [row[made.columns.index(name)] for row in made.rows]
 
     def test_a_row_tells_how_many_times_a_peer_it_is(self) -> None:
@@ -52,11 +53,11 @@ class SheetTests(TestCase):
         self.assertEqual(self.column("of limit", "wait32", rows), ["95.0 %"])
 
     def test_the_bare_loop_is_the_limit_of_a_handler_that_computes(self) -> None:
-        rows = [Row("cnn8", "modelserver", 1, 64, figures(384.0))]
-        self.assertEqual(self.column("of limit", "cnn8", rows), ["96.0 %"])
+        rows = [Row("cnn8", "modelserver", 1, 64, figures(384.0)), Row("cnn8", LOOP, 1, 64, figures(400.0))]
+        self.assertEqual(self.column("of limit", "cnn8", rows), ["96.0 %", "-"])
 
     def test_it_prints_and_it_is_markdown(self) -> None:
-        made, text = sheet(case("noop"), ROWS, {}), StringIO()
+        made, text = sheet(case("noop"), ROWS), StringIO()
         made.show(Console(file=text, width=200))
         self.assertIn("TorchServe", text.getvalue())
         self.assertIn("| modelserver | 1 | 64 | 24,000 |", made.markdown())
@@ -64,7 +65,7 @@ class SheetTests(TestCase):
     def test_figures_survive_json(self) -> None:
         memory = Memory(2, 1, 1)
         life = Life("modelserver", 1.0, 0.5, 0.25, 0.125, 200, memory, memory, 0.0)
-        read = json.loads(json.dumps(as_json(ROWS, [life], {"cnn8": 400.0})))
+        read = json.loads(json.dumps(as_json(ROWS, [life])))
         self.assertEqual(read["rows"][0]["figures"]["rate"], 24000.0)
         self.assertEqual(read["lives"][0]["memory_with_one"]["pss"], 1)
 
