@@ -51,12 +51,19 @@ class ProcessTests(TestCase):
     """A child and what it started."""
 
     def test_a_tree_has_its_descendants_and_ends_whole(self) -> None:
-        nested = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
-        child = subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE)
+        waits = "print('here', flush=True); input()"
+        nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {waits!r}])"
+        child = subprocess.Popen(
+            [sys.executable, "-c", nested], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         tree = Tree(child.pid)
         self.addCleanup(child.wait)
         assert child.stdin is not None
+        assert child.stdout is not None
         self.addCleanup(child.stdin.close)
+        self.addCleanup(child.stdout.close)
+        self.assertEqual(child.stdout.readline(), b"here\n")
+        self.assertEqual(len(tree.members()), 2)
         self.assertGreaterEqual(tree.memory().rss, tree.memory().pss)
         end(child, 5.0)
         self.assertEqual(tree.members(), [])
