@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from attrs import define, field
@@ -51,11 +52,28 @@ class Inputs(NamedTuple):
     flags: int = 0
 
 
-class Place(NamedTuple):
-    """A body in memory that server and workers share: where it starts, and its bytes."""
+@define(eq=False)
+class Place:
+    """
+    A body in memory that server and workers share.
+
+    :param offset: where it starts.
+    :param size: its bytes.
+    :param give_back: called once, when nobody can be reading it any more.
+    """
 
     offset: int
     size: int
+    give_back: Callable[[], object] | None = None
+
+    def __len__(self) -> int:
+        return self.size
+
+    def free(self) -> None:
+        """Nobody needs the body any more."""
+        give_back, self.give_back = self.give_back, None
+        if give_back is not None:
+            give_back()
 
 
 @define(eq=False)
@@ -87,19 +105,33 @@ class Job:
     assigned: float = 0.0
     streaming: bool = False
     finished: bool = field(default=False, init=False)
+    held: bool = field(default=False, init=False)
+    """A worker has it, and may be reading its body."""
 
     def answer(self, answer: Answer) -> None:
         """Tell the asker, unless it was told already."""
         if not self.finished:
-            self.finished = True
+            self._finish()
             self.asker.answered(self, answer)
 
     def fail(self, error: ServingError) -> None:
         """Tell the asker why there is no answer, unless it was told already."""
         if not self.finished:
-            self.finished = True
+            self._finish()
             self.asker.failed(self, error)
 
     def cancel(self) -> None:
         """The client is gone: nobody is told any more, and the job leaves its queue unserved."""
+        if not self.finished:
+            self._finish()
+
+    def let_go(self) -> None:
+        """The worker that had it has it no more."""
+        self.held = False
+        if self.finished and type(self.body) is Place:
+            self.body.free()
+
+    def _finish(self) -> None:
         self.finished = True
+        if not self.held and type(self.body) is Place:
+            self.body.free()

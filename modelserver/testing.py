@@ -14,7 +14,7 @@ from modelserver.core.pool import Surroundings
 from modelserver.core.registry import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, Job, Place
 from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
@@ -124,7 +124,7 @@ class MemoryWorker:
         """Answer the oldest batch; without items, each job gets its own body back."""
         number, jobs = self.batches.pop(0)
         answers = items or tuple(
-            Answer(200, b"", job.body) for job in jobs if not isinstance(job.body, tuple)
+            Answer(200, b"", job.body) for job in jobs if not isinstance(job.body, Place)
         )
         self.events.answered(number, answers, seconds)
         if end_turn:

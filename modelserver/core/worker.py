@@ -133,6 +133,7 @@ class Worker:
         now = self.clock.seconds()
         for job in jobs:
             job.assigned = now
+            job.held = True
         self._numbers = number = (self._numbers + 1) & 0xFFFFFFFF
         self.in_hand.append(Batch(number, jobs, now, now))
         self.process.send(number, jobs)
@@ -183,6 +184,7 @@ class Worker:
         self._learn(seconds)
         self.owner.batch_finished(self, batch, seconds)
         for job, answer in zip(batch.jobs, answers, strict=True):
+            job.let_go()
             if isinstance(answer, Answer):
                 job.answer(answer)
             else:
@@ -271,6 +273,9 @@ class Worker:
     def lose(self, failure: WorkerFailure) -> None:
         """Give what was in hand back to the pool."""
         batches, self.in_hand = self.in_hand, deque()
+        for batch in batches:
+            for job in batch.jobs:
+                job.let_go()
         self.owner.worker_lost(self, batches, failure)
 
     def wait_to_restart(self) -> None:

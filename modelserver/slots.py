@@ -1,0 +1,72 @@
+"""Memory that the server and its workers share: slots for large bodies, taken and given back by the server."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from attrs import define, field
+
+from modelserver.jobs import Place
+
+LARGE = 256 * 1024
+"""Bytes from which on a body is worth a slot."""
+LARGEST_SLOT = 64 * 1024 * 1024
+MOST_MEMORY = 512 * 1024 * 1024
+"""Bytes of all slots together; what was never used takes no memory."""
+
+
+@define(eq=False)
+class Slots:
+    """
+    A pool of equal slots in one anonymous file.
+
+    :param descriptor: the file, for workers to map.
+    :param size: bytes of a slot.
+    """
+
+    descriptor: int
+    size: int
+    memory: memoryview
+    _free: list[int] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # The last one given back is taken first: its pages exist, and the caches may know them.
+        self._free = list(range(len(self.memory) - self.size, -1, -self.size))
+
+    @classmethod
+    def open(cls, largest_body: int) -> Slots | None:
+        """Slots for bodies of up to ``largest_body`` bytes; None where the system has no such memory."""
+        if not hasattr(os, "memfd_create"):
+            return None
+        page = mmap.PAGESIZE
+        size = -(-min(largest_body, LARGEST_SLOT) // page) * page
+        total = max(MOST_MEMORY // size, 4) * size
+        descriptor = os.memfd_create("modelserver", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, total)
+        return cls(descriptor, size, memoryview(mmap.mmap(descriptor, total)))
+
+    def take(self, size: int) -> Place | None:
+        """A slot for a body of ``size`` bytes; None if it is too large, or all are taken."""
+        if size > self.size or not self._free:
+            return None
+        offset = self._free.pop()
+        return Place(offset, size, lambda: self._free.append(offset))
+
+    def view(self, place: Place) -> memoryview:
+        """The bytes of a body."""
+        return self.memory[place.offset : place.offset + place.size]
+
+    @property
+    def free(self) -> int:
+        """How many slots can be taken."""
+        return len(self._free)
+
+    def close(self) -> None:
+        """Give the memory back, once no worker needs it."""
+        os.close(self.descriptor)
+
+
+def map_slots(descriptor: int) -> memoryview:
+    """A worker's view of the slots of its server."""
+    return memoryview(mmap.mmap(descriptor, os.fstat(descriptor).st_size))
