@@ -35,6 +35,8 @@ PLACES = {
     "modelserver.sources": CORE_OR_PROVIDER,
     "modelserver.descriptions": USE_CASE,
     "modelserver.health": USE_CASE,
+    "modelserver.memory_limits": USE_CASE,
+    "modelserver.draining": USE_CASE,
     "modelserver.inference": USE_CASE,
     "modelserver.key_file": USE_CASE,
     "modelserver.key_file": USE_CASE,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NoReturn
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import QueueFull, ServingError
 from modelserver.jobs import Job
+
+SCANNED_PER_REFUSAL = 16
+"""Jobs that one refusal may look at, on the average, for some whose clients have left."""
 
 
 @frozen
@@ -41,11 +45,17 @@ class BatchAggregator:
     _size: int = field(default=0, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _closed: ServingError | None = field(default=None, init=False)
+    _refused: int = field(default=0, init=False)
 
     @property
     def waiting(self) -> int:
         """How many jobs wait, those whose clients have left not counted."""
         return sum(not job.finished for job in self._jobs)
+
+    @property
+    def length(self) -> int:
+        """How many jobs wait, also of clients who have left; costs nothing."""
+        return len(self._jobs)
 
     @property
     def size(self) -> int:
@@ -61,9 +71,7 @@ class BatchAggregator:
         """
         if self._closed is not None:
             raise self._closed
-        if len(self._jobs) >= self.limits.jobs or (
-            self.limits.size and self._size + _size_of(job) > self.limits.size
-        ):
+        if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
             self._make_room(job)
         self._jobs.append(job)
         self._size += _size_of(job)
@@ -139,13 +147,24 @@ class BatchAggregator:
         return job
 
     def _make_room(self, job: Job) -> None:
+        """Drop the jobs of clients who have left: not at each refusal, for that would make refusals slow."""
+        self._refused += SCANNED_PER_REFUSAL
+        if self._refused < len(self._jobs):
+            self._refuse(job)
+        self._refused = 0
         live = [job for job in self._jobs if not job.finished]
         self._jobs = deque(live)
         self._size = sum(map(_size_of, live))
-        if len(live) >= self.limits.jobs:
+        if len(live) >= self.limits.jobs or self._is_over_size(job):
+            self._refuse(job)
+
+    def _is_over_size(self, job: Job) -> bool:
+        return bool(self.limits.size) and self._size + _size_of(job) > self.limits.size
+
+    def _refuse(self, job: Job) -> NoReturn:
+        if len(self._jobs) >= self.limits.jobs:
             raise QueueFull(self.model, self.version, self.limits.jobs)
-        if self.limits.size and self._size + _size_of(job) > self.limits.size:
-            raise QueueFull(self.model, self.version, self.limits.size, "job_queue_bytes")
+        raise QueueFull(self.model, self.version, self.limits.size, "job_queue_bytes")
 
     def fail_all(self, error: ServingError) -> None:
         """Answer every waiting job with ``error``."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from modelserver.core.aftermath import sort_out
 from modelserver.core.aggregator import BatchAggregator
 from modelserver.core.devices import Devices
+from modelserver.core.drain_rate import DrainRate
+from modelserver.core.turnover import Turnover
 from modelserver.core.worker import Batch, Worker
 from modelserver.errors import (
     NotEnoughDevices,
     NoWorkers,
+    QueueFull,
     ServingError,
-    WorkerDied,
     WorkerFailure,
     WorkersFailed,
 )
@@ -25,6 +28,9 @@ from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerSpec
 
 _log = Logger()
+
+LONGEST_RETRY = 600.0
+"""Seconds that a refused client is told to wait at most."""
 
 
 @frozen
@@ -35,6 +41,7 @@ class Surroundings:
     :param now: seconds since the epoch, for what is shown to people.
     :param next_worker_id: a new id for each call.
     :param call_soon: run something once, after the events that are being handled.
+    :param random: a number from 0 to 1.
     """
 
     backend: WorkerBackend
@@ -44,6 +51,7 @@ class Surroundings:
     next_worker_id: Callable[[], str]
     call_soon: Callable[[Callable[[], None]], object]
     recorder: Recorder
+    random: Callable[[], float] = lambda: 0.0
 
 
 @define(eq=False)
@@ -60,6 +68,11 @@ class WorkerPool:
     _settlers: list[Deferred[None]] = field(factory=list, init=False)
     _leavers: list[Deferred[None]] = field(factory=list, init=False)
     _scheduled: bool = field(default=False, init=False)
+    _rate: DrainRate = field(factory=DrainRate, init=False)
+    _turnover: Turnover = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._turnover = Turnover(self.spec.max_requests_per_worker, self.around.random)
 
     # How many.
 
@@ -89,6 +102,8 @@ class WorkerPool:
             going = self.workers[-surplus:]
             del self.workers[-surplus:]
             self._leaving += going
+            if self._turnover.old in going:
+                self._end_turnover()
             for worker in reversed(going):
                 worker.stop(drain)
         if not self.workers:
@@ -173,12 +188,36 @@ class WorkerPool:
         Queue a job and see, at the end of this turn, who can take it.
 
         :raises NoWorkers: there is no worker, and none will come.
-        :raises QueueFull: as many jobs wait as may.
+        :raises QueueFull: as many jobs wait as may; it tells when to try again.
         """
         if not self.healthy:
             raise self.refusal()
-        self.queue.put(job)
+        if self.spec.job_tickets and self._idle <= self.queue.waiting:
+            raise QueueFull(
+                self.spec.name, self.spec.version, self.ready, "job ticket", self._seconds_to_drain()
+            )
+        try:
+            self.queue.put(job)
+        except QueueFull as error:
+            raise evolve(error, retry_after=self._seconds_to_drain()) from None
         self.schedule()
+
+    @property
+    def _idle(self) -> int:
+        return sum(worker.state == "ready" and not worker.in_hand for worker in self.workers)
+
+    def _seconds_to_drain(self) -> float:
+        """How long those who wait now will need, as measured, else as the handler's times promise."""
+        waiting = self.queue.length + 1
+        measured = self._rate.seconds_for(waiting, self.around.clock.seconds())
+        if measured is None:
+            speed = sum(
+                self.spec.batch_size / worker.mean_batch
+                for worker in self.workers
+                if worker.state == "ready" and worker.mean_batch
+            )
+            measured = waiting / speed if speed else 1.0
+        return min(measured, LONGEST_RETRY)
 
     def refusal(self) -> ServingError:
         """Why no worker will take a job."""
@@ -188,8 +227,27 @@ class WorkerPool:
 
     def forget(self, job: Job) -> None:
         """The client of a streamed job is gone."""
-        for worker in self.workers:
+        for worker in (*self.workers, *self._leaving):
             worker.forget(job)
+
+    def end_worker(self, pid: int, cause: str) -> None:
+        """Kill the worker that has this process; its jobs are tried again, and it is started again."""
+        for worker in (*self.workers, *self._leaving):
+            if worker.process is not None and worker.process.pid == pid:
+                worker.kill(cause)
+
+    def kill(self) -> None:
+        """End everybody for good, now, whatever they have in hand."""
+        self.scale(0, 0, drain=0.0)
+        for worker in list(self._leaving):
+            worker.kill("exit")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job waits or is in a worker's hand."""
+        return not self.queue.waiting and not any(
+            worker.in_hand for worker in (*self.workers, *self._leaving)
+        )
 
     def describe(self) -> tuple[WorkerDescription, ...]:
         """Every worker as it is now; memory is not the pool's to know."""
@@ -234,6 +292,9 @@ class WorkerPool:
         """A worker has loaded the model: it may have work at once."""
         spec = self.spec
         self.around.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
+        self._turnover.forget(worker)
+        if worker is self._turnover.successor:
+            self._end_turnover()
         self._settle()
         self.schedule()
 
@@ -245,31 +306,43 @@ class WorkerPool:
         """Count a batch and its jobs."""
         spec, recorder = self.spec, self.around.recorder
         now = self.around.clock.seconds()
+        self._rate.finished += len(batch.jobs)
         recorder.batch_finished(spec.name, spec.version, len(batch.jobs), handler, now - batch.started)
         for job in batch.jobs:
             recorder.job_finished(spec.name, spec.version, job.assigned - job.arrived, now - job.arrived)
+        if spec.max_requests_per_worker and self._turnover.is_due(worker, len(batch.jobs)):
+            self._replace(worker)
+
+    def _replace(self, worker: Worker) -> None:
+        """Start a worker that will take this one's place, unless this one leaves anyway."""
+        if worker in self.workers:
+            successor = self._new_worker(None)
+            self._turnover.begin(worker, successor)
+            successor.start()
+
+    def _end_turnover(self) -> None:
+        """Let a successor that is ready take its place, and one that is not wanted any more go."""
+        pair = self._turnover.end()
+        if pair is None:
+            return
+        old, successor = pair
+        is_wanted = old in self.workers and successor.state == "ready"
+        if is_wanted:
+            self.workers[self.workers.index(old)] = successor
+        leaver = old if is_wanted else successor
+        self._leaving.append(leaver)
+        leaver.stop()
 
     def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
         """Pass on what a handler counted."""
         self.around.recorder.handler_metrics(self.spec.name, self.spec.version, metrics)
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
-        """
-        See to the jobs that a dead worker had.
-
-        Those of its oldest batch may have killed it: each gets a second worker, to itself. So do those behind
-        them, for a worker may have begun them unseen; they have not used their second chance yet.
-        """
-        again: list[Job] = []
-        for position, batch in enumerate(batches):
-            for job in batch.jobs:
-                if position == 0:
-                    self._judge(job, failure, again)
-                elif not job.finished:
-                    again.append(job)
-        for job in again:
-            job.solitary = True
-            job.assigned = 0.0
+        """See to the jobs that a dead worker had: the other workers, or its successor, take them."""
+        tries = self.spec.retry_on_worker_death if self.healthy else 0
+        again, retried = sort_out(batches, failure, tries)
+        for _ in range(retried):
+            self.around.recorder.job_retried(self.spec.name, self.spec.version)
         self.queue.put_back(again)
         if worker in self.workers and worker.state != "ready":
             self.around.recorder.worker_restarted(self.spec.name, self.spec.version)
@@ -279,25 +352,11 @@ class WorkerPool:
             self.queue.fail_all(self.refusal())
         self.schedule()
 
-    def _judge(self, job: Job, failure: WorkerFailure, again: list[Job]) -> None:
-        """Another try for a job whose worker died, or the news."""
-        if job.finished:
-            return
-        job.tries += 1
-        is_retried = (
-            job.tries <= self.spec.retry_on_worker_death
-            and not job.streaming
-            and failure.cause != "response timeout"
-            and self.healthy > 0
-        )
-        if is_retried:
-            again.append(job)
-            self.around.recorder.job_retried(self.spec.name, self.spec.version)
-        else:
-            job.fail(WorkerDied(failure))
-
     def worker_gave_up(self, worker: Worker) -> None:
         """When no worker is left that may come back, nobody shall wait for one."""
+        if worker is self._turnover.successor:
+            self.around.call_soon(self._end_turnover)
+            return
         self._fail_settlers(worker.failure)
         if not self.healthy:
             self.queue.fail_all(self.refusal())
@@ -306,6 +365,7 @@ class WorkerPool:
         """A worker that was to leave has left."""
         if worker in self._leaving:
             self._leaving.remove(worker)
+        self._turnover.forget(worker)
         if worker.spec.visible_devices is not None:
             for gpu in worker.spec.visible_devices:
                 self.around.devices.give_back(gpu)

@@ -1,0 +1,70 @@
+"""Workers that take more memory than they may are ended: they are sampled in a thread, now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from modelserver.core.registry import ModelVersion, Registry
+from modelserver.interfaces import InThread
+
+INTERVAL = 1.0
+"""Seconds between two samples."""
+
+_log = Logger()
+
+
+@define(eq=False)
+class MemoryLimits:
+    """
+    Keeps ``worker_memory_limit``: a worker over it is killed, and its jobs go to another one.
+
+    :param memories: resident bytes of process trees by their roots; blocks.
+    """
+
+    registry: Registry
+    memories: Callable[[Iterable[int]], Mapping[int, int]]
+    in_thread: InThread
+    clock: IReactorTime
+    _loop: LoopingCall = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = self.clock
+
+    def start(self) -> None:
+        """Begin to sample; nothing is sampled while no version has a limit."""
+        self._loop.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Sample no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.look())
+
+    async def look(self) -> None:
+        """Sample once, and end who is over the limit."""
+        limited = [version for version in self.registry.all() if version.spec.worker_memory_limit]
+        pids = [pid for version in limited for pid in _pids(version)]
+        if not pids:
+            return
+        try:
+            memories = await self.in_thread(self.memories, pids)
+        except Exception:  # Whatever it was, the next sample may succeed.
+            _log.failure("The memory of workers could not be sampled")
+            return
+        for version in limited:
+            for pid in _pids(version):
+                if memories.get(pid, 0) > version.spec.worker_memory_limit:
+                    version.pool.end_worker(pid, "memory")
+
+
+def _pids(version: ModelVersion) -> list[int]:
+    return [worker.pid for worker in version.pool.describe() if worker.pid is not None]
