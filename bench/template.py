@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,38 +85,37 @@ def ask(target: Target, name: str) -> tuple[str, ...]:
         return tuple(pool.map(one, range(QUESTIONS)))
 
 
-def measure(target: Target, name: str, weights: Path, rounds: int) -> Way:
+def measure(target: Target, name: str, weights: Path) -> Way:
     """
-    Measure one way; medians where it is done several times.
+    Go one way once.
 
     :raises TargetFailed: the server refused.
     """
-    deployment = Deployment("large", "large", parameters=WAYS[name], extra=(weights,))
-    registers, scales, recoveries = [], [], []
     load = os.getloadavg()[0]
-    for _ in range(rounds):
-        registers.append(target.register(deployment))
-        try:
-            ask(target, "large")
-            one = workers_memory(target.worker_pids("large"))
-            scales.append(target.scale("large", WORKERS))
-            answers = ask(target, "large")
-            everyone = workers_memory(target.worker_pids("large"))
-            tree = target.tree.memory()
-            target.scale("large", 1)
-            recoveries.append(recover(target, "large")[0])
-        finally:
-            target.unregister("large")
-    return Way(
-        name=name,
-        register=statistics.median(registers),
-        scale=statistics.median(scales),
-        recovery=statistics.median(recoveries),
-        one=one,
-        all=everyone,
-        tree=tree,
-        answers=answers,
-        load=load,
+    register = target.register(Deployment("large", "large", parameters=WAYS[name], extra=(weights,)))
+    try:
+        ask(target, "large")
+        one = workers_memory(target.worker_pids("large"))
+        scale = target.scale("large", WORKERS)
+        answers = ask(target, "large")
+        everyone = workers_memory(target.worker_pids("large"))
+        tree = target.tree.memory()
+        target.scale("large", 1)
+        recovery = recover(target, "large")[0]
+    finally:
+        target.unregister("large")
+    return Way(name, register, scale, recovery, one, everyone, tree, answers, load)
+
+
+def middle(rounds: Sequence[Way]) -> Way:
+    """One way, gone several times: median times; answers that differ between rounds are shown as none."""
+    last = rounds[-1]
+    return attrs.evolve(
+        last,
+        register=statistics.median(way.register for way in rounds),
+        scale=statistics.median(way.scale for way in rounds),
+        recovery=statistics.median(way.recovery for way in rounds),
+        answers=last.answers if all(way.answers == last.answers for way in rounds) else (),
     )
 
 
@@ -133,7 +133,7 @@ def sheet(ways: list[Way]) -> Sheet:
             megabytes(way.tree.pss),
             f"{way.register / first.register:.2f}",
             f"{way.all.pss / first.one.pss:.2f}",
-            "yes" if way.answers == first.answers else "NO",
+            "yes" if way.answers and way.answers == first.answers else "NO",
             f"{way.load:.2f}",
         )
         for way in ways
@@ -159,9 +159,10 @@ def main() -> None:
         target = own_server(options, Path(folder))
         target.start()
         try:
-            ways = [measure(target, name, weights, options.rounds) for name in WAYS]
+            rounds = [[measure(target, name, weights) for name in WAYS] for _ in range(options.rounds)]
         finally:
             target.stop()
+    ways = [middle(each) for each in zip(*rounds, strict=True)]
     found = sheet(ways)
     found.show(console)
     if options.json:
