@@ -64,14 +64,6 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
     return reply.body
 
 
-def send(request: Request, reply: Reply, request_id: str, extra: Headers = ()) -> None:
-    """Write a whole answer, unless its client is gone."""
-    if request.channel is None or request.finished:
-        return
-    request.write(prepare(request, reply, request_id, extra))
-    request.finish()
-
-
 @frozen
 class Responder:
     """

@@ -84,6 +84,7 @@ ROWS = [
     (INFERENCE, "GET", "/health/live", "live", Access.OPEN, DIALECTS),
     (INFERENCE, "GET", "/health/ready", "ready", Access.OPEN, DIALECTS),
     (Listener.METRICS, "GET", "/metrics", "metrics", Access.OPEN, DIALECTS),
+    (Listener.METRICS, "GET", "/metrics/a", "metrics_below", Access.OPEN, DIALECTS),
 ]
 
 
@@ -130,7 +131,7 @@ class TableTests(TestCase):
     def test_what_is_open_is_meant_to_be(self) -> None:
         self.assertEqual(
             {route.operation for route in ROUTES if route.access is Access.OPEN},
-            {"apiDescription", "api-description", "live", "ready", "metrics"},
+            {"apiDescription", "api-description", "live", "ready", "metrics", "metrics_below"},
         )
 
     def test_one_listener_for_all_serves_every_row(self) -> None:
