@@ -32,6 +32,8 @@ class BatchAggregator:
 
     It does not know workers. Whoever has a free one asks ``take``; ``due`` is called when the passing of time
     has made a batch due.
+
+    :param closed: why no job is taken any more, once it is so.
     """
 
     model: str
@@ -44,7 +46,7 @@ class BatchAggregator:
     _jobs: deque[Job] = field(factory=deque, init=False)
     _size: int = field(default=0, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
-    _closed: ServingError | None = field(default=None, init=False)
+    closed: ServingError | None = field(default=None, init=False)
     _refused: int = field(default=0, init=False)
 
     @property
@@ -69,8 +71,8 @@ class BatchAggregator:
         :raises QueueFull: as many jobs or bytes wait as may.
         :raises ServingError: what ``close`` was given, after it.
         """
-        if self._closed is not None:
-            raise self._closed
+        if self.closed is not None:
+            raise self.closed
         if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
             self._make_room(job)
         self._jobs.append(job)
@@ -78,10 +80,6 @@ class BatchAggregator:
 
     def put_back(self, jobs: list[Job]) -> None:
         """Jobs that a worker could not finish are the next ones again, whatever the limits say."""
-        if self._closed is not None:
-            for job in jobs:
-                job.fail(self._closed)
-            return
         self._jobs.extendleft(reversed(jobs))
         self._size += sum(map(_size_of, jobs))
 
@@ -177,7 +175,7 @@ class BatchAggregator:
 
     def close(self, error: ServingError) -> None:
         """Take no more jobs; those that come now are refused with ``error``."""
-        self._closed = error
+        self.closed = error
 
 
 def _size_of(job: Job) -> int:

@@ -221,6 +221,8 @@ class WorkerPool:
 
     def refusal(self) -> ServingError:
         """Why no worker will take a job."""
+        if self.queue.closed is not None:
+            return self.queue.closed
         failures = [worker.failure for worker in self.workers if worker.failure is not None]
         reason = str(failures[-1]) if failures else ""
         return NoWorkers(self.spec.name, self.spec.version, reason)

@@ -1,0 +1,77 @@
+"""The end of a server that is told to stop: not ready any more, then finished, then gone."""
+
+from __future__ import annotations
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from modelserver.core.registry import ModelVersion, Registry
+from modelserver.errors import NoWorkers
+
+LOOK = 0.05
+"""Seconds between two looks at what is left to do."""
+
+_log = Logger()
+
+
+@define(eq=False)
+class Draining:
+    """
+    Leads through the phases of a stop; each can be cut short.
+
+    :param begun: readiness fails.
+    """
+
+    registry: Registry
+    clock: IReactorTime
+    begun: bool = field(default=False, init=False)
+    _is_hurried: bool = field(default=False, init=False)
+    _versions: list[ModelVersion] = field(factory=list, init=False)
+    _pause: Deferred[None] | None = field(default=None, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+
+    async def announce(self, lag: float) -> None:
+        """Be not ready, and serve on for ``lag`` seconds, in which nobody new should be sent here."""
+        self.begun = True
+        await self._wait(lag)
+
+    async def finish(self, timeout: float) -> None:
+        """Refuse what is new, and wait until what is old is served, for ``timeout`` seconds at most."""
+        self._versions = self.registry.all()
+        for version in self._versions:
+            spec = version.spec
+            version.queue.close(NoWorkers(spec.name, spec.version, "the server is stopping"))
+        end = self.clock.seconds() + timeout
+        while self._has_work() and self.clock.seconds() < end and not self._is_hurried:
+            await self._wait(LOOK)
+        if self._has_work():
+            _log.warn("Requests are left unfinished: the time to drain is over.")
+
+    def _has_work(self) -> bool:
+        return not all(version.pool.is_idle for version in self._versions)
+
+    def hurry(self) -> None:
+        """Wait for nobody, and kill the workers: a second signal."""
+        self._is_hurried = True
+        for version in self._versions or self.registry.all():
+            version.pool.kill()
+        self._go_on()
+
+    def _wait(self, seconds: float) -> Deferred[None]:
+        pause: Deferred[None] = Deferred()
+        self._pause = pause
+        if self._is_hurried:
+            self._go_on()
+        else:
+            self._timer = self.clock.callLater(seconds, self._go_on)
+        return pause
+
+    def _go_on(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.callback(None)

@@ -1,0 +1,100 @@
+"""A server that is told to stop finishes first."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.core.registry import Registry
+from modelserver.draining import Draining
+from modelserver.errors import NoWorkers
+from modelserver.spec import Timeouts
+from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
+
+
+class DrainingTests(SynchronousTestCase):
+    """One worker, and what it has when the server is to stop."""
+
+    def setUp(self) -> None:
+        self.stage = Stage()
+        self.clock = self.stage.clock
+        self.registry = Registry()
+        self.version = self.stage.version(make_spec(timeouts=Timeouts(response=100.0)))
+        self.registry.add(self.version)
+        self.version.pool.scale(1, 1)
+        self.process = self.stage.backend.last
+        self.process.load()
+        self.draining = Draining(self.registry, self.clock)
+
+    def ask(self) -> CollectingAsker:
+        asker = CollectingAsker()
+        self.version.pool.put(make_job(b"a", self.clock.seconds(), asker))
+        self.stage.turn()
+        return asker
+
+    def announce(self, lag: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.draining.announce(lag))
+
+    def finish(self, timeout: float) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.draining.finish(timeout))
+
+    def test_readiness_fails_first_and_serving_goes_on(self) -> None:
+        announced = self.announce(2.0)
+        self.assertTrue(self.draining.begun)
+        asker = self.ask()
+        self.process.answer()
+        self.assertEqual(asker.bodies, [b"a"])
+        self.assertNoResult(announced)
+        self.clock.advance(2)
+        self.successResultOf(announced)
+
+    def test_what_is_in_hand_and_queued_is_served(self) -> None:
+        askers = [self.ask(), self.ask()]
+        finished = self.finish(30.0)
+        for _ in askers:
+            self.clock.advance(5)
+            self.assertNoResult(finished)
+            self.process.answer()
+        self.clock.advance(1)
+        self.successResultOf(finished)
+        self.assertEqual([asker.bodies for asker in askers], [[b"a"], [b"a"]])
+
+    def test_what_is_new_is_refused(self) -> None:
+        self.ask()
+        self.finish(30.0)
+        error = self.assertRaises(NoWorkers, self.ask)
+        self.assertIn("stopping", str(error))
+
+    def test_a_worker_that_dies_meanwhile_costs_nothing(self) -> None:
+        asker = self.ask()
+        finished = self.finish(30.0)
+        self.process.kill("exit")
+        self.clock.advance(1)
+        self.stage.backend.last.load()
+        self.stage.turn()
+        self.stage.backend.last.answer()
+        self.clock.advance(1)
+        self.successResultOf(finished)
+        self.assertEqual(asker.bodies, [b"a"])
+
+    def test_the_time_is_bounded(self) -> None:
+        self.ask()
+        finished = self.finish(2.0)
+        self.clock.pump([0.5] * 5)
+        self.successResultOf(finished)
+
+    def test_a_second_signal_ends_it_at_once(self) -> None:
+        asker = self.ask()
+        finished = self.finish(30.0)
+        self.draining.hurry()
+        self.successResultOf(finished)
+        self.assertTrue(self.process.is_gone)
+        self.assertEqual(len(asker.errors), 1)
+
+    def test_also_while_it_is_announced(self) -> None:
+        announced = self.announce(10.0)
+        self.draining.hurry()
+        self.successResultOf(announced)
+        self.successResultOf(self.finish(30.0))
+        self.stage.turn()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
