@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from twisted.application.internet import TimerService
@@ -53,6 +53,7 @@ class Server(MultiService):
         self._to_console = to_console
         self._resources: Resources | None = None
         self._core: Core | None = None
+        self.given_back: Callable[[], object] = lambda: None
         self.connections = Connections(reactor)
 
     def privilegedStartService(self) -> None:
@@ -70,7 +71,7 @@ class Server(MultiService):
     def _prepare(self) -> None:
         if self._core is not None:
             return
-        resources = Resources.take(self.settings.temporary_folder)
+        resources = Resources.take(self.settings)
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
         self._resources, self._core = resources, core
         core.observation.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
@@ -130,6 +131,7 @@ class Server(MultiService):
             resources.give_back()
         if self._core is not None and self._core.tokens is not None:
             self._core.tokens.stop()
+        self.given_back()
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, finish what is in hand, end the workers, remove the files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from twisted.application.service import IService
@@ -12,7 +13,7 @@ from twisted.python import usage
 
 from modelserver.config.kinds import ConfigurationError
 from modelserver.config.sources import CommandLine, load_settings
-
+from modelserver.pid_file import PidFile
 
 PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
 """
@@ -36,6 +37,7 @@ class Options(usage.Options):
         ["plugins-path", None, None, "Accepted and not used: Java plugins cannot run here."],
         ["dialect", None, None, "torchserve or mms."],
         ["launcher", None, "", "Whose defaults hold: torchserve, mms, or this server's own."],
+        ["pid-file", None, None, "A file to remove at the end, if it holds this process's id."],
     ]
     optFlags = [
         ["no-config-snapshots", None, "Neither write nor restore snapshots."],
@@ -118,5 +120,8 @@ def makeService(options: Options) -> IService:
 
     # Collections of what lives as long as the server cost pauses and bring nothing.
     gc.set_threshold(50_000, 50, 50)
-    service: IService = Server(settings, reactor, dict(os.environ), warnings)
+    server = Server(settings, reactor, dict(os.environ), warnings)
+    if options["pid-file"]:
+        server.given_back = partial(PidFile(Path(options["pid-file"])).remove_if, os.getpid())
+    service: IService = server
     return service

@@ -29,6 +29,7 @@ PLACES = {
     "modelserver.spec": WORDS,
     "modelserver.archive": FORMATS,
     "modelserver.frames": FORMATS,
+    "modelserver.slots": FORMATS,
     "modelserver.backends": CORE_OR_PROVIDER,
     "modelserver.core": CORE_OR_PROVIDER,
     "modelserver.metrics": CORE_OR_PROVIDER,
@@ -57,6 +58,7 @@ PLACES = {
     "modelserver.log_files": COMPOSITION,
     "modelserver.log_layouts": COMPOSITION,
     "modelserver.logs": COMPOSITION,
+    "modelserver.pid_file": COMPOSITION,
     "modelserver.restoring": COMPOSITION,
     "modelserver.observation": COMPOSITION,
     "modelserver.server": COMPOSITION,
@@ -80,6 +82,7 @@ FOR_WORKERS = (
     "modelserver.errors",
     "modelserver.frames",
     "modelserver.jobs",
+    "modelserver.slots",
     "modelserver.spec",
 )
 """What may be loaded in a worker process; ``jobs`` because frames carry its answers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,11 +26,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     :raises SystemExit: the options cannot be used, or only asked for help.
     """
+    return serve(arguments.options)
+
+
+def serve(options: Sequence[str]) -> int:
+    """
+    Be the server until a signal comes.
+
+    :param options: of ``twistd -n modelserver``.
+    :raises SystemExit: they cannot be used, or only asked for help.
+    """
     # Imported where it is used: the other subcommands start faster without it.
     from twisted.scripts import twistd
 
     # The options are twistd's to read, and it reads the words of the process.
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "modelserver", *arguments.options]
-    serve: Callable[[], None] = twistd.run
-    serve()
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "modelserver", *options]
+    run_twistd: Callable[[], None] = twistd.run
+    run_twistd()
     return 0

@@ -1,0 +1,165 @@
+"""What the peers' commands have in common: they start a server, in the background or here, and stop it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+from attrs import field, frozen
+
+from modelserver.cli.serve import serve
+from modelserver.pid_file import NAME, PidFile, PidFileUnsafe
+
+PATIENCE = 60.0
+"""Seconds that a stop waits for the server's end."""
+
+COMMANDS = ("torchserve", "multi-model-server", "mxnet-model-server")
+PEERS = ("org.pytorch.serve.ModelServer", "com.amazonaws.ml.mms.ModelServer")
+"""The main classes of the servers that this one replaces: one that still runs is stopped, too."""
+
+
+@frozen
+class Words:
+    """What a command says of its server."""
+
+    running: str
+    absent: str
+    stopped: str
+    gone: str
+    slow: str
+    orphan: str = "Removing orphan pid file."
+
+
+class Processes(Protocol):
+    """What a launcher does with processes."""
+
+    def is_server(self, pid: int) -> bool:
+        """Whether this process is one that a command of this kind has started."""
+
+    def end(self, pid: int, seconds: float) -> bool | None:
+        """Ask a process to end; whether it has within that time, or None if it was gone before."""
+
+    def serve_here(self, options: Sequence[str]) -> int:
+        """Be the server; returns its exit status."""
+
+    def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
+        """Start the server as a process of its own; ``started`` is told its id before this returns."""
+
+
+class SystemProcesses:
+    """The processes of this machine."""
+
+    def is_server(self, pid: int) -> bool:
+        """Whether this process is one that a command of this kind, or of a peer, has started."""
+        try:
+            process = psutil.Process(pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            words = process.cmdline()
+        except psutil.Error:
+            return False
+        commands = [Path(word).name for word in words[:2]]
+        return any(command in commands for command in COMMANDS) or any(peer in words for peer in PEERS)
+
+    def end(self, pid: int, seconds: float) -> bool | None:
+        """Send TERM, and wait."""
+        try:
+            process = psutil.Process(pid)
+            process.terminate()
+            process.wait(seconds)
+        except psutil.NoSuchProcess:
+            return None
+        except psutil.TimeoutExpired:
+            return False
+        return True
+
+    def serve_here(self, options: Sequence[str]) -> int:
+        """Run twistd in this process."""
+        return serve(options)
+
+    def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
+        """Fork; the child has a session of its own, no input, and this process's output."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            started(pid)
+            return 0
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        return serve(options)
+
+
+@frozen
+class Launcher:
+    """Starts and stops the one server that a pid file stands for."""
+
+    words: Words
+    processes: Processes = field(factory=SystemProcesses)
+    pid_file: PidFile = field(factory=lambda: PidFile(Path(tempfile.gettempdir()) / NAME))
+    say: Callable[[str], None] = print
+
+    def start(self, options: Sequence[str], in_foreground: bool) -> int:
+        """
+        Start the server, if none runs.
+
+        :param options: of ``modelserver serve``.
+        :returns: the exit status.
+        """
+        try:
+            pid = self.pid_file.read()
+        except PidFileUnsafe as why:
+            self.say(str(why))
+            return 1
+        if pid is not None and not self._is_server(pid):
+            self.say(self.words.orphan)
+            self.pid_file.remove()
+        elif pid is not None:
+            self.say(self.words.running)
+            return 1
+        if not self.pid_file.claim(os.getpid()):
+            self.say(self.words.running)
+            return 1
+        options = ["--pid-file", str(self.pid_file.path), *options]
+        if in_foreground:
+            return self.processes.serve_here(options)
+        return self.processes.serve_in_background(options, self.pid_file.replace)
+
+    def stop(self) -> int:
+        """
+        Stop the server, if one runs.
+
+        :returns: the exit status.
+        """
+        try:
+            pid = self.pid_file.read()
+        except PidFileUnsafe as why:
+            self.say(str(why))
+            return 1
+        if pid is None:
+            self.say(self.words.absent)
+            return 0
+        is_over = self.processes.end(pid, PATIENCE) if self._is_server(pid) else None
+        if is_over is False:
+            self.say(self.words.slow)
+            return 1
+        self.say(self.words.gone if is_over is None else self.words.stopped)
+        self.pid_file.remove_if(pid)
+        return 0
+
+    def _is_server(self, pid: int) -> bool:
+        return pid > 0 and pid != os.getpid() and self.processes.is_server(pid)
+
+
+def missing(option: str, kind: str, name: str | None, is_there: Callable[[Path], bool]) -> str | None:
+    """What to say of an option whose file or folder does not exist, or None."""
+    if name is None or is_there(Path(name)):
+        return None
+    return f"--{option} {kind} not found: {name}"

@@ -1,0 +1,304 @@
+"""The peers' commands: options, messages, exit statuses, and the pid file, with processes in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import TestCase
+
+from attrs import define, field
+
+import modelserver
+from modelserver.cli import multi_model_server, torchserve
+from modelserver.cli.launcher import Launcher, SystemProcesses
+from modelserver.pid_file import PidFile, PidFileUnsafe
+from modelserver.tap import Options
+
+BACKGROUND = 777_777
+OTHER = 888_888
+
+
+@define
+class FakeProcesses:
+    """A machine on which some processes are servers."""
+
+    servers: set[int] = field(factory=set)
+    ended: list[int] = field(factory=list)
+    here: list[Sequence[str]] = field(factory=list)
+    background: list[Sequence[str]] = field(factory=list)
+    listens: bool = True
+
+    def is_server(self, pid: int) -> bool:
+        return pid in self.servers
+
+    def end(self, pid: int, seconds: float) -> bool | None:
+        if pid not in self.servers:
+            return None
+        self.ended.append(pid)
+        if self.listens:
+            self.servers.remove(pid)
+        return self.listens
+
+    def serve_here(self, options: Sequence[str]) -> int:
+        self.here.append(options)
+        return 0
+
+    def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
+        self.background.append(options)
+        self.servers.add(BACKGROUND)
+        started(BACKGROUND)
+        return 0
+
+
+class FolderCase(TestCase):
+    """A folder, and in it a pid file."""
+
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.store = self.folder / "store"
+        self.store.mkdir()
+        self.pid_file = PidFile(self.folder / ".model_server.pid")
+
+
+class PidFileTests(FolderCase):
+    """The file is never written through, and trusted no further than its owner."""
+
+    def test_holds_what_was_claimed(self) -> None:
+        self.assertIsNone(self.pid_file.read())
+        self.assertTrue(self.pid_file.claim(5))
+        self.assertFalse(self.pid_file.claim(6))
+        self.assertEqual(self.pid_file.read(), 5)
+        self.pid_file.replace(7)
+        self.assertEqual(self.pid_file.read(), 7)
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), [".model_server.pid", "store"])
+
+    def test_is_removed_by_whom_it_names(self) -> None:
+        self.pid_file.claim(5)
+        self.pid_file.remove_if(6)
+        self.assertEqual(self.pid_file.read(), 5)
+        self.pid_file.remove_if(5)
+        self.pid_file.remove_if(5)
+        self.assertIsNone(self.pid_file.read())
+
+    def test_what_is_no_number_is_no_process(self) -> None:
+        for text in ("", "\n", "x", "-5", "12 34", "9" * 50):
+            self.pid_file.path.write_text(text, "ascii")
+            self.assertEqual(self.pid_file.read(), 0, text)
+
+    def test_links_and_other_kinds_of_files_are_left_alone(self) -> None:
+        victim = self.folder / "victim"
+        victim.write_text("1", "ascii")
+        self.pid_file.path.symlink_to(victim)
+        self.assertRaises(PidFileUnsafe, self.pid_file.read)
+        self.assertFalse(self.pid_file.claim(5))
+        self.assertEqual(victim.read_text("ascii"), "1")
+        self.pid_file.remove()
+        os.mkfifo(self.pid_file.path)
+        self.assertRaises(PidFileUnsafe, self.pid_file.read)
+
+
+class LauncherCase(FolderCase):
+    """A command with processes in memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.processes = FakeProcesses()
+        self.before = Path.cwd()
+        os.chdir(self.folder)
+        self.addCleanup(os.chdir, self.before)
+
+    def torchserve(self, *words: str) -> tuple[int, str]:
+        return self.run_main(torchserve, words)
+
+    def mms(self, *words: str) -> tuple[int, str]:
+        return self.run_main(multi_model_server, words)
+
+    def run_main(self, command: object, words: Sequence[str]) -> tuple[int, str]:
+        said = io.StringIO()
+        main: Callable[..., int] = command.main  # type: ignore[attr-defined]
+        launcher = Launcher(command.WORDS, self.processes, self.pid_file, self.say_to(said))  # type: ignore[attr-defined]
+        with redirect_stdout(said):
+            status = main(words, launcher)
+        return status, said.getvalue()
+
+    def say_to(self, file: io.StringIO) -> Callable[[str], None]:
+        return lambda text: print(text, file=file)
+
+    def options(self) -> Options:
+        """What the server would be told."""
+        (words,) = self.processes.background
+        options = Options()
+        # Its last step would install a reactor.
+        options.postOptions = lambda: None  # type: ignore[method-assign]
+        options.parseOptions(list(words))
+        return options
+
+
+class TorchServeTests(LauncherCase):
+    """The command ``torchserve``."""
+
+    def test_version(self) -> None:
+        for words in (("--version",), ("-v",)):
+            self.assertEqual(
+                self.torchserve(*words), (0, f"TorchServe Version is {modelserver.__version__}\n")
+            )
+
+    def test_starts_in_the_background_unless_told_otherwise(self) -> None:
+        for words in ((), ("--start",)):
+            self.assertEqual(self.torchserve(*words, "--model-store", "store"), (0, ""))
+            self.assertEqual(self.pid_file.read(), BACKGROUND)
+            self.assertEqual(self.torchserve("--stop"), (0, "TorchServe has stopped.\n"))
+        self.assertEqual(len(self.processes.background), 2)
+
+    def test_foreground(self) -> None:
+        self.assertEqual(self.torchserve("--foreground", "--model-store", "store"), (0, ""))
+        self.assertEqual((len(self.processes.here), self.processes.background), (1, []))
+        self.assertEqual(self.pid_file.read(), os.getpid())
+
+    def test_second_start(self) -> None:
+        self.torchserve("--model-store", "store")
+        self.assertEqual(
+            self.torchserve("--model-store", "store"),
+            (1, "TorchServe is already running, please use torchserve --stop to stop TorchServe.\n"),
+        )
+
+    def test_stop_without_a_server(self) -> None:
+        self.assertEqual(self.torchserve("--stop"), (0, "TorchServe is not currently running.\n"))
+
+    def test_stop_of_a_server_that_is_gone(self) -> None:
+        self.pid_file.claim(BACKGROUND)
+        self.assertEqual(self.torchserve("--stop"), (0, "TorchServe already stopped.\n"))
+        self.assertIsNone(self.pid_file.read())
+
+    def test_stop_does_not_end_other_programs(self) -> None:
+        self.pid_file.claim(OTHER)
+        self.assertEqual(self.torchserve("--stop"), (0, "TorchServe already stopped.\n"))
+        self.assertEqual(self.processes.ended, [])
+
+    def test_stop_that_takes_too_long(self) -> None:
+        self.torchserve("--model-store", "store")
+        self.processes.listens = False
+        self.assertEqual(
+            self.torchserve("--stop", "--foreground"), (1, "Stopping TorchServe took too long.\n")
+        )
+        self.assertEqual(self.pid_file.read(), BACKGROUND)
+
+    def test_start_after_a_crash(self) -> None:
+        for text in (str(OTHER), "", "rubbish", str(os.getpid())):
+            self.pid_file.path.write_text(text, "ascii")
+            self.processes.servers.clear()
+            self.assertEqual(
+                self.torchserve("--model-store", "store"), (0, "Removing orphan pid file.\n"), text
+            )
+
+    def test_a_link_for_a_pid_file_is_told(self) -> None:
+        self.pid_file.path.symlink_to("store")
+        for words in (("--stop",), ("--model-store", "store")):
+            status, said = self.torchserve(*words)
+            self.assertEqual(status, 1)
+            self.assertIn("is a link", said)
+
+    def test_what_is_missing(self) -> None:
+        for words, message in (
+            ((), "Missing mandatory parameter --model-store"),
+            (("--model-store", "nope"), "--model-store directory not found: nope"),
+            (("--ts-config", "nope"), "--ts-config file not found: nope"),
+            (("--workflow-store", "nope"), "--workflow-store directory not found: nope"),
+            (("--log-config", "nope"), "--log-config file not found: nope"),
+            (("--cpp-log-config", "nope"), "--cpp-log-config file not found: nope"),
+        ):
+            self.assertEqual(self.torchserve(*words), (1, f"{message}\n"))
+        self.assertIsNone(self.pid_file.read())
+
+    def test_model_store_in_the_file(self) -> None:
+        (self.folder / "mine.properties").write_text("model_store=store\n", "ascii")
+        self.assertEqual(self.torchserve("--ts-config", "mine.properties"), (0, ""))
+
+    def test_a_configuration_that_cannot_be_used_is_told_at_once(self) -> None:
+        (self.folder / "mine.properties").write_text("model_store=$$NO_SUCH_VARIABLE$$\n", "ascii")
+        status, said = self.torchserve("--ts-config", "mine.properties")
+        self.assertEqual(status, 1)
+        self.assertIn("Invalid Environment Variable NO_SUCH_VARIABLE", said)
+
+    def test_every_option_reaches_the_server(self) -> None:
+        for name in ("ts.properties", "log4j2.xml", "cpp.yaml"):
+            (self.folder / name).write_text("", "ascii")
+        self.torchserve(
+            *("--start", "--ts-config", "ts.properties", "--model-store", "store"),
+            *("--workflow-store", "store", "--models", "a=a.mar", "b.mar"),
+            *("--log-config", "log4j2.xml", "--cpp-log-config", "cpp.yaml", "--ncs", "--ppath", "plugins"),
+            *("--dt", "--enable-model-api"),
+        )
+        options = self.options()
+        line = options.command_line()
+        self.assertEqual((options["launcher"], options["dialect"]), ("torchserve", "torchserve"))
+        self.assertEqual(options["pid-file"], str(self.pid_file.path))
+        self.assertEqual(
+            (line.config_file, line.model_store, line.workflow_store), ("ts.properties", "store", "store")
+        )
+        self.assertEqual(line.models, ("a=a.mar", "b.mar"))
+        self.assertEqual(
+            (line.log_config, line.cpp_log_config, line.plugins_path), ("log4j2.xml", "cpp.yaml", "plugins")
+        )
+        self.assertTrue(line.no_config_snapshots and line.disable_token_auth and line.enable_model_api)
+
+    def test_switches_are_off_by_default(self) -> None:
+        self.torchserve("--model-store", "store", "--models", "all")
+        line = self.options().command_line()
+        self.assertFalse(line.no_config_snapshots or line.disable_token_auth or line.enable_model_api)
+        self.assertEqual(line.models, ("all",))
+
+    def test_actions_exclude_each_other(self) -> None:
+        for words in (("--start", "--stop"), ("--version", "--stop"), ("--unknown",)):
+            with redirect_stderr(io.StringIO()), self.assertRaises(SystemExit) as caught:
+                torchserve.main(words)
+            self.assertEqual(caught.exception.code, 2)
+
+
+class MultiModelServerTests(LauncherCase):
+    """The command ``multi-model-server``."""
+
+    def test_starts_and_stops(self) -> None:
+        self.assertEqual(self.mms("--start", "--models", "a=http://127.0.0.1/a.mar"), (0, ""))
+        self.assertEqual(
+            self.mms(),
+            (1, "Model server is already running, please use multi-model-server --stop to stop MMS.\n"),
+        )
+        self.assertEqual(self.mms("--stop"), (0, "Model server stopped.\n"))
+        self.assertEqual(self.mms("--stop"), (0, "Model server is not currently running.\n"))
+        self.pid_file.claim(OTHER)
+        self.assertEqual(self.mms("--stop"), (0, "Model server already stopped.\n"))
+
+    def test_what_is_missing(self) -> None:
+        for words, message in (
+            (("--models", "a.mar"), "--model-store is required to load model locally."),
+            (("--model-store", "nope"), "--model-store directory not found: nope"),
+            (("--mms-config", "nope"), "--mms-config file not found: nope"),
+        ):
+            self.assertEqual(self.mms(*words), (1, f"{message}\n"))
+
+    def test_options_reach_the_server(self) -> None:
+        (self.folder / "mms.properties").write_text("", "ascii")
+        self.mms("--mms-config", "mms.properties", "--model-store", "store", "--models", "a.mar", "b=b.mar")
+        options = self.options()
+        line = options.command_line()
+        self.assertEqual((options["launcher"], options["dialect"]), ("mms", "mms"))
+        self.assertEqual((line.config_file, line.model_store), ("mms.properties", "store"))
+        self.assertEqual(line.models, ("a.mar", "b=b.mar"))
+
+
+class SystemProcessesTests(TestCase):
+    """Which processes are servers."""
+
+    def test_this_one_is_none(self) -> None:
+        self.assertFalse(SystemProcesses().is_server(os.getpid()))
+
+    def test_one_that_does_not_exist_is_none_and_cannot_be_ended(self) -> None:
+        self.assertFalse(SystemProcesses().is_server(4_194_303))
+        self.assertIsNone(SystemProcesses().end(4_194_303, 0.0))
