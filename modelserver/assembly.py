@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import cast
 from uuid import uuid4
 
 import psutil
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
@@ -37,16 +38,21 @@ from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
 from modelserver.core.pool import Surroundings
 from modelserver.core.registry import Registry
-from modelserver.descriptions import Observer
+from modelserver.descriptions import Observer, describe_version
+from modelserver.draining import Draining
+from modelserver.health import StartUp
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, EventLoop, InThread
 from modelserver.key_file import KEY_FILE
 from modelserver.management import Management, ManagementRules
+from modelserver.memory_limits import MemoryLimits
 from modelserver.metrics.host import tree_memories
 from modelserver.observation import Observation, make_instruments, open_logs
 from modelserver.registration import Preparation
 from modelserver.rest.api import Api
-from modelserver.rest.channel import Channel, ChannelSite
+from modelserver.rest.body_memory import BodyMemory
+from modelserver.rest.channel import ChannelSite
+from modelserver.rest.connection import Guests
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.gate import TokenApi, TokenGate
@@ -59,6 +65,8 @@ from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS
 from modelserver.rest.route import Listener as Role
 from modelserver.rest.routes import select
 from modelserver.self_description import SelfDescription
+from modelserver.slots import Slots
+from modelserver.snapshots import Snapshots
 from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.download import Downloader
 from modelserver.sources.download import Limits as DownloadLimits
@@ -75,23 +83,28 @@ _log = Logger()
 @define(eq=False)
 class Resources:
     """
-    What a server takes from the system and must give back: a folder, and the pipe its workers hang on.
+    What a server takes from the system and must give back.
 
     :param folder: where archives are unpacked.
+    :param lifeline: a pipe; workers end when its write end closes.
+    :param slots: memory that is shared with workers, or None.
     """
 
     folder: Path
     lifeline: tuple[int, int]
+    slots: Slots | None
 
     @classmethod
-    def take(cls, parent: Path | None) -> Resources:
-        """Make a folder of our own, and a pipe whose write end nobody else has."""
-        reading, writing = os.pipe()
-        return cls(Path(tempfile.mkdtemp(prefix="modelserver-", dir=parent)), (reading, writing))
+    def take(cls, settings: Settings) -> Resources:
+        """Make a folder of our own, a pipe whose write end nobody else has, and memory to share."""
+        folder = Path(tempfile.mkdtemp(prefix="modelserver-", dir=settings.temporary_folder))
+        return cls(folder, os.pipe(), Slots.open(settings.max_request_size))
 
     def give_back(self) -> None:
-        """Remove the folder and close the pipe."""
+        """Remove the folder, close the pipe and the memory."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.slots is not None:
+            self.slots.close()
         for end in self.lifeline:
             os.close(end)
 
@@ -109,14 +122,20 @@ class Core:
     run_soon: Callable[[Callable[[], None]], object]
     clock: PosixReactorBase
     loop: asyncio.AbstractEventLoop | None
+    slots: Slots | None
+    draining: Draining
+    memory_limits: MemoryLimits
+    body_memory: BodyMemory
     tokens: Tokens | None = None
+    snapshots: Snapshots | None = None
+    start_up: StartUp = field(factory=StartUp)
 
     @property
     def gate(self) -> Gate:
         """Who may do what."""
         return OpenGate() if self.tokens is None else TokenGate(self.tokens)
 
-    def api(self, roles: Collection[Role], connections: set[Channel]) -> ChannelSite:
+    def api(self, roles: Collection[Role], connections: Guests) -> ChannelSite:
         """The site of one port, for the roles that it has."""
         features = [
             name
@@ -138,12 +157,14 @@ class Core:
                 self.settings.max_request_size,
                 self.settings.strict_parameters,
             ).handlers(),
-            **InferenceApi(front, self.registry, responder, routes).handlers(),
+            **InferenceApi(
+                front, self.registry, responder, routes, self.start_up, lambda: self.draining.begun
+            ).handlers(),
             **MetricsApi(self.observation.instruments.scrape, responder).handlers(),
             **({} if self.tokens is None else TokenApi(self.tokens, responder).handlers()),
         }
         app = Api(routes, handlers, self.gate, responder, self.settings.strict_parameters)
-        return ChannelSite(app.resource(), front, self.run_soon, connections, _log_failure)
+        return ChannelSite(app.resource(), front, self.run_soon, connections, _log_failure, self.body_memory)
 
     def _front(self, serves_plain: bool) -> InferenceFront:
         lines = b"".join(b"%b: %b\r\n" % header for header in _cors(self.settings))
@@ -157,6 +178,7 @@ class Core:
             self.clock,
             os.urandom,
             InferenceSettings(self.settings.max_request_size, lines, serves_plain),
+            self.slots,
         )
 
 
@@ -184,6 +206,7 @@ def build_core(
         resources.lifeline[0],
         environment,
         time.time,
+        resources.slots,
         verdict.was_out_of_memory,
     )
     numbers = count(settings.initial_worker_port)
@@ -197,6 +220,7 @@ def build_core(
         lambda: str(next(numbers)),
         events.call_soon,
         recorder,
+        Random().random,
     )
     in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     management = Management(
@@ -220,8 +244,34 @@ def build_core(
         events.call_soon,
         reactor,
         loop,
+        resources.slots,
+        Draining(registry, reactor),
+        MemoryLimits(registry, tree_memories, in_thread, reactor),
+        BodyMemory(settings.request_memory),
         _tokens(settings, in_thread),
+        _snapshots(settings, management, in_thread, events.call_soon),
     )
+
+
+def _snapshots(
+    settings: Settings,
+    management: Management,
+    in_thread: InThread,
+    run_soon: Callable[[Callable[[], None]], object],
+) -> Snapshots | None:
+    if not settings.snapshots:
+        return None
+    registry = management.registry
+    snapshots = Snapshots(
+        settings.snapshot_folder,
+        settings.properties,
+        lambda: [describe_version(each, registry.is_default(each)) for each in registry.all()],
+        time.time,
+        in_thread,
+        run_soon,
+    )
+    management.changed = snapshots.changed
+    return snapshots
 
 
 def _tokens(settings: Settings, in_thread: InThread) -> Tokens | None:

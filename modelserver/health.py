@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Iterable
+
+from attrs import define, field, frozen
 
 from modelserver.core.registry import Registry
 
@@ -36,10 +38,39 @@ def health_of(registry: Registry) -> Health:
     )
 
 
-def unready_models(registry: Registry) -> list[str]:
-    """The models that are meant to have workers and have none that has loaded."""
-    return [
+@define(eq=False)
+class StartUp:
+    """The models of the start that are not registered: those on their way, and those that failed."""
+
+    _missing: dict[str, str | None] = field(factory=dict, init=False)
+
+    def expect(self, names: Iterable[str]) -> None:
+        """These are to come."""
+        self._missing.update(dict.fromkeys(names))
+
+    def registered(self, name: str) -> None:
+        """This one is in the registry, which knows more of it."""
+        self._missing.pop(name, None)
+
+    def failed(self, name: str, reason: str) -> None:
+        """This one does not come, and why."""
+        self._missing[name] = reason
+
+    def missing(self, registry: Registry) -> list[str]:
+        """Those that are not there, unless somebody has registered them after all."""
+        served = registry.names()
+        return [name for name, why in self._missing.items() if why is None or name not in served]
+
+
+def unready_models(registry: Registry, start_up: StartUp | None = None) -> list[str]:
+    """
+    The models that are meant to have workers and have none that has loaded.
+
+    :param start_up: knows of more models that are meant to be there.
+    """
+    unready = {
         name
         for name in registry.names()
         if any(version.pool.minimum and not version.pool.ready for version in registry.versions(name))
-    ]
+    }
+    return sorted(unready.union(start_up.missing(registry) if start_up is not None else ()))

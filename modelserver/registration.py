@@ -34,6 +34,7 @@ class RegisterRequest:
     :param signed: the archive is fetched from S3 with a signature.
     :param sha256: what the archive must have, or None.
     :param start_up: it is a model of the server's start, not of the API.
+    :param fallback_name: to serve the model by where nobody else names it, or None.
     """
 
     url: str
@@ -43,6 +44,7 @@ class RegisterRequest:
     signed: bool = False
     sha256: str | None = None
     start_up: bool = False
+    fallback_name: str | None = None
 
 
 @frozen
@@ -107,9 +109,9 @@ class Preparation:
     def _decide(self, request: RegisterRequest, folder: Path) -> VersionSpec:
         """Read what the archive says, and decide. Blocks."""
         wishes = request.wishes
-        manifest = complete(
-            read_manifest(folder, self.rules, wishes.runtime), self.rules, request.name, wishes.handler
-        )
+        manifest = read_manifest(folder, self.rules, wishes.runtime)
+        given_name = request.name or (request.fallback_name if manifest.model_name is None else None)
+        manifest = complete(manifest, self.rules, given_name, wishes.handler)
         name, version = manifest.model_name or "", manifest.model_version
         _check_name("name", name)
         _check_name("version", version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,13 +16,17 @@ from twisted.logger import Logger
 from modelserver.assembly import Core, Resources, build_core
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
-from modelserver.connections import Connections
+from modelserver.connections import RESERVE, Connections, Door, Patience, most_connections
+from modelserver.descriptors import allowed_descriptors
 from modelserver.key_file import KeyFileInvalid
 from modelserver.listeners import Listener
 from modelserver.rest.route import Listener as Role
-from modelserver.startup import load_models
+from modelserver.restoring import RestoreFailed, check_archives
+from modelserver.startup import start_models
 from modelserver.tokens import Tokens
 
+LAST_WRITES = 2.0
+"""Seconds that clients have at the end to take their answers."""
 RELOAD = 5.0
 """Seconds between two looks at the operator's keys."""
 
@@ -54,7 +59,15 @@ class Server(MultiService):
         self._resources: Resources | None = None
         self._core: Core | None = None
         self.given_back: Callable[[], object] = lambda: None
-        self.connections = Connections(reactor)
+        self.connections = Connections(
+            reactor,
+            Patience(
+                settings.idle_timeout,
+                settings.header_timeout,
+                write=settings.write_timeout,
+                rate=settings.minimum_body_rate,
+            ),
+        )
 
     def privilegedStartService(self) -> None:
         """Bind all ports before anything else is started."""
@@ -64,7 +77,9 @@ class Server(MultiService):
             assert self._core is not None
             if self._core.tokens is not None:
                 self._start_tokens(self._core.tokens)
-        except (OSError, KeyFileInvalid) as error:
+            if self.settings.model_snapshot is not None:
+                check_archives(self.settings.model_snapshot, self.settings.model_store)
+        except (OSError, KeyFileInvalid, RestoreFailed) as error:
             self._give_back()
             raise SystemExit(f"modelserver: {error}") from error
 
@@ -76,9 +91,17 @@ class Server(MultiService):
         self._resources, self._core = resources, core
         core.observation.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         for address, roles in self._roles().items():
-            make_site = partial(core.api, roles, self.connections.channels)
+            make_site = partial(core.api, roles, self._door(roles))
             listener = Listener(address, make_site, core.loop, self._reactor)
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _door(self, roles: set[Role]) -> Door:
+        """The way in of one listener; predictions leave descriptors to everything else."""
+        settings = self.settings
+        limit = settings.max_connections
+        if Role.INFERENCE in roles:
+            limit = most_connections(limit, allowed_descriptors(limit + 2 * RESERVE))
+        return self.connections.door(limit, settings.max_connections_per_address)
 
     def _start_tokens(self, tokens: Tokens) -> None:
         tokens.start()
@@ -105,25 +128,47 @@ class Server(MultiService):
         for warning in self._warnings:
             _log.warn("{warning}", warning=warning)
         self.connections.start()
+        assert self._core is not None
+        self._core.memory_limits.start()
         gc.collect()
         gc.freeze()
         assert self._core is not None
         for service in self:
             if isinstance(service, Listener):
                 _log.info("Listening on {address}", address=str(service.address))
-        loading = Deferred.fromCoroutine(load_models(self.settings, self._core.management))
+        core = self._core
+        loading = Deferred.fromCoroutine(
+            start_models(self.settings, core.management, core.start_up, core.snapshots)
+        )
         loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
         _log.info("Model server started.")
 
     async def _end(self) -> None:
+        core = self._core
+        if core is not None:
+            self._end_at_next_signal(core)
+            await core.draining.announce(self.settings.drain_lag)
         stopped = super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         if stopped is not None:
             await stopped
-        self.connections.stop()
-        if self._core is not None:
-            await self._core.management.close(self.settings.drain_timeout)
-            self._core.observation.end()
+        if core is not None:
+            await core.draining.finish(self.settings.drain_timeout)
+            core.memory_limits.stop()
+            if core.snapshots is not None:
+                await core.snapshots.end()
+            await core.management.close()
+            core.observation.end()
+        await self.connections.close(LAST_WRITES)
         self._give_back()
+
+    def _end_at_next_signal(self, core: Core) -> None:
+        """Twisted takes the first signal only; the next one shall not be lost."""
+
+        def hurry(number: int, frame: object) -> None:
+            self._reactor.callFromThread(core.draining.hurry)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, hurry)
 
     def _give_back(self) -> None:
         resources, self._resources = self._resources, None

@@ -5,63 +5,102 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from attrs import define
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from modelserver.config.load_models import StartupModel
 from modelserver.config.settings import Settings
 from modelserver.errors import ServingError
+from modelserver.health import StartUp
 from modelserver.management import Management
 from modelserver.registration import RegisterRequest
+from modelserver.restoring import Restorer, settle
+from modelserver.snapshots import Snapshots
 
 _log = Logger()
-_ARCHIVES = (".mar", ".model", ".tar.gz")
+_ARCHIVES = {"torchserve": (".mar", ".model", ".tar.gz"), "mms": (".mar", ".model")}
+_ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
 
 
-async def load_models(settings: Settings, management: Management) -> list[str]:
+async def start_models(
+    settings: Settings, management: Management, start_up: StartUp, snapshots: Snapshots | None
+) -> None:
     """
-    Register what is to be loaded, some at a time; one that fails is logged and left out.
+    Restore the snapshot, or load the models of the start; from then on, snapshots are written.
 
-    :return: the locations that failed.
+    :param start_up: told what is still to come, and what does not.
     """
-    models = settings.load_models.models
-    if settings.load_models.everything:
-        models = tuple(StartupModel(None, name) for name in archives_in(settings.model_store))
-    turns = DeferredSemaphore(max(1, settings.startup_parallelism))
-    failed: list[str] = []
+    is_complete = True
+    if settings.model_snapshot is not None:
+        restorer = Restorer(management, start_up, settings.startup_parallelism)
+        is_complete = await restorer.restore(settings.model_snapshot)
+    else:
+        await Loader(settings, management, start_up).load()
+    if snapshots is not None:
+        snapshots.begin(is_complete)
 
-    async def load(model: StartupModel) -> None:
-        _log.info("Loading initial model: {model}", model=str(model))
+
+@define(eq=False)
+class Loader:
+    """Registers the models of the start, some at a time: each takes memory while it loads."""
+
+    settings: Settings
+    management: Management
+    start_up: StartUp
+
+    async def load(self) -> None:
+        """Load all; one that fails is logged, named by readiness, and left out."""
+        models = await self.management.preparation.in_thread(models_to_load, self.settings)
+        self.start_up.expect(label(model) for model in models)
+        turns = DeferredSemaphore(max(1, self.settings.startup_parallelism))
+        await DeferredList([turns.run(self._begin, model) for model in models])
+
+    def _begin(self, model: StartupModel) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._load(model)).addErrback(
+            lambda failure: _log.failure("Failed to load model: {model}", failure, model=model.url)
+        )
+
+    async def _load(self, model: StartupModel) -> None:
+        _log.info("Loading initial models: {model}", model=str(model))
+        request = RegisterRequest(
+            model.url, model.name, synchronous=False, start_up=True, fallback_name=name_of(model.url)
+        )
         try:
-            spec = await management.register(_request(model, settings))
+            spec = await self.management.register(request)
         except ServingError as error:
-            failed.append(model.url)
+            self.start_up.failed(label(model), str(error))
             _log.error("Failed to load model: {model}: {error}", model=model.url, error=str(error))
-        else:
+            return
+        self.start_up.registered(label(model))
+        if await settle(self.management, spec.name, spec.version):
             _log.info("Model {name} version {version} loaded.", name=spec.name, version=spec.version)
 
-    await DeferredList(
-        [turns.run(lambda model=model: Deferred.fromCoroutine(load(model))) for model in models],
-        consumeErrors=True,
-    )
-    return failed
+
+def label(model: StartupModel) -> str:
+    """What a model is called before its archive is open."""
+    return model.name or name_of(model.url)
 
 
-def _request(model: StartupModel, settings: Settings) -> RegisterRequest:
-    return RegisterRequest(model.url, model.name, synchronous=True, start_up=True)
+def models_to_load(settings: Settings) -> tuple[StartupModel, ...]:
+    """What ``load_models`` means; ALL is every archive and folder of the store. Blocks."""
+    if not settings.load_models.everything:
+        return settings.load_models.models
+    return tuple(StartupModel(None, name) for name in archives_in(settings.model_store, settings.dialect))
 
 
-def archives_in(store: Path | None) -> list[str]:
+def archives_in(store: Path | None, dialect: str = "torchserve") -> list[str]:
     """The names of all archives and folders of a model store, without hidden ones."""
     if store is None or not store.is_dir():
         return []
     return sorted(
         entry.name
         for entry in store.iterdir()
-        if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(_ARCHIVES))
+        if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(_ARCHIVES[dialect]))
     )
 
 
 def name_of(location: str) -> str:
     """The name for a model whose archive has none: the last component, without its ending."""
-    return re.sub(r"\W", "_", location.rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0])
+    last = location.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    return re.sub(r"\W", "_", _ENDINGS.sub("", last), flags=re.ASCII)

@@ -81,15 +81,15 @@ def load_settings(
     implied = dialect or ("mms" if "MMS_CONFIG_FILE" in environ else "torchserve")
     log_folder = cwd / environ.get("LOG_LOCATION", "logs")
     file = _find_file(options, environ, cwd, implied, log_folder / "config")
-    properties = dict(preset or {})
-    properties.update({} if file is None else read_properties(file, environ))
+    properties = {} if file is None else read_properties(file, environ)
     properties.update(_from_command_line(options))
     spoken = (properties.get("dialect") or implied).lower()
     if spoken not in PREFIXES:
         raise ConfigurationError("dialect", spoken, KEY["dialect"].kind.allowed)
     properties.update(_from_environment(properties, environ, spoken))
     settings = evolve(
-        build_settings(properties, spoken, cwd),
+        build_settings({**(preset or {}), **properties}, spoken, cwd),
+        properties=properties,
         snapshots=spoken == "torchserve" and not options.no_config_snapshots,
         log_config=_log_config(options, properties, cwd),
         log_folder=log_folder,

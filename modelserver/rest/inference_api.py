@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.web.server import Request
 
 import modelserver
 from modelserver.core.registry import Registry
 from modelserver.errors import ModelNotFound
-from modelserver.health import health_of, unready_models
+from modelserver.health import StartUp, health_of, unready_models
 from modelserver.interfaces import Reply
 from modelserver.rest.binding import Handler
 from modelserver.rest.dialects.bodies import pretty
@@ -46,12 +46,16 @@ class InferenceApi:
     Everything that an inference listener answers.
 
     :param routes: those of the listener, for the descriptions of single models.
+    :param start_up: which models of the start are still to come, for readiness.
+    :param is_stopping: whether the server is about to end: it is not ready then.
     """
 
     front: InferenceFront
     registry: Registry
     responder: Responder
     routes: tuple[Route, ...]
+    start_up: StartUp = field(factory=StartUp)
+    is_stopping: Callable[[], bool] = lambda: False
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every handler, by its operation."""
@@ -86,11 +90,14 @@ class InferenceApi:
 
     def ready(self, request: Request) -> bytes:
         """Tell whether every model that is meant to have workers has one."""
-        unready = unready_models(self.registry)
-        body: dict[str, object] = {"ready": not unready}
+        unready = unready_models(self.registry, self.start_up)
+        is_ready = not unready and not self.is_stopping()
+        body: dict[str, object] = {"ready": is_ready}
         if unready:
             body["models"] = unready
-        return self._send(request, body, 503 if unready else 200)
+        if self.is_stopping():
+            body["reason"] = "the server is stopping"
+        return self._send(request, body, 200 if is_ready else 503)
 
     def protocol_live(self, request: Request) -> bytes:
         """The same for the Open Inference Protocol."""
@@ -98,7 +105,8 @@ class InferenceApi:
 
     def protocol_ready(self, request: Request) -> bytes:
         """Whether all models can be asked."""
-        return self._send(request, {"ready": health_of(self.registry).is_healthy})
+        is_ready = health_of(self.registry).is_healthy and not self.is_stopping()
+        return self._send(request, {"ready": is_ready})
 
     def describe_server(self, request: Request) -> bytes:
         """Tell which server this is; the misspelt key is TorchServe's."""

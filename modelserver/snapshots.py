@@ -1,0 +1,99 @@
+"""Writes snapshots of what is registered: after the start, after each change, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from modelserver.interfaces import InThread
+from modelserver.snapshot import (
+    CHANGED,
+    SHUTDOWN,
+    STARTUP,
+    render_file,
+    snapshot_name,
+    take_snapshot,
+    write_snapshot,
+)
+from modelserver.spec import VersionDescription
+
+_log = Logger()
+
+
+@define(eq=False)
+class Snapshots:
+    """
+    Keeps the newest snapshot true. Nothing is written before ``begin``: what is loaded half is no state to
+    come back to.
+
+    :param properties: every effective key of the configuration, as text.
+    :param versions: what is registered now.
+    :param now: seconds since the epoch.
+    :param run_soon: runs something in the reactor's next turn; the changes of one turn are one snapshot.
+    """
+
+    folder: Path
+    properties: Mapping[str, str]
+    versions: Callable[[], Iterable[VersionDescription]]
+    now: Callable[[], float]
+    in_thread: InThread
+    run_soon: Callable[[Callable[[], None]], object]
+    _is_on: bool = field(default=False, init=False)
+    _is_current: bool = field(default=False, init=False)
+    _is_due: bool = field(default=False, init=False)
+    _turn: DeferredLock = field(factory=DeferredLock, init=False)
+
+    def begin(self, is_complete: bool = True) -> None:
+        """
+        The start is over; from now on, changes are written.
+
+        :param is_complete: everything that was to be loaded was. If not, the newest snapshot stays what to
+            come back to, until somebody changes something.
+        """
+        self._is_on = True
+        if is_complete:
+            self._write(STARTUP)
+
+    def changed(self) -> None:
+        """Something was registered, unregistered, scaled or made the default."""
+        if self._is_on and not self._is_due:
+            self._is_due = True
+            self.run_soon(self._write_changed)
+
+    def _write_changed(self) -> None:
+        self._is_due = False
+        if self._is_on:
+            self._write(CHANGED)
+
+    async def end(self) -> None:
+        """Write the last one; it is on disk, and those before it, when this returns."""
+        if not self._is_on:
+            return
+        self._is_on = False
+        if self._is_current:
+            self._write(SHUTDOWN)
+        await self._turn.run(lambda: None)
+
+    def _write(self, occasion: str) -> None:
+        """Describe now, and write when those before are written."""
+        self._is_current = True
+        created = self.now()
+        name = snapshot_name(occasion, created)
+        snapshot = take_snapshot(name, created, self.versions())
+        text = render_file(self.properties, snapshot)
+        self._turn.run(self._put, name, text).addErrback(self._failed)
+
+    def _put(self, name: str, text: str) -> Deferred[None]:
+        return self.in_thread(write_snapshot, self.folder, name, text).addCallback(self._told, name)
+
+    def _told(self, is_written: bool, name: str) -> None:
+        if not is_written:
+            _log.error("The snapshot {name} exists already and was not written", name=name)
+
+    def _failed(self, failure: Failure) -> None:
+        _log.error("A snapshot could not be written: {why}", why=failure.getErrorMessage())
