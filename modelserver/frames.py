@@ -7,6 +7,9 @@ number (u32), microseconds (u32). What follows depends on the kind:
 ``BATCH`` (server to worker)
     ``count`` rows of four u32 (length of head, of extra, of body, flags of the job), ``count`` request ids of
     16 bytes, then head, extra and body of each job.
+``CANCEL`` (server to worker)
+    the client of job ``count`` of batch ``number`` is gone. ``CREDIT`` with ``count`` 0: the clients of batch
+    ``number`` can take no more parts for now; with 1: they can again.
 ``ANSWERS``, ``PART`` (worker to server)
     ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
     ``microseconds`` is the time that the handler took.
@@ -62,13 +65,14 @@ class Frame(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A job as the worker sees it."""
+    """A job as the worker sees it; ``offset`` is where its body lies in shared memory, or -1."""
 
     id: bytes
     head: bytes
     extra: bytes
     body: memoryview
     flags: int
+    offset: int = -1
 
 
 Pieces = list[bytes | bytearray | memoryview]
@@ -119,8 +123,9 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
         body_at = extra_at + extra_size
         end = body_at + body_size
         body = payload[body_at:end]
+        offset = -1
         if flags & SHARED:
-            body = _shared_body(body, shared)
+            offset, body = _shared_body(body, shared)
         items.append(
             Item(
                 bytes(payload[ids : ids + ID_SIZE]),
@@ -128,6 +133,7 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
                 bytes(payload[extra_at:body_at]),
                 body,
                 flags,
+                offset,
             )
         )
         ids += ID_SIZE
@@ -137,11 +143,22 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     return items
 
 
-def _shared_body(place: memoryview, shared: memoryview | None) -> memoryview:
-    if shared is None:
+def _shared_body(place: memoryview, shared: memoryview | None) -> tuple[int, memoryview]:
+    if shared is None or len(place) != PLACE.size:
         raise FrameError("a body in shared memory, but there is none")
     offset, size = PLACE.unpack(place)
-    return shared[offset : offset + size]
+    if offset + size > len(shared):
+        raise FrameError("a body beyond the shared memory")
+    return offset, shared[offset : offset + size]
+
+
+def put_in_place(answer: Answer, item: Item, shared: memoryview, size: int) -> tuple[int, Answer]:
+    """Lay a large answer where the body of its job lies; ``size`` is that of a slot."""
+    body = answer.body
+    if item.offset < 0 or len(body) > size:
+        return 0, answer
+    shared[item.offset : item.offset + len(body)] = body
+    return SHARED, answer._replace(body=PLACE.pack(item.offset, len(body)))
 
 
 def error_answer(code: int, message: str, exception: str = "", text: str = "") -> bytes:
@@ -196,7 +213,7 @@ def _flagged(
     flags: int, status: int, head: memoryview, body: memoryview, shared: memoryview | None
 ) -> Answer | PredictionFailed:
     if flags & SHARED:
-        body = _shared_body(body, shared)
+        _, body = _shared_body(body, shared)
     if not flags & ERROR:
         return Answer(status, bytes(head), bytes(body))
     try:
@@ -296,13 +313,6 @@ class FrameReader:
         """All whole frames that are here."""
         while (frame := self.next()) is not None:
             yield frame
-
-    def waiting(self) -> list[Frame]:
-        """The whole frames that are here, which stay."""
-        low = self._low
-        found = list(self)
-        self._low = low
-        return found
 
     def wait(self, source: socket.socket) -> Frame:
         """

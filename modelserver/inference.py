@@ -63,6 +63,6 @@ class Inference:
     def withdraw(self, job: Job) -> None:
         """The client is gone: the job leaves its queue unserved, a handler that streams to it is told."""
         job.cancel()
-        if job.streaming:
+        if job.assigned:
             for version in self.registry.all():
                 version.pool.forget(job)

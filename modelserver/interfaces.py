@@ -38,8 +38,8 @@ class WorkerEvents(Protocol):
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """A batch came back: an answer or an error for each job in order, and the handler's seconds."""
 
-    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
-        """A part of a streamed batch came, one piece for each job; more follow."""
+    def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
+        """A part of a streamed batch came, one piece for each job, empty where there is none; more follow."""
 
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """What the handler emitted through ``context.metrics``."""
@@ -66,6 +66,9 @@ class WorkerProcess(Protocol):
 
     def cancel(self, number: int, index: int) -> None:
         """The client of one job of a streaming batch is gone."""
+
+    def hold(self, number: int, is_held: bool) -> None:
+        """Have a streaming handler wait before its next part, or go on."""
 
     def stop(self) -> None:
         """Ask the process to end (end of input, then TERM)."""

@@ -104,6 +104,7 @@ class Job:
     tries: int = 0
     assigned: float = 0.0
     streaming: bool = False
+    resume: Callable[[], None] | None = None
     finished: bool = field(default=False, init=False)
     held: bool = field(default=False, init=False)
     """A worker has it, and may be reading its body."""

@@ -34,6 +34,7 @@ class CollectingAsker:
     answers: list[Answer] = field(factory=list)
     parts: list[Answer] = field(factory=list)
     errors: list[ServingError] = field(factory=list)
+    can_take: bool = True
 
     def answered(self, job: Job, answer: Answer) -> None:
         """Keep an answer."""
@@ -42,7 +43,7 @@ class CollectingAsker:
     def part_arrived(self, job: Job, answer: Answer) -> bool:
         """Keep a part."""
         self.parts.append(answer)
-        return True
+        return self.can_take
 
     def failed(self, job: Job, error: ServingError) -> None:
         """Keep an error."""
@@ -73,6 +74,7 @@ class MemoryWorker:
     now: Callable[[], float]
     batches: list[tuple[int, Sequence[Job]]] = field(factory=list, init=False)
     cancelled: list[tuple[int, int]] = field(factory=list, init=False)
+    holds: list[tuple[int, bool]] = field(factory=list, init=False)
     flushed: int = field(default=0, init=False)
     is_stopping: bool = field(default=False, init=False)
     ends_when_told: bool = field(default=True, init=False)
@@ -95,6 +97,10 @@ class MemoryWorker:
     def cancel(self, number: int, index: int) -> None:
         """Note it."""
         self.cancelled.append((number, index))
+
+    def hold(self, number: int, is_held: bool) -> None:
+        """Note it."""
+        self.holds.append((number, is_held))
 
     def stop(self) -> None:
         """End, unless the test has said that this worker does not listen."""

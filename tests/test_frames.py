@@ -116,12 +116,6 @@ class FrameTests(SynchronousTestCase):
         with self.assertRaises(frames.FrameError):
             reader.next()
 
-    def test_waiting_frames_stay(self) -> None:
-        reader = frames.FrameReader()
-        reader.fill(Pipe(frames.pack_bare(frames.CANCEL, 5, 2) + frames.pack_bare(frames.LOADED), []))
-        self.assertEqual([frame.kind for frame in reader.waiting()], [frames.CANCEL, frames.LOADED])
-        self.assertEqual([frame.kind for frame in reader], [frames.CANCEL, frames.LOADED])
-
     def test_send_all_writes_more_than_the_socket_holds(self) -> None:
         left, right = socket.socketpair()
         self.addCleanup(left.close)

@@ -17,6 +17,7 @@ from modelserver.errors import WorkerFailure
 from modelserver.frames import Frame
 from modelserver.interfaces import EventLoop, WorkerEvents
 from modelserver.jobs import Job
+from modelserver.slots import Slots
 from modelserver.spec import WorkerSpec
 
 _log = Logger()
@@ -43,6 +44,7 @@ class Machine:
     lifeline: int
     environment: Mapping[str, str]
     now: Callable[[], float]
+    slots: Slots | None = None
     was_out_of_memory: Callable[[], bool] = lambda: False
 
 
@@ -60,6 +62,7 @@ class LocalProcess:
     link: Link = field(init=False)
     stdout: LineLog = field(init=False)
     stderr: LineLog = field(init=False)
+    _shared: memoryview | None = field(init=False)
     _cause: str | None = field(default=None, init=False)
     _load_failure: Mapping[str, object] | None = field(default=None, init=False)
     _problem: str | None = field(default=None, init=False)
@@ -69,6 +72,8 @@ class LocalProcess:
     _last_wait: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        slots = self.machine.slots
+        self._shared = None if slots is None else slots.memory
         self.stdout = LineLog(lambda line: self._tell("stdout", line))
         self.stderr = LineLog(lambda line: self._tell("stderr", line))
 
@@ -101,6 +106,10 @@ class LocalProcess:
     def cancel(self, number: int, index: int) -> None:
         """Tell a streaming handler that the client of one job left."""
         self.link.send(frames.pack_bare(frames.CANCEL, number, index))
+
+    def hold(self, number: int, is_held: bool) -> None:
+        """Give a streaming handler no credit for its next part, or give it back."""
+        self.link.send(frames.pack_bare(frames.CREDIT, number, 0 if is_held else 1))
 
     def stop(self) -> None:
         """End of input, and TERM for a handler that does not look."""
@@ -140,10 +149,10 @@ class LocalProcess:
         """Translate a frame to an event."""
         kind = frame.kind
         if kind == frames.ANSWERS:
-            self.events.answered(frame.number, frames.unpack_answers(frame), frame.microseconds / 1e6)
+            answers = frames.unpack_answers(frame, self._shared)
+            self.events.answered(frame.number, answers, frame.microseconds / 1e6)
         elif kind == frames.PART:
-            answers = [answer for answer in frames.unpack_answers(frame) if isinstance(answer, tuple)]
-            self.events.part_arrived(frame.number, answers)
+            self.events.part_arrived(frame.number, frames.unpack_answers(frame))
         elif kind == frames.METRICS:
             emitted = _listed(frames.unpack_json(frame).get("metrics"))
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])

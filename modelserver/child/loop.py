@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,9 +15,14 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.loader import EntryPoint, Instructions
 from modelserver.child.replies import ReplyRow, answer_rows, error_row, failed_rows, part_rows
 from modelserver.child.requests import BadForm, Decoder
+from modelserver.slots import LARGE, map_slots
 
+SLOTS_FD = 5
 JOIN = 0.0003
 """Seconds that an answer may wait for the next one, to leave in the same write."""
+
+MORE_FOLLOWS = "ts_stream_next"
+"""The header that marks the first part of a streamed answer, as in TorchServe."""
 
 
 class ClientsGone(ConnectionError):
@@ -33,18 +39,21 @@ class Loop:
         instructions: Instructions,
         entry: EntryPoint,
         context: Context,
-        shared: memoryview | None = None,
     ) -> None:
         self._connection = connection
         self._reader = reader
         self._instructions = instructions
         self._entry = entry
         self._context = context
-        self._shared = shared
+        self._slot_size = instructions.slot_size
+        self._shared = map_slots(SLOTS_FD) if self._slot_size else None
         self._decoder = Decoder(instructions.decode_input_request)
         self._held: frames.Pieces = []
         self._held_since = 0.0
         self._mean = 1.0
+        self._ahead: deque[frames.Frame] = deque()
+        self._gone: set[tuple[int, int]] = set()
+        self._stopped: int | None = None
 
     def run(self) -> None:
         """
@@ -54,15 +63,24 @@ class Loop:
         """
         reader, connection = self._reader, self._connection
         while True:
-            frame = reader.next()
+            frame = self._ahead.popleft() if self._ahead else reader.next()
             if frame is None:
                 self._release()
+                self._gone.clear()
                 frame = reader.wait(connection)
             if frame.kind == frames.BATCH:
                 self._serve(frame)
-            elif frame.kind != frames.CANCEL:
-                raise frames.FrameError(f"a frame of kind {frame.kind}")
-            # A CANCEL that comes here is late: its batch is answered.
+            else:
+                self._note(frame)
+
+    def _note(self, frame: frames.Frame) -> None:
+        """Remember what the server says about clients; about a batch that is answered it does not matter."""
+        if frame.kind == frames.CANCEL:
+            self._gone.add((frame.number, frame.items))
+        elif frame.kind == frames.CREDIT:
+            self._stopped = None if frame.items else frame.number
+        else:
+            raise frames.FrameError(f"a frame of kind {frame.kind}")
 
     def _serve(self, frame: frames.Frame) -> None:
         items = frames.unpack_batch(frame, self._shared)
@@ -70,6 +88,8 @@ class Loop:
         rows = self._answer(frame.number, items)
         spent = time.perf_counter() - begun
         self._mean += (spent - self._mean) / 8
+        if self._shared is not None:
+            rows = self._in_slots(rows, items, self._shared)
         self._held += frames.pack_answers(frames.ANSWERS, frame.number, int(spent * 1e6), rows)
         self._report_metrics()
         now = begun + spent
@@ -77,6 +97,17 @@ class Loop:
             self._held_since = now
         if now - self._held_since + self._mean > JOIN:
             self._release()
+
+    def _in_slots(
+        self, rows: list[ReplyRow], items: Sequence[frames.Item], shared: memoryview
+    ) -> list[ReplyRow]:
+        """Lay large answers where the bodies of their requests were: the server copies them from there."""
+        return [
+            frames.put_in_place(row[1], item, shared, self._slot_size)
+            if item.offset >= 0 and not row[0] and len(row[1].body) >= LARGE
+            else row
+            for row, item in zip(rows, items, strict=True)
+        ]
 
     def _release(self) -> None:
         if self._held:
@@ -100,7 +131,7 @@ class Loop:
         for place, item in enumerate(items):
             head = decoder.head(item.head)
             try:
-                row, names = decoder.row(head, item)
+                row, names, kinds = decoder.row(head, item)
             except BadForm as error:
                 rows[place] = error_row(400, str(error))
                 continue
@@ -108,7 +139,7 @@ class Loop:
                 repeated[len(data)] = names
             data.append(row)
             ids.append(item.id)
-            processors.append(RequestProcessor(partial(decoder.headers, head, item)))
+            processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
         if data:
             context = self._context
             context.request_ids = partial(_show_ids, ids)
@@ -126,6 +157,9 @@ class Loop:
             if not isinstance(error, ClientsGone):
                 self._log_failure(error)
             return failed_rows(error, len(data))
+        for processor in processors:
+            if processor.changed and processor.get_response_header(MORE_FOLLOWS):
+                processor.add_response_property(MORE_FOLLOWS, "false")
         return answer_rows(result, processors, self._instructions.max_response_size)
 
     def _log_failure(self, error: BaseException) -> None:
@@ -143,23 +177,36 @@ class Loop:
         parts: Sequence[object],
     ) -> None:
         """
-        Send one part to each request of the batch, now.
+        Send one part to each request of the batch, as soon as their clients can take it.
 
         :raises ClientsGone: every client has left.
         :raises ValueError: there is not one part for each request.
         """
+        for processor in processors:
+            processor.add_response_property(MORE_FOLLOWS, "true")
         sent = iter(part_rows(parts, processors, self._instructions.max_response_size))
+        self._listen(wait=False)
+        while not self._is_deserted(number, rows) and self._stopped == number:
+            self._release()
+            self._listen(wait=True)
+        if self._is_deserted(number, rows):
+            raise ClientsGone("the client has left")
         self._held += frames.pack_answers(
             frames.PART, number, 0, [next(sent) if row is None else row for row in rows]
         )
         self._release()
-        gone = self._cancelled(number)
-        if all(row is not None or place in gone for place, row in enumerate(rows)):
-            raise ClientsGone("the client has left")
 
-    def _cancelled(self, number: int) -> set[int]:
-        """Which items of batch ``number`` have lost their clients, as far as the server has said by now."""
-        self._connection.setblocking(False)
+    def _is_deserted(self, number: int, rows: Sequence[ReplyRow | None]) -> bool:
+        return all(row is not None or (number, place) in self._gone for place, row in enumerate(rows))
+
+    def _listen(self, wait: bool) -> None:
+        """
+        Take in what the server has said by now, in the middle of a batch.
+
+        :param wait: until it says something.
+        :raises ClientsGone: it closed the socket.
+        """
+        self._connection.setblocking(wait)
         try:
             if not self._reader.fill(self._connection):
                 raise ClientsGone("the server has closed the socket")
@@ -167,8 +214,12 @@ class Loop:
             pass
         finally:
             self._connection.setblocking(True)
-        waiting = self._reader.waiting()
-        return {frame.items for frame in waiting if frame.kind == frames.CANCEL and frame.number == number}
+        for frame in self._reader:
+            if frame.kind == frames.BATCH:
+                # The reader's buffer is needed for what follows.
+                self._ahead.append(frame._replace(payload=memoryview(bytes(frame.payload))))
+            else:
+                self._note(frame)
 
 
 def _show_ids(ids: Sequence[bytes]) -> dict[int, str]:

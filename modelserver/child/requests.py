@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from io import BytesIO
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from modelserver import frames
@@ -17,6 +18,7 @@ MOST_HEADS = 1024
 
 Row = dict[str, object]
 PLAIN = {"url_path": "", "explain": "False"}
+"""What predictions and explanations add to the client's headers; the routes that take a query do not."""
 
 
 class BadForm(Exception):
@@ -26,7 +28,7 @@ class BadForm(Exception):
 class Head:
     """A client's headers: by name in their original case, the last of a name wins."""
 
-    __slots__ = ("content_type", "headers", "kind")
+    __slots__ = ("content_type", "form", "headers", "kind")
 
     def __init__(self, block: bytes) -> None:
         self.headers: dict[str, str] = {}
@@ -37,7 +39,25 @@ class Head:
                 self.headers[name] = value = value.strip()
                 if name.lower() == "content-type":
                     self.content_type = value
-        self.kind = self.content_type.partition(";")[0].strip().lower()
+        self.kind = self.content_type.partition(";")[0].strip()
+        self.form = _form_of(self.content_type)
+
+
+class Decoded(NamedTuple):
+    """
+    A request as its handler gets it.
+
+    :param repeated: all values of the names that a form repeats, or None.
+    :param kinds: the content type of each field of a form, or None: the body is the only field.
+    """
+
+    row: Row
+    repeated: dict[str, list[object]] | None = None
+    kinds: dict[str, str] | None = None
+
+
+Field = tuple[str, str, object]
+"""A field's name, its content type and its value."""
 
 
 class Decoder:
@@ -60,9 +80,14 @@ class Decoder:
             found = self._heads[block] = Head(block)
         return found
 
-    def headers(self, head: Head, item: frames.Item) -> dict[str, str]:
-        """What the handler sees as request headers: the client's, and what the route adds."""
-        headers = {**head.headers, **PLAIN}
+    def headers(self, head: Head, item: frames.Item, kinds: dict[str, str] | None) -> dict[str, object]:
+        """What the handler sees as request headers: its fields' types, the client's, what the route adds."""
+        if kinds is None:
+            kinds = {"body": head.kind}
+        headers: dict[str, object] = {name: {"content-type": kind} for name, kind in kinds.items()}
+        headers.update(head.headers)
+        if not item.flags & frames.QUERY:
+            headers.update(PLAIN)
         if item.flags or item.extra:
             if item.flags & frames.EXPLAIN:
                 headers["explain"] = "True"
@@ -72,24 +97,24 @@ class Decoder:
                 headers.update(json.loads(item.extra).get("headers", {}))
         return headers
 
-    def row(self, head: Head, item: frames.Item) -> tuple[Row, dict[str, list[object]] | None]:
+    def row(self, head: Head, item: frames.Item) -> Decoded:
         """
-        The handler's row, and all values of the names that a form repeats.
+        The handler's row.
 
         :raises BadForm: the body is not the form that its content type says.
         """
-        kind = head.kind
-        repeated = None
-        if kind == FORM:
-            row, repeated = _keep_last(_urlencoded(item.body))
-        elif kind == MULTIPART:
-            row, repeated = _keep_last(self._multipart(head.content_type, item.body))
+        if head.form:
+            fields = (
+                _urlencoded(item.body) if head.form == FORM else self._multipart(head.content_type, item.body)
+            )
+        elif item.flags & frames.QUERY:
+            fields = [("body", head.kind, self.decode(head.kind, item.body))]
         else:
-            row = {"body": self.decode(kind, item.body)}
+            return Decoded({"body": self.decode(head.kind, item.body)})
         if item.flags & frames.QUERY:
             query = json.loads(item.extra).get("query", [])
-            row = {**{name: bytearray(value, "utf-8") for name, value in query}, **row}
-        return row, repeated
+            fields = [*((name, "", bytearray(value, "utf-8")) for name, value in query), *fields]
+        return _collect(fields)
 
     def decode(self, kind: str, body: memoryview) -> object:
         """A body as its content type wants it; bytes where that fails or is not wanted."""
@@ -102,7 +127,7 @@ class Decoder:
             print(f"A body of type {kind} could not be decoded: {error}", file=sys.stderr)
             return raw
 
-    def _multipart(self, content_type: str, body: memoryview) -> list[tuple[str, object]]:
+    def _multipart(self, content_type: str, body: memoryview) -> list[Field]:
         import multipart
 
         try:
@@ -115,16 +140,16 @@ class Decoder:
                 spool_limit=len(body) + 1,
                 memory_limit=len(body) + 1,
             )
-            return [(part.name, self._part(part)) for part in parser]
+            return [self._part(part) for part in parser]
         except (multipart.MultipartError, ValueError) as error:
             raise BadForm(f"The multipart body cannot be read: {error}") from error
 
-    def _part(self, part: _Part) -> object:
+    def _part(self, part: _Part) -> Field:
         raw = part.raw
         if part.filename is None:
-            return bytearray(raw)
-        kind = (part.content_type or "").partition(";")[0].strip().lower()
-        return self.decode(kind, memoryview(raw))
+            return part.name, "", bytearray(raw)
+        kind = (part.content_type or "").partition(";")[0].strip()
+        return part.name, kind, self.decode(kind, memoryview(raw))
 
 
 class _Part:
@@ -136,19 +161,30 @@ class _Part:
     raw: bytes
 
 
-def _urlencoded(body: memoryview) -> list[tuple[str, object]]:
+def _form_of(content_type: str) -> str:
+    """FORM, MULTIPART, or nothing; a multipart body without a boundary is a plain one, as in the peers."""
+    kind, _, parameters = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind == MULTIPART:
+        return MULTIPART if "boundary=" in parameters.lower() else ""
+    return FORM if kind == FORM else ""
+
+
+def _urlencoded(body: memoryview) -> list[Field]:
     try:
         fields = parse_qsl(bytes(body), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError as error:
         raise BadForm(f"The form cannot be read: {error}") from error
-    return [(name.decode("utf-8", "replace"), bytearray(value)) for name, value in fields]
+    return [(name.decode("utf-8", "replace"), "", bytearray(value)) for name, value in fields]
 
 
-def _keep_last(fields: list[tuple[str, object]]) -> tuple[Row, dict[str, list[object]] | None]:
-    row = dict(fields)
+def _collect(fields: list[Field]) -> Decoded:
+    """Of several fields with one name the last goes into the row; the others are kept beside it."""
+    row = {name: value for name, _, value in fields}
+    kinds = {name: kind for name, kind, _ in fields}
     if len(row) == len(fields):
-        return row, None
+        return Decoded(row, None, kinds)
     repeated: dict[str, list[object]] = {}
-    for name, value in fields:
+    for name, _, value in fields:
         repeated.setdefault(name, []).append(value)
-    return row, repeated
+    return Decoded(row, repeated, kinds)

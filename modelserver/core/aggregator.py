@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import QueueFull, ServingError
+from modelserver.frames import EXPLAIN
 from modelserver.jobs import Job
 
 SCANNED_PER_REFUSAL = 16
@@ -107,8 +108,9 @@ class BatchAggregator:
     def _members(self) -> int:
         """How many live jobs the next batch has to choose from, at most ``batch_size``."""
         count = 0
+        explain = self._jobs[0].flags & EXPLAIN
         for job in self._jobs:
-            if job.solitary:
+            if job.solitary or job.flags & EXPLAIN != explain:
                 return self.batch_size  # what is before it goes alone: waiting longer would bring nothing
             count += not job.finished
             if count == self.batch_size:
@@ -133,7 +135,11 @@ class BatchAggregator:
             self._timer.cancel()
             self._timer = None
         batch: list[Job] = []
+        # A handler looks at the first of a batch to know whether it shall predict or explain.
+        explain = self._jobs[0].flags & EXPLAIN
         while self._jobs and len(batch) < self.batch_size and not self._jobs[0].solitary:
+            if self._jobs[0].flags & EXPLAIN != explain:
+                break
             job = self._drop_first()
             if not job.finished:
                 batch.append(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from attrs import define, field
@@ -11,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from modelserver.core.lifecycle import LIFECYCLE, WorkerInputs
-from modelserver.errors import ServingError, WorkerFailure
+from modelserver.errors import DeadlinePassed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Timeouts, WorkerSpec
@@ -32,6 +33,8 @@ class Batch:
     jobs: Sequence[Job]
     sent: float
     started: float
+    full: set[Job] = field(factory=set, init=False)
+    """Jobs whose askers can take no more parts for now: the handler is held at its next one."""
 
 
 class WorkerOwner(Protocol):
@@ -150,6 +153,7 @@ class Worker:
         for batch in self.in_hand:
             if job in batch.jobs and self.process is not None:
                 self.process.cancel(batch.number, batch.jobs.index(job))
+                self._go_on(batch, job)
 
     def _look_at_oldest(self) -> None:
         """One timer watches all batches: it is set anew for the oldest rather than once for each."""
@@ -159,8 +163,18 @@ class Worker:
         left = self.in_hand[0].started + self.timeouts.response - self.clock.seconds()
         if left > 0:
             self._timer = self.clock.callLater(left, self._look_at_oldest)
+        elif self.in_hand[0].full:
+            self._drop_slow(self.in_hand[0])
         else:
             self._inputs.timed_out()
+
+    def _drop_slow(self, batch: Batch) -> None:
+        """Clients that have not read for so long hold a worker that could answer others."""
+        for job in list(batch.full):
+            job.fail(DeadlinePassed(self.timeouts.response, started=True))
+            self.forget(job)
+        batch.started = self.clock.seconds()
+        self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)
 
     # What the process reports.
 
@@ -200,16 +214,38 @@ class Worker:
             self._proved = True
             self._failures = 0
 
-    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
+    def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more."""
         batch = self.in_hand[0] if self.in_hand else None
         if batch is None or batch.number != number or len(answers) != len(batch.jobs):
             raise LookupError(f"a part of batch {number}, which is not the oldest in hand")
         batch.started = self.clock.seconds()
         for job, answer in zip(batch.jobs, answers, strict=True):
-            if not job.finished:
+            if job.finished:
+                self.forget(job)  # nobody reads it any more, and the handler does not know
+            elif not isinstance(answer, Answer):
+                job.fail(answer)
+            elif answer.body:
                 job.streaming = True
-                job.asker.part_arrived(job, answer)
+                if not job.asker.part_arrived(job, answer):
+                    self._hold(batch, job)
+
+    def _hold(self, batch: Batch, job: Job) -> None:
+        """The handler waits before its next part, until ``job.resume`` is called or the client leaves."""
+        if job in batch.full or self.process is None:
+            return
+        if not batch.full:
+            self.process.hold(batch.number, True)
+        batch.full.add(job)
+        job.resume = partial(self._go_on, batch, job)
+
+    def _go_on(self, batch: Batch, job: Job) -> None:
+        job.resume = None
+        if job in batch.full:
+            batch.full.remove(job)
+            if not batch.full and self.process is not None:
+                batch.started = self.clock.seconds()
+                self.process.hold(batch.number, False)
 
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """What the handler counted."""

@@ -9,111 +9,30 @@ Klein route, which leads to the same use case.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from io import BytesIO
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.http import Request as HTTPRequest
 from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
 
-from modelserver.errors import BadRequest, BodyTooLarge, InternalError, ServingError
+from modelserver.errors import BadRequest, BodyTooLarge, InternalError, QueueFull, ServingError
 from modelserver.interfaces import Reply
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
+from modelserver.rest.connection import PHASES, Connection, Front, Mode, Phase, host_of
 from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, parse_head
+from modelserver.rest.stock_request import StockRequest
+from modelserver.slots import LARGE
+
+if TYPE_CHECKING:
+    from modelserver.rest.site import ChannelSite
 
 MEMO_SIZE = 2048
 """Header blocks whose reading is remembered, for all connections of a listener."""
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
-
-
-class Front(Protocol):
-    """What a listener's channels ask of the server."""
-
-    max_request_size: int
-    cors: bytes
-
-    def look(self, head: Head) -> bool:
-        """Note on ``head`` what it asks for; False leaves the request to the Klein routes."""
-
-    def predict(self, head: Head, body: bytes | bytearray, asker: Channel) -> Job | None:
-        """
-        Begin a request that ``look`` took; None when it has been answered already.
-
-        :raises ServingError: it is refused.
-        """
-
-    def withdraw(self, job: Job) -> None:
-        """The client left."""
-
-    def refused(self, error: ServingError) -> Reply:
-        """An error in the dialect's words."""
-
-    def now(self) -> float:
-        """The clock's seconds."""
-
-    def new_id(self) -> bytes:
-        """An id for an answer that no job stands behind."""
-
-    def finished(self, channel: Channel, head: Head | None, code: int, arrived: float | None) -> None:
-        """An answer left: count it, and write the access log."""
-
-
-class Connection(Protocol):
-    """The transport below a channel: Twisted's, or ``LoopTransport``."""
-
-    def write(self, data: bytes | bytearray | memoryview) -> object: ...
-    def pauseProducing(self) -> object: ...
-    def resumeProducing(self) -> object: ...
-    def loseConnection(self) -> object: ...
-    def loseWriteConnection(self) -> object: ...
-    def abortConnection(self) -> object: ...
-    def isSecure(self) -> bool: ...
-    def getPeer(self) -> IAddress: ...
-
-
-class Mode(Enum):
-    """What a channel is doing with the bytes that come."""
-
-    HEAD = "reading a head"
-    BODY = "reading the body of a plain request"
-    BUSY = "waiting for the answer to a plain request"
-    STOCK = "Twisted Web has the request"
-    LINGER = "refused; what still comes is thrown away"
-
-
-class StockRequest(Request):
-    """Twisted Web's request, its body in memory up to the limit, processed a turn after it was read."""
-
-    channel: Channel
-
-    def gotLength(self, length: int | None) -> None:
-        """Keep the body in memory: a temporary file would block the reactor."""
-        self.content = self._kept = BytesIO()
-        self._received = 0
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Take a piece of the body, unless it is too much."""
-        self._received += len(data)
-        if self._received > self.channel.front.max_request_size:
-            self.channel.refuse(BodyTooLarge(self.channel.front.max_request_size))
-        else:
-            self._kept.write(data)
-
-    def process(self) -> None:
-        """Let the channel finish reading first, so that what a client pipelined is left to it."""
-        self.channel.run_soon(self._process)
-
-    def _process(self) -> None:
-        if not self._disconnected and self.channel is not None and self.channel.mode is Mode.STOCK:
-            super().process()
+NOWHERE = memoryview(bytearray())
 
 
 class Channel(HTTPChannel):
@@ -124,10 +43,9 @@ class Channel(HTTPChannel):
     site: ChannelSite
     front: Front
     mode = Mode.HEAD
-    touched = True
     stock_since = 0.0
-    idle = 0
-    """Sweeps that found nothing new: see ``Connections``."""
+    served = 0
+    """Answers so far."""
 
     def connectionMade(self) -> None:
         """A client is here."""
@@ -142,9 +60,15 @@ class Channel(HTTPChannel):
         self._missing = 0
         self._job: Job | None = None
         self._begun = False
-        site.connections.add(self)
+        self._place: Place | None = None
+        self._region = NOWHERE
+        self._fill: Callable[[Channel], object] | None = getattr(self.transport, "fill", None)
+        self._reserved = 0
+        self._unsent: Callable[[], int] = getattr(self.transport, "unsent", int)
         peer = self.transport.getPeer()
-        self.remote = f"/{getattr(peer, 'host', '127.0.0.1')}:{getattr(peer, 'port', 0)}"
+        self.host = host_of(peer)
+        self.remote = f"/{self.host}:{getattr(peer, 'port', 0)}"
+        site.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone, and with it its interest in an answer."""
@@ -152,18 +76,56 @@ class Channel(HTTPChannel):
         job, self._job = self._job, None
         if job is not None:
             self.front.withdraw(job)
+        if self._place is not None:
+            self._place.free()
+        self._release()
         super().connectionLost(reason)
 
+    # What those who watch over connections ask.
+
     @property
-    def has_part_of_head(self) -> bool:
-        """Whether a request has begun whose head is not here yet."""
-        return self.mode is Mode.HEAD and bool(self._rest)
+    def phase(self) -> Phase:
+        """What the client is expected to do next."""
+        mode = self.mode
+        if mode is Mode.HEAD:
+            return Phase.HEAD if self._rest else Phase.IDLE
+        if mode is Mode.STOCK:
+            return Phase.BUSY if self._stock is not None and self._stock.is_whole else Phase.BODY
+        return PHASES[mode]
+
+    @property
+    def received(self) -> int:
+        """A number that grows with each byte of a body."""
+        if self.mode is Mode.STOCK:
+            return 0 if self._stock is None else self._stock.received
+        return -self._missing
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the client has not taken yet."""
+        return self._unsent()
+
+    @property
+    def _stock(self) -> StockRequest | None:
+        return cast(StockRequest, self.requests[-1]) if self.requests else None
+
+    def reserve(self, size: int) -> bool:
+        """Claim memory for a body until it is answered; without, the request is refused."""
+        if not self.site.memory.take(size):
+            self.refuse(QueueFull("", None, self.site.memory.limit, "request_memory"))
+            return False
+        self._reserved += size
+        return True
+
+    def _release(self) -> None:
+        if self._reserved:
+            self.site.memory.give_back(self._reserved)
+            self._reserved = 0
 
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
-        self.touched = True
         mode = self.mode
         if mode is Mode.HEAD:
             if self._rest:
@@ -184,7 +146,8 @@ class Channel(HTTPChannel):
     def _read_heads(self, data: bytes) -> None:
         """Serve what is whole in ``data``: a loop, since an answer may come before the next line is run."""
         self._rest = b""
-        while data and self.mode is Mode.HEAD:
+        # A client that does not read its answers is read no further (``resumeProducing``).
+        while data and self.mode is Mode.HEAD and not self._waitingForTransport:
             if data.startswith(b"\r\n"):
                 data = data[2:]
                 continue
@@ -206,14 +169,47 @@ class Channel(HTTPChannel):
                 super().dataReceived(data)
                 return
             elif len(data) - end < length:
-                self.mode = Mode.BODY
-                self._head, self._body, self._missing = head, [data[end:]], length - len(data) + end
+                self._expect_body(head, length, data[end:])
                 return
             else:
                 self._begin(head, data[end : end + length])
                 data = data[end + length :]
         if self.mode is not Mode.LINGER:
             self._rest = data
+
+    def _expect_body(self, head: Head, length: int, first: bytes) -> None:
+        """More of a body is to come: a large one is received where the worker will read it."""
+        self._head = head
+        if not self.reserve(length):
+            return
+        self.mode = Mode.BODY
+        self._head, self._missing = head, length - len(first)
+        slots = self.front.slots
+        place = slots.take(length) if slots is not None and length >= LARGE and self._fill else None
+        if place is None or slots is None or self._fill is None:
+            self._body = [first]
+            return
+        view = slots.view(place)
+        view[: len(first)] = first
+        self._place, self._region = place, view[len(first) :]
+        self._fill(self)
+
+    def room(self) -> memoryview:
+        """Where the rest of a large body goes."""
+        return self._region
+
+    def filled(self, size: int) -> bool:
+        """So many bytes of a large body have arrived; whether there are more to come."""
+        self._region = self._region[size:]
+        self._missing -= size
+        return self._missing > 0
+
+    def completed(self) -> None:
+        """A large body is here."""
+        place, self._place, self._region = self._place, None, NOWHERE
+        head = self._head
+        assert head is not None and place is not None  # filled says so
+        self._begin(head, place)
 
     def _read_no_head(self, data: bytes) -> None:
         self._rest = data
@@ -244,12 +240,14 @@ class Channel(HTTPChannel):
         self._begin(head, body[: head.length])
         return self._rest + body[head.length :]
 
-    def _begin(self, head: Head, body: bytes) -> None:
+    def _begin(self, head: Head, body: bytes | Place) -> None:
         self._head = head
         self.mode = Mode.BUSY
         try:
             self._job = self.front.predict(head, body, self)
         except ServingError as error:
+            if isinstance(body, Place):
+                body.free()
             self._send_error(error, self.front.new_id(), None)
         except Exception as error:
             self.site.log_failure(Failure(error))
@@ -279,7 +277,15 @@ class Channel(HTTPChannel):
             self._begun = True
             data = render.stream_head(job.id, answer, self.front.cors)
         self.transport.write(data + render.chunk(answer.body))
-        return True
+        return not self._waitingForTransport
+
+    def resumeProducing(self) -> None:
+        """The client has read what was written: a handler that was held may send on, requests are read."""
+        super().resumeProducing()
+        if self._job is not None and self._job.resume is not None:
+            self._job.resume()
+        if self._rest and self.mode is Mode.HEAD:
+            self.run_soon(self._read_on)
 
     def failed(self, job: Job, error: ServingError) -> None:
         """Say why there is no answer; a stream that has begun can only be cut off."""
@@ -304,6 +310,9 @@ class Channel(HTTPChannel):
     def _end(self, code: int, arrived: float | None) -> None:
         """The answer is written: the next request, if it waits, is read; an error ends the connection."""
         self.front.finished(self, self._head, code, arrived)
+        self.served += 1
+        if self._reserved:
+            self._release()
         if code >= render.FIRST_ERROR:
             self._linger()
             return
@@ -340,6 +349,7 @@ class Channel(HTTPChannel):
         self.mode = Mode.LINGER
         self._rest = b""
         self._body = []
+        self._release()
         if self.transport.isSecure():
             self.transport.loseConnection()
         else:
@@ -354,6 +364,8 @@ class Channel(HTTPChannel):
             return
         rest, self._dataBuffer = b"".join(self._dataBuffer), []
         self.mode = Mode.HEAD
+        self.served += 1
+        self._release()
         super().requestDone(request)
         if rest and self.persistent:
             self._rest = rest
@@ -369,36 +381,3 @@ class Channel(HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(Malformed(400, "Invalid HTTP message."))
-
-
-class ChannelSite(Site):
-    """A listener's factory: what its channels share."""
-
-    protocol = Channel  # type: ignore[assignment]  # Twisted's own type is private
-
-    def __init__(
-        self,
-        resource: IResource,
-        front: Front,
-        run_soon: Callable[[Callable[[], None]], object],
-        connections: set[Channel],
-        log_failure: Callable[[Failure], None],
-    ) -> None:
-        super().__init__(resource, requestFactory=StockRequest)
-        self.timeOut = None
-        self.front = front
-        self.run_soon = run_soon
-        self.connections = connections
-        self.log_failure = log_failure
-        self.memo: dict[bytes, Head] = {}
-        self._parsePOSTFormSubmission = False
-
-    def buildProtocol(self, addr: IAddress | None) -> Channel:  # type: ignore[override]  # as above
-        """A channel for a new connection."""
-        channel = cast(Channel, super().buildProtocol(addr))
-        channel.site = self
-        return channel
-
-    def log(self, request: HTTPRequest) -> None:
-        """A request that Twisted Web had is answered."""
-        cast(Channel, request.channel).answered_stock(request.code)

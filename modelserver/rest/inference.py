@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol, cast
-from urllib.parse import parse_qs
 
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.server import Request
+from zope.interface import implementer
 
 from modelserver.core.registry import Registry
 from modelserver.errors import BadRequest, ParameterMissing, RouteNotFound, ServingError
@@ -18,16 +18,17 @@ from modelserver.frames import ID_SIZE
 from modelserver.health import health_of
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, Recorder, Reply
-from modelserver.jobs import Answer, Inputs, Job
+from modelserver.jobs import Answer, Inputs, Job, Place
 from modelserver.rest.channel import Channel
+from modelserver.rest.forms import field_of
 from modelserver.rest.head import Head
 from modelserver.rest.render import show_id
 from modelserver.rest.reply import Headers, prepare
 from modelserver.rest.targets import resolve
+from modelserver.slots import Slots
 
 PREDICT, PING = "predict", "ping"
 _METHODS = frozenset((b"GET", b"POST", b"PUT"))
-_FORM = b"application/x-www-form-urlencoded"
 
 
 class AccessLog(Protocol):
@@ -77,6 +78,7 @@ class InferenceFront:
     clock: IReactorTime
     entropy: Callable[[int], bytes]
     settings: InferenceSettings = InferenceSettings()
+    slots: Slots | None = None
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
 
@@ -103,7 +105,7 @@ class InferenceFront:
         head.operation, head.prediction = PREDICT, prediction
         return True
 
-    def predict(self, head: Head, body: bytes | bytearray, asker: Channel) -> Job | None:
+    def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
         """
         Begin a plain request.
 
@@ -175,10 +177,9 @@ class InferenceFront:
         at_start = [version.spec.name for version in self.registry.all() if version.spec.loaded_at_startup]
         if len(at_start) == 1:
             return at_start[0]
-        if content_type.partition(b";")[0].strip().lower() == _FORM:
-            named = parse_qs(body.decode("latin-1"), max_num_fields=1000).get("model_name")
-            if named:
-                return named[0]
+        name = field_of(body, content_type, "model_name")
+        if name:
+            return name
         raise ParameterMissing("model_name")
 
 
@@ -195,6 +196,7 @@ def patience_of(value: bytes | None) -> float:
     return int(value) / 1000
 
 
+@implementer(IPushProducer)
 @define(eq=False)
 class StockAsker:
     """Waits for a job for a Twisted Web request; ``answer`` fires with what is still to be written."""
@@ -203,30 +205,53 @@ class StockAsker:
     dialect: Dialect
     cors: Headers
     answer: Deferred[bytes] = field(factory=Deferred, init=False)
-    _begun: bool = field(default=False, init=False)
+    _job: Job | None = field(default=None, init=False)
+    _is_full: bool = field(default=False, init=False)
 
     def answered(self, job: Job, answer: Answer) -> None:
         """Write a handler's answer, or the last part of a streamed one."""
-        if self._begun:
+        if self._job is not None:
+            self.request.unregisterProducer()
             self.answer.callback(bytes(answer.body))
         else:
-            self.answer.callback(self._prepare(job, _reply_of(answer)))
+            self.answer.callback(self._begin(job, answer))
 
     def part_arrived(self, job: Job, answer: Answer) -> bool:
         """Write one part of a streamed answer."""
-        if not self._begun:
-            self._begun = True
-            self._prepare(job, _reply_of(answer))
+        if self._job is None:
+            self._job = job
+            self._begin(job, answer)
             self.request.responseHeaders.removeHeader(b"content-length")
+            self.request.registerProducer(self, True)
         self.request.write(bytes(answer.body))
-        return True
+        return not self._is_full
+
+    def pauseProducing(self) -> None:
+        """The client does not read fast enough."""
+        self._is_full = True
+
+    def resumeProducing(self) -> None:
+        """The client has read what was written."""
+        self._is_full = False
+        if self._job is not None and self._job.resume is not None:
+            self._job.resume()
+
+    def stopProducing(self) -> None:
+        """The client is gone; the route's Deferred is cancelled for it."""
 
     def failed(self, job: Job, error: ServingError) -> None:
         """Write why there is no answer; a stream that has begun is cut off."""
-        if self._begun:
+        if self._job is not None:
             cut_off(self.request)
         else:
             self.answer.callback(self._prepare(job, self.dialect.failed(error)))
+
+    def _begin(self, job: Job, answer: Answer) -> bytes:
+        reply = _reply_of(answer)
+        body = self._prepare(job, reply)
+        # No phrase of Twisted's where the handler has set none: as channels do.
+        self.request.code_message = reply.phrase
+        return body
 
     def _prepare(self, job: Job, reply: Reply) -> bytes:
         return prepare(self.request, reply, show_id(job.id).decode(), self.cors)

@@ -87,6 +87,4 @@ def _with_query(name: str | None, version: str | None, query: str) -> Prediction
     fields = parse_qsl(query, keep_blank_values=True)
     if name is None:
         name = next((value for field, value in fields if field == "model_name" and value), None)
-    if not fields:
-        return Prediction(name, version)
     return Prediction(name, version, json.dumps({"query": fields}).encode(), QUERY)

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.aggregator import BatchAggregator, QueueLimits
 from modelserver.errors import QueueFull, Unregistered
+from modelserver.frames import EXPLAIN
 from modelserver.jobs import Job
 from modelserver.testing import CollectingAsker, make_job
 
@@ -52,6 +53,14 @@ class BatchAggregatorTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.due, [2.0])
         self.assertEqual(self.queue.take(), jobs)
+
+    def test_predictions_and_explanations_do_not_share_a_batch(self) -> None:
+        jobs = self.put(b"a", b"b", b"c", b"d", b"e")
+        jobs[2].flags = jobs[3].flags = EXPLAIN
+        self.assertEqual(self.queue.take(), jobs[:2])
+        self.clock.advance(2)
+        self.assertEqual(self.queue.take(), jobs[2:4])
+        self.assertEqual(self.queue.take(), jobs[4:])
 
     def test_delay_counts_from_the_arrival_of_the_oldest(self) -> None:
         first = self.put(b"a")
