@@ -28,14 +28,17 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from modelserver.errors import PredictionFailed
+from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer, Job, Place
 
 LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK = 1, 2, 3, 4, 5, 6
 STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
 
-SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR = 1, 2, 4, 8, 16
-"""Flags of a job or an item: see the module; QUERY: query parameters in ``extra`` are inputs, too."""
+SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR, REFUSED = 1, 2, 4, 8, 16, 32
+"""
+Flags of a job or an item: see the module; QUERY: query parameters in ``extra`` are inputs, too; REFUSED: an
+error that is the client's fault.
+"""
 
 HEADER = struct.Struct("<IBBHII")
 PLACE = struct.Struct("<QI")
@@ -181,7 +184,7 @@ def pack_answers(kind: int, number: int, microseconds: int, rows: Sequence[tuple
     return [header + table, *data]
 
 
-def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answer | PredictionFailed]:
+def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answer | ServingError]:
     """
     The items of an ANSWERS or PART frame, bodies copied out of the reader's buffer.
 
@@ -193,7 +196,7 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
         raise FrameError("answers that are shorter than their table")
     lengths = rows.unpack_from(payload)
     position = rows.size
-    answers: list[Answer | PredictionFailed] = []
+    answers: list[Answer | ServingError] = []
     for row in range(0, 4 * count, 4):
         status, head_size, body_size, flags = lengths[row : row + 4]
         body_at = position + head_size
@@ -211,13 +214,15 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
 
 def _flagged(
     flags: int, status: int, head: memoryview, body: memoryview, shared: memoryview | None
-) -> Answer | PredictionFailed:
+) -> Answer | ServingError:
     if flags & SHARED:
         _, body = _shared_body(body, shared)
     if not flags & ERROR:
         return Answer(status, bytes(head), bytes(body))
     try:
         code, message, exception, text = json.loads(bytes(body))
+        if flags & REFUSED:
+            return BadRequest(str(message))
         return PredictionFailed(int(code), str(message), str(exception), str(text))
     except ValueError as error:
         raise FrameError("an error that is no JSON list of four") from error

@@ -13,7 +13,7 @@ from functools import partial
 from modelserver import frames
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.loader import EntryPoint, Instructions
-from modelserver.child.replies import ReplyRow, answer_rows, error_row, failed_rows, part_rows
+from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.requests import BadForm, Decoder
 from modelserver.slots import LARGE, map_slots
 
@@ -133,7 +133,7 @@ class Loop:
             try:
                 row, names, kinds = decoder.row(head, item)
             except BadForm as error:
-                rows[place] = error_row(400, str(error))
+                rows[place] = refused_row(str(error))
                 continue
             if names:
                 repeated[len(data)] = names

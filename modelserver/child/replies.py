@@ -47,6 +47,11 @@ def error_row(code: int, message: str, error: BaseException | None = None) -> Re
     return frames.ERROR, Answer(code, b"", frames.error_answer(code, message, exception, text))
 
 
+def refused_row(message: str) -> ReplyRow:
+    """An item whose request the handler does not get to see, by its client's fault."""
+    return frames.ERROR | frames.REFUSED, Answer(400, b"", frames.error_answer(400, message))
+
+
 def failed_rows(error: BaseException, count: int) -> list[ReplyRow]:
     """All items of a batch whose handler raised."""
     return [error_row(*verdict(error), error)] * count

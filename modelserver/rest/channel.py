@@ -371,6 +371,11 @@ class Channel(HTTPChannel):
             self._rest = rest
             self.run_soon(self._read_on)
 
+    @property
+    def block(self) -> bytes:
+        """The header lines of the request that Twisted Web has, as they came."""
+        return b"" if self._head is None else self._head.block
+
     def answered_stock(self, code: int) -> None:
         """Twisted Web has written an answer."""
         self.front.finished(self, self._head, code, self.stock_since)

@@ -166,7 +166,7 @@ class InferenceFront:
         headers = request.requestHeaders
         name = prediction.name or self._name_from(body, headers.getRawHeaders(b"content-type", [b""])[0])
         patience = patience_of(headers.getRawHeaders(b"x-request-timeout-ms", [None])[0])
-        inputs = Inputs(_block(request), prediction.extra, body, prediction.flags)
+        inputs = Inputs(cast(Channel, request.channel).block, prediction.extra, body, prediction.flags)
         asker = StockAsker(request, self.dialect, _pairs(self.cors))
         job = self.inference.predict(name, prediction.version, inputs, asker, patience)
         asker.answer.addErrback(_left, lambda: self.inference.withdraw(job))
@@ -281,15 +281,6 @@ def _reply_of(answer: Answer) -> Reply:
 def _pairs(lines: bytes) -> Headers:
     pairs = [line.partition(b": ") for line in lines.split(b"\r\n") if line]
     return [(name, value) for name, _, value in pairs]
-
-
-def _block(request: Request) -> bytes:
-    lines = [
-        b"%b: %b\r\n" % (name, value)
-        for name, values in request.requestHeaders.getAllRawHeaders()
-        for value in values
-    ]
-    return b"".join(lines)
 
 
 @frozen
