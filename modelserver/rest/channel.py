@@ -8,6 +8,7 @@ Klein route, which leads to the same use case.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MEMO_SIZE = 2048
 """Header blocks whose reading is remembered, for all connections of a listener."""
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 NOWHERE = memoryview(bytearray())
@@ -149,7 +151,7 @@ class Channel(HTTPChannel):
         # A client that does not read its answers is read no further (``resumeProducing``).
         while data and self.mode is Mode.HEAD and not self._waitingForTransport:
             if data.startswith(b"\r\n"):
-                data = data[2:]
+                data = _EMPTY_LINES.sub(b"", data, 1)
                 continue
             end = data.find(b"\r\n\r\n") + 4
             if end < 4 or end > LONGEST_HEAD:
@@ -215,7 +217,10 @@ class Channel(HTTPChannel):
         self._rest = data
         if len(data) > LONGEST_HEAD:
             self._rest = b""
-            self.refuse(Malformed(431, f"The request's head is longer than {LONGEST_HEAD} bytes."))
+            if b"\r\n" in data[:LONGEST_HEAD]:
+                self.refuse(Malformed(431, f"The request's head is longer than {LONGEST_HEAD} bytes."))
+            else:
+                self.refuse(Malformed(414, f"The request line is longer than {LONGEST_HEAD} bytes."))
 
     def _read_head(self, block: bytes, end: int) -> Head | None:
         try:
@@ -323,13 +328,15 @@ class Channel(HTTPChannel):
     def _read_on(self) -> None:
         if self.mode is Mode.HEAD:
             self._read_heads(self._rest)
-        if self.mode is Mode.HEAD or len(self._rest) <= LONGEST_AHEAD:
+        if not self._waitingForTransport and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
 
     # Refusing.
 
     def refuse(self, error: ServingError | Malformed) -> None:
-        """Answer a request that is not read any further, and close."""
+        """Answer a request that is not read any further, and close; Twisted Web may find more that is wrong."""
+        if self.mode is Mode.LINGER:
+            return
         if isinstance(error, Malformed):
             value = self.front.refused(BadRequest(error.reason))
             if error.code != value.code:
