@@ -51,7 +51,6 @@ from modelserver.observation import Observation, make_instruments, open_logs
 from modelserver.registration import Preparation
 from modelserver.rest.api import Api
 from modelserver.rest.body_memory import BodyMemory
-from modelserver.rest.channel import ChannelSite
 from modelserver.rest.connection import Guests
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
@@ -64,6 +63,7 @@ from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS
 from modelserver.rest.route import Listener as Role
 from modelserver.rest.routes import select
+from modelserver.rest.site import ChannelSite
 from modelserver.self_description import SelfDescription
 from modelserver.slots import Slots
 from modelserver.snapshots import Snapshots

@@ -1,63 +1,193 @@
-"""The open connections of a server, looked over once a second: idle, slow and refused ones are closed."""
+"""The open connections of a server: how many there may be, and how long each may take for what it does."""
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from modelserver.rest.channel import Channel, Mode
+from modelserver.rest.channel import Channel
+from modelserver.rest.connection import Phase
+from modelserver.rest.head import Malformed
 
 SWEEP = 1.0
 """Seconds between two looks: one timer for all connections instead of one for each."""
+LAST_LOOK = 0.02
+RESERVE = 256
+"""Descriptors that predictions must leave to workers, files and management."""
+
+
+@frozen
+class Patience:
+    """
+    How long a client may take, in seconds.
+
+    :param idle: without a request.
+    :param head: for the head of a request, and before the rate of its body counts.
+    :param linger: to read why it was refused.
+    :param write: to take some of its answer.
+    :param rate: bytes a second that a body must arrive with at least, on the average; 0: any.
+    """
+
+    idle: float = 75.0
+    head: float = 10.0
+    linger: float = 5.0
+    write: float = 60.0
+    rate: int = 500
+
+
+@frozen
+class Watch:
+    """
+    What a channel was doing, and since when.
+
+    :param since: the clock's seconds.
+    :param received: how much of the body was there then.
+    """
+
+    phase: Phase
+    served: int
+    since: float
+    received: int
+
+
+@frozen
+class Backlog:
+    """Bytes of answers that a client did not take, and since when not one of them."""
+
+    size: int
+    since: float
+
+
+@define(eq=False)
+class Door:
+    """
+    The connections of one listener, which may be so many.
+
+    :param limit: how many in all; 0: any number.
+    :param limit_of_address: how many from one address; 0: any number.
+    """
+
+    channels: set[Channel]
+    limit: int = 0
+    limit_of_address: int = 0
+    _count: int = field(default=0, init=False)
+    _hosts: dict[str, int] = field(factory=dict, init=False)
+
+    def admits(self, host: str) -> bool:
+        """Whether one more connection from ``host`` may come in."""
+        if self.limit and self._count >= self.limit:
+            return False
+        return not self.limit_of_address or self._hosts.get(host, 0) < self.limit_of_address
+
+    def add(self, channel: Channel) -> None:
+        """A connection is open."""
+        self.channels.add(channel)
+        self._count += 1
+        self._hosts[channel.host] = self._hosts.get(channel.host, 0) + 1
+
+    def discard(self, channel: Channel) -> None:
+        """A connection is over."""
+        self.channels.discard(channel)
+        self._count -= 1
+        left = self._hosts[channel.host] - 1
+        if left:
+            self._hosts[channel.host] = left
+        else:
+            del self._hosts[channel.host]
 
 
 @define(eq=False)
 class Connections:
-    """
-    Owns the set of open channels.
-
-    :param idle: seconds that a connection may be open without a request.
-    :param head: seconds that the head of a request may take.
-    :param linger: seconds that the client of a refused request may take to read why.
-    """
+    """Owns the open channels, and closes those whose clients take too long."""
 
     clock: IReactorTime
-    idle: float = 300.0
-    head: float = 30.0
-    linger: float = 5.0
+    patience: Patience = Patience()
     channels: set[Channel] = field(factory=set, init=False)
+    _watches: dict[Channel, Watch] = field(factory=dict, init=False)
+    _backlogs: dict[Channel, Backlog] = field(factory=dict, init=False)
     _loop: LoopingCall = field(init=False)
+    _last: LoopingCall = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self.sweep)
         self._loop.clock = self.clock
 
+    def door(self, limit: int = 0, limit_of_address: int = 0) -> Door:
+        """The way in for one listener."""
+        return Door(self.channels, limit, limit_of_address)
+
     def start(self) -> None:
         """Begin to look."""
         self._loop.start(SWEEP, now=False)
 
-    def stop(self) -> None:
-        """Close everything."""
+    def close(self, seconds: float) -> Deferred[None]:
+        """Close everything as soon as it is written; fires when that is done, or after ``seconds``."""
         if self._loop.running:
             self._loop.stop()
         for channel in list(self.channels):
             channel.transport.loseConnection()
+        end = self.clock.seconds() + seconds
+        looking = LoopingCall(self._look_at_the_last, end)
+        looking.clock = self.clock
+        self._last = looking
+        return looking.start(LAST_LOOK).addCallback(lambda loop: None)
+
+    def _look_at_the_last(self, end: float) -> None:
+        if not self.channels or self.clock.seconds() >= end:
+            self._last.stop()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that are on their way to clients."""
+        return sum(channel.unsent for channel in self.channels)
 
     def sweep(self) -> None:
-        """Close what has been still for too long."""
+        """Look at every connection once."""
+        now = self.clock.seconds()
+        watches, backlogs = self._watches, self._backlogs
+        self._watches, self._backlogs = {}, {}
         for channel in list(self.channels):
-            if channel.touched and channel.mode is not Mode.LINGER:
-                channel.touched = False
-                channel.idle = 0
-                continue
-            channel.idle += 1
-            if channel.idle * SWEEP >= self._patience(channel):
-                channel.abortConnection()
+            self._look_at_answer(channel, backlogs.get(channel), now)
+            watch = watches.get(channel)
+            if watch is None or watch.phase is not channel.phase or watch.served != channel.served:
+                watch = Watch(channel.phase, channel.served, now, channel.received)
+            self._watches[channel] = watch
+            self._look_at_request(channel, watch, now)
 
-    def _patience(self, channel: Channel) -> float:
-        if channel.mode is Mode.LINGER:
-            return self.linger
-        if channel.mode is Mode.BODY or channel.has_part_of_head:
-            return self.head
-        return self.idle if channel.mode is Mode.HEAD else float("inf")
+    def _look_at_request(self, channel: Channel, watch: Watch, now: float) -> None:
+        spent, patience = now - watch.since, self.patience
+        if watch.phase is Phase.IDLE and spent >= patience.idle:
+            channel.transport.loseConnection()
+        elif watch.phase is Phase.LINGER and spent >= patience.linger:
+            channel.transport.abortConnection()
+        elif watch.phase is Phase.HEAD and spent >= patience.head:
+            channel.refuse(Malformed(408, f"The head of the request took over {patience.head:g} s."))
+        elif (
+            watch.phase is Phase.BODY
+            and spent >= patience.head
+            and channel.received - watch.received < spent * patience.rate
+        ):
+            channel.refuse(Malformed(408, f"The body came with under {patience.rate} bytes a second."))
+
+    def _look_at_answer(self, channel: Channel, before: Backlog | None, now: float) -> None:
+        unsent = channel.unsent
+        if not unsent:
+            return
+        if before is None or unsent < before.size:
+            before = Backlog(unsent, now)
+        self._backlogs[channel] = before
+        if now - before.since >= self.patience.write:
+            channel.transport.abortConnection()
+
+
+def most_connections(limit: int, descriptors: int) -> int:
+    """
+    How many connections predictions may have, so that descriptors are left for everything else.
+
+    :param limit: as configured; 0: no limit.
+    :param descriptors: that this process may have.
+    """
+    possible = max(descriptors - RESERVE, descriptors // 2)
+    return min(limit, possible) if limit else possible

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 import stat
 from collections.abc import Callable
 from typing import cast
@@ -14,12 +13,14 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorSocket
-
 from twisted.internet.protocol import ServerFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from modelserver.config.address import Address
-from modelserver.rest.channel import ChannelSite
+from modelserver.rest.site import ChannelSite
 from modelserver.rest.transport import LoopTransport
+from modelserver.tls import Tls
+from modelserver.tls_acceptor import TlsAcceptor
 
 BACKLOG = 1024
 
@@ -60,15 +61,16 @@ class Listener(Service):
     :param make_factory: makes what builds the protocols; called once, when the server starts.
     :param loop: asyncio's loop under the reactor, or None.
     :param adopt: the reactor, for sockets where there is no such loop.
+    :param tls: for ``https:`` addresses.
     """
 
     address: Address
     make_factory: Callable[[], ChannelSite]
     loop: asyncio.AbstractEventLoop | None
     adopt: IReactorSocket
-    tls: ssl.SSLContext | None = None
+    tls: Tls | None = None
     _socket: socket.socket | None = field(default=None, init=False)
-    _server: asyncio.Server | None = field(default=None, init=False)
+    _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _factory: ChannelSite | None = field(default=None, init=False)
 
@@ -92,12 +94,21 @@ class Listener(Service):
         bound = self._socket
         assert bound is not None
         if self.loop is None:
+            if self.tls is not None:
+                factory = TLSMemoryBIOFactory(self.tls.reactor_options(), False, factory)
             self._port = self.adopt.adoptStreamPort(bound.fileno(), bound.family, factory)
             bound.close()
             return
         factory.doStart()  # type: ignore[no-untyped-call]  # Twisted's
+        if self.tls is not None:
+            tls = self.tls
+            self._server = TlsAcceptor(
+                self.loop, bound, tls.context, lambda: LoopTransport(factory), tls.refusal
+            )
+            self._server.start()
+            return
         serving = self.loop.create_task(
-            self.loop.create_server(lambda: LoopTransport(factory), sock=bound, backlog=BACKLOG, ssl=self.tls)
+            self.loop.create_server(lambda: LoopTransport(factory), sock=bound, backlog=BACKLOG)
         )
         serving.add_done_callback(self._serving)
 

@@ -76,6 +76,12 @@ CONNECTIONS = (
     _key(
         "max_connections_per_address", whole(0), "0", "Connections at a time from one address; 0: no limit."
     ),
+    _key(
+        "request_memory",
+        size(),
+        "1G",
+        "Bytes that the bodies of requests may take together until they are answered; 0: no limit.",
+    ),
 )
 
 ARCHIVES = (

@@ -138,6 +138,7 @@ class Settings:
     minimum_body_rate: int = _default("minimum_body_rate")
     max_connections: int = _default("max_connections")
     max_connections_per_address: int = _default("max_connections_per_address")
+    request_memory: int = _default("request_memory")
 
     snapshots: bool = True
     log_format: str = _default("log_format")

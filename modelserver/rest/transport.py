@@ -30,6 +30,9 @@ class Sink(Protocol):
     def filled(self, size: int) -> bool:
         """So many bytes have arrived; returns whether more are wanted."""
 
+    def completed(self) -> None:
+        """Everything is here, and the transport is as it was."""
+
 
 @implementer(ITransport, IConsumer, IPushProducer)
 class LoopTransport(asyncio.Protocol):
@@ -100,6 +103,10 @@ class LoopTransport(asyncio.Protocol):
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send all pieces."""
         self._transport.write(b"".join(data))
+
+    def unsent(self) -> int:
+        """Bytes that were written and not sent yet."""
+        return self._transport.get_write_buffer_size()
 
     def loseConnection(self) -> None:
         """Close when everything is written."""
@@ -188,6 +195,7 @@ class _Filling(asyncio.BufferedProtocol):
         """So many bytes have come."""
         if not self._sink.filled(nbytes):
             self._owner.filled()
+            self._sink.completed()
 
 
 def _address(name: object) -> IAddress:

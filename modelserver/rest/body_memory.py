@@ -1,0 +1,30 @@
+"""How much memory the bodies of requests may take together."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+
+@define(eq=False)
+class BodyMemory:
+    """
+    A number of bytes that requests share, from the time their bodies begin to come until they are answered.
+
+    A body that came in one piece with its head is not counted: it is small, and was read already.
+
+    :param limit: bytes; 0: any number.
+    """
+
+    limit: int = 0
+    used: int = field(default=0, init=False)
+
+    def take(self, size: int) -> bool:
+        """Claim ``size`` bytes; whether they were free."""
+        if self.limit and self.used + size > self.limit:
+            return False
+        self.used += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """They are free again."""
+        self.used -= size

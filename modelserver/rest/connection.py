@@ -1,0 +1,104 @@
+"""What a channel has around it: the transport below, the server behind, and what it does at a moment."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.internet.interfaces import IAddress
+
+from modelserver.errors import ServingError
+from modelserver.interfaces import Reply
+from modelserver.jobs import Job, Place
+from modelserver.rest.head import Head
+from modelserver.slots import Slots
+
+if TYPE_CHECKING:
+    from modelserver.rest.channel import Channel
+
+
+class Front(Protocol):
+    """What a listener's channels ask of the server."""
+
+    max_request_size: int
+    cors: bytes
+    slots: Slots | None
+
+    def look(self, head: Head) -> bool:
+        """Note on ``head`` what it asks for; False leaves the request to the Klein routes."""
+
+    def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
+        """
+        Begin a request that ``look`` took; None when it has been answered already.
+
+        :raises ServingError: it is refused.
+        """
+
+    def withdraw(self, job: Job) -> None:
+        """The client left."""
+
+    def refused(self, error: ServingError) -> Reply:
+        """An error in the dialect's words."""
+
+    def now(self) -> float:
+        """The clock's seconds."""
+
+    def new_id(self) -> bytes:
+        """An id for an answer that no job stands behind."""
+
+    def finished(self, channel: Channel, head: Head | None, code: int, arrived: float | None) -> None:
+        """An answer left: count it, and write the access log."""
+
+
+class Connection(Protocol):
+    """The transport below a channel: Twisted's, or ``LoopTransport``."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> object: ...
+    def pauseProducing(self) -> object: ...
+    def resumeProducing(self) -> object: ...
+    def loseConnection(self) -> object: ...
+    def loseWriteConnection(self) -> object: ...
+    def abortConnection(self) -> object: ...
+    def isSecure(self) -> bool: ...
+    def getPeer(self) -> IAddress: ...
+
+
+class Mode(Enum):
+    """What a channel is doing with the bytes that come."""
+
+    HEAD = "reading a head"
+    BODY = "reading the body of a plain request"
+    BUSY = "waiting for the answer to a plain request"
+    STOCK = "Twisted Web has the request"
+    LINGER = "refused; what still comes is thrown away"
+
+
+class Phase(Enum):
+    """What a client is expected to do next."""
+
+    IDLE = "ask something"
+    HEAD = "send the rest of a head"
+    BODY = "send the rest of a body"
+    BUSY = "wait"
+    LINGER = "read why it was refused, and go"
+
+
+class Guests(Protocol):
+    """The connections that a listener has and may have."""
+
+    def admits(self, host: str) -> bool:
+        """Whether one more from ``host`` may come in."""
+
+    def add(self, channel: Channel) -> object:
+        """A connection is open."""
+
+    def discard(self, channel: Channel) -> object:
+        """A connection is over."""
+
+
+PHASES = {Mode.BODY: Phase.BODY, Mode.BUSY: Phase.BUSY, Mode.LINGER: Phase.LINGER}
+
+
+def host_of(address: IAddress | None) -> str:
+    """Who is at the other end; one name for all who come through a Unix socket."""
+    return getattr(address, "host", "127.0.0.1")

@@ -1,0 +1,55 @@
+"""A listener's factory of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from modelserver.rest.body_memory import BodyMemory
+from modelserver.rest.channel import Channel
+from modelserver.rest.connection import Front, Guests, host_of
+from modelserver.rest.head import Head
+from modelserver.rest.stock_request import StockRequest
+
+
+class ChannelSite(Site):
+    """A listener's factory: what its channels share."""
+
+    protocol = Channel  # type: ignore[assignment]  # Twisted's own type is private
+
+    def __init__(
+        self,
+        resource: IResource,
+        front: Front,
+        run_soon: Callable[[Callable[[], None]], object],
+        connections: Guests,
+        log_failure: Callable[[Failure], None],
+        memory: BodyMemory | None = None,
+    ) -> None:
+        super().__init__(resource, requestFactory=StockRequest)
+        self.timeOut = None
+        self.front = front
+        self.run_soon = run_soon
+        self.connections = connections
+        self.log_failure = log_failure
+        self.memory = memory or BodyMemory()
+        self.memo: dict[bytes, Head] = {}
+        self._parsePOSTFormSubmission = False
+
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]  # as above
+        """A channel for a new connection; None if there are too many."""
+        if not self.connections.admits(host_of(addr)):
+            return None
+        channel = cast(Channel, super().buildProtocol(addr))
+        channel.site = self
+        return channel
+
+    def log(self, request: HTTPRequest) -> None:
+        """A request that Twisted Web had is answered."""
+        cast(Channel, request.channel).answered_stock(request.code)
