@@ -1,0 +1,318 @@
+"""Channels over a transport in memory, in front of the real inference API and a worker in memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from attrs import define, field, frozen
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from modelserver.connections import Door
+from modelserver.core.deadlines import Deadlines
+from modelserver.core.registry import ModelVersion, Registry
+from modelserver.frames import ID_SIZE
+from modelserver.inference import Inference
+from modelserver.jobs import Answer, Job
+from modelserver.rest.api import Api
+from modelserver.rest.channel import Channel
+from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.rest.head import Head
+from modelserver.rest.inference import InferenceFront, InferenceSettings, OpenGate
+from modelserver.rest.inference_api import InferenceApi
+from modelserver.rest.metrics import MetricsApi
+from modelserver.rest.reply import Responder
+from modelserver.rest.route import Listener
+from modelserver.rest.routes import select
+from modelserver.rest.site import ChannelSite
+from modelserver.testing import MemoryWorker, Stage, make_spec
+
+LARGEST_BODY = 4096
+SETTINGS = InferenceSettings(LARGEST_BODY)
+ID = bytes(range(ID_SIZE))
+_TEXT_ID = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ([^\r\n]*)\r\n")
+
+
+@frozen
+class Got:
+    """An answer as a client reads it."""
+
+    status: int
+    phrase: bytes
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+@frozen
+class Asked:
+    """What reached the worker of one request."""
+
+    model: str
+    version: str
+    head: tuple[tuple[bytes, bytes], ...]
+    extra: bytes
+    flags: int
+    body: bytes
+
+
+class MemoryTransport(StringTransport):
+    """As the server's transports: it can be closed for writing alone, and then nothing may be written."""
+
+    def __init__(self, is_secure: bool = False) -> None:
+        super().__init__(peerAddress=IPv4Address("TCP", "192.0.2.1", 54321))
+        self.is_secure = is_secure
+        self.is_write_closed = False
+        self.is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self.is_write_closed:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        super().write(bytes(data))
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def loseWriteConnection(self) -> None:
+        self.is_write_closed = True
+
+    def abortConnection(self) -> None:
+        self.is_aborted = True
+        self.loseConnection()
+
+    def isSecure(self) -> bool:
+        return self.is_secure
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the client's bytes would be read now."""
+        return self.producerState == "producing" and not self.disconnecting
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether no further answer can come."""
+        return self.is_write_closed or self.disconnecting
+
+
+class StockFront(InferenceFront):
+    """Serves nothing plain: every request reaches its Klein route."""
+
+    def look(self, head: Head) -> bool:
+        return False
+
+
+@define
+class AccessNotes:
+    """The access log in memory."""
+
+    notes: list[tuple[str, str, int]] = field(factory=list)
+
+    def record(
+        self, remote: str, method: str, uri: str, protocol: str, status: int, milliseconds: float
+    ) -> None:
+        self.notes.append((method, uri, status))
+
+
+@define(eq=False)
+class ChannelStage:
+    """
+    One listener, and a worker for the models ``noop`` and ``other``.
+
+    :param front_kind: ``InferenceFront``, or ``StockFront``.
+    """
+
+    front_kind: type[InferenceFront] = InferenceFront
+    settings: InferenceSettings = SETTINGS
+    stage: Stage = field(factory=Stage, init=False)
+    registry: Registry = field(factory=Registry, init=False)
+    access: AccessNotes = field(factory=AccessNotes, init=False)
+    asked: list[Asked] = field(factory=list, init=False)
+    failures: list[Failure] = field(factory=list, init=False)
+    site: ChannelSite = field(init=False)
+    channels: set[Channel] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("noop", "other"):
+            version = self.stage.version(make_spec(name, batch_size=1, job_queue_size=1000))
+            self.registry.add(version)
+            self._start_worker(version)
+        clock = self.stage.clock
+        inference = Inference(self.registry, Deadlines(clock), clock, self.stage.recorder, lambda size: ID)
+        dialect = TorchServe()
+        front = self.front_kind(
+            inference,
+            self.registry,
+            dialect,
+            self.stage.recorder,
+            self.access,
+            OpenGate(),
+            clock,
+            lambda size: ID,
+            self.settings,
+        )
+        responder = Responder(dialect, lambda: _TEXT_ID)
+        routes = select({Listener.INFERENCE}, dialect.name, [])
+        handlers = {
+            **InferenceApi(front, self.registry, responder, routes).handlers(),
+            **MetricsApi(lambda *arguments: b"", responder).handlers(),
+        }
+        resource = Api(routes, handlers, OpenGate(), responder).resource()
+        self.site = ChannelSite(
+            resource, front, self.stage.call_soon, Door(self.channels), self.failures.append
+        )
+
+    def _start_worker(self, version: ModelVersion) -> None:
+        version.pool.scale(1, 1)
+        self.stage.backend.last.load()
+        self.stage.turn()
+
+    def connect(self, is_secure: bool = False) -> Client:
+        """A client with a connection."""
+        transport = MemoryTransport(is_secure)
+        channel = self.site.buildProtocol(transport.getPeer())
+        assert channel is not None  # everybody is admitted
+        channel.makeConnection(transport)
+        return Client(self, channel, transport)
+
+    def turn(self) -> None:
+        """Let what was to happen soon happen; workers answer nothing."""
+        self.stage.turn()
+
+    def waiting(self) -> list[MemoryWorker]:
+        """The workers that have something in hand."""
+        return [worker for worker in self.stage.backend.workers if worker.batches]
+
+    def answer(self, *items: Answer) -> bool:
+        """Answer the oldest batch, each job with its body or with these; whether there was one."""
+        for worker in self.waiting():
+            for job in worker.batches[0][1]:
+                self._note(worker, job)
+            worker.answer(*items)
+            return True
+        return False
+
+    def _note(self, worker: MemoryWorker, job: Job) -> None:
+        assert isinstance(job.body, (bytes, bytearray))  # there are no slots here
+        pairs = sorted(_pair(line) for line in job.head.split(b"\r\n") if line)
+        version = worker.spec.version
+        self.asked.append(
+            Asked(version.name, version.version, tuple(pairs), job.extra, job.flags, bytes(job.body))
+        )
+
+    def settle(self) -> None:
+        """Turn and answer until nothing is left to do."""
+        self.turn()
+        while self.answer():
+            self.turn()
+
+
+def _pair(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name.lower(), value.strip(b" \t")
+
+
+@define(eq=False)
+class Client:
+    """The other end of a channel."""
+
+    stage: ChannelStage
+    channel: Channel
+    transport: MemoryTransport
+    unread: bytes = field(default=b"", init=False)
+    """What the client has sent and the server did not read yet."""
+
+    def send(self, data: bytes) -> None:
+        """Send, as far as the server reads."""
+        self.unread += data
+        self.push()
+
+    def push(self) -> None:
+        """Let the server read what it wants of what was sent."""
+        while self.unread and self.transport.is_reading:
+            data, self.unread = self.unread[:65536], self.unread[65536:]
+            self.channel.dataReceived(data)
+
+    def send_pieces(self, pieces: Sequence[bytes], at_once: bool = True) -> None:
+        """Send in pieces; with ``at_once``, all that can be answered is answered between them."""
+        for piece in pieces:
+            self.send(piece)
+            if at_once:
+                self.stage.settle()
+        self.finish()
+
+    def finish(self) -> None:
+        """Let everything happen that can, reading included."""
+        for _ in range(1000):
+            before = len(self.unread)
+            self.stage.settle()
+            self.push()
+            if not self.stage.waiting() and len(self.unread) in (0, before):
+                self.stage.settle()
+                return
+        raise AssertionError("it goes on and on")
+
+    def leave(self) -> None:
+        """Close the connection."""
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def got(self) -> list[Got]:
+        """The answers so far, each of them whole."""
+        return read_answers(self.transport.value())
+
+    @property
+    def statuses(self) -> list[int]:
+        """Their codes."""
+        return [got.status for got in self.got]
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the server has closed its side."""
+        return self.transport.is_closing
+
+
+def read_answers(data: bytes) -> list[Got]:
+    """
+    Read answers as a strict client does.
+
+    :raises AssertionError: the bytes are no answers.
+    """
+    answers = []
+    while data:
+        line = _STATUS.match(data)
+        assert line is not None, data[:200]
+        head, empty, rest = data[line.end() - 2 :].partition(b"\r\n\r\n")
+        assert empty, data[:200]
+        if line[1] == b"100":
+            answers.append(Got(100, line[2], {}, b""))
+            data = rest
+            continue
+        pairs = [field.partition(b":") for field in head.split(b"\r\n") if field]
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        assert len(headers) == len(pairs), f"a header is repeated: {head!r}"
+        if headers.get(b"transfer-encoding") == b"chunked":
+            body, data = _read_chunks(rest)
+        else:
+            length = int(headers[b"content-length"])
+            body, data = rest[:length], rest[length:]
+            assert len(body) == length, "an answer is cut off"
+        answers.append(Got(int(line[1]), line[2], headers, body))
+    return answers
+
+
+def _read_chunks(data: bytes) -> tuple[bytes, bytes]:
+    body = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        chunk, end, data = data[:length], data[length : length + 2], data[length + 2 :]
+        assert end == b"\r\n", "a chunk without its end"
+        if not length:
+            return body, data
+        body += chunk

@@ -1,0 +1,301 @@
+"""What a channel answers, refuses and closes, request by request."""
+
+from __future__ import annotations
+
+from channel_stage import ID, LARGEST_BODY, ChannelStage, StockFront
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.jobs import Answer, Job, Place
+from modelserver.rest.channel import LONGEST_AHEAD, Channel
+from modelserver.rest.head import LONGEST_HEAD, Head
+from modelserver.rest.inference import InferenceFront, InferenceSettings
+
+H = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\n"
+HOT = H + b"Content-Length: 3\r\n\r\nabc"
+PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = H + b"Transfer-Encoding: chunked\r\n\r\n"
+OPEN, CLOSED = False, True
+
+CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
+    "plain": ([HOT], [200], OPEN),
+    "ping": ([PING], [200], OPEN),
+    "three pipelined": ([HOT * 3], [200] * 3, OPEN),
+    "plain, ping, plain pipelined": ([HOT + PING + HOT], [200] * 3, OPEN),
+    "ping, plain, ping pipelined": ([PING + HOT + PING], [200] * 3, OPEN),
+    "byte by byte": ([bytes([byte]) for byte in HOT], [200], OPEN),
+    "body in pieces": ([H + b"Content-Length: 4000\r\n\r\n", *[b"x" * 1000] * 4, HOT], [200, 200], OPEN),
+    "chunked": ([CHUNKED + b"3\r\nabc\r\n", b"0\r\n\r\n" + HOT], [200, 200], OPEN),
+    "expect": ([H + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", b"abc"], [100, 200], OPEN),
+    "HTTP/1.0": ([b"POST /predictions/noop HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc"], [200], CLOSED),
+    "close": ([H + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc" + HOT], [200], CLOSED),
+    "Content-Length with Transfer-Encoding": (
+        [H + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+        [400],
+        CLOSED,
+    ),
+    "Transfer-Encoding in HTTP/1.0": (
+        [b"POST /predictions/noop HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+        [400],
+        CLOSED,
+    ),
+    "two lengths": ([H + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"], [400], CLOSED),
+    "the same length twice": ([H + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"], [400], CLOSED),
+    "a list of lengths": ([H + b"Content-Length: 3, 3\r\n\r\nabc"], [400], CLOSED),
+    "length with plus": ([H + b"Content-Length: +3\r\n\r\nabc"], [400], CLOSED),
+    "length with minus": ([H + b"Content-Length: -3\r\n\r\nabc"], [400], CLOSED),
+    "hexadecimal length": ([H + b"Content-Length: 0x3\r\n\r\nabc"], [400], CLOSED),
+    "length without digits": ([H + b"Content-Length: \r\n\r\nabc"], [400], CLOSED),
+    "endless length": ([H + b"Content-Length: " + b"9" * 400 + b"\r\n\r\nabc"], [400], CLOSED),
+    "space before the colon": ([H + b"X : y\r\nContent-Length: 3\r\n\r\nabc"], [400], CLOSED),
+    "folded header": ([H + b"X: y\r\n z\r\nContent-Length: 3\r\n\r\nabc"], [400], CLOSED),
+    "NUL in a value": ([H + b"X: a\0b\r\nContent-Length: 3\r\n\r\nabc"], [400], CLOSED),
+    "CR in a value": ([H + b"X: a\rb\r\nContent-Length: 3\r\n\r\nabc"], [400], CLOSED),
+    "LF in a value": ([H + b"X: a\nb\r\nContent-Length: 3\r\n\r\nabc"], [400], CLOSED),
+    "no colon": ([H + b"nonsense\r\n\r\n"], [400], CLOSED),
+    "no name": ([H + b": value\r\n\r\n"], [400], CLOSED),
+    "no request line": ([b"BLAH\r\n\r\n"], [400], CLOSED),
+    "HTTP/2.0": ([b"GET /ping HTTP/2.0\r\nHost: x\r\n\r\n"], [400], CLOSED),
+    "HTTP/0.9": ([b"GET /ping\r\n\r\n"], [400], CLOSED),
+    "two spaces": ([b"GET  /ping HTTP/1.1\r\nHost: x\r\n\r\n"], [400], CLOSED),
+    "bare LF after the request line": ([b"GET /ping HTTP/1.1\nHost: x\r\n\r\n"], [400], CLOSED),
+    "head of 20 kB": ([H + b"X: " + b"y" * 20000 + b"\r\n\r\n"], [431], CLOSED),
+    "endless head": ([H, *[b"X: " + b"y" * 5000] * 8], [431], CLOSED),
+    "a thousand headers": ([H + b"A: b\r\n" * 1000 + b"\r\n"], [431], CLOSED),
+    "long target": ([b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"], [414], CLOSED),
+    "endless target": ([b"GET /" + b"a" * 5000, *[b"a" * 5000] * 4], [414], CLOSED),
+    "unknown path": ([b"POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"], [404], CLOSED),
+    "unknown model": ([b"POST /predictions/nope HTTP/1.1\r\nHost: x\r\n\r\n"], [404], CLOSED),
+    "wrong method": ([b"DELETE /predictions/noop HTTP/1.1\r\nHost: x\r\n\r\n"], [405], CLOSED),
+    "empty line before": ([b"\r\n" + HOT], [200], OPEN),
+    "empty lines between": ([HOT + b"\r\n" + HOT], [200, 200], OPEN),
+    "no Host": ([b"GET /ping HTTP/1.1\r\n\r\n"], [400], CLOSED),
+    "two Hosts": ([b"GET /ping HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"], [400], CLOSED),
+    "NUL in the path": ([b"GET /predictions/a%00b HTTP/1.1\r\nHost: x\r\n\r\n"], [400], CLOSED),
+    "unknown coding": ([H + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"], [400], CLOSED),
+    "chunked twice": ([H + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"], [400], CLOSED),
+    "chunk size that is none": ([CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n"], [400], CLOSED),
+    "chunk size with a sign": ([CHUNKED + b"+3\r\nabc\r\n0\r\n\r\n"], [400], CLOSED),
+    "chunk without its end": ([CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n"], [400], CLOSED),
+    "large body": ([H + b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1)], [413], CLOSED),
+    "largest body": ([H + b"Content-Length: %d\r\n\r\n" % LARGEST_BODY, b"x" * LARGEST_BODY], [200], OPEN),
+    "large chunked body": ([CHUNKED + b"1000\r\n" + b"x" * 4096 + b"\r\n1\r\nx\r\n0\r\n\r\n"], [413], CLOSED),
+    "chunks that go on and on": (
+        [CHUNKED + (b"fff\r\n" + b"x" * 4095 + b"\r\n") * 5 + b"0\r\n\r\n" + HOT],
+        [413],
+        CLOSED,
+    ),
+    "large stock body": ([b"PUT /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"], [413], CLOSED),
+    "good, then bad": ([HOT + b"BLAH\r\n\r\n" + HOT], [200, 400], CLOSED),
+    "chunked, then bad": ([CHUNKED + b"0\r\n\r\nBLAH\r\n\r\n"], [200, 400], CLOSED),
+    "error, then good": ([b"POST /predictions/nope HTTP/1.1\r\nHost: x\r\n\r\n" + HOT], [404], CLOSED),
+    "stock error, then good": ([b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n" + HOT], [404], CLOSED),
+    "bad timeout": ([H + b"X-Request-Timeout-Ms: soon\r\n\r\n"], [400], CLOSED),
+}
+
+
+class BrokenFront(InferenceFront):
+    """Has a defect."""
+
+    def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
+        raise ZeroDivisionError("division by zero")
+
+
+class ChannelCases(SynchronousTestCase):
+    """A table of what is sent, what comes back, and whether the connection stays."""
+
+    front_kind: type[InferenceFront] = InferenceFront
+
+    def test_cases(self) -> None:
+        for name, (pieces, statuses, closes) in CASES.items():
+            for at_once in (True, False):
+                client = ChannelStage(self.front_kind).connect()
+                client.send_pieces(pieces, at_once)
+                self.assertEqual((statuses, closes), (client.statuses, client.is_closing), name)
+                self.assertEqual([], client.stage.failures, name)
+
+    def test_every_answer_is_noted_once(self) -> None:
+        for name, (pieces, statuses, _) in CASES.items():
+            client = ChannelStage(self.front_kind).connect()
+            client.send_pieces(pieces)
+            noted = [status for _, _, status in client.stage.access.notes]
+            self.assertEqual([status for status in statuses if status != 100], noted, name)
+
+
+class StockChannelCases(ChannelCases):
+    """The same, when Twisted Web has every request."""
+
+    front_kind = StockFront
+
+
+class ChannelTests(SynchronousTestCase):
+    """What a table cannot say."""
+
+    def setUp(self) -> None:
+        self.stage = ChannelStage()
+        self.client = self.stage.connect()
+
+    def test_answer_has_the_headers_of_the_peers(self) -> None:
+        self.client.send(HOT)
+        self.stage.turn()
+        self.stage.answer(Answer(201, b"Made\r\ncontent-type: text/plain\r\n", b"done"))
+        (got,) = self.client.got
+        self.assertEqual((201, b"Made", b"done"), (got.status, got.phrase, got.body))
+        self.assertEqual(b"text/plain", got.headers[b"content-type"])
+        self.assertEqual(b"00010203-0405-0607-0809-0a0b0c0d0e0f", got.headers[b"x-request-id"])
+        self.assertEqual(b"no-cache", got.headers[b"pragma"])
+        self.assertNotIn(b"server", got.headers)
+
+    def test_pipelined_requests_are_answered_in_order_one_by_one(self) -> None:
+        bodies = [b"%03d" % number for number in range(20)]
+        self.client.send(b"".join(H + b"Content-Length: 3\r\n\r\n" + body for body in bodies))
+        self.stage.turn()
+        self.assertEqual(1, len(self.stage.waiting()))
+        self.client.finish()
+        self.assertEqual(bodies, [got.body for got in self.client.got])
+
+    def test_client_that_is_far_ahead_is_not_read(self) -> None:
+        requests = 10 * LONGEST_AHEAD // len(HOT)
+        self.client.send(HOT)
+        for _ in range(requests):
+            self.client.send(HOT)
+        self.assertFalse(self.client.transport.is_reading)
+        self.assertGreater(len(self.client.unread), 8 * LONGEST_AHEAD)
+        self.client.finish()
+        self.assertEqual([200] * (requests + 1), self.client.statuses)
+        self.assertTrue(self.client.transport.is_reading)
+
+    def test_client_that_takes_no_answers_is_not_read(self) -> None:
+        # Its transport has more to write than it wants to keep.
+        self.client.send(HOT * 2000)
+        self.client.channel.pauseProducing()
+        for _ in range(100):
+            self.stage.settle()
+        self.assertFalse(self.client.transport.is_reading)
+        self.client.channel.resumeProducing()
+        self.client.finish()
+        self.assertEqual(2000, len(self.client.got))
+
+    def test_client_that_leaves_takes_its_job_along(self) -> None:
+        for request in (HOT, CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"):
+            stage = ChannelStage()
+            first, second = stage.connect(), stage.connect()
+            first.send(HOT)
+            second.send(request)
+            stage.turn()
+            second.leave()
+            stage.settle()
+            self.assertEqual([b"abc"], [asked.body for asked in stage.asked])
+            self.assertEqual([200], first.statuses)
+            self.assertEqual([], second.statuses)
+            self.assertEqual({first.channel}, stage.channels)
+
+    def test_client_that_leaves_in_a_body_asks_for_nothing(self) -> None:
+        self.client.send(H + b"Content-Length: 5\r\n\r\nabc")
+        self.client.leave()
+        self.stage.settle()
+        self.assertEqual([], self.stage.asked)
+
+    def test_refusal_leaves_time_to_read_it(self) -> None:
+        self.client.send(b"BLAH\r\n\r\n")
+        self.assertTrue(self.client.transport.is_write_closed)
+        self.assertFalse(self.client.transport.disconnecting)
+        self.client.send(b"more\r\n\r\n" * 1000)
+        self.stage.settle()
+        self.assertEqual([400], self.client.statuses)
+        self.assertTrue(self.client.transport.is_reading)
+
+    def test_refusal_over_tls_closes_at_once(self) -> None:
+        client = self.stage.connect(is_secure=True)
+        client.send(b"BLAH\r\n\r\n")
+        self.assertEqual([400], client.statuses)
+        self.assertTrue(client.transport.disconnecting)
+
+    def test_streamed_answer_comes_in_chunks_and_the_connection_stays(self) -> None:
+        self.client.send(HOT + PING)
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        for part in (b"one ", b"", b"two "):
+            worker.send_part(part)
+        worker.answer(Answer(200, b"", b"three"))
+        self.client.finish()
+        streamed, ping = self.client.got
+        self.assertEqual(b"one two three", streamed.body)
+        self.assertEqual(b"chunked", streamed.headers[b"transfer-encoding"])
+        self.assertNotIn(b"content-length", streamed.headers)
+        self.assertEqual(200, ping.status)
+
+    def test_stream_that_fails_is_cut_off(self) -> None:
+        self.client.send(HOT)
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        worker.send_part(b"one")
+        worker.kill("response timeout")
+        self.stage.turn()
+        self.assertTrue(self.client.transport.is_aborted)
+        self.assertFalse(self.client.transport.value().endswith(b"0\r\n\r\n"))
+
+    def test_error_of_a_handler_closes_as_the_peers_do(self) -> None:
+        self.client.send(HOT + HOT)
+        self.stage.turn()
+        self.stage.answer(Answer(418, b"Teapot\r\n", b"short and stout"))
+        self.stage.settle()
+        self.assertEqual([418], self.client.statuses)
+        self.assertEqual(b"close", self.client.got[0].headers[b"connection"])
+        self.assertTrue(self.client.is_closing)
+        self.assertEqual(1, len(self.stage.asked))
+
+    def test_defect_of_the_server_is_logged_and_answered(self) -> None:
+        stage = ChannelStage(BrokenFront)
+        client = stage.connect()
+        client.send(HOT)
+        self.assertEqual([500], client.statuses)
+        self.assertNotIn(b"division", client.got[0].body)
+        self.assertEqual([ZeroDivisionError], [failure.type for failure in stage.failures])
+
+    def test_head_is_read_once_for_all_connections(self) -> None:
+        other = self.stage.connect()
+        for client in (self.client, other):
+            client.send(HOT)
+            client.finish()
+        self.assertEqual([200], other.statuses)
+        self.assertEqual(1, len(self.stage.site.memo))
+
+    def test_memo_is_bounded(self) -> None:
+        for number in range(5000):
+            self.client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\nX: %d\r\n\r\n" % number)
+        self.client.finish()
+        self.assertEqual([200] * 5000, self.client.statuses)
+        self.assertLessEqual(len(self.stage.site.memo), 2048)
+
+    def test_head_of_exactly_the_limit_is_served(self) -> None:
+        def head(size: int) -> bytes:
+            start = b"GET /ping HTTP/1.1\r\nHost: x\r\nX: "
+            return start + b"y" * (size - len(start) - 4) + b"\r\n\r\n"
+
+        self.client.send(head(LONGEST_HEAD))
+        self.client.send(head(LONGEST_HEAD + 1))
+        self.client.finish()
+        self.assertEqual([200, 431], self.client.statuses)
+
+    def test_cors_lines_are_on_every_answer(self) -> None:
+        line = b"access-control-allow-origin: *\r\n"
+        stage = ChannelStage(settings=InferenceSettings(LARGEST_BODY, line))
+        client = stage.connect()
+        client.send(HOT + CHUNKED + b"0\r\n\r\n" + PING + b"BLAH\r\n\r\n")
+        client.finish()
+        self.assertEqual([200, 200, 200, 400], client.statuses)
+        self.assertEqual([b"*"] * 4, [got.headers.get(b"access-control-allow-origin") for got in client.got])
+
+    def test_management_listener_serves_nothing_plain(self) -> None:
+        stage = ChannelStage(settings=InferenceSettings(LARGEST_BODY, b"", False))
+        client = stage.connect()
+        client.send(HOT)
+        client.finish()
+        self.assertEqual([], [head for head in stage.site.memo.values() if head.operation])
+
+    def test_time_a_client_has_is_kept_with_its_job(self) -> None:
+        self.client.send(H + b"X-Request-Timeout-Ms: 2000\r\nContent-Length: 3\r\n\r\nabc")
+        self.stage.turn()
+        ((_, jobs),) = self.stage.waiting()[0].batches
+        self.assertEqual([2.0], [job.deadline for job in jobs])
+        self.assertEqual([ID], [job.id for job in jobs])
