@@ -1,4 +1,4 @@
-"""Memory that the server and its workers share: slots for large bodies, taken and given back by the server."""
+"""Memory that the server and its workers share: slots for large bodies, taken and freed by the server."""
 
 from __future__ import annotations
 

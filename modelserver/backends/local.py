@@ -24,7 +24,7 @@ from modelserver.spec import WorkerSettings, WorkerSpec
 
 _log = Logger()
 
-SOCKET_FD, LIFELINE_FD = 3, 4
+SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
 SOCKET_BUFFER = 1 << 21
 _ROOT = str(Path(modelserver.__file__).parent.parent)
 _START = (
@@ -33,7 +33,7 @@ _START = (
 )
 
 
-def load_document(spec: WorkerSpec, settings: WorkerSettings) -> dict[str, object]:
+def load_document(spec: WorkerSpec, settings: WorkerSettings, machine: Machine) -> dict[str, object]:
     """What a worker process is told to load, as JSON."""
     version = spec.version
     return {
@@ -53,6 +53,7 @@ def load_document(spec: WorkerSpec, settings: WorkerSettings) -> dict[str, objec
         "limit_max_image_pixels": settings.limit_max_image_pixels,
         "max_response_size": settings.max_response_size,
         "metrics_config": settings.metrics_config,
+        "slot_size": 0 if machine.slots is None else machine.slots.size,
     }
 
 
@@ -86,7 +87,7 @@ class LocalBackend:
         """Spawn a worker."""
         process = self.prepare(events, spec)
         environment = worker_environment(spec, self.settings, self.machine.environment)
-        document = load_document(spec, self.settings)
+        document = load_document(spec, self.settings, self.machine)
         self.spawn(process, environment, frames.pack_json(frames.LOAD, document))
         return process
 
@@ -123,11 +124,20 @@ class LocalBackend:
             python,
             [python, "-c", _START, _ROOT, f"{version.name}/{version.version}/{process.spec.id}"],
             env=environment,
-            childFDs={0: "w", 1: "r", 2: "r", SOCKET_FD: theirs.fileno(), LIFELINE_FD: self.machine.lifeline},
+            childFDs=self._descriptors(theirs),
         )
         spawned = cast(Spawned, transport)
         spawned.closeChildFD(0)
         process.launched(spawned.pid, lambda: _reap(spawned))
+
+    def _descriptors(self, theirs: socket.socket) -> dict[int, int | str]:
+        """What a worker inherits: pipes as standard streams, its socket, and what all have in common."""
+        machine = self.machine
+        inherited: dict[int, int | str] = {0: "w", 1: "r", 2: "r"}
+        inherited[SOCKET_FD], inherited[LIFELINE_FD] = theirs.fileno(), machine.lifeline
+        if machine.slots is not None:
+            inherited[SLOTS_FD] = machine.slots.descriptor
+        return inherited
 
     def retire(self, name: str, version: str) -> None:
         """Nothing is kept for a version."""

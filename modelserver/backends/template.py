@@ -96,7 +96,7 @@ class TemplateBackend:
         process.link.close()
         local = self.local
         environment = worker_environment(process.spec, local.settings, local.machine.environment)
-        document = load_document(process.spec, local.settings)
+        document = load_document(process.spec, local.settings, local.machine)
         local.spawn(process, environment, frames.pack_json(frames.LOAD, document))
 
     def forget(self, template: Template) -> list[ForkedProcess]:
@@ -170,7 +170,7 @@ class Template:
         environment = worker_environment(self.spec, local.settings, local.machine.environment)
         # One thread while there is only the template: a pool of threads does not survive a fork.
         environment["OMP_NUM_THREADS"] = "1"
-        document = {**load_document(self.spec, local.settings), "preload": self.preload}
+        document = {**load_document(self.spec, local.settings, local.machine), "preload": self.preload}
         local.spawn(self.process, environment, frames.pack_json(frames.PRELOAD, document))
 
     def fork(self, process: ForkedProcess) -> None:

@@ -39,6 +39,7 @@ class Instructions:
         "metrics_config",
         "name",
         "search_path",
+        "slot_size",
         "version",
         "worker",
     )
@@ -54,6 +55,7 @@ class Instructions:
     gpu_id: int | None
     worker: str
     search_path: Sequence[str]
+    slot_size: int
     dialect: str
     decode_input_request: bool
     limit_max_image_pixels: bool

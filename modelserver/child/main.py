@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from modelserver import frames
 
-SOCKET_FD, LIFELINE_FD = 3, 4
+SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
 
 
 def main() -> None:
@@ -21,7 +21,11 @@ def main() -> None:
     die_with(LIFELINE_FD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What the handler starts shall not hold the socket open.
-    os.set_inheritable(SOCKET_FD, False)
+    for descriptor in (SOCKET_FD, SLOTS_FD):
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:
+            pass  # there are no slots
     connection = socket.socket(fileno=SOCKET_FD)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
