@@ -95,7 +95,8 @@ class Listener(Service):
         assert bound is not None
         if self.loop is None:
             if self.tls is not None:
-                factory = TLSMemoryBIOFactory(self.tls.reactor_options(), False, factory)
+                secure = TLSMemoryBIOFactory(self.tls.reactor_options(), False, factory)
+                factory = cast(ServerFactory, secure)
             self._port = self.adopt.adoptStreamPort(bound.fileno(), bound.family, factory)
             bound.close()
             return

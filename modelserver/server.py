@@ -23,6 +23,7 @@ from modelserver.listeners import Listener
 from modelserver.rest.route import Listener as Role
 from modelserver.restoring import RestoreFailed, check_archives
 from modelserver.startup import start_models
+from modelserver.tls import TlsUnusable, make_tls
 from modelserver.tokens import Tokens
 
 LAST_WRITES = 2.0
@@ -71,15 +72,15 @@ class Server(MultiService):
 
     def privilegedStartService(self) -> None:
         """Bind all ports before anything else is started."""
-        self._prepare()
         try:
+            self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
             assert self._core is not None
             if self._core.tokens is not None:
                 self._start_tokens(self._core.tokens)
             if self.settings.model_snapshot is not None:
                 check_archives(self.settings.model_snapshot, self.settings.model_store)
-        except (OSError, KeyFileInvalid, RestoreFailed) as error:
+        except (OSError, KeyFileInvalid, RestoreFailed, TlsUnusable) as error:
             self._give_back()
             raise SystemExit(f"modelserver: {error}") from error
 
@@ -90,9 +91,12 @@ class Server(MultiService):
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
         self._resources, self._core = resources, core
         core.observation.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
-        for address, roles in self._roles().items():
+        roles_by_address = self._roles()
+        is_secure = any(address.is_tls for address in roles_by_address)
+        tls = make_tls(self.settings, core.dialect) if is_secure else None
+        for address, roles in roles_by_address.items():
             make_site = partial(core.api, roles, self._door(roles))
-            listener = Listener(address, make_site, core.loop, self._reactor)
+            listener = Listener(address, make_site, core.loop, self._reactor, tls if address.is_tls else None)
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _door(self, roles: set[Role]) -> Door:
