@@ -1,0 +1,239 @@
+"""What the server shows to TLS clients, wherever it is from."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import trustme
+from attrs import define, field
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.config.settings import Settings
+from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.tls import (
+    Identity,
+    TlsUnusable,
+    from_keystore,
+    identity,
+    make_tls,
+    self_signed,
+    server_context,
+)
+
+HOST = "models.example.org"
+
+
+@define
+class Side:
+    """One end of a TLS connection in memory."""
+
+    context: ssl.SSLContext
+    is_server: bool
+    incoming: ssl.MemoryBIO = field(factory=ssl.MemoryBIO)
+    outgoing: ssl.MemoryBIO = field(factory=ssl.MemoryBIO)
+
+    def __attrs_post_init__(self) -> None:
+        name = None if self.is_server else HOST
+        self.tls = self.context.wrap_bio(self.incoming, self.outgoing, self.is_server, name)
+
+    def step(self) -> bool:
+        """Go as far as it goes; returns whether the handshake is over."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    tls: Any = field(init=False)
+
+
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> Any:
+    """
+    Connect a client with a server.
+
+    :returns: the client's side.
+    :raises ssl.SSLError: they do not agree.
+    """
+    sides = Side(server, True), Side(client, False)
+    for _ in range(10):
+        done = [side.step() for side in sides]
+        for side, other in (sides, sides[::-1]):
+            other.incoming.write(side.outgoing.read())
+        if all(done):
+            break
+    return sides[1].tls
+
+
+class TlsCase(SynchronousTestCase):
+    """An authority, and files in a folder."""
+
+    authority = trustme.CA()
+    issued = authority.issue_cert(HOST, key_type=trustme.KeyType.RSA)
+
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    @property
+    def key(self) -> bytes:
+        return self.issued.private_key_pem.bytes()
+
+    @property
+    def chain(self) -> bytes:
+        return b"".join(each.bytes() for each in self.issued.cert_chain_pems)
+
+    def client(self, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+    def refused(self, settings: Settings, *words: str) -> None:
+        error = self.assertRaises(TlsUnusable, lambda: server_context(identity(settings)))
+        for word in words:
+            self.assertIn(word, str(error))
+
+
+class PemTests(TlsCase):
+    """``private_key_file`` and ``certificate_file``."""
+
+    def settings(self, key: bytes | None = None, chain: bytes | None = None) -> Settings:
+        return Settings(
+            private_key_file=self.file("key.pem", self.key if key is None else key),
+            certificate_file=self.file("chain.pem", self.chain if chain is None else chain),
+        )
+
+    def test_clients_that_trust_the_authority_connect(self) -> None:
+        context = server_context(identity(self.settings()))
+        for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            self.assertEqual(shake_hands(context, self.client(version)).version(), name)
+
+    def test_older_versions_are_not_spoken(self) -> None:
+        context = server_context(identity(self.settings()))
+        self.assertEqual(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+
+    def test_keys_as_openssl_writes_them(self) -> None:
+        loaded = serialization.load_pem_private_key(self.key, None)
+        for kind in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL):
+            pem = loaded.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
+            shake_hands(server_context(identity(self.settings(pem))), self.client())
+
+    def test_what_cannot_be_used_is_told(self) -> None:
+        other = self.authority.issue_cert("other.example.org").private_key_pem.bytes()
+        encrypted = serialization.load_pem_private_key(self.key, None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+        self.refused(self.settings(b"no key"), "cannot be used")
+        self.refused(self.settings(chain=b"no certificate"), "cannot be used")
+        self.refused(self.settings(other), "cannot be used")
+        self.refused(self.settings(encrypted), "encrypted")
+        self.refused(Settings(private_key_file=self.file("key.pem", self.key)), "together")
+        self.refused(
+            Settings(private_key_file=self.folder / "no.pem", certificate_file=self.folder / "no.pem"),
+            "private_key_file",
+            "No such file",
+        )
+
+    def test_the_key_is_not_left_on_disk(self) -> None:
+        before = set(Path(tempfile.gettempdir()).glob("modelserver-tls-*"))
+        server_context(identity(self.settings()))
+        self.assertEqual(set(Path(tempfile.gettempdir()).glob("modelserver-tls-*")), before)
+
+    def test_the_key_does_not_show(self) -> None:
+        self.assertNotIn("PRIVATE", repr(identity(self.settings())))
+
+
+class KeystoreTests(TlsCase):
+    """``keystore``."""
+
+    def keystore(self, password: bytes = b"changeit", with_key: bool = True) -> Path:
+        leaf, *others = x509.load_pem_x509_certificates(self.chain)
+        key = serialization.load_pem_private_key(self.key, None)
+        return self.file(
+            "keystore.p12",
+            pkcs12.serialize_key_and_certificates(
+                b"mykey",
+                key if with_key else None,  # type: ignore[arg-type]
+                leaf,
+                others or None,
+                serialization.BestAvailableEncryption(password),
+            ),
+        )
+
+    def test_the_default_password_is_the_peers(self) -> None:
+        settings = Settings(keystore=self.keystore())
+        shake_hands(server_context(identity(settings)), self.client())
+
+    def test_what_cannot_be_used_is_told(self) -> None:
+        self.refused(Settings(keystore=self.keystore(b"other")), "cannot be opened")
+        self.refused(Settings(keystore=self.keystore(with_key=False)), "no key")
+        self.refused(Settings(keystore=self.file("x.p12", b"rubbish")), "cannot be opened")
+        self.refused(Settings(keystore=self.folder / "no.p12"), "No such file")
+        error = self.assertRaises(TlsUnusable, from_keystore, self.keystore(), "changeit", "JKS")
+        self.assertIn("keytool -importkeystore", str(error))
+
+    def test_pem_files_go_first(self) -> None:
+        settings = Settings(
+            keystore=self.folder / "no.p12",
+            private_key_file=self.file("key.pem", self.key),
+            certificate_file=self.file("chain.pem", self.chain),
+        )
+        self.assertEqual(identity(settings), Identity(self.key, self.chain))
+
+
+class SelfSignedTests(TlsCase):
+    """What is made where nothing is configured."""
+
+    def test_is_for_this_host_and_loopback(self) -> None:
+        now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        shown = self_signed(HOST, now)
+        certificate = x509.load_pem_x509_certificate(shown.chain)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.assertEqual(names.get_values_for_type(x509.DNSName), [HOST, "localhost"])
+        self.assertEqual(
+            [str(each) for each in names.get_values_for_type(x509.IPAddress)], ["127.0.0.1", "::1"]
+        )
+        self.assertLess(certificate.not_valid_before_utc, now)
+        self.assertGreater(certificate.not_valid_after_utc, now + timedelta(days=3000))
+
+    def test_a_client_that_is_given_it_connects(self) -> None:
+        shown = self_signed(HOST, datetime.now(timezone.utc))
+        client = ssl.create_default_context(cadata=shown.chain.decode("ascii"))
+        shake_hands(server_context(shown), client)
+
+    def test_is_new_each_time(self) -> None:
+        self.assertNotEqual(identity(Settings()), identity(Settings()))
+
+
+class MakeTests(TlsCase):
+    """Everything together."""
+
+    def test_plain_http_is_refused_in_the_peers_words(self) -> None:
+        refusal = make_tls(Settings(), TorchServe()).refusal
+        self.assertTrue(refusal.startswith(b"HTTP/1.1 403 Forbidden\r\n"))
+        self.assertIn(b"\r\nconnection: close\r\n", refusal)
+        self.assertTrue(
+            refusal.endswith(b'{\n  "status": "This TorchServe instance only accepts HTTPS requests"\n}\n')
+        )
+
+    def test_other_reactors_get_the_same_certificate(self) -> None:
+        tls = make_tls(Settings(), TorchServe())
+        shown = x509.load_pem_x509_certificate(tls.shown.chain)
+        self.assertEqual(tls.reactor_options().certificate.to_cryptography(), shown)
