@@ -105,20 +105,21 @@ class ChannelCases(SynchronousTestCase):
 
     front_kind: type[InferenceFront] = InferenceFront
 
+    def setUp(self) -> None:
+        self.stage = ChannelStage(self.front_kind)
+
     def test_cases(self) -> None:
         for name, (pieces, statuses, closes) in CASES.items():
             for at_once in (True, False):
-                client = ChannelStage(self.front_kind).connect()
+                self.stage.access.notes.clear()
+                client = self.stage.connect()
                 client.send_pieces(pieces, at_once)
                 self.assertEqual((statuses, closes), (client.statuses, client.is_closing), name)
-                self.assertEqual([], client.stage.failures, name)
-
-    def test_every_answer_is_noted_once(self) -> None:
-        for name, (pieces, statuses, _) in CASES.items():
-            client = ChannelStage(self.front_kind).connect()
-            client.send_pieces(pieces)
-            noted = [status for _, _, status in client.stage.access.notes]
-            self.assertEqual([status for status in statuses if status != 100], noted, name)
+                self.assertEqual([], self.stage.failures, name)
+                noted = [status for _, _, status in self.stage.access.notes]
+                self.assertEqual([status for status in statuses if status != 100], noted, name)
+                client.leave()
+        self.assertEqual(set(), self.stage.channels)
 
 
 class StockChannelCases(ChannelCases):
