@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.deadlines import Deadlines
@@ -47,12 +47,12 @@ class Inference:
         job = Job(self.entropy(ID_SIZE), asker, head, extra, body, now, None, flags)
         try:
             found.pool.put(job)
-        except NoWorkers:
+        except NoWorkers as error:
             self.recorder.refused(name, "no_worker")
-            raise
+            raise evolve(error, version=version) from None
         except QueueFull as error:
             self.recorder.refused(name, error.limit_name)
-            raise
+            raise evolve(error, version=version) from None
         self.recorder.request_arrived(name, version)
         patience = patience or found.spec.client_timeout
         if patience:

@@ -14,7 +14,7 @@ from modelserver import frames
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.loader import EntryPoint, Instructions
 from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
-from modelserver.child.requests import BadForm, Decoder
+from modelserver.child.requests import PLAIN, BadForm, Decoder
 from modelserver.slots import LARGE, map_slots
 
 SLOTS_FD = 5
@@ -47,7 +47,8 @@ class Loop:
         self._context = context
         self._slot_size = instructions.slot_size
         self._shared = map_slots(SLOTS_FD) if self._slot_size else None
-        self._decoder = Decoder(instructions.decode_input_request)
+        plain = {} if instructions.dialect == "mms" else PLAIN
+        self._decoder = Decoder(instructions.decode_input_request, plain)
         self._held: frames.Pieces = []
         self._held_since = 0.0
         self._mean = 1.0

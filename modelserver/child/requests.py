@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -18,7 +19,7 @@ MOST_HEADS = 1024
 
 Row = dict[str, object]
 PLAIN = {"url_path": "", "explain": "False"}
-"""What predictions and explanations add to the client's headers; the routes that take a query do not."""
+"""What TorchServe's predictions and explanations add to the client's headers; routes with a query do not."""
 
 
 class BadForm(Exception):
@@ -65,10 +66,12 @@ class Decoder:
     Makes rows, and remembers the header blocks that it has seen.
 
     :param decodes: the setting ``decode_input_request``.
+    :param plain: headers that every prediction has beside its client's.
     """
 
-    def __init__(self, decodes: bool) -> None:
+    def __init__(self, decodes: bool, plain: Mapping[str, str] = PLAIN) -> None:
         self._decodes = decodes
+        self._plain = plain
         self._heads: dict[bytes, Head] = {}
 
     def head(self, block: bytes) -> Head:
@@ -87,7 +90,7 @@ class Decoder:
         headers: dict[str, object] = {name: {"content-type": kind} for name, kind in kinds.items()}
         headers.update(head.headers)
         if not item.flags & frames.QUERY:
-            headers.update(PLAIN)
+            headers.update(self._plain)
         if item.flags or item.extra:
             if item.flags & frames.EXPLAIN:
                 headers["explain"] = "True"

@@ -159,10 +159,10 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
     *_PREDICTIONS,
     *_OPEN_PROTOCOL,
     *(
-        _question(operation, ("OPTIONS",), path, _OF_MODEL, {200: "OpenApi"}, (404,), (TORCHSERVE,))
-        for operation, path in (
-            ("predictionsDescription", "/predictions/{model_name}"),
-            ("version_predictionsDescription", "/predictions/{model_name}/{model_version}"),
+        _question(operation, ("OPTIONS",), path, _OF_MODEL, {200: "OpenApi"}, (404,), dialects)
+        for operation, path, dialects in (
+            ("predictionsDescription", "/predictions/{model_name}", BOTH),
+            ("version_predictionsDescription", "/predictions/{model_name}/{model_version}", (TORCHSERVE,)),
         )
     ),
     _question("live", ("GET",), "/health/live", "Tell that the server runs.", _OBJECT, access=Access.OPEN),

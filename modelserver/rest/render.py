@@ -42,14 +42,21 @@ def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
         return _PLAIN % (show_id(request_id), len(body))
     phrase, lines = _split(head)
     connection = b"close" if status >= FIRST_ERROR else b"keep-alive"
-    return _WHOLE % (status, phrase, lines + cors, show_id(request_id), len(body), connection)
+    return _WHOLE % (
+        status,
+        phrase,
+        lines + _missing(cors, lines),
+        show_id(request_id),
+        len(body),
+        connection,
+    )
 
 
 def stream_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
     """The head of a streamed answer."""
     phrase, lines = _split(answer.head)
     connection = b"close" if answer.status >= FIRST_ERROR else b"keep-alive"
-    return _CHUNKED % (answer.status, phrase, lines + cors, show_id(request_id), connection)
+    return _CHUNKED % (answer.status, phrase, lines + _missing(cors, lines), show_id(request_id), connection)
 
 
 def chunk(body: bytes | bytearray | memoryview) -> bytes:
@@ -77,3 +84,17 @@ def phrase_of(code: int) -> bytes:
 def _split(head: bytes) -> tuple[bytes, bytes]:
     phrase, _, lines = head.partition(b"\r\n")
     return phrase, lines
+
+
+def _missing(cors: bytes, lines: bytes) -> bytes:
+    """The CORS headers that the handler has not set itself: its own go before the server's."""
+    if not cors or b"access-control-" not in lines.lower():
+        return cors
+    own = {line.partition(b":")[0].lower() for line in lines.split(b"\r\n")}
+    return b"".join(
+        [
+            line + b"\r\n"
+            for line in cors.split(b"\r\n")
+            if line and line.partition(b":")[0].lower() not in own
+        ]
+    )

@@ -55,9 +55,11 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
         *UNCACHED,
         (b"content-length", b"%d" % len(reply.body)),
         (b"connection", b"keep-alive" if keeps and request.channel.persistent else b"close"),
-        *extra,
     ):
         headers.setRawHeaders(name, [value])
+    for name, value in extra:
+        if not headers.hasHeader(name):
+            headers.addRawHeader(name, value)
     headers.removeHeader(b"server")
     if not keeps:
         request.channel.persistent = False
