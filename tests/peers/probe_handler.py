@@ -86,6 +86,10 @@ def told(what, row, context, place):
         os._exit(3)
     if what == "unserializable":
         return object()
+    if what == "tensor":
+        import torch
+
+        return torch.arange(3)
     if what == "headers":
         return context.get_all_request_header(place)
     if what == "insensitive":

@@ -1,0 +1,202 @@
+"""
+The same handler file gives the same answers under TorchServe and here.
+
+Set ``MODELSERVER_PEER_TS`` to the ``bin`` folder of an environment with torchserve and torch-model-archiver
+(Java 17 must be on the path, too); without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+from unittest import TestCase, skipUnless
+
+import pytest
+from integration.server_process import HOST, LONGEST, ServerProcess, eventually, free_ports
+from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask, Told, ask
+
+PEER = os.environ.get("MODELSERVER_PEER_TS", "")
+
+SAME: dict[str, Ask] = {
+    "bytes": Ask(body=b"\x00\xff"),
+    "nothing": Ask(),
+    "GET": Ask(method="GET"),
+    "PUT": Ask(method="PUT", body=b"p"),
+    "JSON": Ask(body=b'{"a": [1, null, "x"]}', headers=JSON),
+    "JSON with parameters": Ask(body=b"1", headers={"Content-Type": "application/json; charset=utf-8"}),
+    "JSON in capitals": Ask(body=b"1", headers={"Content-Type": "Application/JSON"}),
+    "broken JSON": Ask(body=b'{"a": ', headers=JSON),
+    "text": Ask(body="grüß".encode(), headers=TEXT),
+    "broken text": Ask(body=b"\xff\xfe", headers=TEXT),
+    "form": Ask(body=b"a=1&b=x%20y&a=2&e=", headers=FORM),
+    "multipart": Ask(body=PARTS, headers=MULTIPART),
+    "multipart without a boundary": Ask(body=PARTS, headers={"Content-Type": "multipart/form-data"}),
+    "query of a prediction": Ask("/predictions/probe?q=1", b"x"),
+    "query of an invocation": Ask("/invocations?model_name=probe&q=1", b"x"),
+    "query of an invoke": Ask("/models/probe/invoke?q=1&q=2&z=", b"x"),
+    "query of the old route": Ask("/probe/predict?q=1", b"x"),
+    "form before query": Ask("/probe/predict?a=q", b"a=form", FORM),
+    "only model": Ask("/invocations", b"x"),
+    "version": Ask("/predictions/probe/1.0", b"x"),
+    "old route with a version": Ask("/probe/1.0/predict", b"x"),
+    "explanation": Ask("/explanations/probe", b"x"),
+    "KServe 1": Ask("/v1/models/probe:predict", b"x"),
+    "KServe 2": Ask("/v2/models/probe/infer", b"x"),
+    "ping": Ask("/ping", method="GET"),
+    "unknown model": Ask("/predictions/nope", b"x"),
+    "unknown version": Ask("/predictions/probe/7.0", b"x"),
+    "unknown route": Ask("/nothing", method="GET"),
+    **{
+        what: Ask.do(what)
+        for what in [
+            "bytes",
+            "bytearray",
+            "str",
+            "dict",
+            "list",
+            "number",
+            "none",
+            "type",
+            "header",
+            "status",
+            "status201",
+            "nophrase",
+            "allstatus",
+            "exception",
+            "prediction",
+            "prediction413",
+            "predictiondefault",
+            "memory",
+            "cuda",
+            "wrongcount",
+            "nolist",
+            "tuple",
+            "unserializable",
+            "context",
+        ]
+    },
+}
+"""Requests whose answers are the same: status, reason phrase, headers and body."""
+
+HEADERS = {
+    "prediction": Ask.do("headers", path="/predictions/probe/1.0/a/b"),
+    "explanation": Ask.do("headers", path="/explanations/probe"),
+    "invoke": Ask.do("headers", path="/models/probe/invoke"),
+    "multipart": Ask(body=PARTS, headers={**MULTIPART, "X-Do": "headers"}),
+}
+"""Requests whose headers the handler sees alike, whatever their order."""
+
+
+@skipUnless(PEER, "MODELSERVER_PEER_TS names no TorchServe")
+@pytest.mark.timeout(300)
+class TorchServePeerTests(TestCase):
+    """One archive, made by the original archiver, in both servers."""
+
+    maxDiff = None
+    peer_port: ClassVar[int]
+    our_port: ClassVar[int]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Pack the probe, and start both servers."""
+        folder = TemporaryDirectory(prefix="modelserver-peer-")
+        cls.addClassCleanup(folder.cleanup)
+        ours = ServerProcess(
+            Path(folder.name) / "ours",
+            {
+                "disable_token_authorization": "true",
+                "default_workers_per_model": "1",
+                "expose_errors": "false",
+            },
+            ["--models", "probe=probe.mar"],
+        )
+        ours.store.mkdir(parents=True)
+        archiver = [f"{PEER}/torch-model-archiver", "--model-name", "probe", "--version", "1.0"]
+        subprocess.run(
+            [*archiver, "--handler", str(HANDLER), "--export-path", str(ours.store)],
+            check=True,
+            timeout=LONGEST,
+        )
+        cls._start_peer(Path(folder.name) / "peer", ours.store)
+        ours.start()
+        cls.addClassCleanup(ours.end)
+        cls.our_port = ours.ports[0]
+        for port in (cls.our_port, cls.peer_port):
+            eventually(lambda port=port: _serves(port), 120.0)
+
+    @classmethod
+    def _start_peer(cls, folder: Path, store: Path) -> None:
+        folder.mkdir()
+        cls.peer_port, *others = free_ports(5)
+        names = ("management_address", "metrics_address", "grpc_inference_port", "grpc_management_port")
+        lines = [f"inference_address=http://{HOST}:{cls.peer_port}"]
+        lines += [
+            f"{name}=http://{HOST}:{port}" if name.endswith("address") else f"{name}={port}"
+            for name, port in zip(names, others, strict=True)
+        ]
+        lines += ["disable_token_authorization=true", "default_workers_per_model=1"]
+        (folder / "config.properties").write_text("\n".join([*lines, ""]))
+        started = subprocess.Popen(
+            [
+                *(f"{PEER}/torchserve", "--ncs", "--foreground", "--model-store", str(store)),
+                *("--ts-config", str(folder / "config.properties"), "--models", "probe=probe.mar"),
+            ],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PATH": f"{PEER}:{os.environ['PATH']}",
+                "TMPDIR": str(folder),
+                "TEMP": str(folder),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+        def end() -> None:
+            os.killpg(started.pid, signal.SIGTERM)
+            try:
+                started.wait(LONGEST)
+            except subprocess.TimeoutExpired:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait(LONGEST)
+
+        cls.addClassCleanup(end)
+
+    def both(self, wanted: Ask) -> tuple[Told, Told]:
+        """Our answer and the peer's."""
+        return ask(self.our_port, wanted), ask(self.peer_port, wanted)
+
+    def test_answers_are_the_same(self) -> None:
+        for name, wanted in SAME.items():
+            with self.subTest(name):
+                ours, theirs = self.both(wanted)
+                self.assertEqual(ours, theirs)
+
+    def test_headers_are_the_same_for_handlers(self) -> None:
+        for name, wanted in HEADERS.items():
+            with self.subTest(name):
+                ours, theirs = (json.loads(told.body) for told in self.both(wanted))
+                del ours["Host"], theirs["Host"]
+                self.assertEqual(ours, theirs)
+
+    def test_tensors_are_the_same(self) -> None:
+        """What ``torch.save`` writes of one tensor depends on torch, so it is compared when loaded."""
+        torch = pytest.importorskip("torch")
+        from io import BytesIO
+
+        ours, theirs = (torch.load(BytesIO(told.body)) for told in self.both(Ask.do("tensor")))
+        self.assertTrue(torch.equal(ours, theirs))
+
+
+def _serves(port: int) -> bool:
+    try:
+        return ask(port, Ask()).status == 200
+    except (OSError, AssertionError, TypeError):
+        return False
