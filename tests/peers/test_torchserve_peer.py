@@ -22,6 +22,13 @@ from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, As
 
 PEER = os.environ.get("MODELSERVER_PEER_TS", "")
 
+DONE = """
+bytes bytearray str dict list number none type header status status201 nophrase allstatus
+exception prediction prediction413 predictiondefault memory cuda wrongcount nolist tuple
+unserializable context
+""".split()
+"""What the probe is told to do."""
+
 SAME: dict[str, Ask] = {
     "bytes": Ask(body=b"\x00\xff"),
     "nothing": Ask(),
@@ -51,35 +58,7 @@ SAME: dict[str, Ask] = {
     "unknown model": Ask("/predictions/nope", b"x"),
     "unknown version": Ask("/predictions/probe/7.0", b"x"),
     "unknown route": Ask("/nothing", method="GET"),
-    **{
-        what: Ask.do(what)
-        for what in [
-            "bytes",
-            "bytearray",
-            "str",
-            "dict",
-            "list",
-            "number",
-            "none",
-            "type",
-            "header",
-            "status",
-            "status201",
-            "nophrase",
-            "allstatus",
-            "exception",
-            "prediction",
-            "prediction413",
-            "predictiondefault",
-            "memory",
-            "cuda",
-            "wrongcount",
-            "nolist",
-            "tuple",
-            "unserializable",
-            "context",
-        ]
-    },
+    **{what: Ask.do(what) for what in DONE},
 }
 """Requests whose answers are the same: status, reason phrase, headers and body."""
 

@@ -1,0 +1,104 @@
+"""Parts of streamed answers on their way from a worker to those who asked."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.errors import PredictionFailed
+from modelserver.jobs import Answer, Job
+from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
+
+
+class StreamTests(SynchronousTestCase):
+    """A worker's parts reach their jobs; what its clients cannot take, it is not to make."""
+
+    def setUp(self) -> None:
+        self.stage = Stage(loads=True)
+        self.version = self.stage.version(make_spec(batch_size=2))
+        self.version.pool.scale(1, 1)
+        self.stage.turn()
+        self.worker = self.stage.backend.last
+        self.jobs = [self.put(), self.put()]
+        self.stage.turn()
+
+    def put(self) -> Job:
+        job = make_job(b"x")
+        self.version.pool.put(job)
+        return job
+
+    def asker(self, number: int) -> CollectingAsker:
+        asker = self.jobs[number].asker
+        assert isinstance(asker, CollectingAsker)
+        return asker
+
+    def parts(self, number: int) -> list[bytes]:
+        return [bytes(part.body) for part in self.asker(number).parts]
+
+    def test_parts_reach_their_jobs(self) -> None:
+        self.worker.send_part(b"a", b"b")
+        self.worker.send_part(b"c", b"d")
+        self.assertEqual((self.parts(0), self.parts(1)), ([b"a", b"c"], [b"b", b"d"]))
+
+    def test_empty_part_is_none(self) -> None:
+        self.worker.send_part(b"", b"b")
+        self.assertEqual((self.parts(0), self.parts(1)), ([], [b"b"]))
+        self.assertEqual([job.streaming for job in self.jobs], [False, True])
+
+    def test_error_among_the_parts_ends_its_job(self) -> None:
+        number = self.worker.batches[0][0]
+        error = PredictionFailed(503, "no")
+        self.worker.events.part_arrived(number, [error, Answer(200, b"", b"b")])
+        self.assertEqual(self.asker(0).errors, [error])
+        self.assertEqual(self.parts(1), [b"b"])
+
+    def test_worker_is_held_until_every_client_can_take_more(self) -> None:
+        number = self.worker.batches[0][0]
+        for place in (0, 1):
+            self.asker(place).can_take = False
+        self.worker.send_part(b"a", b"b")
+        self.assertEqual(self.worker.holds, [(number, True)])
+        self.resume(0)
+        self.assertEqual(self.worker.holds, [(number, True)])
+        self.resume(1)
+        self.assertEqual(self.worker.holds, [(number, True), (number, False)])
+
+    def resume(self, number: int) -> None:
+        resume = self.jobs[number].resume
+        assert resume is not None
+        resume()
+
+    def test_client_that_leaves_holds_nobody(self) -> None:
+        number = self.worker.batches[0][0]
+        self.asker(0).can_take = False
+        self.worker.send_part(b"a", b"b")
+        self.jobs[0].cancel()
+        self.version.pool.forget(self.jobs[0])
+        self.assertEqual(self.worker.cancelled, [(number, 0)])
+        self.assertEqual(self.worker.holds, [(number, True), (number, False)])
+
+    def test_part_for_a_client_that_left_is_answered_with_that(self) -> None:
+        number = self.worker.batches[0][0]
+        self.jobs[1].cancel()
+        self.worker.send_part(b"a", b"b")
+        self.assertEqual(self.worker.cancelled, [(number, 1)])
+        self.assertEqual(self.parts(1), [])
+
+    def test_client_that_does_not_read_is_cut_off_and_the_worker_lives(self) -> None:
+        number = self.worker.batches[0][0]
+        self.asker(0).can_take = False
+        self.worker.send_part(b"a", b"b")
+        self.stage.clock.advance(120)
+        self.assertEqual([type(error).__name__ for error in self.asker(0).errors], ["DeadlinePassed"])
+        self.assertIn((number, 0), self.worker.cancelled)
+        self.assertEqual(self.worker.holds[-1], (number, False))
+        self.assertFalse(self.worker.is_gone)
+        self.worker.answer(Answer(200, b"", b""), Answer(200, b"", b"end"))
+        self.assertEqual(self.asker(1).bodies, [b"end"])
+
+    def test_each_part_buys_time(self) -> None:
+        for _ in range(3):
+            self.stage.clock.advance(100)
+            self.worker.send_part(b"a", b"b")
+        self.assertFalse(self.worker.is_gone)
+        self.stage.clock.advance(121)
+        self.assertTrue(self.worker.is_gone)
