@@ -1,0 +1,126 @@
+"""Tables of what a server tells. What it says is text, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+Description = Mapping[str, Any]
+"""One version, as the management API describes it, in either dialect."""
+
+_STYLES: Mapping[str, str] = {"READY": "green", "LOADING": "yellow", "UNLOADING": "dim"}
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_WORKER_COLUMNS = (
+    "model",
+    "version",
+    "worker",
+    "state",
+    "pid",
+    "memory",
+    "since (UTC)",
+    "GPU",
+    "restarts",
+    "last failure",
+)
+_LONG = ("", "archive", "model", "GPU", "last failure")
+_OPTIONAL = ("pid", "GPU", "restarts", "last failure")
+_LIMITS = (
+    ("minWorkers", "least workers"),
+    ("maxWorkers", "most workers"),
+    ("batchSize", "batch size"),
+    ("maxBatchDelay", "batch delay, ms"),
+    ("responseTimeout", "response timeout, s"),
+    ("startupTimeout", "startup timeout, s"),
+    ("deviceType", "device"),
+    ("runtime", "runtime"),
+    ("loadedAtStartup", "loaded at startup"),
+)
+
+
+def models_table(versions: Iterable[Description]) -> Table:
+    """One row for each model: its default version."""
+    table = _table("Models", "model", "version", "workers", "archive")
+    for version in versions:
+        ready = sum(worker.get("status") == "READY" for worker in version.get("workers", ()))
+        least = version.get("minWorkers", 0)
+        style = "green" if ready >= least else "yellow" if ready else "red"
+        table.add_row(
+            _text(version.get("modelName")),
+            _text(version.get("modelVersion")),
+            Text(f"{ready}/{least}", style),
+            _text(version.get("modelUrl")),
+        )
+    return table
+
+
+def version_table(version: Description) -> Table:
+    """What is set for one version."""
+    table = _table(_title(version), "", "")
+    table.show_header = False
+    table.add_row("archive", _text(version.get("modelUrl")))
+    for key, label in _LIMITS:
+        if key in version:
+            table.add_row(label, _text(version[key]))
+    queue = version.get("jobQueueStatus")
+    if isinstance(queue, Mapping):
+        table.add_row("waiting requests", _text(queue.get("pendingRequests")))
+    return table
+
+
+def workers_table(versions: Sequence[Description]) -> Table:
+    """One row for each worker; columns that would be empty in every row are left out."""
+    rows = [_worker_row(version, worker) for version in versions for worker in version.get("workers", ())]
+    columns = [name for name in _WORKER_COLUMNS if name not in _OPTIONAL or any(row[name] for row in rows)]
+    table = _table("Workers", *columns)
+    for row in rows:
+        table.add_row(*(Text(row[name], _STYLES.get(row[name], "")) for name in columns))
+    return table
+
+
+def _worker_row(version: Description, worker: Mapping[str, Any]) -> dict[str, str]:
+    failure = worker.get("lastFailure")
+    started = str(worker.get("startTime", ""))
+    values = (
+        version.get("modelName"),
+        version.get("modelVersion"),
+        worker.get("id"),
+        worker.get("status"),
+        worker.get("pid"),
+        size(worker.get("memoryUsage", 0)),
+        started.partition(".")[0].replace("T", " "),
+        worker.get("gpuUsage") if worker.get("gpu") else "",
+        worker.get("restarts", ""),
+        f"{failure.get('type', '')}: {failure.get('text', '')}" if isinstance(failure, Mapping) else "",
+    )
+    texts = ("" if value is None else str(value) for value in values)
+    return dict(zip(_WORKER_COLUMNS, texts, strict=True))
+
+
+def size(count: object) -> str:
+    """Bytes, with a unit."""
+    number = float(count) if isinstance(count, int) else 0.0
+    for unit in _UNITS:
+        if number < 1024 or unit == _UNITS[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def _title(version: Description) -> str:
+    return f"{version.get('modelName')} {version.get('modelVersion', '')}".strip()
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=Text(title, "bold"), title_justify="left", expand=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in _LONG)
+    return table
+
+
+def _text(value: object) -> Text:
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    return Text("" if value is None else str(value))
