@@ -357,7 +357,7 @@ class Channel(HTTPChannel):
         self._rest = b""
         self._body = []
         self._release()
-        if self.transport.isSecure():
+        if self.isSecure():
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()
@@ -386,6 +386,11 @@ class Channel(HTTPChannel):
     def answered_stock(self, code: int) -> None:
         """Twisted Web has written an answer."""
         self.front.finished(self, self._head, code, self.stock_since)
+
+    def isSecure(self) -> bool:
+        """Whether TLS is in between; of Twisted's own transports, only their interface tells."""
+        tells = getattr(self.transport, "isSecure", None)
+        return bool(tells()) if tells is not None else super().isSecure()
 
     def abortConnection(self) -> None:
         """Cut off an answer that cannot be finished."""
