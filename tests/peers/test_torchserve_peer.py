@@ -22,11 +22,32 @@ from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, As
 
 PEER = os.environ.get("MODELSERVER_PEER_TS", "")
 
-DONE = """
-bytes bytearray str dict list number none type header status status201 nophrase allstatus
-exception prediction prediction413 predictiondefault memory cuda wrongcount nolist tuple
-unserializable context
-""".split()
+DONE = [
+    "bytes",
+    "bytearray",
+    "str",
+    "dict",
+    "list",
+    "number",
+    "none",
+    "type",
+    "header",
+    "status",
+    "status201",
+    "nophrase",
+    "allstatus",
+    "exception",
+    "prediction",
+    "prediction413",
+    "predictiondefault",
+    "memory",
+    "cuda",
+    "wrongcount",
+    "nolist",
+    "tuple",
+    "unserializable",
+    "context",
+]
 """What the probe is told to do."""
 
 SAME: dict[str, Ask] = {
