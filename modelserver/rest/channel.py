@@ -217,10 +217,8 @@ class Channel(HTTPChannel):
         self._rest = data
         if len(data) > LONGEST_HEAD:
             self._rest = b""
-            if b"\r\n" in data[:LONGEST_HEAD]:
-                self.refuse(Malformed(431, f"The request's head is longer than {LONGEST_HEAD} bytes."))
-            else:
-                self.refuse(Malformed(414, f"The request line is longer than {LONGEST_HEAD} bytes."))
+            code, what = (431, "head") if b"\r\n" in data[:LONGEST_HEAD] else (414, "line")
+            self.refuse(Malformed(code, f"The request's {what} is longer than {LONGEST_HEAD} bytes."))
 
     def _read_head(self, block: bytes, end: int) -> Head | None:
         try:
