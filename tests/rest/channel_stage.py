@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from modelserver.connections import Door
 from modelserver.core.deadlines import Deadlines
@@ -62,9 +64,8 @@ class Asked:
 class MemoryTransport(StringTransport):
     """As the server's transports: it can be closed for writing alone, and then nothing may be written."""
 
-    def __init__(self, is_secure: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__(peerAddress=IPv4Address("TCP", "192.0.2.1", 54321))
-        self.is_secure = is_secure
         self.is_write_closed = False
         self.is_aborted = False
 
@@ -83,9 +84,6 @@ class MemoryTransport(StringTransport):
         self.is_aborted = True
         self.loseConnection()
 
-    def isSecure(self) -> bool:
-        return self.is_secure
-
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
 
@@ -98,6 +96,25 @@ class MemoryTransport(StringTransport):
     def is_closing(self) -> bool:
         """Whether no further answer can come."""
         return self.is_write_closed or self.disconnecting
+
+
+class TellingTransport(MemoryTransport):
+    """Knows whether TLS is in between, as the loop's transports do; Twisted's do not."""
+
+    def __init__(self, is_secure: bool) -> None:
+        super().__init__()
+        self.is_secure = is_secure
+
+    def isSecure(self) -> bool:
+        return self.is_secure
+
+
+@implementer(ISSLTransport)
+class TlsTransport(MemoryTransport):
+    """As Twisted's TLS."""
+
+    def getPeerCertificate(self) -> None:
+        return None
 
 
 class StockFront(InferenceFront):
@@ -172,9 +189,9 @@ class ChannelStage:
         self.stage.backend.last.load()
         self.stage.turn()
 
-    def connect(self, is_secure: bool = False) -> Client:
+    def connect(self, transport: MemoryTransport | None = None) -> Client:
         """A client with a connection."""
-        transport = MemoryTransport(is_secure)
+        transport = transport or MemoryTransport()
         channel = self.site.buildProtocol(transport.getPeer())
         assert channel is not None  # everybody is admitted
         channel.makeConnection(transport)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channel_stage import ID, LARGEST_BODY, ChannelStage, StockFront
+from channel_stage import ID, LARGEST_BODY, ChannelStage, StockFront, TellingTransport, TlsTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.jobs import Answer, Job, Place
@@ -206,10 +206,17 @@ class ChannelTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.is_reading)
 
     def test_refusal_over_tls_closes_at_once(self) -> None:
-        client = self.stage.connect(is_secure=True)
+        for transport in (TellingTransport(True), TlsTransport()):
+            client = self.stage.connect(transport)
+            client.send(b"BLAH\r\n\r\n")
+            self.assertEqual([400], client.statuses)
+            self.assertTrue(client.transport.disconnecting)
+
+    def test_refusal_of_a_transport_that_tells(self) -> None:
+        client = self.stage.connect(TellingTransport(False))
         client.send(b"BLAH\r\n\r\n")
         self.assertEqual([400], client.statuses)
-        self.assertTrue(client.transport.disconnecting)
+        self.assertTrue(client.transport.is_write_closed)
 
     def test_streamed_answer_comes_in_chunks_and_the_connection_stays(self) -> None:
         self.client.send(HOT + PING)
