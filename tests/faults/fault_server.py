@@ -1,0 +1,257 @@
+"""What tests of faults share: one server for a module, raw connections, and a watch over the reactor."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from attrs import define, field
+from integration.server_process import HOST, LONGEST, ServerProcess, ServerTests, ask
+
+OBEY = '''
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+def handle(data, context):
+    if data is None:
+        return None
+    return [obey(row.get("body") or row.get("data") or b"", context) for row in data]
+
+
+def obey(order, context):
+    if not isinstance(order, (bytes, bytearray)):
+        return {"got": type(order).__name__}
+    word, _, rest = bytes(order).decode("utf-8", "replace").partition(" ")
+    action = ORDERS.get(word)
+    return action(rest) if action else bytes(order)
+
+
+def note(path):
+    """Leave a trace; whether it is the first one."""
+    is_first = not os.path.exists(path)
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    return is_first
+
+
+def once_then(action):
+    def obeyed(rest):
+        path, _, more = rest.partition(" ")
+        if note(path):
+            action(more)
+        return "second"
+    return obeyed
+
+
+def flood(rest):
+    size, _, ending = rest.partition(" ")
+    piece = (b"x" * 65535 + (b"\\n" if ending == "lines" else b"x"))
+    for _ in range(int(size) // 65536):
+        os.write(1, piece)
+    return "flooded"
+
+
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return "went on"
+
+
+def noted_wait(rest):
+    path, _, until = rest.partition(" ")
+    note(path)
+    return wait_for(until)
+
+
+def child(path):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(path, "w") as file:
+        file.write(str(process.pid))
+    return "started"
+
+
+def deaf(rest):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def eat(size):
+    held = bytearray(int(size))
+    for at in range(0, len(held), 4096):
+        held[at] = 1
+    time.sleep(600)
+
+
+def kept_for(seconds):
+    time.sleep(float(seconds))
+    return "kept"
+
+
+def write_socket(text):
+    os.write(3, bytes.fromhex(text))
+    time.sleep(600)
+
+
+def name_of(name):
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:
+        return ""
+
+
+def all_descriptors(rest):
+    names = {name: name_of(name) for name in os.listdir("/proc/self/fd")}
+    return json.dumps({name: target for name, target in names.items() if target})
+
+
+ORDERS = {
+    "exit": lambda code: os._exit(int(code)),
+    "signal": lambda name: os.kill(os.getpid(), getattr(signal, name)) or time.sleep(600),
+    "exit-once": once_then(lambda code: os._exit(int(code))),
+    "hang": lambda path: note(path) and time.sleep(600),
+    "pid": lambda rest: str(os.getpid()),
+    "flood": flood,
+    "wait": wait_for,
+    "noted-wait": noted_wait,
+    "child": child,
+    "deaf": deaf,
+    "eat": eat,
+    "sleep": kept_for,
+    "close": lambda rest: os.close(3) or time.sleep(600),
+    "write": write_socket,
+    "descriptors": all_descriptors,
+    "environment": lambda name: os.environ.get(name, "-"),
+    "raise": lambda text: (_ for _ in ()).throw(ValueError(text)),
+    "wrong": lambda rest: object(),
+    "big": lambda size: b"x" * int(size),
+    "stderr": lambda text: sys.stderr.write(text + "\\n") and os._exit(9),
+}
+'''
+_PACKER = ServerTests("add_model")
+
+
+@contextmanager
+def serving(
+    models: Mapping[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[ServerProcess]:
+    """A server with archives in its store; it is ended, and its folder removed."""
+    with TemporaryDirectory(prefix="modelserver-faults-") as name:
+        server = ServerProcess(Path(name), dict(properties or {}), environment=dict(environment or {}))
+        server.store.mkdir()
+        for model, source in (models or {}).items():
+            _PACKER.add_model(server, model, source)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.end()
+
+
+@define(eq=False)
+class RawClient:
+    """A connection that says whatever it is told to, and reads until it is closed."""
+
+    port: int
+    connection: socket.socket = field(init=False)
+    received: bytes = field(default=b"", init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.connection = socket.create_connection((HOST, self.port), timeout=LONGEST)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> RawClient:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.connection.close()
+
+    def send(self, data: bytes) -> bool:
+        """Send; whether the server still took it."""
+        try:
+            self.connection.sendall(data)
+        except OSError:
+            return False
+        return True
+
+    def read_more(self) -> bool:
+        """Read what comes next; whether the connection goes on."""
+        try:
+            data = self.connection.recv(1 << 16)
+        except ConnectionError:
+            return False
+        self.received += data
+        return bool(data)
+
+    def read_to_end(self) -> bytes:
+        """
+        Everything until the server closes.
+
+        :raises TimeoutError: it does not.
+        """
+        while self.read_more():
+            pass
+        return self.received
+
+    def read_answers(self, count: int) -> list[tuple[int, bytes]]:
+        """So many answers with a content-length: their codes and bodies."""
+        answers = []
+        rest = self.received
+        while len(answers) < count:
+            head, found, body = rest.partition(b"\r\n\r\n")
+            length = re.search(rb"content-length: *(\d+)", head.lower()) if found else None
+            if length is not None and len(body) >= int(length[1]):
+                size = int(length[1])
+                answers.append((int(head.split(b" ")[1]), body[:size]))
+                rest = body[size:]
+                continue
+            before = len(self.received)
+            assert self.read_more(), self.received[-500:]
+            rest += self.received[before:]
+        return answers
+
+
+def statuses(received: bytes) -> list[int]:
+    """The codes of all answers in a stream, in order."""
+    return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
+
+
+@contextmanager
+def watching(port: int, longest: float) -> Iterator[None]:
+    """
+    Ask ``/ping`` again and again meanwhile: the reactor is never away for ``longest`` seconds.
+
+    What the machine itself was away is taken off: a second thread measures how late it is woken.
+    """
+    over = threading.Event()
+    worst = [0.0]
+
+    def look() -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            over.wait(0.005)
+            late = time.monotonic() - begun - 0.005
+            begun = time.monotonic()
+            assert ask(port, "GET", "/ping").status == 200
+            worst[0] = max(worst[0], time.monotonic() - begun - max(0.0, late))
+
+    watch = threading.Thread(target=look)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join(LONGEST)
+    assert worst[0] < longest, f"the server was away for {worst[0]:.3f} s"
