@@ -133,6 +133,14 @@ class ArchiveNotFound(ServingError):
 
 
 @frozen
+class UrlInvalid(ArchiveNotFound):
+    """The URL of a registration is none, or is written so that two programs could read it differently."""
+
+    def __str__(self) -> str:
+        return f"Invalid model url: {self.url}"
+
+
+@frozen
 class StoreNotConfigured(ServingError):
     """There is no model store to look in."""
 
@@ -142,10 +150,17 @@ class StoreNotConfigured(ServingError):
 
 @frozen
 class DownloadFailed(ServingError):
-    """The archive could not be fetched."""
+    """
+    The archive could not be fetched.
+
+    :param status: what an HTTP server answered instead, or None.
+    :param timed_out: it took too long.
+    """
 
     url: str
     reason: str = ""
+    status: int | None = None
+    timed_out: bool = False
 
     def __str__(self) -> str:
         return f"Failed to download archive from: {self.url}" + (f" ({self.reason})" if self.reason else "")
@@ -173,9 +188,10 @@ class ArchiveInvalid(ServingError):
 
 @frozen
 class DependenciesFailed(ServingError):
-    """What an archive requires could not be installed."""
+    """What an archive requires could not be installed; ``cause`` is what the installer said last."""
 
     reason: str
+    cause: str = ""
 
     def __str__(self) -> str:
         return self.reason

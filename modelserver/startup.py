@@ -17,6 +17,7 @@ from modelserver.management import Management
 from modelserver.registration import RegisterRequest
 from modelserver.restoring import Restorer, settle
 from modelserver.snapshots import Snapshots
+from modelserver.sources.part_file import sweep
 
 _log = Logger()
 _ARCHIVES = {"torchserve": (".mar", ".model", ".tar.gz"), "mms": (".mar", ".model")}
@@ -31,6 +32,8 @@ async def start_models(
 
     :param start_up: told what is still to come, and what does not.
     """
+    if settings.model_store is not None:
+        await management.preparation.in_thread(sweep_store, settings.model_store)
     is_complete = True
     if settings.model_snapshot is not None:
         restorer = Restorer(management, start_up, settings.startup_parallelism)
@@ -39,6 +42,17 @@ async def start_models(
         await Loader(settings, management, start_up).load()
     if snapshots is not None:
         snapshots.begin(is_complete)
+
+
+def sweep_store(store: Path) -> None:
+    """Remove from the model store what downloads of a server that was killed have left. Blocks."""
+    try:
+        swept = sweep(store)
+    except OSError as error:
+        _log.warn("The model store cannot be read: {error}", error=str(error))
+        return
+    for path in swept:
+        _log.info("Removed {path}, a download that nobody ended", path=str(path))
 
 
 @define(eq=False)

@@ -159,6 +159,7 @@ class Template:
     _children: dict[int, ForkedProcess] = field(factory=dict, init=False)
     _orders: int = field(default=0, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)
+    _is_over: bool = field(default=False, init=False)
 
     # What the backend asks.
 
@@ -189,12 +190,13 @@ class Template:
             return False
         self._waiting.remove(process)
         if not self._waiting and not self.is_ready and self.process is not None:
-            # Nobody waits any more for something that may hang.
-            self.process.kill("exit")
+            # Nobody waits any more for something that may hang; who comes next gets another one.
+            self.backend.forget(self)
         return True
 
     def stop(self) -> list[ForkedProcess]:
         """End the template, not its children; who waited is returned."""
+        self._is_over = True
         if self._renewal is not None and self._renewal.active():
             self._renewal.cancel()
         process, self.process, self.is_ready = self.process, None, False
@@ -301,7 +303,7 @@ class Template:
         for process in waiting:
             process.link.close()
             process.events.exited(failure)
-        if self._children:
+        if self._children and not self._is_over:
             clock = self.backend.local.machine.clock
             self._renewal = clock.callLater(RENEWAL, self._renew)
 

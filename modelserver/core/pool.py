@@ -88,14 +88,12 @@ class WorkerPool:
         :param drain: seconds that those who leave may take to finish; None: as long as it takes.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
+        added = self._add(minimum - len(self.workers), gpu_workers)
         self.minimum, self.maximum = minimum, maximum
         for worker in self.workers:
             if worker.state == "failed":
                 worker.start()
-        added = minimum - len(self.workers)
-        for _ in range(added):
-            self.workers.append(self._new_worker(gpu_workers))
-        for worker in self.workers[len(self.workers) - added :] if added > 0 else ():
+        for worker in added:
             worker.start()
         surplus = max(0, len(self.workers) - maximum)
         if surplus:
@@ -109,6 +107,19 @@ class WorkerPool:
         if not self.workers:
             self.queue.fail_all(self.refusal())
         self._settle()
+
+    def _add(self, count: int, gpu_workers: int | None) -> list[Worker]:
+        """So many workers more, not started; where one cannot have its devices, none is added."""
+        present = len(self.workers)
+        try:
+            for _ in range(count):
+                self.workers.append(self._new_worker(gpu_workers))
+        except NotEnoughDevices:
+            for worker in self.workers[present:]:
+                self._give_devices_back(worker)
+            del self.workers[present:]
+            raise
+        return self.workers[present:]
 
     def _new_worker(self, gpu_workers: int | None) -> Worker:
         worker_id = self.around.next_worker_id()
@@ -368,13 +379,14 @@ class WorkerPool:
         if worker in self._leaving:
             self._leaving.remove(worker)
         self._turnover.forget(worker)
-        if worker.spec.visible_devices is not None:
-            for gpu in worker.spec.visible_devices:
-                self.around.devices.give_back(gpu)
-        else:
-            self.around.devices.give_back(worker.spec.gpu_id)
+        self._give_devices_back(worker)
         self._settle()
         self._tell_leavers()
+
+    def _give_devices_back(self, worker: Worker) -> None:
+        spec = worker.spec
+        for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
+            self.around.devices.give_back(gpu)
 
 
 def _room_and_rest(worker: Worker) -> tuple[bool, int]:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from attrs import frozen
 
-from modelserver.errors import ArchiveNotFound
+from modelserver.errors import ArchiveNotFound, UrlInvalid
 from modelserver.sources.addresses import is_open
 from modelserver.sources.urls import NormalUrl
 
@@ -50,12 +50,13 @@ class UrlPolicy:
         """
         The normal form of a URL that is allowed.
 
-        :raises ArchiveNotFound: it is not.
+        :raises UrlInvalid: it is malformed.
+        :raises ArchiveNotFound: it is not allowed.
         """
         try:
             normal = NormalUrl.parse(url)
         except ValueError as error:
-            raise refusal(url) from error
+            raise UrlInvalid(url) from error
         if not self._allows(normal):
             raise refusal(url)
         return normal

@@ -100,7 +100,7 @@ class Downloader:
             await transfer.addTimeout(self.limits.total, self.clock, _timed_out)
         except TimeoutError as error:
             reason = f"timeout: not complete after {self.limits.total:g} s"
-            raise DownloadFailed(wanted.shown, reason) from error
+            raise DownloadFailed(wanted.shown, reason, timed_out=True) from error
 
     async def _transfer(self, wanted: Wanted) -> None:
         part = PartFile(wanted.target, secrets.token_hex(4))
@@ -133,7 +133,7 @@ class Downloader:
             Body.of(response).close()
             location = response.headers.getRawHeaders(b"location", [b""])[0]
             if response.code not in REDIRECTS or not location:
-                raise DownloadFailed(wanted.shown, f"code: {response.code}")
+                raise DownloadFailed(wanted.shown, f"code: {response.code}", response.code)
             url = self.policy.check_redirect(url, location.decode("utf-8", "replace"))
         raise DownloadFailed(wanted.shown, f"more than {self.limits.redirects} redirects")
 
@@ -178,7 +178,7 @@ class Downloader:
             return await waiting.addTimeout(self.limits.idle, self.clock, _timed_out)
         except TimeoutError as error:
             reason = f"timeout: nothing came for {self.limits.idle:g} s"
-            raise DownloadFailed(wanted.shown, reason) from error
+            raise DownloadFailed(wanted.shown, reason, timed_out=True) from error
         except AddressRefused as error:
             raise refusal(wanted.shown) from error
         except CancelledError:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import stat
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
 from attrs import define, field
+
+_HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
 @define(eq=False)
@@ -44,6 +49,8 @@ class PartFile:
                 if os.path.lexists(self.target):
                     raise FileExistsError(self.target)
                 self._file = self.path.open("xb")
+                # For as long as somebody writes it, ``sweep`` of no server on this machine takes it away.
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: bytes) -> None:
         """Append."""
@@ -75,6 +82,28 @@ class PartFile:
             self.path.unlink(missing_ok=True)
             if self._published:
                 self.target.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> list[Path]:
+    """
+    Remove what downloads of servers that were killed have left in a folder. Blocks.
+
+    :return: the files that are gone; those that somebody still writes stay.
+    :raises OSError: the folder cannot be read.
+    """
+    return [path for path in folder.iterdir() if _HIDDEN.fullmatch(path.name) and _sweep(path)]
+
+
+def _sweep(path: Path) -> bool:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return False
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except OSError:  # it is in use, or not ours
+        return False
+    return True
 
 
 def _rename(path: Path, target: Path) -> None:

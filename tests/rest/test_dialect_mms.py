@@ -37,16 +37,28 @@ REFUSALS = [
         "Model not found in model store: u.mar",
     ),
     (
-        errors.ArchiveNotFound("x://", "Invalid model url: x://"),
+        errors.UrlInvalid("x://"),
         404,
         "ModelNotFoundException",
         "Invalid model url: x://",
     ),
     (
-        errors.DownloadFailed("http://x/y", "code: 500"),
+        errors.DownloadFailed("http://x/y", "refused"),
         400,
         "DownloadModelException",
         "Failed to download model from: http://x/y",
+    ),
+    (
+        errors.DownloadFailed("http://x/y", "code: 500", status=500),
+        400,
+        "DownloadModelException",
+        "Failed to download model from: http://x/y, code: 500",
+    ),
+    (
+        errors.DownloadFailed("http://x/y", "timeout", timed_out=True),
+        400,
+        "DownloadModelException",
+        "Download model timeout: http://x/y",
     ),
     (
         errors.VersionExists("m", "1.0"),

@@ -78,6 +78,12 @@ REFUSALS = [
         "Model store has not been configured.",
     ),
     (
+        errors.UrlInvalid("http://x:y/z"),
+        400,
+        "DownloadArchiveException",
+        "Failed to download archive from: http://x:y/z",
+    ),
+    (
         errors.DownloadFailed("http://x/y", "refused"),
         400,
         "DownloadArchiveException",

@@ -386,6 +386,12 @@ class RegisterTests(ApiCase):
                 "ModelNotFoundException",
                 "Given URL ftp://a.example/x.mar does not match any allowed URL(s)",
             ),
+            (
+                "url=http://a.example:port/x.mar",
+                400,
+                "DownloadArchiveException",
+                "Failed to download archive from: http://a.example:port/x.mar",
+            ),
             ("url=bad.mar", 400, "InvalidModelException", None),
             ("url=noop.mar&runtime=cobol", 400, "BadRequestException", "Invalid RuntimeType value: cobol"),
             ("url=noop.mar&batch_size=0", 400, "BadRequestException", None),
@@ -819,6 +825,10 @@ class MmsTests(ApiCase):
             ("url=second.mar", again),
             ("url=no.mar", missing),
             ("url=http://a.example/x.mar", download),
+            (
+                "url=http://a.example:port/x.mar",
+                (404, "ModelNotFoundException", "Invalid model url: http://a.example:port/x.mar"),
+            ),
             ("url=no-handler", (400, "InvalidModelException", "Model handler is not defined.")),
         ):
             self.assertEqual(self.call("POST", f"/models?{query}").error, error)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.errors import ArchiveNotFound
+from modelserver.errors import ArchiveNotFound, UrlInvalid
 from modelserver.sources.addresses import is_open
 from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.urls import NormalUrl
@@ -63,7 +63,13 @@ class DefaultPolicyTests(SynchronousTestCase):
         for url in REFUSED_URLS:
             with self.subTest(url=url):
                 error = self.assertRaises(ArchiveNotFound, UrlPolicy().check, url)
-                self.assertEqual(str(error), f"Given URL {url} does not match any allowed URL(s)")
+                if not isinstance(error, UrlInvalid):
+                    self.assertEqual(str(error), f"Given URL {url} does not match any allowed URL(s)")
+
+    def test_malformed_urls_are_told_apart(self) -> None:
+        for url in ("http://h:x/x.mar", "http://h:70000/x.mar", "http:///x.mar", "http://u@h/x.mar"):
+            error = self.assertRaises(UrlInvalid, UrlPolicy().check, url)
+            self.assertEqual(str(error), f"Invalid model url: {url}")
 
     def test_only_open_addresses_are_allowed(self) -> None:
         self.assertTrue(UrlPolicy().allows_address(ip_address("10.0.0.1")))

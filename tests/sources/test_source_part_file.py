@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from source_fakes import names_in
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.sources.part_file import PartFile
+from modelserver.sources.part_file import PartFile, sweep
 
 
 class PartFileTests(SynchronousTestCase):
@@ -55,3 +56,25 @@ class PartFileTests(SynchronousTestCase):
         self.part.write(b"a")
         self.part.publish()
         self.assertEqual(names_in(self.folder), [])
+
+
+class SweepTests(SynchronousTestCase):
+    """What a server that was killed has left goes; what is in use, or not a download's, stays."""
+
+    def test_only_what_nobody_writes_goes(self) -> None:
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            used = PartFile(folder / "y.mar", "0123abcd")
+            used.open()
+            for other in (".x.mar.0a1b2c3d.part", ".x.mar.part", "x.mar", "x.0a1b2c3d.part", ".old.part"):
+                (folder / other).touch()
+            (folder / ".f.mar.0a1b2c3d.part").mkdir()
+            (folder / ".l.mar.0a1b2c3d.part").symlink_to(folder / "x.mar")
+            self.assertEqual([path.name for path in sweep(folder)], [".x.mar.0a1b2c3d.part"])
+            self.assertEqual(len(list(folder.iterdir())), 7)
+            used.publish()
+            self.assertEqual(sweep(folder), [])
+            self.assertTrue(used.target.exists())
+
+    def test_a_folder_that_is_not_there(self) -> None:
+        self.assertRaises(OSError, sweep, Path("/nowhere/at/all"))

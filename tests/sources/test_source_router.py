@@ -134,8 +134,9 @@ class OrderOfChecksTests(SourcesTestCase):
             self.assertEqual(self.refusal(url), f"Relative path is not allowed in url: {url}")
 
     def test_policy_before_the_store(self) -> None:
-        for url in ("http://127.0.0.1/x.mar", "s3://bucket/mine.mar", "file://h/mine.mar"):
+        for url in ("http://127.0.0.1/x.mar", "s3://bucket/mine.mar"):
             self.assertEqual(self.refusal(url), f"Given URL {url} does not match any allowed URL(s)")
+        self.assertEqual(self.refusal("file://h/mine.mar"), "Invalid model url: file://h/mine.mar")
         only_https = UrlPolicy.parse("https://.*")
         url = f"file://{self.store}/mine.mar"
         self.assertEqual(self.refusal(url, only_https), f"Given URL {url} does not match any allowed URL(s)")

@@ -42,7 +42,10 @@ def _archive_not_found(error: errors.ArchiveNotFound) -> str:
 
 
 def _download_failed(error: errors.DownloadFailed) -> str:
-    return f"Failed to download model from: {error.url}"
+    if error.timed_out:
+        return f"Download model timeout: {error.url}"
+    code = "" if error.status is None else f", code: {error.status}"
+    return f"Failed to download model from: {error.url}{code}"
 
 
 REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
@@ -60,6 +63,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.ParameterMissing: Refusal(400, "BadRequestException"),
         errors.BodyTooLarge: Refusal(413, "RequestEntityTooLargeException"),
         errors.ArchiveNotFound: Refusal(404, "ModelNotFoundException", _archive_not_found),
+        errors.UrlInvalid: Refusal(404, "ModelNotFoundException"),
         errors.StoreNotConfigured: Refusal(404, "ModelNotFoundException"),
         errors.DownloadFailed: Refusal(400, "DownloadModelException", _download_failed),
         errors.ArchiveExists: Refusal(409, "ConflictStatusException"),

@@ -42,7 +42,7 @@ def _workers_failed(error: errors.WorkersFailed) -> str:
     return f"Failed to start workers for model {error.model} version: {version}"
 
 
-def _download_failed(error: errors.DownloadFailed) -> str:
+def _download_failed(error: errors.DownloadFailed | errors.UrlInvalid) -> str:
     return f"Failed to download archive from: {error.url}"
 
 
@@ -57,6 +57,8 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.ParameterMissing: Refusal(400, "BadRequestException"),
         errors.BodyTooLarge: Refusal(413, "RequestEntityTooLargeException"),
         errors.ArchiveNotFound: Refusal(404, "ModelNotFoundException"),
+        # TorchServe tries to open it, whatever it is.
+        errors.UrlInvalid: Refusal(400, "DownloadArchiveException", _download_failed),
         errors.StoreNotConfigured: Refusal(404, "ModelNotFoundException"),
         errors.DownloadFailed: Refusal(400, "DownloadArchiveException", _download_failed),
         errors.ArchiveExists: Refusal(409, "ConflictStatusException"),
