@@ -246,7 +246,7 @@ class WorkerPool:
     def end_worker(self, pid: int, cause: str) -> None:
         """Kill the worker that has this process; its jobs are tried again, and it is started again."""
         for worker in (*self.workers, *self._leaving):
-            if worker.process is not None and worker.process.pid == pid:
+            if worker.pid == pid:
                 worker.kill(cause)
 
     def kill(self) -> None:
@@ -269,7 +269,7 @@ class WorkerPool:
                 worker.id,
                 worker.state,
                 worker.launched_at,
-                None if worker.process is None else worker.process.pid,
+                worker.pid,
                 gpu_id=worker.spec.gpu_id,
                 restarts=worker.restarts,
                 failure=worker.failure,

@@ -115,6 +115,11 @@ class Worker:
         return self.spec.id
 
     @property
+    def pid(self) -> int | None:
+        """Its process id, None while it has no process."""
+        return None if self.process is None else self.process.pid
+
+    @property
     def room(self) -> int:
         """How many more batches it may be given now; none behind a job that has the worker to itself."""
         if self.state != "ready":

@@ -332,7 +332,7 @@ class Channel(HTTPChannel):
     # Refusing.
 
     def refuse(self, error: ServingError | Malformed) -> None:
-        """Answer a request that is not read any further, and close; Twisted Web may find more that is wrong."""
+        """Answer a request that is not read any further, and close; only the first refusal counts."""
         if self.mode is Mode.LINGER:
             return
         if isinstance(error, Malformed):
