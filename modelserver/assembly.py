@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -27,6 +29,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 
 from modelserver.archive.manifest import ManifestRules
 from modelserver.archive.unpack import Limits as UnpackLimits
+from modelserver.backends.commands import Commands
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.loops import ReactorLoop
 from modelserver.backends.nvidia import NvidiaInventory, load_library
@@ -38,11 +41,12 @@ from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
 from modelserver.core.pool import Surroundings
 from modelserver.core.registry import Registry
+from modelserver.dependencies import Dependencies, DependencyRules
 from modelserver.descriptions import Observer, describe_version
 from modelserver.draining import Draining
 from modelserver.health import StartUp
 from modelserver.inference import Inference
-from modelserver.interfaces import Dialect, EventLoop, InThread
+from modelserver.interfaces import CommandRunner, Dialect, EventLoop, InThread
 from modelserver.key_file import KEY_FILE
 from modelserver.management import Management, ManagementRules
 from modelserver.memory_limits import MemoryLimits
@@ -225,7 +229,17 @@ def build_core(
     in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     management = Management(
         registry,
-        _preparation(settings, reactor, resources.folder, in_thread, environment, gpus),
+        _preparation(
+            settings,
+            reactor,
+            resources.folder,
+            in_thread,
+            environment,
+            gpus,
+            _dependencies(
+                settings, resources.folder, in_thread, environment, Commands(reactor, events, reactor)
+            ),
+        ),
         surroundings,
         Observer(tree_memories, inventory, in_thread),
         SelfDescription(reactor, os.urandom),
@@ -288,6 +302,7 @@ def _preparation(
     in_thread: InThread,
     environment: Mapping[str, str],
     gpus: int,
+    dependencies: Dependencies,
 ) -> Preparation:
     policy = UrlPolicy.parse(",".join(settings.allowed_urls) or None)
     agent = pinned_agent(reactor, reactor.nameResolver, policy.allows_address, _browser_policy())
@@ -308,7 +323,27 @@ def _preparation(
         settings.version_defaults(gpus, os.cpu_count() or 1, hasattr(os, "pidfd_open")),
         settings.models,
         UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
+        dependencies,
     )
+
+
+def _dependencies(
+    settings: Settings,
+    folder: Path,
+    in_thread: InThread,
+    environment: Mapping[str, str],
+    commands: CommandRunner,
+) -> Dependencies:
+    hidden = re.compile(settings.blacklist_env_vars or "(?!)")
+    rules = DependencyRules(
+        settings.requirements_cache or folder / "environments",
+        str(settings.worker_python or sys.executable),
+        {name: value for name, value in environment.items() if not hidden.fullmatch(name)},
+        settings.install_py_dep_per_model,
+        settings.allow_requirements_options,
+        settings.requirements_timeout,
+    )
+    return Dependencies(rules, commands, in_thread)
 
 
 def _cors(settings: Settings) -> tuple[tuple[bytes, bytes], ...]:

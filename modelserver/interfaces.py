@@ -87,6 +87,29 @@ class WorkerBackend(Protocol):
         """The version is gone; whatever was kept for it (a template) may go."""
 
 
+class Command(NamedTuple):
+    """A program to run: its path and arguments, all of its environment, the seconds that it may take."""
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    timeout: float
+
+
+class Finished(NamedTuple):
+    """How a program ended: its exit code (None: by a signal), its last lines, whether its time was over."""
+
+    code: int | None
+    last: Sequence[str]
+    is_late: bool = False
+
+
+class CommandRunner(Protocol):
+    """Runs programs to their end."""
+
+    def run(self, command: Command, report: Callable[[str], None]) -> Deferred[Finished]:
+        """Run a program, reporting each line of its output; cancelling kills it."""
+
+
 class InThread(Protocol):
     """Runs a function that blocks in a thread, as Twisted's ``deferToThread`` does."""
 

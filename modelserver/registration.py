@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, model_config, read_manifest
 from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive, remove
+from modelserver.dependencies import Dependencies
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.model_config import read_model_config
@@ -73,6 +74,7 @@ class Preparation:
     defaults: VersionDefaults = field(factory=VersionDefaults)
     models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
     limits: Limits = DEFAULT_LIMITS
+    dependencies: Dependencies | None = None
 
     async def prepare(self, request: RegisterRequest) -> Prepared:
         """
@@ -87,6 +89,8 @@ class Preparation:
             )
             try:
                 spec = await self.in_thread(self._decide, request, folder)
+                if self.dependencies is not None:
+                    spec = await self.dependencies.satisfy(spec)
             except BaseException:
                 await self._remove(folder)
                 raise

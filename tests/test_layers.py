@@ -34,6 +34,7 @@ PLACES = {
     "modelserver.core": CORE_OR_PROVIDER,
     "modelserver.metrics": CORE_OR_PROVIDER,
     "modelserver.sources": CORE_OR_PROVIDER,
+    "modelserver.dependencies": USE_CASE,
     "modelserver.descriptions": USE_CASE,
     "modelserver.draining": USE_CASE,
     "modelserver.health": USE_CASE,

@@ -91,6 +91,7 @@ ARCHIVES = (
     _key("max_archive_entries", whole(1), "100000", "The most files in one archive."),
     _key("allow_external_handlers", BOOLEAN, "false", "Allow handlers outside of their archive."),
     _key("allow_requirements_options", BOOLEAN, "false", "Allow lines with pip options in requirements."),
+    _key("requirements_cache", PATH, None, "Where installed requirements are kept; unset: until the end."),
     _key("requirements_timeout", _POSITIVE_SECONDS, "600", "Seconds that installing requirements may take."),
 )
 

@@ -99,6 +99,7 @@ class Settings:
     allow_external_handlers: bool = _default("allow_external_handlers")
     allow_requirements_options: bool = _default("allow_requirements_options")
     requirements_timeout: float = _default("requirements_timeout")
+    requirements_cache: Path | None = None
 
     default_workers_per_model: int = _default("default_workers_per_model")
     default_response_timeout: float = _default("default_response_timeout")

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from modelserver.errors import (
     DeadlinePassed,
+    DependenciesFailed,
     DownloadFailed,
     NoWorkers,
     PredictionFailed,
@@ -185,6 +186,8 @@ def _cause(error: ServingError) -> dict[str, object]:
         return _failure_keys(error.failure)
     if isinstance(error, DownloadFailed | NoWorkers) and error.reason:
         return {"reason": error.reason}
+    if isinstance(error, DependenciesFailed) and error.cause:
+        return {"reason": error.cause}
     return {}
 
 

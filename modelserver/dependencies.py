@@ -1,0 +1,196 @@
+"""What an archive requires beside the model: installed once into an environment that its versions share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from modelserver.errors import DependenciesFailed
+from modelserver.interfaces import Command, CommandRunner, Finished, InThread
+from modelserver.spec import VersionSpec
+
+LARGEST_FILE = 1 << 20
+"""Bytes that a requirements file may have."""
+SHOWN_LINES = 10
+COMPLETE = ".complete"
+"""The file that a finished environment has."""
+
+_OPTION = re.compile(r"(?:^|\s)(-(?!-hash=)\S*)")
+_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_VENV = """
+import pathlib, subprocess, sys, sysconfig, venv
+folder = pathlib.Path(sys.argv[1])
+venv.create(folder, clear=True, with_pip=True, symlinks=True)
+python = folder / "bin" / "python"
+code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+told = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
+site = pathlib.Path(told.stdout.strip())
+paths = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+(site / "server.pth").write_text("".join(path + "\\n" for path in paths))
+"""
+"""Makes a virtual environment that sees what is installed beside the interpreter that runs this."""
+
+_log = Logger()
+
+
+@frozen
+class DependencyRules:
+    """
+    What an operator decides about requirements.
+
+    :param is_on: ``install_py_dep_per_model``.
+    :param allow_options: lines of requirements may hold options of pip.
+    :param timeout: seconds that an installation may take.
+    :param folder: where environments are kept.
+    :param python: the interpreter of workers.
+    :param environment: of pip.
+    """
+
+    folder: Path
+    python: str
+    environment: Mapping[str, str] = field(factory=dict)
+    is_on: bool = False
+    allow_options: bool = False
+    timeout: float = 600.0
+
+
+@define(eq=False)
+class Dependencies:
+    """Owns the environments; what two versions want alike is installed once, also at the same time."""
+
+    rules: DependencyRules
+    commands: CommandRunner
+    in_thread: InThread
+    _under_way: dict[str, Deferred[None]] = field(factory=dict, init=False)
+
+    async def satisfy(self, spec: VersionSpec) -> VersionSpec:
+        """
+        The version with what its workers need to import what its archive requires.
+
+        :raises DependenciesFailed: it cannot be installed, or may not be.
+        """
+        lines, requirements = b"", required_file(spec)
+        if requirements:
+            if self.rules.is_on:
+                lines = await self.in_thread(self._read, spec, requirements)
+            else:
+                _log.warn(
+                    "Model {name} version {version}: {file} needs install_py_dep_per_model=true.",
+                    name=spec.name,
+                    version=spec.version,
+                    file=requirements,
+                )
+        if not lines.strip() and not spec.use_venv:
+            return spec
+        place = self.rules.folder / self._key(lines, spec)
+        await self._have(place, spec, lines)
+        if spec.use_venv:
+            return evolve(spec, python=str(place / "bin" / "python"))
+        return evolve(spec, search_path=(*spec.search_path, str(place)))
+
+    def _read(self, spec: VersionSpec, name: str) -> bytes:
+        """Read a requirements file, and refuse what it may not say. Blocks."""
+        try:
+            with (spec.folder / name).open("rb") as file:
+                lines = file.read(LARGEST_FILE + 1)
+        except OSError as error:
+            raise _failed(spec, f"{name} cannot be read: {error.strerror}") from error
+        if len(lines) > LARGEST_FILE:
+            raise _failed(spec, f"{name} has more than {LARGEST_FILE} bytes")
+        if not self.rules.allow_options:
+            for option in options(lines.decode("utf-8", "replace")):
+                raise _failed(spec, f"{name} has the option {option}; allow_requirements_options is off")
+        return lines
+
+    def _key(self, lines: bytes, spec: VersionSpec) -> str:
+        """What environments are the same: same kind, same interpreter, same lines."""
+        kind = "venv" if spec.use_venv else "target"
+        # Options may lead to other files of the archive: such lines mean something in that folder only.
+        folder = str(spec.folder) if options(lines.decode("utf-8", "replace")) else ""
+        words = (kind.encode(), self.rules.python.encode(), folder.encode(), lines)
+        digest = hashlib.sha256(b"\0".join(words)).hexdigest()
+        return f"{kind}-{digest[:32]}"
+
+    async def _have(self, place: Path, spec: VersionSpec, lines: bytes) -> None:
+        """Install unless it is there, or wait for whoever is at it."""
+        key = place.name
+        while key in self._under_way:
+            waiter: Deferred[None] = Deferred()
+            self._under_way[key].chainDeferred(waiter)
+            await waiter
+        if await self.in_thread((place / COMPLETE).exists):
+            return
+        under_way = self._under_way[key] = Deferred()
+        try:
+            await self._make(place, spec, lines)
+        except BaseException:
+            await self.in_thread(shutil.rmtree, place, ignore_errors=True)
+            raise
+        finally:
+            del self._under_way[key]
+            under_way.callback(None)
+
+    async def _make(self, place: Path, spec: VersionSpec, lines: bytes) -> None:
+        await self.in_thread(_clear, place)
+        python = self.rules.python
+        if spec.use_venv:
+            await self._run(spec, (python, "-c", _VENV, str(place)), "Virtual environment creation")
+            python = str(place / "bin" / "python")
+        if lines.strip():
+            where = (
+                ("--upgrade-strategy", "only-if-needed")
+                if spec.use_venv
+                else ("--target", str(place), "--no-warn-script-location")
+            )
+            pip = (python, "-m", "pip", "--no-input", "--disable-pip-version-check", "install", "--upgrade")
+            file = spec.folder / required_file(spec)
+            await self._run(spec, (*pip, *where, "-r", str(file)), "Custom pip package installation")
+        await self.in_thread((place / COMPLETE).touch)
+
+    async def _run(self, spec: VersionSpec, arguments: tuple[str, ...], what: str) -> None:
+        def report(line: str) -> None:
+            _log.info(
+                "Model {name} version {version}: {line}", name=spec.name, version=spec.version, line=line
+            )
+
+        report(f"{what} begins")
+        command = Command(arguments, self.rules.environment, self.rules.timeout)
+        finished = await self.commands.run(command, report)
+        if finished.code != 0 or finished.is_late:
+            raise _failed(spec, _explain(finished, self.rules.timeout), what)
+        report(f"{what} is done")
+
+
+def required_file(spec: VersionSpec) -> str:
+    """The name of the archive's requirements file, or nothing."""
+    model = (spec.manifest or {}).get("model")
+    name = model.get("requirementsFile") if isinstance(model, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def options(text: str) -> list[str]:
+    """The options of pip that lines of requirements hold, those that give a hash left out."""
+    lines = (_COMMENT.sub("", line) for line in text.replace("\\\n", " ").splitlines())
+    return [option for line in lines for option in _OPTION.findall(line)]
+
+
+def _clear(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, mode=0o700)
+
+
+def _explain(finished: Finished, timeout: float) -> str:
+    if finished.is_late:
+        return f"it took more than {timeout:g} seconds"
+    return "\n".join(list(finished.last)[-SHOWN_LINES:]) or f"exit code {finished.code}"
+
+
+def _failed(spec: VersionSpec, why: str, what: str = "Custom pip package installation") -> DependenciesFailed:
+    return DependenciesFailed(f"{what} failed for model {spec.name}", why)
