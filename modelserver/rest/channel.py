@@ -211,7 +211,10 @@ class Channel(HTTPChannel):
         place, self._place, self._region = self._place, None, NOWHERE
         head = self._head
         assert head is not None and place is not None  # filled says so
-        self._begin(head, place)
+        if self.mode is Mode.LINGER:  # it came too slowly, say
+            place.free()
+        else:
+            self._begin(head, place)
 
     def _read_no_head(self, data: bytes) -> None:
         self._rest = data
