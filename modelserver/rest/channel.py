@@ -349,11 +349,7 @@ class Channel(HTTPChannel):
         self._linger()
 
     def _linger(self) -> None:
-        """
-        Close in a way that lets the client read the answer.
-
-        A close with unread bytes in the socket resets the connection, and the answer with it (RFC 9112, 9.6).
-        """
+        """Close so that the answer can be read: with unread bytes, a reset would end it (RFC 9112, 9.6)."""
         self.mode = Mode.LINGER
         self._rest = b""
         self._body = []
