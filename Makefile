@@ -1,6 +1,7 @@
 # make quickstart [ARGS=--once]   a server with a real model reads ten handwritten digits
 # make test [ARGS=tests/core]     the tests
 # make check                      ruff and mypy
+# make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
 # All that is needed is Python 3.10 or newer. The first run makes $(VENV) and installs the project into it.
 
@@ -12,7 +13,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test check clean
+.PHONY: help quickstart test check bench clean
 .NOTPARALLEL:
 
 help:
@@ -28,6 +29,9 @@ check: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+bench: $(VENV)/.has-torch $(VENV)/.has-uvloop
+	$(VENV)/bin/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) build modelserver.egg-info
