@@ -12,36 +12,78 @@ from modelserver.interfaces import EventLoop
 
 LARGEST_READ = 1 << 16
 LONGEST_LINE = 8192
+"""Bytes of a line that are read; what follows, up to its end, is dropped."""
+LINES_PER_SECOND = 1000
+"""Lines that one stream may log in a second: a worker that prints without end must not stop the server."""
 KEPT_LINES = 20
 
 
 @define(eq=False)
 class LineLog:
     """
-    Cuts a stream into lines; a line longer than ``LONGEST_LINE`` bytes is cut into pieces.
+    Cuts a stream into lines, and drops what is too much, saying so.
 
     :param report: is told each line, decoded, without its end.
+    :param seconds: the time, for the bound on lines; without it there is none.
     """
 
     report: Callable[[str], None]
+    seconds: Callable[[], float] = lambda: 0.0
     last: deque[str] = field(factory=lambda: deque(maxlen=KEPT_LINES), init=False)
     _rest: bytes = field(default=b"", init=False)
+    _cut: int = field(default=0, init=False)
+    _second: float = field(default=0.0, init=False)
+    _left: int = field(default=LINES_PER_SECOND, init=False)
+    _dropped: int = field(default=0, init=False)
 
     def data_received(self, data: bytes) -> None:
         """More of the stream."""
-        *lines, rest = (self._rest + data).split(b"\n")
-        while len(rest) >= LONGEST_LINE:
-            lines.append(rest[:LONGEST_LINE])
-            rest = rest[LONGEST_LINE:]
-        self._rest = rest
-        for line in lines:
-            self._tell(line)
+        *lines, rest = data.split(b"\n")
+        if lines:
+            self._end_line(lines[0])
+            self._log_lines(lines[1:])
+        self._keep(rest)
 
-    def ended(self) -> None:
-        """The stream is over: what is left is a line."""
-        rest, self._rest = self._rest, b""
-        if rest:
-            self._tell(rest)
+    def _keep(self, piece: bytes) -> None:
+        """Part of a line whose end is not here yet."""
+        room = LONGEST_LINE - len(self._rest)
+        self._rest += piece[:room]
+        self._cut += max(0, len(piece) - room)
+
+    def _end_line(self, piece: bytes) -> None:
+        self._keep(piece)
+        line, self._rest = self._rest, b""
+        cut, self._cut = self._cut, 0
+        self._log(line, cut)
+
+    def _log_lines(self, lines: list[bytes]) -> None:
+        """Whole lines that came together; of a flood, those that may be logged and the last ones."""
+        allowed = self._allowance()
+        if len(lines) > allowed + KEPT_LINES:
+            self._dropped += len(lines) - allowed - KEPT_LINES
+            lines = lines[:allowed] + lines[-KEPT_LINES:]
+        for line in lines:
+            self._log(line[:LONGEST_LINE], max(0, len(line) - LONGEST_LINE))
+
+    def _allowance(self) -> int:
+        now = self.seconds()
+        if now - self._second >= 1.0 or not now:
+            dropped, self._dropped = self._dropped, 0
+            self._second, self._left = now, LINES_PER_SECOND
+            if dropped:
+                self.report(f"({dropped} lines were dropped: more than {LINES_PER_SECOND} in a second)")
+        return self._left
+
+    def _log(self, line: bytes, cut: int) -> None:
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        if cut:
+            text += f" ... ({cut} bytes more)"
+        self.last.append(text)
+        if self._allowance() > 0:
+            self._left -= 1
+            self.report(text)
+        else:
+            self._dropped += 1
 
     def read_from(self, loop: EventLoop, descriptor: int) -> None:
         """More of a pipe; at its end it is closed."""
@@ -58,11 +100,13 @@ class LineLog:
             os.close(descriptor)
             self.ended()
 
-    def _tell(self, line: bytes) -> None:
-        for at in range(0, max(1, len(line)), LONGEST_LINE):
-            text = line[at : at + LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
-            self.last.append(text)
-            self.report(text)
+    def ended(self) -> None:
+        """The stream is over: what is left is a line."""
+        if self._rest:
+            self._end_line(b"")
+        if self._dropped:
+            self.report(f"({self._dropped} lines were dropped: more than {LINES_PER_SECOND} in a second)")
+            self._dropped = 0
 
 
 def read_lines(loop: EventLoop, descriptor: int, log: LineLog) -> None:

@@ -74,8 +74,9 @@ class LocalProcess:
     def __attrs_post_init__(self) -> None:
         slots = self.machine.slots
         self._shared = None if slots is None else slots.memory
-        self.stdout = LineLog(lambda line: self._tell("stdout", line))
-        self.stderr = LineLog(lambda line: self._tell("stderr", line))
+        seconds = self.machine.clock.seconds
+        self.stdout = LineLog(lambda line: self._tell("stdout", line), seconds)
+        self.stderr = LineLog(lambda line: self._tell("stderr", line), seconds)
 
     def _tell(self, stream: str, line: str) -> None:
         version = self.spec.version
