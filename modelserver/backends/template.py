@@ -132,8 +132,13 @@ class ForkedProcess(LocalProcess):
             super().stop()
 
     def kill(self, cause: str) -> None:
-        """KILL; one that waits for its template is never forked."""
-        if not self._withdraw(cause):
+        """KILL; one that waits for its template is never forked; a template that does not fork goes, too."""
+        if self._withdraw(cause):
+            return
+        if self.template is not None and self.template.owes(self):
+            self._cause = cause
+            self.template.kill()
+        else:
             super().kill(cause)
 
     def _withdraw(self, cause: str) -> bool:
@@ -194,6 +199,15 @@ class Template:
             self.backend.forget(self)
         return True
 
+    def owes(self, process: ForkedProcess) -> bool:
+        """Whether this one was ordered and is not forked yet."""
+        return process in self._ordered.values()
+
+    def kill(self) -> None:
+        """End the template: it hangs."""
+        if self.process is not None:
+            self.process.kill("exit")
+
     def stop(self) -> list[ForkedProcess]:
         """End the template, not its children; who waited is returned."""
         self._is_over = True
@@ -225,12 +239,16 @@ class Template:
         self._orders += 1
         self._ordered[self._orders] = process
         descriptors = [theirs.fileno(), *(writing for _, writing in outputs)]
-        self.process.link.send_with(
-            frames.pack_json(frames.FORK, self._order_for(process.spec), self._orders), descriptors
-        )
-        theirs.close()
-        for _, writing in outputs:
-            os.close(writing)
+        order = frames.pack_json(frames.FORK, self._order_for(process.spec), self._orders)
+        try:
+            self.process.link.send_with(order, descriptors)
+        except OSError:
+            # The template is dying: when its end is reported, so is that of all it still owes.
+            self.process.kill("exit")
+        finally:
+            theirs.close()
+            for _, writing in outputs:
+                os.close(writing)
 
     def _order_for(self, spec: WorkerSpec) -> Mapping[str, object]:
         inherited = self.backend.local.machine.environment
