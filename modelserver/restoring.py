@@ -81,7 +81,6 @@ class Restorer:
         if snapshot.is_empty:
             _log.warn("Model snapshot is empty. Starting TorchServe without initial models.")
             return True
-        self.start_up.expect(snapshot.models)
         turns = DeferredSemaphore(max(1, self.parallelism))
         await DeferredList(
             [turns.run(self._begin, item) for item in _items(snapshot)],

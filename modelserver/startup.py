@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import define
@@ -32,14 +33,17 @@ async def start_models(
 
     :param start_up: told what is still to come, and what does not.
     """
+    snapshot = settings.model_snapshot
+    models = models_to_load(settings)
+    # Before anything is awaited: whoever asks from now on is told that they are to come.
+    start_up.expect(map(label, models) if snapshot is None else snapshot.models)
     if settings.model_store is not None:
         await management.preparation.in_thread(sweep_store, settings.model_store)
     is_complete = True
-    if settings.model_snapshot is not None:
-        restorer = Restorer(management, start_up, settings.startup_parallelism)
-        is_complete = await restorer.restore(settings.model_snapshot)
+    if snapshot is not None:
+        is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)
     else:
-        await Loader(settings, management, start_up).load()
+        await Loader(settings.startup_parallelism, management, start_up).load(models)
     if snapshots is not None:
         snapshots.begin(is_complete)
 
@@ -59,15 +63,13 @@ def sweep_store(store: Path) -> None:
 class Loader:
     """Registers the models of the start, some at a time: each takes memory while it loads."""
 
-    settings: Settings
+    parallelism: int
     management: Management
     start_up: StartUp
 
-    async def load(self) -> None:
+    async def load(self, models: Iterable[StartupModel]) -> None:
         """Load all; one that fails is logged, named by readiness, and left out."""
-        models = await self.management.preparation.in_thread(models_to_load, self.settings)
-        self.start_up.expect(label(model) for model in models)
-        turns = DeferredSemaphore(max(1, self.settings.startup_parallelism))
+        turns = DeferredSemaphore(max(1, self.parallelism))
         await DeferredList([turns.run(self._begin, model) for model in models])
 
     def _begin(self, model: StartupModel) -> Deferred[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,8 @@ from modelserver.pid_file import NAME, PidFile, PidFileUnsafe
 
 PATIENCE = 60.0
 """Seconds that a stop waits for the server's end."""
+PAUSE = 0.05
+"""Seconds between two looks at it: it is no child of ours."""
 
 COMMANDS = ("torchserve", "multi-model-server", "mxnet-model-server")
 PEERS = ("org.pytorch.serve.ModelServer", "com.amazonaws.ml.mms.ModelServer")
@@ -67,15 +70,17 @@ class SystemProcesses:
         return any(command in commands for command in COMMANDS) or any(peer in words for peer in PEERS)
 
     def end(self, pid: int, seconds: float) -> bool | None:
-        """Send TERM, and wait."""
+        """Send TERM, and wait; a process whose parent does not care has ended all the same."""
         try:
             process = psutil.Process(pid)
             process.terminate()
-            process.wait(seconds)
         except psutil.NoSuchProcess:
             return None
-        except psutil.TimeoutExpired:
-            return False
+        latest = time.monotonic() + seconds
+        while _is_alive(process):
+            if time.monotonic() > latest:
+                return False
+            time.sleep(PAUSE)
         return True
 
     def serve_here(self, options: Sequence[str]) -> int:
@@ -95,6 +100,13 @@ class SystemProcesses:
         os.dup2(nothing, 0)
         os.close(nothing)
         return serve(options)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @frozen
