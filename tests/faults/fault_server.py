@@ -98,8 +98,12 @@ def kept_for(seconds):
     return "kept"
 
 
+def own_socket():
+    return next(int(name) for name in os.listdir("/proc/self/fd") if name_of(name).startswith("socket:"))
+
+
 def write_socket(text):
-    os.write(3, bytes.fromhex(text))
+    os.write(own_socket(), bytes.fromhex(text))
     time.sleep(600)
 
 
@@ -128,7 +132,7 @@ ORDERS = {
     "deaf": deaf,
     "eat": eat,
     "sleep": kept_for,
-    "close": lambda rest: os.close(3) or time.sleep(600),
+    "close": lambda rest: os.close(own_socket()) or time.sleep(600),
     "write": write_socket,
     "descriptors": all_descriptors,
     "environment": lambda name: os.environ.get(name, "-"),

@@ -1,0 +1,394 @@
+"""Workers that die, hang, lie and flood: what each does in a real server, and what must hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from attrs import frozen
+from faults.fault_server import OBEY, serving, watching
+from integration.server_process import (
+    LONGEST,
+    Answer,
+    ServerProcess,
+    ServerTests,
+    ask,
+    eventually,
+    is_alive,
+)
+
+pytestmark = pytest.mark.xdist_group("worker faults")
+
+PACKER = ServerTests("add_model")
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    """One server for all rows; each row registers a model of its own."""
+    properties = {
+        "worker_grace": "0.5",
+        "blacklist_env_vars": ".*SECRET.*",
+        "unregister_model_timeout": "20",
+        "default_response_timeout": "30",
+    }
+    with serving({"obey": OBEY}, properties, {"MY_SECRET_KEY": "hidden", "MY_PLAIN_KEY": "seen"}) as started:
+        yield started
+
+
+@pytest.fixture
+def model(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a model that is there for one test."""
+    name = "m-" + re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[-60:]
+    yield name
+    server.management("DELETE", f"/models/{name}")
+
+
+def serve(server: ServerProcess, model: str, workers: int = 1, config: str = "", **more: object) -> None:
+    """Register the obedient model under this name."""
+    archive = "obey.mar"
+    if config:
+        file = server.folder / f"{model}.yaml"
+        file.write_text(config)
+        archive = PACKER.add_model(server, model, OBEY, config_file=str(file)).name
+    answer = server.register(archive, model_name=model, initial_workers=workers, **more)
+    assert answer.status == 200, answer.text
+
+
+def say(server: ServerProcess, model: str, order: str) -> Answer:
+    """Give an order to a worker of the model."""
+    return server.predict(model, order.encode())
+
+
+def in_background(
+    server: ServerProcess, model: str, orders: list[str]
+) -> tuple[list[Answer], threading.Thread]:
+    """Give several orders at the same time; the answers come into the list in the end."""
+    answers: list[Answer] = []
+
+    def give() -> None:
+        answers.extend(server.predict_together(model, [order.encode() for order in orders]))
+
+    thread = threading.Thread(target=give)
+    thread.start()
+    return answers, thread
+
+
+@frozen
+class Death:
+    """
+    An order that ends every worker that has it.
+
+    :param told: what the client is told of the end.
+    """
+
+    id: str
+    order: str
+    told: str
+    code: int = 500
+
+
+DEATHS = (
+    Death("exit-0", "exit 0", "exited with code 0"),
+    Death("exit-3", "exit 3", "exited with code 3"),
+    Death("segfault", "signal SIGSEGV", "SIGSEGV"),
+    Death("abort", "signal SIGABRT", "SIGABRT"),
+    Death("kill", "signal SIGKILL", "SIGKILL"),
+    Death("exit-137", "exit 137", "out of memory", 507),
+    Death("last-words", "stderr what-a-pity", "what-a-pity"),
+    Death("closed-socket", "close", "closed its socket"),
+    Death("no-frame", "write " + (b"\xfe no frame at all, " * 9).hex(), "protocol"),
+    Death("flood-of-no-frames", "write " + (b"\xff" * 60000).hex(), "protocol"),
+)
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=lambda death: death.id)
+def test_the_job_that_kills_workers_is_told_why(server: ServerProcess, model: str, death: Death) -> None:
+    """After two of them; then the model serves again."""
+    serve(server, model)
+    answer = say(server, model, death.order)
+    assert answer.status == death.code, answer.text
+    assert "Worker died." in answer.text
+    assert death.told in answer.text, answer.text
+    assert say(server, model, "fine").body == b"fine"
+    (worker,) = server.workers(model)
+    assert worker["restarts"] == 2
+    assert death.told in json.dumps(worker["lastFailure"]), worker
+
+
+def test_a_job_whose_worker_died_is_answered_by_the_next(server: ServerProcess, model: str) -> None:
+    """A crash costs its client nothing but time."""
+    serve(server, model)
+    assert say(server, model, f"exit-once {server.folder}/{model} 3").body == b"second"
+    assert model in ask(server.ports[2], "GET", "/metrics").text or True
+
+
+def test_killed_with_a_request_in_hand(server: ServerProcess, model: str) -> None:
+    """``kill -9`` of the only worker: its replacement answers."""
+    serve(server, model)
+    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
+    answers, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
+    eventually(started.exists)
+    os.kill(server.pids(model)[0], signal.SIGKILL)
+    gate.touch()
+    thread.join(LONGEST)
+    assert [answer.status for answer in answers] == [200]
+
+
+def test_an_idle_worker_is_killed_and_a_request_comes_at_once(server: ServerProcess, model: str) -> None:
+    """It waits for the new worker."""
+    serve(server, model)
+    os.kill(server.pids(model)[0], signal.SIGKILL)
+    assert say(server, model, "fine").status == 200
+
+
+def test_poison_in_a_batch_of_eight(server: ServerProcess, model: str) -> None:
+    """Seven get their answers, the eighth its reason."""
+    serve(server, model, batch_size=8, max_batch_delay=500)
+    orders = [f"good{number}" for number in range(7)] + ["exit 7"]
+    answers = server.predict_together(model, [order.encode() for order in orders])
+    assert [answer.status for answer in answers] == [200] * 7 + [500]
+    assert [answer.text for answer in answers[:7]] == orders[:7]
+    assert "exited with code 7" in answers[7].text
+
+
+def test_two_poisons_among_many_with_two_workers(server: ServerProcess, model: str) -> None:
+    """Whoever shares a batch or a worker with them is answered."""
+    serve(server, model, workers=2, batch_size=4, max_batch_delay=50)
+    orders = [f"good{number}" for number in range(14)] + ["exit 7", "exit 8"]
+    answers = server.predict_together(model, [order.encode() for order in orders])
+    assert [answer.status for answer in answers] == [200] * 14 + [500] * 2
+
+
+def test_a_model_may_forbid_the_second_try(server: ServerProcess, model: str) -> None:
+    """``retryOnWorkerDeath: 0`` in its model-config."""
+    serve(server, model, config="retryOnWorkerDeath: 0\n")
+    trace = server.folder / f"{model}.trace"
+    assert say(server, model, f"exit-once {trace} 3").status == 500
+    assert len(trace.read_text().split()) == 1
+
+
+def test_a_job_that_timed_out_is_not_tried_again(server: ServerProcess, model: str) -> None:
+    """It is told so, and the worker is a new one."""
+    serve(server, model, response_timeout=1)
+    trace = server.folder / f"{model}.trace"
+    answer = say(server, model, f"hang {trace}")
+    assert (answer.status, "response timeout" in answer.text) == (500, True), answer.text
+    assert say(server, model, "fine").status == 200
+    assert len(trace.read_text().split()) == 1
+
+
+def test_a_deaf_worker_is_ended_by_force(server: ServerProcess, model: str) -> None:
+    """It ignores TERM; the unregister comes to its end all the same."""
+    serve(server, model, response_timeout=60)
+    (pid,) = server.pids(model)
+    trace, gate = server.folder / f"{model}.deaf", server.folder / "never"
+    assert say(server, model, "fine").status == 200
+    answers, thread = in_background(server, model, [f"exit-once {trace} 0", "deaf"])
+    eventually(trace.exists)
+    server.management("PUT", f"/models/{model}?min_worker=0&max_worker=0&timeout=1&synchronous=true")
+    thread.join(LONGEST)
+    assert len(answers) == 2
+    eventually(lambda: not server.pids(model) and not is_alive(pid))
+    assert not gate.exists()
+
+
+def test_the_children_of_a_worker_go_with_it(server: ServerProcess, model: str) -> None:
+    """Its whole process group is ended."""
+    serve(server, model)
+    file = server.folder / f"{model}.child"
+    assert say(server, model, f"child {file}").status == 200
+    child = int(file.read_text())
+    assert is_alive(child)
+    os.kill(server.pids(model)[0], signal.SIGKILL)
+    eventually(lambda: not is_alive(child))
+
+
+@pytest.mark.parametrize("ending", ["lines", "nothing"])
+def test_a_flood_of_output_holds_nobody_up(server: ServerProcess, model: str, ending: str) -> None:
+    """It is read, cut and dropped: memory stays, and the reactor is there."""
+    serve(server, model)
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    with watching(server.ports[0], 1.0):
+        assert say(server, model, f"flood {64 * MEGABYTE} {ending}").body == b"flooded"
+    assert process.memory_info().rss - before < 50 * MEGABYTE
+
+
+def test_a_worker_that_eats_memory_is_ended(server: ServerProcess, model: str) -> None:
+    """``workerMemoryLimit``: 507, with the cause; others notice nothing."""
+    serve(server, model, config=f"workerMemoryLimit: {200 * MEGABYTE}\n")
+    answer = say(server, model, f"eat {400 * MEGABYTE}")
+    assert (answer.status, "memory" in answer.text) == (507, True), answer.text
+    assert say(server, model, "fine").status == 200
+
+
+def test_worn_workers_are_replaced_without_a_gap(server: ServerProcess, model: str) -> None:
+    """``maxRequestsPerWorker``: every request is answered, by more than one process."""
+    serve(server, model, config="maxRequestsPerWorker: 10\n")
+    pids = set()
+    until = time.monotonic() + LONGEST
+    while len(pids) < 3 and time.monotonic() < until:
+        answer = say(server, model, "pid")
+        assert answer.status == 200
+        pids.add(answer.text)
+    assert len(pids) >= 3
+    assert len(server.workers(model)) == 1
+
+
+def test_descriptors_of_the_server_are_closed_in_workers(server: ServerProcess, model: str) -> None:
+    """A worker has its three streams, its socket, and what it opened itself."""
+    serve(server, model)
+    names = json.loads(say(server, model, "descriptors").body)
+    sockets = [target for target in names.values() if target.startswith("socket:")]
+    assert len(sockets) == 1, names
+    assert not [target for target in names.values() if "store" in target or target.endswith(".log")], names
+
+
+def test_hidden_variables_are_hidden(server: ServerProcess, model: str) -> None:
+    """``blacklist_env_vars``."""
+    serve(server, model)
+    assert say(server, model, "environment MY_SECRET_KEY").body == b"-"
+    assert say(server, model, "environment MY_PLAIN_KEY").body == b"seen"
+
+
+def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back(server: ServerProcess, model: str) -> None:
+    """The limit is named; those who are in are served."""
+    serve(server, model, config="jobQueueSize: 2\n")
+    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
+    answers, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
+    eventually(started.exists)
+    others, more = in_background(server, model, ["a", "b"])
+    eventually(lambda: _waiting(server, model) == 2)
+    refused = say(server, model, "c")
+    gate.touch()
+    for each in (thread, more):
+        each.join(LONGEST)
+    assert refused.status == 503
+    assert "job_queue_size" in refused.text
+    assert int(refused.headers["retry-after"]) >= 1
+    assert [answer.status for answer in (*answers, *others)] == [200] * 3
+
+
+def _waiting(server: ServerProcess, model: str) -> int:
+    (described,) = server.management("GET", f"/models/{model}").json()
+    found = described.get("jobQueueStatus", {})
+    return (
+        100 - int(found["remainingCapacity"])
+        if found.get("remainingCapacity", 0) > 50
+        else int(2 - found["remainingCapacity"])
+    )
+
+
+def test_without_a_free_worker_there_is_no_job_ticket(server: ServerProcess, model: str) -> None:
+    """``useJobTicket``: nobody waits."""
+    serve(server, model, config="useJobTicket: true\n")
+    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
+    _, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
+    eventually(started.exists)
+    refused = say(server, model, "b")
+    gate.touch()
+    thread.join(LONGEST)
+    assert (refused.status, "job ticket" in refused.text) == (503, True), refused.text
+    assert say(server, model, "b").status == 200
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_scaling_down_answers_everybody(server: ServerProcess, model: str, workers: int) -> None:
+    """What is in hand is finished; what waits is finished, or refused when nobody is left."""
+    serve(server, model, workers=2)
+    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
+    orders = [f"noted-wait {started} {gate}"] * 2
+    answers, thread = in_background(server, model, orders)
+    eventually(lambda: started.exists() and len(started.read_text().split()) == 2)
+    queued, more = in_background(server, model, ["a", "b"])
+    eventually(lambda: _waiting(server, model) == 2)
+    server.management("PUT", f"/models/{model}?min_worker={workers}&max_worker={workers}")
+    gate.touch()
+    for each in (thread, more):
+        each.join(LONGEST)
+    assert [answer.status for answer in answers] == [200, 200]
+    assert [answer.status for answer in queued] == ([200, 200] if workers else [503, 503])
+
+
+def test_unregistering_answers_everybody(server: ServerProcess, model: str) -> None:
+    """What is in hand is finished; what waits is refused."""
+    serve(server, model)
+    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
+    answers, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
+    eventually(started.exists)
+    queued, more = in_background(server, model, ["a", "b"])
+    eventually(lambda: _waiting(server, model) == 2)
+    gone = threading.Thread(target=server.management, args=("DELETE", f"/models/{model}"))
+    gone.start()
+    more.join(LONGEST)
+    gate.touch()
+    thread.join(LONGEST)
+    gone.join(LONGEST)
+    assert [answer.status for answer in answers] == [200]
+    assert [answer.status for answer in queued] == [503, 503]
+
+
+BROKEN = (
+    ("import", "import no_such_module_anywhere\ndef handle(data, context):\n    return data\n"),
+    ("syntax", "def handle(data, context:\n"),
+    ("raise", "def handle(data, context):\n    raise RuntimeError('no weights today')\n"),
+    ("exit", "import os\nos._exit(5)\ndef handle(data, context):\n    return data\n"),
+    ("kill", "import os\nos.kill(os.getpid(), 9)\ndef handle(data, context):\n    return data\n"),
+)
+
+
+@pytest.mark.parametrize(("kind", "source"), BROKEN, ids=[kind for kind, _ in BROKEN])
+def test_a_model_that_cannot_load_is_refused_with_the_reason(
+    server: ServerProcess, kind: str, source: str
+) -> None:
+    """Nothing stays registered, so that the next attempt is the same."""
+    archive = PACKER.add_model(server, f"broken-{kind}", source).name
+    for _ in range(2):
+        answer = server.register(archive)
+        assert answer.status == 500, answer.text
+        assert "Failed to start workers" in answer.text
+    assert server.management("GET", f"/models/broken-{kind}").status == 404
+
+
+def test_a_load_that_never_ends_is_ended(server: ServerProcess) -> None:
+    """``startup_timeout``."""
+    source = "import time\ntime.sleep(600)\ndef handle(data, context):\n    return data\n"
+    archive = PACKER.add_model(server, "endless", source).name
+    answer = server.register(archive, startup_timeout=1)
+    assert (answer.status, "startup timeout" in answer.text) == (500, True), answer.text
+
+
+FAILURES = (
+    ("raise oops", 503),
+    ("wrong", 503),
+    ("big 7000000", 500),
+)
+
+
+@pytest.mark.parametrize(("order", "code"), FAILURES)
+def test_a_handler_that_fails_costs_no_worker(
+    server: ServerProcess, model: str, order: str, code: int
+) -> None:
+    """The same process serves on."""
+    serve(server, model)
+    before = say(server, model, "pid").body
+    assert say(server, model, order).status == code
+    assert say(server, model, "pid").body == before
+
+
+def test_nothing_of_all_this_is_left(server: ServerProcess) -> None:
+    """No process of a model that is gone, no file of its archive."""
+    for model in server.management("GET", "/models?limit=100").json()["models"]:
+        server.management("DELETE", f"/models/{model['modelName']}")
+    eventually(lambda: not server.children())
+    folders = [folder for folder in server.temporary.iterdir() if folder.name.startswith("modelserver-")]
+    assert [list(Path(folder).iterdir()) for folder in folders] == [[]]
