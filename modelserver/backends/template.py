@@ -303,7 +303,7 @@ class Template:
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """A template has no batches."""
 
-    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
+    def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """A template has no batches."""
 
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:

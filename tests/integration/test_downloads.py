@@ -387,7 +387,7 @@ class S3Tests(DownloadTestCase):
         self.left_nothing()
 
 
-def fill(url: str) -> Sequence[str]:
+def fill(url: str, archive: bytes = ARCHIVE) -> Sequence[str]:
     """Put the archive under SSE-KMS into a bucket; gives the id and secret of a key that may read it."""
     client = partial(
         boto3.client,
@@ -407,7 +407,7 @@ def fill(url: str) -> Sequence[str]:
     stored = s3.put_object(
         Bucket="models",
         Key="noop.mar",
-        Body=ARCHIVE,
+        Body=archive,
         ServerSideEncryption="aws:kms",
         SSEKMSKeyId=kms_key,
     )
