@@ -77,7 +77,7 @@ def visible(setting: str | None, count: int) -> tuple[int, ...]:
     found: list[int] = []
     for entry in setting.split(","):
         text = entry.strip()
-        if not text.isdigit() or int(text) >= count or int(text) in found:
+        if not (text.isascii() and text.isdigit()) or int(text) >= count or int(text) in found:
             break
         found.append(int(text))
     return tuple(found)
