@@ -316,6 +316,13 @@ class MultiModelServerTests(InstallationTests):
 class PeerFilesTests(InstallationTests):
     """What the real TorchServe has written is used unchanged."""
 
+    def peer_has_started(self) -> bool:
+        """Whether it answers; its key file is there before it is whole."""
+        try:
+            return self.on.ask(0, "GET", "/ping", key="inference").status == 200
+        except (FileNotFoundError, ValueError):
+            return False
+
     def test_snapshot_keys_and_configuration(self) -> None:
         self.on.add_model("a")
         self.on.add_model("b")
@@ -323,12 +330,7 @@ class PeerFilesTests(InstallationTests):
         # The peer's Java looks for its Python by the PATH.
         self.on.environment["PATH"] = os.pathsep.join([str(Path(PEER).parent), os.environ["PATH"]])
         self.ran(PEER, "--start", "--ts-config", "config.properties", "--models", "a.mar")
-        eventually(
-            lambda: (
-                (self.on.folder / "key_file.json").exists()
-                and self.on.ask(0, "GET", "/ping", key="inference").status == 200
-            )
-        )
+        eventually(self.peer_has_started)
         self.assert_answer(
             200, 1, "POST", "/models?url=b.mar&initial_workers=2&batch_size=4", key="management"
         )
