@@ -1,5 +1,6 @@
 # make quickstart [ARGS=--once]   a server with a real model reads ten handwritten digits
 # make test [ARGS=tests/core]     the tests
+# make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
 # make check                      ruff and mypy
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
@@ -13,7 +14,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test check bench clean
+.PHONY: help quickstart test check bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -32,6 +33,9 @@ check: $(VENV)/.has-test $(VENV)/.has-dev
 
 bench: $(VENV)/.has-torch $(VENV)/.has-uvloop
 	$(VENV)/bin/python -m bench $(ARGS)
+
+soak: $(VENV)/.has-test $(VENV)/.has-uvloop
+	$(VENV)/bin/python -m bench.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) build modelserver.egg-info
