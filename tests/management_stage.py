@@ -53,16 +53,17 @@ class HeldThread:
 
 @define
 class FakeDownloads:
-    """The web: files by URL."""
+    """The web: files by URL, and what goes wrong with others."""
 
     store: Path
     files: dict[str, Path] = field(factory=dict)
+    failures: dict[str, DownloadFailed] = field(factory=dict)
     released: list[Path] = field(factory=list)
 
     def fetch(self, url: str) -> Deferred[Path]:
         """What lies at the URL, as a file in the store."""
         if url not in self.files:
-            return fail(DownloadFailed(url, "404 Not Found"))
+            return fail(self.failures.get(url) or DownloadFailed(url, "404 Not Found"))
         target = self.store / url.rpartition("/")[2]
         if target.exists():
             return fail(ArchiveExists(target.name))

@@ -214,7 +214,8 @@ TORCHSERVE = (
             ],
         },
     ),
-    # The description of the API.
+    # KServe's question, and the description of the API.
+    Line('"{management}/v1/models/noop"', 200, {"name": "noop", "ready": True}),
     Line('-X OPTIONS "{management}"', 200, {"openapi": "3.0.1", "info": {"title": "TorchServe APIs"}}),
 )
 
@@ -352,7 +353,6 @@ TORCHSERVE_MISTAKES = (
             "Requested method is not allowed, please refer to API document.",
         ),
     ),
-    Line('"{management}/v1/models/noop"', 200, {"name": "noop", "ready": True}),
     Line(
         f'{_MODELS}?limit=3"',
         200,
