@@ -18,7 +18,7 @@ from modelserver.core.deadlines import Deadlines
 from modelserver.core.registry import ModelVersion, Registry
 from modelserver.frames import ID_SIZE
 from modelserver.inference import Inference
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, Job, Place
 from modelserver.rest.api import Api
 from modelserver.rest.channel import Channel
 from modelserver.rest.dialects.torchserve import TorchServe
@@ -30,6 +30,8 @@ from modelserver.rest.reply import Responder
 from modelserver.rest.route import Listener
 from modelserver.rest.routes import select
 from modelserver.rest.site import ChannelSite
+from modelserver.rest.transport import Sink
+from modelserver.slots import Slots
 from modelserver.testing import MemoryWorker, Stage, make_spec
 
 LARGEST_BODY = 4096
@@ -68,6 +70,8 @@ class MemoryTransport(StringTransport):
         super().__init__(peerAddress=IPv4Address("TCP", "192.0.2.1", 54321))
         self.is_write_closed = False
         self.is_aborted = False
+
+    sink: Sink | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.is_write_closed:
@@ -109,6 +113,13 @@ class TellingTransport(MemoryTransport):
         return self.is_secure
 
 
+class FillingTransport(MemoryTransport):
+    """Receives straight into a sink, as the loop's transports do."""
+
+    def fill(self, sink: Sink) -> None:
+        self.sink = sink
+
+
 @implementer(ISSLTransport)
 class TlsTransport(MemoryTransport):
     """As Twisted's TLS."""
@@ -146,6 +157,7 @@ class ChannelStage:
 
     front_kind: type[InferenceFront] = InferenceFront
     settings: InferenceSettings = SETTINGS
+    slots: Slots | None = None
     stage: Stage = field(factory=Stage, init=False)
     registry: Registry = field(factory=Registry, init=False)
     access: AccessNotes = field(factory=AccessNotes, init=False)
@@ -172,6 +184,7 @@ class ChannelStage:
             clock,
             lambda size: ID,
             self.settings,
+            self.slots,
         )
         responder = Responder(dialect, lambda: _TEXT_ID)
         routes = select({Listener.INFERENCE}, dialect.name, [])
@@ -203,7 +216,7 @@ class ChannelStage:
 
     def waiting(self) -> list[MemoryWorker]:
         """The workers that have something in hand."""
-        return [worker for worker in self.stage.backend.workers if worker.batches]
+        return [worker for worker in self.stage.backend.workers if worker.batches and not worker.is_gone]
 
     def answer(self, *items: Answer) -> bool:
         """Answer the oldest batch, each job with its body or with these; whether there was one."""
@@ -215,12 +228,14 @@ class ChannelStage:
         return False
 
     def _note(self, worker: MemoryWorker, job: Job) -> None:
-        assert isinstance(job.body, (bytes, bytearray))  # there are no slots here
+        if isinstance(job.body, Place):
+            assert self.slots is not None  # where else should it be
+            body = bytes(self.slots.view(job.body))
+        else:
+            body = bytes(job.body)
         pairs = sorted(_pair(line) for line in job.head.split(b"\r\n") if line)
         version = worker.spec.version
-        self.asked.append(
-            Asked(version.name, version.version, tuple(pairs), job.extra, job.flags, bytes(job.body))
-        )
+        self.asked.append(Asked(version.name, version.version, tuple(pairs), job.extra, job.flags, body))
 
     def settle(self) -> None:
         """Turn and answer until nothing is left to do."""
@@ -253,7 +268,20 @@ class Client:
         """Let the server read what it wants of what was sent."""
         while self.unread and self.transport.is_reading:
             data, self.unread = self.unread[:65536], self.unread[65536:]
-            self.channel.dataReceived(data)
+            if self.transport.sink is None:
+                self.channel.dataReceived(data)
+            else:
+                self.unread = self._fill(self.transport.sink, data) + self.unread
+
+    def _fill(self, sink: Sink, data: bytes) -> bytes:
+        """Put bytes where they are wanted; what is left goes to the channel."""
+        room = sink.room()
+        size = min(len(room), len(data))
+        room[:size] = data[:size]
+        if not sink.filled(size):
+            self.transport.sink = None
+            sink.completed()
+        return data[size:]
 
     def send_pieces(self, pieces: Sequence[bytes], at_once: bool = True) -> None:
         """Send in pieces; with ``at_once``, all that can be answered is answered between them."""
