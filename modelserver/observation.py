@@ -39,7 +39,7 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
             settings.dialect,
             settings.log_format == "json",
         ),
-        LogSurroundings(reactor, time.time, reactor.callFromThread, sys.stdout if to_console else None),
+        LogSurroundings(reactor, time.time, reactor.callFromThread, sys.__stdout__ if to_console else None),
     )
 
 

@@ -44,6 +44,7 @@ class Options(usage.Options):
         ["ncs", None, "The same."],
         ["enable-model-api", None, "Models may be registered and unregistered over HTTP."],
         ["disable-token-auth", None, "Requests need no token."],
+        ["console", None, "Log lines go to standard output, too, in the layout of the log files."],
     ]
 
     def __init__(self) -> None:
@@ -120,7 +121,7 @@ def makeService(options: Options) -> IService:
 
     # Collections of what lives as long as the server cost pauses and bring nothing.
     gc.set_threshold(50_000, 50, 50)
-    server = Server(settings, reactor, dict(os.environ), warnings)
+    server = Server(settings, reactor, dict(os.environ), warnings, bool(options["console"]))
     if options["pid-file"]:
         server.given_back = partial(PidFile(Path(options["pid-file"])).remove_if, os.getpid())
     service: IService = server

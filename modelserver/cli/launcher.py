@@ -85,7 +85,7 @@ class SystemProcesses:
 
     def serve_here(self, options: Sequence[str]) -> int:
         """Run twistd in this process."""
-        return serve(options)
+        return serve(options, own_console=True)
 
     def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
         """Fork; the child has a session of its own, no input, and this process's output."""
@@ -99,7 +99,7 @@ class SystemProcesses:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
-        return serve(options)
+        return serve(options, own_console=True)
 
 
 def _is_alive(process: psutil.Process) -> bool:

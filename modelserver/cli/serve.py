@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import cast
+
+from twisted.logger import ILogObserver, LogEvent
+from zope.interface import provider
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,18 +33,34 @@ def run(arguments: argparse.Namespace) -> int:
     return serve(arguments.options)
 
 
-def serve(options: Sequence[str]) -> int:
+def serve(options: Sequence[str], own_console: bool = False) -> int:
     """
     Be the server until a signal comes.
 
     :param options: of ``twistd -n modelserver``.
+    :param own_console: the server writes to standard output itself, instead of twistd.
     :raises SystemExit: they cannot be used, or only asked for help.
     """
     # Imported where it is used: the other subcommands start faster without it.
     from twisted.scripts import twistd
 
     # The options are twistd's to read, and it reads the words of the process.
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "modelserver", *options]
+    console = (["--logger", f"{__name__}.{no_observer.__name__}"], ["--console"]) if own_console else ([], [])
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", *console[0], "modelserver", *console[1], *options]
     run_twistd: Callable[[], None] = twistd.run
-    run_twistd()
+    try:
+        run_twistd()
+    finally:
+        # Twisted has made log events of what is written there; what ends this process is for the console.
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     return 0
+
+
+def no_observer() -> ILogObserver:
+    """What twistd logs to when the server's own logs go to the console."""
+
+    @provider(ILogObserver)
+    def ignore(event: LogEvent) -> None:
+        pass
+
+    return cast(ILogObserver, ignore)  # the decorator forgets what it was given
