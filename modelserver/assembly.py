@@ -39,6 +39,7 @@ from modelserver.backends.verdict import MemoryVerdict, find_counter
 from modelserver.config.settings import Settings
 from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
+from modelserver.core.entropy import Entropy
 from modelserver.core.pool import Surroundings
 from modelserver.core.registry import Registry
 from modelserver.dependencies import Dependencies, DependencyRules
@@ -180,7 +181,7 @@ class Core:
             self.observation.logs.access,
             self.gate,
             self.clock,
-            os.urandom,
+            Entropy(os.urandom),
             InferenceSettings(self.settings.max_request_size, lines, serves_plain),
             self.slots,
         )
@@ -245,7 +246,7 @@ def build_core(
         SelfDescription(reactor, os.urandom),
         ManagementRules(settings.unregister_model_timeout, settings.dialect == "mms"),
     )
-    inference = Inference(registry, Deadlines(reactor), reactor, recorder, os.urandom)
+    inference = Inference(registry, Deadlines(reactor), reactor, recorder, Entropy(os.urandom))
     kind = MultiModelServer if settings.dialect == "mms" else TorchServe
     dialect = kind(settings.expose_errors, settings.overload_status)
     return Core(

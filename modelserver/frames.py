@@ -44,6 +44,8 @@ HEADER = struct.Struct("<IBBHII")
 PLACE = struct.Struct("<QI")
 ID_SIZE = 16
 MOST_ITEMS = 65535
+_SINGLE = struct.Struct("<IBBHII4I16s")
+"""Header, row and id of a batch of one."""
 _ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
 _pack_header = HEADER.pack
 
@@ -89,6 +91,8 @@ class Fillable(Protocol):
 
 def pack_batch(number: int, jobs: Sequence[Job]) -> Pieces:
     """The frame that hands ``jobs`` to a worker."""
+    if len(jobs) == 1 and type(jobs[0].body) is not Place:
+        return _pack_single(number, jobs[0], jobs[0].body)
     lengths: list[int] = []
     data: Pieces = []
     total = 0
@@ -104,6 +108,14 @@ def pack_batch(number: int, jobs: Sequence[Job]) -> Pieces:
     count = len(jobs)
     table = _rows(count).pack(*lengths) + b"".join([job.id for job in jobs])
     return [_pack_header(len(table) + total, BATCH, 0, count, number, 0) + table, *data]
+
+
+def _pack_single(number: int, job: Job, body: bytes | bytearray | Place) -> Pieces:
+    head, extra = job.head, job.extra
+    sizes = len(head), len(extra), len(body)
+    size = _SINGLE.size - HEADER.size + sum(sizes)
+    row = _SINGLE.pack(size, BATCH, 0, 1, number, 0, *sizes, job.flags, job.id)
+    return [b"".join((row, head, extra)), body]  # type: ignore[list-item]  # the caller has seen to it
 
 
 def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:

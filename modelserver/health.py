@@ -26,16 +26,15 @@ class Health:
 
 def health_of(registry: Registry) -> Health:
     """Look at every version; only default versions decide whether the server is healthy."""
-    versions = registry.all()
-    return Health(
-        sum(version.pool.minimum for version in versions),
-        sum(version.pool.ready for version in versions),
-        all(
-            version.pool.healthy >= version.pool.minimum
-            for version in versions
-            if registry.is_default(version)
-        ),
-    )
+    wanted = running = 0
+    is_healthy = True
+    for version in registry.all():
+        pool = version.pool
+        wanted += pool.minimum
+        running += pool.ready
+        if pool.healthy < pool.minimum and registry.is_default(version):
+            is_healthy = False
+    return Health(wanted, running, is_healthy)
 
 
 @define(eq=False)

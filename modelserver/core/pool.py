@@ -201,7 +201,10 @@ class WorkerPool:
         :raises NoWorkers: there is no worker, and none will come.
         :raises QueueFull: as many jobs wait as may; it tells when to try again.
         """
-        if not self.healthy:
+        for worker in self.workers:
+            if worker.state != "failed":
+                break
+        else:
             raise self.refusal()
         if self.spec.job_tickets and self._idle <= self.queue.waiting:
             raise QueueFull(
@@ -286,7 +289,7 @@ class WorkerPool:
     def _dispatch(self) -> None:
         self._scheduled = False
         workers = self.workers
-        touched = []
+        touched: dict[Worker, None] = {}
         while workers:
             worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
             if worker.room < 1:
@@ -295,7 +298,7 @@ class WorkerPool:
             if not jobs:
                 break
             worker.assign(jobs)
-            touched.append(worker)
+            touched[worker] = None
         for worker in touched:
             worker.flush()
 
@@ -315,10 +318,9 @@ class WorkerPool:
         """Answers came: hand out what is due, without waiting for the turn's end."""
         self._dispatch()
 
-    def batch_finished(self, worker: Worker, batch: Batch, handler: float) -> None:
+    def batch_finished(self, worker: Worker, batch: Batch, handler: float, now: float) -> None:
         """Count a batch and its jobs."""
         spec, recorder = self.spec, self.around.recorder
-        now = self.around.clock.seconds()
         self._rate.finished += len(batch.jobs)
         recorder.batch_finished(spec.name, spec.version, len(batch.jobs), handler, now - batch.started)
         for job in batch.jobs:

@@ -46,8 +46,8 @@ class WorkerOwner(Protocol):
     def worker_has_room(self, worker: Worker) -> None:
         """Answers came, and everything that came with them has been handed out."""
 
-    def batch_finished(self, worker: Worker, batch: Batch, handler: float) -> None:
-        """A batch came back."""
+    def batch_finished(self, worker: Worker, batch: Batch, handler: float, now: float) -> None:
+        """A batch came back, at ``now`` on the clock."""
 
     def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
         """The handler counted something."""
@@ -198,10 +198,11 @@ class Worker:
         if len(answers) != len(batch.jobs):
             self.in_hand.appendleft(batch)
             raise LookupError(f"{len(answers)} answers to a batch of {len(batch.jobs)}")
+        now = self.clock.seconds()
         if self.in_hand:
-            self.in_hand[0].started = self.clock.seconds()
+            self.in_hand[0].started = now
         self._learn(seconds)
-        self.owner.batch_finished(self, batch, seconds)
+        self.owner.batch_finished(self, batch, seconds, now)
         for job, answer in zip(batch.jobs, answers, strict=True):
             job.let_go()
             if isinstance(answer, Answer):

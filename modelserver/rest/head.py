@@ -50,6 +50,12 @@ class Head:
     prediction: Prediction | None = None
     patience: float = 0.0
     operation: str = ""
+    shown: tuple[str, str, str] = ("-", "-", "-")
+    """Method, target and protocol, for people to read."""
+
+    def __attrs_post_init__(self) -> None:
+        protocol = "HTTP/1.1" if self.minor else "HTTP/1.0"
+        self.shown = self.method.decode("latin-1"), self.target.decode("latin-1"), protocol
 
 
 def parse_head(data: bytes, end: int) -> Head:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from modelserver.core.registry import Registry
 from modelserver.errors import BadRequest, ParameterMissing, RouteNotFound, ServingError
 from modelserver.frames import ID_SIZE
-from modelserver.health import health_of
+from modelserver.health import Health, health_of
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, Recorder, Reply
 from modelserver.jobs import Answer, Inputs, Job, Place
@@ -81,6 +81,7 @@ class InferenceFront:
     slots: Slots | None = None
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
+    _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.max_request_size = self.settings.max_request_size
@@ -144,16 +145,17 @@ class InferenceFront:
         if head is None:
             self.access_log.record(channel.remote, "-", "-", "-", code, spent)
         else:
-            protocol = "HTTP/1.1" if head.minor else "HTTP/1.0"
-            method, target = head.method.decode("latin-1"), head.target.decode("latin-1")
-            self.access_log.record(channel.remote, method, target, protocol, code, spent)
+            self.access_log.record(channel.remote, *head.shown, code, spent)
 
     # Both ways.
 
     def ping(self) -> Reply:
         """The state of the whole server."""
         health = health_of(self.registry)
-        return self.dialect.pinged(health.wanted, health.running, health.is_healthy)
+        if self._pinged is None or self._pinged[0] != health:
+            reply = self.dialect.pinged(health.wanted, health.running, health.is_healthy)
+            self._pinged = health, reply
+        return self._pinged[1]
 
     # Twisted Web's way.
 

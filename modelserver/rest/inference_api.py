@@ -19,6 +19,9 @@ from modelserver.rest.openapi import model_document
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import Listener, Route
 
+NOT_READY = 400
+"""The Open Inference Protocol's "no": its clients look at the status alone."""
+
 _PREDICTIONS = (
     "predictions",
     "predictions_below",
@@ -105,8 +108,8 @@ class InferenceApi:
 
     def protocol_ready(self, request: Request) -> bytes:
         """Whether all models can be asked."""
-        is_ready = health_of(self.registry).is_healthy and not self.is_stopping()
-        return self._send(request, {"ready": is_ready})
+        is_ready = health_of(self.registry).is_healthy
+        return self._send(request, {"ready": is_ready}, 200 if is_ready else NOT_READY)
 
     def describe_server(self, request: Request) -> bytes:
         """Tell which server this is; the misspelt key is TorchServe's."""
@@ -135,8 +138,8 @@ class InferenceApi:
     def is_model_ready(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
         """Whether a worker has loaded the model."""
         version = self.registry.get(model_name, model_version)
-        body = {"name": model_name, "ready": version.pool.ready > 0}
-        return self._send(request, body)
+        is_ready = version.pool.ready > 0
+        return self._send(request, {"name": model_name, "ready": is_ready}, 200 if is_ready else NOT_READY)
 
     async def describe_routes(
         self, request: Request, model_name: str, model_version: str | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from http import HTTPStatus
+from struct import Struct
 
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer
 
+_UUID_PARTS = Struct("8s4s4s4s12s").unpack
 SHARED = (
     b"Pragma: no-cache\r\n"
     b"Cache-Control: no-cache; no-store, must-revalidate, private\r\n"
@@ -31,8 +34,7 @@ FIRST_ERROR = 400
 
 def show_id(request_id: bytes) -> bytes:
     """16 bytes as a UUID is written."""
-    text = request_id.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+    return b"-".join(_UUID_PARTS(hexlify(request_id)))
 
 
 def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
