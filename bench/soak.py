@@ -1,7 +1,7 @@
 """
 ``python -m bench.soak``: a server under crashes, leaving clients and churn, or (--overload) too much work.
 
-Two workers that take 5 ms for a request serve 60 % of what they can, while a random one is killed each second,
+Two workers that take 5 ms a request serve 60 % of what they can, while a random one is killed each second,
 clients leave in the middle, and models come and go. What is not answered is counted by its cause.
 """
 

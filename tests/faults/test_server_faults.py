@@ -1,0 +1,268 @@
+"""The server's own end, and its limits: signals, connections, descriptors, memory for bodies."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from faults.fault_server import OBEY, RawClient, serving, statuses
+from integration.server_process import LONGEST, Answer, ServerProcess, ask, eventually, is_alive
+
+pytestmark = pytest.mark.xdist_group("server faults")
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+    """A server of the test's own, with the settings of its mark."""
+    mark = request.node.get_closest_marker("parametrize")
+    settings = {} if mark is None else request.getfixturevalue("settings")
+    with serving({"obey": OBEY}, {"worker_grace": "0.5", **settings}) as started:
+        assert started.register("obey.mar").status == 200
+        yield started
+
+
+def with_settings(**settings: str) -> pytest.MarkDecorator:
+    """Run the test with these settings."""
+    return pytest.mark.parametrize("settings", [settings], ids=["-".join(settings)])
+
+
+class Asking:
+    """A request that is given in the background."""
+
+    def __init__(self, server: ServerProcess, order: str) -> None:
+        self.answer: Answer | None = None
+        self._thread = threading.Thread(target=self._ask, args=(server, order.encode()))
+        self._thread.start()
+
+    def _ask(self, server: ServerProcess, order: bytes) -> None:
+        try:
+            self.answer = server.predict("obey", order)
+        except OSError:
+            pass
+
+    def status(self) -> int:
+        """The answer's code, 0 if the connection ended without one."""
+        self._thread.join(LONGEST)
+        return 0 if self.answer is None else self.answer.status
+
+
+@with_settings(drain_lag="1", drain_timeout="30")
+def test_term_is_announced_then_everything_is_finished(
+    server: ServerProcess, settings: dict[str, str]
+) -> None:
+    """Readiness fails first and predictions still work; in hand and queued end well; then all is gone."""
+    started, gate = server.folder / "started", server.folder / "gate"
+    in_hand = Asking(server, f"noted-wait {started} {gate}")
+    eventually(started.exists)
+    queued = [Asking(server, "fine") for _ in range(3)]
+    children = server.children()
+    assert ask(server.ports[0], "GET", "/health/ready").status == 200
+    server.process.terminate()
+    eventually(lambda: ask(server.ports[0], "GET", "/health/ready").status == 503)
+    assert ask(server.ports[0], "GET", "/health/live").status == 200
+    queued.append(Asking(server, "fine"))
+    eventually(lambda: not _is_listening(server))
+    gate.touch()
+    assert [asking.status() for asking in (in_hand, *queued)] == [200] * 5
+    assert server.process.wait(LONGEST) == -signal.SIGTERM  # as twistd ends by a signal
+    eventually(lambda: not any(is_alive(pid) for pid in children))
+    assert list(server.temporary.iterdir()) == []
+
+
+def _is_listening(server: ServerProcess) -> bool:
+    try:
+        RawClient(server.ports[0]).connection.close()
+    except OSError:
+        return False
+    return True
+
+
+@with_settings(drain_timeout="1")
+def test_the_time_to_drain_is_bounded(server: ServerProcess, settings: dict[str, str]) -> None:
+    """A request that does not end is answered with an error, and the server ends."""
+    started = server.folder / "started"
+    endless = Asking(server, f"noted-wait {started} {server.folder}/never")
+    eventually(started.exists)
+    server.process.terminate()
+    assert server.process.wait(LONGEST) == -signal.SIGTERM  # as twistd ends by a signal
+    assert endless.status() in (500, 503)
+
+
+@with_settings(drain_timeout="600")
+def test_a_second_signal_ends_it_at_once(server: ServerProcess, settings: dict[str, str]) -> None:
+    """However long the drain may take."""
+    started = server.folder / "started"
+    endless = Asking(server, f"noted-wait {started} {server.folder}/never")
+    eventually(started.exists)
+    children = server.children()
+    server.process.terminate()
+    eventually(lambda: not _is_listening(server))
+    server.process.terminate()
+    assert server.process.wait(LONGEST) == -signal.SIGTERM  # as twistd ends by a signal
+    assert endless.status() in (0, 500, 503)
+    eventually(lambda: not any(is_alive(pid) for pid in children))
+
+
+def test_workers_die_with_a_server_that_is_killed(server: ServerProcess) -> None:
+    """Also one that is busy and looks at nothing."""
+    started = server.folder / "started"
+    busy = Asking(server, f"noted-wait {started} {server.folder}/never")
+    eventually(started.exists)
+    children = server.children()
+    assert children
+    os.kill(server.process.pid, signal.SIGKILL)
+    eventually(lambda: not any(is_alive(pid) for pid in children))
+    assert busy.status() == 0
+
+
+@with_settings(max_connections="5")
+def test_connections_are_limited_and_management_is_reached(
+    server: ServerProcess, settings: dict[str, str]
+) -> None:
+    """The one too many is closed without an answer; when one leaves, there is room."""
+    clients = [RawClient(server.ports[0]) for _ in range(5)]
+    for client in clients:
+        client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.read_answers(1)[0][0] == 200
+    with RawClient(server.ports[0]) as extra:
+        extra.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert extra.read_to_end() == b""
+    assert server.management("GET", "/models").status == 200
+    for client in clients:
+        client.connection.close()
+    eventually(lambda: _ping(server) == 200)
+
+
+def _ping(server: ServerProcess) -> int:
+    with RawClient(server.ports[0]) as client:
+        client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return (statuses(client.read_to_end()) or [0])[0]
+
+
+@with_settings(max_connections_per_address="2")
+def test_connections_of_one_address_are_limited(server: ServerProcess, settings: dict[str, str]) -> None:
+    """Whoever comes from elsewhere is served."""
+    clients = [RawClient(server.ports[0]) for _ in range(2)]
+    for client in clients:
+        client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.read_answers(1)[0][0] == 200
+    assert _ping(server) == 0
+    for client in clients:
+        client.connection.close()
+    eventually(lambda: _ping(server) == 200)
+
+
+@with_settings(max_connections="0")
+def test_descriptors_are_left_for_management(server: ServerProcess, settings: dict[str, str]) -> None:
+    """When predictions have taken all connections that they may, a worker can still be started."""
+    soft, _ = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    assert soft >= 1024 or soft == resource.RLIM_INFINITY
+    used = psutil.Process(server.process.pid).num_fds()
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 300, used + 300))
+    clients = [RawClient(server.ports[0]) for _ in range(used + 20)]
+    try:
+        assert server.scale("obey", 2).status == 200
+    finally:
+        for client in clients:
+            client.connection.close()
+    assert ask(server.ports[0], "GET", "/ping").status == 200
+
+
+def test_out_of_descriptors_is_survived(server: ServerProcess) -> None:
+    """At EMFILE nobody is served, and afterwards everybody is."""
+    used = psutil.Process(server.process.pid).num_fds()
+    _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 5, hard))
+    clients = [RawClient(server.ports[0]) for _ in range(20)]
+    eventually(lambda: psutil.Process(server.process.pid).num_fds() >= used + 4)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    for client in clients:
+        client.connection.close()
+    eventually(lambda: _ping_or_nothing(server) == 200)
+    assert server.predict("obey", b"fine").body == b"fine"
+
+
+def _ping_or_nothing(server: ServerProcess) -> int:
+    try:
+        return _ping(server)
+    except OSError:
+        return 0
+
+
+@with_settings(request_memory="3000000")
+def test_memory_for_bodies_is_limited(server: ServerProcess, settings: dict[str, str]) -> None:
+    """A body for which there is no room is refused, and told why; when one is answered, there is room."""
+    head = b"POST /predictions/obey HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+    with RawClient(server.ports[0]) as first, RawClient(server.ports[0]) as second:
+        first.send(head + b"x" * 1000)
+        eventually(lambda: _is_refused(server, head))
+        second.send(head + b"x" * 1000)
+        answer = second.read_to_end()
+        assert statuses(answer) == [503]
+        assert b"request_memory" in answer
+        assert b"retry-after" in answer.lower()
+        first.send(b"x" * 1999000)
+        assert first.read_answers(1)[0][0] == 200
+    eventually(lambda: not _is_refused(server, head))
+
+
+def _is_refused(server: ServerProcess, head: bytes) -> bool:
+    with RawClient(server.ports[0]) as client:
+        client.connection.settimeout(0.2)
+        client.send(head + b"x" * 1000)
+        try:
+            client.read_more()
+        except TimeoutError:
+            return False
+        return statuses(client.received) == [503]
+
+
+@with_settings(expose_errors="false")
+def test_errors_without_details_have_none(server: ServerProcess, settings: dict[str, str]) -> None:
+    """No path, no traceback, no text of the handler's."""
+    answer = server.predict("obey", b"raise /etc/secret")
+    assert "secret" not in answer.text
+    answer = server.predict("obey", b"stderr /etc/secret")
+    assert answer.status == 500
+    assert "secret" not in answer.text
+
+
+@with_settings(overload_status="429", job_queue_size="1")
+def test_overload_may_have_another_status(server: ServerProcess, settings: dict[str, str]) -> None:
+    """``overload_status``."""
+    started, gate = server.folder / "started", server.folder / "gate"
+    first = Asking(server, f"noted-wait {started} {gate}")
+    eventually(started.exists)
+    others = [Asking(server, "fine") for _ in range(3)]
+    eventually(lambda: sum(other.answer is not None for other in others) == 2)
+    gate.touch()
+    assert sorted(asking.status() for asking in (first, *others)) == [200, 200, 429, 429]
+
+
+def test_a_failed_model_refuses_at_once_and_is_revived_by_scaling(server: ServerProcess) -> None:
+    """A model whose workers gave up takes no requests, is told by ping, and comes back when it is scaled."""
+    flag = server.folder / "broken"
+    source = (
+        f"import os\nif os.path.exists({str(flag)!r}):\n    import no_such_module_here\n"
+        "def handle(data, context):\n    return data and ['fine' for _ in data]\n"
+    )
+    from integration.server_process import ServerTests
+
+    archive = ServerTests("add_model").add_model(server, "moody", source).name
+    assert server.register(archive, worker_start="spawn").status == 200
+    assert server.predict("moody").body == b"fine"
+    flag.touch()
+    os.kill(server.pids("moody")[0], signal.SIGKILL)
+    eventually(lambda: server.predict("moody").status == 503)
+    refused = server.predict("moody")
+    assert "no_such_module_here" in refused.text, refused.text
+    assert ask(server.ports[0], "GET", "/ping").status == 500
+    flag.unlink()
+    assert server.scale("moody", 1).status == 200
+    assert server.predict("moody").body == b"fine"
+    assert ask(server.ports[0], "GET", "/ping").status == 200
