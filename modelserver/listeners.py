@@ -125,8 +125,8 @@ class Listener(Service):
             self._server.close()
         if self._factory is not None and self.loop is not None:
             self._factory.doStop()  # type: ignore[no-untyped-call]  # Twisted's
+        if self._port is not None:
+            return self._port.stopListening()  # which removes the file of a Unix socket, too
         if self.address.scheme == "unix" and os.path.exists(self.address.unix_path):
             os.unlink(self.address.unix_path)
-        if self._port is not None:
-            return self._port.stopListening()
         return None
