@@ -108,7 +108,7 @@ class InferenceApi:
 
     def protocol_ready(self, request: Request) -> bytes:
         """Whether all models can be asked."""
-        is_ready = health_of(self.registry).is_healthy
+        is_ready = health_of(self.registry).is_healthy and not self.is_stopping()
         return self._send(request, {"ready": is_ready}, 200 if is_ready else NOT_READY)
 
     def describe_server(self, request: Request) -> bytes:
