@@ -29,6 +29,7 @@ OWN = frozenset(
     )
 )
 """Headers that the server sets, whatever a handler says."""
+_BODILESS = (204, 304)
 
 
 class Responder(Protocol):
@@ -108,7 +109,7 @@ def _row(item: object, responder: Responder, largest: int) -> ReplyRow:
         status, head = _head(responder)
     except ValueError as error:
         return error_row(500, str(error))
-    return 0, Answer(status, head, body)
+    return 0, Answer(status, head, b"" if status in _BODILESS else body)
 
 
 def encode(item: object) -> bytes | bytearray:
@@ -136,7 +137,7 @@ def _head(responder: Responder) -> tuple[int, bytes]:
     code = responder.get_response_status_code()
     phrase = responder.get_response_status_phrase() or ""
     status = int(code)
-    if not 100 <= status <= 999 or not _VALUE.fullmatch(phrase):
+    if not 200 <= status <= 999 or not _VALUE.fullmatch(phrase):
         raise ValueError(f"The handler set an illegal status: {status} {phrase!r}")
     lines = [phrase]
     for name, value in headers.items():
