@@ -30,6 +30,7 @@ class TlsAcceptor:
     Owns a listening socket, and connections until their first byte.
 
     :param refusal: what a client that speaks plain HTTP is sent.
+    :param most_silent: connections that may be without their first byte; the oldest goes for one more.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -37,6 +38,7 @@ class TlsAcceptor:
     context: ssl.SSLContext
     make_protocol: Callable[[], asyncio.BaseProtocol]
     refusal: bytes
+    most_silent: int = 1024
     _silent: dict[socket.socket, asyncio.TimerHandle] = field(factory=dict, init=False)
     _beginning: set[asyncio.Task[object]] = field(factory=set, init=False)
     _pause: asyncio.TimerHandle | None = field(default=None, init=False)
@@ -69,6 +71,8 @@ class TlsAcceptor:
                 self._pause = self.loop.call_later(PAUSE, self.start)
                 return
             connection.setblocking(False)
+            if len(self._silent) >= self.most_silent:
+                self._give_up(next(iter(self._silent)))
             self._silent[connection] = self.loop.call_later(PATIENCE, self._give_up, connection)
             self.loop.add_reader(connection.fileno(), self._look, connection)
 
