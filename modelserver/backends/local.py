@@ -26,6 +26,8 @@ _log = Logger()
 
 SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
 SOCKET_BUFFER = 1 << 21
+LARGEST_HEADS = 1 << 24
+"""Bytes of everything in a frame that is no answer's body: a worker that claims more is lying."""
 _ROOT = str(Path(modelserver.__file__).parent.parent)
 _START = (
     "import sys; sys.path.pop(0); sys.path.append(sys.argv.pop(1)); "
@@ -76,6 +78,11 @@ def worker_environment(
     return environment
 
 
+def largest_frame(spec: WorkerSpec, settings: WorkerSettings) -> int:
+    """Bytes that a worker may send in one piece: a full batch of the largest answers, and their heads."""
+    return spec.version.batch_size * settings.max_response_size + LARGEST_HEADS
+
+
 @define(eq=False)
 class LocalBackend:
     """Starts worker processes with the machine's spawner."""
@@ -102,7 +109,9 @@ class LocalBackend:
         :param first: the frame that it reads first.
         """
         ours, theirs = socket_pair(SOCKET_BUFFER)
-        link = process.link = Link(ours, self.machine.loop, process)
+        link = process.link = Link(
+            ours, self.machine.loop, process, largest_frame(process.spec, self.settings)
+        )
         try:
             self._spawn(process, environment, theirs)
         except Exception as error:

@@ -13,7 +13,13 @@ from twisted.logger import Logger
 
 from modelserver import frames
 from modelserver.backends.link import Link, socket_pair
-from modelserver.backends.local import SOCKET_BUFFER, LocalBackend, load_document, worker_environment
+from modelserver.backends.local import (
+    SOCKET_BUFFER,
+    LocalBackend,
+    largest_frame,
+    load_document,
+    worker_environment,
+)
 from modelserver.backends.output import LineLog, read_lines
 from modelserver.backends.process import LocalProcess
 from modelserver.errors import ServingError, WorkerFailure
@@ -231,7 +237,8 @@ class Template:
         machine = self.backend.local.machine
         ours, theirs = socket_pair(SOCKET_BUFFER)
         outputs = [os.pipe(), os.pipe()]
-        process.link = Link(ours, machine.loop, process)
+        largest = largest_frame(process.spec, self.backend.local.settings)
+        process.link = Link(ours, machine.loop, process, largest)
         process.link.open()
         logs: tuple[LineLog, LineLog] = process.stdout, process.stderr
         for (reading, _), log in zip(outputs, logs, strict=True):

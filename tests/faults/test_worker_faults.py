@@ -105,7 +105,7 @@ DEATHS = (
     Death("exit-137", "exit 137", "out of memory", 507),
     Death("last-words", "stderr what-a-pity", "what-a-pity"),
     Death("closed-socket", "close", "closed its socket"),
-    Death("no-frame", "write " + (b"\xfe no frame at all, " * 9).hex(), "protocol"),
+    Death("no-frame", "write " + (b"this is no frame at all, " * 9).hex(), "protocol"),
     Death("flood-of-no-frames", "write " + (b"\xff" * 60000).hex(), "protocol"),
 )
 
