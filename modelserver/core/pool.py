@@ -284,9 +284,10 @@ class WorkerPool:
         """Hand out batches once the events of this turn are over."""
         if not self._scheduled:
             self._scheduled = True
-            self.around.call_soon(self._dispatch)
+            self.around.call_soon(self.dispatch)
 
-    def _dispatch(self) -> None:
+    def dispatch(self) -> None:
+        """Hand out batches while there are some that are due, and workers that have room."""
         self._scheduled = False
         workers = self.workers
         touched: dict[Worker, None] = {}
@@ -316,7 +317,7 @@ class WorkerPool:
 
     def worker_has_room(self, worker: Worker) -> None:
         """Answers came: hand out what is due, without waiting for the turn's end."""
-        self._dispatch()
+        self.dispatch()
 
     def batch_finished(self, worker: Worker, batch: Batch, handler: float, now: float) -> None:
         """Count a batch and its jobs."""

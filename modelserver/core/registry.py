@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 
 from modelserver.core.aggregator import BatchAggregator, QueueLimits
 from modelserver.core.pool import Surroundings, WorkerPool
+from modelserver.core.sequences import SequencePool, SequenceQueue
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,
@@ -28,10 +29,15 @@ class ModelVersion:
 def new_version(spec: VersionSpec, around: Surroundings) -> ModelVersion:
     """A version with an empty queue and no workers."""
     limits = QueueLimits(spec.job_queue_size, spec.job_queue_bytes)
-    queue = BatchAggregator(
-        spec.name, spec.version, spec.batch_size, spec.max_batch_delay, limits, around.clock
-    )
-    pool = WorkerPool(spec, queue, around)
+    common = spec.name, spec.version, spec.batch_size, spec.max_batch_delay, limits, around.clock
+    queue: BatchAggregator
+    if spec.stateful:
+        share = max(1, spec.sequences.max_sequences // max(1, spec.min_workers))
+        queue = sequences = SequenceQueue(*common, rules=spec.sequences, share=share)
+        pool: WorkerPool = SequencePool(spec, queue, around, sequences=sequences)
+    else:
+        queue = BatchAggregator(*common)
+        pool = WorkerPool(spec, queue, around)
     queue.due = pool.schedule
     return ModelVersion(spec, queue, pool)
 
