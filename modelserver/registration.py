@@ -17,6 +17,7 @@ from modelserver.interfaces import InThread
 from modelserver.model_config import read_model_config
 from modelserver.sources.router import Fetched, Sources
 from modelserver.spec import VersionSpec
+from modelserver.unserved import unserved
 from modelserver.versions import Found, ModelsEntry, VersionDefaults, Wishes, decide
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
@@ -121,14 +122,15 @@ class Preparation:
         _check_name("version", version)
         document, why = model_config(folder, manifest)
         config, problems = read_model_config(document, self.defaults.number_of_gpu)
-        for problem in (why, *problems):
+        entry = self.models.get(name, {}).get(version, ModelsEntry())
+        found = Found(name, version, request.url, folder, manifest)
+        spec = decide(found, wishes, config, entry, self.defaults, request.start_up)
+        for problem in (why, *problems, *unserved(spec)):
             if problem:
                 _log.warn(
                     "Model {name} version {version}: {problem}", name=name, version=version, problem=problem
                 )
-        entry = self.models.get(name, {}).get(version, ModelsEntry())
-        found = Found(name, version, request.url, folder, manifest)
-        return decide(found, wishes, config, entry, self.defaults, request.start_up)
+        return spec
 
 
 def _check_name(what: str, text: str) -> None:

@@ -47,6 +47,7 @@ PLACES = {
     "modelserver.self_description": USE_CASE,
     "modelserver.snapshot": USE_CASE,
     "modelserver.tokens": USE_CASE,
+    "modelserver.unserved": USE_CASE,
     "modelserver.versions": USE_CASE,
     "modelserver.rest": FRONT,
     "modelserver.assembly": COMPOSITION,
