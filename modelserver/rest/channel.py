@@ -176,8 +176,18 @@ class Channel(HTTPChannel):
             else:
                 self._begin(head, data[end : end + length])
                 data = data[end + length :]
+                if len(data) > LONGEST_AHEAD:
+                    break
         if self.mode is not Mode.LINGER:
             self._rest = data
+            if len(data) > LONGEST_AHEAD:
+                self._read_later()
+
+    def _read_later(self) -> None:
+        """A client that is far ahead waits; were it answered at once (pings), others would."""
+        self.transport.pauseProducing()
+        if self.mode is Mode.HEAD and not self._waitingForTransport:
+            self.run_soon(self._read_on)
 
     def _expect_body(self, head: Head, length: int, first: bytes) -> None:
         """More of a body is to come: a large one is received where the worker will read it."""
