@@ -1,4 +1,4 @@
-"""What a version asks for that this server does not do: told at registration, never passed over in silence."""
+"""What a version asks for that this server does not do: told at registration, not passed over in silence."""
 
 from __future__ import annotations
 
