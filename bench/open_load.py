@@ -180,7 +180,8 @@ def _reason(answer: bytes) -> str:
         found = json.loads(answer)
     except ValueError:
         return ""
-    return str(found.get("reason") or found.get("message") or "")[:100]
+    limit = f"{found['limit']} " if "limit" in found else ""
+    return (limit + str(found.get("reason") or found.get("message") or ""))[:100]
 
 
 def run_every(seconds: float, act: Callable[[], object]) -> asyncio.Task[None]:

@@ -138,7 +138,7 @@ async def soak(target: Target, options: argparse.Namespace, say: Callable[[str],
     await asyncio.sleep(SETTLING)
     before = Holdings.of(target.tree.pid)
     begun = time.monotonic()
-    await asyncio.wait({running, asyncio.ensure_future(_tell(load.account, running, options, say))})
+    await asyncio.wait({running, asyncio.ensure_future(_tell(target, load.account, running, say))})
     for task in beside:
         task.cancel()
     await asyncio.sleep(SETTLING)
@@ -177,16 +177,17 @@ async def overload(target: Target, options: argparse.Namespace, say: Callable[[s
 
 
 async def _tell(
-    account: Account, running: asyncio.Future[None], options: argparse.Namespace, say: Callable[[str], None]
+    target: Target, account: Account, running: asyncio.Future[None], say: Callable[[str], None]
 ) -> None:
     """A line now and then, while it runs."""
     begun = time.monotonic()
     while not running.done():
         await asyncio.wait({running}, timeout=30.0)
-        spent = time.monotonic() - begun
+        held = Holdings.of(target.tree.pid)
         say(
-            f"{spent:.0f} s: sent {account.sent}, answered {account.answered}, "
-            f"failed {sum(account.failed.values())}"
+            f"{time.monotonic() - begun:.0f} s: sent {account.sent}, answered {account.answered}, "
+            f"failed {sum(account.failed.values())}, {held.rss / MEGABYTE:.1f} MB, "
+            f"{held.descriptors} descriptors"
         )
 
 
@@ -209,7 +210,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run one of the two and print what it has shown."""
     options = parse()
-    settings: dict[str, object] = {"job_queue_size": 100, **dict(pair.split("=", 1) for pair in options.set)}
+    settings: dict[str, object] = {
+        "job_queue_size": 100 if options.overload else 1000,
+        **dict(pair.split("=", 1) for pair in options.set),
+    }
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as folder:
         target = ModelServer("modelserver", Path(folder) / "modelserver", settings=settings)
         target.start()
