@@ -175,10 +175,19 @@ def _form_of(content_type: str) -> str:
 
 def _urlencoded(body: memoryview) -> list[Field]:
     try:
-        fields = parse_qsl(bytes(body), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        # Latin-1 keeps every byte as it is, which parse_qsl does not for bytes.
+        fields = parse_qsl(
+            bytes(body).decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MOST_FIELDS,
+            encoding="latin-1",
+        )
     except ValueError as error:
         raise BadForm(f"The form cannot be read: {error}") from error
-    return [(name.decode("utf-8", "replace"), "", bytearray(value)) for name, value in fields]
+    return [
+        (name.encode("latin-1").decode("utf-8", "replace"), "", bytearray(value, "latin-1"))
+        for name, value in fields
+    ]
 
 
 def _collect(fields: list[Field]) -> Decoded:

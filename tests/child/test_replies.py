@@ -1,138 +1,145 @@
-"""From what a handler returned or raised to answers that may be written as they are."""
+"""From what a handler returns or raises to the rows of an answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from unittest import TestCase
 
-from attrs import define, field
+from modelserver.child.context import PredictionException, RequestProcessor
+from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows
+from modelserver.frames import ERROR
 
-from modelserver import frames
-from modelserver.child.replies import ReplyRow, answer_rows, encode, failed_rows, part_rows
-from modelserver.jobs import Answer
-
-
-@define
-class Chosen:
-    """What a handler set for one request."""
-
-    status: int = 200
-    phrase: str | None = None
-    headers: dict[str, str] = field(factory=dict)
-
-    @property
-    def changed(self) -> bool:
-        return (self.status, self.phrase, self.headers) != (200, None, {})
-
-    def get_response_headers(self) -> Mapping[str, str]:
-        return self.headers
-
-    def get_response_status_code(self) -> int:
-        return self.status
-
-    def get_response_status_phrase(self) -> str | None:
-        return self.phrase
+LARGEST = 1000
 
 
-class PredictionException(Exception):
-    """As in the peers."""
-
-    def __init__(self, message: str, error_code: int) -> None:
-        super().__init__(message)
-        self.message, self.error_code = message, error_code
+def processor() -> RequestProcessor:
+    return RequestProcessor({})
 
 
-def error_of(row: ReplyRow) -> list[object]:
-    """Code, message, exception and text of an item that failed."""
+def told(row: ReplyRow) -> list[object]:
+    """The code and message of an item that failed."""
     flags, answer = row
-    assert flags & frames.ERROR, row
-    return list(json.loads(bytes(answer.body)))
+    assert flags == ERROR, row
+    found: list[object] = json.loads(bytes(answer.body))
+    return found[:2]
 
 
-class ReplyTests(TestCase):
-    """Rows of answer frames."""
+class BodyTests(TestCase):
+    """``answer_rows``: what becomes of items."""
 
-    def row(self, item: object, chosen: Chosen | None = None, largest: int = 100) -> ReplyRow:
-        (row,) = answer_rows([item], [chosen or Chosen()], largest)
-        return row
-
-    def test_items_become_bytes(self) -> None:
+    def test_items(self) -> None:
         for item, body in (
-            ("té", "té".encode()),
-            (b"a", b"a"),
-            (bytearray(b"a"), b"a"),
-            ({"a": [1, None]}, b'{\n  "a": [\n    1,\n    null\n  ]\n}'),
-            (1.5, b"1.5"),
+            (b"\xff", b"\xff"),
+            (bytearray(b"x"), b"x"),
+            ("grüß", "grüß".encode()),
+            ({"ü": [1]}, b'{\n  "\\u00fc": [\n    1\n  ]\n}'),
             (None, b"null"),
+            (1.5, b"1.5"),
+            (True, b"true"),
         ):
-            self.assertEqual((0, Answer(200, b"", body)), self.row(item))
+            with self.subTest(item):
+                ((flags, answer),) = answer_rows([item], [processor()], LARGEST)
+                self.assertEqual((flags, answer.status, answer.head, bytes(answer.body)), (0, 200, b"", body))
 
     def test_item_that_cannot_be_serialized_fails_alone(self) -> None:
-        rows = answer_rows([object(), "fine"], [Chosen(), Chosen()], 100)
-        self.assertEqual([503, "Unsupported model output data type."], error_of(rows[0])[:2])
-        self.assertEqual(b"fine", rows[1][1].body)
-        deep: list[object] = []
-        for _ in range(100_000):
-            deep = [deep]
-        self.assertEqual("RecursionError", error_of(self.row(deep))[2])
-        del deep
+        cycle: list[object] = []
+        cycle.append(cycle)
+        rows = answer_rows([object(), "x", cycle], [processor() for _ in range(3)], LARGEST)
+        self.assertEqual(told(rows[0]), [503, "Unsupported model output data type."])
+        self.assertEqual(bytes(rows[1][1].body), b"x")
+        self.assertEqual(told(rows[2]), [503, "Unsupported model output data type."])
 
-    def test_results_that_are_no_list_of_the_right_length(self) -> None:
+    def test_item_that_is_too_large_fails_alone(self) -> None:
+        rows = answer_rows(["x" * 1001, "x" * 1000], [processor(), processor()], LARGEST)
+        self.assertEqual(
+            told(rows[0]),
+            [500, "The response of 1001 bytes is larger than max_response_size (1000 bytes)."],
+        )
+        self.assertEqual(rows[1][0], 0)
+
+    def test_no_list_and_wrong_number(self) -> None:
         for result, message in (
-            ("text", "Invalid model predict output"),
+            ("x", "Invalid model predict output"),
+            (("x",), "Invalid model predict output"),
             (None, "Invalid model predict output"),
-            (("a",), "Invalid model predict output"),
-            (["a", "b"], "number of batch response mismatched"),
             ([], "number of batch response mismatched"),
+            (["x", "y"], "number of batch response mismatched"),
         ):
-            (row,) = answer_rows(result, [Chosen()], 100)
-            self.assertEqual([503, message], error_of(row)[:2])
+            with self.subTest(result):
+                (row,) = answer_rows(result, [processor()], LARGEST)
+                self.assertEqual(told(row), [503, message])
 
-    def test_head_of_an_answer(self) -> None:
-        chosen = Chosen(201, "Made", {"x-a": "1", "Content-Type": "text/plain", "Connection": "close"})
-        self.assertEqual(b"Made\r\nx-a: 1\r\nContent-Type: text/plain\r\n", self.row("a", chosen)[1].head)
+    def test_parts_need_one_for_each_request(self) -> None:
+        with self.assertRaises(ValueError):
+            part_rows(["a"], [processor(), processor()], LARGEST)
+        with self.assertRaises(ValueError):
+            part_rows([object()], [processor()], LARGEST)
 
-    def test_heads_that_would_be_read_as_something_else(self) -> None:
-        for chosen in (
-            Chosen(headers={"x": "a\r\nb: c"}),
-            Chosen(headers={"x": "a\0"}),
-            Chosen(headers={"a b": "c"}),
-            Chosen(headers={"": "c"}),
-            Chosen(headers={"x": "\u20ac"}),
-            Chosen(200, "a\r\nb: c"),
-            Chosen(100),
-            Chosen(99),
-            Chosen(1000),
+
+class HeadTests(TestCase):
+    """Status, phrase and headers of an item, checked."""
+
+    def head(self, **headers: str) -> ReplyRow:
+        made = processor()
+        for name, value in headers.items():
+            made.add_response_property(name.replace("_", "-"), value)
+        (row,) = answer_rows(["x"], [made], LARGEST)
+        return row
+
+    def test_header(self) -> None:
+        self.assertEqual(self.head(X_Own="ü")[1].head, "\r\nX-Own: ü\r\n".encode("latin-1"))
+
+    def test_headers_of_the_server_are_its_own(self) -> None:
+        for name in ("Content-Length", "connection", "Transfer-Encoding", "X-Request-Id", "Pragma"):
+            with self.subTest(name):
+                self.assertNotIn(b"evil", self.head(**{name: "evil"})[1].head)
+
+    def test_illegal_headers(self) -> None:
+        for name, value in (
+            ("X", "a\r\nY: b"),
+            ("X", "a\n"),
+            ("X", "\0"),
+            ("X Y", "a"),
+            ("X:", "a"),
+            ("", "a"),
         ):
-            self.assertEqual(500, error_of(self.row("a", chosen))[0], chosen)
+            with self.subTest(name, value=value):
+                made = processor()
+                made.add_response_property(name, value)
+                (row,) = answer_rows(["x"], [made], LARGEST)
+                self.assertEqual(told(row), [500, f"The handler set an illegal header: {name!r}"])
 
-    def test_answer_without_content_has_no_body(self) -> None:
-        for status in (204, 304):
-            self.assertEqual(b"", self.row("a", Chosen(status))[1].body)
+    def test_status_and_phrase(self) -> None:
+        made = processor()
+        made.report_status(418, "teapot")
+        ((_, answer),) = answer_rows(["x"], [made], LARGEST)
+        self.assertEqual((answer.status, answer.head), (418, b"teapot\r\n"))
 
-    def test_answer_that_is_too_large(self) -> None:
-        self.assertEqual(b"x" * 100, self.row("x" * 100)[1].body)
-        self.assertEqual(500, error_of(self.row("x" * 101))[0])
+    def test_illegal_status(self) -> None:
+        for code, phrase in ((99, ""), (1000, ""), (200, "a\r\nb")):
+            with self.subTest(code):
+                made = processor()
+                made.report_status(code, phrase)
+                (row,) = answer_rows(["x"], [made], LARGEST)
+                self.assertEqual(told(row)[0], 500)
 
-    def test_exceptions_of_handlers(self) -> None:
+
+class FailureTests(TestCase):
+    """``failed_rows``: the peers' codes and texts."""
+
+    def test_failures(self) -> None:
         for error, code, message in (
-            (ValueError("bad"), 503, "Prediction failed"),
-            (PredictionException("no", 400), 400, "no"),
-            (PredictionException("no", 413), 507, "no"),
+            (ValueError("x"), 503, "Prediction failed"),
             (MemoryError(), 507, "Out of resources"),
-            (RuntimeError("CUDA error"), 507, "Out of resources"),
+            (RuntimeError("CUDA error: out of memory"), 507, "Out of resources"),
+            (PredictionException("no", 599), 599, "no"),
+            (PredictionException("no", 413), 507, "no"),
+            (PredictionException("no"), 500, "no"),
         ):
-            rows = failed_rows(error, 2)
-            self.assertEqual([[code, message]] * 2, [error_of(row)[:2] for row in rows])
+            with self.subTest(repr(error)):
+                rows = failed_rows(error, 2)
+                self.assertEqual([told(row) for row in rows], [[code, message]] * 2)
 
-    def test_parts_of_a_stream(self) -> None:
-        rows = part_rows(["a", "b"], [Chosen(), Chosen()], 100)
-        self.assertEqual([b"a", b"b"], [answer.body for _, answer in rows])
-        self.assertRaises(ValueError, part_rows, ["a"], [Chosen(), Chosen()], 100)
-        self.assertRaises(ValueError, part_rows, [object()], [Chosen()], 100)
-
-    def test_tensors_are_saved_by_torch_where_it_is_loaded(self) -> None:
-        import torch
-
-        self.assertTrue(encode(torch.zeros(2)).startswith(b"PK"))
+    def test_exception_is_told_beside(self) -> None:
+        (row,) = failed_rows(ValueError("x"), 1)
+        self.assertEqual(json.loads(bytes(row[1].body))[2:], ["ValueError", "x"])

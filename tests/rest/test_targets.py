@@ -1,0 +1,110 @@
+"""Which model, version and extras a request target means: a table for each dialect."""
+
+from __future__ import annotations
+
+import json
+from unittest import TestCase
+
+from modelserver.frames import EXPLAIN, QUERY
+from modelserver.rest.forms import field_of
+from modelserver.rest.targets import Prediction, resolve
+
+
+def headers(**added: str) -> bytes:
+    return json.dumps({"headers": added}).encode()
+
+
+def query(*fields: tuple[str, str]) -> bytes:
+    return json.dumps({"query": fields}).encode()
+
+
+BOTH = {
+    b"/predictions/m": Prediction("m"),
+    b"/predictions/m/": Prediction("m"),
+    b"/predictions/m?q=1": Prediction("m"),
+    b"/predictions/%6D": Prediction("m"),
+    b"/invocations": Prediction(None, None, query(), QUERY),
+    b"/invocations?model_name=m": Prediction("m", None, query(("model_name", "m")), QUERY),
+    b"/invocations?q=1": Prediction(None, None, query(("q", "1")), QUERY),
+    b"/models/m/invoke": Prediction("m", None, query(), QUERY),
+    b"/models/m/invoke?a=1&a=2&b=": Prediction("m", None, query(("a", "1"), ("a", "2"), ("b", "")), QUERY),
+    b"/m/predict": Prediction("m", None, query(), QUERY),
+    b"/m/predict?a=%20": Prediction("m", None, query(("a", " ")), QUERY),
+    b"/predictions": None,
+    b"/predictions/": None,
+    b"/models/m": None,
+    b"/models//invoke": None,
+    b"/": None,
+    b"/ping": None,
+    b"/predictions/%00": None,
+    b"/predictions/%ff": None,
+    b"/v1/models/m": None,
+}
+TORCHSERVE = {
+    b"/predictions/m/1.0": Prediction("m", "1.0"),
+    b"/predictions/m/1.0/": Prediction("m", "1.0"),
+    b"/predictions/m/1.0/a/b": Prediction("m", "1.0", headers(url_path="a/b")),
+    b"/explanations/m": Prediction("m", None, b"", EXPLAIN),
+    b"/explanations/m/1.0": Prediction("m", "1.0", b"", EXPLAIN),
+    b"/explanations/m/1.0/a": Prediction("m", "1.0", headers(url_path="a"), EXPLAIN),
+    b"/m/1.0/predict": Prediction("m", "1.0", query(), QUERY),
+    b"/v1/models/m:predict": Prediction("m"),
+    b"/v1/models/m:explain": Prediction("m", None, b"", EXPLAIN),
+    b"/v1/models/m:other": None,
+    b"/v2/models/m/infer": Prediction("m"),
+    b"/v2/models/m/explain": Prediction("m", None, b"", EXPLAIN),
+    b"/v2/models/m/versions/1.0/infer": Prediction("m", "1.0"),
+    b"/v2/models/m/versions/1.0/explain": Prediction("m", "1.0", b"", EXPLAIN),
+    b"/v2/models/m": None,
+}
+MMS = {
+    b"/predictions/m/1.0": Prediction("m"),
+    b"/predictions/m/1.0/a": Prediction("m"),
+    b"/explanations/m": None,
+    b"/m/1.0/predict": None,
+    b"/v1/models/m:predict": None,
+    b"/v2/models/m/infer": None,
+}
+
+
+class TargetTests(TestCase):
+    """``resolve``."""
+
+    def check(self, table: dict[bytes, Prediction | None], dialect: str) -> None:
+        for target, prediction in table.items():
+            with self.subTest(dialect, target=target):
+                self.assertEqual(resolve(target, dialect), prediction)
+
+    def test_routes_of_both_dialects(self) -> None:
+        self.check(BOTH, "torchserve")
+        self.check(BOTH, "mms")
+
+    def test_routes_of_torchserve(self) -> None:
+        self.check(TORCHSERVE, "torchserve")
+
+    def test_routes_of_mms(self) -> None:
+        self.check(MMS, "mms")
+
+
+PARTS = (
+    b'--B\r\nContent-Disposition: form-data; name="model_name"; filename="x"\r\n\r\nfile\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="model_name"\r\n\r\nm\r\n--B--\r\n'
+)
+
+
+class FieldTests(TestCase):
+    """``field_of``: a field of a form."""
+
+    def test_fields(self) -> None:
+        form = b"application/x-www-form-urlencoded"
+        for body, content_type, value in (
+            (b"a=1&model_name=m", form, "m"),
+            (b"model_name=m&model_name=n", form + b"; charset=utf-8", "n"),
+            (b"a=1", form, None),
+            (PARTS, b"multipart/form-data; boundary=B", "m"),
+            (PARTS, b"multipart/form-data", None),
+            (b"model_name=m", b"text/plain", None),
+            (b"model_name=m", b"", None),
+        ):
+            with self.subTest(content_type):
+                self.assertEqual(field_of(body, content_type, "model_name"), value)
