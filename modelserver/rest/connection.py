@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
 
 from modelserver.errors import ServingError
 from modelserver.interfaces import Reply
@@ -59,7 +59,6 @@ class Connection(Protocol):
     def loseConnection(self) -> object: ...
     def loseWriteConnection(self) -> object: ...
     def abortConnection(self) -> object: ...
-    def isSecure(self) -> bool: ...
     def getPeer(self) -> IAddress: ...
 
 
@@ -97,6 +96,12 @@ class Guests(Protocol):
 
 
 PHASES = {Mode.BODY: Phase.BODY, Mode.BUSY: Phase.BUSY, Mode.LINGER: Phase.LINGER}
+
+
+def is_secure(transport: Connection) -> bool:
+    """Whether TLS is in between; of Twisted's own transports, only their interface tells."""
+    tells = getattr(transport, "isSecure", None)
+    return ISSLTransport.providedBy(transport) if tells is None else bool(tells())
 
 
 def host_of(address: IAddress | None) -> str:
