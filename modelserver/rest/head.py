@@ -13,6 +13,7 @@ LONGEST_HEAD = 16 * 1024
 LONGEST_TARGET = 8 * 1024
 MOST_FIELDS = 500
 """Twisted Web's limit, so that both ways refuse the same."""
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
@@ -56,6 +57,11 @@ class Head:
     def __attrs_post_init__(self) -> None:
         protocol = "HTTP/1.1" if self.minor else "HTTP/1.0"
         self.shown = self.method.decode("latin-1"), self.target.decode("latin-1"), protocol
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """What is left of ``data`` when the empty lines before a request are skipped (RFC 9112, 2.2)."""
+    return _EMPTY_LINES.sub(b"", data, count=1)
 
 
 def parse_head(data: bytes, end: int) -> Head:
