@@ -8,7 +8,6 @@ Klein route, which leads to the same use case.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -21,8 +20,8 @@ from modelserver.errors import BadRequest, BodyTooLarge, InternalError, QueueFul
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
-from modelserver.rest.connection import PHASES, Connection, Front, Mode, Phase, host_of
-from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, parse_head
+from modelserver.rest.connection import PHASES, Connection, Front, Mode, Phase, host_of, is_secure
+from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, parse_head, without_empty_lines
 from modelserver.rest.stock_request import StockRequest
 from modelserver.slots import LARGE
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 MEMO_SIZE = 2048
 """Header blocks whose reading is remembered, for all connections of a listener."""
-_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 NOWHERE = memoryview(bytearray())
@@ -151,7 +149,7 @@ class Channel(HTTPChannel):
         # A client that does not read its answers is read no further (``resumeProducing``).
         while data and self.mode is Mode.HEAD and not self._waitingForTransport:
             if data.startswith(b"\r\n"):
-                data = _EMPTY_LINES.sub(b"", data, 1)
+                data = without_empty_lines(data)
                 continue
             end = data.find(b"\r\n\r\n") + 4
             if end < 4 or end > LONGEST_HEAD:
@@ -364,7 +362,7 @@ class Channel(HTTPChannel):
         self._rest = b""
         self._body = []
         self._release()
-        if self.isSecure():
+        if is_secure(self.transport):
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()
@@ -393,11 +391,6 @@ class Channel(HTTPChannel):
     def answered_stock(self, code: int) -> None:
         """Twisted Web has written an answer."""
         self.front.finished(self, self._head, code, self.stock_since)
-
-    def isSecure(self) -> bool:
-        """Whether TLS is in between; of Twisted's own transports, only their interface tells."""
-        tells = getattr(self.transport, "isSecure", None)
-        return bool(tells()) if tells is not None else super().isSecure()
 
     def abortConnection(self) -> None:
         """Cut off an answer that cannot be finished."""
