@@ -277,11 +277,9 @@ class Channel(HTTPChannel):
             self.transport.write(render.chunk(answer.body) + render.LAST_CHUNK)
         else:
             head = render.answer_head(job.id, answer, self.front.cors)
-            if len(answer.body) < render.LARGE:
-                self.transport.write(head + answer.body)
-            else:
-                self.transport.write(head)
-                self.transport.write(answer.body)
+            is_small = len(answer.body) < render.LARGE
+            for piece in (head + answer.body,) if is_small else (head, answer.body):
+                self.transport.write(piece)
         self._end(answer.status, job.arrived)
 
     def part_arrived(self, job: Job, answer: Answer) -> bool:
@@ -347,14 +345,9 @@ class Channel(HTTPChannel):
         if self.mode is Mode.LINGER:
             return
         if isinstance(error, Malformed):
-            value = self.front.refused(BadRequest(error.reason))
-            if error.code != value.code:
-                value = value._replace(code=error.code)
+            self.reply(self.front.refused(BadRequest(error.reason))._replace(code=error.code))
         else:
-            value = self.front.refused(error)
-        self.transport.write(render.reply(self.front.new_id(), value, True, self.front.cors))
-        self.front.finished(self, self._head, value.code, None)
-        self._linger()
+            self._send_error(error, self.front.new_id(), None)
 
     def _linger(self) -> None:
         """Close so that the answer can be read: with unread bytes, a reset would end it (RFC 9112, 9.6)."""

@@ -21,6 +21,7 @@ from modelserver.rest.stock_request import StockRequest
 class ChannelSite(Site):
     """A listener's factory: what its channels share."""
 
+    noisy = False
     protocol = Channel  # type: ignore[assignment]  # Twisted's own type is private
 
     def __init__(
