@@ -39,6 +39,7 @@ def server() -> Iterator[ServerProcess]:
         "blacklist_env_vars": ".*SECRET.*",
         "unregister_model_timeout": "20",
         "default_response_timeout": "30",
+        "metrics_mode": "prometheus",
     }
     with serving({"obey": OBEY}, properties, {"MY_SECRET_KEY": "hidden", "MY_PLAIN_KEY": "seen"}) as started:
         yield started
@@ -128,7 +129,12 @@ def test_a_job_whose_worker_died_is_answered_by_the_next(server: ServerProcess, 
     """A crash costs its client nothing but time."""
     serve(server, model)
     assert say(server, model, f"exit-once {server.folder}/{model} 3").body == b"second"
-    assert model in ask(server.ports[2], "GET", "/metrics").text or True
+    counted = [
+        line
+        for line in ask(server.ports[2], "GET", "/metrics").text.splitlines()
+        if line.startswith("modelserver_job_retries_total{") and model in line
+    ]
+    assert [float(line.split()[-1]) for line in counted] == [1.0]
 
 
 def test_killed_with_a_request_in_hand(server: ServerProcess, model: str) -> None:
@@ -280,12 +286,7 @@ def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back(server: Server
 
 def _waiting(server: ServerProcess, model: str) -> int:
     (described,) = server.management("GET", f"/models/{model}").json()
-    found = described.get("jobQueueStatus", {})
-    return (
-        100 - int(found["remainingCapacity"])
-        if found.get("remainingCapacity", 0) > 50
-        else int(2 - found["remainingCapacity"])
-    )
+    return int(described["jobQueueStatus"]["pendingRequests"])
 
 
 def test_without_a_free_worker_there_is_no_job_ticket(server: ServerProcess, model: str) -> None:
