@@ -1,0 +1,182 @@
+"""A worker's loop, on a socket pair: batches in, answers and parts out."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from unittest import TestCase
+
+from modelserver import frames
+from modelserver.child.context import Context
+from modelserver.child.loader import Instructions
+from modelserver.child.loop import Loop
+from modelserver.child.streaming import send_intermediate_predict_response
+from modelserver.errors import BadRequest, PredictionFailed, ServingError
+from modelserver.jobs import Answer, Job
+from modelserver.testing import CollectingAsker
+
+LONGEST = 20.0
+FORM = b"Content-Type: multipart/form-data; boundary=B\r\n"
+Data = list[dict[str, object]]
+
+
+def instructions() -> Instructions:
+    """What a plain worker is told."""
+    plain = Instructions()
+    plain.decode_input_request = True
+    plain.max_response_size = 1000
+    plain.dialect = "torchserve"
+    plain.slot_size = 0
+    return plain
+
+
+class LoopTests(TestCase):
+    """The server's end of the socket is the test's."""
+
+    def start(self, handle: Callable[[Data, Context], object]) -> None:
+        """Run a loop with this handler in a thread until the test ends."""
+        self.ours, theirs = socket.socketpair()
+        self.ours.settimeout(LONGEST)
+        self.reader = frames.FrameReader()
+        context = Context("m", "/nowhere", None, 1, None, "1")
+        loop = Loop(theirs, frames.FrameReader(), instructions(), handle, context)  # type: ignore[arg-type]
+
+        def run() -> None:
+            try:
+                loop.run()
+            except (EOFError, ConnectionError):
+                pass
+            theirs.close()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, LONGEST)
+        self.addCleanup(self.ours.close)
+
+    def send(self, number: int, *jobs: Job) -> None:
+        frames.send_all(self.ours, frames.pack_batch(number, jobs))
+
+    def job(self, body: bytes, head: bytes = b"") -> Job:
+        return Job(bytes(16), CollectingAsker(), head, b"", body, 0.0)
+
+    def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
+        """The next frame, which must be of this kind and batch."""
+        frame = self.reader.wait(self.ours)
+        self.assertEqual((frame.kind, frame.number), (kind, number))
+        return frames.unpack_answers(frame)
+
+    def bodies(self, kind: int, number: int) -> list[bytes]:
+        answers = self.receive(kind, number)
+        return [bytes(answer.body) for answer in answers if isinstance(answer, Answer)]
+
+    def test_batches_are_answered_in_order(self) -> None:
+        self.start(lambda data, context: [row["body"] for row in data])
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.send(2, self.job(b"c"))
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"a", b"b"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"c"])
+
+    def test_request_that_cannot_be_read_is_answered_alone(self) -> None:
+        seen: list[int] = []
+
+        def handle(data: Data, context: Context) -> object:
+            seen.append(len(data))
+            return ["ok"] * len(data)
+
+        self.start(handle)
+        self.send(1, self.job(b"a"), self.job(b"--B", FORM), self.job(b"c"))
+        first, second, third = self.receive(frames.ANSWERS, 1)
+        self.assertIsInstance(second, BadRequest)
+        for answer in (first, third):
+            self.assertIsInstance(answer, Answer)
+        self.send(2, self.job(b"--B", FORM))
+        (only,) = self.receive(frames.ANSWERS, 2)
+        self.assertIsInstance(only, BadRequest)
+        self.assertEqual(seen, [2])
+
+    def test_failure_of_the_handler(self) -> None:
+        def handle(data: Data, context: Context) -> object:
+            raise KeyError("gone")
+
+        self.start(handle)
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        for answer in self.receive(frames.ANSWERS, 1):
+            assert isinstance(answer, PredictionFailed)
+            self.assertEqual((answer.code, answer.exception), (503, "KeyError"))
+
+    def stream(self, parts: int, outcome: list[str]) -> Callable[[Data, Context], object]:
+        """A handler that streams, and notes how that ended."""
+
+        def handle(data: Data, context: Context) -> object:
+            try:
+                for part in range(parts):
+                    texts = [f"{part}"] * len(data)
+                    send_intermediate_predict_response(texts, context.request_ids, "", 200, context)
+            except ConnectionError as error:
+                outcome.append(type(error).__name__)
+                raise
+            outcome.append("done")
+            return ["last"] * len(data)
+
+        return handle
+
+    def test_parts(self) -> None:
+        self.start(self.stream(2, []))
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.assertEqual(self.bodies(frames.PART, 1), [b"0", b"0"])
+        self.assertEqual(self.bodies(frames.PART, 1), [b"1", b"1"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last", b"last"])
+
+    def test_request_that_cannot_be_read_among_those_that_stream(self) -> None:
+        self.start(self.stream(1, []))
+        self.send(1, self.job(b"a"), self.job(b"--B", FORM))
+        part, refused = self.receive(frames.PART, 1)
+        self.assertIsInstance(part, Answer)
+        self.assertIsInstance(refused, BadRequest)
+
+    def test_handler_is_held_without_credit(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(3, outcome))
+        # Before the batch: the loop knows of it when the handler sends its first part.
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"))
+        self.ours.settimeout(0.2)
+        with self.assertRaises(TimeoutError):
+            self.receive(frames.PART, 1)
+        self.ours.settimeout(LONGEST)
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 1))
+        for part in (b"0", b"1", b"2"):
+            self.assertEqual(self.bodies(frames.PART, 1), [part])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
+
+    def test_batch_that_comes_while_another_streams_is_next(self) -> None:
+        self.start(self.stream(1, []))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"))
+        self.send(2, self.job(b"b"))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 1))
+        self.assertEqual(self.bodies(frames.PART, 1), [b"0"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
+        self.assertEqual(self.bodies(frames.PART, 2), [b"0"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"last"])
+
+    def test_handler_whose_clients_have_all_left_is_stopped(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(5, outcome))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.ours.sendall(frames.pack_bare(frames.CANCEL, 1, 0) + frames.pack_bare(frames.CANCEL, 1, 1))
+        answers = self.receive(frames.ANSWERS, 1)
+        self.assertTrue(all(isinstance(answer, PredictionFailed) for answer in answers))
+        self.assertEqual(outcome, ["ClientsGone"])
+
+    def test_handler_goes_on_while_one_client_is_there(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(1, outcome))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.ours.sendall(frames.pack_bare(frames.CANCEL, 1, 0) + frames.pack_bare(frames.CREDIT, 1, 1))
+        self.assertEqual(self.bodies(frames.PART, 1), [b"0", b"0"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last", b"last"])
+        self.assertEqual(outcome, ["done"])
