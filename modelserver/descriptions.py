@@ -39,8 +39,10 @@ class Observer:
     in_thread: InThread
 
     async def look(self, versions: Iterable[ModelVersion]) -> Facts:
-        """The processes and GPUs of these versions' workers."""
-        workers = [worker for version in versions for worker in version.pool.describe()]
+        """The processes and GPUs of these versions' workers, and their templates."""
+        found = list(versions)
+        workers = [worker for version in found for worker in version.pool.describe()]
+        workers += [template for template in map(_template, found) if template is not None]
         pids = [worker.pid for worker in workers if worker.pid is not None]
         gpus = {worker.gpu_id for worker in workers if worker.gpu_id is not None}
         return await self.in_thread(self._look, pids, gpus) if workers else Facts()
@@ -59,6 +61,7 @@ def describe_version(
     :param facts: what is known from outside, if somebody looked.
     """
     pool, known = version.pool, facts or Facts()
+    template = _template(version)
     return VersionDescription(
         spec=evolve(version.spec, min_workers=pool.minimum, max_workers=pool.maximum),
         is_default=is_default,
@@ -66,7 +69,12 @@ def describe_version(
         waiting=version.queue.waiting,
         waiting_bytes=version.queue.size,
         in_flight=sum(len(batch.jobs) for worker in pool.workers for batch in worker.in_hand),
+        template=None if template is None else _complete(template, known),
     )
+
+
+def _template(version: ModelVersion) -> WorkerDescription | None:
+    return version.pool.around.backend.describe(version.spec.name, version.spec.version)
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:

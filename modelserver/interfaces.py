@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from modelserver.errors import ServingError, WorkerFailure
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Gpu, GpuUsage, ModelSummary, VersionDescription, WorkerSpec
+from modelserver.spec import Gpu, GpuUsage, ModelSummary, VersionDescription, WorkerDescription, WorkerSpec
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -85,6 +85,9 @@ class WorkerBackend(Protocol):
 
     def retire(self, name: str, version: str) -> None:
         """The version is gone; whatever was kept for it (a template) may go."""
+
+    def describe(self, name: str, version: str) -> WorkerDescription | None:
+        """The process that the version's workers come from (a template), if there is one."""
 
 
 class Command(NamedTuple):

@@ -15,7 +15,7 @@ from modelserver.core.registry import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, Place
-from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerSpec
+from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
 """What tests take for the seconds since the epoch when a Clock is at 0."""
@@ -154,6 +154,7 @@ class MemoryBackend:
     call_soon: Callable[[Callable[[], None]], object] | None = None
     workers: list[MemoryWorker] = field(factory=list, init=False)
     retired: list[tuple[str, str]] = field(factory=list, init=False)
+    templates: dict[tuple[str, str], WorkerDescription] = field(factory=dict, init=False)
 
     def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
         """Start a worker in memory."""
@@ -166,6 +167,10 @@ class MemoryBackend:
     def retire(self, name: str, version: str) -> None:
         """Note that the version is gone."""
         self.retired.append((name, version))
+
+    def describe(self, name: str, version: str) -> WorkerDescription | None:
+        """The template that a test has put into ``templates``."""
+        return self.templates.get((name, version))
 
     @property
     def last(self) -> MemoryWorker:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from attrs import evolve
 from management_stage import ManagementStage
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,7 +31,7 @@ from modelserver.frames import DESCRIBE
 from modelserver.jobs import Answer
 from modelserver.management import ScaleRequest
 from modelserver.registration import RegisterRequest
-from modelserver.spec import VersionSpec
+from modelserver.spec import VersionSpec, WorkerDescription
 from modelserver.testing import CollectingAsker, make_job
 from modelserver.versions import VersionDefaults, Wishes
 
@@ -325,6 +326,13 @@ class QuestionTests(ManagementCase):
             worker.gpu_usage,
             "gpuId::0 utilization.gpu::10 % utilization.memory::20 % memory.used::1024 MiB",
         )
+
+    def test_describe_tells_of_the_template(self) -> None:
+        self.register()
+        self.assertIsNone(self.describe("noop").template)
+        template = WorkerDescription("template", "ready", 5.0, 77)
+        self.on.stage.backend.templates["noop", "1.0"] = template
+        self.assertEqual(self.describe("noop").template, evolve(template, memory=77000))
 
     def test_describe_by_version(self) -> None:
         self.on.add_model("second", "noop", "2.0")

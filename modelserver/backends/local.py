@@ -20,7 +20,7 @@ from modelserver.backends.link import Link, socket_pair
 from modelserver.backends.process import LocalProcess, Machine
 from modelserver.errors import WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
-from modelserver.spec import WorkerSettings, WorkerSpec
+from modelserver.spec import WorkerDescription, WorkerSettings, WorkerSpec
 
 _log = Logger()
 
@@ -150,6 +150,10 @@ class LocalBackend:
 
     def retire(self, name: str, version: str) -> None:
         """Nothing is kept for a version."""
+
+    def describe(self, name: str, version: str) -> WorkerDescription | None:
+        """Workers come from nowhere else."""
+        return None
 
 
 class Spawned(Protocol):

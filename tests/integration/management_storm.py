@@ -17,19 +17,20 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define, field, frozen
-from server_process import HOST, LONGEST, ServerProcess, eventually, is_alive
+from server_process import HOST, LONGEST, ServerProcess, eventually
 
 from modelserver.archive.pack import PackRequest, pack
 
 NAMES = ("ada", "bell", "curie", "dirac", "euler")
 VERSIONS = ("1.0", "2.0")
 HANDLER = "def handle(data, context):\n    return None if data is None else ['ok'] * len(data)\n"
+OPEN = {"enable_model_api": "true", "disable_token_authorization": "true"}
 EXPECTED = {
     "register": {200, 202, 409},
     "scale": {200, 202, 404},
@@ -242,18 +243,13 @@ def is_settled(server: ServerProcess) -> bool:
     )
 
 
-def strays(server: ServerProcess, state: dict[str, dict[str, Any]]) -> list[int]:
-    """Processes below the server that no version knows, neither as a worker nor as a worker's parent."""
-    import psutil
-
-    known = {
-        worker["pid"]
-        for versions in state.values()
-        for version in versions.values()
-        for worker in version["workers"]
-    }
-    parents = {psutil.Process(pid).ppid() for pid in known if is_alive(pid)}
-    return [pid for pid in server.children() if pid not in known | parents]
+def strays(server: ServerProcess) -> list[int]:
+    """Processes below the server that no version has, neither as a worker nor as its template."""
+    state, _ = look(server)
+    versions = [version for model in state.values() for version in model.values()]
+    known = {worker["pid"] for version in versions for worker in version["workers"]}
+    known |= {version["template"]["pid"] for version in versions if "template" in version}
+    return [pid for pid in server.children() if pid not in known]
 
 
 def unregister_all(server: ServerProcess) -> list[str]:
@@ -297,19 +293,28 @@ def run(server: ServerProcess, seconds: float, callers: int, seed: int = 0) -> t
     storm = Storm(server, seconds, callers, seed)
     storm.blow()
     wrong = unexpected(storm.calls)
-    try:
-        eventually(lambda: is_settled(server), 2 * LONGEST)
-    except AssertionError:
+    if never(lambda: is_settled(server)):
         wrong.append(f"some version does not have its workers: {look(server)[0]}")
+    if never(lambda: not strays(server)):
+        wrong.append(f"nobody has the processes {strays(server)}")
     state, defaults = look(server)
     wrong += unexplained(storm.calls, state, defaults)
+    if state and not leftovers(server):
+        wrong.append("the folders of models are not where they are looked for")
     wrong += unregister_all(server)
-    for what, find in (("processes", server.children), ("files", lambda: leftovers(server))):
-        try:
-            eventually(lambda find=find: not find())
-        except AssertionError:
-            wrong.append(f"{what} are left: {find()}")
+    if never(lambda: not server.children()):
+        wrong.append(f"processes are left: {server.children()}")
+    if never(lambda: not leftovers(server)):
+        wrong.append(f"files are left: {leftovers(server)}")
     return wrong, storm.calls
+
+
+def never(look: Callable[[], bool]) -> bool:
+    """Whether something does not come true, however long one waits."""
+    try:
+        return not eventually(look, 2 * LONGEST)
+    except AssertionError:
+        return True
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -318,22 +323,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--callers", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--worker-start", choices=("auto", "spawn", "template"), default="auto")
     options = parser.parse_args(arguments)
     with TemporaryDirectory(prefix="modelserver-storm-") as folder:
-        server = ServerProcess(Path(folder), {"default_response_timeout": "60"})
+        server = ServerProcess(Path(folder), {**OPEN, "worker_start": options.worker_start})
         prepare(server)
         server.start()
         try:
             wrong, calls = run(server, options.seconds, options.callers, options.seed)
         finally:
             server.end()
-        places = [number for number, line in enumerate(server.lines) if "Traceback" in line]
+        traced = [number for number, line in enumerate(server.lines) if "Traceback" in line]
     for (kind, status), count in sorted(Counter((call.kind, call.status) for call in calls).items()):
         print(f"{kind:12} {status:4} {count:7}")
     slowest = max(calls, key=lambda call: call.ended - call.begun)
     print(f"{len(calls)} calls, the slowest ({slowest.kind}) took {slowest.ended - slowest.begun:.1f} s")
-    for place in places:
-        wrong.append("a traceback in the log:\n" + "".join(server.lines[max(0, place - 3) : place + 40]))
+    if traced:
+        first = "".join(server.lines[max(0, traced[0] - 3) : traced[0] + 40])
+        wrong.append(f"{len(traced)} tracebacks in the log, the first one is:\n{first}")
     for text in wrong:
         print(f"WRONG: {text}")
     return 1 if wrong else 0
