@@ -21,6 +21,9 @@ _log = Logger()
 
 BACKOFF = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 89.0, 144.0, 233.0, 377.0, 610.0, 987.0)
 """Seconds to wait before the next start, by consecutive failures: the peers' table."""
+STEADY = 10.0
+"""Seconds of being ready after which a worker counts as sound even if it had nothing to do: it is started
+again at once when it dies, like one that has served."""
 SHORT, TINY = 0.02, 0.002
 """Seconds a batch takes on average, below which a worker may have the next one, or seven more, ahead."""
 
@@ -88,6 +91,7 @@ class Worker:
     _proved: bool = field(default=False, init=False)
     _recovery_ends: float | None = field(default=None, init=False)
     _launched: float = field(default=0.0, init=False)
+    _ready_since: float | None = field(default=None, init=False)
     _numbers: int = field(default=0, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _inputs: WorkerInputs = field(init=False)
@@ -298,6 +302,7 @@ class Worker:
         self.launched_at = self.now()
         self._launched = self.clock.seconds()
         self._proved = False
+        self._ready_since = None
         self.enter("starting", self.timeouts.startup)
         self.process = self.backend.launch(self, self.spec)
 
@@ -309,6 +314,7 @@ class Worker:
     def succeed(self) -> None:
         """The model is loaded: earlier failures are over."""
         self._recovery_ends = None
+        self._ready_since = self.clock.seconds()
         self.enter("ready")
         self.owner.worker_ready(self, self.clock.seconds() - self._launched)
 
@@ -325,6 +331,9 @@ class Worker:
         now = self.clock.seconds()
         if self._recovery_ends is None:
             self._recovery_ends = now + self.timeouts.recovery
+        if self._ready_since is not None and now - self._ready_since >= STEADY:
+            self._proved = True
+            self._failures = 0
         delay = (
             0.0
             if self._proved

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
+from modelserver.core.worker import STEADY
 from modelserver.errors import NoWorkers, ServingError, WorkerDied, WorkerFailure, WorkersFailed
 from modelserver.spec import Timeouts
 from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
@@ -143,6 +144,17 @@ class FailureTests(WorkerTestCase):
             self.clock.advance(0.5)
             launched += 1
             self.assertEqual(len(self.stage.backend.workers), launched)
+
+    def test_one_that_was_ready_for_long_is_restarted_at_once_though_it_served_nothing(self) -> None:
+        self.scaled()
+        self.clock.advance(STEADY)
+        self.process.exit(CRASH)
+        self.clock.advance(0)
+        self.assertEqual(len(self.stage.backend.workers), 2)
+        self.process.load()
+        self.process.exit(CRASH)
+        self.clock.advance(0)
+        self.assertEqual(len(self.stage.backend.workers), 2)
 
     def test_it_gives_up_after_the_recovery_window_and_nobody_waits(self) -> None:
         self.scaled()
