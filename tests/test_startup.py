@@ -143,6 +143,13 @@ class LoadTests(StartCase):
         self.assertTrue(self.on.registry.get("noop").spec.loaded_at_startup)
         self.assertEqual(self.on.registry.get("noop").pool.ready, 1)
 
+    def test_downloads_that_a_killed_server_has_left_go_first(self) -> None:
+        self.on.add_model("noop.mar", "noop")
+        (self.on.store / ".far.mar.0123abcd.part").touch()
+        self.begin("ALL")
+        self.assertEqual([path.name for path in self.on.store.iterdir()], ["noop.mar"])
+        self.assertEqual(self.served, ["noop"])
+
     def test_an_archive_without_a_name_is_named_after_its_file(self) -> None:
         self.on.add_model("my-model.mar", "x", modelName=None)
         self.begin("my-model.mar")
