@@ -165,6 +165,15 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual([200] * (requests + 1), self.client.statuses)
         self.assertTrue(self.client.transport.is_reading)
 
+    def test_flood_of_pings_is_answered_in_turns(self) -> None:
+        count = 4 * LONGEST_AHEAD // len(PING)
+        self.client.channel.dataReceived(PING * count)
+        self.assertEqual([200], self.client.statuses)
+        self.assertFalse(self.client.transport.is_reading)
+        self.stage.stage.clock.pump([0] * count)
+        self.assertEqual([200] * count, self.client.statuses)
+        self.assertTrue(self.client.transport.is_reading)
+
     def test_client_that_takes_no_answers_is_not_read(self) -> None:
         # Its transport has more to write than it wants to keep.
         self.client.send(HOT * 2000)
