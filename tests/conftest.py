@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,9 @@ def _working_folder() -> Iterator[None]:
     before = os.getcwd()
     with TemporaryDirectory(prefix="modelserver-tests-") as folder:
         os.chdir(folder)
+        tempfile.tempdir = folder
         yield
+        tempfile.tempdir = None
         os.chdir(before)
 
 
