@@ -27,7 +27,7 @@ from bench.open_load import Account, OpenLoad, run_every
 from bench.servers import ModelServer
 from bench.target import Deployment, Target, call
 
-MODEL, CHURNED = "five", "noop"
+MODEL, CHURNED, SLOW = "five", "noop", "wait"
 MEGABYTE = 1 << 20
 SETTLING = 5.0
 """Seconds of load before memory and descriptors are read for the first time, and of rest before the last."""
@@ -153,10 +153,10 @@ async def soak(target: Target, options: argparse.Namespace, say: Callable[[str],
 
 
 async def overload(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
-    """Many times more than can be served."""
-    load = OpenLoad(target.port, f"/predictions/{MODEL}", 0.0)
+    """Many times more than can be served, by one worker that takes 10 ms: the client has to keep up, too."""
+    load = OpenLoad(target.port, f"/predictions/{SLOW}", 0.0, expected=b"OK")
     capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(target.port, f"/predictions/{MODEL}", capacity * options.times)
+    load = OpenLoad(target.port, f"/predictions/{SLOW}", capacity * options.times, expected=b"OK")
     say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
     before = Holdings.of(target.tree.pid)
     peak = before.rss
@@ -218,7 +218,8 @@ def main() -> None:
         target = ModelServer("modelserver", Path(folder) / "modelserver", settings=settings)
         target.start()
         try:
-            target.register(Deployment(MODEL, MODEL, workers=options.workers))
+            model = SLOW if options.overload else MODEL
+            target.register(Deployment(model, model, workers=1 if options.overload else options.workers))
             run = overload if options.overload else soak
             outcome = asyncio.run(run(target, options, lambda line: print(line, flush=True)))
             print("\n".join(outcome.lines()), flush=True)

@@ -120,7 +120,8 @@ def makeService(options: Options) -> IService:
     assert isinstance(reactor, PosixReactorBase)
 
     # Collections of what lives as long as the server cost pauses and bring nothing.
-    gc.set_threshold(50_000, 50, 50)
+    # What clients who left and workers who died leave in cycles is still collected before it is megabytes.
+    gc.set_threshold(10_000, 50, 50)
     server = Server(settings, reactor, dict(os.environ), warnings, bool(options["console"]))
     if options["pid-file"]:
         server.given_back = partial(PidFile(Path(options["pid-file"])).remove_if, os.getpid())
