@@ -225,11 +225,8 @@ class WorkerPool:
         waiting = self.queue.length + 1
         measured = self._rate.seconds_for(waiting, self.around.clock.seconds())
         if measured is None:
-            speed = sum(
-                self.spec.batch_size / worker.mean_batch
-                for worker in self.workers
-                if worker.state == "ready" and worker.mean_batch
-            )
+            times = [worker.mean_batch for worker in self.workers if worker.state == "ready"]
+            speed = sum(self.spec.batch_size / seconds for seconds in times if seconds)
             measured = waiting / speed if speed else 1.0
         return min(measured, LONGEST_RETRY)
 
@@ -261,9 +258,8 @@ class WorkerPool:
     @property
     def is_idle(self) -> bool:
         """Whether no job waits or is in a worker's hand."""
-        return not self.queue.waiting and not any(
-            worker.in_hand for worker in (*self.workers, *self._leaving)
-        )
+        everybody = (*self.workers, *self._leaving)
+        return not self.queue.waiting and not any(worker.in_hand for worker in everybody)
 
     def describe(self) -> tuple[WorkerDescription, ...]:
         """Every worker as it is now; memory is not the pool's to know."""
@@ -279,6 +275,11 @@ class WorkerPool:
             )
             for worker in self.workers
         )
+
+    @property
+    def has_many_waiting(self) -> bool:
+        """Whether more jobs wait than all workers could have ahead."""
+        return self.queue.length > 8 * self.spec.batch_size * len(self.workers)
 
     def schedule(self) -> None:
         """Hand out batches once the events of this turn are over."""

@@ -41,7 +41,11 @@ class Batch:
 
 
 class WorkerOwner(Protocol):
-    """What a worker tells its pool."""
+    """What a worker tells its pool, and asks of it."""
+
+    @property
+    def has_many_waiting(self) -> bool:
+        """Whether more jobs wait than all workers could have ahead."""
 
     def worker_ready(self, worker: Worker, seconds: float) -> None:
         """The model is loaded; it took so long."""
@@ -137,7 +141,9 @@ class Worker:
         mean = self.mean_batch
         if mean is None or mean >= SHORT:
             return 1
-        return 2 if mean >= TINY else 8
+        # Where many wait, those who are sent ahead wait no longer than in the queue, and a server that is
+        # busy with refusals does not leave the worker idle meanwhile.
+        return 2 if mean >= TINY and not self.owner.has_many_waiting else 8
 
     def assign(self, jobs: Sequence[Job]) -> None:
         """Send a batch; it leaves at ``flush``."""

@@ -88,6 +88,15 @@ class ServingTests(WorkerTestCase):
         self.ask(*[b"%d" % number for number in range(20)])
         self.assertEqual(len(self.process.batches), 8)
 
+    def test_where_many_wait_a_worker_gets_more_ahead(self) -> None:
+        self.scaled()
+        self.ask(b"a")
+        self.process.answer(seconds=0.01)
+        self.ask(*[b"%d" % number for number in range(6)])
+        self.assertEqual(len(self.process.batches), 2)
+        self.ask(*[b"%d" % number for number in range(20)])
+        self.assertEqual(len(self.process.batches), 8)
+
     def test_work_goes_to_the_worker_with_the_least_in_hand(self) -> None:
         self.scaled(2)
         self.ask(b"a", b"b")
