@@ -23,12 +23,19 @@ class Timeouts:
 
 @frozen
 class Sequences:
-    """How requests that belong together are kept together (TorchServe's stateful models)."""
+    """
+    How requests that belong together are kept together (TorchServe's stateful models).
+
+    :param id_header: the header that names a request's sequence.
+    :param start_header: the header that tells a handler that the server has made the name.
+    """
 
     max_idle: float = 0.0
     timeout: float = 0.0
     max_jobs: int = 1
     max_sequences: int = 1
+    id_header: str = "ts_request_sequence_id"
+    start_header: str = "ts_request_sequence_start"
 
 
 @frozen
@@ -91,6 +98,7 @@ class WorkerSettings:
     What every worker of this server is told.
 
     :param dialect: ``torchserve`` or ``mms``: which names and rules the handler meets.
+    :param sequence_headers: the names of the headers of sequences: id, start, end.
     :param hidden_variables: a pattern that names of environment variables must match to be hidden, or empty.
     """
 
@@ -101,6 +109,11 @@ class WorkerSettings:
     hidden_variables: str = ""
     python: str | None = None
     metrics_config: str | None = None
+    sequence_headers: tuple[str, str, str] = (
+        "ts_request_sequence_id",
+        "ts_request_sequence_start",
+        "ts_request_sequence_end",
+    )
 
 
 @frozen

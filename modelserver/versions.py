@@ -128,6 +128,7 @@ class VersionDefaults:
     :param worker_start: ``spawn``, ``template`` or ``auto``: a template where one can be used.
     :param preload: ``imports`` or ``model``.
     :param number_of_gpu: the devices there are.
+    :param sequence_headers: the names of the headers that name a sequence, and tell of a new one.
     :param can_fork: whether this system can have template workers.
     """
 
@@ -147,6 +148,7 @@ class VersionDefaults:
     worker_grace: float = 5.0
     number_of_gpu: int = 0
     can_fork: bool = True
+    sequence_headers: tuple[str, str] = ("ts_request_sequence_id", "ts_request_sequence_start")
 
 
 def decide(
@@ -201,7 +203,7 @@ def decide(
         async_communication=model_config.async_communication,
         job_tickets=model_config.job_tickets,
         stateful=model_config.stateful,
-        sequences=_sequences(model_config),
+        sequences=_sequences(model_config, defaults),
         use_venv=model_config.use_venv,
         worker_start=_worker_start(wishes, model_config, defaults),
         preload=_first(wishes.preload, model_config.preload, default=defaults.preload),
@@ -279,12 +281,13 @@ def _timeouts(
     )
 
 
-def _sequences(model_config: ModelConfig) -> Sequences:
+def _sequences(model_config: ModelConfig, defaults: VersionDefaults) -> Sequences:
     return Sequences(
         model_config.sequence_max_idle,
         model_config.sequence_timeout,
         model_config.sequence_jobs,
         model_config.sequences,
+        *defaults.sequence_headers,
     )
 
 

@@ -71,6 +71,8 @@ def worker_environment(
     prefix = "MMS" if settings.dialect == "mms" else "TS"
     environment[f"{prefix}_DECODE_INPUT_REQUEST"] = decode
     environment["PYTHONUNBUFFERED"] = "1"
+    for part, name in zip(("ID", "START", "END"), settings.sequence_headers, strict=True):
+        environment[f"TS_REQUEST_SEQUENCE_{part}"] = name
     if settings.dialect == "mms":
         environment.setdefault("OMP_NUM_THREADS", "1")
     if spec.visible_devices is not None:

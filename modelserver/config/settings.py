@@ -189,6 +189,7 @@ class Settings:
             worker_grace=self.worker_grace,
             number_of_gpu=number_of_gpu,
             can_fork=can_fork,
+            sequence_headers=(self.sequence_id_header, self.sequence_start_header),
         )
 
     def archive_limits(self) -> Limits:
@@ -210,6 +211,7 @@ class Settings:
             hidden_variables=self.blacklist_env_vars or "",
             python=None if self.worker_python is None else str(self.worker_python),
             metrics_config=None if self.metrics_config is None else str(self.metrics_config),
+            sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
         )
 
 

@@ -16,8 +16,6 @@ from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkerFailure
 from modelserver.jobs import Job, Place
 from modelserver.spec import Sequences
 
-ID_HEADER, START_HEADER = b"ts_request_sequence_id", "ts_request_sequence_start"
-
 
 @define(eq=False)
 class OneSequence:
@@ -90,7 +88,7 @@ class SequenceQueue(BatchAggregator):
         """
         if self.closed is not None:
             raise self.closed
-        name = sequence_of(job)
+        name = sequence_of(job, self.rules)
         sequence = self._sequences.get(name)
         if sequence is None:
             if len(self._sequences) >= self.rules.max_sequences:
@@ -202,15 +200,16 @@ class SequencePool(WorkerPool):
         self.sequences.drop_worker(worker.id, NoWorkers(self.spec.name, self.spec.version, why))
 
 
-def sequence_of(job: Job) -> str:
+def sequence_of(job: Job, rules: Sequences) -> str:
     """The sequence that a request names; one that names none begins its own, and its handler is told so."""
+    wanted = rules.id_header.lower().encode("latin-1")
     for line in job.head.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.lower() == ID_HEADER and value.strip():
+        if name.lower() == wanted and value.strip():
             return value.strip().decode("latin-1")
     text = job.id.hex()
     made = f"ts-seq-{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
     extra = json.loads(job.extra) if job.extra else {}
-    extra["headers"] = {**extra.get("headers", {}), ID_HEADER.decode(): made, START_HEADER: "true"}
+    extra["headers"] = {**extra.get("headers", {}), rules.id_header: made, rules.start_header: "true"}
     job.extra = json.dumps(extra).encode()
     return made

@@ -149,13 +149,18 @@ class NameTests(SynchronousTestCase):
     def test_name_of_the_header(self) -> None:
         job = make_job()
         job.head = b"ts_request_sequence_id:  one \r\n"
-        self.assertEqual(sequence_of(job), "one")
+        self.assertEqual(sequence_of(job, Sequences()), "one")
         self.assertEqual(job.extra, b"")
+
+    def test_header_of_another_name(self) -> None:
+        job = make_job()
+        job.head = b"ts_request_sequence_id: one\r\nX-Session: two\r\n"
+        self.assertEqual(sequence_of(job, Sequences(id_header="X-Session")), "two")
 
     def test_new_name_is_told_to_the_handler(self) -> None:
         job = make_job()
         job.extra = json.dumps({"headers": {"url_path": "a"}}).encode()
-        name = sequence_of(job)
+        name = sequence_of(job, Sequences())
         self.assertRegex(name, "^ts-seq-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
         self.assertEqual(
             json.loads(job.extra)["headers"],

@@ -97,6 +97,17 @@ class ModeTests(ServerTests):
         self.assertEqual(refused.json()["limit"], "maxNumSequence")
         self.assertIn("If this is a sequence inference", refused.json()["message"])
 
+    def test_sequence_header_may_have_another_name(self) -> None:
+        server = self.start({**TOKENS_OFF, "ts_header_key_sequence_id": "X-Session"})
+        file = server.folder / "model-config.yaml"
+        file.write_text(SEQUENCES)
+        self.add_model(server, "m", STATEFUL, config_file=str(file))
+        self.assert_ok(server.register("m.mar"))
+        for total in (1, 2):
+            answer = server.inference("POST", "/predictions/m", b"1", {"X-Session": "mine"})
+            self.assertEqual(answer.headers["ts_request_sequence_id"], "mine")
+            self.assertEqual(answer.json()["total"], total)
+
     def test_sequence_without_a_name_is_given_one(self) -> None:
         server = self.serve(STATEFUL, SEQUENCES)
         first = self.add(server, 1, None)
