@@ -194,7 +194,7 @@ def test_a_job_that_timed_out_is_not_tried_again(server: ServerProcess, model: s
 
 def test_a_deaf_worker_is_ended_by_force(server: ServerProcess, model: str) -> None:
     """It ignores TERM; the unregister comes to its end all the same."""
-    serve(server, model, response_timeout=60)
+    serve(server, model, response_timeout=30)
     (pid,) = server.pids(model)
     trace, gate = server.folder / f"{model}.deaf", server.folder / "never"
     assert say(server, model, "fine").status == 200
