@@ -76,7 +76,8 @@ class Management:
         """
         Serve a version of an archive, and start its first workers.
 
-        A request that waits for its workers and does not get them leaves nothing registered.
+        A version of which all workers have given up makes room for its new registration. A request that
+        waits for its workers and does not get them leaves nothing registered.
 
         :raises VersionExists: it is served already.
         :raises WorkersFailed: its workers cannot start.
@@ -86,7 +87,10 @@ class Management:
         spec = prepared.spec
         version = new_version(spec, self.surroundings)
         try:
+            was_default = await self._clear_failed(spec)
             self._add(version)
+            if was_default:
+                self.registry.set_default(spec.name, spec.version)
         except ServingError:
             await self.preparation.discard(prepared)
             raise
@@ -226,6 +230,18 @@ class Management:
         if is_second or (name, number) in self._leaving:
             raise VersionExists(name, number)
         self.registry.add(version)
+
+    async def _clear_failed(self, spec: VersionSpec) -> bool:
+        """Take out the same version if nothing of it can serve any more; whether it was the default."""
+        found = self.registry.versions(spec.name) if self.registry.has(spec.name) else []
+        for version in found:
+            pool = version.pool
+            if version.spec.version == spec.version and pool.workers and not pool.healthy:
+                was_default = self.registry.is_default(version)
+                self._withdraw(version)
+                await self._end(version, 0.0)
+                return was_default
+        return False
 
     async def _undo(self, version: ModelVersion) -> None:
         """Take a registration back, unless somebody else is at it."""

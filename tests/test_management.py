@@ -117,6 +117,14 @@ class RegisterTests(ManagementCase):
         self.on.stage.turn()
         self.assertEqual(self.on.registry.names(), ["noop"])
 
+    def test_a_version_that_gave_up_makes_room_for_its_registration(self) -> None:
+        self.successResultOf(self.start(workers=1, synchronous=False))
+        self.workers[0].exit(LOAD_FAILURE)
+        self.on.stage.turn()
+        self.register(workers=1)
+        self.assertEqual(self.on.registry.get("noop").pool.ready, 1)
+        self.failureResultOf(self.start(), VersionExists)
+
     def test_too_few_devices_take_everything_back(self) -> None:
         self.on = self.make(gpus=1, defaults=VersionDefaults(number_of_gpu=1))
         self.on.add_model("big", config="parallelType: pp\nparallelLevel: 2\n")
