@@ -25,6 +25,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from binascii import hexlify
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -48,6 +49,7 @@ _SINGLE = struct.Struct("<IBBHII4I16s")
 """Header, row and id of a batch of one."""
 _ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
 _pack_header = HEADER.pack
+_unpack_uuid = struct.Struct("8s4s4s4s12s").unpack
 
 
 def _rows(count: int) -> struct.Struct:
@@ -174,6 +176,11 @@ def put_in_place(answer: Answer, item: Item, shared: memoryview, size: int) -> t
         return 0, answer
     shared[item.offset : item.offset + len(body)] = body
     return SHARED, answer._replace(body=PLACE.pack(item.offset, len(body)))
+
+
+def show_id(request_id: bytes) -> bytes:
+    """A request id of ``ID_SIZE`` bytes as a UUID is written."""
+    return b"-".join(_unpack_uuid(hexlify(request_id)))
 
 
 def error_answer(code: int, message: str, exception: str = "", text: str = "") -> bytes:

@@ -132,15 +132,14 @@ class Server(MultiService):
         for warning in self._warnings:
             _log.warn("{warning}", warning=warning)
         self.connections.start()
-        assert self._core is not None
-        self._core.memory_limits.start()
+        core = self._core
+        assert core is not None
+        core.memory_limits.start()
         gc.collect()
         gc.freeze()
-        assert self._core is not None
         for service in self:
             if isinstance(service, Listener):
                 _log.info("Listening on {address}", address=str(service.address))
-        core = self._core
         loading = Deferred.fromCoroutine(
             start_models(self.settings, core.management, core.start_up, core.snapshots)
         )

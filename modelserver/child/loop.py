@@ -224,10 +224,4 @@ class Loop:
 
 
 def _show_ids(ids: Sequence[bytes]) -> dict[int, str]:
-    return {place: show_id(request_id) for place, request_id in enumerate(ids)}
-
-
-def show_id(request_id: bytes) -> str:
-    """16 bytes as a UUID is written."""
-    text = request_id.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return {place: frames.show_id(request_id).decode() for place, request_id in enumerate(ids)}

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from modelserver.core.registry import Registry
 from modelserver.errors import BadRequest, ParameterMissing, RouteNotFound, ServingError
-from modelserver.frames import ID_SIZE
+from modelserver.frames import ID_SIZE, show_id
 from modelserver.health import Health, health_of
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, Recorder, Reply
@@ -22,7 +22,6 @@ from modelserver.jobs import Answer, Inputs, Job, Place
 from modelserver.rest.channel import Channel
 from modelserver.rest.forms import field_of
 from modelserver.rest.head import Head
-from modelserver.rest.render import show_id
 from modelserver.rest.reply import Headers, prepare
 from modelserver.rest.targets import resolve
 from modelserver.slots import Slots

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from binascii import hexlify
 from http import HTTPStatus
-from struct import Struct
 
+from modelserver.frames import show_id
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer
 
-_UUID_PARTS = Struct("8s4s4s4s12s").unpack
 SHARED = (
     b"Pragma: no-cache\r\n"
     b"Cache-Control: no-cache; no-store, must-revalidate, private\r\n"
@@ -30,11 +28,6 @@ LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""
 FIRST_ERROR = 400
 """Answers from this code on close the connection, as the peers' do."""
-
-
-def show_id(request_id: bytes) -> bytes:
-    """16 bytes as a UUID is written."""
-    return b"-".join(_UUID_PARTS(hexlify(request_id)))
 
 
 def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:

@@ -8,6 +8,7 @@ from unittest import TestCase
 
 from attrs import evolve
 from openapi_schema_validator import OAS30Validator
+from server_errors import of_the_server
 
 from modelserver import errors
 from modelserver.interfaces import Dialect, Reply
@@ -40,12 +41,6 @@ ERRORS = [
     errors.PredictionFailed(503, "x", "E", "t"),
     errors.DownloadFailed("u", "why"),
 ]
-
-
-def of_the_server() -> list[type[errors.ServingError]]:
-    """The server's errors, without those that other tests made, or attrs on the way."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    return [kind for kind in kinds if errors.ServingError in kind.__bases__]
 
 
 class DialectContract:

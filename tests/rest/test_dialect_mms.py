@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from server_errors import of_the_server
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import errors
@@ -98,12 +99,6 @@ REFUSALS = [
         "Timed out while cleaning resources: m",
     ),
 ]
-
-
-def of_the_server() -> list[type[errors.ServingError]]:
-    """The server's errors, without those that other tests made, or attrs on the way."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    return [kind for kind in kinds if errors.ServingError in kind.__bases__]
 
 
 class RefusalTests(SynchronousTestCase):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from attrs import evolve
+from server_errors import of_the_server
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import errors
@@ -238,12 +239,6 @@ SPEC = VersionSpec(
     client_timeout=1.5,
 )
 WORKER = WorkerDescription("9000", "ready", started=1700000000.25, pid=77, memory=4096)
-
-
-def of_the_server() -> list[type[errors.ServingError]]:
-    """The server's errors, without those that other tests made, or attrs on the way."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    return [kind for kind in kinds if errors.ServingError in kind.__bases__]
 
 
 class RefusalTests(SynchronousTestCase):

@@ -7,6 +7,7 @@ from channel_stage import ID, read_answers
 from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.frames import show_id
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer
 from modelserver.rest import render
@@ -67,4 +68,4 @@ class RenderTests(SynchronousTestCase):
         self.assertEqual(b"chunked", got.headers[b"transfer-encoding"])
 
     def test_ids_are_shown_as_uuids(self) -> None:
-        self.assertEqual(SHOWN, render.show_id(ID))
+        self.assertEqual(SHOWN, show_id(ID))
