@@ -9,24 +9,18 @@ Klein route, which leads to the same use case.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
-from twisted.web.iweb import IRequest
 
 from modelserver.errors import BadRequest, BodyTooLarge, InternalError, QueueFull, ServingError
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
-from modelserver.rest.connection import PHASES, Connection, Front, Mode, Phase, host_of, is_secure
+from modelserver.rest.connection import PHASES, Mode, Phase, host_of, is_secure
 from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, parse_head, without_empty_lines
-from modelserver.rest.stock_request import StockRequest
+from modelserver.rest.stock_channel import StockChannel
 from modelserver.slots import LARGE
-
-if TYPE_CHECKING:
-    from modelserver.rest.site import ChannelSite
 
 MEMO_SIZE = 2048
 """Header blocks whose reading is remembered, for all connections of a listener."""
@@ -35,24 +29,15 @@ LONGEST_AHEAD = 16 * 1024
 NOWHERE = memoryview(bytearray())
 
 
-class Channel(HTTPChannel):
+class Channel(StockChannel):
     """One connection. ``front`` and ``run_soon`` come from its site."""
-
-    requestFactory = StockRequest
-    transport: Connection  # type: ignore[assignment]  # what the server's transports have beyond ITransport
-    site: ChannelSite
-    front: Front
-    mode = Mode.HEAD
-    stock_since = 0.0
-    served = 0
-    """Answers so far."""
 
     def connectionMade(self) -> None:
         """A client is here."""
         super().connectionMade()
         site = self.site
         self.front = site.front
-        self.run_soon: Callable[[Callable[[], None]], object] = site.run_soon
+        self.run_soon = site.run_soon
         self._memo: dict[bytes, Head] = site.memo
         self._rest = b""
         self._head: Head | None = None
@@ -104,10 +89,6 @@ class Channel(HTTPChannel):
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
         return self._unsent()
-
-    @property
-    def _stock(self) -> StockRequest | None:
-        return cast(StockRequest, self.requests[-1]) if self.requests else None
 
     def reserve(self, size: int) -> bool:
         """Claim memory for a body until it is answered; without, the request is refused."""
@@ -338,6 +319,10 @@ class Channel(HTTPChannel):
         if not self._waitingForTransport and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
 
+    def answered_stock(self, code: int) -> None:
+        """Twisted Web has written an answer."""
+        self.front.finished(self, self._head, code, self.stock_since)
+
     # Refusing.
 
     def refuse(self, error: ServingError | Malformed) -> None:
@@ -360,34 +345,3 @@ class Channel(HTTPChannel):
         else:
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()
-
-    # Twisted Web's side.
-
-    def requestDone(self, request: IRequest) -> None:
-        """Twisted Web has answered: what the client pipelined is read here again."""
-        if self.mode is not Mode.STOCK:
-            return
-        rest, self._dataBuffer = b"".join(self._dataBuffer), []
-        self.mode = Mode.HEAD
-        self.served += 1
-        self._release()
-        super().requestDone(request)
-        if rest and self.persistent:
-            self._rest = rest
-            self.run_soon(self._read_on)
-
-    @property
-    def block(self) -> bytes:
-        """The header lines of the request that Twisted Web has, as they came."""
-        return b"" if self._head is None else self._head.block
-
-    def answered_stock(self, code: int) -> None:
-        """Twisted Web has written an answer."""
-        self.front.finished(self, self._head, code, self.stock_since)
-
-    def abortConnection(self) -> None:
-        """Cut off an answer that cannot be finished."""
-        self.transport.abortConnection()
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(Malformed(400, "Invalid HTTP message."))

@@ -1,0 +1,77 @@
+"""Twisted Web's side of a connection: what its own channel does for requests that are not plain."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from twisted.web.http import HTTPChannel
+from twisted.web.iweb import IRequest
+
+from modelserver.errors import ServingError
+from modelserver.rest.connection import Connection, Front, Mode
+from modelserver.rest.head import Head, Malformed
+from modelserver.rest.stock_request import StockRequest
+
+if TYPE_CHECKING:
+    from modelserver.rest.site import ChannelSite
+
+
+class StockChannel(HTTPChannel):
+    """Twisted Web's channel, which is fed one request at a time, and gives the connection back after it."""
+
+    requestFactory = StockRequest
+    transport: Connection  # type: ignore[assignment]  # what the server's transports have beyond ITransport
+    site: ChannelSite
+    front: Front
+    run_soon: Callable[[Callable[[], None]], object]
+    mode = Mode.HEAD
+    stock_since = 0.0
+    served = 0
+    """Answers so far."""
+    _head: Head | None = None
+    _rest = b""
+
+    @property
+    def _stock(self) -> StockRequest | None:
+        return cast(StockRequest, self.requests[-1]) if self.requests else None
+
+    @property
+    def block(self) -> bytes:
+        """The header lines of the request that Twisted Web has, as they came."""
+        return b"" if self._head is None else self._head.block
+
+    def requestDone(self, request: IRequest) -> None:
+        """Twisted Web has answered: what the client pipelined is read here again."""
+        if self.mode is not Mode.STOCK:
+            return
+        rest, self._dataBuffer = b"".join(self._dataBuffer), []
+        self.mode = Mode.HEAD
+        self.served += 1
+        self._release()
+        super().requestDone(request)
+        if rest and self.persistent:
+            self._rest = rest
+            self.run_soon(self._read_on)
+
+    def abortConnection(self) -> None:
+        """Cut off an answer that cannot be finished."""
+        self.transport.abortConnection()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(Malformed(400, "Invalid HTTP message."))
+
+    # What the channel does for both sides.
+
+    @abstractmethod
+    def refuse(self, error: ServingError | Malformed) -> None:
+        """Answer a request that is not read any further, and close."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """The body is not needed any more."""
+
+    @abstractmethod
+    def _read_on(self) -> None:
+        """Read what came behind the request that was answered."""
