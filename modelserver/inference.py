@@ -44,7 +44,7 @@ class Inference:
         found = self.registry.get(name, version)
         head, extra, body, flags = inputs
         now = self.clock.seconds()
-        job = Job(self.entropy(ID_SIZE), asker, head, extra, body, now, None, flags)
+        job = Job(self.entropy(ID_SIZE), asker, head, extra, body, now, None, flags, asked=version)
         try:
             found.pool.put(job)
         except NoWorkers as error:

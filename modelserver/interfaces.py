@@ -198,8 +198,10 @@ class Recorder(Protocol):
     def answered(self, code: int) -> None:
         """An HTTP answer left."""
 
-    def job_finished(self, model: str, version: str, queued: float, total: float) -> None:
-        """A job has its answer; seconds in the queue and in all."""
+    def job_finished(
+        self, model: str, version: str, queued: float, total: float, asked: str | None = None
+    ) -> None:
+        """A job has its answer; seconds in the queue and in all, and the version that the client named."""
 
     def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
         """A batch came back; seconds in the handler, and with the worker in all."""

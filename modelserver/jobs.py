@@ -90,6 +90,7 @@ class Job:
     :param deadline: when the client stops waiting, or None.
     :param flags: ``modelserver.frames.EXPLAIN`` and others.
     :param solitary: it may not share a batch (describe; a second try after a crash).
+    :param asked: the version that the client named, or None.
     """
 
     id: bytes
@@ -104,6 +105,7 @@ class Job:
     tries: int = 0
     assigned: float = 0.0
     streaming: bool = False
+    asked: str | None = None
     resume: Callable[[], None] | None = None
     finished: bool = field(default=False, init=False)
     held: bool = field(default=False, init=False)

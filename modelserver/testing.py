@@ -195,9 +195,11 @@ class CountingRecorder:
         """Count."""
         self._count("answered", str(code))
 
-    def job_finished(self, model: str, version: str, queued: float, total: float) -> None:
+    def job_finished(
+        self, model: str, version: str, queued: float, total: float, asked: str | None = None
+    ) -> None:
         """Count."""
-        self._count("job_finished", model)
+        self._count("job_finished", model, *([] if asked is None else [asked]))
 
     def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
         """Count."""

@@ -326,7 +326,8 @@ class WorkerPool:
         self._rate.finished += len(batch.jobs)
         recorder.batch_finished(spec.name, spec.version, len(batch.jobs), handler, now - batch.started)
         for job in batch.jobs:
-            recorder.job_finished(spec.name, spec.version, job.assigned - job.arrived, now - job.arrived)
+            queued, total = job.assigned - job.arrived, now - job.arrived
+            recorder.job_finished(spec.name, spec.version, queued, total, job.asked)
         if spec.max_requests_per_worker and self._turnover.is_due(worker, len(batch.jobs)):
             self._replace(worker)
 
