@@ -40,8 +40,8 @@ from modelserver.config.settings import Settings
 from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
 from modelserver.core.entropy import Entropy
-from modelserver.core.pool import Surroundings
 from modelserver.core.registry import Registry
+from modelserver.core.surroundings import Surroundings
 from modelserver.dependencies import Dependencies, DependencyRules
 from modelserver.descriptions import Observer, describe_version
 from modelserver.draining import Draining

@@ -6,13 +6,15 @@ number (u32), microseconds (u32). What follows depends on the kind:
 
 ``BATCH`` (server to worker)
     ``count`` rows of four u32 (length of head, of extra, of body, flags of the job), ``count`` request ids of
-    16 bytes, then head, extra and body of each job.
+    16 bytes, then head, extra and body of each job. With the flag ``APART``, the handler is called for each
+    job by itself.
 ``CANCEL`` (server to worker)
     the client of job ``count`` of batch ``number`` is gone. ``CREDIT`` with ``count`` 0: the clients of batch
     ``number`` can take no more parts for now; with 1: they can again.
 ``ANSWERS``, ``PART`` (worker to server)
     ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
-    ``microseconds`` is the time that the handler took.
+    ``microseconds`` is the time that the handler took. The answers to a batch whose jobs are apart may come
+    in several frames, each for the next jobs in order; its parts are for the next job.
 the others
     a JSON document, or nothing.
 
@@ -26,11 +28,12 @@ import json
 import socket
 import struct
 from binascii import hexlify
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
-from modelserver.jobs import Answer, Job, Place
+from modelserver.jobs import Answer, Job, Place, answer_of
 
 LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK = 1, 2, 3, 4, 5, 6
 STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
@@ -40,6 +43,11 @@ SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR, REFUSED = 1, 2, 4, 8, 16, 32
 Flags of a job or an item: see the module; QUERY: query parameters in ``extra`` are inputs, too; REFUSED: an
 error that is the client's fault.
 """
+
+APART = 1
+"""Flag of a BATCH frame: see the module."""
+SMALL = 1 << 16
+"""Bytes up to which a frame is copied together rather than handled in pieces."""
 
 HEADER = struct.Struct("<IBBHII")
 PLACE = struct.Struct("<QI")
@@ -77,10 +85,13 @@ class Item(NamedTuple):
     id: bytes
     head: bytes
     extra: bytes
-    body: memoryview
+    body: bytes | memoryview
     flags: int
     offset: int = -1
 
+
+# As with answers: see there.
+_item: Callable[[tuple[object, ...]], Item] = partial(tuple.__new__, Item)
 
 Pieces = list[bytes | bytearray | memoryview]
 
@@ -91,25 +102,23 @@ class Fillable(Protocol):
     def recv_into(self, buffer: memoryview, /) -> int: ...
 
 
-def pack_batch(number: int, jobs: Sequence[Job]) -> Pieces:
-    """The frame that hands ``jobs`` to a worker."""
+def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
+    """The frame that hands ``jobs`` to a worker; ``flags`` is 0 or APART."""
     if len(jobs) == 1 and type(jobs[0].body) is not Place:
         return _pack_single(number, jobs[0], jobs[0].body)
     lengths: list[int] = []
     data: Pieces = []
-    total = 0
     for job in jobs:
-        body, flags = job.body, job.flags
+        head, extra, body, traits = job.head, job.extra, job.body, job.flags
         if type(body) is Place:
-            body, flags = PLACE.pack(body.offset, body.size), flags | SHARED
-        head, extra = job.head, job.extra
-        sizes = len(head), len(extra), len(body)
-        lengths += (*sizes, flags)
-        total += sum(sizes)
+            body, traits = PLACE.pack(body.offset, body.size), traits | SHARED
+        lengths += (len(head), len(extra), len(body), traits)
         data += (head, extra, body)  # type: ignore[arg-type]  # a Place has become bytes
     count = len(jobs)
     table = _rows(count).pack(*lengths) + b"".join([job.id for job in jobs])
-    return [_pack_header(len(table) + total, BATCH, 0, count, number, 0) + table, *data]
+    size = len(table) + sum(map(len, data))
+    data.insert(0, _pack_header(size, BATCH, flags, count, number, 0) + table)
+    return data if size > SMALL else [b"".join(data)]
 
 
 def _pack_single(number: int, job: Job, body: bytes | bytearray | Place) -> Pieces:
@@ -122,45 +131,40 @@ def _pack_single(number: int, job: Job, body: bytes | bytearray | Place) -> Piec
 
 def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     """
-    The jobs of a BATCH frame; bodies are views.
+    The jobs of a BATCH frame; large bodies are views.
 
     :raises FrameError: lengths lead out of the frame.
     """
     payload, count = frame.payload, frame.items
     rows = _rows(count)
-    ids = rows.size
-    if len(payload) < ids + ID_SIZE * count:
+    at = rows.size
+    position = at + ID_SIZE * count
+    if len(payload) < position:
         raise FrameError("a batch that is shorter than its table")
-    lengths = rows.unpack_from(payload)
-    position = ids + ID_SIZE * count
+    lengths = iter(rows.unpack_from(payload))
+    # Cut from bytes, pieces are bytes at once; in a large frame, bodies are not copied.
+    data = bytes(payload) if len(payload) < SMALL else payload
     items = []
-    for row in range(0, 4 * count, 4):
-        head_size, extra_size, body_size, flags = lengths[row : row + 4]
+    for head_size, extra_size, body_size, flags in zip(lengths, lengths, lengths, lengths, strict=True):
         extra_at = position + head_size
         body_at = extra_at + extra_size
         end = body_at + body_size
-        body = payload[body_at:end]
+        body = data[body_at:end]
         offset = -1
         if flags & SHARED:
             offset, body = _shared_body(body, shared)
-        items.append(
-            Item(
-                bytes(payload[ids : ids + ID_SIZE]),
-                bytes(payload[position:extra_at]),
-                bytes(payload[extra_at:body_at]),
-                body,
-                flags,
-                offset,
-            )
-        )
-        ids += ID_SIZE
+        head, extra = data[position:extra_at], data[extra_at:body_at] if extra_size else b""
+        if data is payload:
+            head, extra = bytes(head), bytes(extra)
+        items.append(_item((bytes(data[at : at + ID_SIZE]), head, extra, body, flags, offset)))
+        at += ID_SIZE
         position = end
-    if position != len(payload):
-        raise FrameError(f"a batch of {len(payload)} bytes whose rows say {position}")
+    if position != len(data):
+        raise FrameError(f"a batch of {len(data)} bytes whose rows say {position}")
     return items
 
 
-def _shared_body(place: memoryview, shared: memoryview | None) -> tuple[int, memoryview]:
+def _shared_body(place: bytes | memoryview, shared: memoryview | None) -> tuple[int, memoryview]:
     if shared is None or len(place) != PLACE.size:
         raise FrameError("a body in shared memory, but there is none")
     offset, size = PLACE.unpack(place)
@@ -192,14 +196,13 @@ def pack_answers(kind: int, number: int, microseconds: int, rows: Sequence[tuple
     """The frame that brings answers (``kind`` ANSWERS) or parts (PART) back; each row is flags and answer."""
     lengths: list[int] = []
     data: Pieces = []
-    total = 0
     for flags, (status, head, body) in rows:
         lengths += (status, len(head), len(body), flags)
-        total += len(head) + len(body)
         data += (head, body) if head else (body,)
     count = len(rows)
     table = _rows(count).pack(*lengths)
-    header = _pack_header(len(table) + total, kind, 0, count, number, min(microseconds, 0xFFFFFFFF))
+    size = len(table) + sum(map(len, data))
+    header = _pack_header(size, kind, 0, count, number, min(microseconds, 0xFFFFFFFF))
     return [header + table, *data]
 
 
@@ -211,28 +214,30 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
     """
     payload, count = frame.payload, frame.items
     rows = _rows(count)
-    if len(payload) < rows.size:
-        raise FrameError("answers that are shorter than their table")
-    lengths = rows.unpack_from(payload)
     position = rows.size
+    if len(payload) < position:
+        raise FrameError("answers that are shorter than their table")
+    lengths = iter(rows.unpack_from(payload))
+    data = bytes(payload) if len(payload) < SMALL else payload
     answers: list[Answer | ServingError] = []
-    for row in range(0, 4 * count, 4):
-        status, head_size, body_size, flags = lengths[row : row + 4]
+    for status, head_size, body_size, flags in zip(lengths, lengths, lengths, lengths, strict=True):
         body_at = position + head_size
         end = body_at + body_size
         if flags:
-            answers.append(_flagged(flags, status, payload[position:body_at], payload[body_at:end], shared))
+            answers.append(_flagged(flags, status, data[position:body_at], data[body_at:end], shared))
+        elif data is payload:
+            answers.append(Answer(status, bytes(data[position:body_at]), bytes(data[body_at:end])))
         else:
-            head = bytes(payload[position:body_at]) if head_size else b""
-            answers.append(Answer(status, head, bytes(payload[body_at:end])))
+            head = data[position:body_at] if head_size else b""
+            answers.append(answer_of((status, bytes(head), data[body_at:end])))
         position = end
-    if position != len(payload):
-        raise FrameError(f"answers of {len(payload)} bytes whose rows say {position}")
+    if position != len(data):
+        raise FrameError(f"answers of {len(data)} bytes whose rows say {position}")
     return answers
 
 
 def _flagged(
-    flags: int, status: int, head: memoryview, body: memoryview, shared: memoryview | None
+    flags: int, status: int, head: bytes | memoryview, body: bytes | memoryview, shared: memoryview | None
 ) -> Answer | ServingError:
     if flags & SHARED:
         _, body = _shared_body(body, shared)
@@ -353,7 +358,7 @@ class FrameReader:
 def send_all(target: socket.socket, pieces: Pieces) -> None:
     """Write all pieces to a blocking socket, as few calls as it takes."""
     total = sum(map(len, pieces))
-    if total < 1 << 16:
+    if total < SMALL:
         target.sendall(b"".join(pieces))
         return
     while pieces:

@@ -36,10 +36,16 @@ class WorkerEvents(Protocol):
         """The handler has loaded the model."""
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
-        """A batch came back: an answer or an error for each job in order, and the handler's seconds."""
+        """
+        A batch came back, or the next jobs of one whose jobs are apart: an answer or an error for each job in
+        order, and the handler's seconds.
+        """
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
-        """A part of a streamed batch came, one piece for each job, empty where there is none; more follow."""
+        """
+        A part of a streamed batch, or of the next job of those apart, came: one piece for each job, empty
+        where there is none; more follow.
+        """
 
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """What the handler emitted through ``context.metrics``."""
@@ -58,8 +64,8 @@ class WorkerProcess(Protocol):
     def pid(self) -> int | None:
         """Its process id, None while it is not known."""
 
-    def send(self, number: int, jobs: Sequence[Job]) -> None:
-        """Hand over a batch; it leaves at the next ``flush``."""
+    def send(self, number: int, jobs: Sequence[Job], apart: bool) -> None:
+        """Hand over a batch, or jobs that are each a batch (``apart``); they leave at the next ``flush``."""
 
     def flush(self) -> None:
         """Write what was handed over."""
@@ -198,13 +204,13 @@ class Recorder(Protocol):
     def answered(self, code: int) -> None:
         """An HTTP answer left."""
 
-    def job_finished(
-        self, model: str, version: str, queued: float, total: float, asked: str | None = None
-    ) -> None:
-        """A job has its answer; seconds in the queue and in all, and the version that the client named."""
+    def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
+        """Jobs of a version have their answers, at ``now`` on the clock that their times are of."""
 
-    def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
-        """A batch came back; seconds in the handler, and with the worker in all."""
+    def batches_finished(
+        self, model: str, version: str, batches: int, jobs: int, handler: float, total: float
+    ) -> None:
+        """Batches came back with so many jobs; seconds in the handler, and with the worker, for all."""
 
     def refused(self, model: str, cause: str) -> None:
         """A request was refused (``job_queue_size``, ``no_worker``, ``deadline``, ...)."""

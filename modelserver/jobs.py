@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from attrs import define, field
@@ -22,6 +23,12 @@ class Answer(NamedTuple):
     status: int
     head: bytes
     body: bytes | bytearray | memoryview
+
+
+# A named tuple's own constructor is a function of Python's; answers are made for every request.
+answer_of: Callable[[tuple[int, bytes, bytes | bytearray | memoryview]], Answer] = partial(
+    tuple.__new__, Answer
+)
 
 
 class Asker(Protocol):

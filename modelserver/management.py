@@ -8,8 +8,8 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 
-from modelserver.core.pool import Surroundings
 from modelserver.core.registry import ModelVersion, Registry, new_version
+from modelserver.core.surroundings import Surroundings
 from modelserver.descriptions import Observer, describe_version
 from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
 from modelserver.registration import Preparation, Prepared, RegisterRequest

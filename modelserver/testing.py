@@ -10,8 +10,8 @@ from attrs import define, evolve, field
 from twisted.internet.task import Clock
 
 from modelserver.core.devices import Devices
-from modelserver.core.pool import Surroundings
 from modelserver.core.registry import ModelVersion, new_version
+from modelserver.core.surroundings import Surroundings
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, Place
@@ -85,10 +85,10 @@ class MemoryWorker:
     def __attrs_post_init__(self) -> None:
         self.pid = next(self._next_pid)
 
-    def send(self, number: int, jobs: Sequence[Job]) -> None:
-        """Take a batch."""
+    def send(self, number: int, jobs: Sequence[Job], apart: bool) -> None:
+        """Take a batch, or several that travel together and are answered one after the other."""
         assert not self.is_gone
-        self.batches.append((number, jobs))
+        self.batches += [(number, [job]) for job in jobs] if apart else [(number, jobs)]
 
     def flush(self) -> None:
         """Count."""
@@ -195,15 +195,17 @@ class CountingRecorder:
         """Count."""
         self._count("answered", str(code))
 
-    def job_finished(
-        self, model: str, version: str, queued: float, total: float, asked: str | None = None
+    def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
+        """Count."""
+        for job in jobs:
+            self._count("job_finished", model, *([] if job.asked is None else [job.asked]))
+
+    def batches_finished(
+        self, model: str, version: str, batches: int, jobs: int, handler: float, total: float
     ) -> None:
         """Count."""
-        self._count("job_finished", model, *([] if asked is None else [asked]))
-
-    def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
-        """Count."""
-        self._count("batch_finished", model)
+        for _ in range(batches):
+            self._count("batch_finished", model)
 
     def refused(self, model: str, cause: str) -> None:
         """Count."""

@@ -8,11 +8,9 @@ from typing import Protocol
 
 from attrs import define, field
 
-from modelserver.frames import Frame, FrameError, FrameReader, Pieces, pack_batch, unsent
+from modelserver.frames import SMALL, Frame, FrameError, FrameReader, Pieces, pack_batch, unsent
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Job
-
-SMALL = 1 << 16
 
 
 class LinkEvents(Protocol):
@@ -49,9 +47,9 @@ class Link:
         self.socket.setblocking(False)
         self.loop.add_reader(self.socket.fileno(), self._readable)
 
-    def send_batch(self, number: int, jobs: Sequence[Job]) -> None:
-        """Send a batch at the next ``flush``."""
-        self._turn += pack_batch(number, jobs)
+    def send_batch(self, number: int, jobs: Sequence[Job], flags: int = 0) -> None:
+        """Send a batch at the next ``flush``; ``flags`` are its frame's."""
+        self._turn += pack_batch(number, jobs, flags)
 
     def send(self, frame: bytes) -> None:
         """Send a small frame now."""
@@ -80,7 +78,7 @@ class Link:
 
     def _write(self, pieces: Pieces) -> None:
         size = sum(map(len, pieces))
-        if size < SMALL:
+        if size < SMALL and len(pieces) > 1:
             pieces = [b"".join(pieces)]
         try:
             sent = self.socket.sendmsg(pieces[:1000])

@@ -49,6 +49,9 @@ class Loop:
         self._shared = map_slots(SLOTS_FD) if self._slot_size else None
         plain = {} if instructions.dialect == "mms" else PLAIN
         self._decoder = Decoder(instructions.decode_input_request, plain)
+        self._number = 0
+        self._rows: list[ReplyRow] = []
+        self._spent = 0.0
         self._held: frames.Pieces = []
         self._held_since = 0.0
         self._mean = 1.0
@@ -84,25 +87,53 @@ class Loop:
             raise frames.FrameError(f"a frame of kind {frame.kind}")
 
     def _serve(self, frame: frames.Frame) -> None:
-        items = frames.unpack_batch(frame, self._shared)
+        self._number = frame.number
+        if not frame.flags & frames.APART:
+            self._call_timed(frames.unpack_batch(frame, self._shared), 0)
+        else:
+            if len(frame.payload) >= frames.SMALL:
+                # Views do not outlive the next look into the socket, which a handler that streams takes.
+                frame = frame._replace(payload=memoryview(bytes(frame.payload)))
+            for place, item in enumerate(frames.unpack_batch(frame, self._shared)):
+                self._call_timed((item,), place)
+        self._close()
+        self._report_metrics()
+
+    def _call_timed(self, items: Sequence[frames.Item], first: int) -> None:
+        """
+        Answer one batch; the answer leaves now unless the next one is to be expected in a moment.
+
+        :param first: its place among those it travels with.
+        """
         begun = time.perf_counter()
-        rows = self._answer(frame.number, items)
-        spent = time.perf_counter() - begun
+        rows = self._answer(items, first)
+        now = time.perf_counter()
+        spent = now - begun
         self._mean += (spent - self._mean) / 8
         if self._shared is not None:
             rows = self._in_slots(rows, items, self._shared)
-        self._held += frames.pack_answers(frames.ANSWERS, frame.number, int(spent * 1e6), rows)
-        self._report_metrics()
-        now = begun + spent
+        if spent > JOIN:
+            self._close()  # those of before took less, and shall be counted so
+        self._rows += rows
+        self._spent += spent
         if not self._held_since:
             self._held_since = now
         if now - self._held_since + self._mean > JOIN:
             self._release()
 
+    def _close(self) -> None:
+        """Make a frame of the answers that there are."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            spent, self._spent = int(self._spent * 1e6), 0.0
+            self._held += frames.pack_answers(frames.ANSWERS, self._number, spent, rows)
+
     def _in_slots(
         self, rows: list[ReplyRow], items: Sequence[frames.Item], shared: memoryview
     ) -> list[ReplyRow]:
         """Lay large answers where the bodies of their requests were: the server copies them from there."""
+        if all(item.offset < 0 for item in items):
+            return rows
         return [
             frames.put_in_place(row[1], item, shared, self._slot_size)
             if item.offset >= 0 and not row[0] and len(row[1].body) >= LARGE
@@ -111,6 +142,7 @@ class Loop:
         ]
 
     def _release(self) -> None:
+        self._close()
         if self._held:
             held, self._held, self._held_since = self._held, [], 0.0
             frames.send_all(self._connection, held)
@@ -121,7 +153,7 @@ class Loop:
         if emitted:
             self._held.append(frames.pack_json(frames.METRICS, {"metrics": emitted}))
 
-    def _answer(self, number: int, items: Sequence[frames.Item]) -> list[ReplyRow]:
+    def _answer(self, items: Sequence[frames.Item], first: int) -> list[ReplyRow]:
         """One row for each item; items that cannot be decoded are answered without the handler."""
         decoder = self._decoder
         rows: list[ReplyRow | None] = [None] * len(items)
@@ -141,15 +173,16 @@ class Loop:
             data.append(row)
             ids.append(item.id)
             processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
-        if data:
-            context = self._context
-            context.request_ids = partial(_show_ids, ids)
-            context.request_processor = processors
-            context.repeated_fields = repeated
-            context.send_parts = partial(self._send_parts, number, processors, rows)
-            answers = iter(self._call(data, processors))
-            return [next(answers) if row is None else row for row in rows]
-        return [row for row in rows if row is not None]
+        if not data:
+            return [row for row in rows if row is not None]
+        self._context.begin(
+            partial(_show_ids, ids), processors, repeated, partial(self._send_parts, first, processors, rows)
+        )
+        answers = self._call(data, processors)
+        if len(answers) == len(rows):
+            return answers
+        others = iter(answers)
+        return [next(others) if row is None else row for row in rows]
 
     def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:
         try:
@@ -172,7 +205,7 @@ class Loop:
 
     def _send_parts(
         self,
-        number: int,
+        first: int,
         processors: Sequence[RequestProcessor],
         rows: Sequence[ReplyRow | None],
         parts: Sequence[object],
@@ -186,19 +219,22 @@ class Loop:
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
         sent = iter(part_rows(parts, processors, self._instructions.max_response_size))
+        number = self._number
         self._listen(wait=False)
-        while not self._is_deserted(number, rows) and self._stopped == number:
+        while not self._is_deserted(first, rows) and self._stopped == number:
             self._release()
             self._listen(wait=True)
-        if self._is_deserted(number, rows):
+        if self._is_deserted(first, rows):
             raise ClientsGone("the client has left")
+        self._close()
         self._held += frames.pack_answers(
             frames.PART, number, 0, [next(sent) if row is None else row for row in rows]
         )
         self._release()
 
-    def _is_deserted(self, number: int, rows: Sequence[ReplyRow | None]) -> bool:
-        return all(row is not None or (number, place) in self._gone for place, row in enumerate(rows))
+    def _is_deserted(self, first: int, rows: Sequence[ReplyRow | None]) -> bool:
+        gone, number = self._gone, self._number
+        return all(row is not None or (number, place) in gone for place, row in enumerate(rows, first))
 
     def _listen(self, wait: bool) -> None:
         """

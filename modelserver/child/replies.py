@@ -11,7 +11,7 @@ from typing import Protocol
 
 from modelserver import frames
 from modelserver.child.loader import is_out_of_memory
-from modelserver.jobs import Answer
+from modelserver.jobs import Answer, answer_of
 
 ReplyRow = tuple[int, Answer]
 
@@ -105,6 +105,8 @@ def _row(item: object, responder: Responder, largest: int) -> ReplyRow:
         return error_row(
             500, f"The response of {len(body)} bytes is larger than max_response_size ({largest} bytes)."
         )
+    if not responder.changed:
+        return 0, answer_of((200, b"", body))
     try:
         status, head = _head(responder)
     except ValueError as error:
@@ -131,8 +133,6 @@ def encode(item: object) -> bytes | bytearray:
 
 
 def _head(responder: Responder) -> tuple[int, bytes]:
-    if not responder.changed:
-        return 200, b""
     headers = responder.get_response_headers()
     code = responder.get_response_status_code()
     phrase = responder.get_response_status_phrase() or ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -56,6 +57,9 @@ class Decoded(NamedTuple):
     repeated: dict[str, list[object]] | None = None
     kinds: dict[str, str] | None = None
 
+
+# A named tuple's own constructor is a function of Python's; this is made for every request.
+_decoded: Callable[[tuple[Row, None, None]], Decoded] = partial(tuple.__new__, Decoded)
 
 Field = tuple[str, str, object]
 """A field's name, its content type and its value."""
@@ -113,13 +117,13 @@ class Decoder:
         elif item.flags & frames.QUERY:
             fields = [("body", head.kind, self.decode(head.kind, item.body))]
         else:
-            return Decoded({"body": self.decode(head.kind, item.body)})
+            return _decoded(({"body": self.decode(head.kind, item.body)}, None, None))
         if item.flags & frames.QUERY:
             query = json.loads(item.extra).get("query", [])
             fields = [*((name, "", bytearray(value, "utf-8")) for name, value in query), *fields]
         return _collect(fields)
 
-    def decode(self, kind: str, body: memoryview) -> object:
+    def decode(self, kind: str, body: bytes | memoryview) -> object:
         """A body as its content type wants it; bytes where that fails or is not wanted."""
         raw = bytearray(body)
         if not self._decodes or not (kind == "application/json" or kind.startswith("text")):
@@ -130,7 +134,7 @@ class Decoder:
             print(f"A body of type {kind} could not be decoded: {error}", file=sys.stderr)
             return raw
 
-    def _multipart(self, content_type: str, body: memoryview) -> list[Field]:
+    def _multipart(self, content_type: str, body: bytes | memoryview) -> list[Field]:
         import multipart
 
         try:
@@ -173,7 +177,7 @@ def _form_of(content_type: str) -> str:
     return FORM if kind == FORM else ""
 
 
-def _urlencoded(body: memoryview) -> list[Field]:
+def _urlencoded(body: bytes | memoryview) -> list[Field]:
     try:
         # Latin-1 keeps every byte as it is, which parse_qsl does not for bytes.
         fields = parse_qsl(

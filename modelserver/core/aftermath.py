@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelserver.core.worker import Batch
+from modelserver.core.batch import Batch
 from modelserver.errors import WorkerDied, WorkerFailure
 from modelserver.jobs import Job
 
@@ -13,22 +13,24 @@ def sort_out(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tu
     """
     Tell those who get no other try; returns the jobs that do, in order, and how many of them have used it.
 
-    Those of the oldest batch may have killed the worker: each gets a second worker, to itself. So do those
-    behind them, for a worker may have begun them unseen; but that is not counted against them.
+    Those of the handler's present call may have killed the worker: each gets a second worker, to itself. So
+    do those behind them, for a worker may have begun them unseen; but that is not counted against them.
 
     :param batches: what the worker had in hand, the oldest first.
     :param tries: how often a job may be tried again.
     """
     again: list[Job] = []
     retried = 0
-    for position, batch in enumerate(batches):
+    suspects = batches[0].current if batches else ()
+    for batch in batches:
         for job in batch.jobs:
             if job.finished:
                 continue
-            if position == 0 and not _has_another(job, failure, tries):
+            is_suspect = job in suspects
+            if is_suspect and not _has_another(job, failure, tries):
                 job.fail(WorkerDied(failure))
                 continue
-            retried += position == 0
+            retried += is_suspect
             job.solitary = True
             job.assigned = 0.0
             again.append(job)

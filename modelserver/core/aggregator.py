@@ -13,6 +13,8 @@ from modelserver.errors import QueueFull, ServingError
 from modelserver.frames import EXPLAIN
 from modelserver.jobs import Job
 
+MOST_APART = 1 << 16
+"""Bytes of bodies that jobs which travel together, each a batch by itself, may have."""
 SCANNED_PER_REFUSAL = 16
 """Jobs that one refusal may look at, on the average, for some whose clients have left."""
 
@@ -77,19 +79,20 @@ class BatchAggregator:
         if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
             self._make_room(job)
         self._jobs.append(job)
-        self._size += _size_of(job)
+        self._size += len(job.body)
 
     def put_back(self, jobs: list[Job]) -> None:
         """Jobs that a worker could not finish are the next ones again, whatever the limits say."""
         self._jobs.extendleft(reversed(jobs))
-        self._size += sum(map(_size_of, jobs))
+        self._size += sum(len(job.body) for job in jobs)
 
-    def take(self, for_later: bool = False) -> list[Job]:
+    def take(self, for_later: bool = False, most: int = 1) -> list[Job]:
         """
         The next batch if one is due, else no jobs.
 
         :param for_later: the worker has a batch already: leave one that is due by its age alone, and jobs
             that want a worker to themselves.
+        :param most: where the batch size is one, so many batches together, if they are small.
         """
         jobs = self._jobs
         while jobs and jobs[0].finished:
@@ -99,11 +102,26 @@ class BatchAggregator:
         if jobs[0].solitary:
             return [] if for_later else [self._drop_first()]
         if self.batch_size == 1:
-            return [self._drop_first()]
+            return self._take_apart(most)
         is_full = len(jobs) >= self.batch_size and self._members() >= self.batch_size
         if is_full or (not for_later and self._is_old(jobs[0])):
             return self._cut()
         return []
+
+    def _take_apart(self, most: int) -> list[Job]:
+        jobs = self._jobs
+        taken = [jobs.popleft()]
+        size = len(taken[0].body)
+        while jobs and len(taken) < most and not jobs[0].solitary:
+            job = jobs[0]
+            if size + len(job.body) > MOST_APART:
+                break
+            size += len(job.body)
+            jobs.popleft()
+            if not job.finished:
+                taken.append(job)
+        self._size -= size
+        return taken
 
     def _members(self) -> int:
         """How many live jobs the next batch has to choose from, at most ``batch_size``."""
@@ -147,7 +165,7 @@ class BatchAggregator:
 
     def _drop_first(self) -> Job:
         job = self._jobs.popleft()
-        self._size -= _size_of(job)
+        self._size -= len(job.body)
         return job
 
     def _make_room(self, job: Job) -> None:
@@ -158,12 +176,12 @@ class BatchAggregator:
         self._refused = 0
         live = [job for job in self._jobs if not job.finished]
         self._jobs = deque(live)
-        self._size = sum(map(_size_of, live))
+        self._size = sum(len(job.body) for job in live)
         if len(live) >= self.limits.jobs or self._is_over_size(job):
             self._refuse(job)
 
     def _is_over_size(self, job: Job) -> bool:
-        return bool(self.limits.size) and self._size + _size_of(job) > self.limits.size
+        return bool(self.limits.size) and self._size + len(job.body) > self.limits.size
 
     def _refuse(self, job: Job) -> NoReturn:
         if len(self._jobs) >= self.limits.jobs:
@@ -182,7 +200,3 @@ class BatchAggregator:
     def close(self, error: ServingError) -> None:
         """Take no more jobs; those that come now are refused with ``error``."""
         self.closed = error
-
-
-def _size_of(job: Job) -> int:
-    return job.body.size if isinstance(job.body, tuple) else len(job.body)

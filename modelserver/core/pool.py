@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from modelserver.core.aftermath import sort_out
 from modelserver.core.aggregator import BatchAggregator
-from modelserver.core.devices import Devices
+from modelserver.core.batch import Batch, Times
 from modelserver.core.drain_rate import DrainRate
+from modelserver.core.surroundings import Surroundings
 from modelserver.core.turnover import Turnover
-from modelserver.core.worker import Batch, Worker
+from modelserver.core.worker import Worker
 from modelserver.errors import (
     NotEnoughDevices,
     NoWorkers,
@@ -23,7 +23,6 @@ from modelserver.errors import (
     WorkerFailure,
     WorkersFailed,
 )
-from modelserver.interfaces import Recorder, WorkerBackend
 from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerSpec
 
@@ -31,27 +30,6 @@ _log = Logger()
 
 LONGEST_RETRY = 600.0
 """Seconds that a refused client is told to wait at most."""
-
-
-@frozen
-class Surroundings:
-    """
-    What every pool of the server is given.
-
-    :param now: seconds since the epoch, for what is shown to people.
-    :param next_worker_id: a new id for each call.
-    :param call_soon: run something once, after the events that are being handled.
-    :param random: a number from 0 to 1.
-    """
-
-    backend: WorkerBackend
-    devices: Devices
-    clock: IReactorTime
-    now: Callable[[], float]
-    next_worker_id: Callable[[], str]
-    call_soon: Callable[[Callable[[], None]], object]
-    recorder: Recorder
-    random: Callable[[], float] = lambda: 0.0
 
 
 @define(eq=False)
@@ -218,7 +196,7 @@ class WorkerPool:
 
     @property
     def _idle(self) -> int:
-        return sum(worker.state == "ready" and not worker.in_hand for worker in self.workers)
+        return sum(worker.state == "ready" and not worker.load for worker in self.workers)
 
     def _seconds_to_drain(self) -> float:
         """How long those who wait now will need, as measured, else as the handler's times promise."""
@@ -290,16 +268,19 @@ class WorkerPool:
     def dispatch(self) -> None:
         """Hand out batches while there are some that are due, and workers that have room."""
         self._scheduled = False
-        workers = self.workers
+        workers, queue = self.workers, self.queue
         touched: dict[Worker, None] = {}
         while workers:
             worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
-            if worker.room < 1:
+            room = worker.room
+            if room < 1:
                 break
-            jobs = self.queue.take(for_later=len(worker.in_hand) > 0)
+            # Each worker gets its share of what waits, so that none is idle while another has some ahead.
+            share = -(-queue.length // len(workers))
+            jobs = queue.take(worker.load > 0, min(room, share))
             if not jobs:
                 break
-            worker.assign(jobs)
+            worker.assign(jobs, queue.batch_size == 1)
             touched[worker] = None
         for worker in touched:
             worker.flush()
@@ -320,15 +301,13 @@ class WorkerPool:
         """Answers came: hand out what is due, without waiting for the turn's end."""
         self.dispatch()
 
-    def batch_finished(self, worker: Worker, batch: Batch, handler: float, now: float) -> None:
-        """Count a batch and its jobs."""
+    def batch_finished(self, worker: Worker, jobs: Sequence[Job], calls: int, times: Times) -> None:
+        """Count batches and their jobs."""
         spec, recorder = self.spec, self.around.recorder
-        self._rate.finished += len(batch.jobs)
-        recorder.batch_finished(spec.name, spec.version, len(batch.jobs), handler, now - batch.started)
-        for job in batch.jobs:
-            queued, total = job.assigned - job.arrived, now - job.arrived
-            recorder.job_finished(spec.name, spec.version, queued, total, job.asked)
-        if spec.max_requests_per_worker and self._turnover.is_due(worker, len(batch.jobs)):
+        self._rate.finished += len(jobs)
+        recorder.batches_finished(spec.name, spec.version, calls, len(jobs), times.handler, times.total)
+        recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
+        if spec.max_requests_per_worker and self._turnover.is_due(worker, len(jobs)):
             self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:
@@ -396,4 +375,4 @@ class WorkerPool:
 
 def _room_and_rest(worker: Worker) -> tuple[bool, int]:
     """The worker with the least in hand comes first, among those that have room."""
-    return worker.room > 0, -len(worker.in_hand)
+    return worker.room > 0, -worker.load

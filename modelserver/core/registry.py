@@ -5,8 +5,9 @@ from __future__ import annotations
 from attrs import define, field, frozen
 
 from modelserver.core.aggregator import BatchAggregator, QueueLimits
-from modelserver.core.pool import Surroundings, WorkerPool
+from modelserver.core.pool import WorkerPool
 from modelserver.core.sequences import SequencePool, SequenceQueue
+from modelserver.core.surroundings import Surroundings
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,

@@ -10,8 +10,9 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 
 from modelserver.core.aggregator import BatchAggregator
+from modelserver.core.batch import Batch
 from modelserver.core.pool import WorkerPool
-from modelserver.core.worker import Batch, Worker
+from modelserver.core.worker import Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkerFailure
 from modelserver.jobs import Job, Place
 from modelserver.spec import Sequences
@@ -106,7 +107,7 @@ class SequenceQueue(BatchAggregator):
         for job in jobs:
             job.fail(NoWorkers(self.model, self.version, "the worker of the sequence is gone"))
 
-    def take(self, for_later: bool = False) -> list[Job]:
+    def take(self, for_later: bool = False, most: int = 1) -> list[Job]:
         """Nothing: what is handed out depends on who asks."""
         return []
 

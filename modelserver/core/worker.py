@@ -11,6 +11,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from modelserver.core.batch import Batch, Times
 from modelserver.core.lifecycle import LIFECYCLE, WorkerInputs
 from modelserver.errors import DeadlinePassed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerBackend, WorkerProcess
@@ -25,19 +26,8 @@ STEADY = 10.0
 """Seconds of being ready after which a worker counts as sound even if it had nothing to do: it is started
 again at once when it dies, like one that has served."""
 SHORT, TINY = 0.02, 0.002
-"""Seconds a batch takes on average, below which a worker may have the next one, or seven more, ahead."""
-
-
-@define(eq=False)
-class Batch:
-    """Jobs that a worker has; ``started`` is when it can have begun to work on them."""
-
-    number: int
-    jobs: Sequence[Job]
-    sent: float
-    started: float
-    full: set[Job] = field(factory=set, init=False)
-    """Jobs whose askers can take no more parts for now: the handler is held at its next one."""
+"""Seconds a batch takes on average, below which a worker may have FEW or MANY batches in hand."""
+FEW, MANY = 2, 8
 
 
 class WorkerOwner(Protocol):
@@ -53,8 +43,8 @@ class WorkerOwner(Protocol):
     def worker_has_room(self, worker: Worker) -> None:
         """Answers came, and everything that came with them has been handed out."""
 
-    def batch_finished(self, worker: Worker, batch: Batch, handler: float, now: float) -> None:
-        """A batch came back, at ``now`` on the clock."""
+    def batch_finished(self, worker: Worker, jobs: Sequence[Job], calls: int, times: Times) -> None:
+        """Jobs came back, from so many calls of the handler."""
 
     def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
         """The handler counted something."""
@@ -86,6 +76,8 @@ class Worker:
     state: str = field(default="stopped", init=False)
     process: WorkerProcess | None = field(default=None, init=False)
     in_hand: deque[Batch] = field(factory=deque, init=False)
+    load: int = field(default=0, init=False)
+    """How many calls of the handler are in hand."""
     failure: WorkerFailure | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
     launched_at: float = field(default=0.0, init=False)
@@ -135,26 +127,24 @@ class Worker:
         in_hand = self.in_hand
         if in_hand and in_hand[-1].jobs[0].solitary:
             return 0
-        return self._window() - len(in_hand)
-
-    def _window(self) -> int:
         mean = self.mean_batch
         if mean is None or mean >= SHORT:
-            return 1
+            return 1 - self.load
         # Where many wait, those who are sent ahead wait no longer than in the queue, and a server that is
         # busy with refusals does not leave the worker idle meanwhile.
-        return 2 if mean >= TINY and not self.owner.has_many_waiting else 8
+        return (FEW if mean >= TINY and not self.owner.has_many_waiting else MANY) - self.load
 
-    def assign(self, jobs: Sequence[Job]) -> None:
-        """Send a batch; it leaves at ``flush``."""
+    def assign(self, jobs: Sequence[Job], apart: bool = False) -> None:
+        """Send a batch, or several of one job each that travel together; it leaves at ``flush``."""
         assert self.process is not None  # room was asked for
         now = self.clock.seconds()
         for job in jobs:
             job.assigned = now
             job.held = True
         self._numbers = number = (self._numbers + 1) & 0xFFFFFFFF
-        self.in_hand.append(Batch(number, jobs, now, now))
-        self.process.send(number, jobs)
+        self.in_hand.append(Batch(number, jobs, apart, now))
+        self.load += len(jobs) if apart else 1
+        self.process.send(number, jobs, apart)
         if self._timer is None:
             self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)
 
@@ -167,7 +157,7 @@ class Worker:
         """The client of a job in hand is gone: a handler that streams is told."""
         for batch in self.in_hand:
             if job in batch.jobs and self.process is not None:
-                self.process.cancel(batch.number, batch.jobs.index(job))
+                self.process.cancel(batch.number, batch.done + batch.jobs.index(job))
                 self._go_on(batch, job)
 
     def _look_at_oldest(self) -> None:
@@ -201,31 +191,35 @@ class Worker:
         self._inputs.loaded()
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
-        """Hand the answers of a batch to its jobs."""
-        if not self.in_hand or self.in_hand[0].number != number:
+        """Hand the answers of a batch, or of the next ones of those apart, to its jobs."""
+        in_hand = self.in_hand
+        if not in_hand or in_hand[0].number != number:
             raise LookupError(f"an answer to batch {number}, which is not the oldest in hand")
-        batch = self.in_hand.popleft()
-        if len(answers) != len(batch.jobs):
-            self.in_hand.appendleft(batch)
-            raise LookupError(f"{len(answers)} answers to a batch of {len(batch.jobs)}")
+        batch = in_hand[0]
+        jobs = batch.cut(len(answers))
+        calls = len(jobs) if batch.apart else 1
         now = self.clock.seconds()
-        if self.in_hand:
-            self.in_hand[0].started = now
-        self._learn(seconds)
-        self.owner.batch_finished(self, batch, seconds, now)
-        for job, answer in zip(batch.jobs, answers, strict=True):
+        times = Times(now, seconds, now - batch.started)
+        if not batch.jobs:
+            in_hand.popleft()
+        if in_hand:
+            in_hand[0].started = now
+        self.load -= calls
+        self._learn(seconds / calls, calls)
+        self.owner.batch_finished(self, jobs, calls, times)
+        for job, answer in zip(jobs, answers, strict=True):
             job.let_go()
             if isinstance(answer, Answer):
                 job.answer(answer)
             else:
                 job.fail(answer)
-        if not self.in_hand and self.state == "draining":
+        if not in_hand and self.state == "draining":
             self._inputs.drained()
 
-    def _learn(self, seconds: float) -> None:
+    def _learn(self, seconds: float, calls: int) -> None:
         mean = self.mean_batch
-        self.mean_batch = seconds if mean is None else mean + (seconds - mean) / 8
-        self.served += 1
+        self.mean_batch = seconds if mean is None else mean + (seconds - mean) * min(1.0, calls / 8)
+        self.served += calls
         if not self._proved:
             self._proved = True
             self._failures = 0
@@ -233,10 +227,10 @@ class Worker:
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more."""
         batch = self.in_hand[0] if self.in_hand else None
-        if batch is None or batch.number != number or len(answers) != len(batch.jobs):
+        if batch is None or batch.number != number or len(answers) != len(batch.current):
             raise LookupError(f"a part of batch {number}, which is not the oldest in hand")
         batch.started = self.clock.seconds()
-        for job, answer in zip(batch.jobs, answers, strict=True):
+        for job, answer in zip(batch.current, answers, strict=True):
             if job.finished:
                 self.forget(job)  # nobody reads it any more, and the handler does not know
             elif not isinstance(answer, Answer):
@@ -326,7 +320,7 @@ class Worker:
 
     def lose(self, failure: WorkerFailure) -> None:
         """Give what was in hand back to the pool."""
-        batches, self.in_hand = self.in_hand, deque()
+        batches, self.in_hand, self.load = self.in_hand, deque(), 0
         for batch in batches:
             for job in batch.jobs:
                 job.let_go()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry
 
+from modelserver.jobs import Job
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.emitted import EmittedMetrics
 from modelserver.metrics.exposition import Exposed, new_registry, render
@@ -16,7 +17,7 @@ from modelserver.metrics.lines import MetricLine, MetricLog
 from modelserver.metrics.own import OwnMetrics, Tallies
 from modelserver.metrics.series import Labels
 from modelserver.metrics.server import INFERENCE_METRICS, ServerMetrics, Update
-from modelserver.metrics.tally import SECONDS, SIZES, BatchTally, JobTally
+from modelserver.metrics.tally import SECONDS, BatchTally, JobTally
 from modelserver.spec import VersionDescription
 
 LOG = "log"
@@ -141,53 +142,54 @@ class Instruments:
         except KeyError:
             self._answers[code] = 1
 
-    def job_finished(
-        self, model: str, version: str, queued: float, total: float, asked: str | None = None
+    def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
+        """
+        Jobs have their answers.
+
+        The peers' metrics have the version that the client named as their label.
+
+        :param now: when, on the clock that the jobs' times are of.
+        """
+        tallies, is_exact = self._jobs, self._is_exact
+        for job in jobs:
+            tally = tallies.get((model, version, job.asked))
+            if tally is None:
+                tally = tallies[model, version, job.asked] = JobTally(model, version, job.asked or "default")
+            arrived = job.arrived
+            queued = job.assigned - arrived
+            series = tally.queue
+            series.counts[bisect_left(SECONDS, queued)] += 1
+            series.total += queued
+            total = now - arrived
+            series = tally.total
+            series.counts[bisect_left(SECONDS, total)] += 1
+            series.total += total
+            self._queue_time = queued
+            if is_exact:
+                self._fold()
+
+    def batches_finished(
+        self, model: str, version: str, batches: int, jobs: int, handler: float, total: float
     ) -> None:
         """
-        A job has its answer.
+        Batches of like size came back together.
 
-        :param queued: seconds in the queue.
-        :param total: seconds since the request arrived.
-        :param asked: the version that the client named, which the peers' metrics have as their label.
-        """
-        tally = self._jobs.get((model, version, asked))
-        if tally is None:
-            tally = self._jobs[model, version, asked] = JobTally(model, version, asked or "default")
-        series = tally.queue
-        series.counts[bisect_left(SECONDS, queued)] += 1
-        series.total += queued
-        series = tally.total
-        series.counts[bisect_left(SECONDS, total)] += 1
-        series.total += total
-        self._queue_time = queued
-        if self._is_exact:
-            self._fold()
-
-    def batch_finished(self, model: str, version: str, size: int, handler: float, total: float) -> None:
-        """
-        A batch came back.
-
-        :param handler: seconds in the handler.
-        :param total: seconds since the worker was given the batch.
+        :param handler: seconds in the handler, for all.
+        :param total: seconds since the worker could begin, for all.
         """
         tally = self._batches.get((model, version))
         if tally is None:
             tally = self._batches[model, version] = BatchTally(model, version)
-        series = tally.size
-        series.counts[bisect_left(SIZES, size)] += 1
-        series.total += size
-        series = tally.handler
-        series.counts[bisect_left(SECONDS, handler)] += 1
-        series.total += handler
         outside = total - handler
-        series = tally.outside
-        series.counts[bisect_left(SECONDS, outside)] += 1
-        series.total += outside
-        tally.prediction_time = handler
-        self._thread_time = outside
+        tally.size.observe(jobs, batches)
+        tally.handler.observe(handler, batches)
+        tally.outside.observe(outside, batches)
+        tally.prediction_time = handler / batches
+        self._thread_time = outside / batches
         if self._is_exact:
-            self._fold()
+            for _ in range(batches):
+                tally.prediction_time, self._thread_time = handler / batches, outside / batches
+                self._fold()
 
     # What happens less often.
 

@@ -123,6 +123,11 @@ class Observations:
     def __attrs_post_init__(self) -> None:
         self.counts = [0] * (len(self.bounds) + 1)
 
+    def observe(self, total: float, count: int = 1) -> None:
+        """Count so many like values, of which the sum is given."""
+        self.counts[bisect_left(self.bounds, total / count)] += count
+        self.total += total
+
     def add(self, other: Observations) -> None:
         """Count what another series with the same bounds has counted, too."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]

@@ -77,6 +77,57 @@ class LoopTests(TestCase):
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"a", b"b"])
         self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"c"])
 
+    def test_jobs_apart_are_calls_of_their_own(self) -> None:
+        seen: list[int] = []
+
+        def handle(data: Data, context: Context) -> object:
+            seen.append(len(data))
+            return [row["body"] for row in data]
+
+        self.start(handle)
+        jobs = [self.job(b"a"), self.job(b"--B", FORM), self.job(b"c")]
+        frames.send_all(self.ours, frames.pack_batch(1, jobs, frames.APART))
+        answers: list[Answer | ServingError] = []
+        while len(answers) < 3:
+            answers += self.receive(frames.ANSWERS, 1)
+        first, second, third = answers
+        self.assertIsInstance(second, BadRequest)
+        self.assertEqual((first, third), (Answer(200, b"", b"a"), Answer(200, b"", b"c")))
+        self.assertEqual(seen, [1, 1])
+
+    def test_one_of_those_apart_that_streams(self) -> None:
+        """What is before it leaves first, its client may go, and those behind it are as they were sent."""
+
+        def handle(data: Data, context: Context) -> object:
+            body = bytes(data[0]["body"][:5])
+            if body == b"parts":
+                send_intermediate_predict_response(["part"], context.request_ids, "", 200, context)
+            return [b"done " + body]
+
+        self.start(handle)
+        jobs = [self.job(b"first"), self.job(b"parts"), self.job(b"third" + bytes(70000))]
+        frames.send_all(self.ours, frames.pack_batch(1, jobs, frames.APART))
+        frames.send_all(self.ours, frames.pack_batch(2, [self.job(b"other" * 20000)]))
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"done first"])
+        self.assertEqual(self.bodies(frames.PART, 1), [b"part"])
+        rest: list[bytes] = []
+        while len(rest) < 2:
+            rest += self.bodies(frames.ANSWERS, 1)
+        self.assertEqual(rest, [b"done parts", b"done third"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"done other"])
+
+    def test_the_client_of_one_apart_leaves(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(1000, outcome))
+        frames.send_all(self.ours, frames.pack_batch(1, [self.job(b"a"), self.job(b"b")], frames.APART))
+        frames.send_all(self.ours, [frames.pack_bare(frames.CANCEL, 1, 1)])
+        for part in range(1000):
+            self.assertEqual(self.bodies(frames.PART, 1), [b"%d" % part])
+        rest: list[object] = []
+        while len(rest) < 2:
+            rest += self.receive(frames.ANSWERS, 1)
+        self.assertEqual(outcome, ["done", "ClientsGone"])
+
     def test_request_that_cannot_be_read_is_answered_alone(self) -> None:
         seen: list[int] = []
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.aggregator import BatchAggregator, QueueLimits
+from modelserver.core.aggregator import MOST_APART, BatchAggregator, QueueLimits
 from modelserver.errors import QueueFull, Unregistered
 from modelserver.frames import EXPLAIN
 from modelserver.jobs import Job
@@ -80,6 +80,27 @@ class BatchAggregatorTests(SynchronousTestCase):
         self.queue = self.make(1, 2.0)
         jobs = self.put(b"a", b"b")
         self.assertEqual(self.queue.take(), jobs[:1])
+
+    def test_batches_of_one_may_be_taken_together(self) -> None:
+        queue = self.queue = self.make(1, 0.1)
+        self.put(b"a", b"b", b"c")
+        self.assertEqual([job.body for job in queue.take(most=2)], [b"a", b"b"])
+        self.assertEqual([job.body for job in queue.take(most=2)], [b"c"])
+        self.assertEqual(queue.size, 0)
+
+    def test_large_ones_and_solitary_ones_are_not(self) -> None:
+        queue = self.queue = self.make(1, 0.1)
+        _, _, _, alone = self.put(b"a", bytes(MOST_APART), b"b", b"c")
+        alone.solitary = True
+        taken = [len(queue.take(most=8)) for _ in range(4)]
+        self.assertEqual((taken, queue.size), ([1, 1, 1, 1], 0))
+
+    def test_those_whose_clients_left_are_not_taken_along(self) -> None:
+        queue = self.queue = self.make(1, 0.1)
+        _, gone, _ = self.put(b"a", b"b", b"c")
+        gone.cancel()
+        self.assertEqual([job.body for job in queue.take(most=8)], [b"a", b"c"])
+        self.assertEqual(queue.size, 0)
 
     def test_a_solitary_job_goes_alone_and_holds_nobody_up(self) -> None:
         first = self.put(b"a")

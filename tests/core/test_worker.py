@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import ModelVersion
 from modelserver.core.worker import STEADY
 from modelserver.errors import NoWorkers, ServingError, WorkerDied, WorkerFailure, WorkersFailed
+from modelserver.jobs import Answer
 from modelserver.spec import Timeouts
 from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
 
@@ -87,6 +88,30 @@ class ServingTests(WorkerTestCase):
         self.process.answer(seconds=0.0001)
         self.ask(*[b"%d" % number for number in range(20)])
         self.assertEqual(len(self.process.batches), 8)
+
+    def test_batches_of_one_travel_together_and_are_answered_as_they_are_done(self) -> None:
+        self.scaled()
+        self.ask(b"a")
+        self.process.answer(seconds=0.0001)
+        askers = self.ask(b"b", b"c", b"d")
+        numbers = {number for number, _ in self.process.batches}
+        self.assertEqual((len(self.process.batches), len(numbers)), (3, 1))
+        self.process.answer(seconds=0.0001)
+        self.assertEqual([asker.bodies for asker in askers], [[b"b"], [], []])
+        (number,) = numbers
+        two = [Answer(200, b"", b"C"), Answer(200, b"", b"D")]
+        self.process.events.answered(number, two, 0.0002)
+        self.assertEqual([asker.bodies for asker in askers], [[b"b"], [b"C"], [b"D"]])
+        self.assertEqual(self.stage.recorder.counts["batch_finished", self.version.spec.name], 4)
+
+    def test_what_waits_is_shared_out_among_workers(self) -> None:
+        self.scaled(2)
+        for _ in range(2):
+            self.ask(b"a", b"b")
+            for worker in self.stage.backend.workers:
+                worker.answer(seconds=0.0001)
+        self.ask(*[b"%d" % number for number in range(6)])
+        self.assertEqual([len(worker.batches) for worker in self.stage.backend.workers], [3, 3])
 
     def test_where_many_wait_a_worker_gets_more_ahead(self) -> None:
         self.scaled()

@@ -12,6 +12,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.interfaces import Recorder
+from modelserver.jobs import Job
 from modelserver.metrics.declarations import Declarations, load, of_multi_model_server, parse
 from modelserver.metrics.host import HostValue
 from modelserver.metrics.instruments import (
@@ -24,7 +25,7 @@ from modelserver.metrics.instruments import (
 )
 from modelserver.metrics.lines import MetricLine, as_text
 from modelserver.spec import VersionDescription, WorkerDescription
-from modelserver.testing import START_OF_TIME, make_spec
+from modelserver.testing import START_OF_TIME, make_job, make_spec
 
 NOOP = 'model="noop",version="1.0",'
 WORKER = WorkerDescription("9000", "ready", START_OF_TIME, pid=41)
@@ -76,9 +77,16 @@ class Server:
         """One request, in a batch of its own."""
         recorder: Recorder = self.instruments
         recorder.request_arrived("noop", version)
-        recorder.batch_finished("noop", "1.0", 1, 0.25, 0.375)
-        recorder.job_finished("noop", "1.0", 0.0625, 0.5)
+        recorder.batches_finished("noop", "1.0", 1, 1, 0.25, 0.375)
+        recorder.jobs_finished("noop", "1.0", [finished_job(0.0625)], 0.5)
         recorder.answered(200)
+
+
+def finished_job(queued: float, asked: str | None = None) -> Job:
+    """A job that arrived when the clock began, and waited ``queued`` seconds."""
+    job = make_job()
+    job.assigned, job.asked = queued, asked
+    return job
 
 
 class PeersMetricsTests(SynchronousTestCase):
@@ -116,7 +124,7 @@ class PeersMetricsTests(SynchronousTestCase):
 
     def test_the_version_that_the_client_named(self) -> None:
         self.instruments.request_arrived("noop", "1.0")
-        self.instruments.job_finished("noop", "1.0", 0.0, 0.5, "1.0")
+        self.instruments.jobs_finished("noop", "1.0", [finished_job(0.0, "1.0")], 0.5)
         labels = 'model_name="noop",model_version="1.0",hostname="vm",'
         self.assertEqual(
             self.samples()[:3],
@@ -346,10 +354,17 @@ class OwnMetricsTests(SynchronousTestCase):
         self.server = Server(LOG)
         self.instruments = self.server.instruments
 
+    def test_batches_that_came_together_count_each(self) -> None:
+        self.instruments.batches_finished("noop", "1.0", 4, 4, 0.5, 1.0)
+        for short, total in (("handler_seconds", 0.5), ("batch_wait_seconds", 0.5), ("batch_size", 4.0)):
+            name = f"modelserver_{short}"
+            lines = self.server.scrape(f"{name}_count", f"{name}_sum")
+            self.assertEqual([line.rpartition(" ")[2] for line in lines], ["4.0", str(total)], name)
+
     def test_histograms(self) -> None:
         self.server.serve()
-        self.instruments.job_finished("noop", "1.0", 0.0625, 2.0, "1.0")
-        self.instruments.batch_finished("noop", "1.0", 8, 0.25, 0.375)
+        self.instruments.jobs_finished("noop", "1.0", [finished_job(0.0625, "1.0")], 2.0)
+        self.instruments.batches_finished("noop", "1.0", 1, 8, 0.25, 0.375)
         for short, count, total in (
             ("queue_seconds", 2, 0.125),
             ("request_seconds", 2, 2.5),

@@ -15,7 +15,7 @@ from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi
 from modelserver.rest.reply import Responder
-from modelserver.testing import START_OF_TIME
+from modelserver.testing import START_OF_TIME, make_job
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 QUEUE_TIME = (
@@ -42,8 +42,10 @@ class MetricsRestTests(SynchronousTestCase):
         )
         self.instruments = Instruments(MetricsSettings(load(), PROMETHEUS, hostname="vm"), around)
         self.instruments.request_arrived("noop", None)
-        self.instruments.batch_finished("noop", "1.0", 1, 0.25, 0.375)
-        self.instruments.job_finished("noop", "1.0", 0.0625, 0.5)
+        self.instruments.batches_finished("noop", "1.0", 1, 1, 0.25, 0.375)
+        job = make_job()
+        job.assigned = 0.0625
+        self.instruments.jobs_finished("noop", "1.0", [job], 0.5)
         self.instruments.answered(200)
         self.serve(self.instruments.scrape)
 

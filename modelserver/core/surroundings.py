@@ -1,0 +1,32 @@
+"""What the core is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from modelserver.core.devices import Devices
+from modelserver.interfaces import Recorder, WorkerBackend
+
+
+@frozen
+class Surroundings:
+    """
+    What every pool of the server is given.
+
+    :param now: seconds since the epoch, for what is shown to people.
+    :param next_worker_id: a new id for each call.
+    :param call_soon: run something once, after the events that are being handled.
+    :param random: a number from 0 to 1.
+    """
+
+    backend: WorkerBackend
+    devices: Devices
+    clock: IReactorTime
+    now: Callable[[], float]
+    next_worker_id: Callable[[], str]
+    call_soon: Callable[[Callable[[], None]], object]
+    recorder: Recorder
+    random: Callable[[], float] = lambda: 0.0
