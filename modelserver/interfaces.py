@@ -64,7 +64,7 @@ class WorkerProcess(Protocol):
     def pid(self) -> int | None:
         """Its process id, None while it is not known."""
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool) -> None:
+    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
         """Hand over a batch, or jobs that are each a batch (``apart``); they leave at the next ``flush``."""
 
     def flush(self) -> None:

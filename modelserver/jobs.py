@@ -59,6 +59,11 @@ class Inputs(NamedTuple):
     flags: int = 0
 
 
+inputs_of: Callable[[tuple[bytes, bytes, bytes | bytearray | Place, int]], Inputs] = partial(
+    tuple.__new__, Inputs
+)
+
+
 @define(eq=False)
 class Place:
     """
@@ -118,11 +123,17 @@ class Job:
     held: bool = field(default=False, init=False)
     """A worker has it, and may be reading its body."""
 
-    def answer(self, answer: Answer) -> None:
-        """Tell the asker, unless it was told already."""
+    def settle(self, outcome: Answer | ServingError) -> None:
+        """The worker that had it is done with it: tell the asker, unless it was told already."""
+        self.held = False
+        if type(self.body) is Place:
+            self.body.free()
         if not self.finished:
-            self._finish()
-            self.asker.answered(self, answer)
+            self.finished = True
+            if isinstance(outcome, Answer):
+                self.asker.answered(self, outcome)
+            else:
+                self.asker.failed(self, outcome)
 
     def fail(self, error: ServingError) -> None:
         """Tell the asker why there is no answer, unless it was told already."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from attrs import define, field
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
+from modelserver.frames import show_id
 from modelserver.metrics.lines import MetricLine, as_json, as_text, one_line
 
 MODEL_LOG = "MODEL_LOG"
@@ -27,11 +28,15 @@ _FIELDS = ("request_id", "model", "version", "worker", "stream")
 _THREAD = "main"
 
 
-Access = tuple[float, str, str, str, str, int, float, str]
+Asked = tuple[str, str, str]
+"""What a request asked for: method, URI, protocol."""
+Access = tuple[float, str, Asked, int, float, bytes]
 """
-One request that was answered: seconds since the epoch, the remote as it is shown (``/127.0.0.1:64003``),
-method, URI, protocol, status, milliseconds, and the request's id or an empty text.
+One request that was answered: seconds since the epoch, the remote as it is shown (``/127.0.0.1:64003``), what
+it asked for, status, milliseconds, and the 16 bytes of its id, or none.
 """
+MOST_ASKED = 1024
+"""What was asked for and is remembered as it is shown."""
 
 
 class Layout(Protocol):
@@ -105,20 +110,26 @@ class TextLayout:
 
     dialect: str
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)
+    _asked: dict[Asked, str] = field(factory=dict, init=False)
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
         """``<time> - <remote> "<method> <uri> <protocol>" <status> <ms>``."""
         own, root = [], []
         show = self._stamps.show
-        for at, remote, method, uri, protocol, status, milliseconds, _ in requests:
-            asked = f"{method} {uri} {protocol}"
-            if '"' in asked or not asked.isprintable():
-                asked = _quoted(asked)
+        for at, remote, asked, status, milliseconds, _ in requests:
             stamp = show(at)
-            message = f'- {remote} "{asked}" {status} {int(milliseconds)}\n'
+            message = (
+                f'- {remote} "{self._asked.get(asked) or self._show(asked)}" {status} {int(milliseconds)}\n'
+            )
             own.append(f"{stamp} {message}")
             root.append(f"{stamp} [INFO ] main ACCESS_LOG {message}")
         return "".join(own), "".join(root)
+
+    def _show(self, asked: Asked) -> str:
+        if len(self._asked) >= MOST_ASKED:
+            self._asked.clear()
+        shown = self._asked[asked] = _quoted(" ".join(asked))
+        return shown
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
         """``<time> - <metric>``."""
@@ -154,12 +165,12 @@ class JsonLayout:
         """The request's parts, each by its name."""
         lines = []
         quoted = encode_basestring_ascii
-        for at, remote, method, uri, protocol, status, milliseconds, request_id in requests:
+        for at, remote, (method, uri, protocol), status, milliseconds, request_id in requests:
             lines.append(
                 f'{{"time": "{self._stamps.show(at)}", "level": "INFO", "logger": "ACCESS_LOG", '
                 f'"remote": {quoted(remote)}, "method": {quoted(method)}, "uri": {quoted(uri)}, '
                 f'"protocol": {quoted(protocol)}, "status": {status}, "milliseconds": {milliseconds:.3f}, '
-                f'"request_id": {quoted(request_id)}}}\n'
+                f'"request_id": "{show_id(request_id).decode() if request_id else ""}"}}\n'
             )
         text = "".join(lines)
         return text, text

@@ -21,7 +21,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from modelserver.log_files import RotatingFile, Rotation
-from modelserver.log_layouts import Access, JsonLayout, Layout, TextLayout
+from modelserver.log_layouts import Access, Asked, JsonLayout, Layout, TextLayout
 from modelserver.metrics.lines import MetricLine
 
 if TYPE_CHECKING:
@@ -131,19 +131,10 @@ class AccessLog:
     soon: Callable[[], None]
     _waiting: list[Access] = field(factory=list, init=False)
 
-    def record(
-        self,
-        remote: str,
-        method: str,
-        uri: str,
-        protocol: str,
-        status: int,
-        milliseconds: float,
-        request_id: str = "",
-    ) -> None:
-        """One request that was answered; all texts may be the client's."""
+    def record(self, remote: str, asked: Asked, status: int, milliseconds: float, request_id: bytes) -> None:
+        """One request that was answered; what it asked for may be any text of the client's."""
         waiting = self._waiting
-        waiting.append((self.now(), remote, method, uri, protocol, status, milliseconds, request_id))
+        waiting.append((self.now(), remote, asked, status, milliseconds, request_id))
         if len(waiting) == 1:
             self.soon()
         elif len(waiting) >= MOST_WAITING:

@@ -85,7 +85,7 @@ class MemoryWorker:
     def __attrs_post_init__(self) -> None:
         self.pid = next(self._next_pid)
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool) -> None:
+    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
         """Take a batch, or several that travel together and are answered one after the other."""
         assert not self.is_gone
         self.batches += [(number, [job]) for job in jobs] if apart else [(number, jobs)]

@@ -46,7 +46,7 @@ class Server:
 
     def request(self, uri: str = "/predictions/noop") -> None:
         """One request that was answered."""
-        self.logs.access.record("/127.0.0.1:40408", "POST", uri, "HTTP/1.1", 200, 43.5)
+        self.logs.access.record("/127.0.0.1:40408", ("POST", uri, "HTTP/1.1"), 200, 43.5, b"")
 
     def messages(self, name: str) -> list[str]:
         """The lines of a file without their times."""

@@ -96,7 +96,7 @@ class LocalProcess:
         """The process id, None before it is launched and once it is gone."""
         return None if self._gone else self._pid
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool) -> None:
+    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
         """Hand over a batch, or jobs that are each a batch, at the next ``flush``."""
         self.link.send_batch(number, jobs, frames.APART if apart else 0)
 

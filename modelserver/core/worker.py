@@ -208,11 +208,7 @@ class Worker:
         self._learn(seconds / calls, calls)
         self.owner.batch_finished(self, jobs, calls, times)
         for job, answer in zip(jobs, answers, strict=True):
-            job.let_go()
-            if isinstance(answer, Answer):
-                job.answer(answer)
-            else:
-                job.fail(answer)
+            job.settle(answer)
         if not in_hand and self.state == "draining":
             self._inputs.drained()
 

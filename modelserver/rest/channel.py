@@ -27,6 +27,8 @@ MEMO_SIZE = 2048
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 NOWHERE = memoryview(bytearray())
+HEAD, BUSY = Mode.HEAD, Mode.BUSY
+"""Here because a look into an Enum costs as much as a call."""
 
 
 class Channel(StockChannel):
@@ -108,10 +110,17 @@ class Channel(StockChannel):
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
         mode = self.mode
-        if mode is Mode.HEAD:
+        if mode is HEAD:
             if self._rest:
                 data = self._rest + data
-            self._read_heads(data)
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._memo.get(data[:end])
+            if head is not None and head.whole == len(data) and not self._waitingForTransport:
+                # Exactly one request that is known: by far the most frequent case.
+                self._rest = b""
+                self._begin(head, data[end:])
+            else:
+                self._read_heads(data)
         elif mode is Mode.BODY:
             self._body.append(data)
             self._missing -= len(data)
@@ -220,6 +229,8 @@ class Channel(StockChannel):
             return None
         if not head.is_plain or not self.front.look(head):
             head.operation = ""
+        elif head.length is not None and head.length <= self.front.max_request_size:
+            head.whole = end + head.length
         if len(self._memo) >= MEMO_SIZE:
             self._memo.clear()
         self._memo[block] = head
@@ -237,7 +248,7 @@ class Channel(StockChannel):
 
     def _begin(self, head: Head, body: bytes | Place) -> None:
         self._head = head
-        self.mode = Mode.BUSY
+        self.mode = BUSY
         try:
             self._job = self.front.predict(head, body, self)
         except ServingError as error:
@@ -253,15 +264,18 @@ class Channel(StockChannel):
     def answered(self, job: Job, answer: Answer) -> None:
         """Send a handler's answer, or the last part of a streamed one."""
         self._job = None
+        status, head, body = answer
         if self._begun:
             self._begun = False
-            self.transport.write(render.chunk(answer.body) + render.LAST_CHUNK)
+            self.transport.write(render.chunk(body) + render.LAST_CHUNK)
+        elif len(body) >= render.LARGE:
+            self.transport.write(render.answer_head(job.id, answer, self.front.cors))
+            self.transport.write(body)
+        elif head or status != 200 or self.front.cors:
+            self.transport.write(render.answer_head(job.id, answer, self.front.cors) + body)
         else:
-            head = render.answer_head(job.id, answer, self.front.cors)
-            is_small = len(answer.body) < render.LARGE
-            for piece in (head + answer.body,) if is_small else (head, answer.body):
-                self.transport.write(piece)
-        self._end(answer.status, job.arrived)
+            self.transport.write(render.plain_answer(job.id, body))
+        self._end(status, job.arrived, job.id)
 
     def part_arrived(self, job: Job, answer: Answer) -> bool:
         """Send one part of a streamed answer as one chunk."""
@@ -284,7 +298,7 @@ class Channel(StockChannel):
         """Say why there is no answer; a stream that has begun can only be cut off."""
         self._job = None
         if self._begun:
-            self.front.finished(self, self._head, 500, job.arrived)
+            self.front.finished(self.remote, self._head, 500, job.arrived, job.id)
             self.transport.abortConnection()
         else:
             self._send_error(error, job.id, job.arrived)
@@ -292,24 +306,25 @@ class Channel(StockChannel):
     def reply(self, value: Reply) -> None:
         """Send a dialect's reply."""
         close = value.code >= render.FIRST_ERROR
-        self.transport.write(render.reply(self.front.new_id(), value, close, self.front.cors))
-        self._end(value.code, None)
+        request_id = self.front.new_id()
+        self.transport.write(render.reply(request_id, value, close, self.front.cors))
+        self._end(value.code, None, request_id)
 
     def _send_error(self, error: ServingError, request_id: bytes, arrived: float | None) -> None:
         value = self.front.refused(error)
         self.transport.write(render.reply(request_id, value, True, self.front.cors))
-        self._end(value.code, arrived)
+        self._end(value.code, arrived, request_id)
 
-    def _end(self, code: int, arrived: float | None) -> None:
+    def _end(self, code: int, arrived: float | None, request_id: bytes) -> None:
         """The answer is written: the next request, if it waits, is read; an error ends the connection."""
-        self.front.finished(self, self._head, code, arrived)
+        self.front.finished(self.remote, self._head, code, arrived, request_id)
         self.served += 1
         if self._reserved:
             self._release()
         if code >= render.FIRST_ERROR:
             self._linger()
             return
-        self.mode = Mode.HEAD
+        self.mode = HEAD
         if self._rest:
             self.run_soon(self._read_on)
 
@@ -319,9 +334,9 @@ class Channel(StockChannel):
         if not self._waitingForTransport and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
 
-    def answered_stock(self, code: int) -> None:
+    def answered_stock(self, code: int, request_id: bytes) -> None:
         """Twisted Web has written an answer."""
-        self.front.finished(self, self._head, code, self.stock_since)
+        self.front.finished(self.remote, self._head, code, self.stock_since, request_id)
 
     # Refusing.
 

@@ -46,7 +46,9 @@ class Front(Protocol):
     def new_id(self) -> bytes:
         """An id for an answer that no job stands behind."""
 
-    def finished(self, channel: Channel, head: Head | None, code: int, arrived: float | None) -> None:
+    def finished(
+        self, remote: str, head: Head | None, code: int, arrived: float | None, request_id: bytes
+    ) -> None:
         """An answer left: count it, and write the access log."""
 
 

@@ -13,6 +13,8 @@ LONGEST_HEAD = 16 * 1024
 LONGEST_TARGET = 8 * 1024
 MOST_FIELDS = 500
 """Twisted Web's limit, so that both ways refuse the same."""
+UNKNOWN = "-", "-", "-"
+"""What is shown of a request that could not be read."""
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
@@ -51,7 +53,11 @@ class Head:
     prediction: Prediction | None = None
     patience: float = 0.0
     operation: str = ""
-    shown: tuple[str, str, str] = ("-", "-", "-")
+    end: int = 0
+    """Where the head ends, in bytes."""
+    whole: int = -1
+    """Bytes of the request with its body, of one that channels serve; else no number of bytes."""
+    shown: tuple[str, str, str] = UNKNOWN
     """Method, target and protocol, for people to read."""
 
     def __attrs_post_init__(self) -> None:

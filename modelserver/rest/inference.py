@@ -18,10 +18,10 @@ from modelserver.frames import ID_SIZE, show_id
 from modelserver.health import Health, health_of
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, Recorder, Reply
-from modelserver.jobs import Answer, Inputs, Job, Place
+from modelserver.jobs import Answer, Inputs, Job, Place, inputs_of
 from modelserver.rest.channel import Channel
 from modelserver.rest.forms import field_of
-from modelserver.rest.head import Head
+from modelserver.rest.head import UNKNOWN, Head
 from modelserver.rest.reply import Headers, prepare
 from modelserver.rest.targets import resolve
 from modelserver.slots import Slots
@@ -34,9 +34,9 @@ class AccessLog(Protocol):
     """Where answered requests are noted."""
 
     def record(
-        self, remote: str, method: str, uri: str, protocol: str, status: int, milliseconds: float
+        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
     ) -> None:
-        """One request that was answered."""
+        """One request that was answered; ``asked``: method, URI and protocol."""
 
 
 class Gate(Protocol):
@@ -117,9 +117,8 @@ class InferenceFront:
             return None
         name, version, extra, flags = head.prediction
         assert name is not None  # look saw to it
-        return self.inference.predict(
-            name, version, Inputs(head.block, extra, body, flags), asker, head.patience
-        )
+        inputs = inputs_of((head.block, extra, body, flags))
+        return self.inference.predict(name, version, inputs, asker, head.patience)
 
     def withdraw(self, job: Job) -> None:
         """The client left."""
@@ -137,14 +136,13 @@ class InferenceFront:
         """A random request id."""
         return self.entropy(ID_SIZE)
 
-    def finished(self, channel: Channel, head: Head | None, code: int, arrived: float | None) -> None:
+    def finished(
+        self, remote: str, head: Head | None, code: int, arrived: float | None, request_id: bytes
+    ) -> None:
         """Count an answer and note it in the access log."""
         self.recorder.answered(code)
         spent = 0.0 if arrived is None else (self.clock.seconds() - arrived) * 1000
-        if head is None:
-            self.access_log.record(channel.remote, "-", "-", "-", code, spent)
-        else:
-            self.access_log.record(channel.remote, *head.shown, code, spent)
+        self.access_log.record(remote, UNKNOWN if head is None else head.shown, code, spent, request_id)
 
     # Both ways.
 

@@ -14,7 +14,7 @@ SHARED = (
     b"Expires: Thu, 01 Jan 1970 00:00:00 UTC\r\n"
 )
 _TAIL = b"content-length: %d\r\nconnection: keep-alive\r\n\r\n"
-_PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL
+_PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL + b"%b"
 _WHOLE = (
     b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"content-length: %d\r\nconnection: %b\r\n\r\n"
 )
@@ -30,11 +30,14 @@ FIRST_ERROR = 400
 """Answers from this code on close the connection, as the peers' do."""
 
 
+def plain_answer(request_id: bytes, body: bytes | bytearray | memoryview) -> bytes:
+    """A small answer of which the handler has set nothing but its body."""
+    return _PLAIN % (show_id(request_id), len(body), body)
+
+
 def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
     """The head of a handler's answer; without a reason phrase unless the handler set one, as in the peers."""
     status, head, body = answer
-    if not head and status == 200 and not cors:
-        return _PLAIN % (show_id(request_id), len(body))
     phrase, lines = _split(head)
     connection = b"close" if status >= FIRST_ERROR else b"keep-alive"
     return _WHOLE % (

@@ -53,4 +53,6 @@ class ChannelSite(Site):
 
     def log(self, request: HTTPRequest) -> None:
         """A request that Twisted Web had is answered."""
-        cast(Channel, request.channel).answered_stock(request.code)
+        (shown,) = request.responseHeaders.getRawHeaders(b"x-request-id", [b""])
+        request_id = bytes.fromhex(shown.replace(b"-", b"").decode())
+        cast(Channel, request.channel).answered_stock(request.code, request_id)

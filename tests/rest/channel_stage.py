@@ -140,11 +140,14 @@ class AccessNotes:
     """The access log in memory."""
 
     notes: list[tuple[str, str, int]] = field(factory=list)
+    ids: list[bytes] = field(factory=list)
 
     def record(
-        self, remote: str, method: str, uri: str, protocol: str, status: int, milliseconds: float
+        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
     ) -> None:
+        method, uri, _ = asked
         self.notes.append((method, uri, status))
+        self.ids.append(request_id)
 
 
 @define(eq=False)

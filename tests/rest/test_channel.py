@@ -118,6 +118,7 @@ class ChannelCases(SynchronousTestCase):
                 self.assertEqual([], self.stage.failures, name)
                 noted = [status for _, _, status in self.stage.access.notes]
                 self.assertEqual([status for status in statuses if status != 100], noted, name)
+                self.assertTrue(all(len(each) == 16 for each in self.stage.access.ids), name)
                 client.leave()
         self.assertEqual(set(), self.stage.channels)
 

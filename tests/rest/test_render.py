@@ -24,10 +24,13 @@ class RenderTests(SynchronousTestCase):
     """Each kind of answer."""
 
     def test_plain_answer(self) -> None:
-        (got,) = read_answers(render.answer_head(ID, Answer(200, b"", b"body")) + b"body")
-        self.assertEqual((200, b"", b"body"), (got.status, got.phrase, got.body))
+        """Of two ways, for small and for large ones."""
         expected = {b"x-request-id": SHOWN, b"content-length": b"4", b"connection": b"keep-alive", **UNCACHED}
-        self.assertEqual(expected, got.headers)
+        large = render.answer_head(ID, Answer(200, b"", b"body")) + b"body"
+        for data in (render.plain_answer(ID, b"body"), large):
+            (got,) = read_answers(data)
+            self.assertEqual((200, b"", b"body"), (got.status, got.phrase, got.body))
+            self.assertEqual(expected, got.headers)
 
     def test_answer_with_a_handlers_head(self) -> None:
         answer = Answer(201, b"Made\r\nx-a: 1\r\ncontent-type: text/plain\r\n", b"")
