@@ -216,13 +216,11 @@ class Context:
         request_ids: Callable[[], RequestIds],
         processors: list[RequestProcessor],
         repeated_fields: dict[int, dict[str, list[object]]],
-        send_parts: Callable[[Sequence[object]], None],
     ) -> None:
         """Another batch: what the server sets before each call of the handler."""
         self._request_ids = request_ids
         self._request_processor = processors
         self.repeated_fields = repeated_fields
-        self.send_parts = send_parts
 
     @property
     def metrics(self) -> object:

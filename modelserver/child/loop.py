@@ -25,6 +25,10 @@ MORE_FOLLOWS = "ts_stream_next"
 """The header that marks the first part of a streamed answer, as in TorchServe."""
 
 
+NONE_REFUSED = (None,)
+"""Of a batch of one: see ``Loop._with_refused``."""
+
+
 class ClientsGone(ConnectionError):
     """Every client of the streamed batch has left: there is nobody to send the next part to."""
 
@@ -49,7 +53,11 @@ class Loop:
         self._shared = map_slots(SLOTS_FD) if self._slot_size else None
         plain = {} if instructions.dialect == "mms" else PLAIN
         self._decoder = Decoder(instructions.decode_input_request, plain)
+        context.send_parts = self._send_parts
         self._number = 0
+        self._first = 0
+        self._processors: list[RequestProcessor] = []
+        self._refused: Sequence[ReplyRow | None] = ()
         self._rows: list[ReplyRow] = []
         self._spent = 0.0
         self._held: frames.Pieces = []
@@ -105,12 +113,13 @@ class Loop:
 
         :param first: its place among those it travels with.
         """
+        self._first = first
         begun = time.perf_counter()
-        rows = self._answer(items, first)
+        rows = self._answer_one(items[0]) if len(items) == 1 else self._answer(items)
         now = time.perf_counter()
         spent = now - begun
         self._mean += (spent - self._mean) / 8
-        if self._shared is not None:
+        if self._shared is not None and (len(items) > 1 or items[0].offset >= 0):
             rows = self._in_slots(rows, items, self._shared)
         if spent > JOIN:
             self._close()  # those of before took less, and shall be counted so
@@ -132,8 +141,6 @@ class Loop:
         self, rows: list[ReplyRow], items: Sequence[frames.Item], shared: memoryview
     ) -> list[ReplyRow]:
         """Lay large answers where the bodies of their requests were: the server copies them from there."""
-        if all(item.offset < 0 for item in items):
-            return rows
         return [
             frames.put_in_place(row[1], item, shared, self._slot_size)
             if item.offset >= 0 and not row[0] and len(row[1].body) >= LARGE
@@ -153,10 +160,23 @@ class Loop:
         if emitted:
             self._held.append(frames.pack_json(frames.METRICS, {"metrics": emitted}))
 
-    def _answer(self, items: Sequence[frames.Item], first: int) -> list[ReplyRow]:
+    def _answer_one(self, item: frames.Item) -> list[ReplyRow]:
+        """The same as ``_answer`` for a batch of one, which is the most frequent and shall cost least."""
+        decoder = self._decoder
+        head = decoder.head(item.head)
+        try:
+            row, names, kinds = decoder.row(head, item)
+        except BadForm as error:
+            return [refused_row(str(error))]
+        processors = [RequestProcessor(partial(decoder.headers, head, item, kinds))]
+        self._processors, self._refused = processors, NONE_REFUSED
+        self._context.begin(partial(_show_ids, (item.id,)), processors, {0: names} if names else {})
+        return self._call([row], processors)
+
+    def _answer(self, items: Sequence[frames.Item]) -> list[ReplyRow]:
         """One row for each item; items that cannot be decoded are answered without the handler."""
         decoder = self._decoder
-        rows: list[ReplyRow | None] = [None] * len(items)
+        refused: list[ReplyRow | None] = [None] * len(items)
         data: list[dict[str, object]] = []
         processors: list[RequestProcessor] = []
         ids: list[bytes] = []
@@ -166,23 +186,25 @@ class Loop:
             try:
                 row, names, kinds = decoder.row(head, item)
             except BadForm as error:
-                rows[place] = refused_row(str(error))
+                refused[place] = refused_row(str(error))
                 continue
             if names:
                 repeated[len(data)] = names
             data.append(row)
             ids.append(item.id)
             processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
+        self._processors, self._refused = processors, refused
         if not data:
-            return [row for row in rows if row is not None]
-        self._context.begin(
-            partial(_show_ids, ids), processors, repeated, partial(self._send_parts, first, processors, rows)
-        )
-        answers = self._call(data, processors)
-        if len(answers) == len(rows):
+            return self._with_refused([])
+        self._context.begin(partial(_show_ids, ids), processors, repeated)
+        return self._with_refused(self._call(data, processors))
+
+    def _with_refused(self, answers: list[ReplyRow]) -> list[ReplyRow]:
+        """The rows of the items that the handler got, and those that it did not, in the batch's order."""
+        if len(answers) == len(self._refused):
             return answers
         others = iter(answers)
-        return [next(others) if row is None else row for row in rows]
+        return [next(others) if row is None else row for row in self._refused]
 
     def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:
         try:
@@ -203,38 +225,31 @@ class Loop:
 
     # Streaming.
 
-    def _send_parts(
-        self,
-        first: int,
-        processors: Sequence[RequestProcessor],
-        rows: Sequence[ReplyRow | None],
-        parts: Sequence[object],
-    ) -> None:
+    def _send_parts(self, parts: Sequence[object]) -> None:
         """
         Send one part to each request of the batch, as soon as their clients can take it.
 
         :raises ClientsGone: every client has left.
         :raises ValueError: there is not one part for each request.
         """
+        number, processors = self._number, self._processors
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        sent = iter(part_rows(parts, processors, self._instructions.max_response_size))
-        number = self._number
+        rows = part_rows(parts, processors, self._instructions.max_response_size)
         self._listen(wait=False)
-        while not self._is_deserted(first, rows) and self._stopped == number:
+        while not self._is_deserted() and self._stopped == number:
             self._release()
             self._listen(wait=True)
-        if self._is_deserted(first, rows):
+        if self._is_deserted():
             raise ClientsGone("the client has left")
         self._close()
-        self._held += frames.pack_answers(
-            frames.PART, number, 0, [next(sent) if row is None else row for row in rows]
-        )
+        self._held += frames.pack_answers(frames.PART, number, 0, self._with_refused(rows))
         self._release()
 
-    def _is_deserted(self, first: int, rows: Sequence[ReplyRow | None]) -> bool:
+    def _is_deserted(self) -> bool:
         gone, number = self._gone, self._number
-        return all(row is not None or (number, place) in gone for place, row in enumerate(rows, first))
+        places = enumerate(self._refused, self._first)
+        return all(row is not None or (number, place) in gone for place, row in places)
 
     def _listen(self, wait: bool) -> None:
         """

@@ -78,6 +78,8 @@ def answer_rows(result: object, responders: Sequence[Responder], largest: int) -
         return [error_row(503, "Invalid model predict output")] * len(responders)
     if len(result) != len(responders):
         return [error_row(503, "number of batch response mismatched")] * len(responders)
+    if len(result) == 1:
+        return [_row(result[0], responders[0], largest)]
     return [_row(item, responder, largest) for item, responder in zip(result, responders, strict=True)]
 
 
