@@ -165,7 +165,7 @@ class Core:
             **InferenceApi(
                 front, self.registry, responder, routes, self.start_up, lambda: self.draining.begun
             ).handlers(),
-            **MetricsApi(self.observation.instruments.scrape, responder).handlers(),
+            **MetricsApi(self.observation.instruments.pieces, responder, self.run_soon).handlers(),
             **({} if self.tokens is None else TokenApi(self.tokens, responder).handlers()),
         }
         app = Api(routes, handlers, self.gate, responder, self.settings.strict_parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
 from math import isinf, isnan
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from prometheus_client.registry import Collector
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.series import Family, Labels
 
+LINES_AT_ONCE = 4000
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -61,19 +63,23 @@ class Exposed:
             metric.add_sample(declaration.name + suffix, named, value)
         return metric
 
-    def text(self, names: Collection[str] = ()) -> str:
+    def lines(self, names: Collection[str] = ()) -> Iterator[str]:
         """
-        The family in the text format.
+        The family in the text format; an empty text for each sample that is not wanted.
 
-        :param names: the samples that are wanted; empty: all. A family without any of them is an empty
-            text, one that merely has no samples yet has its HELP and TYPE.
+        :param names: the samples that are wanted; empty: all. A family without any of them has no lines, one
+            that merely has no samples yet has its HELP and TYPE.
         """
         declaration = self.family.declaration
-        lines = list(self._lines(names))
-        if names and not lines:
-            return ""
         name, told = declaration.name, self.help.translate(_HELP_ESCAPES)
-        return "".join([f"# HELP {name} {told}\n# TYPE {name} {declaration.kind}\n", *lines])
+        head = f"# HELP {name} {told}\n# TYPE {name} {declaration.kind}\n"
+        if not names:
+            yield head
+            yield from self._lines(names)
+        elif any(wanted.startswith(name) for wanted in names):
+            for line in self._lines(names):
+                yield head + line if line else line
+                head = "" if line else head
 
     def _lines(self, names: Collection[str]) -> Iterator[str]:
         name, dimensions = self.family.declaration.name, self.family.declaration.dimensions
@@ -85,8 +91,8 @@ class Exposed:
                 pairs = zip(dimensions, labels + self.added, strict=True)
                 shown = "".join([f'{key}="{_escaped(text)}",' for key, text in pairs])
             if names and name + suffix not in names:
-                continue
-            if bound:
+                yield ""
+            elif bound:
                 yield f'{name}{suffix}{{{shown}le="{bound}",}} {float(value)}\n'
             elif shown:
                 yield f"{name}{suffix}{{{shown}}} {_number(value)}\n"
@@ -116,9 +122,9 @@ def new_registry(exposed: Callable[[], Iterable[Exposed]]) -> CollectorRegistry:
     return registry
 
 
-def render(exposed: Iterable[Exposed], names: Collection[str] = ()) -> bytes:
+def pieces(exposed: Iterable[Exposed], names: Collection[str] = ()) -> Iterator[bytes]:
     """
-    Write families in the text format.
+    Write families in the text format, in pieces that take a few milliseconds each.
 
     The client library's own function cannot be used: it adds ``_total`` to the name of a counter, where
     TorchServe's counters have none, and it takes ten times as long, during which requests wait. A comma
@@ -126,7 +132,14 @@ def render(exposed: Iterable[Exposed], names: Collection[str] = ()) -> bytes:
 
     :param names: the samples that are wanted, as ``name[]`` of a scrape lists them; empty: all.
     """
-    return "".join([each.text(names) for each in exposed]).encode("utf-8", "replace")
+    lines = chain.from_iterable([each.lines(names) for each in exposed])
+    while piece := list(islice(lines, LINES_AT_ONCE)):
+        yield "".join(piece).encode("utf-8", "replace")
+
+
+def render(exposed: Iterable[Exposed], names: Collection[str] = ()) -> bytes:
+    """All ``pieces`` together."""
+    return b"".join(pieces(exposed, names))
 
 
 def _escaped(text: str) -> str:

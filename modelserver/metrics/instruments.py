@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from modelserver.jobs import Job
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.emitted import EmittedMetrics
-from modelserver.metrics.exposition import Exposed, new_registry, render
+from modelserver.metrics.exposition import Exposed, new_registry, pieces
 from modelserver.metrics.host import HostValue
 from modelserver.metrics.lines import MetricLine, MetricLog
 from modelserver.metrics.own import OwnMetrics, Tallies
@@ -250,9 +250,13 @@ class Instruments:
         yield from self.emitted.exposed(self.settings.hostname)
         yield from self.own.exposed(tallies, versions, self._memory)
 
+    def pieces(self, names: Collection[str] = ()) -> Iterator[bytes]:
+        """The endpoint's text; with ``names``, only the samples of these names; pauses are allowed."""
+        return pieces(list(self.exposed()), names)
+
     def scrape(self, names: Collection[str] = ()) -> bytes:
-        """The endpoint's text; with ``names``, only the samples of these names."""
-        return render(self.exposed(), names)
+        """The endpoint's text at once."""
+        return b"".join(self.pieces(names))
 
     def registry(self) -> CollectorRegistry:
         """The same in the client library's terms, for other ways to export."""

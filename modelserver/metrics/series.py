@@ -35,7 +35,11 @@ class Family(Protocol):
         """Add to a counter, set a gauge, observe for a histogram."""
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
-        """Each sample: the suffix of its name, its labels, its ``le`` label (or empty) and the number."""
+        """
+        Each sample: the suffix of its name, its labels, its ``le`` label (or empty) and the number.
+
+        Updates that come while they are read make no series contradict itself.
+        """
 
 
 @define(eq=False)
@@ -71,7 +75,7 @@ class Counter(_Bounded):
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """One sample for each series."""
-        for labels, value in self.values.items():
+        for labels, value in list(self.values.items()):
             yield "", labels, "", value
 
     def take(self) -> dict[Labels, float]:
@@ -98,7 +102,7 @@ class Gauge(_Bounded):
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """One sample for each series."""
-        for labels, value in self.values.items():
+        for labels, value in list(self.values.items()):
             yield "", labels, "", value
 
     def take(self) -> dict[Labels, float]:
@@ -163,15 +167,15 @@ class Histogram(_Bounded):
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """The cumulative buckets, the count and the sum of each series."""
-        for labels, series in self.values.items():
-            seen = 0
-            for bound, count in zip(self.bounds, series.counts, strict=False):
+        for labels, series in list(self.values.items()):
+            seen, counts, total = 0, tuple(series.counts), series.total
+            for bound, count in zip(self.bounds, counts, strict=False):
                 seen += count
                 yield "_bucket", labels, repr(float(bound)), seen
-            seen += series.counts[-1]
+            seen += counts[-1]
             yield "_bucket", labels, "+Inf", seen
             yield "_count", labels, "", seen
-            yield "_sum", labels, "", series.total
+            yield "_sum", labels, "", total
 
 
 def new_family(declaration: Declaration) -> Counter | Gauge | Histogram:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from modelserver.interfaces import Reply
@@ -42,17 +43,29 @@ class MetricsApi:
     """
     Answers scrapes.
 
-    :param scrape: the text for the samples of these names, or for all without a name.
+    :param scrape: the text for the samples of these names, or for all without a name; in pieces, since that
+        of many models takes long.
+    :param run_soon: runs something in the reactor's next turn.
     """
 
-    scrape: Callable[[Collection[str]], bytes]
+    scrape: Callable[[Collection[str]], Iterable[bytes]]
     responder: Responder
+    run_soon: Callable[[Callable[[], None]], object]
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every handler, by its operation."""
         return {"metrics": self.metrics, "metrics_below": self.metrics}
 
-    def metrics(self, request: Request, rest: str = "") -> bytes:
+    async def metrics(self, request: Request, rest: str = "") -> bytes:
         """The metrics; a ``name[]`` that no sample has leaves nothing of them."""
         names = {name.decode("utf-8", "replace") for name in request.args.get(b"name[]", ())}
-        return self.responder.render(request, Reply(200, self.scrape(names), headers=_HEADERS))
+        written = []
+        for piece in self.scrape(names):
+            written.append(piece)
+            await self._next_turn()
+        return self.responder.render(request, Reply(200, b"".join(written), headers=_HEADERS))
+
+    def _next_turn(self) -> Deferred[None]:
+        turn: Deferred[None] = Deferred()
+        self.run_soon(lambda: turn.callback(None))
+        return turn

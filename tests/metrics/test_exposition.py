@@ -10,7 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
-from modelserver.metrics.exposition import Exposed, is_exposable, new_registry, peers_help, render
+from modelserver.metrics.exposition import (
+    LINES_AT_ONCE,
+    Exposed,
+    is_exposable,
+    new_registry,
+    peers_help,
+    pieces,
+    render,
+)
 from modelserver.metrics.series import Counter, Gauge, Histogram
 
 REQUESTS = Declaration("Requests2XX", COUNTER, "Count", ("Level", "Hostname"))
@@ -72,6 +80,30 @@ class RenderTests(SynchronousTestCase):
             ],
         )
         self.assertEqual(render(self.exposed(), {"Spread", "QueueTime", "nosuch"}), b"")
+
+    def test_many_series_come_in_pieces_that_do_not_contradict_themselves(self) -> None:
+        for number in range(LINES_AT_ONCE // 4):
+            self.spread.update((f"m{number}",), 0.75)
+        written = []
+        for piece in pieces(self.exposed()):
+            written.append(piece)
+            for number in range(LINES_AT_ONCE // 4):
+                self.spread.update((f"m{number}",), 0.75)
+            self.spread.update((f"new{len(written)}",), 0.75)
+        self.assertGreater(len(written), 1)
+        self.assertLessEqual(
+            max(piece.count(b"\n") for piece in written), LINES_AT_ONCE + len(self.exposed())
+        )
+        (family,) = (
+            family
+            for family in text_string_to_metric_families(b"".join(written).decode())
+            if family.name == "Spread"
+        )
+        counts: dict[str, set[float]] = {}
+        for sample in family.samples:
+            if sample.name == "Spread_count" or sample.labels.get("le") == "+Inf":
+                counts.setdefault(sample.labels["ModelName"], set()).add(sample.value)
+        self.assertEqual({len(values) for values in counts.values()}, {1})
 
     def test_no_labels(self) -> None:
         up = Gauge(Declaration("up", GAUGE, "", ()))

@@ -193,7 +193,7 @@ class ChannelStage:
         routes = select({Listener.INFERENCE}, dialect.name, [])
         handlers = {
             **InferenceApi(front, self.registry, responder, routes).handlers(),
-            **MetricsApi(lambda *arguments: b"", responder).handlers(),
+            **MetricsApi(lambda names: [], responder, self.stage.call_soon).handlers(),
         }
         resource = Api(routes, handlers, OpenGate(), responder).resource()
         self.site = ChannelSite(

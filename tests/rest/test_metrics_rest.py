@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
 from prometheus_client.parser import text_string_to_metric_families
 from treq.testing import StubTreq
@@ -47,15 +47,20 @@ class MetricsRestTests(SynchronousTestCase):
         job.assigned = 0.0625
         self.instruments.jobs_finished("noop", "1.0", [job], 0.5)
         self.instruments.answered(200)
-        self.serve(self.instruments.scrape)
+        self.serve(self.instruments.pieces)
 
     def serve(self, scrape: object) -> None:
         responder = Responder(TorchServe(), lambda: ID)
-        front = MetricsApi(scrape, responder)  # type: ignore[arg-type]
+        self.turns: list[Callable[[], None]] = []
+        front = MetricsApi(scrape, responder, self.turns.append)  # type: ignore[arg-type]
         self.client = StubTreq(Api(METRICS_ROUTES, front.handlers(), ClosedGate(), responder).resource())
 
     def body(self, method: str, path: str, code: int = 200) -> bytes:
-        response = self.successResultOf(self.client.request(method, f"http://localhost{path}"))
+        asked = self.client.request(method, f"http://localhost{path}")
+        while self.turns:
+            self.turns.pop()()
+            self.client.flush()
+        response = self.successResultOf(asked)
         self.assertEqual(response.code, code)
         self.headers = response.headers
         body = self.successResultOf(response.content())
@@ -101,7 +106,7 @@ class MetricsRestTests(SynchronousTestCase):
             self.assertIn(b"ResourceNotFoundException", self.body("GET", path, 404))
 
     def test_failure_of_a_scrape(self) -> None:
-        def broken(names: Collection[str]) -> bytes:
+        def broken(names: Collection[str]) -> Iterable[bytes]:
             raise ZeroDivisionError
 
         self.serve(broken)
