@@ -37,6 +37,7 @@ class Api:
     responder: Responder
     strict_parameters: bool = False
     app: Klein = field(factory=Klein, init=False)
+    _description: bytes = field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
         own: Mapping[str, Handler] = {"apiDescription": self._describe, "api-description": self._describe}
@@ -48,5 +49,7 @@ class Api:
         return ApiResource(self.app, self.responder)
 
     def _describe(self, request: Request) -> bytes:
-        described = document(self.routes, self.responder.dialect.name, self.strict_parameters)
-        return self.responder.render(request, Reply(200, pretty(described)))
+        if not self._description:
+            described = document(self.routes, self.responder.dialect.name, self.strict_parameters)
+            self._description = pretty(described)
+        return self.responder.render(request, Reply(200, self._description))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from multipart import MultipartError, MultipartParser, parse_options_header
 
@@ -11,6 +11,8 @@ from modelserver.errors import BadRequest
 
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 MOST_FIELDS = 1000
+LONGEST_FIELD = 4096
+"""Bytes of a field, its name included, that could be the wanted one."""
 
 
 def field_of(body: bytes, content_type: bytes, name: str) -> str | None:
@@ -22,15 +24,25 @@ def field_of(body: bytes, content_type: bytes, name: str) -> str | None:
     kind, options = parse_options_header(content_type.decode("latin-1"))
     try:
         if kind.lower() == FORM:
-            fields = parse_qsl(
-                body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS
-            )
-            return dict(fields).get(name)
+            return _value_of(body, name)
         if kind.lower() == MULTIPART and options.get("boundary"):
             return _part_of(body, options["boundary"], name)
     except (MultipartError, ValueError) as error:
         raise BadRequest(f"The form cannot be read: {error}") from error
     return None
+
+
+def _value_of(body: bytes, name: str) -> str | None:
+    """Only what could be the wanted value is decoded: the others may be large."""
+    fields = body.split(b"&", MOST_FIELDS)
+    if len(fields) > MOST_FIELDS:
+        raise ValueError(f"it has more than {MOST_FIELDS} fields")
+    found = None
+    for field in fields:
+        key, _, value = field.partition(b"=")
+        if len(field) <= LONGEST_FIELD and unquote_plus(key.decode("utf-8", "replace")) == name:
+            found = unquote_plus(value.decode("utf-8", "replace"))
+    return found
 
 
 def _part_of(body: bytes, boundary: str, name: str) -> str | None:

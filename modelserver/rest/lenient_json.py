@@ -13,7 +13,7 @@ _WORD = re.compile(r"[^\s:=,;{}\[\]\"'#\\/]+")
 _ESCAPE = re.compile(r"\\.|\"", re.DOTALL)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _UNREADABLE = "The JSON body cannot be read."
-_LONGEST = 1 << 16
+_LONGEST = 1 << 13
 """Bytes of a body that is no JSON, and is read all the same."""
 
 

@@ -24,6 +24,8 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 18
 _MOST_FIELDS = 1000
+LONGEST_FIELDS = 64 * 1024
+"""Bytes that the parameters of a call may have in its body: reading more would hold up everybody."""
 
 
 @frozen
@@ -168,9 +170,11 @@ def read_fields(query: bytes, content_type: bytes, body: bytes, strict: bool) ->
 
     A JSON body counts instead of the query, a form beside and after it, any other body not at all.
 
-    :raises BadRequest: the body cannot be read.
+    :raises BadRequest: the body cannot be read, or is longer than any parameters are.
     """
     kind = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+    if kind in (JSON, FORM) and len(body) > LONGEST_FIELDS:
+        raise BadRequest(f"The parameters in the body are longer than {LONGEST_FIELDS} bytes.")
     if kind == JSON:
         return Fields(read_object(body), strict, typed=True)
     values = read_query(query)

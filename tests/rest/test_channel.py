@@ -278,6 +278,11 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual([200], other.statuses)
         self.assertEqual(1, len(self.stage.site.memo))
 
+    def test_long_heads_are_not_remembered(self) -> None:
+        for filler, count in ((b"x" * 100, 1), (b"x" * 3000, 1)):
+            self.stage.connect().send(H + b"X: " + filler + b"\r\nContent-Length: 0\r\n\r\n")
+            self.assertEqual(count, len(self.stage.site.memo))
+
     def test_memo_is_bounded(self) -> None:
         for number in range(5000):
             self.client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\nX: %d\r\n\r\n" % number)

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.errors import BadRequest, ParameterMissing
 from modelserver.rest.lenient_json import read_object
 from modelserver.rest.management_requests import page_request, register_request, scale_request
-from modelserver.rest.parameters import LARGEST, Fields, Parameter, read_fields, read_query
+from modelserver.rest.parameters import LARGEST, LONGEST_FIELDS, Fields, Parameter, read_fields, read_query
 
 COUNT = Parameter("count", "integer", "", default=7, least=0, most=100)
 IS_ON = Parameter("on", "boolean", "", default=True)
@@ -43,6 +43,14 @@ class QueryTests(SynchronousTestCase):
         ):
             fields = read_fields(query, kind, body, strict=False)
             self.assertEqual((fields.values, fields.typed), (values, typed))
+
+    def test_a_body_that_would_take_long_to_read_is_refused(self) -> None:
+        for kind in (b"application/json", b"application/x-www-form-urlencoded"):
+            body = b'{"a": "' + b"x" * (LONGEST_FIELDS - 9) + b'"}'
+            self.assertEqual(len(body), LONGEST_FIELDS)
+            read_fields(b"", kind, body, strict=False)
+            self.assertRaises(BadRequest, read_fields, b"", kind, body + b" ", strict=False)
+        self.assertEqual(read_fields(b"", b"text/plain", b" " * LONGEST_FIELDS * 2, strict=False).values, {})
 
 
 class FieldTests(SynchronousTestCase):

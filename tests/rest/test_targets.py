@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from unittest import TestCase
 
+from modelserver.errors import BadRequest
 from modelserver.frames import EXPLAIN, QUERY
 from modelserver.rest.forms import field_of
 from modelserver.rest.targets import Prediction, resolve
@@ -101,6 +102,9 @@ class FieldTests(TestCase):
             (b"a=1&model_name=m", form, "m"),
             (b"model_name=m&model_name=n", form + b"; charset=utf-8", "n"),
             (b"a=1", form, None),
+            (b"model%5Fname=a+b%C3%A9", form, "a bé"),
+            (b"a=" + b"%ff" * 100000 + b"&model_name=m", form, "m"),
+            (b"model_name=" + b"m" * 100000, form, None),
             (PARTS, b"multipart/form-data; boundary=B", "m"),
             (PARTS, b"multipart/form-data", None),
             (b"model_name=m", b"text/plain", None),
@@ -108,3 +112,13 @@ class FieldTests(TestCase):
         ):
             with self.subTest(content_type):
                 self.assertEqual(field_of(body, content_type, "model_name"), value)
+
+    def test_too_many_fields_are_refused(self) -> None:
+        for count, is_refused in ((1000, False), (1001, True)):
+            with self.subTest(count=count):
+                try:
+                    field_of(b"&".join([b"a=1"] * count), b"application/x-www-form-urlencoded", "model_name")
+                except BadRequest:
+                    self.assertTrue(is_refused)
+                else:
+                    self.assertFalse(is_refused)
