@@ -24,6 +24,8 @@ from modelserver.slots import LARGE
 
 MEMO_SIZE = 2048
 """Header blocks whose reading is remembered, for all connections of a listener."""
+LONGEST_REMEMBERED = 2048
+"""Bytes of such a block at most: none that is made to fill the memory."""
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 NOWHERE = memoryview(bytearray())
@@ -65,6 +67,7 @@ class Channel(StockChannel):
             self.front.withdraw(job)
         if self._place is not None:
             self._place.free()
+        self._drop_body()
         self._release()
         super().connectionLost(reason)
 
@@ -156,7 +159,10 @@ class Channel(StockChannel):
             elif not head.operation or length is None:
                 self.mode = Mode.STOCK
                 self._head, self.stock_since = head, self.front.now()
-                super().dataReceived(data)
+                # The head alone: Twisted Web copies what it has for each line of it.
+                super().dataReceived(data[:end])
+                if len(data) > end:
+                    self.dataReceived(data[end:])
                 return
             elif len(data) - end < length:
                 self._expect_body(head, length, data[end:])
@@ -231,9 +237,10 @@ class Channel(StockChannel):
             head.operation = ""
         elif head.length is not None and head.length <= self.front.max_request_size:
             head.whole = end + head.length
-        if len(self._memo) >= MEMO_SIZE:
-            self._memo.clear()
-        self._memo[block] = head
+        if end <= LONGEST_REMEMBERED:
+            if len(self._memo) >= MEMO_SIZE:
+                self._memo.clear()
+            self._memo[block] = head
         return head
 
     def _end_body(self) -> bytes:
@@ -354,6 +361,7 @@ class Channel(StockChannel):
         self.mode = Mode.LINGER
         self._rest = b""
         self._body = []
+        self._drop_body()
         self._release()
         if is_secure(self.transport):
             self.transport.loseConnection()

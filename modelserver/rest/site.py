@@ -13,6 +13,7 @@ from twisted.web.server import Site
 
 from modelserver.rest.body_memory import BodyMemory
 from modelserver.rest.channel import Channel
+from modelserver.rest.chunked import Turns
 from modelserver.rest.connection import Front, Guests, host_of
 from modelserver.rest.head import Head
 from modelserver.rest.stock_request import StockRequest
@@ -41,6 +42,7 @@ class ChannelSite(Site):
         self.log_failure = log_failure
         self.memory = memory or BodyMemory()
         self.memo: dict[bytes, Head] = {}
+        self.turns = Turns(run_soon)
         self._parsePOSTFormSubmission = False
 
     def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]  # as above

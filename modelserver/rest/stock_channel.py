@@ -10,6 +10,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.iweb import IRequest
 
 from modelserver.errors import ServingError
+from modelserver.rest.chunked import ChunkedBody
 from modelserver.rest.connection import Connection, Front, Mode
 from modelserver.rest.head import Head, Malformed
 from modelserver.rest.stock_request import StockRequest
@@ -41,6 +42,24 @@ class StockChannel(HTTPChannel):
     def block(self) -> bytes:
         """The header lines of the request that Twisted Web has, as they came."""
         return b"" if self._head is None else self._head.block
+
+    def allHeadersReceived(self) -> None:
+        """A head is here; a chunked body is read by our own decoder."""
+        if self.length is None:
+            self._transferDecoder = ChunkedBody(
+                self.site.turns,
+                self.requests[-1].handleContentChunk,
+                self._finishRequestBody,
+                self._respondToBadRequestAndDisconnect,
+                self.transport.pauseProducing,
+                self.transport.resumeProducing,
+            )
+        super().allHeadersReceived()
+
+    def _drop_body(self) -> None:
+        """What still comes of a body is not for the request any more."""
+        if isinstance(self._transferDecoder, ChunkedBody):
+            self._transferDecoder.close()
 
     def requestDone(self, request: IRequest) -> None:
         """Twisted Web has answered: what the client pipelined is read here again."""
