@@ -28,6 +28,8 @@ LONGEST_REMEMBERED = 2048
 """Bytes of such a block at most: none that is made to fill the memory."""
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
+MOST_AT_ONCE = 32
+"""Pipelined requests that are answered in one turn, where each has its answer at once (pings)."""
 NOWHERE = memoryview(bytearray())
 HEAD, BUSY = Mode.HEAD, Mode.BUSY
 """Here because a look into an Enum costs as much as a call."""
@@ -139,6 +141,7 @@ class Channel(StockChannel):
     def _read_heads(self, data: bytes) -> None:
         """Serve what is whole in ``data``: a loop, since an answer may come before the next line is run."""
         self._rest = b""
+        begun = 0
         # A client that does not read its answers is read no further (``resumeProducing``).
         while data and self.mode is Mode.HEAD and not self._waitingForTransport:
             if data.startswith(b"\r\n"):
@@ -170,11 +173,12 @@ class Channel(StockChannel):
             else:
                 self._begin(head, data[end : end + length])
                 data = data[end + length :]
-                if len(data) > LONGEST_AHEAD:
+                begun += 1
+                if begun == MOST_AT_ONCE or len(data) > LONGEST_AHEAD:
                     break
         if self.mode is not Mode.LINGER:
             self._rest = data
-            if len(data) > LONGEST_AHEAD:
+            if len(data) > LONGEST_AHEAD or (data and begun == MOST_AT_ONCE and self.mode is Mode.HEAD):
                 self._read_later()
 
     def _read_later(self) -> None:

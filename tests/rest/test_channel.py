@@ -6,7 +6,7 @@ from channel_stage import ID, LARGEST_BODY, ChannelStage, StockFront, TellingTra
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.jobs import Answer, Job, Place
-from modelserver.rest.channel import LONGEST_AHEAD, Channel
+from modelserver.rest.channel import LONGEST_AHEAD, MOST_AT_ONCE, Channel
 from modelserver.rest.head import LONGEST_HEAD, Head
 from modelserver.rest.inference import InferenceFront, InferenceSettings
 
@@ -277,6 +277,23 @@ class ChannelTests(SynchronousTestCase):
             client.finish()
         self.assertEqual([200], other.statuses)
         self.assertEqual(1, len(self.stage.site.memo))
+
+    def test_a_turn_answers_so_many_pings(self) -> None:
+        ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+        self.client.send(ping * (MOST_AT_ONCE + 3))
+        self.assertEqual([200] * MOST_AT_ONCE, self.client.statuses)
+        self.client.finish()
+        self.assertEqual([200] * (MOST_AT_ONCE + 3), self.client.statuses)
+
+    def test_a_prediction_that_ends_a_turn_holds_nothing_up(self) -> None:
+        ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+        for behind in (b"", ping):
+            client = self.stage.connect()
+            client.send(ping * (MOST_AT_ONCE - 1) + HOT + behind)
+            client.finish()
+            client.send(ping)
+            client.finish()
+            self.assertEqual([200] * (MOST_AT_ONCE + 1 + bool(behind)), client.statuses)
 
     def test_long_heads_are_not_remembered(self) -> None:
         for filler, count in ((b"x" * 100, 1), (b"x" * 3000, 1)):
