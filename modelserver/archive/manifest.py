@@ -13,6 +13,8 @@ from modelserver.errors import ArchiveInvalid, BadRequest
 
 MANIFEST = Path("MAR-INF", "MANIFEST.json")
 LEGACY_MANIFEST = Path("MANIFEST.json")
+LARGEST = 256 * 1024
+"""Bytes. Python's JSON reader lets no other thread run: a larger one would hold up the server."""
 DEFAULT_VERSION = "1.0"
 
 _LEGACY_VERSION = "snapshot"
@@ -78,7 +80,7 @@ def read_manifest(
     given = None if runtime is None else _given_runtime(runtime)
     for path, convert in ((MANIFEST, _from_document), (LEGACY_MANIFEST, _from_legacy)):
         try:
-            text = read_bounded(folder / path)
+            text = read_bounded(folder / path, LARGEST)
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as why:

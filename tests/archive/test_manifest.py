@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.documents import DEEPEST, LARGEST, TooMany, read_yaml
+from modelserver.archive.manifest import LARGEST as LARGEST_MANIFEST
 from modelserver.archive.manifest import (
     MMS_RULES,
     TORCHSERVE_RULES,
@@ -72,7 +73,7 @@ REFUSED = [
         UNREADABLE + " it is nested too deeply.",
     ),
     ("very-deep", "[" * 100_000, UNREADABLE + " it is nested too deeply."),
-    ("too-large", '"' + "x" * LARGEST + '"', UNREADABLE),
+    ("too-large", '"' + "x" * LARGEST_MANIFEST + '"', UNREADABLE),
     ("model-null", '{"model": null}', "Missing Model entry in manifest file."),
     ("model-text", '{"model": "x"}', UNREADABLE + " model must be an object."),
     ("name-list", model(modelName=["x"]), UNREADABLE + " modelName must be a string."),
