@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from attrs import define, field
-from integration.server_process import HOST, LONGEST, ServerProcess, ServerTests, ask
+from faults.watched_server import PROGRAM, VARIABLE, Turns
+from integration.server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually
 
 OBEY = '''
 import json
@@ -142,7 +141,25 @@ ORDERS = {
     "stderr": lambda text: sys.stderr.write(text + "\\n") and os._exit(9),
 }
 '''
+LONGEST_TURN = 0.05
+"""Seconds of CPU time that the reactor may work without coming round, whatever clients send."""
 _PACKER = ServerTests("add_model")
+
+
+@define(eq=False)
+class WatchedServer(ServerProcess):
+    """
+    A server that tells how long its reactor's turns were.
+
+    :param turns: all since it was started, or since somebody said to forget them.
+    """
+
+    turns: Turns = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.turns = Turns(self.folder / "turns")
+        self.program = (str(PROGRAM),)
+        self.environment = {**self.environment, VARIABLE: str(self.turns.path)}
 
 
 @contextmanager
@@ -150,10 +167,10 @@ def serving(
     models: Mapping[str, str] | None = None,
     properties: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
-) -> Iterator[ServerProcess]:
+) -> Iterator[WatchedServer]:
     """A server with archives in its store; it is ended, and its folder removed."""
     with TemporaryDirectory(prefix="modelserver-faults-") as name:
-        server = ServerProcess(Path(name), dict(properties or {}), environment=dict(environment or {}))
+        server = WatchedServer(Path(name), dict(properties or {}), environment=dict(environment or {}))
         server.store.mkdir()
         for model, source in (models or {}).items():
             _PACKER.add_model(server, model, source)
@@ -233,29 +250,16 @@ def statuses(received: bytes) -> list[int]:
 
 
 @contextmanager
-def watching(port: int, longest: float) -> Iterator[None]:
+def watching(server: WatchedServer) -> Iterator[None]:
     """
-    Ask ``/ping`` again and again meanwhile: the reactor is never away for ``longest`` seconds.
+    See that the reactor is never away for longer than ``LONGEST_TURN`` meanwhile.
 
-    What the machine itself was away is taken off: a second thread measures how late it is woken.
+    :raises AssertionError: it was.
     """
-    over = threading.Event()
-    worst = [0.0]
-
-    def look() -> None:
-        while not over.is_set():
-            begun = time.monotonic()
-            over.wait(0.005)
-            late = time.monotonic() - begun - 0.005
-            begun = time.monotonic()
-            assert ask(port, "GET", "/ping").status == 200
-            worst[0] = max(worst[0], time.monotonic() - begun - max(0.0, late))
-
-    watch = threading.Thread(target=look)
-    watch.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watch.join(LONGEST)
-    assert worst[0] < longest, f"the server was away for {worst[0]:.3f} s"
+    server.turns.forget()
+    yield
+    # The turn that has sent the last answer is measured when the reactor comes round again.
+    seen = server.turns.count
+    eventually(lambda: server.turns.count >= seen + 2)
+    longest = server.turns.longest
+    assert longest <= LONGEST_TURN, f"the reactor worked for {longest:.3f} s without coming round"

@@ -14,11 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 from attrs import frozen
-from faults.fault_server import OBEY, serving, watching
+from faults.fault_server import OBEY, WatchedServer, serving, watching
 from integration.server_process import (
     LONGEST,
     Answer,
-    ServerProcess,
     ServerTests,
     ask,
     eventually,
@@ -32,7 +31,7 @@ MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
+def server() -> Iterator[WatchedServer]:
     """One server for all rows; each row registers a model of its own."""
     properties = {
         "worker_grace": "0.5",
@@ -46,14 +45,14 @@ def server() -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-def model(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator[str]:
+def model(server: WatchedServer, request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a model that is there for one test."""
     name = "m-" + re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[-60:]
     yield name
     server.management("DELETE", f"/models/{name}")
 
 
-def serve(server: ServerProcess, model: str, workers: int = 1, config: str = "", **more: object) -> None:
+def serve(server: WatchedServer, model: str, workers: int = 1, config: str = "", **more: object) -> None:
     """Register the obedient model under this name."""
     archive = "obey.mar"
     if config:
@@ -64,13 +63,13 @@ def serve(server: ServerProcess, model: str, workers: int = 1, config: str = "",
     assert answer.status == 200, answer.text
 
 
-def say(server: ServerProcess, model: str, order: str) -> Answer:
+def say(server: WatchedServer, model: str, order: str) -> Answer:
     """Give an order to a worker of the model."""
     return server.predict(model, order.encode())
 
 
 def in_background(
-    server: ServerProcess, model: str, orders: list[str]
+    server: WatchedServer, model: str, orders: list[str]
 ) -> tuple[list[Answer], threading.Thread]:
     """Give several orders at the same time; the answers come into the list in the end."""
     answers: list[Answer] = []
@@ -112,7 +111,7 @@ DEATHS = (
 
 
 @pytest.mark.parametrize("death", DEATHS, ids=lambda death: death.id)
-def test_the_job_that_kills_workers_is_told_why(server: ServerProcess, model: str, death: Death) -> None:
+def test_the_job_that_kills_workers_is_told_why(server: WatchedServer, model: str, death: Death) -> None:
     """After two of them; then the model serves again."""
     serve(server, model)
     answer = say(server, model, death.order)
@@ -125,7 +124,7 @@ def test_the_job_that_kills_workers_is_told_why(server: ServerProcess, model: st
     assert death.told in json.dumps(worker["lastFailure"]), worker
 
 
-def test_a_job_whose_worker_died_is_answered_by_the_next(server: ServerProcess, model: str) -> None:
+def test_a_job_whose_worker_died_is_answered_by_the_next(server: WatchedServer, model: str) -> None:
     """A crash costs its client nothing but time."""
     serve(server, model)
     assert say(server, model, f"exit-once {server.folder}/{model} 3").body == b"second"
@@ -137,7 +136,7 @@ def test_a_job_whose_worker_died_is_answered_by_the_next(server: ServerProcess, 
     assert [float(line.split()[-1]) for line in counted] == [1.0]
 
 
-def test_killed_with_a_request_in_hand(server: ServerProcess, model: str) -> None:
+def test_killed_with_a_request_in_hand(server: WatchedServer, model: str) -> None:
     """``kill -9`` of the only worker: its replacement answers."""
     serve(server, model)
     started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
@@ -149,14 +148,14 @@ def test_killed_with_a_request_in_hand(server: ServerProcess, model: str) -> Non
     assert [answer.status for answer in answers] == [200]
 
 
-def test_an_idle_worker_is_killed_and_a_request_comes_at_once(server: ServerProcess, model: str) -> None:
+def test_an_idle_worker_is_killed_and_a_request_comes_at_once(server: WatchedServer, model: str) -> None:
     """It waits for the new worker."""
     serve(server, model)
     os.kill(server.pids(model)[0], signal.SIGKILL)
     assert say(server, model, "fine").status == 200
 
 
-def test_poison_in_a_batch_of_eight(server: ServerProcess, model: str) -> None:
+def test_poison_in_a_batch_of_eight(server: WatchedServer, model: str) -> None:
     """Seven get their answers, the eighth its reason."""
     serve(server, model, batch_size=8, max_batch_delay=500)
     orders = [f"good{number}" for number in range(7)] + ["exit 7"]
@@ -166,7 +165,7 @@ def test_poison_in_a_batch_of_eight(server: ServerProcess, model: str) -> None:
     assert "exited with code 7" in answers[7].text
 
 
-def test_two_poisons_among_many_with_two_workers(server: ServerProcess, model: str) -> None:
+def test_two_poisons_among_many_with_two_workers(server: WatchedServer, model: str) -> None:
     """Whoever shares a batch or a worker with them is answered."""
     serve(server, model, workers=2, batch_size=4, max_batch_delay=50)
     orders = [f"good{number}" for number in range(14)] + ["exit 7", "exit 8"]
@@ -174,7 +173,7 @@ def test_two_poisons_among_many_with_two_workers(server: ServerProcess, model: s
     assert [answer.status for answer in answers] == [200] * 14 + [500] * 2
 
 
-def test_a_model_may_forbid_the_second_try(server: ServerProcess, model: str) -> None:
+def test_a_model_may_forbid_the_second_try(server: WatchedServer, model: str) -> None:
     """``retryOnWorkerDeath: 0`` in its model-config."""
     serve(server, model, config="retryOnWorkerDeath: 0\n")
     trace = server.folder / f"{model}.trace"
@@ -182,7 +181,7 @@ def test_a_model_may_forbid_the_second_try(server: ServerProcess, model: str) ->
     assert len(trace.read_text().split()) == 1
 
 
-def test_a_job_that_timed_out_is_not_tried_again(server: ServerProcess, model: str) -> None:
+def test_a_job_that_timed_out_is_not_tried_again(server: WatchedServer, model: str) -> None:
     """It is told so, and the worker is a new one."""
     serve(server, model, response_timeout=1)
     trace = server.folder / f"{model}.trace"
@@ -192,7 +191,7 @@ def test_a_job_that_timed_out_is_not_tried_again(server: ServerProcess, model: s
     assert len(trace.read_text().split()) == 1
 
 
-def test_a_deaf_worker_is_ended_by_force(server: ServerProcess, model: str) -> None:
+def test_a_deaf_worker_is_ended_by_force(server: WatchedServer, model: str) -> None:
     """It ignores TERM; the unregister comes to its end all the same."""
     serve(server, model, response_timeout=30)
     (pid,) = server.pids(model)
@@ -207,7 +206,7 @@ def test_a_deaf_worker_is_ended_by_force(server: ServerProcess, model: str) -> N
     assert not gate.exists()
 
 
-def test_the_children_of_a_worker_go_with_it(server: ServerProcess, model: str) -> None:
+def test_the_children_of_a_worker_go_with_it(server: WatchedServer, model: str) -> None:
     """Its whole process group is ended."""
     serve(server, model)
     file = server.folder / f"{model}.child"
@@ -219,17 +218,17 @@ def test_the_children_of_a_worker_go_with_it(server: ServerProcess, model: str) 
 
 
 @pytest.mark.parametrize("ending", ["lines", "nothing"])
-def test_a_flood_of_output_holds_nobody_up(server: ServerProcess, model: str, ending: str) -> None:
+def test_a_flood_of_output_holds_nobody_up(server: WatchedServer, model: str, ending: str) -> None:
     """It is read, cut and dropped: memory stays, and the reactor is there."""
     serve(server, model)
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
-    with watching(server.ports[0], 1.0):
+    with watching(server):
         assert say(server, model, f"flood {64 * MEGABYTE} {ending}").body == b"flooded"
     assert process.memory_info().rss - before < 50 * MEGABYTE
 
 
-def test_a_worker_that_eats_memory_is_ended(server: ServerProcess, model: str) -> None:
+def test_a_worker_that_eats_memory_is_ended(server: WatchedServer, model: str) -> None:
     """``workerMemoryLimit``: 507, with the cause; others notice nothing."""
     serve(server, model, config=f"workerMemoryLimit: {200 * MEGABYTE}\n")
     answer = say(server, model, f"eat {400 * MEGABYTE}")
@@ -237,7 +236,7 @@ def test_a_worker_that_eats_memory_is_ended(server: ServerProcess, model: str) -
     assert say(server, model, "fine").status == 200
 
 
-def test_worn_workers_are_replaced_without_a_gap(server: ServerProcess, model: str) -> None:
+def test_worn_workers_are_replaced_without_a_gap(server: WatchedServer, model: str) -> None:
     """``maxRequestsPerWorker``: every request is answered, by more than one process."""
     serve(server, model, config="maxRequestsPerWorker: 10\n")
     pids = set()
@@ -250,7 +249,7 @@ def test_worn_workers_are_replaced_without_a_gap(server: ServerProcess, model: s
     assert len(server.workers(model)) == 1
 
 
-def test_descriptors_of_the_server_are_closed_in_workers(server: ServerProcess, model: str) -> None:
+def test_descriptors_of_the_server_are_closed_in_workers(server: WatchedServer, model: str) -> None:
     """A worker has its three streams, its socket, and what it opened itself."""
     serve(server, model)
     names = json.loads(say(server, model, "descriptors").body)
@@ -259,14 +258,14 @@ def test_descriptors_of_the_server_are_closed_in_workers(server: ServerProcess, 
     assert not [target for target in names.values() if "store" in target or target.endswith(".log")], names
 
 
-def test_hidden_variables_are_hidden(server: ServerProcess, model: str) -> None:
+def test_hidden_variables_are_hidden(server: WatchedServer, model: str) -> None:
     """``blacklist_env_vars``."""
     serve(server, model)
     assert say(server, model, "environment MY_SECRET_KEY").body == b"-"
     assert say(server, model, "environment MY_PLAIN_KEY").body == b"seen"
 
 
-def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back(server: ServerProcess, model: str) -> None:
+def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back(server: WatchedServer, model: str) -> None:
     """The limit is named; those who are in are served."""
     serve(server, model, config="jobQueueSize: 2\n")
     started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
@@ -284,12 +283,12 @@ def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back(server: Server
     assert [answer.status for answer in (*answers, *others)] == [200] * 3
 
 
-def _waiting(server: ServerProcess, model: str) -> int:
+def _waiting(server: WatchedServer, model: str) -> int:
     (described,) = server.management("GET", f"/models/{model}").json()
     return int(described["jobQueueStatus"]["pendingRequests"])
 
 
-def test_without_a_free_worker_there_is_no_job_ticket(server: ServerProcess, model: str) -> None:
+def test_without_a_free_worker_there_is_no_job_ticket(server: WatchedServer, model: str) -> None:
     """``useJobTicket``: nobody waits."""
     serve(server, model, config="useJobTicket: true\n")
     started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
@@ -303,7 +302,7 @@ def test_without_a_free_worker_there_is_no_job_ticket(server: ServerProcess, mod
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_scaling_down_answers_everybody(server: ServerProcess, model: str, workers: int) -> None:
+def test_scaling_down_answers_everybody(server: WatchedServer, model: str, workers: int) -> None:
     """What is in hand is finished; what waits is finished, or refused when nobody is left."""
     serve(server, model, workers=2)
     started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
@@ -320,7 +319,7 @@ def test_scaling_down_answers_everybody(server: ServerProcess, model: str, worke
     assert [answer.status for answer in queued] == ([200, 200] if workers else [503, 503])
 
 
-def test_unregistering_answers_everybody(server: ServerProcess, model: str) -> None:
+def test_unregistering_answers_everybody(server: WatchedServer, model: str) -> None:
     """What is in hand is finished; what waits is refused."""
     serve(server, model)
     started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
@@ -349,7 +348,7 @@ BROKEN = (
 
 @pytest.mark.parametrize(("kind", "source"), BROKEN, ids=[kind for kind, _ in BROKEN])
 def test_a_model_that_cannot_load_is_refused_with_the_reason(
-    server: ServerProcess, kind: str, source: str
+    server: WatchedServer, kind: str, source: str
 ) -> None:
     """Nothing stays registered, so that the next attempt is the same."""
     archive = PACKER.add_model(server, f"broken-{kind}", source).name
@@ -360,7 +359,7 @@ def test_a_model_that_cannot_load_is_refused_with_the_reason(
     assert server.management("GET", f"/models/broken-{kind}").status == 404
 
 
-def test_a_load_that_never_ends_is_ended(server: ServerProcess) -> None:
+def test_a_load_that_never_ends_is_ended(server: WatchedServer) -> None:
     """``startup_timeout``."""
     source = "import time\ntime.sleep(600)\ndef handle(data, context):\n    return data\n"
     archive = PACKER.add_model(server, "endless", source).name
@@ -377,7 +376,7 @@ FAILURES = (
 
 @pytest.mark.parametrize(("order", "code"), FAILURES)
 def test_a_handler_that_fails_costs_no_worker(
-    server: ServerProcess, model: str, order: str, code: int
+    server: WatchedServer, model: str, order: str, code: int
 ) -> None:
     """The same process serves on."""
     serve(server, model)
@@ -386,7 +385,7 @@ def test_a_handler_that_fails_costs_no_worker(
     assert say(server, model, "pid").body == before
 
 
-def test_nothing_of_all_this_is_left(server: ServerProcess) -> None:
+def test_nothing_of_all_this_is_left(server: WatchedServer) -> None:
     """No process of a model that is gone, no file of its archive."""
     for model in server.management("GET", "/models?limit=100").json()["models"]:
         server.management("DELETE", f"/models/{model['modelName']}")

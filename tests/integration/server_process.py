@@ -98,6 +98,7 @@ class ServerProcess:
     :param properties: of its configuration, beside the addresses.
     :param options: of ``twistd -n modelserver``, beside the store and the configuration.
     :param reactor: the name of a Twisted reactor, or None for the plugin's own choice.
+    :param program: how Python is told to be twistd.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ class ServerProcess:
     options: Sequence[str] = ()
     reactor: str | None = None
     environment: Mapping[str, str] = field(factory=dict)
+    program: Sequence[str] = ("-c", _TWISTD)
     lines: list[str] = field(factory=list, init=False)
     ports: list[int] = field(factory=list, init=False)
     process: subprocess.Popen[str] = field(init=False)
@@ -157,7 +159,7 @@ class ServerProcess:
         config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         reactor = [] if self.reactor is None else [f"--reactor={self.reactor}"]
         inherited = {name: text for name, text in os.environ.items() if not name.startswith(("TS_", "MMS_"))}
-        twistd = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *reactor]
+        twistd = [sys.executable, *self.program, "-n", "--pidfile=", *reactor]
         files = ["--model-store", str(self.store), "--ts-config", str(config)]
         self.process = subprocess.Popen(
             [*twistd, "modelserver", *files, "--ncs", *self.options],
