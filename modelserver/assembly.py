@@ -228,19 +228,12 @@ def build_core(
         Random().random,
     )
     in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    commands = Commands(reactor, events, reactor)
+    visible = _visible(settings, environment)
+    dependencies = _dependencies(settings, resources.folder, in_thread, visible, commands)
     management = Management(
         registry,
-        _preparation(
-            settings,
-            reactor,
-            resources.folder,
-            in_thread,
-            environment,
-            gpus,
-            _dependencies(
-                settings, resources.folder, in_thread, environment, Commands(reactor, events, reactor)
-            ),
-        ),
+        _preparation(settings, reactor, resources.folder, in_thread, environment, gpus, dependencies),
         surroundings,
         Observer(tree_memories, inventory, in_thread),
         SelfDescription(reactor, os.urandom),
@@ -255,7 +248,7 @@ def build_core(
         management,
         inference,
         dialect,
-        Observation(settings, reactor, logs, recorder, registry, inventory, in_thread),
+        Observation(settings, reactor, logs, recorder, registry, inventory, in_thread, commands, visible),
         events.call_soon,
         reactor,
         loop,
@@ -328,6 +321,12 @@ def _preparation(
     )
 
 
+def _visible(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment of programs that this server runs."""
+    hidden = re.compile(settings.blacklist_env_vars or "(?!)")
+    return {name: value for name, value in environment.items() if not hidden.fullmatch(name)}
+
+
 def _dependencies(
     settings: Settings,
     folder: Path,
@@ -335,11 +334,10 @@ def _dependencies(
     environment: Mapping[str, str],
     commands: CommandRunner,
 ) -> Dependencies:
-    hidden = re.compile(settings.blacklist_env_vars or "(?!)")
     rules = DependencyRules(
         settings.requirements_cache or folder / "environments",
         str(settings.worker_python or sys.executable),
-        {name: value for name, value in environment.items() if not hidden.fullmatch(name)},
+        environment,
         settings.install_py_dep_per_model,
         settings.allow_requirements_options,
         settings.requirements_timeout,

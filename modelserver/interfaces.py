@@ -97,11 +97,18 @@ class WorkerBackend(Protocol):
 
 
 class Command(NamedTuple):
-    """A program to run: its path and arguments, all of its environment, the seconds that it may take."""
+    """
+    A program to run: its path and arguments, all of its environment, the seconds that it may take.
+
+    :param folder: where it runs; None: where the server does.
+    :param given: what it reads from its standard input; None: it has the server's.
+    """
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
     timeout: float
+    folder: str | None = None
+    given: bytes | None = None
 
 
 class Finished(NamedTuple):
@@ -115,8 +122,17 @@ class Finished(NamedTuple):
 class CommandRunner(Protocol):
     """Runs programs to their end."""
 
-    def run(self, command: Command, report: Callable[[str], None]) -> Deferred[Finished]:
-        """Run a program, reporting each line of its output; cancelling kills it."""
+    def run(
+        self,
+        command: Command,
+        report: Callable[[str], None],
+        complain: Callable[[str], None] | None = None,
+    ) -> Deferred[Finished]:
+        """
+        Run a program, reporting each line of its output; cancelling kills it.
+
+        :param complain: is told the lines of its standard error, instead of ``report``.
+        """
 
 
 class InThread(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from attrs import define, field
 from twisted.application.internet import TimerService
@@ -16,14 +17,17 @@ from twisted.logger import globalLogPublisher
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
 from modelserver.descriptions import Facts, describe_version
-from modelserver.interfaces import InThread, Inventory
+from modelserver.interfaces import CommandRunner, InThread, Inventory
 from modelserver.logs import Logs, LogSettings, LogSurroundings
+from modelserver.metrics.command import CommandSampler, SamplingCommand
 from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none, of_multi_model_server
 from modelserver.metrics.host import HostSampler, Probe
 from modelserver.metrics.instruments import Around, Instruments, MetricsSettings
 
 LINES_EVERY = 1.0
 """Seconds between two times that metrics are written to their log files."""
+PEERS_SAMPLER = "ts/metrics/metric_collector.py"
+"""TorchServe's own ``system_metrics_cmd``: what it samples, this server samples itself."""
 
 
 def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -> Logs:
@@ -66,9 +70,27 @@ def make_instruments(settings: Settings, registry: Registry, logs: Logs) -> Inst
     return Instruments(mode, around)
 
 
+def sampling_command(settings: Settings, environment: Mapping[str, str]) -> SamplingCommand | None:
+    """The operator's sampler of the host, or None where the server samples it itself, or nobody does."""
+    words = settings.system_metrics_cmd.split()
+    if settings.disable_system_metrics or not words or words[0] == PEERS_SAMPLER:
+        return None
+    return SamplingCommand(
+        (str(settings.worker_python or sys.executable), *words),
+        dict(environment),
+        str(Path(__file__).parent.parent),
+        settings.metric_time_interval,
+    )
+
+
 @define(eq=False)
 class Observation(MultiService):
-    """Runs what is written and sampled at intervals."""
+    """
+    Runs what is written and sampled at intervals.
+
+    :param commands: run the operator's sampler.
+    :param environment: its environment variables.
+    """
 
     settings: Settings
     reactor: PosixReactorBase
@@ -77,11 +99,17 @@ class Observation(MultiService):
     registry: Registry
     inventory: Inventory
     in_thread: InThread
+    commands: CommandRunner
+    environment: Mapping[str, str]
+    _command: CommandSampler | None = field(default=None, init=False)
     _sampler: HostSampler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
-        probe = Probe(self.inventory, not self.settings.disable_system_metrics)
+        program = sampling_command(self.settings, self.environment)
+        if program is not None:
+            self._command = CommandSampler(program, self.commands, self.reactor, self._pids, self.instruments)
+        probe = Probe(self.inventory, not self.settings.disable_system_metrics and program is None)
         self._sampler = HostSampler(
             probe.sample,
             self.settings.metric_time_interval,
@@ -107,10 +135,14 @@ class Observation(MultiService):
         globalLogPublisher.addObserver(self.logs.observer)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._sampler.start()
+        if self._command is not None:
+            self._command.start()
 
     def end(self) -> None:
         """Write what is left, and close the files; the last thing that a server does."""
         self._sampler.stop()
+        if self._command is not None:
+            self._command.stop()
         self.instruments.write_lines()
         globalLogPublisher.removeObserver(self.logs.observer)
         self.logs.close()

@@ -25,7 +25,12 @@ class HeldCommands:
     asked: list[Command] = field(factory=list)
     running: list[Deferred[Finished]] = field(factory=list)
 
-    def run(self, command: Command, report: Callable[[str], None]) -> Deferred[Finished]:
+    def run(
+        self,
+        command: Command,
+        report: Callable[[str], None],
+        complain: Callable[[str], None] | None = None,
+    ) -> Deferred[Finished]:
         """Note a command."""
         report("Collecting everything")
         self.asked.append(command)

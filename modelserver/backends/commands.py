@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import cast
 
@@ -17,6 +18,9 @@ from modelserver.backends.local import Spawned
 from modelserver.backends.output import LineLog
 from modelserver.interfaces import Command, EventLoop, Finished
 
+_IN_SESSION = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
+"""Makes a program the first of a session of its own, so that what it starts can be ended with it."""
+
 
 @define(eq=False)
 class Commands:
@@ -26,24 +30,34 @@ class Commands:
     loop: EventLoop
     clock: IReactorTime
 
-    def run(self, command: Command, report: Callable[[str], None]) -> Deferred[Finished]:
+    def run(
+        self,
+        command: Command,
+        report: Callable[[str], None],
+        complain: Callable[[str], None] | None = None,
+    ) -> Deferred[Finished]:
         """
         Run a program; fires when it has ended and everything that it wrote is read.
 
         Cancelling, or the end of its time, kills it with everything that it has started.
 
         :param report: is told each line of its output.
+        :param complain: is told the lines of its standard error, instead of ``report``.
         """
-        running = _Running(self.loop, report)
-        program = command.arguments[0]
+        output = LineLog(report)
+        running = _Running(self.loop, output, output if complain is None else LineLog(complain))
         transport = self.spawner.spawnProcess(
             running,
-            program,
-            list(command.arguments),
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _IN_SESSION, *command.arguments],
             env=dict(command.environment),
-            childFDs={0: 0, 1: "r", 2: "r"},
+            path=command.folder,
+            childFDs={0: 0 if command.given is None else "w", 1: "r", 2: "r"},
         )
         running.watch(cast(Spawned, transport))
+        if command.given is not None:
+            transport.writeToChild(0, command.given)
+            transport.closeChildFD(0)
         running.timer = self.clock.callLater(command.timeout, running.stop_late)
         return running.finished
 
@@ -53,17 +67,17 @@ class _Running(ProcessProtocol):
     """Twisted's view of one program."""
 
     loop: EventLoop
-    report: Callable[[str], None]
+    output: LineLog
+    errors: LineLog
     timer: IDelayedCall | None = field(default=None, init=False)
     finished: Deferred[Finished] = field(init=False)
-    _lines: LineLog = field(init=False)
     _pid: int | None = field(default=None, init=False)
     _watch: int | None = field(default=None, init=False)
     _is_late: bool = field(default=False, init=False)
+    _is_killed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.finished = Deferred(lambda _: self._kill())
-        self._lines = LineLog(self.report)
 
     def watch(self, spawned: Spawned) -> None:
         """Be told of the end by the kernel where that is possible: uvloop takes SIGCHLD for itself."""
@@ -89,7 +103,10 @@ class _Running(ProcessProtocol):
         self._kill()
 
     def _kill(self) -> None:
-        if self._pid is not None:
+        self._is_killed = True
+        if self._pid is None:
+            self._let_go()
+        else:
             for kill in (os.killpg, os.kill):
                 try:
                     kill(self._pid, signal.SIGKILL)
@@ -98,19 +115,27 @@ class _Running(ProcessProtocol):
                 return
 
     def outReceived(self, data: bytes) -> None:
-        self._lines.data_received(data)
+        self.output.data_received(data)
 
     def errReceived(self, data: bytes) -> None:
-        self._lines.data_received(data)
+        self.errors.data_received(data)
 
     def processExited(self, reason: Failure) -> None:
         self._stop_watching()
         self._pid = None
+        if self._is_killed:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the pipes: something that it has left behind may hold them open."""
+        if self.transport is not None:
+            self.transport.loseConnection()
 
     def processEnded(self, reason: Failure) -> None:
-        self._lines.ended()
+        self.output.ended()
+        self.errors.ended()
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
         if not self.finished.called:
             code = getattr(reason.value, "exitCode", None)
-            self.finished.callback(Finished(code, tuple(self._lines.last), self._is_late))
+            self.finished.callback(Finished(code, tuple(self.errors.last), self._is_late))

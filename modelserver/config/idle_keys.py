@@ -66,15 +66,6 @@ ACCEPTED = (
     ),
     _without(
         "accepted",
-        "system_metrics_cmd",
-        "",
-        "A program that samples the host.",
-        "the server samples the host itself",
-        _TS,
-        _FILE_ONLY,
-    ),
-    _without(
-        "accepted",
         "debug",
         "false",
         "Connect to a worker started by hand.",

@@ -227,6 +227,13 @@ METRICS = (
     _key("model_metrics_auto_detect", BOOLEAN, "false", "Keep handlers' metrics that are not declared."),
     _key("disable_system_metrics", BOOLEAN, "false", "Do not sample the host."),
     _key(
+        "system_metrics_cmd",
+        TEXT,
+        "",
+        "A Python script with its arguments that samples the host, instead of the server.",
+        variable=_FILE_ONLY,
+    ),
+    _key(
         "metric_time_interval",
         _POSITIVE_SECONDS,
         "60",

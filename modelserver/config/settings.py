@@ -129,6 +129,7 @@ class Settings:
     metrics_config: Path | None = None
     model_metrics_auto_detect: bool = _default("model_metrics_auto_detect")
     disable_system_metrics: bool = _default("disable_system_metrics")
+    system_metrics_cmd: str = _default("system_metrics_cmd")
     metric_time_interval: float = _default("metric_time_interval")
 
     drain_lag: float = _default("drain_lag")

@@ -45,7 +45,7 @@ class Exposed:
     """
     A family at a scrape.
 
-    :param added: values of the labels that all series of the family have besides their own, at the end.
+    :param added: values of the labels at the end, for series that do not have their own there.
     """
 
     family: Family
@@ -57,7 +57,7 @@ class Exposed:
         declaration = self.family.declaration
         metric = Metric(declaration.name, self.help, declaration.kind)
         for suffix, labels, bound, value in self.family.samples():
-            named = dict(zip(declaration.dimensions, labels + self.added, strict=True))
+            named = dict(zip(declaration.dimensions, self._all(labels), strict=True))
             if bound:
                 named["le"] = bound
             metric.add_sample(declaration.name + suffix, named, value)
@@ -81,6 +81,9 @@ class Exposed:
                 yield head + line if line else line
                 head = "" if line else head
 
+    def _all(self, labels: Labels) -> Labels:
+        return (labels + self.added)[: len(self.family.declaration.dimensions)]
+
     def _lines(self, names: Collection[str]) -> Iterator[str]:
         name, dimensions = self.family.declaration.name, self.family.declaration.dimensions
         written: Labels | None = None
@@ -88,7 +91,7 @@ class Exposed:
         for suffix, labels, bound, value in self.family.samples():
             if labels is not written:
                 written = labels
-                pairs = zip(dimensions, labels + self.added, strict=True)
+                pairs = zip(dimensions, self._all(labels), strict=True)
                 shown = "".join([f'{key}="{_escaped(text)}",' for key, text in pairs])
             if names and name + suffix not in names:
                 yield ""

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry
 
 from modelserver.jobs import Job
+from modelserver.metrics.command import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.emitted import EmittedMetrics
 from modelserver.metrics.exposition import Exposed, new_registry, pieces
@@ -228,6 +229,12 @@ class Instruments:
             self.server.update(each.name)(labels, each.value)
             if each.name == "GPUMemoryUsed":
                 self.own.gpu_memory.update((str(each.device),), each.value * _MEGABYTE)
+
+    def reported(self, value: Reported) -> None:
+        """What the operator's own sampler tells instead."""
+        self.server.report(value)
+        if value.name == "GPUMemoryUsed" and value.dimensions:
+            self.own.gpu_memory.update((value.dimensions[-1],), value.value * _MEGABYTE)
 
     def memory_sampled(self, memory: Mapping[int, int]) -> None:
         """Resident bytes of workers' process trees, by process id."""

@@ -66,14 +66,20 @@ class MetricLog:
         request_id: str = "",
         timestamp: float | None = None,
     ) -> None:
-        """Write a value, as of now unless ``timestamp`` tells another time."""
+        """
+        Write a value, as of now unless ``timestamp`` tells another time.
+
+        :param labels: the last one may be missing: it is this host's name then.
+        """
+        dimensions = declaration.dimensions
+        is_ours = not labels or len(labels) < len(dimensions)
         self.write(
             MetricLine(
                 declaration.name,
                 declaration.unit,
                 value if self.keeps_integers or isinstance(value, str) else float(value),
-                tuple(zip(declaration.dimensions, labels, strict=False)),
-                self.hostname,
+                tuple(zip(dimensions[:-1], labels, strict=False)),
+                self.hostname if is_ours else labels[-1],
                 int(self.now() if timestamp is None else timestamp),
                 request_id,
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from attrs import define, field
 from twisted.logger import Logger
 
+from modelserver.metrics.command import Reported
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.exposition import Exposed, is_exposable, peers_help
 from modelserver.metrics.lines import MetricLog
@@ -29,6 +30,9 @@ _LABEL_COUNTS: Mapping[str, int] = {
     **dict.fromkeys(("WorkerLoadTime", "PredictionTime"), 2),
     **dict.fromkeys(INFERENCE_METRICS, 2),
 }
+
+# A program that makes up names must not fill the memory.
+MOST_TOLD = 1_000
 
 _log = Logger()
 
@@ -54,6 +58,8 @@ class ServerMetrics:
     _exposed: dict[str, Family] = field(factory=dict, init=False)
     _logged: dict[str, Counter | Gauge] = field(factory=dict, init=False)
     _updates: dict[str, Update] = field(factory=dict, init=False)
+    _dimensions: dict[str, int] = field(factory=dict, init=False)
+    _told: set[str] = field(factory=set, init=False)
 
     def declare(self, declarations: Iterable[Declaration]) -> None:
         """Keep these metrics from now on, unless their labels are not the server's."""
@@ -66,7 +72,9 @@ class ServerMetrics:
                     metric=name,
                     count=labels + 1,
                 )
-            elif not self.is_exposed(name):
+                continue
+            self._dimensions[name] = len(declaration.dimensions)
+            if not self.is_exposed(name):
                 self._updates[name] = self._logging(declaration)
             elif is_exposable(declaration):
                 family = self._exposed[name] = new_family(declaration)
@@ -84,6 +92,25 @@ class ServerMetrics:
     def update(self, name: str) -> Update:
         """What counts, sets or observes a metric; does nothing if that is not declared."""
         return self._updates.get(name, _ignore)
+
+    def report(self, value: Reported) -> None:
+        """
+        Count, set or observe a value from outside: by its dimensions' order, as in TorchServe.
+
+        A value of another host keeps that host's name. What is not declared, or has other dimensions, is
+        logged once by name.
+        """
+        wanted = self._dimensions.get(value.name)
+        if wanted is not None and len(value.dimensions) + 1 == wanted:
+            host = () if value.hostname == self.log.hostname else (value.hostname,)
+            self.update(value.name)(value.dimensions + host, value.value)
+        elif value.name not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(value.name)
+            _log.warn(
+                "Metric {metric} with {count} dimensions is not declared in ts_metrics",
+                metric=value.name,
+                count=len(value.dimensions),
+            )
 
     def keep(self, name: str, wanted: Iterable[Labels]) -> None:
         """Forget the series of an exposed gauge that are not wanted any more."""
