@@ -12,15 +12,16 @@ from typing import cast
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IReactorSocket
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ServerFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from modelserver.config.address import Address
 from modelserver.rest.site import ChannelSite
 from modelserver.rest.transport import LoopTransport
 from modelserver.tls import Tls
 from modelserver.tls_acceptor import TlsAcceptor
+from modelserver.tls_reactor import FirstByteFactory
 
 BACKLOG = 1024
 
@@ -60,14 +61,14 @@ class Listener(Service):
 
     :param make_factory: makes what builds the protocols; called once, when the server starts.
     :param loop: asyncio's loop under the reactor, or None.
-    :param adopt: the reactor, for sockets where there is no such loop.
+    :param reactor: reads sockets where there is no such loop.
     :param tls: for ``https:`` addresses.
     """
 
     address: Address
     make_factory: Callable[[], ChannelSite]
     loop: asyncio.AbstractEventLoop | None
-    adopt: IReactorSocket
+    reactor: PosixReactorBase
     tls: Tls | None = None
     _socket: socket.socket | None = field(default=None, init=False)
     _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
@@ -95,9 +96,8 @@ class Listener(Service):
         assert bound is not None
         if self.loop is None:
             if self.tls is not None:
-                secure = TLSMemoryBIOFactory(self.tls.reactor_options(), False, factory)
-                factory = cast(ServerFactory, secure)
-            self._port = self.adopt.adoptStreamPort(bound.fileno(), bound.family, factory)
+                factory = cast(ServerFactory, FirstByteFactory(factory, self.tls, self.reactor))
+            self._port = self.reactor.adoptStreamPort(bound.fileno(), bound.family, factory)  # type: ignore[no-untyped-call]  # Twisted's
             bound.close()
             return
         factory.doStart()  # type: ignore[no-untyped-call]  # Twisted's

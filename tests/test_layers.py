@@ -69,6 +69,7 @@ PLACES = {
     "modelserver.testing": COMPOSITION,
     "modelserver.tls": COMPOSITION,
     "modelserver.tls_acceptor": COMPOSITION,
+    "modelserver.tls_reactor": COMPOSITION,
     "modelserver.child": WORKER,
     "modelserver.compat": WORKER,
     "modelserver.examples": WORKER,

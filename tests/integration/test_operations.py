@@ -436,15 +436,21 @@ class TlsTests(ServerTests):
         self.assertRaises(ssl.SSLCertVerificationError, self.ask, server.ports[0], "GET", "/ping")
 
     def test_other_reactors_speak_it_too(self) -> None:
-        port, other = free_ports(2)
-        addresses: Mapping[str, str] = {
-            "inference_address": f"https://{HOST}:{port}",
-            "management_address": f"https://{HOST}:{other}",
-        }
-        self.start(addresses, reactor="poll")
-        trusting = ssl.create_default_context()
-        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        self.assertEqual(self.ask(port, "GET", "/ping", tls=trusting)[0], 200)
+        for reactor in ("epoll", "poll", "select"):
+            port, other = free_ports(2)
+            addresses: Mapping[str, str] = {
+                "inference_address": f"https://{HOST}:{port}",
+                "management_address": f"https://{HOST}:{other}",
+            }
+            server = self.start(addresses, reactor=reactor)
+            trusting = ssl.create_default_context()
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+            self.assertEqual(self.ask(port, "GET", "/ping", tls=trusting)[0], 200, reactor)
+            for body in (None, b"x" * 1_000_000):
+                answer = ask(other, "POST", "/models", body)
+                told = {"status": "This TorchServe instance only accepts HTTPS requests"}
+                self.assertEqual((answer.status, answer.json()), (403, told), reactor)
+            server.terminate()
 
     def test_a_key_that_cannot_be_used_stops_the_start(self) -> None:
         with self.assertRaises(AssertionError) as failed:
