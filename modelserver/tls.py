@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import tempfile
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +28,8 @@ from modelserver.rest.render import reply
 
 LIFE = timedelta(days=3650)
 PROTOCOLS = ["http/1.1"]
+KEYSTORE_TYPES = ("PKCS12", "P12", "PFX", "JKS", "JCEKS")
+_JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
 
 @frozen
@@ -113,26 +116,51 @@ def _read(path: Path, key: str) -> bytes:
 
 def from_keystore(path: Path, password: str, kind: str = "PKCS12") -> Identity:
     """
-    Take the first key entry of a PKCS #12 file.
+    Take the first key entry of a PKCS #12 file, or of a Java key store (JKS, JCEKS).
+
+    What the file is, its first bytes say, as they do for Java, where either type opens either format.
 
     :raises TlsUnusable: it cannot be read, or holds no key with a certificate.
     """
-    if kind.upper() not in ("PKCS12", "P12", "PFX"):
-        raise TlsUnusable(
-            f"keystore_type={kind} is not supported: convert it with keytool -importkeystore "
-            "-deststoretype PKCS12"
-        )
+    if kind.upper() not in KEYSTORE_TYPES:
+        raise TlsUnusable(f"keystore_type={kind} is not one of {', '.join(KEYSTORE_TYPES)}")
+    content = _read(path, "keystore")
     try:
-        store = pkcs12.load_pkcs12(_read(path, "keystore"), password.encode("utf-8"))
+        if content.startswith(_JAVA_STORES):
+            return _from_java(content, password)
+        return _from_pkcs12(content, password)
     except ValueError as why:
         raise TlsUnusable(f"keystore={path} cannot be opened: {why}") from why
+
+
+def _from_pkcs12(content: bytes, password: str) -> Identity:
+    store = pkcs12.load_pkcs12(content, password.encode("utf-8"))
     if store.key is None or store.cert is None:
-        raise TlsUnusable(f"keystore={path} holds no key with a certificate")
-    certificates = [store.cert, *store.additional_certs]
-    return Identity(
-        _pem(store.key),
-        b"".join(each.certificate.public_bytes(serialization.Encoding.PEM) for each in certificates),
-    )
+        raise ValueError("it holds no key with a certificate")
+    return _identity(store.key, [each.certificate for each in (store.cert, *store.additional_certs)])
+
+
+def _from_java(content: bytes, password: str) -> Identity:
+    try:
+        import jks  # type: ignore[import-untyped]  # an extra
+    except ImportError:
+        raise ValueError(
+            "it is in Java's own format: pip install 'modelserver[jks]', "
+            "or convert it with keytool -importkeystore -deststoretype PKCS12"
+        ) from None
+    try:
+        store = jks.KeyStore.loads(content, password, try_decrypt_keys=False)
+        for entry in store.private_keys.values():
+            entry.decrypt(password)
+            chain = [x509.load_der_x509_certificate(der) for _, der in entry.cert_chain]
+            return _identity(serialization.load_der_private_key(entry.pkey_pkcs8, None), chain)
+    except jks.util.KeystoreException as why:
+        raise ValueError(str(why) or type(why).__name__) from why
+    raise ValueError("it holds no key with a certificate")
+
+
+def _identity(key: PrivateKeyTypes, chain: Iterable[x509.Certificate]) -> Identity:
+    return Identity(_pem(key), b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
 
 
 def _pem(key: PrivateKeyTypes) -> bytes:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+import subprocess
+import sys
 import tempfile
 from datetime import datetime, timedelta, timezone
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import skipUnless
 
 import trustme
 from attrs import define, field
@@ -186,8 +191,18 @@ class KeystoreTests(TlsCase):
         self.refused(Settings(keystore=self.keystore(with_key=False)), "no key")
         self.refused(Settings(keystore=self.file("x.p12", b"rubbish")), "cannot be opened")
         self.refused(Settings(keystore=self.folder / "no.p12"), "No such file")
-        error = self.assertRaises(TlsUnusable, from_keystore, self.keystore(), "changeit", "JKS")
-        self.assertIn("keytool -importkeystore", str(error))
+        error = self.assertRaises(TlsUnusable, from_keystore, self.keystore(), "changeit", "BKS")
+        self.assertIn("PKCS12, P12, PFX, JKS, JCEKS", str(error))
+
+    def test_either_type_opens_either_format_as_in_java(self) -> None:
+        settings = Settings(keystore=self.keystore(), keystore_type="JKS")
+        shake_hands(server_context(identity(settings)), self.client())
+
+    def test_java_format_without_its_package(self) -> None:
+        self.addCleanup(sys.modules.pop, "jks", None)
+        sys.modules["jks"] = None  # type: ignore[assignment]  # an import of it fails now
+        settings = Settings(keystore=self.file("k.jks", b"\xfe\xed\xfe\xed" + bytes(100)))
+        self.refused(settings, "pip install 'modelserver[jks]'", "keytool -importkeystore")
 
     def test_pem_files_go_first(self) -> None:
         settings = Settings(
@@ -196,6 +211,51 @@ class KeystoreTests(TlsCase):
             certificate_file=self.file("chain.pem", self.chain),
         )
         self.assertEqual(identity(settings), Identity(self.key, self.chain))
+
+
+@skipUnless(find_spec("jks"), "pyjks is not installed: pip install 'modelserver[jks]'")
+class JavaKeystoreTests(TlsCase):
+    """``keystore`` in Java's own format."""
+
+    def keystore(self, password: str = "changeit", key_password: str = "changeit") -> Path:
+        import jks
+
+        chain = [
+            each.public_bytes(serialization.Encoding.DER)
+            for each in x509.load_pem_x509_certificates(self.chain)
+        ]
+        key = serialization.load_pem_private_key(self.key, None).private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        entry = jks.PrivateKeyEntry.new("mykey", chain, key)
+        entry.encrypt(key_password)
+        return self.file("k.jks", jks.KeyStore.new("jks", [entry]).saves(password))
+
+    def test_key_and_chain(self) -> None:
+        for kind in ("PKCS12", "JKS", "jks"):
+            settings = Settings(keystore=self.keystore(), keystore_type=kind)
+            shake_hands(server_context(identity(settings)), self.client())
+
+    def test_what_cannot_be_used_is_told(self) -> None:
+        import jks
+
+        self.refused(Settings(keystore=self.keystore("other")), "cannot be opened", "password")
+        self.refused(Settings(keystore=self.keystore(key_password="other")), "cannot be opened", "password")
+        self.refused(Settings(keystore=self.file("x.jks", b"\xfe\xed\xfe\xed")), "cannot be opened")
+        empty = self.file("empty.jks", jks.KeyStore.new("jks", []).saves("changeit"))
+        self.refused(Settings(keystore=empty), "no key")
+
+    @skipUnless(shutil.which("keytool"), "there is no keytool")
+    def test_what_keytool_writes(self) -> None:
+        for kind in ("JKS", "JCEKS", "PKCS12"):
+            path = self.folder / f"by-keytool.{kind}"
+            words = f"keytool -genkeypair -storetype {kind} -keystore {path} -storepass changeit"
+            words += " -keypass changeit -alias server -keyalg RSA -dname CN=localhost"
+            subprocess.run(words.split(), check=True, capture_output=True, timeout=120)
+            shown = identity(Settings(keystore=path, keystore_type=kind))
+            server_context(shown)
+            (certificate,) = x509.load_pem_x509_certificates(shown.chain)
+            self.assertEqual(certificate.subject.rfc4514_string(), "CN=localhost")
 
 
 class SelfSignedTests(TlsCase):

@@ -16,6 +16,7 @@ from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.sources import parse_properties, read_text, replace_variables
 from modelserver.config.table import KEY
 from modelserver.sources.store import StoreSource
+from modelserver.tls import TlsUnusable, identity, server_context
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -150,9 +151,14 @@ def _about_files(settings: Settings) -> Iterator[Finding]:
             yield Finding("fails", name, f"{path} is not a file here.")
     if settings.model_store is not None and not settings.model_store.is_dir():
         yield Finding("fails", "model_store", f"{settings.model_store} is not a folder here.")
-    if settings.keystore is not None and settings.keystore_type.upper() != "PKCS12":
-        text = "Only PKCS12 can be read; keytool -importkeystore -deststoretype PKCS12 converts."
-        yield Finding("fails", "keystore_type", text)
+    named = [
+        path for path in (settings.keystore, settings.private_key_file, settings.certificate_file) if path
+    ]
+    if named and all(path.is_file() for path in named):
+        try:
+            server_context(identity(settings))
+        except TlsUnusable as why:
+            yield Finding("fails", "TLS", _sentence(str(why)))
 
 
 def _about_access(settings: Settings) -> Iterator[Finding]:

@@ -108,15 +108,23 @@ class ConfigurationTests(DoctorTestCase):
         self.assertFalse(self.report("max_request_size=$$SIZE$$", {"SIZE": "5"}).fails)
 
     def test_absent_files_fail(self) -> None:
-        report = self.report(
-            "model_store=absent\ncertificate_file=absent.pem\nkeystore=k.jks\nkeystore_type=JKS"
-        )
+        report = self.report("model_store=absent\ncertificate_file=absent.pem\nkeystore=k.jks")
         self.assertLessEqual(
-            {("fails", "model_store"), ("fails", "certificate_file"), ("fails", "keystore"),
-             ("fails", "keystore_type")},
+            {("fails", "model_store"), ("fails", "certificate_file"), ("fails", "keystore")},
             self.found(report),
-        )  # fmt: skip
+        )
         self.assertNotIn("works", {finding.verdict for finding in report.findings[:1]})
+
+    def test_tls_that_cannot_be_used_fails(self) -> None:
+        for name in ("key.pem", "k.p12"):
+            self.write(name, "rubbish")
+        for text in (
+            "private_key_file=key.pem",
+            "private_key_file=key.pem\ncertificate_file=key.pem",
+            "keystore=k.p12",
+            "keystore=k.p12\nkeystore_type=BKS",
+        ):
+            self.assertIn(("fails", "TLS"), self.found(self.report(text)), text)
 
     def test_dialect(self) -> None:
         for text, dialect, expected in (
