@@ -25,9 +25,9 @@ BACKOFF = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 89.0, 144.0, 23
 STEADY = 10.0
 """Seconds of being ready after which a worker counts as sound even if it had nothing to do: it is started
 again at once when it dies, like one that has served."""
-SHORT, TINY = 0.02, 0.002
-"""Seconds a batch takes on average, below which a worker may have FEW or MANY batches in hand."""
-FEW, MANY = 2, 8
+SHORT, TINY, LEAST = 0.02, 0.002, 0.00025
+"""Seconds a batch takes on average, below which a worker may have FEW, MANY or MOST batches in hand."""
+FEW, MANY, MOST = 2, 8, 16
 
 
 class WorkerOwner(Protocol):
@@ -130,6 +130,8 @@ class Worker:
         mean = self.mean_batch
         if mean is None or mean >= SHORT:
             return 1 - self.load
+        if mean < LEAST:
+            return MOST - self.load
         # Where many wait, those who are sent ahead wait no longer than in the queue, and a server that is
         # busy with refusals does not leave the worker idle meanwhile.
         return (FEW if mean >= TINY and not self.owner.has_many_waiting else MANY) - self.load
