@@ -192,7 +192,8 @@ class WorkerPool:
             self.queue.put(job)
         except QueueFull as error:
             raise evolve(error, retry_after=self._seconds_to_drain()) from None
-        self.schedule()
+        if not self._scheduled:
+            self.schedule()
 
     @property
     def _idle(self) -> int:
@@ -269,6 +270,8 @@ class WorkerPool:
         """Hand out batches while there are some that are due, and workers that have room."""
         self._scheduled = False
         workers, queue = self.workers, self.queue
+        if not queue.length:
+            return
         touched: dict[Worker, None] = {}
         while workers:
             worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)

@@ -187,6 +187,10 @@ class SequencePool(WorkerPool):
                     worker.assign(jobs)
                     worker.flush()
 
+    def worker_has_room(self, worker: Worker) -> None:
+        """Only once its answers are handed out is a sequence free for its next request."""
+        self.schedule()
+
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """The state of its sequences is gone with it."""
         super().worker_lost(worker, batches, failure)

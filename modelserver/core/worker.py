@@ -30,6 +30,10 @@ SHORT, TINY, LEAST = 0.02, 0.002, 0.00025
 FEW, MANY, MOST = 2, 8, 16
 
 
+Settled = tuple[Sequence[Job], Sequence[Answer | ServingError], int, Times]
+"""Jobs with their answers, of so many calls of the handler."""
+
+
 class WorkerOwner(Protocol):
     """What a worker tells its pool, and asks of it."""
 
@@ -89,6 +93,7 @@ class Worker:
     _launched: float = field(default=0.0, init=False)
     _ready_since: float | None = field(default=None, init=False)
     _numbers: int = field(default=0, init=False)
+    _answers: list[Settled] = field(factory=list, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _inputs: WorkerInputs = field(init=False)
 
@@ -193,7 +198,11 @@ class Worker:
         self._inputs.loaded()
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
-        """Hand the answers of a batch, or of the next ones of those apart, to its jobs."""
+        """
+        Take the answers of a batch, or of the next ones of those apart.
+
+        Their jobs hear of them at the turn's end, when the worker has got what it can do next.
+        """
         in_hand = self.in_hand
         if not in_hand or in_hand[0].number != number:
             raise LookupError(f"an answer to batch {number}, which is not the oldest in hand")
@@ -208,10 +217,16 @@ class Worker:
             in_hand[0].started = now
         self.load -= calls
         self._learn(seconds / calls, calls)
-        self.owner.batch_finished(self, jobs, calls, times)
-        for job, answer in zip(jobs, answers, strict=True):
-            job.settle(answer)
-        if not in_hand and self.state == "draining":
+        self._answers.append((jobs, answers, calls, times))
+
+    def _hand_out(self) -> None:
+        """Tell the clients what came for them in this turn."""
+        settled, self._answers = self._answers, []
+        for jobs, answers, calls, times in settled:
+            for job, answer in zip(jobs, answers, strict=True):
+                job.settle(answer)
+            self.owner.batch_finished(self, jobs, calls, times)
+        if not self.in_hand and self.state == "draining":
             self._inputs.drained()
 
     def _learn(self, seconds: float, calls: int) -> None:
@@ -260,12 +275,14 @@ class Worker:
         self.owner.worker_counted(self, metrics)
 
     def turn_ended(self) -> None:
-        """All answers of this turn are handed out: there may be room for more."""
+        """All answers of this turn are here: the worker gets more first, since clients take their time."""
         self.owner.worker_has_room(self)
+        self._hand_out()
 
     def exited(self, failure: WorkerFailure) -> None:
         """The process is gone."""
         self.process = None
+        self._hand_out()
         self.failure = failure
         _log.info(
             "Worker {worker} of model {model} version {version} ended: {failure}",

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import ModelVersion
 from modelserver.core.worker import STEADY
 from modelserver.errors import NoWorkers, ServingError, WorkerDied, WorkerFailure, WorkersFailed
-from modelserver.jobs import Answer
+from modelserver.jobs import Answer, Job
 from modelserver.spec import Timeouts
 from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
 
@@ -108,8 +108,35 @@ class ServingTests(WorkerTestCase):
         (number,) = numbers
         two = [Answer(200, b"", b"C"), Answer(200, b"", b"D")]
         self.process.events.answered(number, two, 0.0002)
+        self.process.events.turn_ended()
         self.assertEqual([asker.bodies for asker in askers], [[b"b"], [b"C"], [b"D"]])
         self.assertEqual(self.stage.recorder.counts["batch_finished", self.version.spec.name], 4)
+
+    def test_the_worker_gets_more_before_clients_are_told(self) -> None:
+        self.scaled()
+        self.ask(b"a", b"b")
+
+        class Told(CollectingAsker):
+            def answered(asker, job: Job, answer: Answer) -> None:
+                super().answered(job, answer)
+                self.assertEqual([len(worker.batches) for worker in self.stage.backend.workers], [1])
+
+        told = Told()
+        self.version.pool.put(make_job(b"c", self.clock.seconds(), told))
+        self.stage.turn()
+        for _ in range(2):
+            self.process.answer()
+        self.ask(b"d")
+        self.process.answer()
+        self.assertEqual(told.bodies, [b"c"])
+
+    def test_answers_that_came_before_the_end_are_handed_out(self) -> None:
+        self.scaled()
+        (asker,) = self.ask(b"a")
+        self.process.answer(end_turn=False)
+        self.assertEqual(asker.bodies, [])
+        self.process.exit(WorkerFailure("signal", 0.0, signal="SIGKILL"))
+        self.assertEqual(asker.bodies, [b"a"])
 
     def test_what_waits_is_shared_out_among_workers(self) -> None:
         self.scaled(2)
