@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
+from modelserver.errors import ServerFull
 from modelserver.rest.channel import Channel
 from modelserver.rest.connection import Phase
 from modelserver.rest.head import Malformed
@@ -16,6 +17,12 @@ SWEEP = 1.0
 LAST_LOOK = 0.02
 RESERVE = 256
 """Descriptors that predictions must leave to workers, files and management."""
+MOST_AT_OTHERS = 64
+"""Connections of a listener that has no predictions; its share of the reserve."""
+MOST_VISITORS = 16
+"""Connections over its limit that a listener may have for a moment; they come out of the reserve, too."""
+VISIT = 2.0
+"""Seconds that one of those has for the head of its request."""
 
 
 @frozen
@@ -65,6 +72,10 @@ class Door:
     """
     The connections of one listener, which may be so many.
 
+    One that is over a limit is let in all the same, as a visitor: it is answered once and closed, with what
+    it asked for if that is no prediction, so that management and health are always reached. Visitors are
+    few: the oldest whose request has not come whole makes room for the next.
+
     :param limit: how many in all; 0: any number.
     :param limit_of_address: how many from one address; 0: any number.
     """
@@ -72,30 +83,47 @@ class Door:
     channels: set[Channel]
     limit: int = 0
     limit_of_address: int = 0
+    most_visitors: int = MOST_VISITORS
+    _visitors: dict[Channel, None] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _hosts: dict[str, int] = field(factory=dict, init=False)
 
-    def admits(self, host: str) -> bool:
-        """Whether one more connection from ``host`` may come in."""
+    def refusal(self, host: str) -> ServerFull | None:
+        """The limit that one more connection from ``host`` is over, or None."""
         if self.limit and self._count >= self.limit:
-            return False
-        return not self.limit_of_address or self._hosts.get(host, 0) < self.limit_of_address
+            return ServerFull("", None, self.limit, "max_connections")
+        if self.limit_of_address and self._hosts.get(host, 0) >= self.limit_of_address:
+            return ServerFull("", None, self.limit_of_address, "max_connections_per_address")
+        return None
 
     def add(self, channel: Channel) -> None:
         """A connection is open."""
         self.channels.add(channel)
+        if channel.over is not None:
+            self._receive(channel)
+            return
         self._count += 1
         self._hosts[channel.host] = self._hosts.get(channel.host, 0) + 1
 
     def discard(self, channel: Channel) -> None:
         """A connection is over."""
         self.channels.discard(channel)
+        if channel.over is not None:
+            self._visitors.pop(channel, None)
+            return
         self._count -= 1
         left = self._hosts[channel.host] - 1
         if left:
             self._hosts[channel.host] = left
         else:
             del self._hosts[channel.host]
+
+    def _receive(self, channel: Channel) -> None:
+        self._visitors[channel] = None
+        if len(self._visitors) > self.most_visitors:
+            leaver = next((each for each in self._visitors if each.phase is not Phase.BUSY), channel)
+            del self._visitors[leaver]
+            leaver.turn_away()
 
 
 @define(eq=False)
@@ -158,7 +186,9 @@ class Connections:
 
     def _look_at_request(self, channel: Channel, watch: Watch, now: float) -> None:
         spent, patience = now - watch.since, self.patience
-        if watch.phase is Phase.IDLE and spent >= patience.idle:
+        if channel.over is not None and spent >= VISIT and watch.phase in (Phase.IDLE, Phase.HEAD):
+            channel.turn_away()
+        elif watch.phase is Phase.IDLE and spent >= patience.idle:
             channel.transport.loseConnection()
         elif watch.phase is Phase.LINGER and spent >= patience.linger:
             channel.transport.abortConnection()

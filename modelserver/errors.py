@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import frozen
 
 
 @frozen
@@ -244,6 +244,14 @@ class QueueFull(ServingError):
 
 
 @frozen
+class ServerFull(QueueFull):
+    """The server is at a limit of its own, whichever model is asked."""
+
+    def __str__(self) -> str:
+        return f"The server is over {self.limit_name} ({self.limit}); try again later."
+
+
+@frozen
 class NoWorkers(ServingError):
     """The version has no worker, and none is on its way."""
 
@@ -252,9 +260,8 @@ class NoWorkers(ServingError):
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"Model {self.model!r} has no worker to serve the request." + (
-            f" ({self.reason})" if self.reason else ""
-        )
+        why = f" ({self.reason})" if self.reason else ""
+        return f"Model {self.model!r} has no worker to serve the request.{why}"
 
 
 @frozen
@@ -378,7 +385,6 @@ class InternalError(ServingError):
     """A defect of the server; the log has the traceback."""
 
     reason: str = "Internal server error."
-    retry: bool = field(default=False, kw_only=True)
 
     def __str__(self) -> str:
         return self.reason

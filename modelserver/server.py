@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from modelserver.assembly import Core, Resources, build_core
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
-from modelserver.connections import RESERVE, Connections, Door, Patience, most_connections
+from modelserver.connections import MOST_AT_OTHERS, RESERVE, Connections, Door, Patience, most_connections
 from modelserver.descriptors import allowed_descriptors
 from modelserver.key_file import KeyFileInvalid
 from modelserver.listeners import Listener
@@ -104,7 +104,9 @@ class Server(MultiService):
         settings = self.settings
         limit = settings.max_connections
         if Role.INFERENCE in roles:
-            limit = most_connections(limit, allowed_descriptors(limit + 2 * RESERVE))
+            limit = most_connections(limit, allowed_descriptors(limit + 4 * RESERVE))
+        else:
+            limit = min(limit or MOST_AT_OTHERS, MOST_AT_OTHERS)
         return self.connections.door(limit, settings.max_connections_per_address)
 
     def _start_tokens(self, tokens: Tokens) -> None:

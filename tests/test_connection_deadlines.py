@@ -122,24 +122,6 @@ class ConnectionsTests(SynchronousTestCase):
 class DoorTests(SynchronousTestCase):
     """Limits in all, and by address."""
 
-    def test_connections_over_the_limit_are_not_built(self) -> None:
-        for limits in ((2, 0), (0, 2)):
-            stage = ChannelStage()
-            stage.site.connections = Connections(stage.stage.clock).door(*limits)
-            first, _ = stage.connect(), stage.connect()
-            transport = MemoryTransport()
-            self.assertIsNone(stage.site.buildProtocol(transport.getPeer()))
-            first.leave()
-            self.assertIsNotNone(stage.site.buildProtocol(transport.getPeer()))
-
-    def test_other_addresses_have_their_own_limit(self) -> None:
-        stage = ChannelStage()
-        door = Connections(stage.stage.clock).door(0, 1)
-        stage.site.connections = door
-        stage.connect()
-        self.assertFalse(door.admits("192.0.2.1"))
-        self.assertTrue(door.admits("192.0.2.2"))
-
     def test_descriptors_are_left_for_the_rest(self) -> None:
         for limit, descriptors, expected in (
             (0, 1024, 768),

@@ -72,9 +72,18 @@ CONNECTIONS = (
     _key("idle_timeout", _POSITIVE_SECONDS, "75", "Seconds that a connection may rest between requests."),
     _key("write_timeout", _POSITIVE_SECONDS, "60", "Seconds in which a client must take some of its answer."),
     _key("minimum_body_rate", size(), "500", "Bytes a second that a body must arrive with; 0: any rate."),
-    _key("max_connections", whole(0), "10000", "Connections at a time; 0: no limit."),
     _key(
-        "max_connections_per_address", whole(0), "0", "Connections at a time from one address; 0: no limit."
+        "max_connections",
+        whole(0),
+        "10000",
+        "Connections at a time; 0: as many as descriptors allow. One more is told so with 503, "
+        "or asks once for what is no prediction.",
+    ),
+    _key(
+        "max_connections_per_address",
+        whole(0),
+        "0",
+        "Connections at a time from one address; 0: no limit. One more as above.",
     ),
     _key(
         "request_memory",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from modelserver.errors import BadRequest, BodyTooLarge, InternalError, QueueFull, ServingError
+from modelserver.errors import BadRequest, BodyTooLarge, InternalError, ServerFull, ServingError
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
@@ -44,7 +44,7 @@ class Channel(StockChannel):
         site = self.site
         self.front = site.front
         self.run_soon = site.run_soon
-        self._memo: dict[bytes, Head] = site.memo
+        self._memo: dict[bytes, Head] = site.memo if self.over is None else {}
         self._rest = b""
         self._head: Head | None = None
         self._body: list[bytes] = []
@@ -100,7 +100,7 @@ class Channel(StockChannel):
     def reserve(self, size: int) -> bool:
         """Claim memory for a body until it is answered; without, the request is refused."""
         if not self.site.memory.take(size):
-            self.refuse(QueueFull("", None, self.site.memory.limit, "request_memory"))
+            self.refuse(ServerFull("", None, self.site.memory.limit, "request_memory"))
             return False
         self._reserved += size
         return True
@@ -237,7 +237,12 @@ class Channel(StockChannel):
         except Malformed as error:
             self.refuse(error)
             return None
-        if not head.is_plain or not self.front.look(head):
+        if self.over is not None:
+            if self.front.is_prediction(head):
+                self._head = head
+                self.refuse(self.over)
+                return None
+        elif not head.is_plain or not self.front.look(head):
             head.operation = ""
         elif head.length is not None and head.length <= self.front.max_request_size:
             head.whole = end + head.length
@@ -359,6 +364,12 @@ class Channel(StockChannel):
             self.reply(self.front.refused(BadRequest(error.reason))._replace(code=error.code))
         else:
             self._send_error(error, self.front.new_id(), None)
+
+    def turn_away(self) -> None:
+        """A visitor makes room for another at once."""
+        assert self.over is not None
+        self.refuse(self.over)
+        self.transport.loseConnection()
 
     def _linger(self) -> None:
         """Close so that the answer can be read: with unread bytes, a reset would end it (RFC 9112, 9.6)."""

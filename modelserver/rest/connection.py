@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IAddress, ISSLTransport
 
-from modelserver.errors import ServingError
+from modelserver.errors import ServerFull, ServingError
 from modelserver.interfaces import Reply
 from modelserver.jobs import Job, Place
 from modelserver.rest.head import Head
@@ -26,6 +26,9 @@ class Front(Protocol):
 
     def look(self, head: Head) -> bool:
         """Note on ``head`` what it asks for; False leaves the request to the Klein routes."""
+
+    def is_prediction(self, head: Head) -> bool:
+        """Whether it asks a model, rather than for the server's state or a change of it."""
 
     def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
         """
@@ -87,8 +90,8 @@ class Phase(Enum):
 class Guests(Protocol):
     """The connections that a listener has and may have."""
 
-    def admits(self, host: str) -> bool:
-        """Whether one more from ``host`` may come in."""
+    def refusal(self, host: str) -> ServerFull | None:
+        """The limit that one more from ``host`` is over."""
 
     def add(self, channel: Channel) -> object:
         """A connection is open."""

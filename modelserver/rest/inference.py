@@ -105,6 +105,10 @@ class InferenceFront:
         head.operation, head.prediction = PREDICT, prediction
         return True
 
+    def is_prediction(self, head: Head) -> bool:
+        """Whether it asks a model, rather than for the server's state or a change of it."""
+        return resolve(head.target, self.dialect.name) is not None
+
     def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
         """
         Begin a plain request.

@@ -45,12 +45,11 @@ class ChannelSite(Site):
         self.turns = Turns(run_soon)
         self._parsePOSTFormSubmission = False
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]  # as above
-        """A channel for a new connection; None if there are too many."""
-        if not self.connections.admits(host_of(addr)):
-            return None
+    def buildProtocol(self, addr: IAddress | None) -> Channel:  # type: ignore[override]  # as above
+        """A channel for a new connection."""
         channel = cast(Channel, super().buildProtocol(addr))
         channel.site = self
+        channel.over = self.connections.refusal(host_of(addr))
         return channel
 
     def log(self, request: HTTPRequest) -> None:

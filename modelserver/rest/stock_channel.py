@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from twisted.web.http import HTTPChannel
 from twisted.web.iweb import IRequest
 
-from modelserver.errors import ServingError
+from modelserver.errors import ServerFull, ServingError
 from modelserver.rest.chunked import ChunkedBody
 from modelserver.rest.connection import Connection, Front, Mode
 from modelserver.rest.head import Head, Malformed
@@ -27,6 +27,8 @@ class StockChannel(HTTPChannel):
     site: ChannelSite
     front: Front
     run_soon: Callable[[Callable[[], None]], object]
+    over: ServerFull | None = None
+    """The limit that this connection is over: it may ask once, for anything but a prediction."""
     mode = Mode.HEAD
     stock_since = 0.0
     served = 0
@@ -55,6 +57,8 @@ class StockChannel(HTTPChannel):
                 self.transport.resumeProducing,
             )
         super().allHeadersReceived()
+        if self.over is not None:
+            self.persistent = False
 
     def _drop_body(self) -> None:
         """What still comes of a body is not for the request any more."""

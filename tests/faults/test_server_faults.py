@@ -7,11 +7,21 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
 from faults.fault_server import OBEY, RawClient, serving, statuses
-from integration.server_process import LONGEST, Answer, ServerProcess, ask, eventually, is_alive
+from integration.server_process import (
+    LONGEST,
+    Answer,
+    ServerProcess,
+    ServerTests,
+    ask,
+    eventually,
+    is_alive,
+)
 
 pytestmark = pytest.mark.xdist_group("server faults")
 
@@ -124,18 +134,25 @@ def test_workers_die_with_a_server_that_is_killed(server: ServerProcess) -> None
 def test_connections_are_limited_and_management_is_reached(
     server: ServerProcess, settings: dict[str, str]
 ) -> None:
-    """The one too many is closed without an answer; when one leaves, there is room."""
-    clients = [RawClient(server.ports[0]) for _ in range(5)]
-    for client in clients:
-        client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert client.read_answers(1)[0][0] == 200
-    with RawClient(server.ports[0]) as extra:
-        extra.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert extra.read_to_end() == b""
+    """The one too many is told so; health and management are reached, and there is room when one leaves."""
+    clients = _fill(server, 5)
+    refused = ask(server.ports[0], "POST", "/predictions/obey", b"fine")
+    assert (refused.status, refused.headers["connection"]) == (503, "close")
+    assert refused.json()["limit"] == "max_connections"
+    assert ask(server.ports[0], "GET", "/ping").status == 200
     assert server.management("GET", "/models").status == 200
     for client in clients:
         client.connection.close()
-    eventually(lambda: _ping(server) == 200)
+    eventually(lambda: server.predict("obey", b"fine").status == 200)
+
+
+def _fill(server: ServerProcess, count: int) -> list[RawClient]:
+    """So many connections that are in use."""
+    clients = [RawClient(server.ports[0]) for _ in range(count)]
+    for client in clients:
+        client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.read_answers(1)[0][0] == 200
+    return clients
 
 
 def _ping(server: ServerProcess) -> int:
@@ -146,31 +163,43 @@ def _ping(server: ServerProcess) -> int:
 
 @with_settings(max_connections_per_address="2")
 def test_connections_of_one_address_are_limited(server: ServerProcess, settings: dict[str, str]) -> None:
-    """Whoever comes from elsewhere is served."""
-    clients = [RawClient(server.ports[0]) for _ in range(2)]
-    for client in clients:
-        client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert client.read_answers(1)[0][0] == 200
-    assert _ping(server) == 0
+    """The one too many is told so; when one leaves, there is room."""
+    clients = _fill(server, 2)
+    refused = ask(server.ports[0], "POST", "/predictions/obey", b"fine")
+    assert (refused.status, refused.json()["limit"]) == (503, "max_connections_per_address")
     for client in clients:
         client.connection.close()
-    eventually(lambda: _ping(server) == 200)
+    eventually(lambda: server.predict("obey", b"fine").status == 200)
 
 
-@with_settings(max_connections="0")
-def test_descriptors_are_left_for_management(server: ServerProcess, settings: dict[str, str]) -> None:
-    """When predictions have taken all connections that they may, a worker can still be started."""
-    soft, _ = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
-    assert soft >= 1024 or soft == resource.RLIM_INFINITY
-    used = psutil.Process(server.process.pid).num_fds()
-    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 300, used + 300))
-    clients = [RawClient(server.ports[0]) for _ in range(used + 20)]
-    try:
-        assert server.scale("obey", 2).status == 200
-    finally:
-        for client in clients:
-            client.connection.close()
-    assert ask(server.ports[0], "GET", "/ping").status == 200
+FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600)); "
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_descriptors_are_left_for_management(is_shared: bool) -> None:
+    """
+    Clients who open all connections that they can, and say nothing, keep nobody from managing the server:
+    not even where management and predictions have one port.
+    """
+    with TemporaryDirectory(prefix="modelserver-faults-") as name:
+        server = ServerProcess(Path(name), {"max_connections": "0"})
+        server.program = ("-c", FEW_DESCRIPTORS + server.program[-1])
+        server.is_shared = is_shared
+        server.store.mkdir()
+        ServerTests("add_model").add_model(server, "obey", OBEY)
+        server.start()
+        clients = []
+        try:
+            assert server.register("obey.mar").status == 200
+            clients = [RawClient(server.ports[0]) for _ in range(700)]
+            assert server.scale("obey", 3).status == 200
+            assert ask(server.ports[0], "GET", "/ping").status == 200
+            assert server.predict("obey", b"fine").status == 503
+            assert psutil.Process(server.process.pid).num_fds() < 600 - 64
+        finally:
+            for client in clients:
+                client.connection.close()
+            server.end()
 
 
 def test_out_of_descriptors_is_survived(server: ServerProcess) -> None:
@@ -251,8 +280,6 @@ def test_a_failed_model_refuses_at_once_and_is_revived_by_scaling(server: Server
         f"import os\nif os.path.exists({str(flag)!r}):\n    import no_such_module_here\n"
         "def handle(data, context):\n    return data and ['fine' for _ in data]\n"
     )
-    from integration.server_process import ServerTests
-
     archive = ServerTests("add_model").add_model(server, "moody", source).name
     assert server.register(archive, worker_start="spawn").status == 200
     assert server.predict("moody").body == b"fine"

@@ -99,6 +99,7 @@ class ServerProcess:
     :param options: of ``twistd -n modelserver``, beside the store and the configuration.
     :param reactor: the name of a Twisted reactor, or None for the plugin's own choice.
     :param program: how Python is told to be twistd.
+    :param is_shared: one port for everything.
     """
 
     folder: Path
@@ -107,6 +108,7 @@ class ServerProcess:
     reactor: str | None = None
     environment: Mapping[str, str] = field(factory=dict)
     program: Sequence[str] = ("-c", _TWISTD)
+    is_shared: bool = False
     lines: list[str] = field(factory=list, init=False)
     ports: list[int] = field(factory=list, init=False)
     process: subprocess.Popen[str] = field(init=False)
@@ -148,7 +150,7 @@ class ServerProcess:
         raise AssertionError(f"the server did not start:\n{self.log}")
 
     def _spawn(self) -> None:
-        self.ports = free_ports(3)
+        self.ports = free_ports(1) * 3 if self.is_shared else free_ports(3)
         self._has_spoken.clear()
         names = ("inference", "management", "metrics")
         settings = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 from channel_stage import ChannelStage, Client
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.connections import RESERVE, Connections, Door, Patience, most_connections
+from modelserver.connections import MOST_VISITORS, RESERVE, Connections, Door, Patience, most_connections
 from modelserver.rest.connection import Phase
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+PREDICTION = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 PATIENCE = Patience(idle=8.0, head=4.0, linger=2.0, write=3.0, rate=10)
 
 
@@ -116,24 +117,27 @@ class ConnectionsTests(SynchronousTestCase):
 class DoorTests(SynchronousTestCase):
     """How many may come in."""
 
+    def setUp(self) -> None:
+        self.stage = ChannelStage()
+
     def test_a_listener_has_so_many(self) -> None:
-        stage = ChannelStage()
-        stage.site.connections = Door(set(), limit=2)
-        first = stage.connect()
-        stage.connect()
-        self.assertIsNone(stage.site.buildProtocol(None))
+        door = Door(set(), limit=2)
+        self.stage.site.connections = door
+        first = self.stage.connect()
+        self.stage.connect()
+        self.assertEqual(str(door.refusal("x")), "The server is over max_connections (2); try again later.")
         first.leave()
-        stage.connect()
+        self.assertIsNone(door.refusal("x"))
 
     def test_so_does_an_address(self) -> None:
-        stage = ChannelStage()
         door = Door(set(), limit_of_address=1)
-        stage.site.connections = door
-        client = stage.connect()
-        self.assertFalse(door.admits(client.channel.host))
-        self.assertTrue(door.admits("198.51.100.7"))
+        self.stage.site.connections = door
+        client = self.stage.connect()
+        host = client.channel.host
+        self.assertIn("max_connections_per_address (1)", str(door.refusal(host)))
+        self.assertIsNone(door.refusal("198.51.100.7"))
         client.leave()
-        self.assertTrue(door.admits(client.channel.host))
+        self.assertIsNone(door.refusal(host))
 
     def test_two_doors_share_the_channels_and_not_their_numbers(self) -> None:
         connections = Connections(ChannelStage().stage.clock)
@@ -141,13 +145,101 @@ class DoorTests(SynchronousTestCase):
         stage.site.connections = connections.door(limit=1)
         client = stage.connect()
         self.assertEqual(connections.channels, {client.channel})
-        self.assertTrue(connections.door(limit=1).admits("x"))
+        self.assertIsNone(connections.door(limit=1).refusal("x"))
 
     def test_descriptors_are_kept_back(self) -> None:
         self.assertEqual(most_connections(10_000, 1024), 1024 - RESERVE)
         self.assertEqual(most_connections(100, 1024), 100)
         self.assertEqual(most_connections(0, 100_000), 100_000 - RESERVE)
         self.assertEqual(most_connections(0, 100), 50)
+
+
+class VisitorTests(SynchronousTestCase):
+    """Connections over a limit: one answer each, and few at a time."""
+
+    def setUp(self) -> None:
+        self.stage = ChannelStage()
+        self.connections = Connections(self.stage.stage.clock, PATIENCE)
+        self.door = self.stage.site.connections = self.connections.door(limit=1)
+        self.guest = self.stage.connect()
+
+    def test_a_prediction_is_told_of_the_limit(self) -> None:
+        for request in (
+            PREDICTION,
+            PREDICTION * 2,
+            PREDICTION.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"),
+            b"POST /v1/models/noop:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        ):
+            visitor = self.stage.connect()
+            visitor.send(request)
+            self.assertEqual((visitor.statuses, visitor.is_closing), ([503], True))
+            self.assertIn(b'"limit": "max_connections"', visitor.got[0].body)
+            self.assertEqual(visitor.got[0].headers[b"connection"], b"close")
+            self.assertIn(b"retry-after", visitor.got[0].headers)
+            visitor.leave()
+        self.assertEqual(self.stage.asked, [])
+
+    def test_anything_else_is_answered_once(self) -> None:
+        for path in (b"/ping", b"/health/live", b"/metrics", b"/nothing"):
+            visitor = self.stage.connect()
+            visitor.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path * 2)
+            self.stage.turn()
+            self.assertNotIn(503, visitor.statuses)
+            self.assertEqual((len(visitor.got), visitor.is_closing), (1, True), path)
+            self.assertEqual(visitor.got[0].headers[b"connection"], b"close")
+
+    def test_a_prediction_that_others_may_ask_is_not_remembered(self) -> None:
+        self.guest.send(PREDICTION)
+        self.stage.settle()
+        visitor = self.stage.connect()
+        visitor.send(PREDICTION)
+        self.assertEqual((self.guest.statuses, visitor.statuses), ([200], [503]))
+        self.guest.send(PREDICTION)
+        self.stage.settle()
+        self.assertEqual(self.guest.statuses, [200, 200])
+
+    def test_the_oldest_that_has_not_asked_makes_room(self) -> None:
+        visitors = [self.stage.connect() for _ in range(MOST_VISITORS)]
+        visitors[1].send(b"GET /pi")
+        newest = self.stage.connect()
+        self.assertEqual((visitors[0].statuses, visitors[0].transport.disconnecting), ([503], True))
+        self.stage.connect()
+        self.assertTrue(visitors[1].transport.disconnecting)
+        self.assertFalse(visitors[2].is_closing)
+        newest.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.stage.turn()
+        self.assertEqual(newest.statuses, [200])
+
+    def test_one_that_has_asked_makes_no_room(self) -> None:
+        visitors = [self.stage.connect() for _ in range(MOST_VISITORS)]
+        for visitor in visitors:
+            visitor.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        newest = self.stage.connect()
+        self.assertEqual((newest.statuses, newest.transport.disconnecting), ([503], True))
+        self.stage.turn()
+        self.assertEqual([visitor.statuses for visitor in visitors], [[200]] * MOST_VISITORS)
+
+    def test_one_that_asks_nothing_is_turned_away(self) -> None:
+        self.connections.start()
+        self.addCleanup(self.connections.close, 0.0)
+        silent, slow = self.stage.connect(), self.stage.connect()
+        slow.send(b"GET /pi")
+        self.stage.stage.clock.pump([1.0] * 4)
+        for visitor in (silent, slow):
+            self.assertEqual((visitor.statuses, visitor.transport.disconnecting), ([503], True))
+        self.assertFalse(self.guest.is_closing)
+
+    def test_visitors_do_not_count(self) -> None:
+        visitors = [self.stage.connect() for _ in range(3)]
+        self.guest.leave()
+        self.assertIsNone(self.door.refusal("x"))
+        for visitor in visitors:
+            visitor.leave()
+        guest = self.stage.connect()
+        guest.send(PREDICTION)
+        self.stage.settle()
+        self.assertEqual(guest.statuses, [200])
+        self.assertEqual(self.connections.channels, {guest.channel})
 
 
 class BodyMemoryTests(SynchronousTestCase):

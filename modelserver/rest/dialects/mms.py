@@ -71,6 +71,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.DependenciesFailed: Refusal(400, "ModelException"),
         errors.VersionExists: Refusal(409, "ConflictStatusException", _exists),
         errors.QueueFull: Refusal(503, "ServiceUnavailableException", _no_worker),
+        errors.ServerFull: Refusal(503, "ServiceUnavailableException"),
         errors.NoWorkers: Refusal(503, "ServiceUnavailableException", _no_worker),
         errors.WorkerDied: Refusal(out_of_memory_code, "InternalServerException", said("Worker died.")),
         errors.Unregistered: Refusal(503, "ServiceUnavailableException"),

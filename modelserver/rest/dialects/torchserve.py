@@ -68,6 +68,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.DefaultVersionInUse: Refusal(403, "InvalidModelVersionException"),
         errors.NoSuchVersionToDefault: Refusal(404, "ModelVersionNotFoundException"),
         errors.QueueFull: Refusal(503, "ServiceUnavailableException", _no_worker),
+        errors.ServerFull: Refusal(503, "ServiceUnavailableException"),
         errors.NoWorkers: Refusal(503, "ServiceUnavailableException", _no_worker),
         errors.WorkerDied: Refusal(out_of_memory_code, "InternalServerException", said("Worker died.")),
         errors.Unregistered: Refusal(503, "ServiceUnavailableException"),
