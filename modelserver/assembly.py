@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from itertools import count
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -34,12 +33,14 @@ from modelserver.backends.local import LocalBackend
 from modelserver.backends.loops import ReactorLoop
 from modelserver.backends.nvidia import NvidiaInventory, load_library
 from modelserver.backends.process import Machine
+from modelserver.backends.ranks import TorchrunBackend
 from modelserver.backends.template import TemplateBackend
 from modelserver.backends.verdict import MemoryVerdict, find_counter
 from modelserver.config.settings import Settings
 from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
 from modelserver.core.entropy import Entropy
+from modelserver.core.numbering import WorkerNumbers
 from modelserver.core.registry import Registry
 from modelserver.core.surroundings import Surroundings
 from modelserver.dependencies import Dependencies, DependencyRules
@@ -214,15 +215,14 @@ def build_core(
         resources.slots,
         verdict.was_out_of_memory,
     )
-    numbers = count(settings.initial_worker_port)
+    local = LocalBackend(machine, settings.worker_settings())
+    numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
     surroundings = Surroundings(
-        TemplateBackend(
-            LocalBackend(machine, settings.worker_settings()), psutil.cpu_count(logical=False) or 1
-        ),
+        TorchrunBackend(TemplateBackend(local, psutil.cpu_count(logical=False) or 1), local),
         Devices(gpus),
         reactor,
         time.time,
-        lambda: str(next(numbers)),
+        numbers.take,
         events.call_soon,
         recorder,
         Random().random,

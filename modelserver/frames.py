@@ -35,8 +35,9 @@ from typing import NamedTuple, Protocol
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer, Job, Place, answer_of
 
-LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK = 1, 2, 3, 4, 5, 6
+LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK, LAUNCH = 1, 2, 3, 4, 5, 6, 7
 STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
+RANK_EXITED = 24
 
 SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR, REFUSED = 1, 2, 4, 8, 16, 32
 """

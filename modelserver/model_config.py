@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve
 
+from modelserver.spec import Torchrun
 from modelserver.versions import ModelConfig, ModelsEntry
 
-_PARALLEL_TYPES = ("pp", "tp", "pptp", "custom")
+_LAUNCHED_TYPES = ("pp", "tp", "pptp")
+_PARALLEL_TYPES = (*_LAUNCHED_TYPES, "custom")
 _SIZE = re.compile(r"([0-9]{1,15})([KMG])", re.IGNORECASE)
 _FACTORS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 _MILLISECOND = 0.001
@@ -64,6 +66,12 @@ def _milliseconds(value: object) -> float:
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise _Ignored("true or false is needed")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _Ignored("a text is needed")
     return value
 
 
@@ -122,6 +130,20 @@ _KEYS: Mapping[str, tuple[str, Reader]] = {
     "workerMemoryLimit": ("worker_memory_limit", _bytes),
 }
 
+# key of the map ``torchrun`` -> (field of Torchrun, how it is read)
+_TORCHRUN_KEYS: Mapping[str, tuple[str, Reader]] = {
+    "nproc-per-node": ("ranks", _positive),
+    "nnodes": ("nodes", _positive),
+    "node-rank": ("node_rank", _not_negative),
+    "rdzv-backend": ("rdzv_backend", _text),
+    "rdzv-endpoint": ("rdzv_endpoint", _text),
+    "rdzv-conf": ("rdzv_conf", _text),
+    "monitor-interval": ("monitor_interval", _seconds),
+    "master-addr": ("master_addr", _text),
+    "master-port": ("master_port", _positive),
+    "OMP_NUMBER_THREADS": ("threads", _positive),
+}
+
 CONFIG_KEYS = tuple(_KEYS)
 """The keys of ``model-config.yaml`` that are for the server, apart from ``torchrun``."""
 
@@ -138,20 +160,28 @@ def read_model_config(document: object, number_of_gpu: int) -> tuple[ModelConfig
     """
     if not isinstance(document, Mapping):
         return ModelConfig(), ("model-config.yaml is not a mapping of keys to values; it is ignored.",)
-    values: dict[str, object] = {}
-    problems: list[str] = []
-    for key, (name, read) in _KEYS.items():
-        if document.get(key) is None:
-            continue
-        try:
-            values[name] = read(document[key])
-        except _Ignored as why:
-            problems.append(f"model-config.yaml: {key}={document[key]!r} is ignored: {why}.")
+    values, problems = _read(document, _KEYS, "")
     config = evolve(ModelConfig(document), **values)  # type: ignore[arg-type]  # _KEYS pairs names and readers
     for settle in (_settle_workers, _settle_devices, _settle_parallel, _settle_sequences):
         config, more = settle(config, number_of_gpu)
         problems.extend(more)
     return config, tuple(problems)
+
+
+def _read(
+    document: Mapping[str, object], keys: Mapping[str, tuple[str, Reader]], prefix: str
+) -> tuple[dict[str, object], list[str]]:
+    """The fields that a mapping gives values to, and what is wrong with the others."""
+    values: dict[str, object] = {}
+    problems: list[str] = []
+    for key, (name, read) in keys.items():
+        if document.get(key) is None:
+            continue
+        try:
+            values[name] = read(document[key])
+        except _Ignored as why:
+            problems.append(f"model-config.yaml: {prefix}{key}={document[key]!r} is ignored: {why}.")
+    return values, problems
 
 
 def _settle_workers(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfig, Problems]:
@@ -186,14 +216,18 @@ def _settle_parallel(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConf
     """torchrun's ``nproc-per-node`` is the level of the types that it starts; custom has its own key."""
     if not config.parallel_type:
         return evolve(config, parallel_level=0), ()
-    torchrun = config.document.get("torchrun")
-    if config.parallel_type == "custom" or not isinstance(torchrun, Mapping):
+    if config.parallel_type not in _LAUNCHED_TYPES:
         return config, ()
-    processes = torchrun.get("nproc-per-node", 1)
-    try:
-        return evolve(config, parallel_level=_positive(processes)), ()
-    except _Ignored as why:
-        return config, (f"model-config.yaml: torchrun.nproc-per-node={processes!r} is ignored: {why}.",)
+    section = config.document.get("torchrun")
+    if not isinstance(section, Mapping):
+        section = {"nproc-per-node": config.parallel_level or None}
+    elif section.get("nproc-per-node") is None:
+        section = {**section, "nproc-per-node": 1}
+    values, problems = _read(section, _TORCHRUN_KEYS, "torchrun.")
+    level = values.setdefault("ranks", config.parallel_level)
+    torchrun = Torchrun(**values) if level else None  # type: ignore[arg-type]  # the table has the readers
+    ranks = 0 if torchrun is None else torchrun.ranks
+    return evolve(config, parallel_level=ranks, torchrun=torchrun), tuple(problems)
 
 
 def _settle_sequences(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfig, Problems]:

@@ -39,6 +39,31 @@ class Sequences:
 
 
 @frozen
+class Torchrun:
+    """
+    How the ranks of a parallel worker are started by ``torch.distributed.run``; its options, in our words.
+
+    :param ranks: processes of each worker on this machine.
+    :param rdzv_endpoint: where nodes meet; empty: a free port of this machine.
+    :param rdzv_conf: ``key=value`` pairs with commas between.
+    :param monitor_interval: seconds between two looks at the ranks.
+    :param master_port: 0: torchrun's own choice.
+    :param threads: ``OMP_NUM_THREADS`` of each rank.
+    """
+
+    ranks: int = 1
+    nodes: int = 1
+    node_rank: int = 0
+    rdzv_backend: str = "c10d"
+    rdzv_endpoint: str = ""
+    rdzv_conf: str = ""
+    monitor_interval: float = 5.0
+    master_addr: str = ""
+    master_port: int = 0
+    threads: int = 1
+
+
+@frozen
 class VersionSpec:
     """
     One deployed version of a model, complete: whatever was left open at registration is decided here.
@@ -50,6 +75,7 @@ class VersionSpec:
     :param manifest: ``MAR-INF/MANIFEST.json`` as it was read, or None.
     :param config: ``model-config.yaml`` as it was read, for the handler.
     :param device_ids: the GPUs that the version may use; empty means all.
+    :param torchrun: for a version whose workers are several processes, else None.
     :param worker_start: ``spawn`` or ``template``.
     :param preload: what the template holds: ``imports`` or ``model``.
     """
@@ -76,6 +102,7 @@ class VersionSpec:
     device_ids: tuple[int, ...] = ()
     parallel_type: str = ""
     parallel_level: int = 0
+    torchrun: Torchrun | None = None
     continuous_batching: bool = False
     async_communication: bool = False
     job_tickets: bool = False
@@ -100,6 +127,7 @@ class WorkerSettings:
     :param dialect: ``torchserve`` or ``mms``: which names and rules the handler meets.
     :param sequence_headers: the names of the headers of sequences: id, start, end.
     :param hidden_variables: a pattern that names of environment variables must match to be hidden, or empty.
+    :param torchrun_logs: where torchrun makes its folders.
     """
 
     dialect: str = "torchserve"
@@ -109,6 +137,7 @@ class WorkerSettings:
     hidden_variables: str = ""
     python: str | None = None
     metrics_config: str | None = None
+    torchrun_logs: str = "logs/torchelastic_ts"
     sequence_headers: tuple[str, str, str] = (
         "ts_request_sequence_id",
         "ts_request_sequence_start",

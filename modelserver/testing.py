@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from twisted.internet.task import Clock
 
 from modelserver.core.devices import Devices
+from modelserver.core.numbering import WorkerNumbers
 from modelserver.core.registry import ModelVersion, new_version
 from modelserver.core.surroundings import Surroundings
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
@@ -258,13 +259,12 @@ class Stage:
     def __attrs_post_init__(self) -> None:
         self.backend = MemoryBackend(self.now, self.loads, self.call_soon)
         self.devices = Devices(self.gpus)
-        numbers = count(9000)
         self.around = Surroundings(
             self.backend,
             self.devices,
             self.clock,
             self.now,
-            lambda: str(next(numbers)),
+            WorkerNumbers().take,
             self.call_soon,
             self.recorder,
         )

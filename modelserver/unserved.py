@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from modelserver.spec import VersionSpec
 
-_LAUNCHED = ("pp", "tp", "pptp")
-
 
 def unserved(spec: VersionSpec) -> list[str]:
     """Sentences for the log, one for each key of its model-config that has no effect, or another one."""
@@ -17,10 +15,5 @@ def unserved(spec: VersionSpec) -> list[str]:
     if spec.async_communication:
         found.append(
             "asyncCommunication has no effect: an async handler is awaited, one batch after the other."
-        )
-    if spec.parallel_type in _LAUNCHED:
-        found.append(
-            f"parallelType {spec.parallel_type} starts one process for each worker, not one for each rank: "
-            "the handler must spread the model over the devices that it sees."
         )
     return found

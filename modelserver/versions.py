@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from modelserver.archive.manifest import Manifest
 from modelserver.errors import ArchiveInvalid, NotEnoughDevices
-from modelserver.spec import Sequences, Timeouts, VersionSpec
+from modelserver.spec import Sequences, Timeouts, Torchrun, VersionSpec
 
 _BATCH_DELAY = 0.1
 _RECOVERY = 300.0
@@ -71,6 +71,7 @@ class ModelConfig:
     :param device_type: ``cpu``, ``gpu``, or empty for automatic.
     :param parallel_type: ``pp``, ``tp``, ``pptp``, ``custom``, or empty.
     :param parallel_level: devices for each worker; 0 without a parallel type.
+    :param torchrun: of the parallel types whose workers torchrun starts, else None.
     """
 
     document: Mapping[str, object] = field(factory=dict)
@@ -87,6 +88,7 @@ class ModelConfig:
     device_ids: tuple[int, ...] = ()
     parallel_type: str = ""
     parallel_level: int = 0
+    torchrun: Torchrun | None = None
     job_tickets: bool = False
     use_venv: bool = False
     continuous_batching: bool = False
@@ -199,6 +201,7 @@ def decide(
         device_ids=model_config.device_ids,
         parallel_type=model_config.parallel_type,
         parallel_level=model_config.parallel_level,
+        torchrun=model_config.torchrun,
         continuous_batching=model_config.continuous_batching,
         async_communication=model_config.async_communication,
         job_tickets=model_config.job_tickets,

@@ -8,10 +8,22 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.model_config import CONFIG_KEYS, read_model_config, read_models
+from modelserver.spec import Torchrun
 from modelserver.versions import ModelConfig, ModelsEntry
 
 GPUS = 2
 
+TORCHRUN = {
+    "nnodes": 2,
+    "node-rank": 1,
+    "rdzv-backend": "static",
+    "rdzv-endpoint": "a:1",
+    "rdzv-conf": "timeout=9",
+    "monitor-interval": 2,
+    "master-addr": "b",
+    "master-port": 7,
+    "OMP_NUMBER_THREADS": 3,
+}
 # Every key of configuration.md, section 5 (torchrun apart), and ours.
 KEYS = [
     "minWorkers", "maxWorkers", "batchSize", "maxBatchDelay", "responseTimeout", "startupTimeout",
@@ -39,9 +51,24 @@ READ: tuple[tuple[dict[str, object], dict[str, object]], ...] = (
     ({"parallelType": "pp"}, {"parallel_type": "pp"}),
     (
         {"parallelType": "tp", "torchrun": {"nproc-per-node": 2}},
-        {"parallel_type": "tp", "parallel_level": 2},
+        {"parallel_type": "tp", "parallel_level": 2, "torchrun": Torchrun(2)},
     ),
-    ({"parallelType": "pptp", "torchrun": {}}, {"parallel_type": "pptp", "parallel_level": 1}),
+    (
+        {"parallelType": "pptp", "torchrun": {}},
+        {"parallel_type": "pptp", "parallel_level": 1, "torchrun": Torchrun(1)},
+    ),
+    (
+        {"parallelType": "pp", "parallelLevel": 3},
+        {"parallel_type": "pp", "parallel_level": 3, "torchrun": Torchrun(3)},
+    ),
+    (
+        {"parallelType": "tp", "torchrun": {"nproc-per-node": 4, **TORCHRUN}},
+        {
+            "parallel_type": "tp",
+            "parallel_level": 4,
+            "torchrun": Torchrun(4, 2, 1, "static", "a:1", "timeout=9", 2.0, "b", 7, 3),
+        },
+    ),
     ({"parallelLevel": 2}, {}),
     ({"torchrun": {"nproc-per-node": 2}}, {}),
     ({"useJobTicket": True, "useVenv": True}, {"job_tickets": True, "use_venv": True}),
@@ -124,7 +151,8 @@ class ModelConfigTests(SynchronousTestCase):
     def test_wrong_number_of_processes(self) -> None:
         document = {"parallelType": "tp", "parallelLevel": 2, "torchrun": {"nproc-per-node": "auto"}}
         config, problems = read_model_config(document, GPUS)
-        self.assertEqual((config.parallel_level, len(problems)), (2, 1))
+        self.assertEqual((config.torchrun, len(problems)), (Torchrun(2), 1))
+        self.assertIn("torchrun.nproc-per-node='auto' is ignored", problems[0])
 
     def test_gpu_without_gpus_is_the_cpu(self) -> None:
         config, problems = read_model_config({"deviceType": "gpu"}, 0)

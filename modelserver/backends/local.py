@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -24,7 +24,7 @@ from modelserver.spec import WorkerDescription, WorkerSettings, WorkerSpec
 
 _log = Logger()
 
-SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
+SOCKET_FD, LIFELINE_FD, SLOTS_FD, FIRST_RANK_FD = 3, 4, 5, 6
 SOCKET_BUFFER = 1 << 21
 LARGEST_HEADS = 1 << 24
 """Bytes of everything in a frame that is no answer's body: a worker that claims more is lying."""
@@ -104,18 +104,25 @@ class LocalBackend:
         """A worker that is not launched yet."""
         return LocalProcess(events, spec, self.machine)
 
-    def spawn(self, process: LocalProcess, environment: Mapping[str, str], first: bytes) -> None:
+    def spawn(
+        self,
+        process: LocalProcess,
+        environment: Mapping[str, str],
+        first: bytes,
+        ranks: Sequence[socket.socket] = (),
+    ) -> None:
         """
         Give a worker its process and its link.
 
         :param first: the frame that it reads first.
+        :param ranks: sockets that it gets besides its own, one for each of its ranks.
         """
         ours, theirs = socket_pair(SOCKET_BUFFER)
         link = process.link = Link(
             ours, self.machine.loop, process, largest_frame(process.spec, self.settings)
         )
         try:
-            self._spawn(process, environment, theirs)
+            self._spawn(process, environment, (theirs, *ranks))
         except Exception as error:
             _log.failure("Worker {worker} could not be launched", worker=process.spec.id)
             link.close()
@@ -127,7 +134,9 @@ class LocalBackend:
         finally:
             theirs.close()
 
-    def _spawn(self, process: LocalProcess, environment: Mapping[str, str], theirs: socket.socket) -> None:
+    def _spawn(
+        self, process: LocalProcess, environment: Mapping[str, str], sockets: Sequence[socket.socket]
+    ) -> None:
         version = process.spec.version
         python = version.python or self.settings.python or sys.executable
         transport = self.machine.spawner.spawnProcess(
@@ -135,19 +144,21 @@ class LocalBackend:
             python,
             [python, "-c", _START, _ROOT, f"{version.name}/{version.version}/{process.spec.id}"],
             env=environment,
-            childFDs=self._descriptors(theirs),
+            childFDs=self._descriptors(*sockets),
         )
         spawned = cast(Spawned, transport)
         spawned.closeChildFD(0)
         process.launched(spawned.pid, lambda: _reap(spawned))
 
-    def _descriptors(self, theirs: socket.socket) -> dict[int, int | str]:
-        """What a worker inherits: pipes as standard streams, its socket, and what all have in common."""
+    def _descriptors(self, theirs: socket.socket, *ranks: socket.socket) -> dict[int, int | str]:
+        """What a worker inherits: pipes as standard streams, its sockets, and what all have in common."""
         machine = self.machine
         inherited: dict[int, int | str] = {0: "w", 1: "r", 2: "r"}
         inherited[SOCKET_FD], inherited[LIFELINE_FD] = theirs.fileno(), machine.lifeline
         if machine.slots is not None:
             inherited[SLOTS_FD] = machine.slots.descriptor
+        for number, rank in enumerate(ranks, FIRST_RANK_FD):
+            inherited[number] = rank.fileno()
         return inherited
 
     def retire(self, name: str, version: str) -> None:

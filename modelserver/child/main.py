@@ -8,9 +8,13 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from modelserver import frames
+
+if TYPE_CHECKING:
+    from modelserver.child.context import Context
+    from modelserver.child.loader import EntryPoint, Instructions
 
 SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
 
@@ -19,6 +23,29 @@ def main() -> None:
     """Run a spawned worker until the server closes its socket."""
     os.setpgid(0, 0)
     die_with(LIFELINE_FD)
+    connection = begin()
+    reader = frames.FrameReader()
+    try:
+        frame = reader.wait(connection)
+        connection.sendall(frames.pack_bare(frames.STARTED))
+        document = frames.unpack_json(frame)
+        if frame.kind == frames.PRELOAD:
+            from modelserver.child.template import Template
+
+            Template(connection, document).run()
+        elif frame.kind == frames.LAUNCH:
+            from modelserver.child.launcher import Launcher
+
+            Launcher(connection, document).run()
+        else:
+            work(connection, reader, document)
+    except (EOFError, ConnectionError):
+        pass
+    end(0)
+
+
+def begin() -> socket.socket:
+    """Keep the descriptors from what the handler starts, and write by lines; returns the worker's socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What the handler starts shall not hold the socket open.
     for descriptor in (SOCKET_FD, SLOTS_FD):
@@ -26,22 +53,9 @@ def main() -> None:
             os.set_inheritable(descriptor, False)
         except OSError:
             pass  # there are no slots
-    connection = socket.socket(fileno=SOCKET_FD)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
-    reader = frames.FrameReader()
-    try:
-        frame = reader.wait(connection)
-        connection.sendall(frames.pack_bare(frames.STARTED))
-        if frame.kind == frames.PRELOAD:
-            from modelserver.child.template import Template
-
-            Template(connection, frames.unpack_json(frame)).run()
-        else:
-            work(connection, reader, frames.unpack_json(frame))
-    except (EOFError, ConnectionError):
-        pass
-    end(0)
+    return socket.socket(fileno=SOCKET_FD)
 
 
 def die_with(lifeline: int) -> int | None:
@@ -69,8 +83,16 @@ def work(connection: socket.socket, reader: frames.FrameReader, document: Mappin
 
     :raises EOFError: the server closed the socket.
     """
-    from modelserver.child.loader import Instructions, LoadFailed, load
     from modelserver.child.loop import Loop
+
+    Loop(connection, reader, *load_or_end(connection, document)).run()
+
+
+def load_or_end(
+    connection: socket.socket, document: Mapping[str, object]
+) -> tuple[Instructions, EntryPoint, Context]:
+    """Load what ``document`` says and tell the server; where that fails, the process ends."""
+    from modelserver.child.loader import Instructions, LoadFailed, load
 
     instructions = Instructions.from_document(document)
     try:
@@ -79,7 +101,7 @@ def work(connection: socket.socket, reader: frames.FrameReader, document: Mappin
         connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
         end(1)
     connection.sendall(frames.pack_bare(frames.LOADED))
-    Loop(connection, reader, instructions, entry, context).run()
+    return instructions, entry, context
 
 
 def end(code: int) -> NoReturn:

@@ -30,8 +30,6 @@ SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip", ".war")
 _ANY_GPU = 1 << 16
 """How many GPUs the server will have, is not known here: no device number is too high."""
 
-_TORCHRUN_TYPES = ("pp", "tp", "pptp")
-
 
 @frozen
 class Place:
@@ -76,7 +74,7 @@ def _in_folder(folder: Path, place: Place) -> Iterator[Finding]:
         return
     yield from _about_manifest(manifest)
     yield from _about_handler(manifest, folder, place)
-    yield from _about_model_config(manifest, folder)
+    yield from _about_model_config(manifest, folder, place)
 
 
 def _about_manifest(manifest: Manifest) -> Iterator[Finding]:
@@ -149,15 +147,15 @@ def _about_imports(
             yield Finding("differs" if installs else "fails", "handler", text)
 
 
-def _about_model_config(manifest: Manifest, folder: Path) -> Iterator[Finding]:
+def _about_model_config(manifest: Manifest, folder: Path, place: Place) -> Iterator[Finding]:
     document, why = model_config(folder, manifest)
     if why:
         yield Finding("ignored", "model-config.yaml", why)
     config, problems = read_model_config(document, _ANY_GPU)
     for problem in problems:
         yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))
-    if config.parallel_type in _TORCHRUN_TYPES:
-        text = f"parallelType={config.parallel_type} needs torchrun, which this server does not start."
+    if config.torchrun is not None and not place.importable("torch"):
+        text = f"parallelType={config.parallel_type} needs torchrun, but torch is not installed here."
         yield Finding("fails", "model-config.yaml", text)
     elif document and not problems:
         yield Finding("works", "model-config.yaml", ", ".join(document))

@@ -192,6 +192,7 @@ WORKERS = (
     _key("blacklist_env_vars", PATTERN, None, "Names of environment variables to hide from workers.", _BOTH),
     _key("preload_model", BOOLEAN, "false", "Load each model once and fork its workers.", _MMS),
     _key("initial_worker_port", whole(0), "9000", "The first worker's id."),
+    _key("initial_distribution_port", whole(0), "29500", "The first id of workers with a parallelLevel."),
     _key(
         "ts_header_key_sequence_id",
         TEXT,

@@ -113,6 +113,7 @@ class Settings:
     blacklist_env_vars: str | None = None
     preload_model: bool = _default("preload_model")
     initial_worker_port: int = _default("initial_worker_port")
+    initial_distribution_port: int = _default("initial_distribution_port")
     sequence_id_header: str = _default("ts_header_key_sequence_id")
     sequence_start_header: str = _default("ts_header_key_sequence_start")
     sequence_end_header: str = _default("ts_header_key_sequence_end")
@@ -212,6 +213,7 @@ class Settings:
             hidden_variables=self.blacklist_env_vars or "",
             python=None if self.worker_python is None else str(self.worker_python),
             metrics_config=None if self.metrics_config is None else str(self.metrics_config),
+            torchrun_logs=str(self.log_folder / "torchelastic_ts"),
             sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
         )
 

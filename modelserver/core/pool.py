@@ -100,7 +100,7 @@ class WorkerPool:
         return self.workers[present:]
 
     def _new_worker(self, gpu_workers: int | None) -> Worker:
-        worker_id = self.around.next_worker_id()
+        worker_id = self.around.next_worker_id(self.spec)
         return Worker(
             self._place(worker_id, gpu_workers),
             self.spec.timeouts,
@@ -112,7 +112,7 @@ class WorkerPool:
 
     def _place(self, worker_id: str, gpu_workers: int | None) -> WorkerSpec:
         spec, devices = self.spec, self.around.devices
-        if spec.parallel_level > 0 and spec.device_type != "cpu":
+        if spec.parallel_level > 0 and spec.device_type != "cpu" and devices.count:
             group = devices.take_group(spec.parallel_level, spec.device_ids)
             if group is None:
                 raise NotEnoughDevices(spec.name, spec.parallel_level)

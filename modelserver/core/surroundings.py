@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.devices import Devices
 from modelserver.interfaces import Recorder, WorkerBackend
+from modelserver.spec import VersionSpec
 
 
 @frozen
@@ -17,7 +18,7 @@ class Surroundings:
     What every pool of the server is given.
 
     :param now: seconds since the epoch, for what is shown to people.
-    :param next_worker_id: a new id for each call.
+    :param next_worker_id: a new id for each call, for a worker of this version.
     :param call_soon: run something once, after the events that are being handled.
     :param random: a number from 0 to 1.
     """
@@ -26,7 +27,7 @@ class Surroundings:
     devices: Devices
     clock: IReactorTime
     now: Callable[[], float]
-    next_worker_id: Callable[[], str]
+    next_worker_id: Callable[[VersionSpec], str]
     call_soon: Callable[[Callable[[], None]], object]
     recorder: Recorder
     random: Callable[[], float] = lambda: 0.0

@@ -269,7 +269,7 @@ class ArchiveTests(DoctorTestCase):
             ("batchSize: many", "ignored"),
             ("[not, a, mapping]", "ignored"),
             ("a: [", "ignored"),
-            ("parallelType: tp", "fails"),
+            ("parallelType: tp\nparallelLevel: 2", "works"),
             ("deviceIds: [7]", "works"),
         ):
             model = {"modelName": "a", "handler": "h", "configFile": "model-config.yaml"}

@@ -180,6 +180,9 @@ class DerivedTests(SynchronousTestCase):
             settings.worker_settings(),
             WorkerSettings(dialect="mms", hidden_variables="AWS.*", python="/py"),
         )
+        self.assertEqual(
+            Settings(log_folder=Path("/l")).worker_settings().torchrun_logs, "/l/torchelastic_ts"
+        )
 
     def test_archive_limits(self) -> None:
         limits = Settings(max_unpacked_size=5, max_archive_entries=6).archive_limits()

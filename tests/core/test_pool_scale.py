@@ -54,3 +54,23 @@ class OneGroup(Devices):
             return None
         self.groups -= 1
         return super().take_group(size, wanted)
+
+
+class ParallelWorkerTests(SynchronousTestCase):
+    """A worker that spans devices has consecutive ones, and ids of its own."""
+
+    def test_each_worker_has_its_group(self) -> None:
+        stage = Stage(gpus=4)
+        pool = stage.version(make_spec(parallel_type="tp", parallel_level=2)).pool
+        pool.scale(2, 2)
+        specs = [worker.spec for worker in pool.workers]
+        self.assertEqual([(0, 1), (2, 3)], [spec.visible_devices for spec in specs])
+        self.assertEqual([("29500", 0), ("29502", 0)], [(spec.id, spec.gpu_id) for spec in specs])
+
+    def test_without_gpus_it_has_the_cpu(self) -> None:
+        stage = Stage(gpus=0)
+        stage.version(make_spec()).pool.scale(1, 1)
+        pool = stage.version(make_spec("wide", parallel_type="tp", parallel_level=2)).pool
+        pool.scale(1, 1)
+        (spec,) = [worker.spec for worker in pool.workers]
+        self.assertEqual(("29500", None, None), (spec.id, spec.gpu_id, spec.visible_devices))
