@@ -13,18 +13,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.child import context, envelopes, metrics, metrics_store, open_inference, streaming
 from modelserver.child.handlers import (
     base_handler,
+    deepspeed_engine,
     densenet_handler,
+    distributed_handlers,
     image_classifier,
     image_segmenter,
     micro_batching,
     model_service,
     object_detector,
+    pipelines,
     text_classifier,
     text_handler,
     text_streams,
     timing,
     tokens,
     vision_handler,
+    vllm_handler,
     weights,
 )
 from modelserver.child.loader import COMPAT
@@ -78,6 +82,19 @@ TS = {
     "ts.torch_handler.text_classifier.TextClassifier": text_classifier.TextClassifier,
     "ts.torch_handler.densenet_handler.DenseNetHandler": densenet_handler.DenseNetHandler,
     "ts.torch_handler.contractions.CONTRACTION_MAP": None,
+    "ts.torch_handler.vllm_handler.VLLMHandler": vllm_handler.VLLMHandler,
+    "ts.torch_handler.distributed.base_pippy_handler.BasePippyHandler": distributed_handlers.BasePippyHandler,
+    "ts.torch_handler.distributed.base_deepspeed_handler.BaseDeepSpeedHandler": (
+        distributed_handlers.BaseDeepSpeedHandler
+    ),
+    "ts.handler_utils.distributed.pt_pippy.initialize_rpc_workers": pipelines.initialize_rpc_workers,
+    "ts.handler_utils.distributed.pt_pippy.get_pipeline_driver": pipelines.get_pipeline_driver,
+    "ts.handler_utils.distributed.deepspeed.get_ds_engine": deepspeed_engine.get_ds_engine,
+    "ts.handler_utils.distributed.deepspeed.create_checkpoints_json": None,
+    "ts.launcher.start": None,
+    "ts.launcher.stop": None,
+    "ts.launcher.register_model": None,
+    "ts.launcher.register_model_with_params": None,
     "ts.torch_handler.request_envelope.base.BaseEnvelope": envelopes.BaseEnvelope,
     "ts.torch_handler.request_envelope.body.BodyEnvelope": envelopes.BodyEnvelope,
     "ts.torch_handler.request_envelope.json.JSONEnvelope": envelopes.JSONEnvelope,

@@ -71,6 +71,23 @@ class Sum:
         env = [os.environ[name] for name in NAMES]
         return {"sum": total.tolist(), "pids": pids, "gpu": self.gpu, "env": env}
 """
+PIPELINE = """
+import torch
+from torch.distributed import rpc
+from ts.torch_handler.distributed.base_pippy_handler import BasePippyHandler
+
+
+def double(tensor):
+    return tensor * 2 + 100 * rpc.get_worker_info().id
+
+
+class Pipeline(BasePippyHandler):
+    def handle(self, data, context):
+        if self.local_rank:
+            raise AssertionError("a rank that is not the first was asked")
+        tensor = torch.tensor([len(row["body"]) for row in data])
+        return rpc.rpc_sync("worker1", double, (tensor,)).tolist()
+"""
 
 
 class RanksTests(ProcessBackendContract, TestCase):
@@ -97,16 +114,16 @@ class RanksTests(ProcessBackendContract, TestCase):
         version = evolve(spec.version, parallel_type="tp", parallel_level=RANKS, torchrun=torchrun)
         return evolve(spec, version=version)
 
-    def start(self, parallel_type: str = "tp", **config: object) -> tuple[RecordingEvents, WorkerProcess]:
+    def start(self, **config: object) -> tuple[RecordingEvents, WorkerProcess]:
         """Launch ranks that add up what they see."""
         spec = self._spec("sum.py", "29500")
-        version = evolve(spec.version, parallel_type=parallel_type, config=config)
+        version = evolve(spec.version, config=config)
         events = RecordingEvents()
         return events, self.backend.launch(events, evolve(spec, version=version))
 
-    async def ready(self, parallel_type: str = "tp") -> tuple[RecordingEvents, WorkerProcess]:
+    async def ready(self) -> tuple[RecordingEvents, WorkerProcess]:
         """Ranks that have loaded."""
-        events, process = self.start(parallel_type, has_child=True)
+        events, process = self.start(has_child=True)
         await events.when(lambda: "loaded" in events.told or events.is_over)
         self.assertEqual([], events.failures)
         return events, process
@@ -187,12 +204,18 @@ class RanksTests(ProcessBackendContract, TestCase):
         )
         self.assertNotIn("loaded", events.told)
 
-    async def test_in_a_pipeline_only_the_first_rank_is_asked(self) -> None:
-        events, process = await self.ready("pp")
-        for _ in range(3):
-            (answer,) = await self.ask(events, process, b"alone")
-        self.assertEqual(b"rank 0 of 2", answer.body)
-        process.kill("exit")
+    async def test_in_a_pipeline_the_first_rank_calls_the_others(self) -> None:
+        (self.folder / "pipeline.py").write_text(PIPELINE)
+        spec = self._spec("pipeline.py", "29500")
+        version = evolve(
+            spec.version, parallel_type="pp", config={"pippy": {"rpc_timeout": 60, "num_worker_threads": 4}}
+        )
+        events = RecordingEvents()
+        process = self.backend.launch(events, evolve(spec, version=version))
+        await events.when(lambda: "loaded" in events.told or events.is_over)
+        answers = await self.ask(events, process, b"a", b"bcd")
+        self.assertEqual([b"102", b"106"], [answer.body for answer in answers])
+        process.stop()
         await events.when(lambda: events.is_over)
 
     async def test_what_torchrun_refuses_is_told(self) -> None:

@@ -1,0 +1,1 @@
+"""What handlers of models that span several ranks call."""
