@@ -132,6 +132,11 @@ class ForkedProcess(LocalProcess):
 
     template: Template | None = field(default=None, init=False)
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it was told to end."""
+        return self._cause is not None
+
     def stop(self) -> None:
         """End; one that waits for its template is never forked."""
         if not self._withdraw("exit"):
@@ -320,14 +325,21 @@ class Template:
         """Nothing waits for it."""
 
     def exited(self, failure: WorkerFailure) -> None:
-        """The template is gone: those that wait for it fail as it did, its children live on."""
+        """
+        The template is gone: its children live on, those that wait for it get processes of their own.
+
+        They fail as it did where nothing else can be expected of them: the model cannot be loaded.
+        """
         self.process, self.is_ready = None, False
         waiting = [*self._ordered.values(), *self._waiting]
         self._ordered.clear()
         self._waiting.clear()
         for process in waiting:
-            process.link.close()
-            process.events.exited(failure)
+            if self._is_over or process.is_given_up or failure.cause == "load":
+                process.link.close()
+                process.events.exited(failure)
+            else:
+                self.backend.spawn_instead(process)
         if self._children and not self._is_over:
             clock = self.backend.local.machine.clock
             self._renewal = clock.callLater(RENEWAL, self._renew)

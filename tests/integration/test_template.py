@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from pathlib import Path
 
-from server_process import ServerProcess, ServerTests, eventually, is_alive
+from server_process import LONGEST, ServerProcess, ServerTests, eventually, is_alive
 
 TORCH = """
 import json
@@ -66,6 +67,13 @@ HAZARDS = {
     ),
     "socket": ("import socket; threading.kept = socket.socketpair()", "sockets are open"),
 }
+DIES_FIRST = """
+FIRST = os.path.join(os.environ["TMPDIR"], "..", "first")
+if not os.path.exists(FIRST):
+    with open(FIRST, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+"""
 PARALLEL = "import torch; torch.set_num_threads(2); torch.randn(2000, 2000) @ torch.randn(2000, 2000)"
 BROKEN = """
 import no_such_module_anywhere
@@ -217,6 +225,36 @@ class TemplateTests(ServerTests):
             self.kill_worker(pid)
         eventually(lambda: server.ready("told") == 1 and worker not in server.pids("told"))
         self.assertNotEqual(worker, told(server, "told")["pid"])
+
+    def test_who_waits_for_a_template_that_dies_is_spawned(self) -> None:
+        server = self.start(models={"told": TOLD.replace("# {hazard}", DIES_FIRST)})
+        first = server.folder / "first"
+        answers = []
+        registering = threading.Thread(
+            target=lambda: answers.append(
+                server.register("told.mar", worker_start="template", initial_workers=2)
+            )
+        )
+        registering.start()
+        template = int(eventually(lambda: first.exists() and first.read_text()))
+        self.kill_worker(template)
+        registering.join(LONGEST)
+        self.assert_ok(answers[0])
+        self.assertEqual([server.process.pid] * 2, [parent_of(server, pid) for pid in server.pids("told")])
+        self.assertEqual([0, 0], [worker.get("restarts", 0) for worker in server.workers("told")])
+        self.assertEqual(200, server.predict("told").status)
+        self.assert_ok(server.scale("told", 3))
+        self.assertIn("READY", str(server.management("GET", "/models/told").json()[0]["template"]))
+
+    def test_who_is_to_be_forked_by_a_template_that_dies_is_spawned(self) -> None:
+        server = self.start(models={"told": TOLD})
+        self.assert_ok(server.register("told.mar", worker_start="template"))
+        template = parent_of(server, server.pids("told")[0])
+        os.kill(template, signal.SIGSTOP)
+        server.management("PUT", "/models/told?min_worker=2")
+        self.kill_worker(template)
+        eventually(lambda: server.ready("told") == 2)
+        self.assertEqual([0, 0], [worker.get("restarts", 0) for worker in server.workers("told")])
 
     def test_scale_to_eight_and_back(self) -> None:
         server = self.start(models={"told": TOLD})
