@@ -15,6 +15,7 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.loader import EntryPoint, Instructions
 from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.requests import PLAIN, BadForm, Decoder
+from modelserver.child.waiting import Waiting, usable_processors
 from modelserver.slots import LARGE, map_slots
 
 SLOTS_FD = 5
@@ -73,13 +74,16 @@ class Loop:
 
         :raises EOFError: it did.
         """
-        reader, connection = self._reader, self._connection
+        reader = self._reader
+        waiting = Waiting(self._connection, reader, usable_processors())
+        was_alone = False
         while True:
             frame = self._ahead.popleft() if self._ahead else reader.next()
             if frame is None:
                 self._release()
                 self._gone.clear()
-                frame = reader.wait(connection)
+                frame = waiting.frame(was_alone)
+            was_alone = frame.items == 1
             if frame.kind == frames.BATCH:
                 self._serve(frame)
             else:
