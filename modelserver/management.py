@@ -230,6 +230,7 @@ class Management:
         if is_second or (name, number) in self._leaving:
             raise VersionExists(name, number)
         self.registry.add(version)
+        _log.info("Model {model} loaded. Version {version}.", model=name, version=number)
 
     async def _clear_failed(self, spec: VersionSpec) -> bool:
         """Take out the same version if nothing of it can serve any more; whether it was the default."""

@@ -90,7 +90,7 @@ class Loader:
             return
         self.start_up.registered(label(model))
         if await settle(self.management, spec.name, spec.version):
-            _log.info("Model {name} version {version} loaded.", name=spec.name, version=spec.version)
+            _log.info("Model {model} version {version} is ready.", model=spec.name, version=spec.version)
 
 
 def label(model: StartupModel) -> str:

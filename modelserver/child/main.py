@@ -95,6 +95,7 @@ def load_or_end(
     from modelserver.child.loader import Instructions, LoadFailed, load
 
     instructions = Instructions.from_document(document)
+    announce(instructions.dialect)
     try:
         entry, context = load(instructions)
     except LoadFailed as failure:
@@ -102,6 +103,13 @@ def load_or_end(
         end(1)
     connection.sendall(frames.pack_bare(frames.LOADED))
     return instructions, entry, context
+
+
+def announce(dialect: str) -> None:
+    """Print what the peers' workers print before they load: tools read it in the logs."""
+    is_mms = dialect == "mms"
+    print(f"[PID] {os.getpid()}" if is_mms else f"[PID]{os.getpid()}")
+    print(f"{'MMS' if is_mms else 'Torch'} worker started.")
 
 
 def end(code: int) -> NoReturn:

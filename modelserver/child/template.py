@@ -26,7 +26,7 @@ from modelserver.child.loader import (
     prepare,
 )
 from modelserver.child.loop import Loop
-from modelserver.child.main import LIFELINE_FD, die_with, end
+from modelserver.child.main import LIFELINE_FD, announce, die_with, end
 
 DESCRIPTORS = 3
 """What comes with a FORK: the worker's socket, its stdout and its stderr."""
@@ -147,6 +147,7 @@ class Template:
             # Before the first parallel region: the copy has no pool of threads, and must not think so.
             _set_threads(threads)
         _seed()
+        announce(self._instructions.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
         Loop(connection, frames.FrameReader(), self._instructions, entry, context).run()

@@ -28,13 +28,19 @@ PEERS = ("org.pytorch.serve.ModelServer", "com.amazonaws.ml.mms.ModelServer")
 
 @frozen
 class Words:
-    """What a command says of its server."""
+    """
+    What a command says of its server.
+
+    :param gone: it ended by itself just now.
+    :param stale: at a stop, of a pid file whose process is no server.
+    """
 
     running: str
     absent: str
     stopped: str
     gone: str
     slow: str
+    stale: str
     orphan: str = "Removing orphan pid file."
 
 
@@ -158,11 +164,14 @@ class Launcher:
         if pid is None:
             self.say(self.words.absent)
             return 0
-        is_over = self.processes.end(pid, PATIENCE) if self._is_server(pid) else None
-        if is_over is False:
-            self.say(self.words.slow)
-            return 1
-        self.say(self.words.gone if is_over is None else self.words.stopped)
+        if not self._is_server(pid):
+            self.say(self.words.stale)
+        else:
+            is_over = self.processes.end(pid, PATIENCE)
+            if is_over is False:
+                self.say(self.words.slow)
+                return 1
+            self.say(self.words.gone if is_over is None else self.words.stopped)
         self.pid_file.remove_if(pid)
         return 0
 

@@ -20,6 +20,7 @@ WORDS = Words(
     stopped="Model server stopped.",
     gone="Model server already stopped.",
     slow="Stopping the model server took too long.",
+    stale="Model server already stopped.",
 )
 OLD_NAME = "Warning: Calling MMS with mxnet-model-server. Please move to multi-model-server."
 

@@ -19,6 +19,7 @@ WORDS = Words(
     stopped="TorchServe has stopped.",
     gone="TorchServe already stopped.",
     slow="Stopping TorchServe took too long.",
+    stale="Removing orphan pid file.\nTorchServe is not currently running.",
 )
 
 

@@ -284,16 +284,17 @@ class Worker:
         self.process = None
         self._hand_out()
         self.failure = failure
-        _log.info(
+        self._tell(
             "Worker {worker} of model {model} version {version} ended: {failure}",
-            worker=self.id,
-            model=self.spec.version.name,
-            version=self.spec.version.version,
             failure=str(failure),
             stderr=failure.stderr,
             traceback=failure.traceback,
         )
         self._inputs.exited(failure)
+
+    def _tell(self, text: str, **fields: object) -> None:
+        version = self.spec.version
+        _log.info(text, worker=self.id, model=version.name, version=version.version, **fields)
 
     # What the transitions do.
 
@@ -357,7 +358,10 @@ class Worker:
         self._failures += not self._proved
         self.enter("waiting", delay)
         if now + delay > self._recovery_ends or (self.failure is not None and self.failure.permanent):
+            self._tell("Auto recovery failed again: worker {worker} is not started any more")
             self._inputs.give_up()
+        else:
+            self._tell("Retry worker: {worker} in {seconds:g} seconds.", seconds=round(delay, 3))
 
     def revive(self) -> None:
         """Start although it gave up: a new recovery window."""

@@ -20,6 +20,7 @@ from modelserver.tap import Options
 
 BACKGROUND = 777_777
 OTHER = 888_888
+STALE = "Removing orphan pid file.\nTorchServe is not currently running.\n"
 
 
 @define
@@ -31,12 +32,13 @@ class FakeProcesses:
     here: list[Sequence[str]] = field(factory=list)
     background: list[Sequence[str]] = field(factory=list)
     listens: bool = True
+    is_quick: bool = False
 
     def is_server(self, pid: int) -> bool:
         return pid in self.servers
 
     def end(self, pid: int, seconds: float) -> bool | None:
-        if pid not in self.servers:
+        if pid not in self.servers or self.is_quick:
             return None
         self.ended.append(pid)
         if self.listens:
@@ -173,13 +175,18 @@ class TorchServeTests(LauncherCase):
 
     def test_stop_of_a_server_that_is_gone(self) -> None:
         self.pid_file.claim(BACKGROUND)
-        self.assertEqual(self.torchserve("--stop"), (0, "TorchServe already stopped.\n"))
+        self.assertEqual(self.torchserve("--stop"), (0, STALE))
         self.assertIsNone(self.pid_file.read())
 
     def test_stop_does_not_end_other_programs(self) -> None:
         self.pid_file.claim(OTHER)
-        self.assertEqual(self.torchserve("--stop"), (0, "TorchServe already stopped.\n"))
+        self.assertEqual(self.torchserve("--stop"), (0, STALE))
         self.assertEqual(self.processes.ended, [])
+
+    def test_stop_of_a_server_that_ends_just_then(self) -> None:
+        self.torchserve("--model-store", "store")
+        self.processes.is_quick = True
+        self.assertEqual(self.torchserve("--stop"), (0, "TorchServe already stopped.\n"))
 
     def test_stop_that_takes_too_long(self) -> None:
         self.torchserve("--model-store", "store")

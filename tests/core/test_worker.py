@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
@@ -238,6 +239,18 @@ class FailureTests(WorkerTestCase):
         self.process.exit(WorkerFailure("load", 0.0, exception="ImportError", permanent=True))
         self.assertEqual(self.states, ["failed"])
         self.assertEqual([type(error) for error in asker.errors], [NoWorkers])
+
+    def test_the_log_says_when_it_is_tried_again_and_when_no_more(self) -> None:
+        self.version.pool.scale(1, 1)
+        with capturedLogs() as events:
+            for _ in range(50):
+                if self.states != ["failed"]:
+                    self.process.exit(CRASH)
+                    self.clock.advance(8)
+        told = [str(formatEvent(event)) for event in events]
+        self.assertEqual(told[0], "Worker 9000 of model resnet version 1.0 ended: ended by SIGSEGV")
+        self.assertRegex(told[1], r"^Retry worker: 9000 in [0-9.]+ seconds\.$")
+        self.assertEqual(told[-1], "Auto recovery failed again: worker 9000 is not started any more")
 
     def test_scaling_revives_a_worker_that_gave_up(self) -> None:
         self.version.pool.scale(1, 1)

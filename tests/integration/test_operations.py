@@ -155,6 +155,11 @@ class InstallationTests(TestCase):
     def until_ready(self) -> None:
         eventually(lambda: self.on.ask(0, "GET", "/health/ready").status == 200)
 
+    def assert_logged(self, name: str, line: str) -> None:
+        """Lines wait for a moment before they are written."""
+        file = self.on.folder / "logs" / name
+        eventually(lambda: re.search(line, file.read_text("utf-8"), re.MULTILINE))
+
     def assert_answer(self, status: int, *asked: Any, **more: Any) -> Answer:
         got = self.on.ask(*asked, **more)
         self.assertEqual(got.status, status, got.body)
@@ -173,6 +178,11 @@ class TorchServeTests(InstallationTests):
         self.until_ready()
         self.assert_answer(400, 0, "GET", "/ping")
         self.assert_answer(200, 0, "GET", "/ping", key="inference")
+        self.assert_logged("model_log.log", r"W-9000-densenet161_1\.0-stdout MODEL_LOG - \[PID\]\d+$")
+        self.assert_logged(
+            "model_log.log", r"W-9000-densenet161_1\.0-stdout MODEL_LOG - Torch worker started\.$"
+        )
+        self.assert_logged("ts_log.log", r"Model densenet161 loaded\.")
         answer = self.assert_answer(200, 0, "POST", "/predictions/densenet161", b"kitten", key="inference")
         self.assertEqual(answer.body, b"kitten")
         described = self.assert_answer(200, 1, "GET", "/models/densenet161", key="management").json()
