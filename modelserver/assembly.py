@@ -16,7 +16,6 @@ from random import Random
 from typing import cast
 from uuid import uuid4
 
-import psutil
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.posixbase import PosixReactorBase
@@ -218,7 +217,7 @@ def build_core(
     local = LocalBackend(machine, settings.worker_settings())
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
     surroundings = Surroundings(
-        TorchrunBackend(TemplateBackend(local, psutil.cpu_count(logical=False) or 1), local),
+        TorchrunBackend(TemplateBackend(local), local),
         Devices(gpus),
         reactor,
         time.time,

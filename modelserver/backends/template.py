@@ -34,19 +34,18 @@ STATUS_WAIT = 0.25
 """Seconds to wait for the template to tell how its child ended, after the kernel has said that it did."""
 RENEWAL = 1.0
 """Seconds after which a template that died under living workers is started again."""
+KEPT_TO_ONE = ("OPENBLAS_NUM_THREADS",)
+"""Variables of libraries that start their threads when they are imported."""
+OF_EACH_WORKER = (*KEPT_TO_ONE, "CUDA_VISIBLE_DEVICES")
+"""Variables that differ between a template and its workers."""
 MODEL, IMPORTS = "model", "imports"
 
 
 @define(eq=False)
 class TemplateBackend:
-    """
-    Forks the workers of versions that ask for it, and leaves the others to ``local``.
-
-    :param threads: for torch, in each worker: what a spawned one would choose by itself.
-    """
+    """Forks the workers of versions that ask for it, and leaves the others to ``local``."""
 
     local: LocalBackend
-    threads: int
     _templates: dict[tuple[str, str], Template] = field(factory=dict, init=False)
     _unsafe: dict[tuple[str, str], str] = field(factory=dict, init=False)
 
@@ -185,8 +184,7 @@ class Template:
         self.started_at = local.machine.now()
         self.process = TemplateProcess(self, self.spec, local.machine, owner=self)
         environment = worker_environment(self.spec, local.settings, local.machine.environment)
-        # One thread while there is only the template: a pool of threads does not survive a fork.
-        environment["OMP_NUM_THREADS"] = "1"
+        environment |= dict.fromkeys(KEPT_TO_ONE, "1")
         document = {**load_document(self.spec, local.settings, local.machine), "preload": self.preload}
         local.spawn(self.process, environment, frames.pack_json(frames.PRELOAD, document))
 
@@ -263,16 +261,10 @@ class Template:
                 os.close(writing)
 
     def _order_for(self, spec: WorkerSpec) -> Mapping[str, object]:
-        inherited = self.backend.local.machine.environment
-        wanted = inherited.get("OMP_NUM_THREADS", "")
-        environment: dict[str, str | None] = {"OMP_NUM_THREADS": wanted or None}
-        if spec.visible_devices is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.visible_devices))
-        return {
-            "gpu_id": spec.gpu_id,
-            "threads": int(wanted) if wanted.isdigit() else self.backend.threads,
-            "environment": environment,
-        }
+        local = self.backend.local
+        spawned = worker_environment(spec, local.settings, local.machine.environment)
+        environment = {name: spawned.get(name) for name in OF_EACH_WORKER}
+        return {"gpu_id": spec.gpu_id, "environment": environment}
 
     # What its process reports.
 

@@ -27,6 +27,7 @@ from modelserver.child.loader import (
 )
 from modelserver.child.loop import Loop
 from modelserver.child.main import LIFELINE_FD, announce, die_with, end
+from modelserver.child.threads import TorchThreads
 
 DESCRIPTORS = 3
 """What comes with a FORK: the worker's socket, its stdout and its stderr."""
@@ -52,6 +53,7 @@ class Template:
         self._module: ModuleType | None = None
         self._function = ""
         self._loaded: tuple[EntryPoint, Context] | None = None
+        self._threads = TorchThreads()
 
     def run(self) -> NoReturn:
         """Load and serve forks until the server closes the socket."""
@@ -69,12 +71,10 @@ class Template:
     def _load(self) -> None:
         try:
             prepare(self._instructions)
-            self._module, self._function = import_handler(
-                self._instructions.handler, self._instructions.folder
-            )
+            self._threads.hold()
+            self._module, self._function = module, function = _import(self._instructions)
             if self._keeps_model:
-                _set_threads(1)
-                self._loaded = initialize(self._instructions, self._module, self._function)
+                self._loaded = initialize(self._instructions, module, function)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             raise LoadFailed.because(error) from error
@@ -142,11 +142,8 @@ class Template:
         connection = socket.socket(fileno=link)
         connection.sendall(frames.pack_bare(frames.STARTED))
         _set_environment(order)
-        threads = order.get("threads")
-        if isinstance(threads, int):
-            # Before the first parallel region: the copy has no pool of threads, and must not think so.
-            _set_threads(threads)
-        _seed()
+        self._threads.release()
+        _seed(has_gpu=order.get("gpu_id") is not None)
         announce(self._instructions.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
@@ -190,6 +187,15 @@ class _Receiver:
         return taken
 
 
+def _import(instructions: Instructions) -> tuple[ModuleType, str]:
+    """Import the handler, without looking for garbage meanwhile: what there is goes before the first fork."""
+    gc.disable()
+    try:
+        return import_handler(instructions.handler, instructions.folder)
+    finally:
+        gc.enable()
+
+
 def hazards(sockets_before: set[str]) -> list[str]:
     """
     What a fork of this process would break: threads, new sockets, a GPU in use.
@@ -201,7 +207,7 @@ def hazards(sockets_before: set[str]) -> list[str]:
     if names:
         found.append(f"threads are alive ({', '.join(names[:5])})")
     elif (count := len(os.listdir("/proc/self/task"))) > 1:
-        found.append(f"{count - 1} threads of a library are alive")
+        found.append(f"threads of a library are alive ({count - 1})")
     if _sockets() - sockets_before:
         found.append("sockets are open")
     torch = sys.modules.get("torch")
@@ -222,12 +228,6 @@ def _sockets() -> set[str]:
     return found
 
 
-def _set_threads(count: int) -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(count)
-
-
 def _set_environment(order: Mapping[str, object]) -> None:
     changes = order.get("environment")
     for name, value in changes.items() if isinstance(changes, dict) else ():
@@ -237,12 +237,16 @@ def _set_environment(order: Mapping[str, object]) -> None:
             os.environ[name] = str(value)
 
 
-def _seed() -> None:
+def _seed(has_gpu: bool) -> None:
     """Copies must not draw the same random numbers."""
     random.seed()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(int.from_bytes(os.urandom(4), "little"))
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(int.from_bytes(os.urandom(4), "little"))
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.manual_seed(int.from_bytes(os.urandom(7), "little"))
+        # torch.manual_seed would ask for devices of every kind, which takes as long as the fork.
+        seed = int.from_bytes(os.urandom(7), "little")
+        torch.default_generator.manual_seed(seed)
+        if has_gpu:
+            torch.cuda.manual_seed_all(seed)

@@ -87,7 +87,7 @@ class TemplateBackendTests(ProcessBackendContract, TestCase):
     worker_start = "template"
 
     def new_backend(self, local: LocalBackend) -> WorkerBackend:
-        backend = TemplateBackend(local, 1)
+        backend = TemplateBackend(local)
         self.addCleanup(self.end_template, backend)
         return backend
 
