@@ -21,7 +21,6 @@ import attrs
 from attrs import frozen
 from rich.console import Console
 
-from bench.handlers.large import WEIGHTS
 from bench.lifecycle import recover, workers_memory
 from bench.processes import Memory
 from bench.selection import add_arguments, own_server
@@ -64,8 +63,10 @@ def write_weights(folder: Path) -> Path:
     root = Path(__file__).resolve().parents[1]
     environment = os.environ | {"PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "bench.handlers.large", str(folder)]
-    subprocess.run(command, check=True, timeout=300, env=environment)
-    return folder / WEIGHTS
+    told = subprocess.run(
+        command, check=True, timeout=300, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    return Path(told.stdout.strip())
 
 
 def ask(target: Target, name: str) -> tuple[str, ...]:

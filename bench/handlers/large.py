@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
+
+import torch
 
 LAYERS = 10
 WIDTH = 3200
@@ -12,15 +15,11 @@ WEIGHTS = "large.pt"
 
 def build() -> Any:
     """The empty network."""
-    import torch
-
     return torch.nn.Sequential(*[torch.nn.Linear(WIDTH, WIDTH) for _ in range(LAYERS)])
 
 
 def write(folder: Path) -> Path:
     """Write the weights, from a fixed seed, once; returns the file."""
-    import torch
-
     path = folder / WEIGHTS
     if not path.exists():
         torch.manual_seed(7)
@@ -36,20 +35,16 @@ class LargeModel:
 
     def initialize(self, context: Any) -> None:
         """Load the weights of the model's folder on one thread."""
-        import torch
-
         torch.set_num_threads(1)
         with torch.device("meta"):
             self._network = build()
         path = Path(context.system_properties["model_dir"]) / WEIGHTS
         self._network.load_state_dict(torch.load(path, weights_only=True), assign=True)
         self._network.eval()
-        self._torch = torch
         self.initialized = True
 
     def handle(self, data: list[dict[str, Any]], context: object) -> list[str]:
         """The exact outcome for the seed in each body."""
-        torch = self._torch
         answers = []
         with torch.inference_mode():
             for row in data:
@@ -60,12 +55,5 @@ class LargeModel:
         return answers
 
 
-def main() -> None:
-    """Write the weights into the folder named on the command line."""
-    import sys
-
-    write(Path(sys.argv[1]))
-
-
 if __name__ == "__main__":
-    main()
+    print(write(Path(sys.argv[1])))
