@@ -70,6 +70,9 @@ class WorkerProcess(Protocol):
     def flush(self) -> None:
         """Write what was handed over."""
 
+    def release(self) -> None:
+        """Have it send the answers that it keeps to send them with the next one, which does not come."""
+
     def cancel(self, number: int, index: int) -> None:
         """The client of one job of a streaming batch is gone."""
 

@@ -77,6 +77,7 @@ class MemoryWorker:
     cancelled: list[tuple[int, int]] = field(factory=list, init=False)
     holds: list[tuple[int, bool]] = field(factory=list, init=False)
     flushed: int = field(default=0, init=False)
+    released: int = field(default=0, init=False)
     is_stopping: bool = field(default=False, init=False)
     ends_when_told: bool = field(default=True, init=False)
     is_gone: bool = field(default=False, init=False)
@@ -94,6 +95,10 @@ class MemoryWorker:
     def flush(self) -> None:
         """Count."""
         self.flushed += 1
+
+    def release(self) -> None:
+        """Count."""
+        self.released += 1
 
     def cancel(self, number: int, index: int) -> None:
         """Note it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
@@ -22,6 +23,8 @@ from modelserver.spec import WorkerSpec
 
 _log = Logger()
 
+RELEASE = signal.SIGURG
+"""Ignored by programs that do not know it; see ``modelserver.child.loop``."""
 LAST_WAIT = 0.5
 """Seconds that a worker may live on after it closed its socket."""
 OUT_OF_MEMORY, OOM_EXIT = 507, 137
@@ -103,6 +106,12 @@ class LocalProcess:
     def flush(self) -> None:
         """Write what was handed over."""
         self.link.flush()
+
+    def release(self) -> None:
+        """A signal: the worker is in its handler, and does not look into its socket."""
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, RELEASE)
 
     def cancel(self, number: int, index: int) -> None:
         """Tell a streaming handler that the client of one job left."""

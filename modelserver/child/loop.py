@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -67,6 +69,7 @@ class Loop:
         self._ahead: deque[frames.Frame] = deque()
         self._gone: set[tuple[int, int]] = set()
         self._stopped: int | None = None
+        self._is_calling = False
 
     def run(self) -> None:
         """
@@ -77,6 +80,8 @@ class Loop:
         reader = self._reader
         waiting = Waiting(self._connection, reader, usable_processors())
         was_alone = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGURG, lambda number, frame: self.release_kept())
         while True:
             frame = self._ahead.popleft() if self._ahead else reader.next()
             if frame is None:
@@ -119,7 +124,9 @@ class Loop:
         """
         self._first = first
         begun = time.perf_counter()
+        self._is_calling = True
         rows = self._answer_one(items[0]) if len(items) == 1 else self._answer(items)
+        self._is_calling = False
         now = time.perf_counter()
         spent = now - begun
         self._mean += (spent - self._mean) / 8
@@ -157,6 +164,11 @@ class Loop:
         if self._held:
             held, self._held, self._held_since = self._held, [], 0.0
             frames.send_all(self._connection, held)
+
+    def release_kept(self) -> None:
+        """The handler takes long: what was to leave with its answer leaves now, unless it is on its way."""
+        if self._is_calling:
+            self._release()
 
     def _report_metrics(self) -> None:
         drain = getattr(self._context.metrics, "drain", None)
@@ -237,6 +249,7 @@ class Loop:
         :raises ValueError: there is not one part for each request.
         """
         number, processors = self._number, self._processors
+        self._is_calling = False
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
         rows = part_rows(parts, processors, self._instructions.max_response_size)
@@ -249,6 +262,7 @@ class Loop:
         self._close()
         self._held += frames.pack_answers(frames.PART, number, 0, self._with_refused(rows))
         self._release()
+        self._is_calling = True
 
     def _is_deserted(self) -> bool:
         gone, number = self._gone, self._number

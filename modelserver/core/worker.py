@@ -28,6 +28,8 @@ again at once when it dies, like one that has served."""
 SHORT, TINY, LEAST = 0.02, 0.002, 0.00025
 """Seconds a batch takes on average, below which a worker may have FEW, MANY or MOST batches in hand."""
 FEW, MANY, MOST = 2, 8, 16
+LAST_CALL = 0.25
+"""Seconds that a worker has to send the answers that it keeps, before the oldest job in hand is given up."""
 
 
 Settled = tuple[Sequence[Job], Sequence[Answer | ServingError], int, Times]
@@ -95,6 +97,8 @@ class Worker:
     _numbers: int = field(default=0, init=False)
     _answers: list[Settled] = field(factory=list, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
+    _is_urged: bool = field(default=False, init=False)
+    """It was asked for the answers that it keeps: the oldest in hand is late, or done and one behind it."""
     _inputs: WorkerInputs = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -174,9 +178,14 @@ class Worker:
             return
         left = self.in_hand[0].started + self.timeouts.response - self.clock.seconds()
         if left > 0:
+            self._is_urged = False
             self._timer = self.clock.callLater(left, self._look_at_oldest)
         elif self.in_hand[0].full:
             self._drop_slow(self.in_hand[0])
+        elif self.load > 1 and not self._is_urged and self.process is not None:
+            self._is_urged = True
+            self.process.release()
+            self._timer = self.clock.callLater(LAST_CALL, self._look_at_oldest)
         else:
             self._inputs.timed_out()
 
@@ -214,7 +223,10 @@ class Worker:
         if not batch.jobs:
             in_hand.popleft()
         if in_hand:
-            in_hand[0].started = now
+            # What was kept for so long was done long ago, when the next one was begun.
+            in_hand[0].started = batch.started if self._is_urged else now
+        else:
+            self._is_urged = False
         self.load -= calls
         self._learn(seconds / calls, calls)
         self._answers.append((jobs, answers, calls, times))
@@ -303,6 +315,7 @@ class Worker:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+        self._is_urged = False
         self.state = state
         if timeout is not None:
             self._timer = self.clock.callLater(timeout, self._elapse)

@@ -40,7 +40,7 @@ class LoopTests(TestCase):
         self.ours.settimeout(LONGEST)
         self.reader = frames.FrameReader()
         context = Context("m", "/nowhere", None, 1, None, "1")
-        loop = Loop(theirs, frames.FrameReader(), instructions(), handle, context)  # type: ignore[arg-type]
+        loop = self.loop = Loop(theirs, frames.FrameReader(), instructions(), handle, context)  # type: ignore[arg-type]
 
         def run() -> None:
             try:
@@ -94,6 +94,29 @@ class LoopTests(TestCase):
         self.assertIsInstance(second, BadRequest)
         self.assertEqual((first, third), (Answer(200, b"", b"a"), Answer(200, b"", b"c")))
         self.assertEqual(seen, [1, 1])
+
+    def test_what_is_kept_leaves_when_it_is_asked_for(self) -> None:
+        """An answer waits for the one behind it, which was expected in a moment, and does not come."""
+        begun, gate = threading.Event(), threading.Event()
+
+        def handle(data: Data, context: Context) -> object:
+            if data[0]["body"] == b"late":
+                begun.set()
+                gate.wait(LONGEST)
+            return [b"done"]
+
+        self.start(handle)
+        self.addCleanup(gate.set)
+        for number in range(1, 200):  # so that the loop expects short calls
+            self.send(number, self.job(b"a"))
+            self.receive(frames.ANSWERS, number)
+        self.send(200, self.job(b"a"))
+        self.send(201, self.job(b"late"))
+        begun.wait(LONGEST)
+        self.loop.release_kept()
+        self.assertEqual(self.bodies(frames.ANSWERS, 200), [b"done"])
+        gate.set()
+        self.assertEqual(self.bodies(frames.ANSWERS, 201), [b"done"])
 
     def test_one_of_those_apart_that_streams(self) -> None:
         """What is before it leaves first, its client may go, and those behind it are as they were sent."""

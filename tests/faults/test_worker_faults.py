@@ -191,6 +191,29 @@ def test_a_job_that_timed_out_is_not_tried_again(server: WatchedServer, model: s
     assert len(trace.read_text().split()) == 1
 
 
+def test_only_the_late_one_of_many_is_told_so(server: WatchedServer, model: str) -> None:
+    """Answers that a worker keeps, to send them with the next one, arrive although that one never does."""
+    serve(server, model, response_timeout=1)
+    statuses: list[int] = []
+    late: list[Answer] = []
+    over = threading.Event()
+
+    def ask_on() -> None:
+        while not over.is_set():
+            statuses.append(say(server, model, "fine").status)
+
+    threads = [threading.Thread(target=ask_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(statuses) > 200)
+    late.append(say(server, model, f"hang {server.folder}/{model}.trace"))
+    over.set()
+    for thread in threads:
+        thread.join(LONGEST)
+    assert (late[0].status, "response timeout" in late[0].text) == (500, True), late[0].text
+    assert set(statuses) == {200}
+
+
 def test_a_deaf_worker_is_ended_by_force(server: WatchedServer, model: str) -> None:
     """It ignores TERM; the unregister comes to its end all the same."""
     serve(server, model, response_timeout=30)

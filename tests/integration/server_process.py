@@ -209,7 +209,8 @@ class ServerProcess:
         self.process.wait(LONGEST)
         self._reader.join(LONGEST)
         assert self.process.stdout is not None, "it is a pipe"
-        self.process.stdout.close()
+        if not self._reader.is_alive():  # else it waits for somebody who has the pipe, and a close would, too
+            self.process.stdout.close()
 
     # Requests.
 
