@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 
+from modelserver.access import access_line, open_to_others
 from modelserver.assembly import Core, Resources, build_core
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
@@ -142,6 +143,10 @@ class Server(MultiService):
         for service in self:
             if isinstance(service, Listener):
                 _log.info("Listening on {address}", address=str(service.address))
+        _log.info("{line}", line=access_line(self.settings))
+        warning = open_to_others(self.settings)
+        if warning is not None:
+            _log.warn("{warning}", warning=warning)
         loading = Deferred.fromCoroutine(
             start_models(self.settings, core.management, core.start_up, core.snapshots)
         )

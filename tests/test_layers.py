@@ -50,6 +50,7 @@ PLACES = {
     "modelserver.unserved": USE_CASE,
     "modelserver.versions": USE_CASE,
     "modelserver.rest": FRONT,
+    "modelserver.access": COMPOSITION,
     "modelserver.assembly": COMPOSITION,
     "modelserver.cli": COMPOSITION,
     "modelserver.config": COMPOSITION,

@@ -165,9 +165,18 @@ def _about_access(settings: Settings) -> Iterator[Finding]:
     if settings.dialect == "mms":
         return
     if not settings.disable_token_authorization:
-        yield Finding("works", "tokens", "Every call needs one from key_file.json, as in TorchServe 0.12.")
+        text = "Every call needs one from key_file.json, as in TorchServe 0.12."
+        yield Finding("works", "tokens", text + _under_serve(settings, "disable_token_authorization"))
     if not settings.enable_model_api:
-        yield Finding("works", "register, unregister", "They are off, as in TorchServe 0.12.")
+        text = "They are off, as in TorchServe 0.12."
+        yield Finding("works", "register, unregister", text + _under_serve(settings, "enable_model_api"))
+
+
+def _under_serve(settings: Settings, key: str) -> str:
+    """What holds for the command that has a preset."""
+    if settings.properties.get(key):
+        return ""
+    return f" Under 'modelserver serve' only where {key}=false is written."
 
 
 def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
