@@ -28,6 +28,7 @@ class Sequences:
 
     :param id_header: the header that names a request's sequence.
     :param start_header: the header that tells a handler that the server has made the name.
+    :param end_header: the header of an answer that ends the sequences which it names, separated by ``;``.
     """
 
     max_idle: float = 0.0
@@ -36,6 +37,7 @@ class Sequences:
     max_sequences: int = 1
     id_header: str = "ts_request_sequence_id"
     start_header: str = "ts_request_sequence_start"
+    end_header: str = "ts_request_sequence_end"
 
 
 @frozen
@@ -117,6 +119,20 @@ class VersionSpec:
     max_requests_per_worker: int = 0
     worker_memory_limit: int = 0
     loaded_at_startup: bool = False
+
+    @property
+    def mode(self) -> str:
+        """
+        How its workers take jobs: ``batches``, one after the other; ``continuous``, a set of live jobs that
+        changes from turn to turn; ``concurrent``, batches side by side on the handler's event loop.
+
+        Ranks that torchrun starts must all get the same batches.
+        """
+        if self.torchrun is not None:
+            return "batches"
+        if self.continuous_batching:
+            return "continuous"
+        return "concurrent" if self.async_communication and not self.stateful else "batches"
 
 
 @frozen

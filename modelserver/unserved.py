@@ -8,12 +8,14 @@ from modelserver.spec import VersionSpec
 def unserved(spec: VersionSpec) -> list[str]:
     """Sentences for the log, one for each key of its model-config that has no effect, or another one."""
     found = []
-    if spec.continuous_batching:
-        found.append(
-            "continuousBatching has no effect: a batch stays with its worker until all its answers are there."
-        )
-    if spec.async_communication:
-        found.append(
-            "asyncCommunication has no effect: an async handler is awaited, one batch after the other."
-        )
+    if spec.continuous_batching and spec.mode != "continuous":
+        found.append("continuousBatching has no effect with torchrun: all ranks must get the same batches.")
+    if spec.async_communication and spec.mode != "concurrent":
+        others = {
+            "torchrun": spec.torchrun is not None,
+            "continuousBatching": spec.continuous_batching,
+            "sequenceBatching": spec.stateful,
+        }
+        other = next(name for name, is_set in others.items() if is_set)
+        found.append(f"asyncCommunication has no effect with {other}: one batch is at work at a time.")
     return found

@@ -130,7 +130,7 @@ class VersionDefaults:
     :param worker_start: ``spawn``, ``template`` or ``auto``: a template where one can be used.
     :param preload: ``imports`` or ``model``.
     :param number_of_gpu: the devices there are.
-    :param sequence_headers: the names of the headers that name a sequence, and tell of a new one.
+    :param sequence_headers: the names of the headers that name a sequence, tell of a new one, and end one.
     :param can_fork: whether this system can have template workers.
     """
 
@@ -150,7 +150,11 @@ class VersionDefaults:
     worker_grace: float = 5.0
     number_of_gpu: int = 0
     can_fork: bool = True
-    sequence_headers: tuple[str, str] = ("ts_request_sequence_id", "ts_request_sequence_start")
+    sequence_headers: tuple[str, str, str] = (
+        "ts_request_sequence_id",
+        "ts_request_sequence_start",
+        "ts_request_sequence_end",
+    )
 
 
 def decide(

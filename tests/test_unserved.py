@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest import TestCase
 
+from modelserver.spec import Torchrun
 from modelserver.testing import make_spec
 from modelserver.unserved import unserved
 
@@ -12,13 +13,18 @@ class UnservedTests(TestCase):
     """Keys of a model-config that this server does not serve are named."""
 
     def test_plain_version_has_none(self) -> None:
-        served = make_spec(job_tickets=True, stateful=True, use_venv=True, parallel_type="tp")
-        self.assertEqual(unserved(served), [])
+        for settings in (
+            {"job_tickets": True, "use_venv": True, "parallel_type": "tp", "async_communication": True},
+            {"stateful": True, "continuous_batching": True},
+        ):
+            self.assertEqual(unserved(make_spec(**settings)), [])
 
     def test_each_key_is_named(self) -> None:
         for key, settings in (
-            ("continuousBatching", {"continuous_batching": True}),
-            ("asyncCommunication", {"async_communication": True}),
+            ("asyncCommunication", {"continuous_batching": True, "async_communication": True}),
+            ("asyncCommunication", {"stateful": True, "async_communication": True}),
+            ("continuousBatching", {"continuous_batching": True, "torchrun": Torchrun(2)}),
+            ("asyncCommunication", {"async_communication": True, "torchrun": Torchrun(2)}),
         ):
             with self.subTest(key):
                 (sentence,) = unserved(make_spec(**settings))

@@ -47,6 +47,7 @@ def load_document(spec: WorkerSpec, settings: WorkerSettings, machine: Machine) 
         "manifest": version.manifest,
         "config": dict(version.config),
         "batch_size": version.batch_size,
+        "mode": version.mode,
         "gpu_id": spec.gpu_id,
         "worker": spec.id,
         "search_path": list(version.search_path),

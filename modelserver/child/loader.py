@@ -11,8 +11,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from modelserver.child.context import Context, new_context
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 EntryPoint = Callable[[object, Context], object]
 
@@ -37,6 +41,7 @@ class Instructions:
         "manifest",
         "max_response_size",
         "metrics_config",
+        "mode",
         "name",
         "search_path",
         "slot_size",
@@ -52,6 +57,7 @@ class Instructions:
     manifest: dict[str, object] | None
     config: dict[str, object]
     batch_size: int
+    mode: str
     gpu_id: int | None
     worker: str
     search_path: Sequence[str]
@@ -189,20 +195,33 @@ def initialize(instructions: Instructions, module: ModuleType, function: str) ->
     :raises ValueError: the module has neither the function nor exactly one class of its own.
     """
     context = new_context(instructions)
+    is_concurrent = instructions.mode == "concurrent"
     entry: EntryPoint
     if hasattr(module, function):
-        entry = as_blocking(getattr(module, function))
-        entry(None, context)
+        entry = getattr(module, function)
+        loop = _event_loop(is_concurrent, entry)
+        as_blocking(entry, loop)(None, context)
     else:
         service = only_class(module)()
-        if hasattr(service, "initialize"):
-            as_blocking(service.initialize)(context)
-        entry = as_blocking(service.handle)
+        entry, prepare_model = service.handle, getattr(service, "initialize", None)
+        loop = _event_loop(is_concurrent, entry, prepare_model)
+        if prepare_model is not None:
+            as_blocking(prepare_model, loop)(context)
+    if not is_concurrent:
+        entry = as_blocking(entry, loop)
     if instructions.envelope:
-        from modelserver.child.envelopes import wrap
-
-        entry = wrap(instructions.envelope, entry)
+        entry = _enveloped(instructions.envelope, entry, is_concurrent)
     return entry, context
+
+
+def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:
+    from modelserver.child.envelopes import wrap
+
+    if not is_concurrent:
+        return wrap(name, entry)
+    from modelserver.child.concurrent import in_thread, on_the_loop
+
+    return in_thread(wrap(name, on_the_loop(entry)))
 
 
 def only_class(module: ModuleType) -> type:
@@ -224,13 +243,23 @@ def only_class(module: ModuleType) -> type:
     return classes[0]
 
 
-def as_blocking(entry: Callable[..., object]) -> Callable[..., object]:
-    """An ``async def`` handler runs on a loop of its own, which lives as long as the worker."""
-    if not inspect.iscoroutinefunction(entry):
-        return entry
+def _event_loop(is_concurrent: bool, *functions: Callable[..., object] | None) -> AbstractEventLoop | None:
+    """The loop of a handler that is asynchronous, which lives as long as the worker."""
+    if not is_concurrent and not any(map(inspect.iscoroutinefunction, functions)):
+        return None
     import asyncio
 
     loop = asyncio.new_event_loop()
+    if is_concurrent:
+        # What the handler prepares by itself is for this loop, too.
+        asyncio.set_event_loop(loop)
+    return loop
+
+
+def as_blocking(entry: Callable[..., object], loop: AbstractEventLoop | None) -> Callable[..., object]:
+    """A function that, if it is ``async``, runs on ``loop`` until it returns."""
+    if loop is None or not inspect.iscoroutinefunction(entry):
+        return entry
 
     def run(*arguments: object) -> object:
         return loop.run_until_complete(entry(*arguments))

@@ -234,8 +234,8 @@ class Loop:
                 processor.add_response_property(MORE_FOLLOWS, "false")
         return answer_rows(result, processors, self._instructions.max_response_size)
 
-    def _log_failure(self, error: BaseException) -> None:
-        ids = ", ".join((self._context.request_ids or {}).values())
+    def _log_failure(self, error: BaseException, context: Context | None = None) -> None:
+        ids = ", ".join(((context or self._context).request_ids or {}).values())
         text = "".join(traceback.format_exception(error))
         print(f"Invoking custom service failed for request {ids}:\n{text}", file=sys.stderr, flush=True)
 

@@ -83,9 +83,10 @@ def work(connection: socket.socket, reader: frames.FrameReader, document: Mappin
 
     :raises EOFError: the server closed the socket.
     """
-    from modelserver.child.loop import Loop
+    from modelserver.child.modes import loop_of
 
-    Loop(connection, reader, *load_or_end(connection, document)).run()
+    instructions, entry, context = load_or_end(connection, document)
+    loop_of(instructions)(connection, reader, instructions, entry, context).run()
 
 
 def load_or_end(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from enum import Enum
 from typing import cast
 
@@ -168,7 +169,13 @@ class HandlerMetrics:
         self._now = now
         self._records: list[Record] = []
         self._metrics: dict[MetricTypes, dict[str, CachingMetric]] = {}
-        self._declared = config_file_path is None
+        self._undeclared = [] if config_file_path is None else [config_file_path]
+
+    def beside(self) -> HandlerMetrics:
+        """The same metrics for requests that are in hand at the same time as those that these are for."""
+        other = copy(self)
+        other.request_ids = other._ids = None
+        return other
 
     def follow(self, ids: Callable[[], RequestIds | None]) -> None:
         """Take the ids of the requests in hand from ``ids`` whenever one is needed."""
@@ -193,11 +200,11 @@ class HandlerMetrics:
     @property
     def cache(self) -> dict[MetricTypes, dict[str, CachingMetric]]:
         """The known metrics by type and name, those of the ``metrics.yaml`` among them."""
-        if not self._declared:
+        if self._undeclared:
             from modelserver.child.declared_metrics import read_model_metrics
 
-            declarations = read_model_metrics(str(self.config_file_path))
-            self._declared = True
+            declarations = read_model_metrics(self._undeclared[0])
+            self._undeclared.clear()
             for name, unit, labels, kind in declarations:
                 metric = CachingMetric(name, unit, labels, kind, emit=self._keep)
                 self._metrics.setdefault(kind, {}).setdefault(name, metric)

@@ -25,8 +25,8 @@ from modelserver.child.loader import (
     initialize,
     prepare,
 )
-from modelserver.child.loop import Loop
 from modelserver.child.main import LIFELINE_FD, announce, die_with, end
+from modelserver.child.modes import loop_of
 from modelserver.child.threads import TorchThreads
 
 DESCRIPTORS = 3
@@ -147,7 +147,8 @@ class Template:
         announce(self._instructions.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
-        Loop(connection, frames.FrameReader(), self._instructions, entry, context).run()
+        loop = loop_of(self._instructions)
+        loop(connection, frames.FrameReader(), self._instructions, entry, context).run()
 
     def _load_rest(
         self, connection: socket.socket, order: Mapping[str, object]

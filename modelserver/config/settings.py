@@ -191,7 +191,7 @@ class Settings:
             worker_grace=self.worker_grace,
             number_of_gpu=number_of_gpu,
             can_fork=can_fork,
-            sequence_headers=(self.sequence_id_header, self.sequence_start_header),
+            sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
         )
 
     def archive_limits(self) -> Limits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
@@ -39,6 +39,7 @@ class WorkerPool:
     spec: VersionSpec
     queue: BatchAggregator
     around: Surroundings
+    make_worker: Callable[..., Worker] = field(default=Worker, kw_only=True)
     minimum: int = field(default=0, init=False)
     maximum: int = field(default=0, init=False)
     workers: list[Worker] = field(factory=list, init=False)
@@ -101,7 +102,7 @@ class WorkerPool:
 
     def _new_worker(self, gpu_workers: int | None) -> Worker:
         worker_id = self.around.next_worker_id(self.spec)
-        return Worker(
+        return self.make_worker(
             self._place(worker_id, gpu_workers),
             self.spec.timeouts,
             self,

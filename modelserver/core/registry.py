@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from modelserver.core.aggregator import BatchAggregator, QueueLimits
+from modelserver.core.aggregator import BatchAggregator
+from modelserver.core.modes import line_of
 from modelserver.core.pool import WorkerPool
-from modelserver.core.sequences import SequencePool, SequenceQueue
 from modelserver.core.surroundings import Surroundings
 from modelserver.errors import (
     DefaultVersionInUse,
@@ -29,16 +29,7 @@ class ModelVersion:
 
 def new_version(spec: VersionSpec, around: Surroundings) -> ModelVersion:
     """A version with an empty queue and no workers."""
-    limits = QueueLimits(spec.job_queue_size, spec.job_queue_bytes)
-    common = spec.name, spec.version, spec.batch_size, spec.max_batch_delay, limits, around.clock
-    queue: BatchAggregator
-    if spec.stateful:
-        share = max(1, spec.sequences.max_sequences // max(1, spec.min_workers))
-        queue = sequences = SequenceQueue(*common, rules=spec.sequences, share=share)
-        pool: WorkerPool = SequencePool(spec, queue, around, sequences=sequences)
-    else:
-        queue = BatchAggregator(*common)
-        pool = WorkerPool(spec, queue, around)
+    queue, pool = line_of(spec, around)
     queue.due = pool.schedule
     return ModelVersion(spec, queue, pool)
 

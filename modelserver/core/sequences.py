@@ -14,7 +14,7 @@ from modelserver.core.batch import Batch
 from modelserver.core.pool import WorkerPool
 from modelserver.core.worker import Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkerFailure
-from modelserver.jobs import Job, Place
+from modelserver.jobs import Answer, Job, Place
 from modelserver.spec import Sequences
 
 
@@ -24,28 +24,34 @@ class OneSequence:
     Requests that belong together.
 
     :param worker: who has the state, None before the first one is handed out.
-    :param in_hand: the request that the worker has, or had last.
+    :param in_hand: the request that the worker has, or had last; of a continuous version, all that it has.
     """
 
     id: str
     began: float
     touched: float
     worker: str | None = None
-    in_hand: Job | None = None
+    in_hand: list[Job] = field(factory=list)
     jobs: deque[Job] = field(factory=deque)
     timer: IDelayedCall | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a worker is at work for it."""
-        return self.in_hand is not None and self.in_hand.held
+        return any(job.held for job in self.in_hand)
 
     @property
     def next(self) -> Job | None:
-        """The request that may be handed out now."""
+        """The oldest request that waits."""
         while self.jobs and self.jobs[0].finished:
             self.jobs.popleft()
-        return self.jobs[0] if self.jobs and not self.is_busy else None
+        return self.jobs[0] if self.jobs else None
+
+    def hand_out(self, worker: str, now: float) -> None:
+        """Its oldest request goes to a worker."""
+        self.in_hand = [job for job in self.in_hand if job.held]
+        self.in_hand.append(self.jobs.popleft())
+        self.worker, self.touched = worker, now
 
 
 @define(eq=False)
@@ -53,7 +59,8 @@ class SequenceQueue(BatchAggregator):
     """
     Keeps requests by their sequences; ``take_for`` makes a batch of one request of each of several.
 
-    A sequence ends when it has been idle for ``rules.max_idle`` seconds, or is ``rules.timeout`` seconds old.
+    A sequence ends when it has been idle for ``rules.max_idle`` seconds, is ``rules.timeout`` seconds old, or
+    an answer says so.
 
     :param share: sequences that one worker may have.
     """
@@ -113,21 +120,32 @@ class SequenceQueue(BatchAggregator):
 
     def take_for(self, worker: str) -> list[Job]:
         """The batch that is due for a worker: of its own sequences, and of new ones if it may have more."""
-        own = [each for each in self._sequences.values() if each.worker == worker]
-        fresh = [each for each in self._sequences.values() if each.worker is None]
-        able = [*own, *fresh[: max(0, self.share - len(own))]]
-        ready = [(job, each) for each in able if (job := each.next) is not None]
-        ready.sort(key=lambda pair: pair[0].arrived)
+        ready = [(job, sequence) for job, sequence in self.waiting_for(worker) if not sequence.is_busy]
         if not ready:
             return []
         is_full = len(ready) >= self.batch_size or self.batch_size == 1
         if not is_full and not self._is_old(ready[0][0]):
             return []
-        for job, sequence in ready[: self.batch_size]:
-            sequence.jobs.popleft()
-            sequence.worker, sequence.in_hand = worker, job
-            sequence.touched = self.clock.seconds()
+        for _, sequence in ready[: self.batch_size]:
+            sequence.hand_out(worker, self.clock.seconds())
         return [job for job, _ in ready[: self.batch_size]]
+
+    def waiting_for(self, worker: str) -> list[tuple[Job, OneSequence]]:
+        """The oldest request of each sequence that is the worker's or may become so; the oldest first."""
+        own = [each for each in self._sequences.values() if each.worker == worker]
+        fresh = [each for each in self._sequences.values() if each.worker is None]
+        able = [*own, *fresh[: max(0, self.share - len(own))]]
+        waiting = [(job, each) for each in able if (job := each.next) is not None]
+        return sorted(waiting, key=lambda pair: pair[0].arrived)
+
+    def hear(self, answers: Sequence[Answer | ServingError]) -> None:
+        """End the sequences that answers say have ended."""
+        for answer in answers:
+            if isinstance(answer, Answer) and answer.head:
+                for name in ended_by(answer, self.rules):
+                    if name in self._sequences:
+                        error = NoWorkers(self.model, self.version, "the sequence has ended")
+                        self._end(self._sequences[name], error)
 
     def sequences_of(self, worker: str) -> int:
         """How many sequences a worker has."""
@@ -172,6 +190,18 @@ class SequenceQueue(BatchAggregator):
 
 
 @define(eq=False)
+class SequenceWorker(Worker):
+    """A worker whose answers may end sequences."""
+
+    sequences: SequenceQueue = field(kw_only=True)
+
+    def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
+        """See which sequences end, and hand out the answers."""
+        self.sequences.hear(answers)
+        super().answered(number, answers, seconds)
+
+
+@define(eq=False)
 class SequencePool(WorkerPool):
     """Gives each worker the requests of the sequences whose state it has."""
 
@@ -203,6 +233,16 @@ class SequencePool(WorkerPool):
 
     def _drop(self, worker: Worker, why: str) -> None:
         self.sequences.drop_worker(worker.id, NoWorkers(self.spec.name, self.spec.version, why))
+
+
+def ended_by(answer: Answer, rules: Sequences) -> list[str]:
+    """The sequences that a handler ends with its answer."""
+    wanted = rules.end_header.lower().encode("latin-1")
+    for line in answer.head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == wanted:
+            return [each.strip() for each in value.decode("latin-1").split(";")]
+    return []
 
 
 def sequence_of(job: Job, rules: Sequences) -> str:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Callable, Sequence
-from unittest import TestCase
+from collections.abc import Callable
+
+from child.loop_stage import FORM, LONGEST, Data, LoopTestCase
 
 from modelserver import frames
 from modelserver.child.context import Context
-from modelserver.child.loader import Instructions
-from modelserver.child.loop import Loop
 from modelserver.child.streaming import send_intermediate_predict_response
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
-from modelserver.jobs import Answer, Job
-from modelserver.testing import CollectingAsker
-
-LONGEST = 20.0
-FORM = b"Content-Type: multipart/form-data; boundary=B\r\n"
-Data = list[dict[str, object]]
+from modelserver.jobs import Answer
 
 
+<<<<<<< HEAD
 def instructions() -> Instructions:
     """What a plain worker is told."""
     plain = Instructions()
@@ -69,6 +62,10 @@ class LoopTests(TestCase):
     def bodies(self, kind: int, number: int) -> list[bytes]:
         answers = self.receive(kind, number)
         return [bytes(answer.body) for answer in answers if isinstance(answer, Answer)]
+=======
+class LoopTests(LoopTestCase):
+    """Batches in, answers and parts out."""
+>>>>>>> a57e01f (Continuous batching, asynchronous handlers and ends of sequences are served)
 
     def test_batches_are_answered_in_order(self) -> None:
         self.start(lambda data, context: [row["body"] for row in data])

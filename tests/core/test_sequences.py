@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import new_version
 from modelserver.core.sequences import sequence_of
 from modelserver.errors import NoWorkers, QueueFull, WorkerFailure
-from modelserver.jobs import Job
+from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences
 from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
 
@@ -141,6 +141,23 @@ class SequenceTests(SynchronousTestCase):
         self.put("a", b"3")
         self.answer(0)
         self.assertEqual(self.in_hand(0), [b"3"])
+
+    def test_sequences_end_when_an_answer_says_so(self) -> None:
+        rules = Sequences(max_idle=4.0, max_jobs=4, max_sequences=2, end_header="X-End")
+        self.start(rules, workers=1)
+        self.put("a", b"a1")
+        self.put("b", b"b1")
+        second = self.put("a", b"a2")
+        with self.assertRaises(QueueFull):
+            self.put("c")
+        self.workers[0].answer(Answer(200, b"OK\r\nx-end: b ;a; unknown\r\n", b"end"))
+        self.stage.turn()
+        (error,) = self.asker(second).errors
+        assert isinstance(error, NoWorkers)
+        self.assertEqual(error.reason, "the sequence has ended")
+        self.put("a", b"a3")
+        self.put("c", b"c1")
+        self.assertEqual(self.in_hand(0), [b"a3"])
 
 
 class NameTests(SynchronousTestCase):

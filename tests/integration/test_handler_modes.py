@@ -151,5 +151,5 @@ class ModeTests(ServerTests):
             self.assertEqual(set(kinds), {str("explanations" in paths[place])})
 
     def test_keys_without_effect_are_named_in_the_log(self) -> None:
-        server = self.serve(KINDS, "continuousBatching: true\n")
-        self.assertIn("continuousBatching has no effect", server.log)
+        server = self.serve(KINDS, "continuousBatching: true\nasyncCommunication: true\n")
+        self.assertIn("asyncCommunication has no effect with continuousBatching", server.log)

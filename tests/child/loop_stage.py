@@ -1,0 +1,89 @@
+"""A worker's loop in a thread, and the server's end of its socket in a test's hands."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from unittest import TestCase
+
+from modelserver import frames
+from modelserver.child.context import Context
+from modelserver.child.loader import Instructions
+from modelserver.child.loop import Loop
+from modelserver.child.metrics import HandlerMetrics
+from modelserver.errors import ServingError
+from modelserver.jobs import Answer, Job
+from modelserver.testing import CollectingAsker
+
+LONGEST = 20.0
+FORM = b"Content-Type: multipart/form-data; boundary=B\r\n"
+Data = list[dict[str, object]]
+
+
+def instructions() -> Instructions:
+    """What a plain worker is told."""
+    plain = Instructions()
+    plain.decode_input_request = True
+    plain.max_response_size = 1000
+    plain.dialect = "torchserve"
+    plain.slot_size = 0
+    return plain
+
+
+class LoopTestCase(TestCase):
+    """The server's end of the socket is the test's."""
+
+    loop: type[Loop] = Loop
+
+    def start(self, handle: Callable[[Data, Context], object]) -> None:
+        """Run a loop with this handler in a thread until the test ends."""
+        self.ours, theirs = socket.socketpair()
+        self.ours.settimeout(LONGEST)
+        self.reader = frames.FrameReader()
+        self.context = Context("m", "/nowhere", None, 1, None, "1", metrics=HandlerMetrics())
+        reader = frames.FrameReader()
+        loop = self.loop(theirs, reader, instructions(), handle, self.context)  # type: ignore[arg-type]
+        events = asyncio.new_event_loop()
+
+        def run() -> None:
+            asyncio.set_event_loop(events)
+            try:
+                loop.run()
+            except (EOFError, ConnectionError):
+                pass
+            theirs.close()
+            events.close()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, LONGEST)
+        self.addCleanup(self.ours.close)
+
+    def send(self, number: int, *jobs: Job) -> None:
+        """Send a batch."""
+        frames.send_all(self.ours, frames.pack_batch(number, jobs))
+
+    def leave(self, number: int, place: int = 0) -> None:
+        """Say that a client has left."""
+        self.ours.sendall(frames.pack_bare(frames.CANCEL, number, place))
+
+    def job(self, body: bytes, head: bytes = b"", request_id: bytes = bytes(16)) -> Job:
+        """A request."""
+        return Job(request_id, CollectingAsker(), head, b"", body, 0.0)
+
+    def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
+        """The next frame, which must be of this kind and batch."""
+        frame = self.reader.wait(self.ours)
+        self.assertEqual((frame.kind, frame.number), (kind, number))
+        return frames.unpack_answers(frame)
+
+    def bodies(self, kind: int, number: int) -> list[bytes]:
+        """The bodies of the next frame."""
+        answers = self.receive(kind, number)
+        return [bytes(answer.body) for answer in answers if isinstance(answer, Answer)]
+
+    def wait_until(self, event: threading.Event) -> None:
+        """Wait for what a handler does."""
+        self.assertTrue(event.wait(LONGEST))
