@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -13,6 +12,7 @@ from twisted.logger import Logger
 
 from modelserver.core.batch import Batch, Times
 from modelserver.core.lifecycle import LIFECYCLE, WorkerInputs
+from modelserver.core.worker_owner import WorkerOwner
 from modelserver.errors import DeadlinePassed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Job
@@ -34,35 +34,6 @@ LAST_CALL = 0.25
 
 Settled = tuple[Sequence[Job], Sequence[Answer | ServingError], int, Times]
 """Jobs with their answers, of so many calls of the handler."""
-
-
-class WorkerOwner(Protocol):
-    """What a worker tells its pool, and asks of it."""
-
-    @property
-    def has_many_waiting(self) -> bool:
-        """Whether more jobs wait than all workers could have ahead."""
-
-    def worker_ready(self, worker: Worker, seconds: float) -> None:
-        """The model is loaded; it took so long."""
-
-    def worker_has_room(self, worker: Worker) -> None:
-        """Answers came, and everything that came with them has been handed out."""
-
-    def batch_finished(self, worker: Worker, jobs: Sequence[Job], calls: int, times: Times) -> None:
-        """Jobs came back, from so many calls of the handler."""
-
-    def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
-        """The handler counted something."""
-
-    def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
-        """The process is gone with these batches in hand, the oldest first."""
-
-    def worker_gave_up(self, worker: Worker) -> None:
-        """It will not be started again by itself."""
-
-    def worker_stopped(self, worker: Worker) -> None:
-        """It is gone for good."""
 
 
 @define(eq=False)
