@@ -144,9 +144,9 @@ class Server(MultiService):
             if isinstance(service, Listener):
                 _log.info("Listening on {address}", address=str(service.address))
         _log.info("{line}", line=access_line(self.settings))
-        warning = open_to_others(self.settings)
-        if warning is not None:
-            _log.warn("{warning}", warning=warning)
+        exposed = open_to_others(self.settings)
+        if exposed is not None:
+            _log.warn("{warning}", warning=exposed)
         loading = Deferred.fromCoroutine(
             start_models(self.settings, core.management, core.start_up, core.snapshots)
         )
