@@ -35,7 +35,7 @@ def instructions() -> Instructions:
 class LoopTestCase(TestCase):
     """The server's end of the socket is the test's."""
 
-    loop: type[Loop] = Loop
+    kind: type[Loop] = Loop
 
     def start(self, handle: Callable[[Data, Context], object]) -> None:
         """Run a loop with this handler in a thread until the test ends."""
@@ -44,7 +44,7 @@ class LoopTestCase(TestCase):
         self.reader = frames.FrameReader()
         self.context = Context("m", "/nowhere", None, 1, None, "1", metrics=HandlerMetrics())
         reader = frames.FrameReader()
-        loop = self.loop(theirs, reader, instructions(), handle, self.context)  # type: ignore[arg-type]
+        loop = self.loop = self.kind(theirs, reader, instructions(), handle, self.context)  # type: ignore[arg-type]
         events = asyncio.new_event_loop()
 
         def run() -> None:

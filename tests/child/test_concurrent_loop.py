@@ -20,7 +20,7 @@ ONE, TWO = bytes(15) + b"\1", bytes(15) + b"\2"
 class ConcurrentLoopTests(LoopTestCase):
     """Each batch is at work until the test, or another batch, lets it go."""
 
-    loop = ConcurrentLoop
+    kind = ConcurrentLoop
 
     def setUp(self) -> None:
         self.begun = threading.Event()

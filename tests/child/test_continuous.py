@@ -28,7 +28,7 @@ class Turn(NamedTuple):
 class ContinuousLoopTests(LoopTestCase):
     """A handler in TorchServe's manner, which makes each turn when the test lets it."""
 
-    loop = ContinuousLoop
+    kind = ContinuousLoop
 
     def setUp(self) -> None:
         self.go: queue.Queue[str] = queue.Queue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from child.loop_stage import FORM, LONGEST, Data, LoopTestCase
@@ -13,59 +14,8 @@ from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer
 
 
-<<<<<<< HEAD
-def instructions() -> Instructions:
-    """What a plain worker is told."""
-    plain = Instructions()
-    plain.decode_input_request = True
-    plain.max_response_size = 1000
-    plain.dialect = "torchserve"
-    plain.slot_size = 0
-    return plain
-
-
-class LoopTests(TestCase):
-    """The server's end of the socket is the test's."""
-
-    def start(self, handle: Callable[[Data, Context], object]) -> None:
-        """Run a loop with this handler in a thread until the test ends."""
-        self.ours, theirs = socket.socketpair()
-        self.ours.settimeout(LONGEST)
-        self.reader = frames.FrameReader()
-        context = Context("m", "/nowhere", None, 1, None, "1")
-        loop = self.loop = Loop(theirs, frames.FrameReader(), instructions(), handle, context)  # type: ignore[arg-type]
-
-        def run() -> None:
-            try:
-                loop.run()
-            except (EOFError, ConnectionError):
-                pass
-            theirs.close()
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        self.addCleanup(thread.join, LONGEST)
-        self.addCleanup(self.ours.close)
-
-    def send(self, number: int, *jobs: Job) -> None:
-        frames.send_all(self.ours, frames.pack_batch(number, jobs))
-
-    def job(self, body: bytes, head: bytes = b"") -> Job:
-        return Job(bytes(16), CollectingAsker(), head, b"", body, 0.0)
-
-    def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
-        """The next frame, which must be of this kind and batch."""
-        frame = self.reader.wait(self.ours)
-        self.assertEqual((frame.kind, frame.number), (kind, number))
-        return frames.unpack_answers(frame)
-
-    def bodies(self, kind: int, number: int) -> list[bytes]:
-        answers = self.receive(kind, number)
-        return [bytes(answer.body) for answer in answers if isinstance(answer, Answer)]
-=======
 class LoopTests(LoopTestCase):
     """Batches in, answers and parts out."""
->>>>>>> a57e01f (Continuous batching, asynchronous handlers and ends of sequences are served)
 
     def test_batches_are_answered_in_order(self) -> None:
         self.start(lambda data, context: [row["body"] for row in data])
