@@ -211,6 +211,8 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
     """
     The items of an ANSWERS or PART frame, bodies copied out of the reader's buffer.
 
+    A body in shared memory is a view of it, good as long as its job has its place there.
+
     :raises FrameError: lengths lead out of the frame, or an error is none.
     """
     payload, count = frame.payload, frame.items
@@ -240,10 +242,8 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
 def _flagged(
     flags: int, status: int, head: bytes | memoryview, body: bytes | memoryview, shared: memoryview | None
 ) -> Answer | ServingError:
-    if flags & SHARED:
-        _, body = _shared_body(body, shared)
-    if not flags & ERROR:
-        return Answer(status, bytes(head), bytes(body))
+    if flags & SHARED and not flags & ERROR:
+        return Answer(status, bytes(head), _shared_body(body, shared)[1])
     try:
         code, message, exception, text = json.loads(bytes(body))
         if flags & REFUSED:

@@ -126,14 +126,19 @@ class Job:
     def settle(self, outcome: Answer | ServingError) -> None:
         """The worker that had it is done with it: tell the asker, unless it was told already."""
         self.held = False
-        if type(self.body) is Place:
-            self.body.free()
         if not self.finished:
             self.finished = True
             if isinstance(outcome, Answer):
                 self.asker.answered(self, outcome)
             else:
                 self.asker.failed(self, outcome)
+        if type(self.body) is Place:
+            self.body.free()
+
+    def hand_over_place(self) -> Place | None:
+        """Its place in shared memory, from now on the caller's to free: the answer may lie there."""
+        place, self.body = self.body, b""
+        return place if isinstance(place, Place) else None
 
     def fail(self, error: ServingError) -> None:
         """Tell the asker why there is no answer, unless it was told already."""

@@ -54,6 +54,9 @@ class Channel(StockChannel):
         self._place: Place | None = None
         self._region = NOWHERE
         self._fill: Callable[[Channel], object] | None = getattr(self.transport, "fill", None)
+        self._when_sent: Callable[[Callable[[], None]], object] | None = getattr(
+            self.transport, "when_sent", None
+        )
         self._reserved = 0
         self._unsent: Callable[[], int] = getattr(self.transport, "unsent", int)
         peer = self.transport.getPeer()
@@ -168,7 +171,7 @@ class Channel(StockChannel):
                     self.dataReceived(data[end:])
                 return
             elif len(data) - end < length:
-                self._expect_body(head, length, data[end:])
+                self._expect_body(head, length, memoryview(data)[end:])
                 return
             else:
                 self._begin(head, data[end : end + length])
@@ -187,7 +190,7 @@ class Channel(StockChannel):
         if self.mode is Mode.HEAD and not self._waitingForTransport:
             self.run_soon(self._read_on)
 
-    def _expect_body(self, head: Head, length: int, first: bytes) -> None:
+    def _expect_body(self, head: Head, length: int, first: memoryview) -> None:
         """More of a body is to come: a large one is received where the worker will read it."""
         self._head = head
         if not self.reserve(length):
@@ -197,7 +200,7 @@ class Channel(StockChannel):
         slots = self.front.slots
         place = slots.take(length) if slots is not None and length >= LARGE and self._fill else None
         if place is None or slots is None or self._fill is None:
-            self._body = [first]
+            self._body = [bytes(first)]
             return
         view = slots.view(place)
         view[: len(first)] = first
@@ -285,13 +288,26 @@ class Channel(StockChannel):
             self._begun = False
             self.transport.write(render.chunk(body) + render.LAST_CHUNK)
         elif len(body) >= render.LARGE:
-            self.transport.write(render.answer_head(job.id, answer, self.front.cors))
-            self.transport.write(body)
+            self._send_large(job, answer)
         elif head or status != 200 or self.front.cors:
             self.transport.write(render.answer_head(job.id, answer, self.front.cors) + body)
         else:
             self.transport.write(render.plain_answer(job.id, body))
         self._end(status, job.arrived, job.id)
+
+    def _send_large(self, job: Job, answer: Answer) -> None:
+        """Send a body without copying it; from shared memory, where the transport can tell when it has."""
+        body = answer.body
+        self.transport.write(render.answer_head(job.id, answer, self.front.cors))
+        if not isinstance(body, memoryview):
+            self.transport.write(body)
+        elif self._when_sent is None:
+            self.transport.write(bytes(body))
+        else:
+            self.transport.write(body)
+            place = job.hand_over_place()
+            if place is not None:
+                self._when_sent(place.free)
 
     def part_arrived(self, job: Job, answer: Answer) -> bool:
         """Send one part of a streamed answer as one chunk."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -45,6 +45,7 @@ class LoopTransport(asyncio.Protocol):
     disconnecting = False
     _producer: IProducer | None = None
     _streaming = True
+    _when_sent: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, factory: ServerFactory) -> None:
         self._factory = factory
@@ -78,6 +79,7 @@ class LoopTransport(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self.disconnecting = True
+        self._tell_sent()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
@@ -92,12 +94,15 @@ class LoopTransport(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client has read."""
+        if self._when_sent:
+            self._transport.set_write_buffer_limits()
+            self._tell_sent()
         if self._producer is not None:
             cast(IPushProducer, self._producer).resumeProducing()
 
     # Twisted's side.
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send; replaced by asyncio's own method once connected."""
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -107,6 +112,19 @@ class LoopTransport(asyncio.Protocol):
     def unsent(self) -> int:
         """Bytes that were written and not sent yet."""
         return self._transport.get_write_buffer_size()
+
+    def when_sent(self, call: Callable[[], None]) -> None:
+        """Call once all that was written has been sent, or never will be: it is not read any more."""
+        if self._transport.get_write_buffer_size():
+            self._when_sent += (call,)
+            self._transport.set_write_buffer_limits(0)  # to be told when there is nothing left
+        else:
+            call()
+
+    def _tell_sent(self) -> None:
+        calls, self._when_sent = self._when_sent, ()
+        for call in calls:
+            call()
 
     def loseConnection(self) -> None:
         """Close when everything is written."""

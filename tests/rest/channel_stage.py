@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address
@@ -114,10 +114,17 @@ class TellingTransport(MemoryTransport):
 
 
 class FillingTransport(MemoryTransport):
-    """Receives straight into a sink, as the loop's transports do."""
+    """Receives straight into a sink, and tells when all is sent, as the loop's transports do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told_when_sent: list[Callable[[], None]] = []
 
     def fill(self, sink: Sink) -> None:
         self.sink = sink
+
+    def when_sent(self, call: Callable[[], None]) -> None:
+        self.told_when_sent.append(call)
 
 
 @implementer(ISSLTransport)

@@ -48,6 +48,32 @@ class LargeBodyTests(SynchronousTestCase):
         self.assertEqual([b"read"] * 3, [got.body for got in self.client.got if got.body == b"read"])
         self.assertEqual([200] * 6, self.client.statuses)
 
+    def test_answer_in_the_slot_is_sent_from_there(self) -> None:
+        transport = FillingTransport()
+        client = self.stage.connect(transport)
+        body = self.body(LARGE)
+        client.send(HEAD % (b"noop", LARGE) + body)
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        place = worker.batches[0][1][0].body
+        assert isinstance(place, Place)
+        self.assertTrue(self.stage.answer(Answer(200, b"", self.slots.view(place))))
+        self.assertEqual(body, client.got[0].body)
+        self.assertEqual(self.all - 1, self.slots.free)
+        (sent,) = transport.told_when_sent
+        sent()
+        self.assertEqual(self.all, self.slots.free)
+
+    def test_answer_in_the_slot_whose_client_left(self) -> None:
+        self.client.send(HEAD % (b"noop", LARGE) + self.body(LARGE))
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        place = worker.batches[0][1][0].body
+        assert isinstance(place, Place)
+        self.client.leave()
+        self.assertTrue(self.stage.answer(Answer(200, b"", self.slots.view(place))))
+        self.assertEqual(self.all, self.slots.free)
+
     def test_smaller_body_lies_nowhere_else(self) -> None:
         body = self.body(LARGE - 1)
         self.client.send(HEAD % (b"noop", len(body)) + body)

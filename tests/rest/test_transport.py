@@ -176,6 +176,30 @@ class LoopTransportContract:
         self.until(lambda: self.protocol.reasons)
         self.assertEqual([ConnectionDone], self.protocol.reasons)
 
+    def test_sent_is_told_when_nothing_of_it_is_left(self) -> None:
+        told: list[int] = []
+        self.transport.when_sent(lambda: told.append(self.transport.unsent()))
+        self.assertEqual([0], told)
+        data = bytearray(b"x" * 5_000_000)
+        for _ in range(2):
+            self.transport.write(memoryview(data))
+            self.transport.when_sent(lambda: told.append(self.transport.unsent()))
+        self.turn()
+        self.assertEqual([0], told[:1])
+        self.transport.loseConnection()
+        self.receive_all()
+        self.until(lambda: len(told) == 3)
+        self.assertEqual([0, 0, 0], told)
+
+    def test_sent_is_told_of_what_never_will_be(self) -> None:
+        told: list[str] = []
+        self.transport.write(b"x" * 5_000_000)
+        self.transport.when_sent(lambda: told.append("gone"))
+        self.assertEqual([], told)
+        self.client.close()
+        self.until(lambda: self.protocol.reasons)
+        self.assertEqual(["gone"], told)
+
     def test_writing_end_alone_is_closed(self) -> None:
         self.transport.write(b"why")
         self.transport.loseWriteConnection()
