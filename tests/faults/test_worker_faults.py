@@ -106,6 +106,8 @@ DEATHS = (
     Death("last-words", "stderr what-a-pity", "what-a-pity"),
     Death("closed-socket", "close", "closed its socket"),
     Death("no-frame", "write " + (b"this is no frame at all, " * 9).hex(), "protocol"),
+    Death("late-answer", "answer -1", "not the oldest in hand"),
+    Death("early-answer", "answer 1", "not the oldest in hand"),
     Death("flood-of-no-frames", "write " + (b"\xff" * 60000).hex(), "protocol"),
 )
 
@@ -240,14 +242,25 @@ def test_the_children_of_a_worker_go_with_it(server: WatchedServer, model: str) 
     eventually(lambda: not is_alive(child))
 
 
-@pytest.mark.parametrize("ending", ["lines", "nothing"])
-def test_a_flood_of_output_holds_nobody_up(server: WatchedServer, model: str, ending: str) -> None:
+def test_a_worker_that_answers_twice_is_ended(server: WatchedServer, model: str) -> None:
+    """The first answer counts; the second is nobody's, and its worker is replaced."""
+    serve(server, model)
+    (pid,) = server.pids(model)
+    assert say(server, model, "answer 0").body == b"first"
+    assert say(server, model, "fine").body == b"fine"
+    eventually(lambda: pid not in server.pids(model))
+    (worker,) = eventually(lambda: [row for row in server.workers(model) if row["status"] == "READY"])
+    assert "not the oldest in hand" in json.dumps(worker["lastFailure"]), worker
+
+
+@pytest.mark.parametrize(("size", "ending"), [(128, "lines"), (1024, "nothing")])
+def test_a_flood_of_output_holds_nobody_up(server: WatchedServer, model: str, size: int, ending: str) -> None:
     """It is read, cut and dropped: memory stays, and the reactor is there."""
     serve(server, model)
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
     with watching(server):
-        assert say(server, model, f"flood {64 * MEGABYTE} {ending}").body == b"flooded"
+        assert say(server, model, f"flood {size * MEGABYTE} {ending}").body == b"flooded"
     assert process.memory_info().rss - before < 50 * MEGABYTE
 
 
