@@ -18,7 +18,7 @@ def rows() -> list[tuple[str, str, str]]:
     return [(name, file, test) for name, _, _, file, test in _ROW.findall(text)]
 
 
-def tests_in(file: Path) -> set[str]:
+def names_in(file: Path) -> set[str]:
     """The names of the tests of a file."""
     return set(_TEST.findall(file.read_text()))
 
@@ -33,7 +33,7 @@ def test_it_has_enough_rows_and_each_its_own_id() -> None:
 
 def test_every_row_has_its_test() -> None:
     """In the file that it names."""
-    missing = [name for name, file, test in rows() if test not in tests_in(TESTS / file)]
+    missing = [name for name, file, test in rows() if test not in names_in(TESTS / file)]
     assert missing == []
 
 
@@ -44,6 +44,6 @@ def test_every_test_has_its_row() -> None:
         (f"{FOLDER.name}/{file.name}", test)
         for file in FOLDER.glob("test_*.py")
         if file.name != Path(__file__).name
-        for test in tests_in(file)
+        for test in names_in(file)
     }
     assert found - named == set()
