@@ -71,7 +71,15 @@ def examine_configuration(
     archives, about_models = _models(settings)
     about_keys = (*_about_keys(read, spoken), *_about_files(settings))
     findings = (*_in_order(about_keys), *_about_access(settings), *about_models)
+    if dialect is None and not _tells_dialect(properties):
+        text = "Nothing in it tells whose it is: read as TorchServe's. --dialect mms reads it as MMS's."
+        findings = (*findings, Finding("works", "peer", text))
     return Installation(Report(f"{file} ({spoken})", findings), settings, archives)
+
+
+def _tells_dialect(properties: Mapping[str, str]) -> bool:
+    """Whether a key tells whose configuration it is."""
+    return "dialect" in properties or any(len(KEY[name].peers) == 1 for name in properties if name in KEY)
 
 
 def _dialect_of(properties: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from modelserver.errors import BadRequest, BodyTooLarge, InternalError, ServerFu
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
-from modelserver.rest.connection import PHASES, Mode, Phase, host_of, is_secure
+from modelserver.rest.connection import PHASES, Mode, Phase, host_of, is_secure, remote_of
 from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, parse_head, without_empty_lines
 from modelserver.rest.stock_channel import StockChannel
 from modelserver.slots import LARGE
@@ -61,7 +61,7 @@ class Channel(StockChannel):
         self._unsent: Callable[[], int] = getattr(self.transport, "unsent", int)
         peer = self.transport.getPeer()
         self.host = host_of(peer)
-        self.remote = f"/{self.host}:{getattr(peer, 'port', 0)}"
+        self.remote = remote_of(peer)
         site.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

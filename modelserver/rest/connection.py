@@ -112,3 +112,9 @@ def is_secure(transport: Connection) -> bool:
 def host_of(address: IAddress | None) -> str:
     """Who is at the other end; one name for all who come through a Unix socket."""
     return getattr(address, "host", "127.0.0.1")
+
+
+def remote_of(address: IAddress | None) -> str:
+    """The same for the access log, as TorchServe shows it: only an address of TCP has a slash and a port."""
+    host, port = host_of(address), getattr(address, "port", None)
+    return host if port is None else f"/{host}:{port}"

@@ -137,6 +137,18 @@ class ConfigurationTests(DoctorTestCase):
         ):
             self.assertTrue(self.report(text, dialect=dialect).title.endswith(f"({expected})"), text)
 
+    def test_a_configuration_that_may_be_either_peers_says_so(self) -> None:
+        for text, dialect, is_told in (
+            ("job_queue_size=5", None, True),
+            ("", None, True),
+            ("job_queue_size=5", "mms", False),
+            ("metrics_mode=log", None, False),
+            ("dialect=mms", None, False),
+        ):
+            self.assertEqual(
+                ("works", "peer") in self.found(self.report(text, dialect=dialect)), is_told, text
+            )
+
     def test_minutes_of_mms(self) -> None:
         text = "default_response_timeout=2"
         self.assertIn(("differs", "default_response_timeout"), self.found(self.report(text, dialect="mms")))

@@ -148,6 +148,7 @@ class AccessNotes:
 
     notes: list[tuple[str, str, int]] = field(factory=list)
     ids: list[bytes] = field(factory=list)
+    remotes: list[str] = field(factory=list)
 
     def record(
         self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
@@ -155,6 +156,7 @@ class AccessNotes:
         method, uri, _ = asked
         self.notes.append((method, uri, status))
         self.ids.append(request_id)
+        self.remotes.append(remote)
 
 
 @define(eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from channel_stage import ChannelStage, Client
+from channel_stage import ChannelStage, Client, MemoryTransport
+from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.connections import MOST_VISITORS, RESERVE, Connections, Door, Patience, most_connections
@@ -44,6 +45,13 @@ class ConnectionsTests(SynchronousTestCase):
             self.wait(6)
             self.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertEqual(self.client.statuses, [200] * 4)
+
+    def test_the_access_log_shows_remotes_as_the_peers_do(self) -> None:
+        unix = MemoryTransport()
+        unix.peerAddr = UNIXAddress(b"/run/client")
+        for client in (self.client, self.stage.connect(unix)):
+            client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(self.stage.access.remotes, ["/192.0.2.1:54321", "127.0.0.1"])
 
     def test_a_head_has_its_time_however_it_comes(self) -> None:
         self.send(b"GET /ping HTTP/1.1\r\n")
