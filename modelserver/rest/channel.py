@@ -60,8 +60,7 @@ class Channel(StockChannel):
         self._reserved = 0
         self._unsent: Callable[[], int] = getattr(self.transport, "unsent", int)
         peer = self.transport.getPeer()
-        self.host = host_of(peer)
-        self.remote = remote_of(peer)
+        self.host, self.remote = host_of(peer), remote_of(peer)
         site.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
