@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +19,9 @@ MOST_FIELDS = 1000
 MOST_HEADS = 1024
 """Header blocks whose parse is remembered."""
 
+_CONTENT_TYPE = re.compile(rb"^content-type:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+"""There is one at most: the server refuses a second."""
+
 Row = dict[str, object]
 PLAIN = {"url_path": "", "explain": "False"}
 """What TorchServe's predictions and explanations add to the client's headers; routes with a query do not."""
@@ -28,21 +32,25 @@ class BadForm(Exception):
 
 
 class Head:
-    """A client's headers: by name in their original case, the last of a name wins."""
+    """A client's headers, as far as somebody asks for them."""
 
-    __slots__ = ("content_type", "form", "headers", "kind")
+    __slots__ = ("_block", "_headers", "content_type", "form", "kind")
 
     def __init__(self, block: bytes) -> None:
-        self.headers: dict[str, str] = {}
-        self.content_type = ""
-        for line in block.decode("latin-1").split("\r\n"):
-            name, colon, value = line.partition(":")
-            if colon:
-                self.headers[name] = value = value.strip()
-                if name.lower() == "content-type":
-                    self.content_type = value
+        self._block = block
+        self._headers: dict[str, str] | None = None
+        found = _CONTENT_TYPE.search(block)
+        self.content_type = found[1].decode("latin-1").strip() if found else ""
         self.kind = self.content_type.partition(";")[0].strip()
-        self.form = _form_of(self.content_type)
+        self.form = _form_of(self.content_type) if found else ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By name in their original case, the last of a name wins."""
+        if self._headers is None:
+            pairs = [line.partition(":") for line in self._block.decode("latin-1").split("\r\n")]
+            self._headers = {name: value.strip() for name, colon, value in pairs if colon}
+        return self._headers
 
 
 class Decoded(NamedTuple):

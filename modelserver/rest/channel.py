@@ -18,14 +18,10 @@ from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
 from modelserver.rest.connection import PHASES, Mode, Phase, host_of, is_secure, remote_of
-from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, parse_head, without_empty_lines
+from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, without_empty_lines
 from modelserver.rest.stock_channel import StockChannel
 from modelserver.slots import LARGE
 
-MEMO_SIZE = 2048
-"""Header blocks whose reading is remembered, for all connections of a listener."""
-LONGEST_REMEMBERED = 2048
-"""Bytes of such a block at most: none that is made to fill the memory."""
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 MOST_AT_ONCE = 32
@@ -44,7 +40,7 @@ class Channel(StockChannel):
         site = self.site
         self.front = site.front
         self.run_soon = site.run_soon
-        self._memo: dict[bytes, Head] = site.memo if self.over is None else {}
+        self._memo: dict[bytes, Head] = site.heads.known if self.over is None else {}
         self._rest = b""
         self._head: Head | None = None
         self._body: list[bytes] = []
@@ -154,7 +150,7 @@ class Channel(StockChannel):
                 self._read_no_head(data)
                 return
             block = data[:end]
-            head = self._memo.get(block) or self._read_head(block, end)
+            head = self._memo.get(block) or self._read_head(block)
             if head is None:
                 return
             length = head.length
@@ -233,25 +229,17 @@ class Channel(StockChannel):
             code, what = (431, "head") if b"\r\n" in data[:LONGEST_HEAD] else (414, "line")
             self.refuse(Malformed(code, f"The request's {what} is longer than {LONGEST_HEAD} bytes."))
 
-    def _read_head(self, block: bytes, end: int) -> Head | None:
+    def _read_head(self, block: bytes) -> Head | None:
+        heads = self.site.heads
         try:
-            head = parse_head(block, end)
+            head = heads.read(block) if self.over is None else heads.parse(block)
         except Malformed as error:
             self.refuse(error)
             return None
-        if self.over is not None:
-            if self.front.is_prediction(head):
-                self._head = head
-                self.refuse(self.over)
-                return None
-        elif not head.is_plain or not self.front.look(head):
-            head.operation = ""
-        elif head.length is not None and head.length <= self.front.max_request_size:
-            head.whole = end + head.length
-        if end <= LONGEST_REMEMBERED:
-            if len(self._memo) >= MEMO_SIZE:
-                self._memo.clear()
-            self._memo[block] = head
+        if self.over is not None and self.front.is_prediction(head):
+            self._head = head
+            self.refuse(self.over)
+            return None
         return head
 
     def _end_body(self) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from modelserver.rest.targets import Prediction
 
+Read = TypeVar("Read")
 LONGEST_HEAD = 16 * 1024
 LONGEST_TARGET = 8 * 1024
 MOST_FIELDS = 500
@@ -16,9 +18,13 @@ MOST_FIELDS = 500
 UNKNOWN = "-", "-", "-"
 """What is shown of a request that could not be read."""
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+MOST_LINES = 4096
+"""Lines of each kind that are remembered."""
+LONGEST_LINE = 256
+"""Bytes of such a line at most."""
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
 _NEEDS_STOCK = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
 
@@ -59,10 +65,29 @@ class Head:
     """Bytes of the request with its body, of one that channels serve; else no number of bytes."""
     shown: tuple[str, str, str] = UNKNOWN
     """Method, target and protocol, for people to read."""
+    is_new: bool = False
+    """Whether one of its lines was not remembered."""
 
-    def __attrs_post_init__(self) -> None:
-        protocol = "HTTP/1.1" if self.minor else "HTTP/1.0"
-        self.shown = self.method.decode("latin-1"), self.target.decode("latin-1"), protocol
+
+class Start(NamedTuple):
+    """A request line; ``shown``: method, target and protocol for people to read."""
+
+    method: bytes
+    target: bytes
+    minor: int
+    shown: tuple[str, str, str]
+
+
+@define
+class Lines:
+    """
+    The lines of heads that were read, so that they are read once.
+
+    Clients that change one line (the length of a body, the id of a trace) send the same others.
+    """
+
+    starts: dict[bytes, Start] = field(factory=dict)
+    fields: dict[bytes, tuple[bytes, bytes]] = field(factory=dict)
 
 
 def without_empty_lines(data: bytes) -> bytes:
@@ -70,50 +95,74 @@ def without_empty_lines(data: bytes) -> bytes:
     return _EMPTY_LINES.sub(b"", data, count=1)
 
 
-def parse_head(data: bytes, end: int) -> Head:
+def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
     """
     Read the head that ``data[:end]`` is, the empty line included.
 
+    :param known: lines that need not be read again; new ones are added.
     :raises Malformed: 400, 414 or 431.
     """
-    line = _LINE.match(data)
-    if line is None:
+    known = Lines() if known is None else known
+    first, *lines = data[: end - 4].split(b"\r\n")
+    start = known.starts.get(first)
+    if start is None:
+        start = _read_start(first)
+        _remember(known.starts, first, start)
+    method, target, minor, shown = start
+    fields, repeated, is_new = _fields(lines, known.fields)
+    if minor and b"host" not in fields:
+        raise Malformed(400, "Invalid HTTP message: no Host.")
+    length = _length(fields, minor == 1)
+    connection = fields.get(b"connection", b"keep-alive").lower()
+    is_plain = minor == 1 and not repeated and connection == b"keep-alive" and _NEEDS_STOCK.isdisjoint(fields)
+    block = data[len(first) + 2 : end - 2]
+    return Head(method, target, minor, fields, block, length, is_plain, shown=shown, is_new=is_new)
+
+
+def _read_start(line: bytes) -> Start:
+    found = _LINE.fullmatch(line)
+    if found is None:
         raise Malformed(400, "Invalid HTTP message.")
-    method, target, minor = line.groups()
+    method, target, minor = found.groups()
     if len(target) > LONGEST_TARGET:
         raise Malformed(414, f"The request target is longer than {LONGEST_TARGET} bytes.")
     if b"%00" in target:
         raise Malformed(400, "Invalid HTTP message: NUL in the request target.")
-    start = line.end()
-    fields, repeated = _fields(data, start, end)
-    is_modern = minor == b"1"
-    if is_modern and b"host" not in fields:
-        raise Malformed(400, "Invalid HTTP message: no Host.")
-    length = _length(fields, is_modern)
-    connection = fields.get(b"connection", b"keep-alive").lower()
-    is_plain = is_modern and not repeated and connection == b"keep-alive" and _NEEDS_STOCK.isdisjoint(fields)
-    return Head(method, target, int(minor), fields, data[start : end - 2], length, is_plain)
+    protocol = f"HTTP/1.{minor.decode()}"
+    return Start(method, target, int(minor), (method.decode("latin-1"), target.decode("latin-1"), protocol))
 
 
-def _fields(data: bytes, start: int, end: int) -> tuple[dict[bytes, bytes], bool]:
+def _fields(
+    lines: Sequence[bytes], known: dict[bytes, tuple[bytes, bytes]]
+) -> tuple[dict[bytes, bytes], bool, bool]:
+    """The fields, whether one that may repeat does, and whether a line is new."""
     fields: dict[bytes, bytes] = {}
-    repeated = False
-    count = 0
-    while start < end - 2:
-        field = _FIELD.match(data, start, end)
-        if field is None:
-            raise Malformed(400, "Invalid HTTP message.")
-        name = field[1].lower()
+    repeated = is_new = False
+    for line in lines:
+        pair = known.get(line)
+        if pair is None:
+            found = _FIELD.fullmatch(line)
+            if found is None:
+                raise Malformed(400, "Invalid HTTP message.")
+            is_new = True
+            pair = found[1].lower(), found[2].strip(b" \t")
+            _remember(known, line, pair)
+        name, value = pair
         if name in fields:
             if name in _SINGLE:
                 raise Malformed(400, f"Invalid HTTP message: {name.decode()} is repeated.")
             repeated = True
-        fields[name] = field[2].strip(b" \t")
-        start = field.end()
-        count += 1
-    if count > MOST_FIELDS:
+        fields[name] = value
+    if len(lines) > MOST_FIELDS:
         raise Malformed(431, f"The request has more than {MOST_FIELDS} header fields.")
-    return fields, repeated
+    return fields, repeated, is_new
+
+
+def _remember(known: dict[bytes, Read], line: bytes, read: Read) -> None:
+    if len(line) <= LONGEST_LINE:
+        if len(known) >= MOST_LINES:
+            known.clear()
+        known[line] = read
 
 
 def _length(fields: Mapping[bytes, bytes], is_modern: bool) -> int | None:

@@ -21,12 +21,14 @@ from modelserver.interfaces import Dialect, Recorder, Reply
 from modelserver.jobs import Answer, Inputs, Job, Place, inputs_of
 from modelserver.rest.channel import Channel
 from modelserver.rest.forms import field_of
-from modelserver.rest.head import UNKNOWN, Head
+from modelserver.rest.head import LONGEST_LINE, UNKNOWN, Head
 from modelserver.rest.reply import Headers, prepare
-from modelserver.rest.targets import resolve
+from modelserver.rest.targets import Prediction, resolve
 from modelserver.slots import Slots
 
 PREDICT, PING = "predict", "ping"
+MOST_TARGETS = 1024
+"""Request targets whose meaning is remembered."""
 _METHODS = frozenset((b"GET", b"POST", b"PUT"))
 
 
@@ -81,6 +83,7 @@ class InferenceFront:
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
+    _targets: dict[bytes, Prediction | None] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.max_request_size = self.settings.max_request_size
@@ -95,7 +98,7 @@ class InferenceFront:
         if head.target == b"/ping":
             head.operation = PING
             return True
-        prediction = resolve(head.target, self.dialect.name)
+        prediction = self._resolved(head.target)
         if prediction is None or prediction.name is None:
             return False
         try:
@@ -104,6 +107,17 @@ class InferenceFront:
             return False
         head.operation, head.prediction = PREDICT, prediction
         return True
+
+    def _resolved(self, target: bytes) -> Prediction | None:
+        """What a target asks for; the same targets come again and again."""
+        if target in self._targets:
+            return self._targets[target]
+        meaning = resolve(target, self.dialect.name)
+        if len(target) <= LONGEST_LINE:
+            if len(self._targets) >= MOST_TARGETS:
+                self._targets.clear()
+            self._targets[target] = meaning
+        return meaning
 
     def is_prediction(self, head: Head) -> bool:
         """Whether it asks a model, rather than for the server's state or a change of it."""

@@ -15,7 +15,7 @@ from modelserver.rest.body_memory import BodyMemory
 from modelserver.rest.channel import Channel
 from modelserver.rest.chunked import Turns
 from modelserver.rest.connection import Front, Guests, host_of
-from modelserver.rest.head import Head
+from modelserver.rest.head_memo import HeadMemo
 from modelserver.rest.stock_request import StockRequest
 
 
@@ -41,7 +41,7 @@ class ChannelSite(Site):
         self.connections = connections
         self.log_failure = log_failure
         self.memory = memory or BodyMemory()
-        self.memo: dict[bytes, Head] = {}
+        self.heads = HeadMemo(front)
         self.turns = Turns(run_soon)
         self._parsePOSTFormSubmission = False
 

@@ -127,7 +127,7 @@ PLAIN, STOCK = ChannelStage(), ChannelStage(StockFront)
 def outcome(pieces: list[bytes], stage: ChannelStage = PLAIN, at_once: bool = False) -> Outcome:
     """What reached the worker, what came back, and whether the connection was closed."""
     stage.asked.clear()
-    stage.site.memo.clear()
+    stage.site.heads.known.clear()
     client = stage.connect()
     client.send_pieces(pieces, at_once)
     client.leave()

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+from attrs import evolve
 from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.rest.head import LONGEST_HEAD, LONGEST_TARGET, MOST_FIELDS, Head, Malformed, parse_head
+from modelserver.rest.head import (
+    LONGEST_HEAD,
+    LONGEST_TARGET,
+    MOST_FIELDS,
+    MOST_LINES,
+    Head,
+    Lines,
+    Malformed,
+    parse_head,
+)
 
 LINE = b"POST /p HTTP/1.1\r\n"
 TOKEN = st.text("!#$%&'*+-.^_`|~019AZaz", min_size=1, max_size=10).map(str.encode)
@@ -47,6 +57,33 @@ class HeadTests(SynchronousTestCase):
             self.assertFalse(parse(b"Host: x", field).is_plain, field)
         self.assertFalse(parse(b"Host: x", b"A: 1", b"a: 2").is_plain)
         self.assertFalse(parse(line=b"GET / HTTP/1.0\r\n").is_plain)
+
+    def test_known_lines_are_read_as_new_ones(self) -> None:
+        known = Lines()
+        for fields in (b"A: 1\r\nB: 2", b"A: 1\r\nB: 3", b"B: 2\r\nA: 1", b"A: 1\r\nA: 1"):
+            data = LINE + b"Host: x\r\n" + fields + b"\r\n\r\n"
+            new, old = parse_head(data, len(data)), parse_head(data, len(data), known)
+            again = parse_head(data, len(data), known)
+            self.assertEqual((new, new), (evolve(old, is_new=True), evolve(again, is_new=True)))
+            self.assertFalse(again.is_new)
+
+    def test_lines_that_are_remembered_are_bounded(self) -> None:
+        known = Lines()
+        for number in range(2 * MOST_LINES):
+            data = b"GET /%d HTTP/1.1\r\nHost: x%d\r\n\r\n" % (number, number)
+            parse_head(data, len(data), known)
+        long = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 300 + b"\r\n\r\n"
+        parse_head(long, len(long), known)
+        for lines in (known.starts, known.fields):
+            self.assertLessEqual(len(lines), MOST_LINES)
+            self.assertLessEqual(max(map(len, lines)), 256)
+
+    def test_no_line_is_remembered_that_was_refused(self) -> None:
+        known = Lines()
+        for data in (b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno field\r\n\r\n"):
+            for _ in range(2):
+                self.assertRaises(Malformed, parse_head, data, len(data), known)
+        self.assertEqual({}, known.fields)
 
     def test_length(self) -> None:
         self.assertEqual(0, parse(b"Host: x").length)
