@@ -271,16 +271,18 @@ class Channel(StockChannel):
         """Send a handler's answer, or the last part of a streamed one."""
         self._job = None
         status, head, body = answer
+        must_close = False
         if self._begun:
             self._begun = False
-            self.transport.write(render.chunk(body) + render.LAST_CHUNK)
+            must_close = not self._knows_chunks
+            self.transport.write(bytes(body) if must_close else render.chunk(body) + render.LAST_CHUNK)
         elif len(body) >= render.LARGE:
             self._send_large(job, answer)
         elif head or status != 200 or self.front.cors:
             self.transport.write(render.answer_head(job.id, answer, self.front.cors) + body)
         else:
             self.transport.write(render.plain_answer(job.id, body))
-        self._end(status, job.arrived, job.id)
+        self._end(status, job.arrived, job.id, must_close)
 
     def _send_large(self, job: Job, answer: Answer) -> None:
         """Send a body without copying it; from shared memory, where the transport can tell when it has."""
@@ -296,13 +298,19 @@ class Channel(StockChannel):
             if place is not None:
                 self._when_sent(place.free)
 
+    @property
+    def _knows_chunks(self) -> bool:
+        """Whether the client does; for one of HTTP/1.0, a stream ends with the connection."""
+        return self._head is None or self._head.minor > 0
+
     def part_arrived(self, job: Job, answer: Answer) -> bool:
-        """Send one part of a streamed answer as one chunk."""
+        """Send one part of a streamed answer, as one chunk."""
         data = b""
         if not self._begun:
             self._begun = True
-            data = render.stream_head(job.id, answer, self.front.cors)
-        self.transport.write(data + render.chunk(answer.body))
+            data = render.stream_head(job.id, answer, self.front.cors, self._knows_chunks)
+        part = render.chunk(answer.body) if self._knows_chunks else bytes(answer.body)
+        self.transport.write(data + part)
         return not self._waitingForTransport
 
     def resumeProducing(self) -> None:
@@ -334,13 +342,13 @@ class Channel(StockChannel):
         self.transport.write(render.reply(request_id, value, True, self.front.cors))
         self._end(value.code, arrived, request_id)
 
-    def _end(self, code: int, arrived: float | None, request_id: bytes) -> None:
+    def _end(self, code: int, arrived: float | None, request_id: bytes, must_close: bool = False) -> None:
         """The answer is written: the next request, if it waits, is read; an error ends the connection."""
         self.front.finished(self.remote, self._head, code, arrived, request_id)
         self.served += 1
         if self._reserved:
             self._release()
-        if code >= render.FIRST_ERROR:
+        if must_close or code >= render.FIRST_ERROR:
             self._linger()
             return
         self.mode = HEAD

@@ -113,8 +113,9 @@ def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
     if minor and b"host" not in fields:
         raise Malformed(400, "Invalid HTTP message: no Host.")
     length = _length(fields, minor == 1)
-    connection = fields.get(b"connection", b"keep-alive").lower()
-    is_plain = minor == 1 and not repeated and connection == b"keep-alive" and _NEEDS_STOCK.isdisjoint(fields)
+    # HTTP/1.0 clients have to ask for it (ab does).
+    connection = fields.get(b"connection", b"keep-alive" if minor else b"close").lower()
+    is_plain = not repeated and connection == b"keep-alive" and _NEEDS_STOCK.isdisjoint(fields)
     block = data[len(first) + 2 : end - 2]
     return Head(method, target, minor, fields, block, length, is_plain, shown=shown, is_new=is_new)
 

@@ -18,11 +18,8 @@ _PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL + b"%b"
 _WHOLE = (
     b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"content-length: %d\r\nconnection: %b\r\n\r\n"
 )
-_CHUNKED = (
-    b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n"
-    + SHARED
-    + b"transfer-encoding: chunked\r\nconnection: %b\r\n\r\n"
-)
+_STREAM = b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"%bconnection: %b\r\n\r\n"
+_CODING = b"transfer-encoding: chunked\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""
@@ -50,11 +47,18 @@ def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
     )
 
 
-def stream_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
-    """The head of a streamed answer."""
+def stream_head(request_id: bytes, answer: Answer, cors: bytes = b"", is_chunked: bool = True) -> bytes:
+    """
+    The head of a streamed answer.
+
+    :param is_chunked: the client knows chunks; else the end of the connection is the end of the body.
+    """
     phrase, lines = _split(answer.head)
-    connection = b"close" if answer.status >= FIRST_ERROR else b"keep-alive"
-    return _CHUNKED % (answer.status, phrase, lines + _missing(cors, lines), show_id(request_id), connection)
+    coding, connection = (_CODING, b"keep-alive") if is_chunked else (b"", b"close")
+    if answer.status >= FIRST_ERROR:
+        connection = b"close"
+    lines += _missing(cors, lines)
+    return _STREAM % (answer.status, phrase, lines, show_id(request_id), coding, connection)
 
 
 def chunk(body: bytes | bytearray | memoryview) -> bytes:

@@ -100,6 +100,9 @@ class BrokenFront(InferenceFront):
         raise ZeroDivisionError("division by zero")
 
 
+OLD = b"POST /predictions/noop HTTP/1.0\r\nHost: x\r\n"
+
+
 class ChannelCases(SynchronousTestCase):
     """A table of what is sent, what comes back, and whether the connection stays."""
 
@@ -241,6 +244,27 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(b"chunked", streamed.headers[b"transfer-encoding"])
         self.assertNotIn(b"content-length", streamed.headers)
         self.assertEqual(200, ping.status)
+
+    def test_older_client_that_asks_for_it_keeps_its_connection(self) -> None:
+        """As ApacheBench does with ``-k``."""
+        old = OLD + b"Connection: Keep-Alive\r\nContent-Length: 3\r\n\r\nabc"
+        self.client.send(old + old)
+        self.client.finish()
+        self.assertEqual([200, 200], self.client.statuses)
+        self.assertEqual(b"keep-alive", self.client.got[0].headers[b"connection"])
+        self.assertFalse(self.client.is_closing)
+
+    def test_stream_to_an_older_client_ends_with_the_connection(self) -> None:
+        self.client.send(OLD + b"Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        worker.send_part(b"one ")
+        worker.answer(Answer(200, b"", b"two"))
+        head, _, body = self.client.transport.value().partition(b"\r\n\r\n")
+        self.assertEqual(b"one two", body)
+        self.assertNotIn(b"chunked", head)
+        self.assertIn(b"connection: close", head)
+        self.assertTrue(self.client.is_closing)
 
     def test_stream_that_fails_is_cut_off(self) -> None:
         self.client.send(HOT)

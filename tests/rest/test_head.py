@@ -57,6 +57,7 @@ class HeadTests(SynchronousTestCase):
             self.assertFalse(parse(b"Host: x", field).is_plain, field)
         self.assertFalse(parse(b"Host: x", b"A: 1", b"a: 2").is_plain)
         self.assertFalse(parse(line=b"GET / HTTP/1.0\r\n").is_plain)
+        self.assertTrue(parse(b"Connection: Keep-Alive", line=b"GET / HTTP/1.0\r\n").is_plain)
 
     def test_known_lines_are_read_as_new_ones(self) -> None:
         known = Lines()
