@@ -92,7 +92,7 @@ class Management:
             if was_default:
                 self.registry.set_default(spec.name, spec.version)
         except ServingError:
-            await self.preparation.discard(prepared)
+            await self.preparation.discard(prepared, request.is_kept)
             raise
         self._files[version] = prepared
         try:
@@ -128,16 +128,18 @@ class Management:
             raise WorkersFailed(request.name, request.version, error.failure) from error
         return True
 
-    async def unregister(self, name: str, version: str | None = None) -> None:
+    async def unregister(self, name: str, version: str | None = None, keeps_download: bool = False) -> None:
         """
         Serve a version no more: answer what waits for it, end its workers, remove its files.
 
+        :param keeps_download: but for an archive that was downloaded.
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
         :raises DefaultVersionInUse: it is the default while others exist.
         :raises DrainTimedOut: its workers do not end; it is registered again, without workers.
         """
-        await self._end(self.registry.remove(name, version), self.rules.unregister_timeout)
+        removed = self.registry.remove(name, version)
+        await self._end(removed, self.rules.unregister_timeout, keeps_download)
         self.changed()
 
     def set_default(self, name: str, version: str) -> None:
@@ -150,16 +152,17 @@ class Management:
         self.registry.set_default(name, version)
         self.changed()
 
-    async def close(self, drain: float = 0.0) -> None:
+    async def close(self, drain: float = 0.0, keeps_downloads: bool = False) -> None:
         """
         Unregister everything at once: the server ends.
 
         :param drain: seconds that requests in hand may take.
+        :param keeps_downloads: archives that were downloaded stay in the store, for a snapshot names them.
         """
         versions = self.registry.all()
         for version in versions:
             self._withdraw(version)
-        ends = [Deferred.fromCoroutine(self._end(version, drain)) for version in versions]
+        ends = [Deferred.fromCoroutine(self._end(version, drain, keeps_downloads)) for version in versions]
         for _, why in await DeferredList(ends, consumeErrors=True):
             if why is not None:
                 _log.error("A version could not be ended: {why}", why=why)
@@ -265,7 +268,7 @@ class Management:
             self.registry.set_default(name, others[0].spec.version)
         self.registry.remove(name, number)
 
-    async def _end(self, version: ModelVersion, drain: float) -> None:
+    async def _end(self, version: ModelVersion, drain: float, keeps_download: bool = False) -> None:
         """
         End a version that is not in the registry any more.
 
@@ -286,7 +289,7 @@ class Management:
             self._put_back(version)
             raise DrainTimedOut(spec.name) from None
         self.surroundings.backend.retire(spec.name, spec.version)
-        await self.preparation.discard(self._files.pop(version))
+        await self.preparation.discard(self._files.pop(version), keeps_download)
         self._leaving.discard(key)
 
     def _put_back(self, version: ModelVersion) -> None:

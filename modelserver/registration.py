@@ -36,6 +36,7 @@ class RegisterRequest:
     :param signed: the archive is fetched from S3 with a signature.
     :param sha256: what the archive must have, or None.
     :param start_up: it is a model of the server's start, not of the API.
+    :param is_kept: the archive was downloaded from the URL by a server before this one, and is in the store.
     :param fallback_name: to serve the model by where nobody else names it, or None.
     """
 
@@ -47,6 +48,7 @@ class RegisterRequest:
     sha256: str | None = None
     start_up: bool = False
     fallback_name: str | None = None
+    is_kept: bool = False
 
 
 @frozen
@@ -83,7 +85,10 @@ class Preparation:
 
         :raises ServingError: the archive cannot be had, or breaks a rule.
         """
-        fetched = await self.sources.fetch(request.url, request.signed, request.sha256)
+        if request.is_kept:
+            fetched = await self.sources.adopt(request.url)
+        else:
+            fetched = await self.sources.fetch(request.url, request.signed, request.sha256)
         try:
             folder = await self.in_thread(
                 open_archive, fetched.path, self.folder / self.new_name(), self.limits
@@ -96,14 +101,14 @@ class Preparation:
                 await self._remove(folder)
                 raise
         except BaseException:
-            await self.sources.release(fetched)
+            await self.sources.release(fetched, keeps_download=request.is_kept)
             raise
         return Prepared(spec, fetched)
 
-    async def discard(self, prepared: Prepared) -> None:
+    async def discard(self, prepared: Prepared, keeps_download: bool = False) -> None:
         """Remove what was unpacked, and what was downloaded if nobody else uses it. It never fails."""
         await self._remove(prepared.spec.folder)
-        await self.sources.release(prepared.fetched)
+        await self.sources.release(prepared.fetched, keeps_download)
 
     async def _remove(self, folder: Path) -> None:
         try:

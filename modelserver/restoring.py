@@ -100,8 +100,14 @@ class Restorer:
     async def _restore(self, item: _Item) -> None:
         if self._why is not None:
             return
+        values = item.values
         request = RegisterRequest(
-            item.values.archive, item.name, item.values.wishes(), synchronous=False, start_up=True
+            values.url or values.archive,
+            item.name,
+            values.wishes(),
+            synchronous=False,
+            start_up=True,
+            is_kept=bool(values.url),
         )
         try:
             spec = await self.management.register(request)
@@ -119,10 +125,10 @@ class Restorer:
             self._why = self._why or f"{item.name} {item.version}: {error}"
 
     async def _undo(self, items: Sequence[_Item]) -> None:
-        """Unregister; the default version goes last, as it must."""
+        """Unregister; the default version goes last, as it must. The snapshot still needs all archives."""
         for item in sorted(items, key=lambda each: each.values.is_default):
             try:
-                await self.management.unregister(item.name, item.version)
+                await self.management.unregister(item.name, item.version, keeps_download=True)
             except ServingError as error:
                 _log.error("Model {name} stays: {error}", name=item.name, error=str(error))
 

@@ -166,7 +166,7 @@ class Server(MultiService):
             core.memory_limits.stop()
             if core.snapshots is not None:
                 await core.snapshots.end()
-            await core.management.close()
+            await core.management.close(keeps_downloads=core.snapshots is not None)
             core.observation.end()
         await self.connections.close(LAST_WRITES)
         self._give_back()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import javaproperties
 from attrs import frozen
 
+from modelserver.sources.urls import NormalUrl, is_remote
 from modelserver.spec import VersionDescription
 from modelserver.versions import Wishes
 
@@ -35,6 +36,8 @@ class SnapshotVersion:
     One version in a snapshot. Durations are seconds.
 
     :param archive: the archive's file name (``marName``) in the model store.
+    :param url: where it was downloaded from (``modelUrl``, which TorchServe does not write or read); empty
+        for an archive that the operator has put there.
     """
 
     archive: str
@@ -47,6 +50,7 @@ class SnapshotVersion:
     startup_timeout: float = _DEFAULT_TIMEOUT
     runtime: str = "python"
     parallel_level: int = 0
+    url: str = ""
 
     def wishes(self) -> Wishes:
         """What a registration that restores this version asks for: all of it, before anything else."""
@@ -97,11 +101,17 @@ def take_snapshot(name: str, created: float, versions: Iterable[VersionDescripti
             startup_timeout=spec.timeouts.startup,
             runtime=spec.runtime,
             parallel_level=spec.parallel_level,
+            url=spec.url if is_remote(spec.url) else "",
         )
     return Snapshot(name, created, models)
 
 
 def _archive_name(url: str) -> str:
+    if is_remote(url):
+        try:
+            return NormalUrl.parse(url).file_name
+        except ValueError as error:
+            raise SnapshotInvalid(f"{url!r} is no URL of an archive") from error
     path = urlsplit(url).path if "://" in url else url
     return path.rstrip("/").rsplit("/", 1)[-1]
 
@@ -146,6 +156,7 @@ def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
         startup_timeout=float(_count(values, "startupTimeout", 0, where)) or _DEFAULT_TIMEOUT,
         runtime=_text(values, "runtimeType", "python", where),
         parallel_level=_count(values, "parallelLevel", 0, where),
+        url=_text(values, "modelUrl", "", where),
     )
 
 
@@ -209,6 +220,8 @@ def _render_version(values: SnapshotVersion) -> dict[str, object]:
     }
     if values.parallel_level > 0:
         document["parallelLevel"] = values.parallel_level
+    if values.url:
+        document["modelUrl"] = values.url
     return document
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from attrs import define, field
@@ -70,10 +71,15 @@ class FakeDownloads:
         self.files[url].rename(target)
         return succeed(target)
 
-    def release(self, path: Path) -> Deferred[None]:
-        """Delete the file."""
+    async def adopt(self, url: str) -> Path:
+        """What a server before this one has left in the store."""
+        return self.store / url.rpartition("/")[2]
+
+    def release(self, path: Path, keeps_file: bool = False) -> Deferred[None]:
+        """Delete the file, unless it is to be kept."""
         self.released.append(path)
-        path.unlink()
+        if not keeps_file:
+            path.unlink() if path.is_file() else rmtree(path)
         return succeed(None)
 
 

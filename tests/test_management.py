@@ -307,6 +307,17 @@ class UnregisterTests(ManagementCase):
         self.successResultOf(self.unregister())
         self.assertEqual((self.on.registry.names(), self.on.left_on_disk()), ([], []))
 
+    def test_the_end_of_the_server_may_keep_what_was_downloaded(self) -> None:
+        for name, keeps in (("kept", True), ("gone", False)):
+            self.on.add_model(f"{name}.mar", name)
+            source = self.on.folder / name
+            (self.on.store / f"{name}.mar").rename(source)
+            self.on.downloads.files[f"https://example.org/{name}.mar"] = source
+            self.register(f"https://example.org/{name}.mar")
+            closing = self.on.management.close(keeps_downloads=keeps)
+            self.successResultOf(Deferred.fromCoroutine(closing))
+            self.assertEqual((self.on.store / f"{name}.mar").exists(), keeps)
+
     def test_the_end_of_the_server_takes_everything(self) -> None:
         self.on.add_model("second", "noop", "2.0")
         self.register(workers=1)

@@ -181,7 +181,9 @@ class WriteTests(SynchronousTestCase):
 
     def test_taken_from_what_is_registered(self) -> None:
         specs = (
-            VersionSpec("m", "1", "https://h/x/m.mar?a=b/c", Path("/"), "h", min_workers=1, max_workers=2),
+            VersionSpec(
+                "m", "1", "https://h/x/m%20a.mar?a=b/c", Path("/"), "h", min_workers=1, max_workers=2
+            ),
             VersionSpec(
                 "m",
                 "2",
@@ -202,7 +204,7 @@ class WriteTests(SynchronousTestCase):
                 5.0,
                 {
                     "m": {
-                        "1": SnapshotVersion("m.mar", False, 1, 2),
+                        "1": SnapshotVersion("m a.mar", False, 1, 2, url="https://h/x/m%20a.mar?a=b/c"),
                         "2": SnapshotVersion("m2.mar", True, 0, 0, 3, 0.5, 8.0, 7.0, parallel_level=2),
                     }
                 },

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from attrs import evolve
 from management_stage import ManagementStage
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -312,6 +313,30 @@ class RestoreTests(StartCase):
         self.assertEqual((version.spec.batch_size, version.spec.timeouts.response), (4, 7.0))
         self.assertEqual(self.on.registry.get("model", "1.0").pool.minimum, 0)
         self.assertEqual(self.newest().models, self.snapshot().models)
+
+    def far(self) -> Snapshot:
+        """The snapshot, with one of its archives from the web."""
+        snapshot = self.snapshot()
+        url = "https://example.org/other.mar"
+        far = {"other": {"1.0": SnapshotVersion("other.mar", is_default=True, url=url)}}
+        return evolve(snapshot, models={**snapshot.models, **far})
+
+    def test_what_was_downloaded_is_still_a_download(self) -> None:
+        started = self.begin(snapshot=self.far())
+        self.on.load_all()
+        self.successResultOf(started)
+        spec = self.on.registry.get("other").spec
+        self.assertEqual(
+            (spec.url, self.newest().models), ("https://example.org/other.mar", self.far().models)
+        )
+        self.successResultOf(Deferred.fromCoroutine(self.on.management.unregister("other")))
+        self.assertFalse((self.on.store / "other.mar").exists())
+
+    def test_what_was_downloaded_stays_if_the_others_cannot_be_restored(self) -> None:
+        broken = {"model": {"1.0": SnapshotVersion("broken.mar", is_default=True)}}
+        (self.on.store / "broken.mar").write_bytes(b"no archive")
+        self.assert_nothing_restored(evolve(self.far(), models={**self.far().models, **broken}))
+        self.assertTrue((self.on.store / "other.mar").exists())
 
     def test_a_missing_archive_stops_the_start(self) -> None:
         check_archives(self.snapshot(), self.on.store)

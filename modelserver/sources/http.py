@@ -74,8 +74,30 @@ class HttpSource:
         """
         return Deferred.fromCoroutine(self._fetch(url, sign))
 
-    def release(self, path: Path) -> Deferred[None]:
-        """Give back what ``fetch`` gave; the file goes with its last user. Other paths are left alone."""
+    async def adopt(self, url: str) -> Path:
+        """
+        The file that a server before this one has downloaded from a URL: it goes with its last user, too.
+
+        :raises StoreNotConfigured: there is no store.
+        :raises ArchiveNotFound: the URL is not allowed (any more), or there is no such file.
+        :raises ArchiveExists: the file is, or will be, one from another URL.
+        """
+        wanted = self._wanted(url, None)
+        target = wanted.target
+        if not await self.in_thread(target.is_file):
+            raise ArchiveNotFound(url)
+        archive = self._archives.setdefault(target.name, _Archive(wanted))
+        if archive.work is not None or not archive.serves(wanted):
+            raise ArchiveExists(target.name)
+        archive.users += 1
+        return target
+
+    def release(self, path: Path, keeps_file: bool = False) -> Deferred[None]:
+        """
+        Give back what ``fetch`` gave; the file goes with its last user. Other paths are left alone.
+
+        :param keeps_file: it stays, and is not known any more.
+        """
         archive = self._archives.get(path.name)
         if archive is None or archive.wanted.target != path or not archive.users:
             return succeed(None)
@@ -83,7 +105,7 @@ class HttpSource:
         if archive.users:
             return succeed(None)
         del self._archives[path.name]
-        return Deferred.fromCoroutine(self._delete(path))
+        return succeed(None) if keeps_file else Deferred.fromCoroutine(self._delete(path))
 
     async def _fetch(self, url: str, sign: Sign | None) -> Path:
         wanted = self._wanted(url, sign)

@@ -55,9 +55,22 @@ class Sources:
         """
         return Deferred.fromCoroutine(self._fetch(url, signed, sha256))
 
-    def release(self, fetched: Fetched) -> Deferred[None]:
-        """Give back what ``fetch`` gave, once. It never fails: a file that stays is logged."""
-        return self.http.release(fetched.path) if fetched.downloaded else succeed(None)
+    async def adopt(self, url: str) -> Fetched:
+        """
+        An archive that was downloaded before this server was started; owed to ``release``, as any other.
+
+        :raises ArchiveNotFound: it is not there, or the URL is not allowed any more.
+        :raises ArchiveExists: the file is from another URL now.
+        """
+        return Fetched(await self.http.adopt(url), downloaded=True)
+
+    def release(self, fetched: Fetched, keeps_download: bool = False) -> Deferred[None]:
+        """
+        Give back what ``fetch`` gave, once. It never fails: a file that stays is logged.
+
+        :param keeps_download: what was downloaded stays in the store, for the next server to adopt.
+        """
+        return self.http.release(fetched.path, keeps_download) if fetched.downloaded else succeed(None)
 
     async def _fetch(self, url: str, signed: bool, sha256: str | None) -> Fetched:
         expected = None if sha256 is None else Sha256.parse(sha256)

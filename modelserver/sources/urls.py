@@ -30,6 +30,11 @@ def is_url(text: str) -> bool:
     return _URL_LIKE.match(text) is not None
 
 
+def is_remote(text: str) -> bool:
+    """Whether a text is a URL of something that has to be downloaded."""
+    return is_url(text) and not text.lower().startswith("file:")
+
+
 @frozen
 class NormalUrl:
     """

@@ -91,6 +91,51 @@ class FetchTests(HttpTestCase):
         self.assertEqual(self.downloaded(), self.folder / "x.mar")
 
 
+class AdoptionTests(HttpTestCase):
+    """Files that a server before this one has downloaded."""
+
+    def adopted(self, url: str = URL) -> Deferred[Path]:
+        return Deferred.fromCoroutine(self.source.adopt(url))
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.folder / "x.mar").write_bytes(b"archive")
+
+    def test_it_goes_with_its_last_user(self) -> None:
+        path = self.successResultOf(self.adopted())
+        self.assertEqual(self.successResultOf(self.source.fetch(URL)), path)
+        self.assertEqual(self.successResultOf(self.adopted("http://h:80/x.mar")), path)
+        self.assertEqual(self.agent.urls, [])
+        for left in (True, True, False):
+            self.successResultOf(self.source.release(path))
+            self.assertEqual(path.exists(), left)
+
+    def test_it_may_be_left_for_the_next_server(self) -> None:
+        path = self.successResultOf(self.adopted())
+        self.successResultOf(self.source.release(path, keeps_file=True))
+        self.assertTrue(path.exists())
+        self.failureResultOf(self.source.fetch(URL), ArchiveExists)
+        self.assertEqual(self.successResultOf(self.adopted()), path)
+
+    def test_it_is_not_there(self) -> None:
+        self.failureResultOf(self.adopted("http://h/y.mar"), ArchiveNotFound)
+        self.assertEqual(self.downloaded("http://h/y.mar"), self.folder / "y.mar")
+
+    def test_its_url_is_not_allowed_any_more(self) -> None:
+        self.failureResultOf(self.adopted("http://127.0.0.1/x.mar"), ArchiveNotFound)
+
+    def test_another_url_has_it(self) -> None:
+        self.successResultOf(self.adopted())
+        self.failureResultOf(self.adopted("http://other/x.mar"), ArchiveExists)
+        self.failureResultOf(self.source.fetch("http://other/x.mar"), ArchiveExists)
+
+    def test_it_is_being_downloaded(self) -> None:
+        (self.folder / "x.mar").unlink()
+        self.source.fetch(URL).addErrback(lambda failure: failure.trap(CancelledError))
+        (self.folder / "x.mar").write_bytes(b"half")
+        self.failureResultOf(self.adopted(), ArchiveExists)
+
+
 class SharingTests(HttpTestCase):
     """Several registrations of one URL."""
 
