@@ -98,7 +98,7 @@ class ConcurrentLoop(Loop):
                     self._forget(frame.number, frame.items)
                 else:
                     raise frames.FrameError(f"a frame of kind {frame.kind}")
-        except frames.FrameError as error:
+        except Exception as error:  # an event loop would log it, and whoever asked would wait
             self._end(error)
 
     def _begin(self, frame: frames.Frame) -> None:
@@ -128,6 +128,7 @@ class ConcurrentLoop(Loop):
             gone = ClientsGone("the client has left")
             self._answer_with(work, failed_rows(gone, len(work.requests)))
         elif (error := task.exception()) is not None:
+            self._log_failure(error)
             self._answer_with(work, failed_rows(error, len(work.requests)))
         else:
             self._answer_with(work, task.result())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from unittest import TestCase
 
 from child.loop_stage import FORM, LONGEST, Data, LoopTestCase
 
 from modelserver import frames
-from modelserver.child.concurrent import ConcurrentLoop
+from modelserver.child.concurrent import ConcurrentLoop, in_thread, on_the_loop
 from modelserver.child.context import Context
+from modelserver.child.envelopes import wrap
 from modelserver.child.streaming import send_intermediate_predict_response
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
@@ -151,3 +153,26 @@ class ConcurrentLoopTests(LoopTestCase):
         self.start(lambda data, context: ["plain"] * len(data))
         self.ask(1, b"x")
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"plain"])
+
+
+class EnvelopeTests(TestCase):
+    """An asynchronous handler behind a request envelope."""
+
+    def test_batches_are_at_work_together(self) -> None:
+        async def ask_twice() -> list[object]:
+            both = asyncio.Event()
+            seen: list[object] = []
+
+            async def handle(data: object, context: Context) -> object:
+                seen.append(data)
+                if len(seen) == 2:
+                    both.set()
+                await asyncio.wait_for(both.wait(), LONGEST)
+                return data
+
+            entry = in_thread(wrap("json", on_the_loop(handle)))
+            context = Context("m", "/nowhere", None, 1, None, "1")
+            bodies = [{"instances": [number]} for number in (1, 2)]
+            return await asyncio.gather(*(entry([{"body": body}], context) for body in bodies))  # type: ignore[call-overload, no-any-return]
+
+        self.assertEqual(asyncio.run(ask_twice()), [['{"predictions": [1]}'], ['{"predictions": [2]}']])

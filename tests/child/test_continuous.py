@@ -34,6 +34,11 @@ class ContinuousLoopTests(LoopTestCase):
         self.go: queue.Queue[str] = queue.Queue()
         self.turns: queue.Queue[Turn] = queue.Queue()
 
+    def begin(self) -> None:
+        """Start a loop; a turn that still waits when the test is over ends with all who are live."""
+        self.start(self.handle)
+        self.addCleanup(self.go.put, "fail")
+
     def handle(self, data: Data, context: Context) -> object:
         """Count down from each request's number; what the test says may happen instead."""
         cache: dict[str, int] = context.__dict__.setdefault("cache", {})
@@ -75,7 +80,7 @@ class ContinuousLoopTests(LoopTestCase):
         return self.turns.get(timeout=LONGEST)
 
     def test_late_joiner_is_live_beside_the_first(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"3")
         first = self.turns.get(timeout=LONGEST)  # the turn has begun
         self.ask(2, TWO, b"1")
@@ -90,7 +95,7 @@ class ContinuousLoopTests(LoopTestCase):
         self.assertEqual(second.rows, [{}, {"body": bytearray(b"1")}])
 
     def test_old_requests_have_their_headers_but_no_types_of_fields(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"2")
         (new,) = self.turn().headers
         (old,) = self.turn().headers
@@ -98,7 +103,7 @@ class ContinuousLoopTests(LoopTestCase):
         self.assertEqual((new, old), ({"body": {"content-type": ""}, **common}, common))
 
     def test_answers_tell_whether_more_follows(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"2")
         heads = []
         for kind in (frames.PART, frames.ANSWERS):
@@ -110,7 +115,7 @@ class ContinuousLoopTests(LoopTestCase):
         self.assertEqual(heads[1], b"\r\nx-left: 0\r\nts_stream_next: false\r\n")
 
     def test_request_without_a_criterion_or_its_word_is_finished(self) -> None:
-        self.start(self.handle)
+        self.begin()
         for number, what in ((1, "no criteria"), (2, "no word")):
             self.ask(number, bytes(15) + bytes([number]), b"9")
             self.turn(what)
@@ -119,14 +124,14 @@ class ContinuousLoopTests(LoopTestCase):
             self.assertNotIn(b"ts_stream_next", answer.head)
 
     def test_parts_in_the_middle_of_a_turn(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"1")
         self.turn("part")
         self.assertEqual(self.bodies(frames.PART, 1), [b"part of 1"])
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"1 0"])
 
     def test_client_that_left_is_not_in_the_next_turn(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"9")
         self.turns.get(timeout=LONGEST)
         self.ask(2, TWO, b"9")
@@ -143,7 +148,7 @@ class ContinuousLoopTests(LoopTestCase):
         self.assertEqual(self.turn().ids, ["2"])
 
     def test_failure_of_a_turn_is_that_of_all_who_are_live(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"9")
         self.turns.get(timeout=LONGEST)
         self.ask(2, TWO, b"9")
@@ -159,7 +164,7 @@ class ContinuousLoopTests(LoopTestCase):
         self.assertEqual(self.bodies(frames.ANSWERS, 3), [b"3 0"])
 
     def test_criterion_that_fails_ends_its_own_request(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.ask(1, ONE, b"9")
         self.turns.get(timeout=LONGEST)
         self.ask(2, TWO, b"9")
@@ -172,7 +177,7 @@ class ContinuousLoopTests(LoopTestCase):
         self.assertEqual(self.bodies(frames.PART, 2), [b"2 8"])
 
     def test_request_that_cannot_be_read_does_not_join(self) -> None:
-        self.start(self.handle)
+        self.begin()
         self.send(1, self.job(b"--B", FORM))
         (error,) = self.receive(frames.ANSWERS, 1)
         self.assertIsInstance(error, BadRequest)

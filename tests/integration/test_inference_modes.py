@@ -87,8 +87,8 @@ from ts.torch_handler.base_handler import BaseHandler
 
 class Together(BaseHandler):
     def initialize(self, ctx):
-        loop = asyncio.get_event_loop()
-        self.changed = loop.run_until_complete(self.condition())
+        self.loop = asyncio.get_event_loop()
+        self.changed = self.loop.run_until_complete(self.condition())
         self.here = 0
         self.initialized = True
 
@@ -96,7 +96,7 @@ class Together(BaseHandler):
         return asyncio.Condition()
 
     async def handle(self, data, context):
-        assert len(data) == 1
+        assert len(data) == 1 and asyncio.get_running_loop() is self.loop
         asked = json.loads(data[0]["body"])
         if asked.get("fails"):
             raise ValueError("alone")

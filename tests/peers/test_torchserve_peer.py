@@ -91,6 +91,22 @@ HEADERS = {
 }
 """Requests whose headers the handler sees alike, whatever their order."""
 
+MODELS = {
+    "probe": "",
+    "turns": "continuousBatching: true\nbatchSize: 2\nmaxBatchDelay: 10\n",
+    "side": "asyncCommunication: true\n",
+}
+ARCHIVES = [f"{name}={name}.mar" for name in MODELS]
+MODES = {
+    f"{name}: {what}": Ask.do(what, path=f"/predictions/{name}")
+    for name, done in {
+        "turns": ("criterion", "status", "no word", "none"),
+        "side": ("answer", "parts", "exception", "prediction", "count"),
+    }.items()
+    for what in done
+}
+"""Requests to a handler with continuous batching, and to an asynchronous one."""
+
 
 @skipUnless(PEER, "MODELSERVER_PEER_TS names no TorchServe")
 @pytest.mark.timeout(300)
@@ -113,21 +129,29 @@ class TorchServePeerTests(TestCase):
                 "default_workers_per_model": "1",
                 "expose_errors": "false",
             },
-            ["--models", "probe=probe.mar"],
+            ["--models", " ".join(ARCHIVES)],
         )
         ours.store.mkdir(parents=True)
-        archiver = [f"{PEER}/torch-model-archiver", "--model-name", "probe", "--version", "1.0"]
-        subprocess.run(
-            [*archiver, "--handler", str(HANDLER), "--export-path", str(ours.store)],
-            check=True,
-            timeout=LONGEST,
-        )
+        for name, config in MODELS.items():
+            cls._pack(name, config, ours.store)
         cls._start_peer(Path(folder.name) / "peer", ours.store)
         ours.start()
         cls.addClassCleanup(ours.end)
         cls.our_port = ours.ports[0]
         for port in (cls.our_port, cls.peer_port):
-            eventually(lambda port=port: _serves(port), 120.0)
+            for wanted in (Ask(), MODES["turns: criterion"], MODES["side: answer"]):
+                eventually(lambda port=port, wanted=wanted: _serves(port, wanted), 120.0)
+
+    @classmethod
+    def _pack(cls, name: str, config: str, store: Path) -> None:
+        archiver = [f"{PEER}/torch-model-archiver", "--model-name", name, "--version", "1.0"]
+        handler = HANDLER.with_name(f"{name}_handler.py")
+        options = ["--handler", str(handler), "--export-path", str(store)]
+        if config:
+            file = store.parent / f"{name}.yaml"
+            file.write_text(config)
+            options += ["--config-file", str(file)]
+        subprocess.run([*archiver, *options], check=True, timeout=LONGEST)
 
     @classmethod
     def _start_peer(cls, folder: Path, store: Path) -> None:
@@ -144,7 +168,7 @@ class TorchServePeerTests(TestCase):
         started = subprocess.Popen(
             [
                 *(f"{PEER}/torchserve", "--ncs", "--foreground", "--model-store", str(store)),
-                *("--ts-config", str(folder / "config.properties"), "--models", "probe=probe.mar"),
+                *("--ts-config", str(folder / "config.properties"), "--models", *ARCHIVES),
             ],
             cwd=folder,
             env={
@@ -179,6 +203,12 @@ class TorchServePeerTests(TestCase):
                 ours, theirs = self.both(wanted)
                 self.assertEqual(ours, theirs)
 
+    def test_modes_of_inference_are_the_same(self) -> None:
+        for name, wanted in MODES.items():
+            with self.subTest(name):
+                ours, theirs = self.both(wanted)
+                self.assertEqual(ours, theirs)
+
     def test_headers_are_the_same_for_handlers(self) -> None:
         for name, wanted in HEADERS.items():
             with self.subTest(name):
@@ -195,8 +225,8 @@ class TorchServePeerTests(TestCase):
         self.assertTrue(torch.equal(ours, theirs))
 
 
-def _serves(port: int) -> bool:
+def _serves(port: int, wanted: Ask) -> bool:
     try:
-        return ask(port, Ask()).status == 200
+        return ask(port, wanted).status == 200
     except (OSError, AssertionError, TypeError):
         return False
