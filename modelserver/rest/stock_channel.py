@@ -65,6 +65,12 @@ class StockChannel(HTTPChannel):
         if isinstance(self._transferDecoder, ChunkedBody):
             self._transferDecoder.close()
 
+    def checkPersistence(self, request: IRequest, version: bytes) -> bool:
+        """As Twisted Web does, but clients of HTTP/1.0 that ask for it keep their connection."""
+        if version == b"HTTP/1.0" and self._head is not None and self._head.is_plain:
+            return True
+        return bool(super().checkPersistence(request, version))
+
     def requestDone(self, request: IRequest) -> None:
         """Twisted Web has answered: what the client pipelined is read here again."""
         if self.mode is not Mode.STOCK:

@@ -34,6 +34,14 @@ class StockRequest(Request):
         elif self.channel.reserve(len(data)):
             self._kept.write(data)
 
+    def write(self, data: bytes) -> None:
+        """Write a piece of the answer; one without a length ends for old clients with the connection."""
+        is_old = self.clientproto == b"HTTP/1.0"
+        if is_old and not self.startedWriting and not self.responseHeaders.hasHeader(b"content-length"):
+            self.channel.persistent = False
+            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        super().write(data)
+
     def process(self) -> None:
         """Let the channel finish reading first, so that what a client pipelined is left to it."""
         self.is_whole = True

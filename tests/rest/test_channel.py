@@ -248,23 +248,28 @@ class ChannelTests(SynchronousTestCase):
     def test_older_client_that_asks_for_it_keeps_its_connection(self) -> None:
         """As ApacheBench does with ``-k``."""
         old = OLD + b"Connection: Keep-Alive\r\nContent-Length: 3\r\n\r\nabc"
-        self.client.send(old + old)
-        self.client.finish()
-        self.assertEqual([200, 200], self.client.statuses)
-        self.assertEqual(b"keep-alive", self.client.got[0].headers[b"connection"])
-        self.assertFalse(self.client.is_closing)
+        for stage in (self.stage, ChannelStage(StockFront)):
+            client = stage.connect()
+            client.send(old + old)
+            client.finish()
+            self.assertEqual([200, 200], client.statuses)
+            self.assertEqual(b"keep-alive", client.got[0].headers[b"connection"])
+            self.assertFalse(client.is_closing)
 
     def test_stream_to_an_older_client_ends_with_the_connection(self) -> None:
-        self.client.send(OLD + b"Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
-        self.stage.turn()
-        (worker,) = self.stage.waiting()
-        worker.send_part(b"one ")
-        worker.answer(Answer(200, b"", b"two"))
-        head, _, body = self.client.transport.value().partition(b"\r\n\r\n")
-        self.assertEqual(b"one two", body)
-        self.assertNotIn(b"chunked", head)
-        self.assertIn(b"connection: close", head)
-        self.assertTrue(self.client.is_closing)
+        for stage in (self.stage, ChannelStage(StockFront)):
+            client = stage.connect()
+            client.send(OLD + b"Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
+            stage.turn()
+            (worker,) = stage.waiting()
+            worker.send_part(b"one ")
+            worker.answer(Answer(200, b"", b"two"))
+            stage.turn()
+            head, _, body = client.transport.value().partition(b"\r\n\r\n")
+            self.assertEqual(b"one two", body)
+            self.assertNotIn(b"chunked", head)
+            self.assertIn(b"connection: close", head.lower())
+            self.assertTrue(client.is_closing)
 
     def test_stream_that_fails_is_cut_off(self) -> None:
         self.client.send(HOT)
