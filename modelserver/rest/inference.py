@@ -99,8 +99,10 @@ class InferenceFront:
             head.operation = PING
             return True
         prediction = self._resolved(head.target)
-        if prediction is None or prediction.name is None:
+        if prediction is None:
             return False
+        if prediction.name is None and b"form" in head.fields.get(b"content-type", b"").lower():
+            return False  # a field of it may tell the model
         try:
             head.patience = patience_of(head.fields.get(b"x-request-timeout-ms"))
         except BadRequest:
@@ -134,7 +136,8 @@ class InferenceFront:
             asker.reply(self.ping())
             return None
         name, version, extra, flags = head.prediction
-        assert name is not None  # look saw to it
+        if name is None:
+            name = self._name_from(b"", b"")
         inputs = inputs_of((head.block, extra, body, flags))
         return self.inference.predict(name, version, inputs, asker, head.patience)
 

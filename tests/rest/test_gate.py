@@ -28,7 +28,7 @@ from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, Listener, Route
 from modelserver.rest.routes import ROUTES, select
-from modelserver.testing import CountingRecorder
+from modelserver.testing import CountingRecorder, Stage, make_spec
 from modelserver.tokens import Tokens
 
 START = 1_700_000_000.0
@@ -148,6 +148,7 @@ class PlainTests(TokensCase):
     def setUp(self) -> None:
         super().setUp()
         registry = Registry()
+        registry.add(Stage().version(make_spec(loaded_at_startup=True)))
         self.front = InferenceFront(
             FakeInference(),  # type: ignore[arg-type]
             registry,
@@ -176,7 +177,7 @@ class PlainTests(TokensCase):
                             self.front.predict(head, b"", FakeChannel())  # type: ignore[arg-type]
                         else:
                             self.assertRaises(AccessDenied, self.front.predict, head, b"", FakeChannel())
-        self.assertLess({"ping", "predictions", "version_predictions", "invoke"}, plain)
+        self.assertLess({"ping", "predictions", "version_predictions", "invoke", "invocations"}, plain)
         self.assertFalse({route.operation for route in ROUTES if policy(route) != "inference"} & plain)
 
 
