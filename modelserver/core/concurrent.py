@@ -64,15 +64,7 @@ class ConcurrentWorker(Worker):
         """Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more."""
         batch = self._find(number, answers)
         batch.started = self._heard
-        for job, answer in zip(batch.jobs, answers, strict=True):
-            if job.finished:
-                self.forget(job)  # nobody reads it any more, and the handler does not know
-            elif not isinstance(answer, Answer):
-                job.fail(answer)
-            elif answer.body:
-                job.streaming = True
-                if not job.asker.part_arrived(job, answer):
-                    self._fall_behind(job, len(answer.body))
+        self._pass_on(batch, batch.jobs, answers)
 
     def _find(self, number: int, answers: Sequence[Answer | ServingError]) -> Batch:
         """
@@ -88,7 +80,7 @@ class ConcurrentWorker(Worker):
                 return batch
         raise LookupError(f"an answer to batch {number}, which is not in hand")
 
-    def _fall_behind(self, job: Job, size: int) -> None:
+    def _hold(self, batch: Batch, job: Job, size: int) -> None:
         """Count what waits for a client; ``job.resume`` is called when it has read everything."""
         job.resume = partial(self._catch_up, job)
         self._behind[job] = self._behind.get(job, 0) + size

@@ -226,7 +226,11 @@ class Worker:
         if batch is None or batch.number != number or len(answers) != len(batch.current):
             raise LookupError(f"a part of batch {number}, which is not the oldest in hand")
         batch.started = self.clock.seconds()
-        for job, answer in zip(batch.current, answers, strict=True):
+        self._pass_on(batch, batch.current, answers)
+
+    def _pass_on(self, batch: Batch, jobs: Sequence[Job], answers: Sequence[Answer | ServingError]) -> None:
+        """Give each job its part."""
+        for job, answer in zip(jobs, answers, strict=True):
             if job.finished:
                 self.forget(job)  # nobody reads it any more, and the handler does not know
             elif not isinstance(answer, Answer):
@@ -234,9 +238,9 @@ class Worker:
             elif answer.body:
                 job.streaming = True
                 if not job.asker.part_arrived(job, answer):
-                    self._hold(batch, job)
+                    self._hold(batch, job, len(answer.body))
 
-    def _hold(self, batch: Batch, job: Job) -> None:
+    def _hold(self, batch: Batch, job: Job, size: int) -> None:
         """The handler waits before its next part, until ``job.resume`` is called or the client leaves."""
         if job in batch.full or self.process is None:
             return
