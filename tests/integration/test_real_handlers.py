@@ -98,6 +98,15 @@ def photograph() -> bytes:
     return file.getvalue()
 
 
+def real_photograph() -> bytes:
+    """
+    A JPEG from a camera: one of scikit-learn's.
+
+    :raises SkipTest: that is not installed.
+    """
+    return (_find("sklearn") / "datasets" / "images" / "china.jpg").read_bytes()
+
+
 def as_tensor(image: Any) -> torch.Tensor:
     """Pixels from 0 to 1, channels first."""
     raw = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
@@ -156,24 +165,27 @@ class RealHandlerTests(TestCase):
         self.assertEqual(answer.status, 200, answer.text)
         return answer.json()
 
-    def network(self) -> torch.nn.Module:
-        """The residual network."""
-        spec = importlib.util.spec_from_file_location("small_model", HANDLERS / "small_model.py")
+    def network(self, file: str = "small_model", name: str = "SmallResidualNetwork") -> torch.nn.Module:
+        """A network of a file beside the handlers."""
+        spec = importlib.util.spec_from_file_location(file, HANDLERS / f"{file}.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        sys.modules["small_model"] = module
-        self.addCleanup(sys.modules.pop, "small_model")
-        made: torch.nn.Module = module.SmallResidualNetwork().eval()
+        sys.modules[file] = module
+        self.addCleanup(sys.modules.pop, file)
+        made: torch.nn.Module = getattr(module, name)().eval()
         return made
 
-    def check_classes(self, name: str, model: torch.nn.Module) -> None:
-        """Compare the five most probable classes of the photograph."""
+    def check_classes(
+        self, name: str, model: torch.nn.Module, jpeg: bytes | None = None, label: str = "class {}"
+    ) -> None:
+        """Compare the five most probable classes of a photograph."""
+        jpeg = jpeg or self.jpeg
         with torch.inference_mode():
-            probabilities = model(as_imagenet(self.jpeg)).softmax(1)[0]
+            probabilities = model(as_imagenet(jpeg)).softmax(1)[0]
         best = probabilities.topk(5)
-        found = self.predict(name, self.jpeg)
-        self.assertEqual(list(found), [f"class {number}" for number in best.indices.tolist()])
+        found = self.predict(name, jpeg)
+        self.assertEqual(list(found), [label.format(number) for number in best.indices.tolist()])
         for expected, probability in zip(best.values.tolist(), found.values(), strict=True):
             self.assertAlmostEqual(expected, probability, 5)
 
@@ -181,6 +193,14 @@ class RealHandlerTests(TestCase):
         model = script(self.network(), self.folder / "network.pt")
         self.serve("scripted", "image_classifier", self.folder / "network.pt", "index_to_name.json")
         self.check_classes("scripted", model)
+
+    def test_image_classifier_with_a_residual_network_of_18_layers(self) -> None:
+        jpeg = real_photograph()
+        network = self.network("resnet18", "ResNet18")
+        self.assertEqual(sum(weights.numel() for weights in network.parameters()), 11_689_512)
+        model = script(network, self.folder / "resnet18.pt")
+        self.serve("resnet-18", "image_classifier", self.folder / "resnet18.pt")
+        self.check_classes("resnet-18", model, jpeg, label="{}")
 
     def test_image_classifier_eager(self) -> None:
         model = self.network()
