@@ -179,18 +179,28 @@ class InferenceFront:
 
     def predict_stock(self, request: Request) -> Deferred[bytes]:
         """Answer a prediction that Twisted Web has read."""
-        body = _body(request)
+        name, version, extra, flags = self.prediction_of(request)
+        patience = patience_of(request.requestHeaders.getRawHeaders(b"x-request-timeout-ms", [None])[0])
+        inputs = Inputs(cast(Channel, request.channel).block, extra, _body(request), flags)
+        asker = StockAsker(request, self.dialect, _pairs(self.cors))
+        assert name is not None  # prediction_of saw to it
+        job = self.inference.predict(name, version, inputs, asker, patience)
+        asker.answer.addErrback(_left, lambda: self.inference.withdraw(job))
+        return asker.answer
+
+    def prediction_of(self, request: Request) -> Prediction:
+        """
+        What a request on a prediction route asks for, with the model's name.
+
+        :raises ParameterMissing: nothing tells which model is meant.
+        """
         prediction = resolve(request.uri, self.dialect.name)
         if prediction is None:
             raise RouteNotFound(request.path.decode("latin-1"))
-        headers = request.requestHeaders
-        name = prediction.name or self._name_from(body, headers.getRawHeaders(b"content-type", [b""])[0])
-        patience = patience_of(headers.getRawHeaders(b"x-request-timeout-ms", [None])[0])
-        inputs = Inputs(cast(Channel, request.channel).block, prediction.extra, body, prediction.flags)
-        asker = StockAsker(request, self.dialect, _pairs(self.cors))
-        job = self.inference.predict(name, prediction.version, inputs, asker, patience)
-        asker.answer.addErrback(_left, lambda: self.inference.withdraw(job))
-        return asker.answer
+        if prediction.name is not None:
+            return prediction
+        content_type = request.requestHeaders.getRawHeaders(b"content-type", [b""])[0]
+        return prediction._replace(name=self._name_from(_body(request), content_type))
 
     def _name_from(self, body: bytes, content_type: bytes) -> str:
         """The model of an ``/invocations`` without a name: the one of the start, or a form's field."""

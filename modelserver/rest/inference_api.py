@@ -68,8 +68,7 @@ class InferenceApi:
             "ping_below": self.ping,
             "live": self.live,
             "ready": self.ready,
-            "predictionsDescription": self.describe_routes,
-            "version_predictionsDescription": self.describe_routes,
+            **{f"{operation}Description": self.describe_routes for operation in _PREDICTIONS},
             "kserve_v2_server": self.describe_server,
             "kserve_v2_live": self.protocol_live,
             "kserve_v2_ready": self.protocol_ready,
@@ -141,14 +140,13 @@ class InferenceApi:
         is_ready = version.pool.ready > 0
         return self._send(request, {"name": model_name, "ready": is_ready}, 200 if is_ready else NOT_READY)
 
-    async def describe_routes(
-        self, request: Request, model_name: str, model_version: str | None = None
-    ) -> bytes:
+    async def describe_routes(self, request: Request, **variables: str) -> bytes:
         """Describe the inference routes of a model."""
-        if model_name not in self.registry.names():
-            raise ModelNotFound(model_name)
-        self.registry.get(model_name, model_version)
-        document = model_document(self.routes, self.responder.dialect.name, model_name, Listener.INFERENCE)
+        name, version, *_ = self.front.prediction_of(request)
+        if name is None or name not in self.registry.names():
+            raise ModelNotFound(name or "")
+        self.registry.get(name, version)
+        document = model_document(self.routes, self.responder.dialect.name, name, Listener.INFERENCE)
         return self._send(request, document)
 
     def _send(self, request: Request, body: object, code: int = 200) -> bytes:

@@ -16,7 +16,7 @@ from modelserver.rest.route import (
 )
 
 _INFERENCE = frozenset({Listener.INFERENCE})
-_METHODS = ("POST", "GET", "PUT")
+_METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 _REFUSALS = (400, 404, 405, 408, 413, 429, 500, 503, 504, 507)
 _STATE = {200: "Status", 500: "Status"}
 _OBJECT = {200: "Object"}
@@ -159,11 +159,16 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
     *_PREDICTIONS,
     *_OPEN_PROTOCOL,
     *(
-        _question(operation, ("OPTIONS",), path, _OF_MODEL, {200: "OpenApi"}, (404,), dialects)
-        for operation, path, dialects in (
-            ("predictionsDescription", "/predictions/{model_name}", BOTH),
-            ("version_predictionsDescription", "/predictions/{model_name}/{model_version}", (TORCHSERVE,)),
+        _question(
+            f"{route.operation}Description",
+            ("OPTIONS",),
+            route.path,
+            _OF_MODEL,
+            {200: "OpenApi"},
+            (404,),
+            route.dialects,
         )
+        for route in _PREDICTIONS
     ),
     _question("live", ("GET",), "/health/live", "Tell that the server runs.", _OBJECT, access=Access.OPEN),
     _question(

@@ -23,6 +23,8 @@ _CODING = b"transfer-encoding: chunked\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""
+BODILESS = frozenset((204, 304))
+"""Statuses whose answers end with their head, and say nothing of a body's length."""
 FIRST_ERROR = 400
 """Answers from this code on close the connection, as the peers' do."""
 
@@ -36,6 +38,9 @@ def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
     """The head of a handler's answer; without a reason phrase unless the handler set one, as in the peers."""
     status, head, body = answer
     phrase, lines = _split(head)
+    if status in BODILESS:
+        lines += _missing(cors, lines)
+        return _STREAM % (status, phrase, lines, show_id(request_id), b"", b"keep-alive")
     connection = b"close" if status >= FIRST_ERROR else b"keep-alive"
     return _WHOLE % (
         status,

@@ -22,6 +22,7 @@ from modelserver.errors import (
     ServingError,
 )
 from modelserver.interfaces import Dialect, Reply
+from modelserver.rest.render import BODILESS
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -53,10 +54,11 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
     for name, value in (
         (b"x-request-id", request_id.encode("ascii")),
         *UNCACHED,
-        (b"content-length", b"%d" % len(reply.body)),
         (b"connection", b"keep-alive" if keeps and request.channel.persistent else b"close"),
     ):
         headers.setRawHeaders(name, [value])
+    if reply.code not in BODILESS:
+        headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
     for name, value in extra:
         if not headers.hasHeader(name):
             headers.addRawHeader(name, value)

@@ -353,7 +353,9 @@ def read_answers(data: bytes) -> list[Got]:
         pairs = [field.partition(b":") for field in head.split(b"\r\n") if field]
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         assert len(headers) == len(pairs), f"a header is repeated: {head!r}"
-        if headers.get(b"transfer-encoding") == b"chunked":
+        if line[1] in (b"204", b"304"):
+            body, data = b"", rest
+        elif headers.get(b"transfer-encoding") == b"chunked":
             body, data = _read_chunks(rest)
         else:
             length = int(headers[b"content-length"])

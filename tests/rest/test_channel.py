@@ -65,7 +65,20 @@ CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
     "endless target": ([b"GET /" + b"a" * 5000, *[b"a" * 5000] * 4], [414], CLOSED),
     "unknown path": ([b"POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"], [404], CLOSED),
     "unknown model": ([b"POST /predictions/nope HTTP/1.1\r\nHost: x\r\n\r\n"], [404], CLOSED),
-    "wrong method": ([b"DELETE /predictions/noop HTTP/1.1\r\nHost: x\r\n\r\n"], [405], CLOSED),
+    "DELETE is a prediction": ([b"DELETE /predictions/noop HTTP/1.1\r\nHost: x\r\n\r\n"], [200], OPEN),
+    "PATCH is a prediction": (
+        [b"PATCH /v2/models/noop/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"],
+        [200],
+        OPEN,
+    ),
+    "OPTIONS describes": ([b"OPTIONS /models/noop/invoke HTTP/1.1\r\nHost: x\r\n\r\n"], [200], OPEN),
+    "OPTIONS without a name": ([b"OPTIONS /invocations HTTP/1.1\r\nHost: x\r\n\r\n"], [400], CLOSED),
+    "OPTIONS with a name": (
+        [b"OPTIONS /invocations?model_name=noop HTTP/1.1\r\nHost: x\r\n\r\n"],
+        [200],
+        OPEN,
+    ),
+    "wrong method": ([b"TRACE /predictions/noop HTTP/1.1\r\nHost: x\r\n\r\n"], [405], CLOSED),
     "empty line before": ([b"\r\n" + HOT], [200], OPEN),
     "empty lines between": ([HOT + b"\r\n" + HOT], [200, 200], OPEN),
     "no Host": ([b"GET /ping HTTP/1.1\r\n\r\n"], [400], CLOSED),
@@ -270,6 +283,41 @@ class ChannelTests(SynchronousTestCase):
             self.assertNotIn(b"chunked", head)
             self.assertIn(b"connection: close", head.lower())
             self.assertTrue(client.is_closing)
+
+    def test_answer_without_a_body_tells_no_length(self) -> None:
+        for front in (InferenceFront, StockFront):
+            stage = ChannelStage(front)
+            client = stage.connect()
+            for status, phrase in ((204, b"Nothing"), (304, b"Old")):
+                client.send(HOT)
+                stage.turn()
+                stage.answer(Answer(status, phrase + b"\r\nX-Own: yes\r\n", b""))
+                stage.settle()
+            client.send(PING)
+            client.finish()
+            *bare, ping = client.got
+            self.assertEqual([(204, b"Nothing"), (304, b"Old")], [(got.status, got.phrase) for got in bare])
+            for got in bare:
+                self.assertEqual(b"yes", got.headers[b"x-own"])
+                self.assertTrue(got.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")))
+            self.assertEqual((200, False), (ping.status, client.is_closing))
+
+    def test_stream_without_a_body_has_no_chunks(self) -> None:
+        for front in (InferenceFront, StockFront):
+            stage = ChannelStage(front)
+            client = stage.connect()
+            client.send(HOT + PING)
+            stage.turn()
+            (worker,) = stage.waiting()
+            for _ in range(2):  # the worker leaves bodies out
+                worker.events.part_arrived(
+                    worker.batches[0][0], [Answer(204, b"\r\nts_stream_next: true\r\n", b"")]
+                )
+            worker.answer(Answer(204, b"\r\nts_stream_next: false\r\n", b""))
+            client.finish()
+            streamed, ping = client.got
+            self.assertEqual((204, b"", 200), (streamed.status, streamed.body, ping.status))
+            self.assertTrue(streamed.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")))
 
     def test_stream_that_fails_is_cut_off(self) -> None:
         self.client.send(HOT)

@@ -70,7 +70,6 @@ ROWS = [
     (INFERENCE, "GET", "/v2", "kserve_v2_server", Access.INFERENCE, TS),
     (INFERENCE, "GET", "/v2/health/live", "kserve_v2_live", Access.INFERENCE, TS),
     (INFERENCE, "GET", "/v2/models/m/ready", "kserve_v2_model_ready", Access.INFERENCE, TS),
-    (INFERENCE, "OPTIONS", "/predictions/m", "predictionsDescription", Access.INFERENCE, TS),
     (MANAGEMENT, "OPTIONS", "/models/m/1", "version_modelApiDescription", Access.MANAGEMENT, TS),
     (INFERENCE, "POST", "/explanations/m/1/a/b", "version_explanations_below", Access.INFERENCE, TS),
     (INFERENCE, "POST", "/v2/models/m/explain", "kserve_v2_explain", Access.INFERENCE, TS),
@@ -80,11 +79,17 @@ ROWS = [
     (INFERENCE, "GET", "/v2/models/m", "kserve_v2_model", Access.INFERENCE, TS),
     (INFERENCE, "GET", "/v2/models/m/versions/1", "kserve_v2_version", Access.INFERENCE, TS),
     (INFERENCE, "GET", "/v2/models/m/versions/1/ready", "kserve_v2_version_ready", Access.INFERENCE, TS),
-    (INFERENCE, "OPTIONS", "/predictions/m/1", "version_predictionsDescription", Access.INFERENCE, TS),
     (INFERENCE, "GET", "/health/live", "live", Access.OPEN, DIALECTS),
     (INFERENCE, "GET", "/health/ready", "ready", Access.OPEN, DIALECTS),
     (Listener.METRICS, "GET", "/metrics", "metrics", Access.OPEN, DIALECTS),
     (Listener.METRICS, "GET", "/metrics/a", "metrics_below", Access.OPEN, DIALECTS),
+]
+# Every prediction route describes its model.
+ROWS += [
+    (INFERENCE, "OPTIONS", path, f"{operation}Description", access, dialects)
+    for listener, method, path, operation, access, dialects in ROWS
+    if listener is INFERENCE
+    and (method == "POST" or operation in ("version_predictions", "predictions_below"))
 ]
 
 
