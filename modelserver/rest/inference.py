@@ -288,7 +288,11 @@ class StockAsker:
 
 
 def _body(request: Request) -> bytes:
-    return b"" if request.content is None else request.content.read()
+    if request.content is None:
+        return b""
+    request.content.seek(0)  # it may have been read for the model's name
+    body: bytes = request.content.read()
+    return body
 
 
 def cut_off(request: Request) -> None:

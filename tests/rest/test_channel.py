@@ -163,6 +163,14 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(b"no-cache", got.headers[b"pragma"])
         self.assertNotIn(b"server", got.headers)
 
+    def test_body_that_names_the_model_reaches_the_handler_whole(self) -> None:
+        body = b"model_name=noop&a=1"
+        head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        self.client.send(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.client.finish()
+        (asked,) = self.stage.asked
+        self.assertEqual(("noop", body), (asked.model, asked.body))
+
     def test_pipelined_requests_are_answered_in_order_one_by_one(self) -> None:
         bodies = [b"%03d" % number for number in range(20)]
         self.client.send(b"".join(H + b"Content-Length: 3\r\n\r\n" + body for body in bodies))
