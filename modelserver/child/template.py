@@ -189,11 +189,12 @@ class _Receiver:
 
 
 def _import(instructions: Instructions) -> tuple[ModuleType, str]:
-    """Import the handler, without looking for garbage meanwhile: what there is goes before the first fork."""
+    """Import the handler; what imports make is there to stay, and not looked through for garbage."""
     gc.disable()
     try:
         return import_handler(instructions.handler, instructions.folder)
     finally:
+        gc.freeze()
         gc.enable()
 
 
