@@ -74,14 +74,16 @@ class Round:
 
 
 def measure(target: Switched, load: Load, rounds: int, client: str) -> list[Round]:
-    """Measure in turns; the access log is on before and after."""
+    """Measure in turns; the access log is on before and after. Rounds without CPU time are left out."""
     found: list[Round] = []
     root = Root(target.tree.pid)
     for _ in range(rounds):
         target.switch()
         off = put(load, root, client)
         target.switch()
-        found.append(Round(off, put(load, root, client)))
+        on = put(load, root, client)
+        if off.cpu and on.cpu:
+            found.append(Round(off, on))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Protocol
 
@@ -85,6 +85,24 @@ class Stamps:
         return self._shown
 
 
+class Shown(dict[Asked, str]):
+    """
+    What requests asked for, as lines show it; remembered, since most ask the same.
+
+    :param show: makes the text.
+    """
+
+    def __init__(self, show: Callable[[Asked], str]) -> None:
+        super().__init__()
+        self._show = show
+
+    def __missing__(self, asked: Asked) -> str:
+        if len(self) >= MOST_ASKED:
+            self.clear()
+        shown = self[asked] = self._show(asked)
+        return shown
+
+
 def thread_name(event: LogEvent) -> str:
     """What the peers call the thread that reads a worker's output."""
     return f"W-{event.get('worker')}-{event.get('model')}_{event.get('version')}-{event.get('stream')}"
@@ -104,32 +122,36 @@ def _quoted(text: str) -> str:
     return one_line(text).replace('"', "\\x22")
 
 
+def _as_text(asked: Asked) -> str:
+    return _quoted(" ".join(asked))
+
+
+def _as_members(asked: Asked) -> str:
+    method, uri, protocol = map(encode_basestring_ascii, asked)
+    return f'"method": {method}, "uri": {uri}, "protocol": {protocol}'
+
+
 @define(eq=False)
 class TextLayout:
     """The peers' lines. Further lines of an event begin with a tab: none can be taken for a first one."""
 
     dialect: str
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)
-    _asked: dict[Asked, str] = field(factory=dict, init=False)
+    _asked: Shown = field(factory=lambda: Shown(_as_text), init=False)
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
         """``<time> - <remote> "<method> <uri> <protocol>" <status> <ms>``."""
-        own, root = [], []
-        show = self._stamps.show
+        own: list[str] = []
+        root: list[str] = []
+        asked_shown, moment = self._asked, -1
         for at, remote, asked, status, milliseconds, _ in requests:
-            stamp = show(at)
-            message = (
-                f'- {remote} "{self._asked.get(asked) or self._show(asked)}" {status} {int(milliseconds)}\n'
-            )
-            own.append(f"{stamp} {message}")
-            root.append(f"{stamp} [INFO ] main ACCESS_LOG {message}")
+            if int(at * 1000) != moment:
+                moment, stamp = int(at * 1000), self._stamps.show(at)
+                own_start, root_start = f"{stamp} - ", f"{stamp} [INFO ] {_THREAD} ACCESS_LOG - "
+            message = f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n'
+            own += (own_start, message)
+            root += (root_start, message)
         return "".join(own), "".join(root)
-
-    def _show(self, asked: Asked) -> str:
-        if len(self._asked) >= MOST_ASKED:
-            self._asked.clear()
-        shown = self._asked[asked] = _quoted(" ".join(asked))
-        return shown
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
         """``<time> - <metric>``."""
@@ -160,17 +182,21 @@ class JsonLayout:
     """One JSON object to a line, the same in every file."""
 
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S.", "%z"), init=False)
+    _asked: Shown = field(factory=lambda: Shown(_as_members), init=False)
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
         """The request's parts, each by its name."""
-        lines = []
-        quoted = encode_basestring_ascii
-        for at, remote, (method, uri, protocol), status, milliseconds, request_id in requests:
-            lines.append(
-                f'{{"time": "{self._stamps.show(at)}", "level": "INFO", "logger": "ACCESS_LOG", '
-                f'"remote": {quoted(remote)}, "method": {quoted(method)}, "uri": {quoted(uri)}, '
-                f'"protocol": {quoted(protocol)}, "status": {status}, "milliseconds": {milliseconds:.3f}, '
-                f'"request_id": "{show_id(request_id).decode() if request_id else ""}"}}\n'
+        lines: list[str] = []
+        asked_shown, moment = self._asked, -1
+        for at, remote, asked, status, milliseconds, request_id in requests:
+            if int(at * 1000) != moment:
+                moment, stamp = int(at * 1000), self._stamps.show(at)
+                start = f'{{"time": "{stamp}", "level": "INFO", "logger": "ACCESS_LOG", "remote": '
+            lines += (
+                start,
+                f"{encode_basestring_ascii(remote)}, {asked_shown[asked]}, "
+                f'"status": {status}, "milliseconds": {milliseconds:.3f}, '
+                f'"request_id": "{show_id(request_id).decode() if request_id else ""}"}}\n',
             )
         text = "".join(lines)
         return text, text
