@@ -1,118 +1,113 @@
 """
-``python -m bench.access_log``: what the access log costs, switched off and on in turns in the same process.
+``python -m bench.access_log``: what the access log costs, in CPU time of the server process for each request.
 
-The figure to trust on a machine that others use is the server process's CPU time for each request.
+While a load runs, the log is off and on in turns of a quarter of a second in the same process
+(``bench.access_switch``); what is compared are the sums of all turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import statistics
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-import psutil
 from attrs import define, frozen
 from rich.console import Console
 
-from bench.load import Figures, Load, put
-from bench.processes import Tree
+from bench.load import Load, put
 from bench.selection import add_arguments, own_server
 from bench.servers import ModelServer
 from bench.sheet import Sheet, describe_machine, write_json, write_markdown
 from bench.target import Deployment
 
-SWITCH = """
-import signal
-from modelserver.logs import AccessLog
-note = AccessLog.record
-def forget(self, *told): pass
-def switch(number, frame): AccessLog.record = note if AccessLog.record is forget else forget
-signal.signal(signal.SIGUSR2, switch)
-"""
-"""Has a server turn its access log off, and on again, at a signal."""
+
+@frozen
+class Sums:
+    """Requests, and CPU seconds of the server process for them, with the access log off and on."""
+
+    requests: tuple[int, int]
+    seconds: tuple[float, float]
+
+    def since(self, before: Sums) -> Sums:
+        """What came to it."""
+        return Sums(
+            (self.requests[0] - before.requests[0], self.requests[1] - before.requests[1]),
+            (self.seconds[0] - before.seconds[0], self.seconds[1] - before.seconds[1]),
+        )
+
+    @property
+    def each(self) -> tuple[float, float]:
+        """CPU seconds of a request, off and on; 0 where there was none."""
+        off, on = (
+            spent / count if count else 0.0 for spent, count in zip(self.seconds, self.requests, strict=True)
+        )
+        return off, on
+
+    @property
+    def cost(self) -> float:
+        """How much more a request takes with it: 0.05 is 5 %."""
+        off, on = self.each
+        return on / off - 1 if off else 0.0
 
 
 @define
 class Switched(ModelServer):
-    """The server of this checkout; its access log can be switched while it serves."""
+    """The server of this checkout, with its access log off and on in turns."""
+
+    @property
+    def sums_file(self) -> Path:
+        """Where the sums are."""
+        return self.folder / "sums.json"
 
     def command(self) -> list[str]:
         """The server's, with the switch put in before it starts."""
         python, flag, start, *rest = ModelServer.command(self)
-        return [python, flag, SWITCH + start, *rest]
+        install = f"import bench.access_switch as s; s.install(s.Path({str(self.sums_file)!r})); "
+        return [python, flag, install + start, *rest]
 
-    def switch(self) -> None:
-        """Turn the access log off, or on again."""
-        os.kill(self.tree.pid, signal.SIGUSR2)
-
-
-@frozen
-class Root(Tree):
-    """A process without its descendants."""
-
-    def members(self) -> list[psutil.Process]:
-        """The process itself."""
-        return super().members()[:1]
+    def sums(self) -> Sums:
+        """The sums of all turns so far."""
+        told = json.loads(self.sums_file.read_text("ascii"))
+        return Sums(tuple(told["requests"]), tuple(told["seconds"]))
 
 
-@frozen
-class Round:
-    """One measurement without the access log, and one with it."""
-
-    off: Figures
-    on: Figures
-
-    @property
-    def cost(self) -> float:
-        """How much more CPU time a request takes with it: 0.05 is 5 %."""
-        return self.on.cpu / self.off.cpu - 1
-
-
-def measure(target: Switched, load: Load, rounds: int, client: str) -> list[Round]:
-    """Measure in turns; the access log is on before and after. Rounds without CPU time are left out."""
-    found: list[Round] = []
-    root = Root(target.tree.pid)
+def measure(target: Switched, load: Load, rounds: int, client: str) -> list[Sums]:
+    """What each of several loads came to."""
+    found: list[Sums] = []
     for _ in range(rounds):
-        target.switch()
-        off = put(load, root, client)
-        target.switch()
-        on = put(load, root, client)
-        if off.cpu and on.cpu:
-            found.append(Round(off, on))
+        before = target.sums()
+        put(load, target.tree, client)
+        found.append(target.sums().since(before))
     return found
 
 
-def sheet(rounds: Sequence[Round]) -> Sheet:
-    """The table; its last row has the medians."""
-    rows = [(str(number), *_cells([each])) for number, each in enumerate(rounds, 1)]
-    columns = ("round", "CPU us/req off", "CPU us/req on", "cost", "req/s off", "req/s on", "errors")
-    return Sheet("Access log, noop", columns, (*rows, ("median", *_cells(rounds))))
+def sheet(rounds: Sequence[Sums]) -> Sheet:
+    """The table; its last row is of all rounds together."""
+    nothing = Sums((0, 0), (0.0, 0.0))
+    total = nothing
+    for each in rounds:
+        total = each.since(nothing.since(total))
+    rows = [_row(str(number), each) for number, each in enumerate(rounds, 1)]
+    columns = ("round", "requests off", "requests on", "CPU us/req off", "CPU us/req on", "cost")
+    return Sheet("Access log, noop", columns, (*rows, _row("all", total)))
 
 
-def _cells(rounds: Sequence[Round]) -> tuple[str, ...]:
-    off, on = [each.off for each in rounds], [each.on for each in rounds]
-    return (
-        f"{statistics.median(each.cpu for each in off) * 1e6:.1f}",
-        f"{statistics.median(each.cpu for each in on) * 1e6:.1f}",
-        f"{100 * statistics.median(each.cost for each in rounds):+.1f} %",
-        f"{statistics.median(each.rate for each in off):,.0f}",
-        f"{statistics.median(each.rate for each in on):,.0f}",
-        str(sum(each.errors for each in (*off, *on))),
-    )
+def _row(name: str, sums: Sums) -> tuple[str, ...]:
+    off, on = sums.each
+    counts = [f"{count:,}" for count in sums.requests]
+    return (name, *counts, f"{off * 1e6:.1f}", f"{on * 1e6:.1f}", f"{100 * sums.cost:+.1f} %")
 
 
 def main() -> None:
     """Measure what the access log costs."""
     parser = argparse.ArgumentParser(prog="python -m bench.access_log", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8, help="pairs of measurements")
-    parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=5, help="loads, one after the other")
+    parser.add_argument("--seconds", type=int, default=8, help="of each load")
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--warm-up", type=int, default=8, help="seconds of load before all")
+    parser.add_argument("--warm-up", type=int, default=5, help="seconds of load before all")
     add_arguments(parser)
     options = parser.parse_args()
     console = Console(width=160)

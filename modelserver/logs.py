@@ -134,10 +134,10 @@ class AccessLog:
     def record(self, remote: str, asked: Asked, status: int, milliseconds: float, request_id: bytes) -> None:
         """One request that was answered; what it asked for may be any text of the client's."""
         waiting = self._waiting
-        waiting.append((self.now(), remote, asked, status, milliseconds, request_id))
-        if len(waiting) == 1:
+        if not waiting:
             self.soon()
-        elif len(waiting) >= MOST_WAITING:
+        waiting.append((self.now(), remote, asked, status, milliseconds, request_id))
+        if len(waiting) >= MOST_WAITING:
             self.flush()
             self.own.flush()
             self.root.flush()

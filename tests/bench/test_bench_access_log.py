@@ -1,43 +1,71 @@
-"""What the access log costs is told from pairs of measurements."""
+"""What the access log costs is told from the sums of many short turns."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from bench.access_log import SWITCH, Root, Round, sheet
-from bench.load import Figures
+from bench.access_log import Sums, sheet
+
+SWITCHED = """
+import json, os, sys
+from pathlib import Path
+from bench import access_switch
+from modelserver.logs import AccessLog
+
+written = []
+
+class Layout:
+    def access(self, requests):
+        written.extend(requests)
+        return "own", "root"
+
+class Lines:
+    def add(self, line): pass
+    def flush(self): pass
+
+access_switch.TURN = 3600.0
+path = Path(sys.argv[1])
+switch = access_switch.Switch(os.open(path, os.O_WRONLY | os.O_CREAT))
+switch.install()
+log = AccessLog(Layout(), Lines(), Lines(), lambda: 1.0, lambda: None)
+seen = []
+for count in (1, 2, 3):
+    for _ in range(count):
+        log.record("/x", ("GET", "/", "HTTP/1.1"), 200, 1.0, b"")
+    os.kill(os.getpid(), access_switch.signal.SIGALRM)
+    seen.append(len(written))
+print(json.dumps([seen, json.loads(path.read_text())["requests"]]))
+"""
+"""On for one request, off for two, on for three."""
 
 
-def figures(cpu: float, rate: float = 1000.0, errors: int = 0) -> Figures:
-    """What a load found; ``cpu`` in microseconds."""
-    return Figures(rate, 0.001, 0.002, cpu / 1e6, 0.5, 4000, errors, "", 0.5, "wrk")
+class SumsTests(TestCase):
+    """The table."""
+
+    def test_the_cost_is_that_of_all_rounds_together(self) -> None:
+        rounds = [Sums((1000, 1000), (0.05, 0.051)), Sums((3000, 1000), (0.15, 0.053))]
+        first, _, last = sheet(rounds).rows
+        self.assertEqual(first, ("1", "1,000", "1,000", "50.0", "51.0", "+2.0 %"))
+        self.assertEqual(last, ("all", "4,000", "2,000", "50.0", "52.0", "+4.0 %"))
+
+    def test_no_requests_cost_nothing(self) -> None:
+        self.assertEqual(Sums((0, 0), (0.1, 0.1)).cost, 0.0)
 
 
-class AccessLogTests(TestCase):
-    """The table, and the switch."""
+class SwitchTests(TestCase):
+    """The switch, in a process of its own."""
 
-    def test_the_cost_is_the_median_of_the_pairs(self) -> None:
-        rounds = [
-            Round(figures(100), figures(104)),
-            Round(figures(200, 500), figures(202, 490)),
-            Round(figures(100), figures(150, errors=1)),
-        ]
-        *_, last = sheet(rounds).rows
-        self.assertEqual(last, ("median", "100.0", "150.0", "+4.0 %", "1,000", "1,000", "1"))
-
-    def test_the_switch_turns_it_off_and_on(self) -> None:
-        code = SWITCH + (
-            "import os\n"
-            "def seen():\n"
-            "    os.kill(os.getpid(), signal.SIGUSR2)\n"
-            "    return AccessLog.record is note\n"
-            "print([seen() for _ in range(3)])"
-        )
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=True)
-        self.assertEqual(ran.stdout, b"[False, True, False]\n")
-
-    def test_workers_are_not_counted(self) -> None:
-        self.assertEqual([each.pid for each in Root(os.getpid()).members()], [os.getpid()])
+    def test_lines_are_written_in_every_other_turn_and_all_requests_are_counted(self) -> None:
+        with TemporaryDirectory() as folder:
+            ran = subprocess.run(
+                [sys.executable, "-c", SWITCHED, str(Path(folder) / "sums")],
+                capture_output=True,
+                timeout=60,
+                check=True,
+                cwd=Path(__file__).parents[2],
+            )
+        self.assertEqual(ran.stdout.decode().strip(), "[[1, 1, 4], [2, 4]]")
