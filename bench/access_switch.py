@@ -52,7 +52,7 @@ class Switch:
             if self.is_on:
                 note(log, remote, asked, status, spent, request_id)
 
-        AccessLog.record = record  # type: ignore[method-assign]  # in this process only
+        AccessLog.record = record  # type: ignore[method-assign, assignment]  # in this process only
         self._mark = time.process_time()
         signal.signal(signal.SIGALRM, self.turn)
         signal.setitimer(signal.ITIMER_REAL, TURN, TURN)
