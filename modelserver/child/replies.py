@@ -62,7 +62,7 @@ def verdict(error: BaseException) -> tuple[int, str]:
     """The code and message that the peers give to what a handler raised."""
     code = getattr(error, "error_code", None)
     if any(base.__name__ == "PredictionException" for base in type(error).__mro__) and isinstance(code, int):
-        return 507 if code == 413 else code, str(getattr(error, "message", error))
+        return code, str(getattr(error, "message", error))
     if is_out_of_memory(error) or "CUDA" in str(error):
         return 507, "Out of resources"
     return 503, "Prediction failed"

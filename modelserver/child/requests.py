@@ -186,10 +186,14 @@ def _form_of(content_type: str) -> str:
 
 
 def _urlencoded(body: bytes | memoryview) -> list[Field]:
+    # Latin-1 keeps every byte as it is, which parse_qsl does not for bytes.
+    text = bytes(body).decode("latin-1")
+    if "=" not in text[text.rfind("&") + 1 :]:
+        # What ``curl -d WORD`` sends: the peers leave a last field without a value out.
+        text = text[: max(0, text.rfind("&"))]
     try:
-        # Latin-1 keeps every byte as it is, which parse_qsl does not for bytes.
         fields = parse_qsl(
-            bytes(body).decode("latin-1"),
+            text,
             keep_blank_values=True,
             max_num_fields=MOST_FIELDS,
             encoding="latin-1",

@@ -133,7 +133,7 @@ class FailureTests(TestCase):
             (MemoryError(), 507, "Out of resources"),
             (RuntimeError("CUDA error: out of memory"), 507, "Out of resources"),
             (PredictionException("no", 599), 599, "no"),
-            (PredictionException("no", 413), 507, "no"),
+            (PredictionException("no", 413), 413, "no"),
             (PredictionException("no"), 500, "no"),
         ):
             with self.subTest(repr(error)):

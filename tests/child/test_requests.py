@@ -53,6 +53,16 @@ class RowTests(TestCase):
         )
         self.assertEqual((decoded.repeated or {})["a"], [bytearray(b"1"), bytearray(b"2")])
 
+    def test_last_field_without_a_value_is_left_out_as_in_the_peers(self) -> None:
+        for body, row in (
+            (b"word", {}),
+            (b"a=1&word", {"a": b"1"}),
+            (b"word&a=1", {"word": b"", "a": b"1"}),
+            (b"a=1&", {"a": b"1"}),
+            (b"", {}),
+        ):
+            self.assertEqual(decode(body, FORM).row, row, body)
+
     def test_fields_that_are_no_ascii(self) -> None:
         self.assertEqual(decode("ä=ö&b=%FF".encode(), FORM).row, {"ä": bytearray("ö".encode()), "b": b"\xff"})
 

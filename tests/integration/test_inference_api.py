@@ -326,8 +326,11 @@ class Common:
                 self.assertEqual(self.ask(Ask.do(what)), told)
 
     def test_failures(self: Any) -> None:
-        for what, (code, message, more) in FAILURES.items():
+        # TorchServe takes this code for memory.
+        own = {"prediction413": 413} if self.dialect == "mms" else {}
+        for what, (torchserve_code, message, more) in FAILURES.items():
             with self.subTest(what):
+                code = own.get(what, torchserve_code)
                 told = self.ask(Ask.do(what))
                 self.assertEqual((told.status, told.headers), (code, ERROR_HEADERS))
                 body = {"code": code, "type": "InternalServerException", "message": message, **more}

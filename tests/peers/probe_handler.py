@@ -57,7 +57,12 @@ HEADERS = {
     "own": dict.fromkeys(("x-request-id", "Pragma", "Content-Length", "Connection", "Cache-Control"), "evil"),
     "cors": {"Access-Control-Allow-Origin": "https://handler.example"},
 }
-STATUSES = {"status": (418, "teapot"), "status201": (201, "Made"), "nophrase": (404, "")}
+STATUSES = {
+    "status": (418, "teapot"),
+    "status201": (201, "Made"),
+    "status204": (204, "Nothing"),
+    "nophrase": (404, ""),
+}
 
 
 def one(row, context, place):

@@ -7,18 +7,15 @@ Set ``MODELSERVER_PEER_TS`` to the ``bin`` folder of an environment with torchse
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import subprocess
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import ClassVar
-from unittest import TestCase, skipUnless
+from unittest import skipUnless
 
 import pytest
-from integration.server_process import HOST, LONGEST, ServerProcess, eventually, free_ports
-from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask, Told, ask
+from integration.server_process import HOST, LONGEST, ServerProcess, free_ports
+from peers.peer_servers import PeerTestCase
+from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask
 
 PEER = os.environ.get("MODELSERVER_PEER_TS", "")
 
@@ -34,6 +31,7 @@ DONE = [
     "header",
     "status",
     "status201",
+    "status204",
     "nophrase",
     "allstatus",
     "exception",
@@ -55,6 +53,8 @@ SAME: dict[str, Ask] = {
     "nothing": Ask(),
     "GET": Ask(method="GET"),
     "PUT": Ask(method="PUT", body=b"p"),
+    "PATCH": Ask(method="PATCH", body=b"p"),
+    "DELETE": Ask(method="DELETE", body=b"d"),
     "JSON": Ask(body=b'{"a": [1, null, "x"]}', headers=JSON),
     "JSON with parameters": Ask(body=b"1", headers={"Content-Type": "application/json; charset=utf-8"}),
     "JSON in capitals": Ask(body=b"1", headers={"Content-Type": "Application/JSON"}),
@@ -62,6 +62,9 @@ SAME: dict[str, Ask] = {
     "text": Ask(body="grüß".encode(), headers=TEXT),
     "broken text": Ask(body=b"\xff\xfe", headers=TEXT),
     "form": Ask(body=b"a=1&b=x%20y&a=2&e=", headers=FORM),
+    "form of a word": Ask(body=b"word", headers=FORM),
+    "form that ends in a word": Ask(body=b"a=1&word", headers=FORM),
+    "form with a word": Ask(body=b"word&a=1", headers=FORM),
     "multipart": Ask(body=PARTS, headers=MULTIPART),
     "multipart without a boundary": Ask(body=PARTS, headers={"Content-Type": "multipart/form-data"}),
     "query of a prediction": Ask("/predictions/probe?q=1", b"x"),
@@ -110,20 +113,14 @@ MODES = {
 
 @skipUnless(PEER, "MODELSERVER_PEER_TS names no TorchServe")
 @pytest.mark.timeout(300)
-class TorchServePeerTests(TestCase):
+class TorchServePeerTests(PeerTestCase):
     """One archive, made by the original archiver, in both servers."""
-
-    maxDiff = None
-    peer_port: ClassVar[int]
-    our_port: ClassVar[int]
 
     @classmethod
     def setUpClass(cls) -> None:
         """Pack the probe, and start both servers."""
-        folder = TemporaryDirectory(prefix="modelserver-peer-")
-        cls.addClassCleanup(folder.cleanup)
         ours = ServerProcess(
-            Path(folder.name) / "ours",
+            cls.new_folder() / "ours",
             {
                 "disable_token_authorization": "true",
                 "default_workers_per_model": "1",
@@ -134,13 +131,8 @@ class TorchServePeerTests(TestCase):
         ours.store.mkdir(parents=True)
         for name, config in MODELS.items():
             cls._pack(name, config, ours.store)
-        cls._start_peer(Path(folder.name) / "peer", ours.store)
-        ours.start()
-        cls.addClassCleanup(ours.end)
-        cls.our_port = ours.ports[0]
-        for port in (cls.our_port, cls.peer_port):
-            for wanted in (Ask(), MODES["turns: criterion"], MODES["side: answer"]):
-                eventually(lambda port=port, wanted=wanted: _serves(port, wanted), 120.0)
+        cls._start_torchserve(ours.store)
+        cls.start_ours(ours, (Ask(), MODES["turns: criterion"], MODES["side: answer"]))
 
     @classmethod
     def _pack(cls, name: str, config: str, store: Path) -> None:
@@ -154,67 +146,29 @@ class TorchServePeerTests(TestCase):
         subprocess.run([*archiver, *options], check=True, timeout=LONGEST)
 
     @classmethod
-    def _start_peer(cls, folder: Path, store: Path) -> None:
-        folder.mkdir()
-        cls.peer_port, *others = free_ports(5)
-        names = ("management_address", "metrics_address", "grpc_inference_port", "grpc_management_port")
-        lines = [f"inference_address=http://{HOST}:{cls.peer_port}"]
-        lines += [
-            f"{name}=http://{HOST}:{port}" if name.endswith("address") else f"{name}={port}"
-            for name, port in zip(names, others, strict=True)
-        ]
-        lines += ["disable_token_authorization=true", "default_workers_per_model=1"]
-        (folder / "config.properties").write_text("\n".join([*lines, ""]))
-        started = subprocess.Popen(
-            [
-                *(f"{PEER}/torchserve", "--ncs", "--foreground", "--model-store", str(store)),
-                *("--ts-config", str(folder / "config.properties"), "--models", *ARCHIVES),
-            ],
-            cwd=folder,
-            env={
-                **os.environ,
-                "PATH": f"{PEER}:{os.environ['PATH']}",
-                "TMPDIR": str(folder),
-                "TEMP": str(folder),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-        def end() -> None:
-            os.killpg(started.pid, signal.SIGTERM)
-            try:
-                started.wait(LONGEST)
-            except subprocess.TimeoutExpired:
-                os.killpg(started.pid, signal.SIGKILL)
-                started.wait(LONGEST)
-
-        cls.addClassCleanup(end)
-
-    def both(self, wanted: Ask) -> tuple[Told, Told]:
-        """Our answer and the peer's."""
-        return ask(self.our_port, wanted), ask(self.peer_port, wanted)
+    def _start_torchserve(cls, store: Path) -> None:
+        cls.peer_port, management, metrics, *grpc = free_ports(5)
+        properties = {
+            "inference_address": f"http://{HOST}:{cls.peer_port}",
+            "management_address": f"http://{HOST}:{management}",
+            "metrics_address": f"http://{HOST}:{metrics}",
+            "grpc_inference_port": grpc[0],
+            "grpc_management_port": grpc[1],
+            "disable_token_authorization": "true",
+            "default_workers_per_model": 1,
+        }
+        command = [f"{PEER}/torchserve", "--ncs", "--foreground", "--model-store", str(store)]
+        command += ["--ts-config", "config.properties", "--models", *ARCHIVES]
+        cls.start_peer(PEER, command, properties)
 
     def test_answers_are_the_same(self) -> None:
-        for name, wanted in SAME.items():
-            with self.subTest(name):
-                ours, theirs = self.both(wanted)
-                self.assertEqual(ours, theirs)
+        self.check_answers(SAME)
 
     def test_modes_of_inference_are_the_same(self) -> None:
-        for name, wanted in MODES.items():
-            with self.subTest(name):
-                ours, theirs = self.both(wanted)
-                self.assertEqual(ours, theirs)
+        self.check_answers(MODES)
 
     def test_headers_are_the_same_for_handlers(self) -> None:
-        for name, wanted in HEADERS.items():
-            with self.subTest(name):
-                ours, theirs = (json.loads(told.body) for told in self.both(wanted))
-                del ours["Host"], theirs["Host"]
-                self.assertEqual(ours, theirs)
+        self.check_headers(HEADERS)
 
     def test_tensors_are_the_same(self) -> None:
         """What ``torch.save`` writes of one tensor depends on torch, so it is compared when loaded."""
@@ -223,10 +177,3 @@ class TorchServePeerTests(TestCase):
 
         ours, theirs = (torch.load(BytesIO(told.body)) for told in self.both(Ask.do("tensor")))
         self.assertTrue(torch.equal(ours, theirs))
-
-
-def _serves(port: int, wanted: Ask) -> bool:
-    try:
-        return ask(port, wanted).status == 200
-    except (OSError, AssertionError, TypeError):
-        return False

@@ -92,6 +92,7 @@ REFUSALS = [
         "InternalServerException",
         "Prediction failed",
     ),
+    (errors.PredictionFailed(413, "mine"), 413, "InternalServerException", "mine"),
     (
         errors.DrainTimedOut("m"),
         408,

@@ -158,9 +158,7 @@ def out_of_memory_code(error: WorkerDied | WorkersFailed) -> int:
 
 
 def prediction_code(error: PredictionFailed) -> int:
-    """The handler's status; 413 means memory inside the peers, and what is no final status is 500."""
-    if error.code == 413:
-        return 507
+    """The handler's status; what is no final status is 500."""
     return error.code if 200 <= error.code <= 999 else 500
 
 

@@ -42,6 +42,11 @@ def _workers_failed(error: errors.WorkersFailed) -> str:
     return f"Failed to start workers for model {error.model} version: {version}"
 
 
+def _prediction_code(error: errors.PredictionFailed) -> int:
+    """413 means memory inside of TorchServe."""
+    return 507 if error.code == 413 else prediction_code(error)
+
+
 def _download_failed(error: errors.DownloadFailed | errors.UrlInvalid) -> str:
     return f"Failed to download archive from: {error.url}"
 
@@ -74,7 +79,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.Unregistered: Refusal(503, "ServiceUnavailableException"),
         errors.DeadlinePassed: Refusal(deadline_code, "RequestTimeoutException"),
         errors.ClientGone: Refusal(408, "RequestTimeoutException"),
-        errors.PredictionFailed: Refusal(prediction_code, "InternalServerException"),
+        errors.PredictionFailed: Refusal(_prediction_code, "InternalServerException"),
         errors.ResponseTooLarge: Refusal(500, "InternalServerException"),
         errors.WorkersFailed: Refusal(out_of_memory_code, "InternalServerException", _workers_failed),
         errors.DrainTimedOut: Refusal(408, "RequestTimeoutException"),
