@@ -24,7 +24,7 @@ from modelserver.slots import LARGE
 
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 8
 """Pipelined requests that are answered in one turn, where each has its answer at once (pings)."""
 NOWHERE = memoryview(bytearray())
 HEAD, BUSY = Mode.HEAD, Mode.BUSY

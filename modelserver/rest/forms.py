@@ -46,6 +46,8 @@ def _value_of(body: bytes, name: str) -> str | None:
 
 
 def _part_of(body: bytes, boundary: str, name: str) -> str | None:
+    if name.encode() not in body:
+        return None
     size = len(body) + 1
     parser = MultipartParser(
         BytesIO(body), boundary, len(body), part_limit=MOST_FIELDS, spool_limit=size, memory_limit=size
