@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from modelserver.frames import Frame, FrameReader
 
-LOOK = 0.0003
+LOOK = 0.0005
 """
 Seconds that a worker looks at its socket before it sleeps.
 
