@@ -287,13 +287,11 @@ class Channel(StockChannel):
     def _send_large(self, job: Job, answer: Answer) -> None:
         """Send a body without copying it; from shared memory, where the transport can tell when it has."""
         body = answer.body
-        self.transport.write(render.answer_head(job.id, answer, self.front.cors))
-        if not isinstance(body, memoryview):
-            self.transport.write(body)
-        elif self._when_sent is None:
-            self.transport.write(bytes(body))
-        else:
-            self.transport.write(body)
+        is_shared = isinstance(body, memoryview)
+        if is_shared and self._when_sent is None:
+            body = bytes(body)
+        self.transport.writeSequence((render.answer_head(job.id, answer, self.front.cors), body))
+        if is_shared and self._when_sent is not None:
             place = job.hand_over_place()
             if place is not None:
                 self._when_sent(place.free)

@@ -105,9 +105,9 @@ class LoopTransport(asyncio.Protocol):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send; replaced by asyncio's own method once connected."""
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send all pieces."""
-        self._transport.write(b"".join(data))
+    def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send all pieces, in one call where the loop can."""
+        self._transport.writelines(list(data))
 
     def unsent(self) -> int:
         """Bytes that were written and not sent yet."""
