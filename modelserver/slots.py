@@ -9,7 +9,7 @@ from attrs import define, field
 
 from modelserver.jobs import Place
 
-LARGE = 256 * 1024
+LARGE = 64 * 1024
 """Bytes from which on a body is worth a slot."""
 LARGEST_SLOT = 64 * 1024 * 1024
 MOST_MEMORY = 512 * 1024 * 1024

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import QueueFull, ServingError
 from modelserver.frames import EXPLAIN
-from modelserver.jobs import Job
+from modelserver.jobs import Job, Place
 
 MOST_APART = 1 << 16
 """Bytes of bodies that jobs which travel together, each a batch by itself, may have."""
@@ -110,17 +110,15 @@ class BatchAggregator:
 
     def _take_apart(self, most: int) -> list[Job]:
         jobs = self._jobs
-        taken = [jobs.popleft()]
-        size = len(taken[0].body)
+        taken = [self._drop_first()]
+        size = _travelling(taken[0])
         while jobs and len(taken) < most and not jobs[0].solitary:
-            job = jobs[0]
-            if size + len(job.body) > MOST_APART:
+            size += _travelling(jobs[0])
+            if size > MOST_APART:
                 break
-            size += len(job.body)
-            jobs.popleft()
+            job = self._drop_first()
             if not job.finished:
                 taken.append(job)
-        self._size -= size
         return taken
 
     def _members(self) -> int:
@@ -200,3 +198,8 @@ class BatchAggregator:
     def close(self, error: ServingError) -> None:
         """Take no more jobs; those that come now are refused with ``error``."""
         self.closed = error
+
+
+def _travelling(job: Job) -> int:
+    """Bytes of its body that go to the worker through its socket."""
+    return 0 if type(job.body) is Place else len(job.body)

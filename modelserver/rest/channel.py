@@ -13,25 +13,23 @@ from collections.abc import Callable
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from modelserver.errors import BadRequest, BodyTooLarge, InternalError, ServerFull, ServingError
+from modelserver.errors import BadRequest, BodyTooLarge, InternalError, ServingError
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, Place
 from modelserver.rest import render
+from modelserver.rest.body_channel import BodyChannel
 from modelserver.rest.connection import PHASES, Mode, Phase, host_of, is_secure, remote_of
 from modelserver.rest.head import LONGEST_HEAD, Head, Malformed, without_empty_lines
-from modelserver.rest.stock_channel import StockChannel
-from modelserver.slots import LARGE
 
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 MOST_AT_ONCE = 8
 """Pipelined requests that are answered in one turn, where each has its answer at once (pings)."""
-NOWHERE = memoryview(bytearray())
 HEAD, BUSY = Mode.HEAD, Mode.BUSY
 """Here because a look into an Enum costs as much as a call."""
 
 
-class Channel(StockChannel):
+class Channel(BodyChannel):
     """One connection. ``front`` and ``run_soon`` come from its site."""
 
     def connectionMade(self) -> None:
@@ -43,17 +41,11 @@ class Channel(StockChannel):
         self._memo: dict[bytes, Head] = site.heads.known if self.over is None else {}
         self._rest = b""
         self._head: Head | None = None
-        self._body: list[bytes] = []
-        self._missing = 0
         self._job: Job | None = None
         self._begun = False
-        self._place: Place | None = None
-        self._region = NOWHERE
-        self._fill: Callable[[Channel], object] | None = getattr(self.transport, "fill", None)
         self._when_sent: Callable[[Callable[[], None]], object] | None = getattr(
             self.transport, "when_sent", None
         )
-        self._reserved = 0
         self._unsent: Callable[[], int] = getattr(self.transport, "unsent", int)
         peer = self.transport.getPeer()
         self.host, self.remote = host_of(peer), remote_of(peer)
@@ -94,19 +86,6 @@ class Channel(StockChannel):
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
         return self._unsent()
-
-    def reserve(self, size: int) -> bool:
-        """Claim memory for a body until it is answered; without, the request is refused."""
-        if not self.site.memory.take(size):
-            self.refuse(ServerFull("", None, self.site.memory.limit, "request_memory"))
-            return False
-        self._reserved += size
-        return True
-
-    def _release(self) -> None:
-        if self._reserved:
-            self.site.memory.give_back(self._reserved)
-            self._reserved = 0
 
     # Reading.
 
@@ -169,7 +148,7 @@ class Channel(StockChannel):
                 self._expect_body(head, length, memoryview(data)[end:])
                 return
             else:
-                self._begin(head, data[end : end + length])
+                self._begin(head, self._kept(memoryview(data)[end : end + length]))
                 data = data[end + length :]
                 begun += 1
                 if begun == MOST_AT_ONCE or len(data) > LONGEST_AHEAD:
@@ -184,43 +163,6 @@ class Channel(StockChannel):
         self.transport.pauseProducing()
         if self.mode is Mode.HEAD and not self._waitingForTransport:
             self.run_soon(self._read_on)
-
-    def _expect_body(self, head: Head, length: int, first: memoryview) -> None:
-        """More of a body is to come: a large one is received where the worker will read it."""
-        self._head = head
-        if not self.reserve(length):
-            return
-        self.mode = Mode.BODY
-        self._head, self._missing = head, length - len(first)
-        slots = self.front.slots
-        place = slots.take(length) if slots is not None and length >= LARGE and self._fill else None
-        if place is None or slots is None or self._fill is None:
-            self._body = [bytes(first)]
-            return
-        view = slots.view(place)
-        view[: len(first)] = first
-        self._place, self._region = place, view[len(first) :]
-        self._fill(self)
-
-    def room(self) -> memoryview:
-        """Where the rest of a large body goes."""
-        return self._region
-
-    def filled(self, size: int) -> bool:
-        """So many bytes of a large body have arrived; whether there are more to come."""
-        self._region = self._region[size:]
-        self._missing -= size
-        return self._missing > 0
-
-    def completed(self) -> None:
-        """A large body is here."""
-        place, self._place, self._region = self._place, None, NOWHERE
-        head = self._head
-        assert head is not None and place is not None  # filled says so
-        if self.mode is Mode.LINGER:  # it came too slowly, say
-            place.free()
-        else:
-            self._begin(head, place)
 
     def _read_no_head(self, data: bytes) -> None:
         self._rest = data

@@ -6,6 +6,7 @@ from attrs import define, field
 
 from modelserver.rest.connection import Front
 from modelserver.rest.head import Head, Lines, parse_head
+from modelserver.slots import LARGE
 
 MEMO_SIZE = 2048
 """Heads that are remembered, for all connections of a listener."""
@@ -34,7 +35,7 @@ class HeadMemo:
         head = self.parse(block)
         if not head.is_plain or not self.front.look(head):
             head.operation = ""
-        elif head.length is not None and head.length <= self.front.max_request_size:
+        elif head.length is not None and head.length < min(LARGE, self.front.max_request_size + 1):
             head.whole = len(block) + head.length
         # One with a line that nobody has sent before may have one that nobody will send again.
         if not head.is_new and len(block) <= LONGEST_REMEMBERED:

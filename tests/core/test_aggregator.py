@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.aggregator import MOST_APART, BatchAggregator, QueueLimits
 from modelserver.errors import QueueFull, Unregistered
 from modelserver.frames import EXPLAIN
-from modelserver.jobs import Job
+from modelserver.jobs import Job, Place
 from modelserver.testing import CollectingAsker, make_job
 
 
@@ -94,6 +94,15 @@ class BatchAggregatorTests(SynchronousTestCase):
         alone.solitary = True
         taken = [len(queue.take(most=8)) for _ in range(4)]
         self.assertEqual((taken, queue.size), ([1, 1, 1, 1], 0))
+
+    def test_bodies_in_shared_memory_travel_at_no_cost(self) -> None:
+        queue = self.queue = self.make(1, 0.1)
+        jobs = [make_job() for _ in range(3)]
+        for job in jobs:
+            job.body = Place(0, MOST_APART, lambda: None)
+            queue.put(job)
+        self.assertEqual(queue.take(most=8), jobs)
+        self.assertEqual(queue.size, 0)
 
     def test_those_whose_clients_left_are_not_taken_along(self) -> None:
         queue = self.queue = self.make(1, 0.1)

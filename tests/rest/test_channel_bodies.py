@@ -48,6 +48,17 @@ class LargeBodyTests(SynchronousTestCase):
         self.assertEqual([b"read"] * 3, [got.body for got in self.client.got if got.body == b"read"])
         self.assertEqual([200] * 6, self.client.statuses)
 
+    def test_body_that_comes_at_once_lies_in_a_slot_too(self) -> None:
+        body = self.body(LARGE)
+        self.client.channel.dataReceived(HEAD % (b"noop", LARGE) + body + PING)
+        self.stage.turn()
+        self.assertEqual(self.all - 1, self.slots.free)
+        self.assertTrue(self.stage.answer(Answer(200, b"", b"read")))
+        self.client.finish()
+        self.assertEqual([200, 200], self.client.statuses)
+        self.assertEqual(self.all, self.slots.free)
+        self.assertEqual(body, self.stage.asked[-1].body)
+
     def test_answer_in_the_slot_is_sent_from_there(self) -> None:
         transport = FillingTransport()
         client = self.stage.connect(transport)
