@@ -36,6 +36,7 @@ from modelserver.backends.ranks import TorchrunBackend
 from modelserver.backends.template import TemplateBackend
 from modelserver.backends.verdict import MemoryVerdict, find_counter
 from modelserver.config.settings import Settings
+from modelserver.core.attention import TURNS
 from modelserver.core.deadlines import Deadlines
 from modelserver.core.devices import Devices
 from modelserver.core.entropy import Entropy
@@ -225,6 +226,7 @@ def build_core(
         events.call_soon,
         recorder,
         Random().random,
+        TURNS if loop is not None and (os.cpu_count() or 1) > 1 else 0,
     )
     in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     commands = Commands(reactor, events, reactor)

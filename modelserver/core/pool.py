@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from modelserver.core.aftermath import sort_out
 from modelserver.core.aggregator import BatchAggregator
+from modelserver.core.attention import Attention
 from modelserver.core.batch import Batch, Times
 from modelserver.core.drain_rate import DrainRate
 from modelserver.core.surroundings import Surroundings
@@ -49,9 +50,11 @@ class WorkerPool:
     _scheduled: bool = field(default=False, init=False)
     _rate: DrainRate = field(factory=DrainRate, init=False)
     _turnover: Turnover = field(init=False)
+    _attention: Attention = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._turnover = Turnover(self.spec.max_requests_per_worker, self.around.random)
+        self._attention = Attention(self.around.call_soon, self.around.awake_turns)
 
     # How many.
 
@@ -288,6 +291,8 @@ class WorkerPool:
             touched[worker] = None
         for worker in touched:
             worker.flush()
+        if len(touched) == 1:
+            self._attention.pay(worker)
 
     # What workers tell.
 

@@ -21,6 +21,7 @@ class Surroundings:
     :param next_worker_id: a new id for each call, for a worker of this version.
     :param call_soon: run something once, after the events that are being handled.
     :param random: a number from 0 to 1.
+    :param awake_turns: turns that the event loop stays awake for the answer of a very fast worker.
     """
 
     backend: WorkerBackend
@@ -31,3 +32,4 @@ class Surroundings:
     call_soon: Callable[[Callable[[], None]], object]
     recorder: Recorder
     random: Callable[[], float] = lambda: 0.0
+    awake_turns: int = 0
