@@ -15,10 +15,11 @@ from modelserver.rest.head import Malformed
 SWEEP = 1.0
 """Seconds between two looks: one timer for all connections instead of one for each."""
 LAST_LOOK = 0.02
-RESERVE = 256
-"""Descriptors that predictions must leave to workers, files and management."""
-MOST_AT_OTHERS = 64
-"""Connections of a listener that has no predictions; its share of the reserve."""
+RESERVE = 128
+"""Descriptors that all connections must leave to workers and files."""
+FEWEST_AT_OTHERS, MOST_AT_OTHERS = 64, 1024
+"""Connections that a listener without predictions may have, which these must leave to it, too."""
+MOST_RESERVED = RESERVE + 2 * MOST_AT_OTHERS
 MOST_VISITORS = 16
 """Connections over its limit that a listener may have for a moment; they come out of the reserve, too."""
 VISIT = 2.0
@@ -212,6 +213,15 @@ class Connections:
             channel.transport.abortConnection()
 
 
+def most_at_others(descriptors: int) -> int:
+    """
+    How many connections a listener without predictions may have: management stays reachable.
+
+    :param descriptors: that this process may have.
+    """
+    return max(FEWEST_AT_OTHERS, min(MOST_AT_OTHERS, descriptors // 16))
+
+
 def most_connections(limit: int, descriptors: int) -> int:
     """
     How many connections predictions may have, so that descriptors are left for everything else.
@@ -219,5 +229,5 @@ def most_connections(limit: int, descriptors: int) -> int:
     :param limit: as configured; 0: no limit.
     :param descriptors: that this process may have.
     """
-    possible = max(descriptors - RESERVE, descriptors // 2)
+    possible = max(descriptors - RESERVE - 2 * most_at_others(descriptors), descriptors // 2)
     return min(limit, possible) if limit else possible

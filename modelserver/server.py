@@ -17,7 +17,15 @@ from modelserver.access import access_line, open_to_others
 from modelserver.assembly import Core, Resources, build_core
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
-from modelserver.connections import MOST_AT_OTHERS, RESERVE, Connections, Door, Patience, most_connections
+from modelserver.connections import (
+    MOST_AT_OTHERS,
+    MOST_RESERVED,
+    Connections,
+    Door,
+    Patience,
+    most_at_others,
+    most_connections,
+)
 from modelserver.descriptors import allowed_descriptors
 from modelserver.key_file import KeyFileInvalid
 from modelserver.listeners import Listener
@@ -104,10 +112,11 @@ class Server(MultiService):
         """The way in of one listener; predictions leave descriptors to everything else."""
         settings = self.settings
         limit = settings.max_connections
+        descriptors = allowed_descriptors(limit + MOST_RESERVED)
         if Role.INFERENCE in roles:
-            limit = most_connections(limit, allowed_descriptors(limit + 4 * RESERVE))
+            limit = most_connections(limit, descriptors)
         else:
-            limit = min(limit or MOST_AT_OTHERS, MOST_AT_OTHERS)
+            limit = min(limit or MOST_AT_OTHERS, most_at_others(descriptors))
         return self.connections.door(limit, settings.max_connections_per_address)
 
     def _start_tokens(self, tokens: Tokens) -> None:

@@ -6,7 +6,16 @@ from channel_stage import ChannelStage, Client, MemoryTransport
 from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.connections import MOST_VISITORS, RESERVE, Connections, Door, Patience, most_connections
+from modelserver.connections import (
+    MOST_RESERVED,
+    MOST_VISITORS,
+    RESERVE,
+    Connections,
+    Door,
+    Patience,
+    most_at_others,
+    most_connections,
+)
 from modelserver.rest.connection import Phase
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
@@ -156,10 +165,13 @@ class DoorTests(SynchronousTestCase):
         self.assertIsNone(connections.door(limit=1).refusal("x"))
 
     def test_descriptors_are_kept_back(self) -> None:
-        self.assertEqual(most_connections(10_000, 1024), 1024 - RESERVE)
+        self.assertEqual(most_connections(10_000, 1024), 1024 - RESERVE - 2 * most_at_others(1024))
         self.assertEqual(most_connections(100, 1024), 100)
-        self.assertEqual(most_connections(0, 100_000), 100_000 - RESERVE)
+        self.assertEqual(most_connections(0, 100_000), 100_000 - MOST_RESERVED)
         self.assertEqual(most_connections(0, 100), 50)
+
+    def test_a_listener_without_predictions_has_its_share(self) -> None:
+        self.assertEqual([most_at_others(each) for each in (256, 4096, 1_000_000)], [64, 256, 1024])
 
 
 class VisitorTests(SynchronousTestCase):
