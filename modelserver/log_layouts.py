@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from attrs import define, field
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
 from modelserver.frames import show_id
+from modelserver.memo import Memo
 from modelserver.metrics.lines import MetricLine, as_json, as_text, one_line
 
 MODEL_LOG = "MODEL_LOG"
@@ -85,24 +86,6 @@ class Stamps:
         return self._shown
 
 
-class Shown(dict[Asked, str]):
-    """
-    What requests asked for, as lines show it; remembered, since most ask the same.
-
-    :param show: makes the text.
-    """
-
-    def __init__(self, show: Callable[[Asked], str]) -> None:
-        super().__init__()
-        self._show = show
-
-    def __missing__(self, asked: Asked) -> str:
-        if len(self) >= MOST_ASKED:
-            self.clear()
-        shown = self[asked] = self._show(asked)
-        return shown
-
-
 def thread_name(event: LogEvent) -> str:
     """What the peers call the thread that reads a worker's output."""
     return f"W-{event.get('worker')}-{event.get('model')}_{event.get('version')}-{event.get('stream')}"
@@ -137,7 +120,7 @@ class TextLayout:
 
     dialect: str
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)
-    _asked: Shown = field(factory=lambda: Shown(_as_text), init=False)
+    _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_text, MOST_ASKED), init=False)
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
         """``<time> - <remote> "<method> <uri> <protocol>" <status> <ms>``."""
@@ -182,7 +165,7 @@ class JsonLayout:
     """One JSON object to a line, the same in every file."""
 
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S.", "%z"), init=False)
-    _asked: Shown = field(factory=lambda: Shown(_as_members), init=False)
+    _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_members, MOST_ASKED), init=False)
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
         """The request's parts, each by its name."""

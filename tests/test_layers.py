@@ -26,6 +26,7 @@ PLACES = {
     "modelserver.errors": WORDS,
     "modelserver.interfaces": WORDS,
     "modelserver.jobs": WORDS,
+    "modelserver.memo": WORDS,
     "modelserver.spec": WORDS,
     "modelserver.archive": FORMATS,
     "modelserver.frames": FORMATS,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from attrs import define, field, frozen
 
+from modelserver.memo import Memo
 from modelserver.rest.targets import Prediction
 
-Read = TypeVar("Read")
+Field = tuple[bytes, bytes]
+"""A field's name in lower case, and its value without the space around it."""
 LONGEST_HEAD = 16 * 1024
 LONGEST_TARGET = 8 * 1024
 MOST_FIELDS = 500
@@ -86,8 +88,8 @@ class Lines:
     Clients that change one line (the length of a body, the id of a trace) send the same others.
     """
 
-    starts: dict[bytes, Start] = field(factory=dict)
-    fields: dict[bytes, tuple[bytes, bytes]] = field(factory=dict)
+    starts: Memo[bytes, Start] = field(factory=lambda: Memo(_read_start, MOST_LINES, LONGEST_LINE))
+    fields: Memo[bytes, Field] = field(factory=lambda: Memo(_read_field, MOST_LINES, LONGEST_LINE))
 
 
 def without_empty_lines(data: bytes) -> bytes:
@@ -104,11 +106,7 @@ def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
     """
     known = Lines() if known is None else known
     first, *lines = data[: end - 4].split(b"\r\n")
-    start = known.starts.get(first)
-    if start is None:
-        start = _read_start(first)
-        _remember(known.starts, first, start)
-    method, target, minor, shown = start
+    method, target, minor, shown = known.starts[first]
     fields, repeated, is_new = _fields(lines, known.fields)
     if minor and b"host" not in fields:
         raise Malformed(400, "Invalid HTTP message: no Host.")
@@ -133,22 +131,20 @@ def _read_start(line: bytes) -> Start:
     return Start(method, target, int(minor), (method.decode("latin-1"), target.decode("latin-1"), protocol))
 
 
-def _fields(
-    lines: Sequence[bytes], known: dict[bytes, tuple[bytes, bytes]]
-) -> tuple[dict[bytes, bytes], bool, bool]:
+def _read_field(line: bytes) -> Field:
+    found = _FIELD.fullmatch(line)
+    if found is None:
+        raise Malformed(400, "Invalid HTTP message.")
+    return found[1].lower(), found[2].strip(b" \t")
+
+
+def _fields(lines: Sequence[bytes], known: Memo[bytes, Field]) -> tuple[dict[bytes, bytes], bool, bool]:
     """The fields, whether one that may repeat does, and whether a line is new."""
     fields: dict[bytes, bytes] = {}
     repeated = is_new = False
     for line in lines:
-        pair = known.get(line)
-        if pair is None:
-            found = _FIELD.fullmatch(line)
-            if found is None:
-                raise Malformed(400, "Invalid HTTP message.")
-            is_new = True
-            pair = found[1].lower(), found[2].strip(b" \t")
-            _remember(known, line, pair)
-        name, value = pair
+        is_new = is_new or line not in known
+        name, value = known[line]
         if name in fields:
             if name in _SINGLE:
                 raise Malformed(400, f"Invalid HTTP message: {name.decode()} is repeated.")
@@ -157,13 +153,6 @@ def _fields(
     if len(lines) > MOST_FIELDS:
         raise Malformed(431, f"The request has more than {MOST_FIELDS} header fields.")
     return fields, repeated, is_new
-
-
-def _remember(known: dict[bytes, Read], line: bytes, read: Read) -> None:
-    if len(line) <= LONGEST_LINE:
-        if len(known) >= MOST_LINES:
-            known.clear()
-        known[line] = read
 
 
 def _length(fields: Mapping[bytes, bytes], is_modern: bool) -> int | None:

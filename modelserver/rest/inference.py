@@ -19,6 +19,7 @@ from modelserver.health import Health, health_of
 from modelserver.inference import Inference
 from modelserver.interfaces import Dialect, Recorder, Reply
 from modelserver.jobs import Answer, Inputs, Job, Place, inputs_of
+from modelserver.memo import Memo
 from modelserver.rest.channel import Channel
 from modelserver.rest.forms import field_of
 from modelserver.rest.head import LONGEST_LINE, UNKNOWN, Head
@@ -83,9 +84,10 @@ class InferenceFront:
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
-    _targets: dict[bytes, Prediction | None] = field(factory=dict, init=False)
+    _targets: Memo[bytes, Prediction | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._targets = Memo(lambda target: resolve(target, self.dialect.name), MOST_TARGETS, LONGEST_LINE)
         self.max_request_size = self.settings.max_request_size
         self.cors = self.settings.cors
 
@@ -98,7 +100,7 @@ class InferenceFront:
         if head.target == b"/ping":
             head.operation = PING
             return True
-        prediction = self._resolved(head.target)
+        prediction = self._targets[head.target]
         if prediction is None:
             return False
         if prediction.name is None and b"form" in head.fields.get(b"content-type", b"").lower():
@@ -109,17 +111,6 @@ class InferenceFront:
             return False
         head.operation, head.prediction = PREDICT, prediction
         return True
-
-    def _resolved(self, target: bytes) -> Prediction | None:
-        """What a target asks for; the same targets come again and again."""
-        if target in self._targets:
-            return self._targets[target]
-        meaning = resolve(target, self.dialect.name)
-        if len(target) <= LONGEST_LINE:
-            if len(self._targets) >= MOST_TARGETS:
-                self._targets.clear()
-            self._targets[target] = meaning
-        return meaning
 
     def is_prediction(self, head: Head) -> bool:
         """Whether it asks a model, rather than for the server's state or a change of it."""
