@@ -10,7 +10,7 @@ number (u32), microseconds (u32). What follows depends on the kind:
     job by itself.
 ``CANCEL`` (server to worker)
     the client of job ``count`` of batch ``number`` is gone. ``CREDIT`` with ``count`` 0: the clients of batch
-    ``number`` can take no more parts for now; with 1: they can again.
+    ``number`` can take no more parts at present; with 1: they can again.
 ``ANSWERS``, ``PART`` (worker to server)
     ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
     ``microseconds`` is the time that the handler took. The answers to a batch whose jobs are apart may come

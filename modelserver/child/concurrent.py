@@ -17,7 +17,7 @@ from modelserver.child.admission import Admitted, repeated_fields, shown_ids
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.loader import EntryPoint
 from modelserver.child.loop import MORE_FOLLOWS, ClientsGone, Loop
-from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
+from modelserver.child.replies import ReplyRow, part_rows, refused_row
 from modelserver.child.requests import BadForm
 
 MOST_ENVELOPES = 64
@@ -126,10 +126,9 @@ class ConcurrentLoop(Loop):
     def _finish(self, work: Work, task: asyncio.Task[list[ReplyRow]]) -> None:
         if task.cancelled():
             gone = ClientsGone("the client has left")
-            self._answer_with(work, failed_rows(gone, len(work.requests)))
+            self._answer_with(work, self._failed(gone, len(work.requests)))
         elif (error := task.exception()) is not None:
-            self._log_failure(error)
-            self._answer_with(work, failed_rows(error, len(work.requests)))
+            self._answer_with(work, self._failed(error, len(work.requests)))
         else:
             self._answer_with(work, task.result())
 
@@ -151,13 +150,8 @@ class ConcurrentLoop(Loop):
                     "asyncCommunication: the handler is not async; nothing runs beside it.", file=sys.stderr
                 )
         except Exception as error:
-            if not isinstance(error, ClientsGone):
-                self._log_failure(error, context)
-            return failed_rows(error, len(processors))
-        for processor in processors:
-            if processor.changed and processor.get_response_header(MORE_FOLLOWS):
-                processor.add_response_property(MORE_FOLLOWS, "false")
-        return answer_rows(result, processors, self._instructions.max_response_size)
+            return self._failed(error, len(processors), context)
+        return self._rows_of(result, processors)
 
     def _context_for(self, work: Work, processors: list[RequestProcessor]) -> Context:
         """A context for one batch: what the handler keeps in it is common to all."""

@@ -118,13 +118,8 @@ class ContinuousLoop(Loop):
         self._report_metrics()
         self._release()
 
-    def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:
-        try:
-            result = self._entry(data, self._context)
-        except Exception as error:
-            if not isinstance(error, ClientsGone):
-                self._log_failure(error)
-            return failed_rows(error, len(data))
+    def _rows_of(self, result: object, processors: Sequence[RequestProcessor]) -> list[ReplyRow]:
+        """The rows of a turn; which streams end with it, the handler's criteria decide."""
         failed = self._decide(result, processors)
         rows = answer_rows(result, processors, self._instructions.max_response_size)
         return [failed.get(place, row) for place, row in enumerate(rows)]

@@ -226,9 +226,17 @@ class Loop:
         try:
             result = self._entry(data, self._context)
         except Exception as error:
-            if not isinstance(error, ClientsGone):
-                self._log_failure(error)
-            return failed_rows(error, len(data))
+            return self._failed(error, len(data))
+        return self._rows_of(result, processors)
+
+    def _failed(self, error: BaseException, count: int, context: Context | None = None) -> list[ReplyRow]:
+        """The rows of a call that raised; that all clients have left is no failure of the handler."""
+        if not isinstance(error, ClientsGone):
+            self._log_failure(error, context)
+        return failed_rows(error, count)
+
+    def _rows_of(self, result: object, processors: Sequence[RequestProcessor]) -> list[ReplyRow]:
+        """The rows of what a call returned; streams end with it."""
         for processor in processors:
             if processor.changed and processor.get_response_header(MORE_FOLLOWS):
                 processor.add_response_property(MORE_FOLLOWS, "false")

@@ -27,7 +27,7 @@ class Batch:
     done: int = 0
     """Jobs that were answered before the others, of those that are apart."""
     full: set[Job] = field(factory=set, init=False)
-    """Jobs whose askers can take no more parts for now: the handler is held at its next one."""
+    """Jobs whose askers can take no more parts at present: the handler is held at its next one."""
 
     @property
     def calls(self) -> int:

@@ -15,7 +15,7 @@ from modelserver.core.batch import Batch, Times
 from modelserver.core.drain_rate import DrainRate
 from modelserver.core.surroundings import Surroundings
 from modelserver.core.turnover import Turnover
-from modelserver.core.worker import Worker
+from modelserver.core.worker import MANY, Worker
 from modelserver.errors import (
     NotEnoughDevices,
     NoWorkers,
@@ -262,7 +262,7 @@ class WorkerPool:
     @property
     def has_many_waiting(self) -> bool:
         """Whether more jobs wait than all workers could have ahead."""
-        return self.queue.length > 8 * self.spec.batch_size * len(self.workers)
+        return self.queue.length > MANY * self.spec.batch_size * len(self.workers)
 
     def schedule(self) -> None:
         """Hand out batches once the events of this turn are over."""

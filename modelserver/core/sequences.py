@@ -14,7 +14,7 @@ from modelserver.core.batch import Batch
 from modelserver.core.pool import WorkerPool
 from modelserver.core.worker import Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkerFailure
-from modelserver.jobs import Answer, Job, Place
+from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences
 
 
@@ -82,11 +82,7 @@ class SequenceQueue(BatchAggregator):
     @property
     def size(self) -> int:
         """How many bytes of bodies wait."""
-        return sum(
-            job.body.size if isinstance(job.body, Place) else len(job.body)
-            for sequence in self._sequences.values()
-            for job in sequence.jobs
-        )
+        return sum(len(job.body) for sequence in self._sequences.values() for job in sequence.jobs)
 
     def put(self, job: Job) -> None:
         """

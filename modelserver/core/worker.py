@@ -124,8 +124,9 @@ class Worker:
             job.assigned = now
             job.held = True
         self._numbers = number = (self._numbers + 1) & 0xFFFFFFFF
-        self.in_hand.append(Batch(number, jobs, apart, now))
-        self.load += len(jobs) if apart else 1
+        batch = Batch(number, jobs, apart, now)
+        self.in_hand.append(batch)
+        self.load += batch.calls
         self.process.send(number, jobs, apart)
         if self._timer is None:
             self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)

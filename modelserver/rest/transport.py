@@ -172,7 +172,7 @@ class LoopTransport(asyncio.Protocol):
         self._producer = None
 
     def pauseProducing(self) -> None:
-        """Read no more for now."""
+        """Read no more until ``resumeProducing``."""
         if not self._transport.is_closing() and self._transport.is_reading():
             self._transport.pause_reading()
 
