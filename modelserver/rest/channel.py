@@ -42,7 +42,7 @@ class Channel(BodyChannel):
         self._rest = b""
         self._head: Head | None = None
         self._job: Job | None = None
-        self._begun = False
+        self._begun = self._closes = False
         self._when_sent: Callable[[Callable[[], None]], object] | None = getattr(
             self.transport, "when_sent", None
         )
@@ -195,7 +195,7 @@ class Channel(BodyChannel):
         return self._rest + body[head.length :]
 
     def _begin(self, head: Head, body: bytes | Place) -> None:
-        self._head = head
+        self._head, self._closes = head, head.closes
         self.mode = BUSY
         try:
             self._job = self.front.predict(head, body, self)
@@ -220,8 +220,8 @@ class Channel(BodyChannel):
             self.transport.write(bytes(body) if must_close else render.chunk(body) + render.LAST_CHUNK)
         elif len(body) >= render.LARGE:
             self._send_large(job, answer)
-        elif head or status != 200 or self.front.cors:
-            self.transport.write(render.answer_head(job.id, answer, self.front.cors) + body)
+        elif head or status != 200 or self.front.cors or self._closes:
+            self.transport.write(render.answer_head(job.id, answer, self.front.cors, self._closes) + body)
         else:
             self.transport.write(render.plain_answer(job.id, body))
         self._end(status, job.arrived, job.id, must_close)
@@ -232,7 +232,8 @@ class Channel(BodyChannel):
         is_shared = isinstance(body, memoryview)
         if is_shared and self._when_sent is None:
             body = bytes(body)
-        self.transport.writeSequence((render.answer_head(job.id, answer, self.front.cors), body))
+        head = render.answer_head(job.id, answer, self.front.cors, self._closes)
+        self.transport.writeSequence((head, body))
         if is_shared and self._when_sent is not None:
             place = job.hand_over_place()
             if place is not None:
@@ -248,7 +249,7 @@ class Channel(BodyChannel):
         data = b""
         if not self._begun:
             self._begun = True
-            data = render.stream_head(job.id, answer, self.front.cors, self._knows_chunks)
+            data = render.stream_head(job.id, answer, self.front.cors, self._knows_chunks, self._closes)
         part = render.chunk(answer.body) if self._knows_chunks else bytes(answer.body)
         self.transport.write(data + part)
         return not self._waitingForTransport
@@ -272,7 +273,7 @@ class Channel(BodyChannel):
 
     def reply(self, value: Reply) -> None:
         """Send a dialect's reply."""
-        close = value.code >= render.FIRST_ERROR
+        close = self._closes or value.code >= render.FIRST_ERROR
         request_id = self.front.new_id()
         self.transport.write(render.reply(request_id, value, close, self.front.cors))
         self._end(value.code, None, request_id)
@@ -283,12 +284,12 @@ class Channel(BodyChannel):
         self._end(value.code, arrived, request_id)
 
     def _end(self, code: int, arrived: float | None, request_id: bytes, must_close: bool = False) -> None:
-        """The answer is written: the next request, if it waits, is read; an error ends the connection."""
+        """The answer is written: the next request, if it waits, is read; or the connection ends."""
         self.front.finished(self.remote, self._head, code, arrived, request_id)
         self.served += 1
         if self._reserved:
             self._release()
-        if must_close or code >= render.FIRST_ERROR:
+        if must_close or self._closes or code >= render.FIRST_ERROR:
             self._linger()
             return
         self.mode = HEAD

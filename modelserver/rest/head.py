@@ -47,7 +47,8 @@ class Head:
     :param fields: by lower-case name; of a repeated field that may repeat, the last.
     :param block: the field lines as they came, each ended by CRLF.
     :param length: bytes of the body, or None for a chunked one.
-    :param is_plain: Content-Length alone says where the body ends, the connection stays, nothing is expected.
+    :param is_plain: Content-Length alone says where the body ends, nothing is expected.
+    :param closes: the connection ends with the answer.
     :param prediction: what the target asks of a model; set by whoever resolves it.
     """
 
@@ -58,6 +59,7 @@ class Head:
     block: bytes
     length: int | None
     is_plain: bool
+    closes: bool = False
     prediction: Prediction | None = None
     patience: float = 0.0
     operation: str = ""
@@ -113,9 +115,10 @@ def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
     length = _length(fields, minor == 1)
     # HTTP/1.0 clients have to ask for it (ab does).
     connection = fields.get(b"connection", b"keep-alive" if minor else b"close").lower()
-    is_plain = not repeated and connection == b"keep-alive" and _NEEDS_STOCK.isdisjoint(fields)
+    is_plain = not repeated and connection in (b"keep-alive", b"close") and _NEEDS_STOCK.isdisjoint(fields)
+    closes = connection == b"close"
     block = data[len(first) + 2 : end - 2]
-    return Head(method, target, minor, fields, block, length, is_plain, shown=shown, is_new=is_new)
+    return Head(method, target, minor, fields, block, length, is_plain, closes, shown=shown, is_new=is_new)
 
 
 def _read_start(line: bytes) -> Start:

@@ -34,14 +34,18 @@ def plain_answer(request_id: bytes, body: bytes | bytearray | memoryview) -> byt
     return _PLAIN % (show_id(request_id), len(body), body)
 
 
-def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
-    """The head of a handler's answer; without a reason phrase unless the handler set one, as in the peers."""
+def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"", closes: bool = False) -> bytes:
+    """
+    The head of a handler's answer; without a reason phrase unless the handler set one, as in the peers.
+
+    :param closes: the client wants no more than this answer.
+    """
     status, head, body = answer
     phrase, lines = _split(head)
+    connection = b"close" if closes or status >= FIRST_ERROR else b"keep-alive"
     if status in BODILESS:
         lines += _missing(cors, lines)
-        return _STREAM % (status, phrase, lines, show_id(request_id), b"", b"keep-alive")
-    connection = b"close" if status >= FIRST_ERROR else b"keep-alive"
+        return _STREAM % (status, phrase, lines, show_id(request_id), b"", connection)
     return _WHOLE % (
         status,
         phrase,
@@ -52,16 +56,19 @@ def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"") -> bytes:
     )
 
 
-def stream_head(request_id: bytes, answer: Answer, cors: bytes = b"", is_chunked: bool = True) -> bytes:
+def stream_head(
+    request_id: bytes, answer: Answer, cors: bytes = b"", is_chunked: bool = True, closes: bool = False
+) -> bytes:
     """
     The head of a streamed answer.
 
     :param is_chunked: the client knows chunks; else the end of the connection is the end of the body.
+    :param closes: the client wants no more than this answer.
     """
     phrase, lines = _split(answer.head)
-    coding, connection = (_CODING, b"keep-alive") if is_chunked else (b"", b"close")
-    if answer.status >= FIRST_ERROR:
-        connection = b"close"
+    coding = _CODING if is_chunked else b""
+    closes = closes or not is_chunked or answer.status >= FIRST_ERROR
+    connection = b"close" if closes else b"keep-alive"
     lines += _missing(cors, lines)
     return _STREAM % (answer.status, phrase, lines, show_id(request_id), coding, connection)
 

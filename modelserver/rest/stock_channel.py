@@ -67,7 +67,8 @@ class StockChannel(HTTPChannel):
 
     def checkPersistence(self, request: IRequest, version: bytes) -> bool:
         """As Twisted Web does, but clients of HTTP/1.0 that ask for it keep their connection."""
-        if version == b"HTTP/1.0" and self._head is not None and self._head.is_plain:
+        head = self._head
+        if version == b"HTTP/1.0" and head is not None and head.is_plain and not head.closes:
             return True
         return bool(super().checkPersistence(request, version))
 

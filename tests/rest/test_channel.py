@@ -277,6 +277,34 @@ class ChannelTests(SynchronousTestCase):
             self.assertEqual(b"keep-alive", client.got[0].headers[b"connection"])
             self.assertFalse(client.is_closing)
 
+    def test_last_request_of_a_connection_needs_no_twisted_request(self) -> None:
+        """As urllib asks each time, and ApacheBench without ``-k``."""
+        length = b"Content-Length: 3\r\n"
+        for asked in (
+            H + b"Connection: close\r\n" + length + b"\r\nabc",
+            OLD + length + b"\r\nabc",
+            b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            b"GET /ping HTTP/1.0\r\n\r\n",
+        ):
+            client = self.stage.connect()
+            client.send(asked + HOT)
+            client.finish()
+            self.assertEqual([200], client.statuses)
+            # Twisted Web writes names with capitals.
+            self.assertIn(b"\r\nconnection: close\r\n", client.transport.value())
+            self.assertTrue(client.transport.is_write_closed)
+
+    def test_last_answer_of_a_connection_may_be_a_stream(self) -> None:
+        self.client.send(H + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc")
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        worker.send_part(b"one ")
+        worker.answer(Answer(200, b"", b"two"))
+        self.client.finish()
+        (streamed,) = self.client.got
+        self.assertEqual((b"one two", b"close"), (streamed.body, streamed.headers[b"connection"]))
+        self.assertTrue(self.client.transport.is_write_closed)
+
     def test_stream_to_an_older_client_ends_with_the_connection(self) -> None:
         for stage in (self.stage, ChannelStage(StockFront)):
             client = stage.connect()

@@ -47,7 +47,7 @@ class HeadTests(SynchronousTestCase):
         self.assertTrue(parse(b"Host: x").is_plain)
         self.assertTrue(parse(b"Host: x", b"Connection: Keep-Alive").is_plain)
         for field in (
-            b"Connection: close",
+            b"Connection: close, x",
             b"Connection: keep-alive, upgrade",
             b"Transfer-Encoding: chunked",
             b"Expect: 100-continue",
@@ -56,8 +56,16 @@ class HeadTests(SynchronousTestCase):
         ):
             self.assertFalse(parse(b"Host: x", field).is_plain, field)
         self.assertFalse(parse(b"Host: x", b"A: 1", b"a: 2").is_plain)
-        self.assertFalse(parse(line=b"GET / HTTP/1.0\r\n").is_plain)
-        self.assertTrue(parse(b"Connection: Keep-Alive", line=b"GET / HTTP/1.0\r\n").is_plain)
+
+    def test_connection_ends_where_its_client_says_so(self) -> None:
+        old = b"GET / HTTP/1.0\r\n"
+        for head, closes in (
+            (parse(b"Host: x"), False),
+            (parse(b"Host: x", b"Connection: Close"), True),
+            (parse(line=old), True),
+            (parse(b"Connection: Keep-Alive", line=old), False),
+        ):
+            self.assertEqual((True, closes), (head.is_plain, head.closes), head)
 
     def test_known_lines_are_read_as_new_ones(self) -> None:
         known = Lines()
