@@ -90,21 +90,23 @@ class Runner:
     def _measure(self, targets: Sequence[Target], case: Case, point: Point) -> Iterator[Row]:
         self.say(f"{case.title}: {point.workers} workers, {point.connections} connections")
         found: dict[str, list[Figures]] = {target.name: [] for target in targets}
+        loops: list[Figures] = []
         for _ in range(self.plan.rounds):
             for target in targets:
                 found[target.name].append(self._put(target, case, point.connections, self.plan.seconds))
+            if case.computes:
+                loops.append(self._loop(case))
         for name, figures in found.items():
             yield Row(case.name, name, point.workers, point.connections, middle(figures))
-        if case.computes:
-            yield self._loop(case, point)
+        if loops:
+            yield Row(case.name, LOOP, 1, point.connections, middle(loops))
 
-    def _loop(self, case: Case, point: Point) -> Row:
-        """The handler without a server, in the same minute; one process, whatever the point's workers."""
+    def _loop(self, case: Case) -> Figures:
+        """The handler without a server, in turn with the servers; one process, whatever the point's workers."""
         average = os.getloadavg()[0]
         rate = loop_of(case, self.plan.seconds)
         batch = case.batch_size / rate if rate else 0.0
-        figures = Figures(rate, batch, batch, 1 / rate if rate else 0.0, 0.0, 0, 0, "", average, "-")
-        return Row(case.name, LOOP, 1, point.connections, figures)
+        return Figures(rate, batch, batch, 1 / rate if rate else 0.0, 0.0, 0, 0, "", average, "-")
 
     def _put(self, target: Target, case: Case, connections: int, seconds: int) -> Figures:
         path = f"/predictions/{case.name}" if case.handler else "/ping"
