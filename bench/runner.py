@@ -102,7 +102,7 @@ class Runner:
             yield Row(case.name, LOOP, 1, point.connections, middle(loops))
 
     def _loop(self, case: Case) -> Figures:
-        """The handler without a server, in turn with the servers; one process, whatever the point's workers."""
+        """The handler without a server; one process, whatever the point's workers."""
         average = os.getloadavg()[0]
         rate = loop_of(case, self.plan.seconds)
         batch = case.batch_size / rate if rate else 0.0
