@@ -28,6 +28,14 @@ SOCKET_FD, LIFELINE_FD, SLOTS_FD, FIRST_RANK_FD = 3, 4, 5, 6
 SOCKET_BUFFER = 1 << 21
 LARGEST_HEADS = 1 << 24
 """Bytes of everything in a frame that is no answer's body: a worker that claims more is lying."""
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+"""
+How workers' memory is managed, where nobody has said otherwise: see mallopt(3) of glibc.
+
+Blocks of up to 32 MB, and 128 MB of what was freed, are kept for the next batch. By itself glibc gives them
+back to the kernel, which clears them and hands them out again page by page: a third of the time of a small
+convolutional network.
+"""
 _ROOT = str(Path(modelserver.__file__).parent.parent)
 _START = (
     "import sys; sys.path.pop(0); sys.path.append(sys.argv.pop(1)); "
@@ -74,6 +82,8 @@ def worker_environment(
     environment["PYTHONUNBUFFERED"] = "1"
     for part, name in zip(("ID", "START", "END"), settings.sequence_headers, strict=True):
         environment[f"TS_REQUEST_SEQUENCE_{part}"] = name
+    if not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in environment):
+        environment |= ALLOCATION
     if settings.dialect == "mms":
         environment.setdefault("OMP_NUM_THREADS", "1")
     if spec.visible_devices is not None:

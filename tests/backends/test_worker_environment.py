@@ -1,0 +1,32 @@
+"""What a worker finds in its environment."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+from modelserver.backends.local import ALLOCATION, worker_environment
+from modelserver.spec import WorkerSettings, WorkerSpec
+from modelserver.testing import make_spec
+
+SPEC = WorkerSpec(make_spec(), "9000")
+
+
+class WorkerEnvironmentTests(TestCase):
+    """From the server's environment to a worker's."""
+
+    def test_hidden_names_are_left_out(self) -> None:
+        settings = WorkerSettings(hidden_variables="AWS_.*")
+        found = worker_environment(SPEC, settings, {"AWS_SECRET": "x", "MY_AWS_": "y"})
+        self.assertNotIn("AWS_SECRET", found)
+        self.assertEqual("y", found["MY_AWS_"])
+
+    def test_memory_of_a_batch_is_kept_for_the_next(self) -> None:
+        found = worker_environment(SPEC, WorkerSettings(), {"A": "b"})
+        self.assertEqual("b", found["A"])
+        self.assertLessEqual(ALLOCATION.items(), found.items())
+
+    def test_allocation_that_somebody_has_chosen_stays(self) -> None:
+        for chosen in ({"MALLOC_ARENA_MAX": "1"}, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}):
+            found = worker_environment(SPEC, WorkerSettings(), chosen)
+            self.assertLessEqual(chosen.items(), found.items())
+            self.assertFalse(ALLOCATION.keys() & found.keys())
