@@ -54,6 +54,7 @@ from modelserver.management import Management, ManagementRules
 from modelserver.memory_limits import MemoryLimits
 from modelserver.metrics.host import tree_memories
 from modelserver.observation import Observation, make_instruments, open_logs
+from modelserver.processors import usable_processors
 from modelserver.registration import Preparation
 from modelserver.rest.api import Api
 from modelserver.rest.body_memory import BodyMemory
@@ -226,7 +227,7 @@ def build_core(
         events.call_soon,
         recorder,
         Random().random,
-        TURNS if loop is not None and (os.cpu_count() or 1) > 1 else 0,
+        TURNS if loop is not None and usable_processors() > 1 else 0,
     )
     in_thread: InThread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     commands = Commands(reactor, events, reactor)
@@ -315,7 +316,7 @@ def _preparation(
         folder,
         lambda: uuid4().hex,
         ManifestRules(is_mms, is_mms, settings.allow_external_handlers),
-        settings.version_defaults(gpus, os.cpu_count() or 1, hasattr(os, "pidfd_open")),
+        settings.version_defaults(gpus, usable_processors(), hasattr(os, "pidfd_open")),
         settings.models,
         UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
         dependencies,

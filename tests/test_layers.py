@@ -30,6 +30,7 @@ PLACES = {
     "modelserver.spec": WORDS,
     "modelserver.archive": FORMATS,
     "modelserver.frames": FORMATS,
+    "modelserver.processors": FORMATS,
     "modelserver.slots": FORMATS,
     "modelserver.backends": CORE_OR_PROVIDER,
     "modelserver.core": CORE_OR_PROVIDER,
@@ -87,6 +88,7 @@ FOR_WORKERS = (
     "modelserver.errors",
     "modelserver.frames",
     "modelserver.jobs",
+    "modelserver.processors",
     "modelserver.slots",
     "modelserver.spec",
 )

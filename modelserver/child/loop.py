@@ -17,7 +17,8 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.loader import EntryPoint, Instructions
 from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.requests import PLAIN, BadForm, Decoder
-from modelserver.child.waiting import Waiting, usable_processors
+from modelserver.child.waiting import Waiting
+from modelserver.processors import usable_processors
 from modelserver.slots import LARGE, map_slots
 
 SLOTS_FD = 5

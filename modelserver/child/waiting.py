@@ -88,10 +88,3 @@ class Waiting:
             if found is not None:
                 return found
         return None
-
-
-def usable_processors() -> int:
-    """How many processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,7 +8,7 @@ import struct
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import frames
-from modelserver.child.waiting import LOOK, MOST_MISSES, NEXT_LOOK, Waiting, usable_processors
+from modelserver.child.waiting import LOOK, MOST_MISSES, NEXT_LOOK, Waiting
 
 
 class WaitingTests(SynchronousTestCase):
@@ -67,6 +67,3 @@ class WaitingTests(SynchronousTestCase):
         for waiting, was_alone in ((self.waiting(), False), (self.waiting(processors=1), True)):
             self.say()
             self.assertEqual(self.ask(waiting, was_alone), 0)
-
-    def test_there_is_a_processor(self) -> None:
-        self.assertGreater(usable_processors(), 0)
