@@ -8,11 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import psutil
 from attrs import field, frozen
 
+import modelserver
 from modelserver.cli.serve import serve
 from modelserver.pid_file import NAME, PidFile, PidFileUnsafe
 
@@ -22,8 +23,16 @@ PAUSE = 0.05
 """Seconds between two looks at it: it is no child of ours."""
 
 COMMANDS = ("torchserve", "multi-model-server", "mxnet-model-server")
-PEERS = ("org.pytorch.serve.ModelServer", "com.amazonaws.ml.mms.ModelServer")
+TORCHSERVE_CLASS = "org.pytorch.serve.ModelServer"
+MMS_CLASS = "com.amazonaws.ml.mms.ModelServer"
+PEERS = (TORCHSERVE_CLASS, MMS_CLASS)
 """The main classes of the servers that this one replaces: one that still runs is stopped, too."""
+
+_ROOT = str(Path(modelserver.__file__).parent.parent)
+_SERVE = (
+    "import sys; sys.path[0] = sys.argv[1]; from modelserver.cli.serve import serve; "
+    "sys.exit(serve(sys.argv[3:], own_console=True))"
+)
 
 
 @frozen
@@ -31,10 +40,13 @@ class Words:
     """
     What a command says of its server.
 
+    :param main_class: a word in the command line of a server in the background: that of the peer's program,
+        by which toolkits such as SageMaker's find the server among the processes.
     :param gone: it ended by itself just now.
     :param stale: at a stop, of a pid file whose process is no server.
     """
 
+    main_class: str
     running: str
     absent: str
     stopped: str
@@ -56,8 +68,14 @@ class Processes(Protocol):
     def serve_here(self, options: Sequence[str]) -> int:
         """Be the server; returns its exit status."""
 
-    def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
-        """Start the server as a process of its own; ``started`` is told its id before this returns."""
+    def serve_in_background(
+        self, main_class: str, options: Sequence[str], started: Callable[[int], None]
+    ) -> int:
+        """
+        Start the server as a process of its own; ``started`` is told its id before this returns.
+
+        :param main_class: a word of its command line.
+        """
 
 
 class SystemProcesses:
@@ -93,19 +111,25 @@ class SystemProcesses:
         """Run twistd in this process."""
         return serve(options, own_console=True)
 
-    def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
-        """Fork; the child has a session of its own, no input, and this process's output."""
+    def serve_in_background(
+        self, main_class: str, options: Sequence[str], started: Callable[[int], None]
+    ) -> int:
+        """Fork; the child has a session of its own, no input, this process's output, another command line."""
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
-        if pid:
-            started(pid)
-            return 0
-        os.setsid()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        return serve(options, own_console=True)
+        if not pid:
+            _become_server([sys.executable, "-c", _SERVE, _ROOT, main_class, *options])
+        started(pid)
+        return 0
+
+
+def _become_server(command: list[str]) -> NoReturn:
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.execv(command[0], command)
 
 
 def _is_alive(process: psutil.Process) -> bool:
@@ -148,7 +172,7 @@ class Launcher:
         options = ["--pid-file", str(self.pid_file.path), *options]
         if in_foreground:
             return self.processes.serve_here(options)
-        return self.processes.serve_in_background(options, self.pid_file.replace)
+        return self.processes.serve_in_background(self.words.main_class, options, self.pid_file.replace)
 
     def stop(self) -> int:
         """

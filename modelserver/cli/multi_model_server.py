@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelserver.cli.launcher import Launcher, Words, missing
+from modelserver.cli.launcher import MMS_CLASS, Launcher, Words, missing
 from modelserver.cli.torchserve import add_foreground, add_models, invalid_temporary_folder
 from modelserver.config.kinds import ConfigurationError
 from modelserver.config.sources import SAGEMAKER, CommandLine, load_settings
 
 WORDS = Words(
+    main_class=MMS_CLASS,
     running="Model server is already running, please use multi-model-server --stop to stop MMS.",
     absent="Model server is not currently running.",
     stopped="Model server stopped.",

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import modelserver
-from modelserver.cli.launcher import Launcher, Words, missing
+from modelserver.cli.launcher import TORCHSERVE_CLASS, Launcher, Words, missing
 from modelserver.config.kinds import ConfigurationError
 from modelserver.config.sources import CommandLine, load_settings
 
 WORDS = Words(
+    main_class=TORCHSERVE_CLASS,
     running="TorchServe is already running, please use torchserve --stop to stop TorchServe.",
     absent="TorchServe is not currently running.",
     stopped="TorchServe has stopped.",

@@ -31,6 +31,7 @@ class FakeProcesses:
     ended: list[int] = field(factory=list)
     here: list[Sequence[str]] = field(factory=list)
     background: list[Sequence[str]] = field(factory=list)
+    main_classes: list[str] = field(factory=list)
     listens: bool = True
     is_quick: bool = False
 
@@ -49,7 +50,10 @@ class FakeProcesses:
         self.here.append(options)
         return 0
 
-    def serve_in_background(self, options: Sequence[str], started: Callable[[int], None]) -> int:
+    def serve_in_background(
+        self, main_class: str, options: Sequence[str], started: Callable[[int], None]
+    ) -> int:
+        self.main_classes.append(main_class)
         self.background.append(options)
         self.servers.add(BACKGROUND)
         started(BACKGROUND)

@@ -152,6 +152,12 @@ class InstallationTests(TestCase):
         self.assertEqual(got, status, said)
         return said
 
+    def command_line(self) -> list[str]:
+        """The words of the server's process."""
+        pid = self.on.pid_file.read()
+        assert pid, "it was started in the background"
+        return psutil.Process(pid).cmdline()
+
     def until_ready(self) -> None:
         eventually(lambda: self.on.ask(0, "GET", "/health/ready").status == 200)
 
@@ -176,6 +182,7 @@ class TorchServeTests(InstallationTests):
             *("--models", "densenet161.mar"),
         )
         self.until_ready()
+        self.assertIn("org.pytorch.serve.ModelServer", self.command_line())
         self.assert_answer(400, 0, "GET", "/ping")
         self.assert_answer(200, 0, "GET", "/ping", key="inference")
         self.assert_logged("model_log.log", r"W-9000-densenet161_1\.0-stdout MODEL_LOG - \[PID\]\d+$")
@@ -310,6 +317,8 @@ class MultiModelServerTests(InstallationTests):
             *("--models", "squeezenet=squeezenet"),
         )
         self.until_ready()
+        # By this word SageMaker's toolkits find the server among the processes.
+        self.assertIn("com.amazonaws.ml.mms.ModelServer", self.command_line())
         self.assertEqual(self.assert_answer(200, 0, "GET", "/ping").json(), {"status": "Healthy"})
         self.assertEqual(self.assert_answer(200, 0, "POST", "/predictions/squeezenet", b"cat").body, b"cat")
         self.assertEqual(
