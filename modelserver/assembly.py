@@ -25,7 +25,6 @@ from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 
-from modelserver.archive.manifest import ManifestRules
 from modelserver.archive.unpack import Limits as UnpackLimits
 from modelserver.backends.commands import Commands
 from modelserver.backends.local import LocalBackend
@@ -309,13 +308,12 @@ def _preparation(
     sources = Sources(
         StoreSource(settings.model_store, in_thread), http, S3Source(http, environment), policy, in_thread
     )
-    is_mms = settings.dialect == "mms"
     return Preparation(
         sources,
         in_thread,
         folder,
         lambda: uuid4().hex,
-        ManifestRules(is_mms, is_mms, settings.allow_external_handlers),
+        settings.manifest_rules(),
         settings.version_defaults(gpus, usable_processors(), hasattr(os, "pidfd_open")),
         settings.models,
         UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),

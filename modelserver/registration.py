@@ -90,8 +90,9 @@ class Preparation:
         else:
             fetched = await self.sources.fetch(request.url, request.signed, request.sha256)
         try:
+            target = self.folder / self.new_name()
             folder = await self.in_thread(
-                open_archive, fetched.path, self.folder / self.new_name(), self.limits
+                open_archive, fetched.path, target, self.limits, self.rules.wrapped_folders
             )
             try:
                 spec = await self.in_thread(self._decide, request, folder)

@@ -196,6 +196,15 @@ class RegisterTests(ManagementCase):
         self.register("first")
         self.failureResultOf(self.start("second"), VersionExists)
 
+    def test_a_folder_with_nothing_but_code(self) -> None:
+        """As SageMaker has it: no manifest, a handler that the configuration names."""
+        for dialect, inside in (("mms", ""), ("torchserve", "code")):
+            self.on = self.make(dialect=dialect, defaults=VersionDefaults(handler="a.b.service"))
+            (self.on.store / "model" / "code").mkdir(parents=True)
+            spec = self.register("model", name="model")
+            self.assertEqual(spec.handler, "a.b.service")
+            self.assertEqual(spec.folder.resolve(), (self.on.store / "model" / inside).resolve())
+
     def test_unregistered_while_it_waits_for_workers(self) -> None:
         started = self.start(workers=1)
         self.successResultOf(self.unregister())

@@ -26,20 +26,20 @@ _REFUSED = {"python2": "python2", "lsp": "LSP"}
 @frozen
 class ManifestRules:
     """
-    What a manifest must have, where the peers differ.
+    What a model and its manifest must have, where the peers differ.
 
-    :param require_handler: somebody must name a handler.
     :param require_engine_name: an ``engine`` must say ``engineName``.
     :param allow_outside_handler: the handler's file may lie outside the archive.
+    :param wrapped_folders: a directory that holds one folder and nothing else stands for that one.
     """
 
-    require_handler: bool = False
     require_engine_name: bool = False
     allow_outside_handler: bool = False
+    wrapped_folders: bool = True
 
 
 TORCHSERVE_RULES = ManifestRules()
-MMS_RULES = ManifestRules(require_handler=True, require_engine_name=True)
+MMS_RULES = ManifestRules(require_engine_name=True, wrapped_folders=False)
 
 
 @frozen
@@ -102,17 +102,17 @@ def complete(
     handler: str | None = None,
 ) -> Manifest:
     """
-    Put what the registration says before what the manifest says, and check that nothing is left open.
+    Put what the registration says before what the manifest says.
 
-    :raises ArchiveInvalid: nobody names the model, or the handler where one is required.
+    The handler may stay open: the server's ``default_service_handler`` is asked later.
+
+    :raises ArchiveInvalid: nobody names the model, or the handler is outside the archive.
     """
     manifest = evolve(
         manifest, model_name=model_name or manifest.model_name, handler=handler or manifest.handler
     )
     if manifest.model_name is None:
         raise ArchiveInvalid("Model name is not defined.")
-    if manifest.handler is None and rules.require_handler:
-        raise ArchiveInvalid("Model handler is not defined.")
     _check_handler(manifest.handler, rules)
     return manifest
 

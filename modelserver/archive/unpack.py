@@ -44,37 +44,39 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def open_archive(source: Path, folder: Path, limits: Limits = DEFAULT_LIMITS) -> Path:
+def open_archive(
+    source: Path, folder: Path, limits: Limits = DEFAULT_LIMITS, looks_inside: bool = True
+) -> Path:
     """
     Make a model folder of an archive or of a directory. Blocks: to be run in a thread.
 
     :param source: an archive file, or the directory of a model, which is used in place.
     :param folder: is made; nobody else's.
+    :param looks_inside: a directory that holds one folder and nothing else stands for that one.
     :return: the model folder; give it to ``remove`` when the model goes.
     :raises ArchiveInvalid: the archive breaks a rule.
     :raises ArchiveNotFound: there is no such file or directory.
     :raises InternalError: it cannot be written.
     """
     if source.is_dir():
-        return link(source, folder)
+        return link(source, folder, looks_inside)
     if not source.is_file():
         raise ArchiveNotFound(source.name)
     unpack(source, folder, limits)
     return folder
 
 
-def link(folder: Path, target: Path) -> Path:
+def link(folder: Path, target: Path, looks_inside: bool = True) -> Path:
     """
     Use the model in ``folder`` in place, through a symbolic link inside ``target``, which is made.
 
-    A folder that holds one folder and nothing else stands for that one.
-
+    :param looks_inside: a folder that holds one folder and nothing else stands for that one.
     :return: the link.
     :raises InternalError: it cannot be made.
     """
     with _told_of(folder):
         folder = folder.resolve()
-        model = _only_folder(folder) or folder
+        model = (_only_folder(folder) if looks_inside else None) or folder
         target.mkdir(mode=_FOLDER_MODE, parents=True)
         place = target / folder.name
         place.symlink_to(model, target_is_directory=True)

@@ -56,7 +56,9 @@ def _findings(path: Path, place: Place) -> Iterator[Finding]:
         yield Finding("fails", path.name, "Workflows are not served.")
         return
     try:
-        folder = open_archive(path, place.scratch / "archive", place.settings.archive_limits())
+        rules = place.settings.manifest_rules()
+        limits = place.settings.archive_limits()
+        folder = open_archive(path, place.scratch / "archive", limits, rules.wrapped_folders)
     except ServingError as error:
         yield Finding("fails", path.name, str(error))
         return

@@ -251,10 +251,9 @@ class CompleteTests(SynchronousTestCase):
         refusal = self.assertRaises(ArchiveInvalid, complete, Manifest(), model_name="")
         self.assertEqual(str(refusal), "Model name is not defined.")
 
-    def test_nobody_names_a_handler(self) -> None:
-        self.assertIsNone(complete(Manifest("a")).handler)
-        refusal = self.assertRaises(ArchiveInvalid, complete, Manifest("a"), MMS_RULES)
-        self.assertEqual(str(refusal), "Model handler is not defined.")
+    def test_the_handler_may_be_left_to_the_server(self) -> None:
+        for rules in (TORCHSERVE_RULES, MMS_RULES):
+            self.assertIsNone(complete(Manifest("a"), rules).handler)
 
     def test_registration_names_a_handler_outside(self) -> None:
         self.assertRaises(ArchiveInvalid, complete, Manifest("a"), handler="/tmp/evil.py:f")
