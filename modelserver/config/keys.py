@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from modelserver.config.kinds import Kind
+from modelserver.config.kinds import PEER_BOOLEAN, Kind
 
 Status = Literal["implemented", "accepted", "unsupported", "ours"]
 """``accepted``: has no meaning here, and a use of it is told once. ``unsupported``: is for something that
@@ -61,6 +61,8 @@ class Key:
 
     def warning(self, value: str) -> str | None:
         """What to tell about a use of this key with this value, if anything."""
+        if self.kind is PEER_BOOLEAN and value and value.lower() not in ("true", "false"):
+            return f"{self.name}={value} is read as false: neither true nor false."
         if self.status in ("implemented", "ours") or self.quiet or value == (self.default or ""):
             return None
         what = "has no meaning here" if self.status == "accepted" else "is not supported"

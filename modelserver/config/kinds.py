@@ -155,6 +155,8 @@ def _patterns(text: str, cwd: Path) -> tuple[str, ...]:
 
 
 BOOLEAN = Kind("boolean", "true or false", _boolean)
+PEER_BOOLEAN = Kind("boolean", "true or false", lambda text, cwd: text.lower() == "true")
+"""The peers take whatever is not ``true`` for false, and so configurations live on that hold such words."""
 TEXT = Kind("text", "any text", lambda text, cwd: text)
 PATH = Kind(
     "path",

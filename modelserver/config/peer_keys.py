@@ -6,10 +6,10 @@ from pathlib import Path
 
 from modelserver.config.keys import Key
 from modelserver.config.kinds import (
-    BOOLEAN,
     PATH,
     PATTERN,
     PATTERNS,
+    PEER_BOOLEAN,
     TEXT,
     Kind,
     address,
@@ -109,7 +109,7 @@ LISTENERS = (
         setting="open_inference_protocol",
         always=True,
     ),
-    _key("disable_token_authorization", BOOLEAN, "false", "Serve without tokens.", mms_default="true"),
+    _key("disable_token_authorization", PEER_BOOLEAN, "false", "Serve without tokens.", mms_default="true"),
     _key(
         "token_expiration_min",
         duration(60.0, positive=True),
@@ -118,7 +118,7 @@ LISTENERS = (
         variable="TS_TOKEN_EXPIRATION_TIME_MIN",
         setting="token_expiration",
     ),
-    _key("enable_model_api", BOOLEAN, "false", "Allow register and unregister.", mms_default="true"),
+    _key("enable_model_api", PEER_BOOLEAN, "false", "Allow register and unregister.", mms_default="true"),
 )
 
 MODELS = (
@@ -141,13 +141,13 @@ MODELS = (
     ),
     _key(
         "use_env_allowed_urls",
-        BOOLEAN,
+        PEER_BOOLEAN,
         "false",
         "Take allowed_urls from the environment.",
         variable=_FILE_ONLY,
         setting="",
     ),
-    _key("install_py_dep_per_model", BOOLEAN, "false", "Install an archive's requirements."),
+    _key("install_py_dep_per_model", PEER_BOOLEAN, "false", "Install an archive's requirements."),
     _key("service_envelope", _ENVELOPES, None, "The envelope around every handler."),
     _key("default_service_handler", TEXT, None, "The handler where a manifest names none.", _BOTH),
 )
@@ -187,10 +187,12 @@ WORKERS = (
     ),
     _key("job_queue_size", whole(1), "100", "How many requests each version may have waiting.", _BOTH),
     _key("number_of_gpu", whole(0), None, "The GPUs to use; no more than there are.", _BOTH),
-    _key("limit_max_image_pixels", BOOLEAN, "true", "Keep Pillow's limit of pixels in built-in handlers."),
-    _key("decode_input_request", BOOLEAN, "true", "Hand JSON and text to handlers decoded.", _BOTH),
+    _key(
+        "limit_max_image_pixels", PEER_BOOLEAN, "true", "Keep Pillow's limit of pixels in built-in handlers."
+    ),
+    _key("decode_input_request", PEER_BOOLEAN, "true", "Hand JSON and text to handlers decoded.", _BOTH),
     _key("blacklist_env_vars", PATTERN, None, "Names of environment variables to hide from workers.", _BOTH),
-    _key("preload_model", BOOLEAN, "false", "Load each model once and fork its workers.", _MMS),
+    _key("preload_model", PEER_BOOLEAN, "false", "Load each model once and fork its workers.", _MMS),
     _key("initial_worker_port", whole(0), "9000", "The first worker's id."),
     _key("initial_distribution_port", whole(0), "29500", "The first id of workers with a parallelLevel."),
     _key(
@@ -220,13 +222,13 @@ WORKERS = (
 )
 
 METRICS = (
-    _key("enable_metrics_api", BOOLEAN, "true", "Open the metrics listener.", mms_default="false"),
+    _key("enable_metrics_api", PEER_BOOLEAN, "true", "Open the metrics listener.", mms_default="false"),
     _key(
         "metrics_mode", Kind("word", "log, prometheus or legacy", _metrics_mode), "log", "Where metrics go."
     ),
     _key("metrics_config", PATH, None, "The metrics to have, YAML; unset: the packaged file."),
-    _key("model_metrics_auto_detect", BOOLEAN, "false", "Keep handlers' metrics that are not declared."),
-    _key("disable_system_metrics", BOOLEAN, "false", "Do not sample the host."),
+    _key("model_metrics_auto_detect", PEER_BOOLEAN, "false", "Keep handlers' metrics that are not declared."),
+    _key("disable_system_metrics", PEER_BOOLEAN, "false", "Do not sample the host."),
     _key(
         "system_metrics_cmd",
         TEXT,
@@ -247,7 +249,7 @@ METRICS = (
 SOURCES = (
     _key(
         "enable_envvars_config",
-        BOOLEAN,
+        PEER_BOOLEAN,
         "false",
         "Let environment variables set keys.",
         _BOTH,

@@ -314,6 +314,15 @@ class WarningTests(SourcesTestCase):
     def test_accepted_key_with_a_value_that_would_be_refused_elsewhere(self) -> None:
         self.assertEqual(len(self.warnings("number_of_netty_threads=many")), 1)
 
+    def test_other_words_than_true_and_false(self) -> None:
+        """SageMaker's toolkit for PyTorch forgets the end of a line; the peers take any word for false."""
+        text = "enable_model_api=truedefault_response_timeout=60"
+        (told,) = self.warnings(text)
+        self.assertEqual(told, f"{text} is read as false: neither true nor false.")
+        self.assertFalse(self.load().enable_model_api)
+        self.assertEqual(self.warnings("enable_model_api=TRUE\ndecode_input_request=\n"), ())
+        self.assertIn("allowed: true or false", self.refused("expose_errors=yes"))
+
     def test_open_allowed_urls(self) -> None:
         warnings = load_settings(CommandLine(), {}, self.cwd)[1]
         self.assertEqual(len(warnings), 1)

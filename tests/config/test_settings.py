@@ -59,7 +59,7 @@ REFUSED = (
     ("default_startup_timeout", "nan", ""),
     ("drain_timeout", "inf", ""),
     ("drain_timeout", "-1", ""),
-    ("enable_model_api", "yes", ""),
+    ("expose_errors", "yes", ""),
     ("service_envelope", "custom", ""),
     ("metrics_mode", "statsd", ""),
     ("blacklist_env_vars", "(", "not a regular expression: missing ), unterminated subpattern at position 0"),
