@@ -35,7 +35,7 @@ class RegisterRequest:
     :param synchronous: whether the caller waits for the workers.
     :param signed: the archive is fetched from S3 with a signature.
     :param sha256: what the archive must have, or None.
-    :param start_up: it is a model of the server's start, not of the API.
+    :param start_up: it is a model of the server's start, not of the API: it may lie outside the store.
     :param is_kept: the archive was downloaded from the URL by a server before this one, and is in the store.
     :param fallback_name: to serve the model by where nobody else names it, or None.
     """
@@ -88,7 +88,9 @@ class Preparation:
         if request.is_kept:
             fetched = await self.sources.adopt(request.url)
         else:
-            fetched = await self.sources.fetch(request.url, request.signed, request.sha256)
+            fetched = await self.sources.fetch(
+                request.url, request.signed, request.sha256, anywhere=request.start_up
+            )
         try:
             target = self.folder / self.new_name()
             folder = await self.in_thread(

@@ -205,6 +205,12 @@ class RegisterTests(ManagementCase):
             self.assertEqual(spec.handler, "a.b.service")
             self.assertEqual(spec.folder.resolve(), (self.on.store / "model" / inside).resolve())
 
+    def test_only_models_of_the_start_lie_outside_the_store(self) -> None:
+        self.on.add_model("noop")
+        outside = (self.on.store / "noop").rename(self.on.folder / "outside")
+        self.failureResultOf(self.start(str(outside)), ArchiveNotFound)
+        self.assertEqual(self.register(str(outside), start_up=True).folder.resolve(), outside.resolve())
+
     def test_unregistered_while_it_waits_for_workers(self) -> None:
         started = self.start(workers=1)
         self.successResultOf(self.unregister())

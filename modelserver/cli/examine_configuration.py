@@ -206,7 +206,7 @@ def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
                 Finding("works", url, "It is downloaded at the start; doctor did not look at it.")
             )
         else:
-            source.fetch(url).addCallbacks(archives.append, _not_found(url, findings))
+            source.fetch(url, anywhere=True).addCallbacks(archives.append, _not_found(url, findings))
     return tuple(archives), tuple(findings)
 
 

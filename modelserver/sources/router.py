@@ -38,7 +38,9 @@ class Sources:
     policy: UrlPolicy
     in_thread: InThread
 
-    def fetch(self, url: str, signed: bool = False, sha256: str | None = None) -> Deferred[Fetched]:
+    def fetch(
+        self, url: str, signed: bool = False, sha256: str | None = None, anywhere: bool = False
+    ) -> Deferred[Fetched]:
         """
         The local archive or folder for a URL.
 
@@ -46,6 +48,7 @@ class Sources:
 
         :param signed: the download is one from S3 that needs a signature.
         :param sha256: what the file must have.
+        :param anywhere: an absolute path may lead out of the model store: the operator has written it.
         :raises StoreNotConfigured: there is no model store.
         :raises ArchiveNotFound: there is nothing that may be read.
         :raises ArchiveExists: the store has a file of this name from elsewhere.
@@ -53,7 +56,7 @@ class Sources:
         :raises BadRequest: the variables for a signature are missing, or ``sha256`` is none.
         :raises ArchiveInvalid: the file does not have this ``sha256``; a download is deleted again.
         """
-        return Deferred.fromCoroutine(self._fetch(url, signed, sha256))
+        return Deferred.fromCoroutine(self._fetch(url, signed, sha256, anywhere))
 
     async def adopt(self, url: str) -> Fetched:
         """
@@ -72,9 +75,9 @@ class Sources:
         """
         return self.http.release(fetched.path, keeps_download) if fetched.downloaded else succeed(None)
 
-    async def _fetch(self, url: str, signed: bool, sha256: str | None) -> Fetched:
+    async def _fetch(self, url: str, signed: bool, sha256: str | None, anywhere: bool) -> Fetched:
         expected = None if sha256 is None else Sha256.parse(sha256)
-        fetched = await self._find(url, signed)
+        fetched = await self._find(url, signed, anywhere)
         if expected is not None:
             try:
                 await expected.verify(fetched.path, self.in_thread)
@@ -83,10 +86,10 @@ class Sources:
                 raise
         return fetched
 
-    async def _find(self, url: str, signed: bool) -> Fetched:
+    async def _find(self, url: str, signed: bool, anywhere: bool) -> Fetched:
         _ = self.store.folder  # raises if there is none
         refuse_relative(url)
         if not is_url(url) or self.policy.check(url).scheme == "file":
-            return Fetched(await self.store.fetch(url), downloaded=False)
+            return Fetched(await self.store.fetch(url, anywhere), downloaded=False)
         source = self.s3 if signed else self.http
         return Fetched(await source.fetch(url), downloaded=True)

@@ -57,25 +57,28 @@ class StoreSource:
             raise StoreNotConfigured()
         return self.store
 
-    def fetch(self, url: str) -> Deferred[Path]:
+    def fetch(self, url: str, anywhere: bool = False) -> Deferred[Path]:
         """
         The file or folder with a name; nothing is copied, nor opened.
 
         Folders before the name are dropped, as the peers do. An absolute path and a ``file://`` URL are
         taken as they are, inside the store.
 
+        :param anywhere: an absolute path may lead out of the store: the operator has written it.
         :raises StoreNotConfigured: there is no store.
         :raises ArchiveNotFound: there is nothing of that name that may be read.
         """
-        return Deferred.fromCoroutine(self._fetch(url))
+        return Deferred.fromCoroutine(self._fetch(url, anywhere))
 
-    async def _fetch(self, url: str) -> Path:
+    async def _fetch(self, url: str, anywhere: bool) -> Path:
         folder = self.folder
         refuse_relative(url)
         path = _named(folder, url)
         if path is None or path.name.startswith("."):  # a hidden file may be a half download
             raise ArchiveNotFound(url)
-        if not await self.in_thread(_is_inside, folder, path):
+        is_whole_path = url.startswith("/") or is_url(url)
+        root = Path("/") if anywhere and is_whole_path else folder
+        if not await self.in_thread(_is_inside, root, path):
             raise ArchiveNotFound(url)
         return path
 

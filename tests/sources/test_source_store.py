@@ -99,6 +99,16 @@ class RefusedTests(StoreTestCase):
         ):
             self.refused(url)
 
+    def test_absolute_paths_outside_that_the_operator_has_written(self) -> None:
+        """SageMaker's toolkits start the server with ``--models model=/opt/ml/model``."""
+        outside = self.top / "model"
+        outside.mkdir()
+        for url in (str(outside), f"file://{outside}"):
+            self.assertEqual(self.successResultOf(self.source.fetch(url, anywhere=True)), outside)
+        (self.store / "link").symlink_to(outside)
+        for url in ("link", f"{outside}/../model", str(self.top / "missing"), "/"):
+            self.failureResultOf(self.source.fetch(url, anywhere=True), ArchiveNotFound)
+
     def test_other_schemes(self) -> None:
         for url in ("s3://bucket/noop.mar", "http://h/noop.mar", "ftp://h/noop.mar"):
             self.refused(url)
