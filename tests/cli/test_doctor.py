@@ -185,8 +185,9 @@ class StoreTests(DoctorTestCase):
         self.assertIn(Finding("fails", "gone.mar", "Model not found at: gone.mar"), reports[0].findings)
 
     def test_outside_of_the_store(self) -> None:
-        self.write("a.mar", "x")
-        self.assertTrue(self.reports(f"load_models={self.cwd / 'a.mar'}")[0].fails)
+        outside = self.write("a.mar", "x")
+        self.assertFalse(self.reports(f"load_models={outside}")[0].fails)
+        self.assertTrue(self.reports(f"load_models={outside.with_name('b.mar')}")[0].fails)
 
     def test_without_a_store(self) -> None:
         file = self.write("plain.properties", "load_models=a.mar")
