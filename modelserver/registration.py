@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 from twisted.logger import Logger
 
-from modelserver.archive.manifest import ManifestRules, complete, model_config, read_manifest
+from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
 from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive, remove
 from modelserver.dependencies import Dependencies
 from modelserver.errors import ArchiveInvalid
@@ -85,6 +85,8 @@ class Preparation:
 
         :raises ServingError: the archive cannot be had, or breaks a rule.
         """
+        if request.wishes.runtime is not None:
+            known_runtime(request.wishes.runtime)  # nothing is fetched for a registration that cannot be
         if request.is_kept:
             fetched = await self.sources.adopt(request.url)
         else:

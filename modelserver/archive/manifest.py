@@ -77,7 +77,7 @@ def read_manifest(
     :raises ArchiveInvalid: the manifest cannot be read, or asks for what this server does not have.
     :raises BadRequest: ``runtime`` is no runtime.
     """
-    given = None if runtime is None else _given_runtime(runtime)
+    given = None if runtime is None else known_runtime(runtime)
     for path, convert in ((MANIFEST, _from_document), (LEGACY_MANIFEST, _from_legacy)):
         try:
             text = read_bounded(folder / path, LARGEST)
@@ -245,7 +245,12 @@ def _file_runtime(document: Mapping[str, object]) -> str:
     return known
 
 
-def _given_runtime(value: str) -> str:
+def known_runtime(value: str) -> str:
+    """
+    The runtime that a registration asks for, as manifests write it.
+
+    :raises BadRequest: there is no such runtime.
+    """
     known = _known_runtime(value)
     if known is None:
         raise BadRequest(f"Invalid RuntimeType value: {value}")

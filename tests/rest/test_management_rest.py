@@ -394,6 +394,7 @@ class RegisterTests(ApiCase):
             ),
             ("url=bad.mar", 400, "InvalidModelException", None),
             ("url=noop.mar&runtime=cobol", 400, "BadRequestException", "Invalid RuntimeType value: cobol"),
+            ("url=no.mar&runtime=cobol", 400, "BadRequestException", "Invalid RuntimeType value: cobol"),
             ("url=noop.mar&batch_size=0", 400, "BadRequestException", None),
             ("url=noop.mar&batch_size=-1", 400, "BadRequestException", None),
             ("url=noop.mar&max_batch_delay=-1", 400, "BadRequestException", None),
