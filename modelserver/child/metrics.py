@@ -63,13 +63,19 @@ class Dimension:
         return {"Name": self.name, "Value": self.value}
 
 
-def joined_ids(request_ids: RequestIds | str | None, idx: int | None) -> str:
-    """The id of the request at ``idx`` of the batch, or all ids joined by commas; empty if there are none."""
+def joined_ids(request_ids: RequestIds | object, idx: int | None) -> str:
+    """
+    The id of the request at ``idx`` of the batch, or all ids joined by commas; empty if there are none.
+
+    :param request_ids: by place in the batch, or one id of any kind, as handlers' own tests have it.
+    """
     if not request_ids:
         return ""
-    if isinstance(request_ids, str):
-        return request_ids
-    return ",".join(request_ids.values()) if idx is None else request_ids.get(idx, "")
+    if not isinstance(request_ids, Mapping):
+        return str(request_ids)
+    if idx is not None and idx in request_ids:
+        return str(request_ids[idx])
+    return ",".join(request_ids.values())
 
 
 def check_unit(unit: str, units: Sequence[str], what: str, error: type[ValueError] = ValueError) -> None:

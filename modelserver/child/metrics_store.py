@@ -121,11 +121,11 @@ class MetricsStore:
     """
     What a handler counted for the requests in hand; a counter's values add up until they are drained.
 
-    :param request_ids: the ids by place in the batch.
+    :param request_ids: the ids by place in the batch, or one id of any kind.
     :param model_name: for the label ``ModelName``.
     """
 
-    def __init__(self, request_ids: RequestIds | str | None, model_name: str) -> None:
+    def __init__(self, request_ids: RequestIds | object, model_name: str) -> None:
         self.request_ids = request_ids
         self.model_name = model_name
         self.store: list[Metric] = []

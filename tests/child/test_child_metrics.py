@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,9 +81,9 @@ class HandlerMetricsTests(QuietTestCase):
         self.metrics.add_counter("seen", 1)
         self.assertEqual(self.only()["request_id"], "r0,r1")
 
-    def test_unknown_place_has_no_id(self) -> None:
+    def test_unknown_place_stands_for_all(self) -> None:
         self.metrics.add_counter("seen", 1, 7)
-        self.assertEqual(self.only()["request_id"], "")
+        self.assertEqual(self.only()["request_id"], "r0,r1")
 
     def test_types_and_units_of_the_helpers(self) -> None:
         self.metrics.add_time("t", 1.5)
@@ -285,6 +286,12 @@ class MetricsStoreTests(SynchronousTestCase):
         self.assertEqual((shown["MetricName"], shown["Value"], shown["RequestId"]), ("seen", 1, "r0"))
         metric.reset()
         self.assertEqual(metric.value, 0)
+
+    def test_one_id_of_any_kind(self) -> None:
+        identity = UUID(int=1)
+        store = MetricsStore(identity, "m")
+        store.add_time("t", 1, None, "ms")
+        self.assertEqual(store.drain()[0]["request_id"], str(identity))
 
     def test_ids_come_from_the_context(self) -> None:
         store = MmsMetricsStore(None, "m")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -235,6 +236,10 @@ class HandlingTests(ArchiveTestCase):
         handler.profiler_args = {"on_trace_ready": traced.append}
         self.assertEqual(handler.handle([{"body": [1.0]}], self.context), [[2.0]])
         self.assertEqual(len(traced), 1)
+        # As in the tests of TorchServe's own handlers.
+        nameless = SimpleNamespace(metrics=None, get_request_header=lambda idx, key: None)
+        self.assertEqual(handler.handle([{"body": [1.0]}], nameless), [[2.0]])
+        self.assertEqual(len(traced), 2)
 
 
 class BuiltInTests(SynchronousTestCase):
