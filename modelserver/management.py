@@ -140,6 +140,7 @@ class Management:
         """
         removed = self.registry.remove(name, version)
         await self._end(removed, self.rules.unregister_timeout, keeps_download)
+        _log.info("Model {model} unregistered.", model=name)
         self.changed()
 
     def set_default(self, name: str, version: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -45,7 +46,11 @@ def main() -> None:
 
 
 def begin() -> socket.socket:
-    """Keep the descriptors from what the handler starts, and write by lines; returns the worker's socket."""
+    """
+    Keep the descriptors from what the handler starts, and write by lines; returns the worker's socket.
+
+    Handlers' log records from level INFO on are lines of the output, the message alone, as in the peers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What the handler starts shall not hold the socket open.
     for descriptor in (SOCKET_FD, SLOTS_FD):
@@ -55,6 +60,7 @@ def begin() -> socket.socket:
             pass  # there are no slots
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     return socket.socket(fileno=SOCKET_FD)
 
 

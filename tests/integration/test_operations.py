@@ -36,7 +36,9 @@ COMMANDS = {
     "modelserver": ("main", "main"),
 }
 ECHO = """\
+import logging
 def handle(data, context):
+    logging.getLogger("mine").info("answering %d", len(data or []))
     return [bytes(row.get("body") or row.get("data")) for row in data or []]
 """
 PEER = os.environ.get("MODELSERVER_PEER_TORCHSERVE", "")
@@ -192,6 +194,7 @@ class TorchServeTests(InstallationTests):
         self.assert_logged("ts_log.log", r"Model densenet161 loaded\.")
         answer = self.assert_answer(200, 0, "POST", "/predictions/densenet161", b"kitten", key="inference")
         self.assertEqual(answer.body, b"kitten")
+        self.assert_logged("model_log.log", r"W-9000-densenet161_1\.0-stdout MODEL_LOG - answering 1$")
         described = self.assert_answer(200, 1, "GET", "/models/densenet161", key="management").json()
         self.assertTrue(described[0]["loadedAtStartup"])
         self.assert_answer(405, 1, "POST", "/models?url=densenet161.mar", key="management")
@@ -222,6 +225,7 @@ class TorchServeTests(InstallationTests):
         self.until_ready()
         self.assert_answer(200, 0, "GET", "/ping")
         self.assert_answer(200, 1, "DELETE", "/models/a")
+        self.assert_logged("ts_log.log", r"Model a unregistered\.$")
         self.assert_answer(200, 1, "POST", "/models?url=a.mar&initial_workers=1")
         self.assertFalse((self.on.folder / "key_file.json").exists())
         self.ran("torchserve", "--stop")
