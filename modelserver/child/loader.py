@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelserver.child.context import Context, new_context
 
@@ -202,7 +202,7 @@ def initialize(instructions: Instructions, module: ModuleType, function: str) ->
         loop = _event_loop(is_concurrent, entry)
         as_blocking(entry, loop)(None, context)
     else:
-        service = only_class(module)()
+        service = _new_service(instructions, module)
         entry, prepare_model = service.handle, getattr(service, "initialize", None)
         loop = _event_loop(is_concurrent, entry, prepare_model)
         if prepare_model is not None:
@@ -224,16 +224,28 @@ def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:
     return in_thread(wrap(name, on_the_loop(entry)))
 
 
-def only_class(module: ModuleType) -> type:
+def _new_service(instructions: Instructions, module: ModuleType) -> Any:
+    """An object of the handler's class; a service of MMS 0.x is told of its model."""
+    manifest = instructions.manifest
+    if manifest is None or "Model" not in manifest:
+        return only_class(module)()
+    from modelserver.child.handlers.model_service import ModelService
+
+    service = only_class(module, ModelService)
+    return service(instructions.name, instructions.folder, manifest, instructions.gpu_id)
+
+
+def only_class(module: ModuleType, base: type = object) -> type:
     """
     The one class that a module defines.
 
+    :param base: classes of other kinds are not looked at.
     :raises ValueError: it defines none, or several.
     """
     classes = [
         member
         for member in vars(module).values()
-        if isinstance(member, type) and member.__module__ == module.__name__
+        if isinstance(member, type) and member.__module__ == module.__name__ and issubclass(member, base)
     ]
     if len(classes) != 1:
         raise ValueError(

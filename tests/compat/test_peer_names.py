@@ -115,6 +115,7 @@ MMS = {
     "mms.metrics.metric_encoder.MetricEncoder": metrics_store.MetricEncoder,
     "mms.metrics.unit.Units": metrics_store.Units,
     "mms.model_service.model_service.SingleNodeService": model_service.SingleNodeService,
+    "mms.model_service.mxnet_model_service.SingleNodeService": model_service.SingleNodeService,
     "mms.utils.timeit_decorator.timeit": timing.timeit,
     "mms.protocol.otf_message_handler.create_predict_response": None,
     "mms.version.__version__": None,

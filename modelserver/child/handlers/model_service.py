@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from modelserver.child.rows import row_value
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context
+
+JSON = "application/json"
 
 
 class ModelService(ABC):
@@ -51,7 +54,6 @@ class ModelService(ABC):
         """How the service is; nothing unless it has something to say."""
         return None
 
-    @property
     def signature(self) -> dict[str, Any] | None:
         """The inputs and outputs of the model, as the archive's signature file tells."""
         return self._signature
@@ -59,15 +61,35 @@ class ModelService(ABC):
     def handle(self, data: Sequence[Any], context: Context) -> list[Any]:
         """Answer each request of a batch on its own."""
         self._context = self.ctx = context
-        return [self.inference(self._inputs(row)) for row in data]
+        return [_only_answer(self.inference(self._inputs(row))) for row in data]
 
     def _inputs(self, row: Any) -> list[Any]:
-        declared = (self._signature or {}).get("inputs")
+        signature = self._signature or {}
+        declared = signature.get("inputs")
         if not declared or not isinstance(row, Mapping):
-            return [row_value(row)]
-        return [
-            row[name] if (name := tensor.get("data_name")) in row else row_value(row) for tensor in declared
-        ]
+            inputs = [row_value(row)]
+        else:
+            inputs = [
+                row[name] if (name := tensor.get("data_name")) in row else row_value(row)
+                for tensor in declared
+            ]
+        return [_decoded(value) for value in inputs] if signature.get("input_type") == JSON else inputs
+
+
+def _decoded(value: Any) -> Any:
+    """What a client meant that did not say that it sends JSON: a Python literal is as good."""
+    if not isinstance(value, (bytes, bytearray)):
+        return value
+    text = value.decode()
+    try:
+        return json.loads(text)
+    except ValueError:
+        return literal_eval(text)
+
+
+def _only_answer(answers: Any) -> Any:
+    """The answer to one request; most services make a list of it."""
+    return answers[0] if isinstance(answers, list) and len(answers) == 1 else answers
 
 
 class SingleNodeService(ModelService):

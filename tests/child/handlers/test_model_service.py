@@ -43,16 +43,29 @@ class ModelServiceTests(SynchronousTestCase):
 
     def test_inputs_of_the_signature(self) -> None:
         service = self.service({"Model": {"Signature": "signature.json"}})
-        self.assertEqual(service.signature["inputs"][0], {"data_name": "left"})
+        self.assertEqual(service.signature()["inputs"][0], {"data_name": "left"})
         rows = [{"left": b"a", "right": b"b"}, {"body": b"c"}, {"data": b"d", "right": b"e"}]
         self.assertEqual(service.handle(rows, self.context), ["A+B", "C+C", "D+E"])
         self.assertIs(service.ctx, self.context)
 
     def test_without_a_signature(self) -> None:
         service = self.service(None)
-        self.assertIsNone(service.signature)
+        self.assertIsNone(service.signature())
         self.assertIsNone(service.ping())
         self.assertEqual(service.handle([{"body": b"a"}, b"b"], self.context), ["A", "B"])
+
+    def test_json_need_not_be_declared(self) -> None:
+        (self.folder / "signature.json").write_text('{"input_type": "application/json"}')
+        service = SingleNodeService("m", str(self.folder), {"Model": {"Signature": "signature.json"}})
+        service.initialize(self.context)
+        rows = [{"body": b'{"x": true}'}, {"body": bytearray(b"{'x': 1}")}, {"body": {"x": 2}}]
+        self.assertEqual(service.handle(rows, self.context), [{"x": True}, {"x": 1}, {"x": 2}])
+
+    def test_list_of_one_answer_is_the_answer(self) -> None:
+        service = SingleNodeService("m", "/d", None)
+        self.assertEqual(service.handle([{"body": b"a"}], self.context), [b"a"])
+        service._postprocess = lambda data: [*data, "more"]  # type: ignore[method-assign]
+        self.assertEqual(service.handle([{"body": b"a"}], self.context), [[b"a", "more"]])
 
     def test_inference_is_the_subclass_s(self) -> None:
         self.assertRaises(TypeError, ModelService, "m", "/d", None)
