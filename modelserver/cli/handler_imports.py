@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,12 +42,18 @@ def is_importable(name: str) -> bool:
     """
     top, _, rest = name.partition(".")
     try:
-        if find_spec(top) is not None:
+        spec = find_spec(top)
+        if spec is not None and not _is_ours(spec):
             return True
     except (ImportError, ValueError):
         return False
     inside = COMPAT.joinpath(*name.split("."))
     return (COMPAT / top).is_dir() and (not rest or inside.is_dir() or inside.with_suffix(".py").is_file())
+
+
+def _is_ours(spec: ModuleSpec) -> bool:
+    """Whether a package is ours of a peer's name: an installation has them on the path."""
+    return spec.origin is not None and Path(spec.origin).is_relative_to(COMPAT)
 
 
 def missing_imports(

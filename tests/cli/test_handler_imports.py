@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
@@ -104,3 +105,10 @@ class IsImportableTests(TestCase):
         for package in (path for path in COMPAT.glob("*") if (path / "__init__.py").is_file()):
             self.assertTrue(is_importable(package.name), package)
             self.assertFalse(is_importable(f"{package.name}.no_such_part"), package)
+
+    def test_names_of_the_peers_where_they_are_on_the_path(self) -> None:
+        """As they are in an installation, but for an editable one."""
+        sys.path.append(str(COMPAT))
+        self.addCleanup(sys.path.remove, str(COMPAT))
+        self.assertTrue(is_importable("ts.context"))
+        self.assertFalse(is_importable("ts.no_such_part"))
