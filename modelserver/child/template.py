@@ -163,7 +163,7 @@ class Template:
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             connection.sendall(frames.pack_json(frames.LOAD_FAILED, LoadFailed.because(error).report))
-            raise SystemExit(1) from error
+            end(1)
 
 
 class _Receiver:

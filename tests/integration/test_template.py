@@ -277,6 +277,7 @@ class TemplateTests(ServerTests):
             answer = server.register(f"{name}.mar", **wishes)
             self.assertEqual(500, answer.status, answer.text)
             self.assertIn(reason, answer.text)
+            self.assertNotIn("SystemExit", server.log)
             self.assertEqual(404, server.management("GET", f"/models/{name}").status)
             eventually(lambda: not server.children())
 
