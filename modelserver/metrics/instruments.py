@@ -30,7 +30,7 @@ _HOST: Labels = ("Host",)
 _TIMES = (*INFERENCE_METRICS, "QueueTime", "WorkerThreadTime", "PredictionTime")
 _LOAD_TIME = "WorkerLoadTime"
 _PREDICTION_TIME = "PredictionTime"
-_MMS_PREDICTION_TIME = Declaration(
+_DETECTED_PREDICTION_TIME = Declaration(
     _PREDICTION_TIME, GAUGE, "Milliseconds", ("ModelName", "Level", "Hostname")
 )
 _MEGABYTE = 1024 * 1024
@@ -112,9 +112,9 @@ class Instruments:
         if settings.mode == PROMETHEUS and not is_mms:
             self.emitted.expose(self.server.names())
         self.emitted.declare(settings.declarations.model)
+        if self.emitted.auto_detect and _PREDICTION_TIME not in self.emitted.declared:
+            self.emitted.declare([_DETECTED_PREDICTION_TIME])
         self._model_sums = ServerMetrics(model_log, lambda name: False)
-        if is_mms:
-            self._model_sums.declare([_MMS_PREDICTION_TIME])
         self._set_prediction_time = self._prediction_time()
         declared = (*settings.declarations.server, *settings.declarations.model)
         self._is_exact = any(each.name in _TIMES and each.kind == HISTOGRAM for each in declared)

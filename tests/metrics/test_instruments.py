@@ -299,6 +299,18 @@ class ModesTests(SynchronousTestCase):
             ],
         )
 
+    def test_prediction_time_that_is_not_declared_is_detected(self) -> None:
+        declarations = Declarations((), ())
+        for auto_detect, wanted in ((False, []), (True, ["PredictionTime"])):
+            logging = Server(LOG, declarations, auto_detect=auto_detect)
+            logging.serve()
+            logging.instruments.write_lines()
+            self.assertEqual([as_text(line).partition(".")[0] for line in logging.model_lines], wanted)
+            exposing = Server(PROMETHEUS, declarations, auto_detect=auto_detect)
+            exposing.serve()
+            samples = [line.partition("{")[0] for line in exposing.scrape()]
+            self.assertEqual([name for name in samples if not name.startswith("modelserver_")], wanted)
+
     def test_prometheus_writes_no_line(self) -> None:
         server = Server(PROMETHEUS)
         server.serve()
