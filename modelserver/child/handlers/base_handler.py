@@ -153,9 +153,8 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         return self.postprocess(self.inference(prepared))
 
     def _infer_with_profiler(self, data: Sequence[object]) -> tuple[Any, profile]:
-        # A context of a handler's own tests may have no name.
-        name = getattr(self.context, "model_name", "")
-        return profiled(lambda: self._answer(data), name, self.profiler_args)
+        declared = (self.manifest or {}).get("model", {})
+        return profiled(lambda: self._answer(data), declared.get("modelName", ""), self.profiler_args)
 
     def explain_handle(self, data_preprocess: Any, raw_data: Sequence[object]) -> Any:
         """

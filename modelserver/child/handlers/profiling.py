@@ -19,7 +19,7 @@ def is_profiler_wanted() -> bool:
 
 
 def trace_folder(model_name: str) -> str:
-    """Where the traces of a model are written."""
+    """Where the traces of a model are written; it is known by the name in its archive."""
     return os.path.join(tempfile.gettempdir(), "pytorch_profiler", model_name)
 
 
@@ -27,14 +27,13 @@ def profiled(call: Callable[[], R], model_name: str, options: Mapping[str, Any])
     """
     The result of a call, and the profiler that watched it.
 
-    :param options: arguments for ``torch.profiler.profile``, in place of traces for TensorBoard.
+    :param options: arguments for ``torch.profiler.profile``. Unless they name an ``on_trace_ready``, there
+        are traces for TensorBoard.
     """
     from torch.profiler import profile, tensorboard_trace_handler
 
-    arguments: dict[str, Any] = dict(options) or {
-        "record_shapes": True,
-        "on_trace_ready": tensorboard_trace_handler(trace_folder(model_name)),
-    }
+    arguments: dict[str, Any] = dict(options) or {"record_shapes": True}
+    arguments.setdefault("on_trace_ready", tensorboard_trace_handler(trace_folder(model_name)))
     with profile(**arguments) as profiler:
         result = call()
     return result, profiler

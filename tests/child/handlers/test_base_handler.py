@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -18,6 +20,7 @@ from modelserver.child.handlers import BUILT_IN
 from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.loader import only_class
 from modelserver.child.metrics import HandlerMetrics
+from modelserver.child.metrics_store import MetricsStore
 
 DOUBLE = """
 import torch
@@ -240,6 +243,36 @@ class HandlingTests(ArchiveTestCase):
         nameless = SimpleNamespace(metrics=None, get_request_header=lambda idx, key: None)
         self.assertEqual(handler.handle([{"body": [1.0]}], nameless), [[2.0]])
         self.assertEqual(len(traced), 2)
+
+    def test_profiler_writes_a_trace_unless_told_what_to_do_with_it(self) -> None:
+        os.environ["ENABLE_TORCH_PROFILER"] = "true"
+        self.addCleanup(os.environ.pop, "ENABLE_TORCH_PROFILER")
+        self.patch(tempfile, "tempdir", self.mktemp())
+        handler = self.loaded(serializedFile="model.pt", modelName="in-the-archive")
+        for options in ({}, {"record_shapes": False}):
+            handler.profiler_args = options
+            handler.handle([{"body": [1.0]}], self.context)
+        traces = Path(tempfile.gettempdir(), "pytorch_profiler", "in-the-archive").glob("*.pt.trace.json")
+        self.assertEqual(len(list(traces)), 2)
+
+    def test_minimal_context_of_a_handlers_own_tests(self) -> None:
+        class Minimal:
+            def __init__(self, folder: Path) -> None:
+                self.manifest = {"model": {"serializedFile": "model.pt"}}
+                self.system_properties = {"model_dir": str(folder)}
+                self.metrics = MetricsStore(uuid4(), "m")
+
+            def get_request_header(self, idx: int, key: str) -> bool:
+                return False
+
+        os.environ["ENABLE_TORCH_PROFILER"] = "true"
+        self.addCleanup(os.environ.pop, "ENABLE_TORCH_PROFILER")
+        self.patch(tempfile, "tempdir", self.mktemp())
+        self.save_script()
+        handler: Any = BaseHandler()
+        context: Any = Minimal(self.folder)
+        handler.initialize(context)
+        self.assertEqual(handler.handle([[1.0]], context), [[2.0]])
 
 
 class BuiltInTests(SynchronousTestCase):
