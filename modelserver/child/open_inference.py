@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelserver.child.context import PredictionException
-from modelserver.child.envelopes import MISMATCH, BaseEnvelope, Refused, Rows, narrowed, refused
+from modelserver.child.envelopes import (
+    MISMATCH,
+    BaseEnvelope,
+    Refused,
+    Rows,
+    has_requests,
+    narrowed,
+    refused,
+)
 from modelserver.child.rows import json_value, row_value
 from modelserver.child.tensors import describe, flatten, from_binary, reshape, to_binary
 
@@ -108,8 +116,8 @@ class KServev2Envelope(BaseEnvelope):
                 output["data"] = flatten(result)
             outputs.append(output)
         response: Document = {
-            "id": request.id or context.get_request_id(place),
-            "model_name": context.model_name,
+            "id": request.id or (context.get_request_id(place) if has_requests(context) else None),
+            "model_name": getattr(context, "model_name", ""),
             "model_version": str((model if isinstance(model, dict) else {}).get("modelVersion", "")),
             "outputs": outputs,
         }
@@ -209,4 +217,4 @@ def _parameters(document: Document) -> Document:
 
 
 def _header(context: Context, place: int, name: str) -> str | None:
-    return context.get_request_header(place, name) if context.request_processor else None
+    return context.get_request_header(place, name) if has_requests(context) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from typing import Any
 
 import numpy
 from hypothesis import given
@@ -106,6 +107,20 @@ class SimpleEnvelopeTests(EnvelopeTestCase):
             self.assertEqual([sorted(answers[at]) for at in (0, 2)], [["error"], ["error"]])
             self.assertEqual([self.context.get_response_status(at)[0] for at in range(3)], [400, 200, 400])
             self.assertEqual(self.contexts[-1].get_request_id(0), "id-1")
+
+    def test_context_of_a_handlers_own_tests_need_not_know_its_requests(self) -> None:
+        class Minimal:
+            manifest = None
+
+        context: Any = Minimal()
+        inputs = [{"body": {"inputs": [tensor("x", [1], "INT64", [7])]}}]
+        for name, data, wanted in (
+            ("kserve", [{"body": {"instances": [7]}}], [{"predictions": [7]}]),
+            ("kserve", [{"body": 7}], [{"error": 'The request is not JSON with a list of "instances".'}]),
+        ):
+            self.assertEqual(wrap(name, lambda rows, context: rows)(data, context), wanted)
+        answers: Any = wrap("kservev2", lambda rows, context: [7])(inputs, context)
+        self.assertEqual(answers[0]["outputs"][0]["data"], [7])
 
     def test_nothing_to_serve(self) -> None:
         self.assertEqual(len(self.call("kserve", [{"body": b"{"}])), 1)

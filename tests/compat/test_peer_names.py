@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from typing import Any
@@ -250,6 +251,22 @@ class HelperTests(NamesTestCase):
             with open(path, "w") as file:
                 file.write(text)
             self.assertEqual(found("ts.utils.util.get_yaml_config")(path), content)
+
+    def test_context_for_tests_of_handlers(self) -> None:
+        folder = self.mktemp()
+        os.mkdir(folder)
+        with open(os.path.join(folder, "config.yaml"), "w") as file:
+            file.write("handler: {size: 3}")
+        mock = found("ts.torch_handler.unit_tests.test_utils.mock_context.MockContext")
+        made = mock(None, folder, model_file="net.py", model_yaml_config_file="config.yaml")
+        self.assertEqual(made.manifest, {"model": {"modelFile": "net.py"}})
+        self.assertEqual(made.system_properties["model_dir"], folder)
+        self.assertEqual(made.model_yaml_config, {"handler": {"size": 3}})
+        self.assertIs(made.get_request_header(0, "explain"), None)
+        made.request_processor = [context.RequestProcessor({"Mood": "good"})]
+        self.assertEqual(made.get_request_header(0, "mood"), "good")
+        made.metrics.add_time("Step", 2.0, None, "ms")
+        self.assertEqual([record["name"] for record in made.metrics.drain()], ["Step"])
 
     def test_deprecated(self) -> None:
         @found("ts.utils.util.deprecated")(version="0.8", replacement="new", klass=DeprecationWarning)

@@ -1,0 +1,1 @@
+"""Names of ``ts.torch_handler.unit_tests``."""

@@ -1,0 +1,1 @@
+"""What tests of handlers are made with."""
