@@ -88,5 +88,7 @@ def compiled(model: Any, config: Mapping[str, object], compiler: Callable[..., A
     except Exception as error:  # any backend raises what it likes
         log.warning("Compiling the model with %s has failed: %s", options, error)
         return model
-    log.info("Compiled the model with %s", options)
+    backend, others = options.get("backend", "inductor"), [name for name in options if name != "backend"]
+    told = "".join(f", {name} {options[name]}" for name in others)
+    log.info("Compiled model with backend %s%s", backend, told)
     return result

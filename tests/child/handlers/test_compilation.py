@@ -46,6 +46,19 @@ class CompilationTests(SynchronousTestCase):
             ("model", {"backend": "eager"}),
         )
 
+    def test_log_tells_how_as_the_peer_does(self) -> None:
+        for section, told in (
+            ("inductor", "Compiled model with backend inductor"),
+            (
+                {"backend": "eager", "mode": "reduce-overhead"},
+                "Compiled model with backend eager, mode reduce-overhead",
+            ),
+            ({"compile": {"enable": True}}, "Compiled model with backend inductor"),
+        ):
+            with self.assertLogs("modelserver.child.handlers.compilation", logging.INFO) as logged:
+                compiled("model", {"pt2": section}, lambda model, **options: model)
+            self.assertEqual([record.getMessage() for record in logged.records], [told])
+
     def test_model_is_left_alone_unless_asked(self) -> None:
         self.assertEqual(compiled("model", {}, lambda model, **options: "compiled"), "model")
 
