@@ -39,10 +39,9 @@ class WorkerFailure:
             words = [self.cause, *(words if words != [self.cause] else [])]
         if self.out_of_memory:
             words.append("out of memory")
-        if self.exception is not None:
-            words.append(f"{self.exception}: {self.text}")
-        elif self.text:
-            words.append(self.text)
+        why = ": ".join(filter(None, (self.exception, self.text)))
+        if why:
+            words.append(why)
         return ", ".join(words)
 
 

@@ -174,6 +174,10 @@ class ServingTests(WorkerTestCase):
 class FailureTests(WorkerTestCase):
     """A worker that is not."""
 
+    def test_exception_without_a_text_is_told_by_its_name(self) -> None:
+        failure = WorkerFailure("load", 0.0, exit_code=1, exception="AssertionError")
+        self.assertEqual(str(failure), "load, exited with code 1, AssertionError")
+
     def test_a_crash_answers_the_batch_in_hand_with_the_reason(self) -> None:
         self.scaled()
         (asker,) = self.ask(b"a")
