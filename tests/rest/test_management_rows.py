@@ -82,24 +82,20 @@ class Rows(ApiCase):
                 self.assertTrue(got.error[2].startswith(text), got.error[2])
         self.assertEqual((self.on.registry.names(), self.on.left_on_disk()), ([], []))
 
-    def rows_of_places(self) -> None:
-        """Only the last component of a URL counts; a folder that only wraps another stands for it."""
-        (self.on.store / "wrapping").mkdir()
-        self.on.add_model("inner", "noop")
-        (self.on.store / "inner").rename(self.on.store / "wrapping" / "inner")
-        for url in (
-            "noop.mar",
-            "sub/dir/noop.mar",
-            "noop.mar/",
-            f"file://{self.on.store}/noop.mar",
-            "wrapping",
-        ):
+    def rows_of_places(self, *more: str) -> None:
+        """Only the last component of a URL counts."""
+        for url in ("noop.mar", "sub/dir/noop.mar", "noop.mar/", f"file://{self.on.store}/noop.mar", *more):
             with self.subTest(url):
                 self.assertEqual(self.register(url).status, (200, self.registered))
                 self.assertEqual(self.call("GET", "/models").body["models"][0]["modelUrl"], url)
                 self.call("DELETE", "/models/noop")
-        self.assertTrue((self.on.store / "noop.mar").is_dir())
-        self.assertTrue((self.on.store / "wrapping" / "inner").is_dir())
+
+    def wrap(self) -> str:
+        """A folder of the store that holds a model's folder and nothing else."""
+        (self.on.store / "wrapping").mkdir()
+        self.on.add_model("inner", "noop")
+        (self.on.store / "inner").rename(self.on.store / "wrapping" / "inner")
+        return "wrapping"
 
     def rows_of_refused_places(self) -> None:
         """Nothing outside the store is served."""
@@ -150,7 +146,7 @@ class TorchServeRowTests(Rows):
         self.rows_of_manifests(2)
 
     def test_places(self) -> None:
-        self.rows_of_places()
+        self.rows_of_places(self.wrap())
 
     def test_refused_places(self) -> None:
         self.rows_of_refused_places()
@@ -225,6 +221,8 @@ class MmsRowTests(Rows):
 
     def test_places(self) -> None:
         self.rows_of_places()
+        got = self.call("POST", f"/models?url={self.wrap()}")
+        self.assertEqual(got.error[:3:2], (400, "Model name is not defined."))
 
     def test_refused_places(self) -> None:
         self.rows_of_refused_places()
