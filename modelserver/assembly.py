@@ -16,7 +16,7 @@ from random import Random
 from typing import cast
 from uuid import uuid4
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
@@ -45,7 +45,6 @@ from modelserver.core.surroundings import Surroundings
 from modelserver.dependencies import Dependencies, DependencyRules
 from modelserver.descriptions import Observer, describe_version
 from modelserver.draining import Draining
-from modelserver.health import StartUp
 from modelserver.inference import Inference
 from modelserver.interfaces import CommandRunner, Dialect, EventLoop, InThread
 from modelserver.key_file import KEY_FILE
@@ -134,7 +133,6 @@ class Core:
     body_memory: BodyMemory
     tokens: Tokens | None = None
     snapshots: Snapshots | None = None
-    start_up: StartUp = field(factory=StartUp)
 
     @property
     def gate(self) -> Gate:
@@ -164,7 +162,7 @@ class Core:
                 self.settings.strict_parameters,
             ).handlers(),
             **InferenceApi(
-                front, self.registry, responder, routes, self.start_up, lambda: self.draining.begun
+                front, self.registry, responder, routes, self.inference.start_up, lambda: self.draining.begun
             ).handlers(),
             **MetricsApi(self.observation.instruments.pieces, responder, self.run_soon).handlers(),
             **({} if self.tokens is None else TokenApi(self.tokens, responder).handlers()),

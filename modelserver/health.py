@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, succeed
 
 from modelserver.core.registry import Registry
 
@@ -42,6 +43,7 @@ class StartUp:
     """The models of the start that are not registered: those on their way, and those that failed."""
 
     _missing: dict[str, str | None] = field(factory=dict, init=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
     def expect(self, names: Iterable[str]) -> None:
         """These are to come."""
@@ -50,10 +52,35 @@ class StartUp:
     def registered(self, name: str) -> None:
         """This one is in the registry, which knows more of it."""
         self._missing.pop(name, None)
+        self._tell()
 
     def failed(self, name: str, reason: str) -> None:
         """This one does not come, and why."""
         self._missing[name] = reason
+        self._tell()
+
+    def is_coming(self, name: str) -> bool:
+        """Whether this one is on its way."""
+        return name in self._missing and self._missing[name] is None
+
+    def end(self) -> None:
+        """Nothing is loaded any more: what is still on its way does not come."""
+        for name, reason in self._missing.items():
+            self._missing[name] = reason or "its load ended without a word"
+        self._tell()
+
+    def when_over(self) -> Deferred[None]:
+        """Fires when none is on its way any more."""
+        if None not in self._missing.values():
+            return succeed(None)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def _tell(self) -> None:
+        if None not in self._missing.values():
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
 
     def missing(self, registry: Registry) -> list[str]:
         """Those that are not there, unless somebody has registered them after all."""

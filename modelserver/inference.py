@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.deadlines import Deadlines
-from modelserver.core.registry import Registry
-from modelserver.errors import NoWorkers, QueueFull
+from modelserver.core.registry import ModelVersion, Registry
+from modelserver.errors import ModelNotFound, NoWorkers, QueueFull
 from modelserver.frames import ID_SIZE
+from modelserver.health import StartUp
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Asker, Inputs, Job
 
@@ -21,6 +22,7 @@ class Inference:
     The one way into the queues, whatever the client speaks.
 
     :param entropy: ``os.urandom``, for request ids.
+    :param start_up: which models are still on their way.
     """
 
     registry: Registry
@@ -28,6 +30,7 @@ class Inference:
     clock: IReactorTime
     recorder: Recorder
     entropy: Callable[[int], bytes]
+    start_up: StartUp = field(factory=StartUp)
 
     def predict(
         self, name: str, version: str | None, inputs: Inputs, asker: Asker, patience: float = 0.0
@@ -41,7 +44,7 @@ class Inference:
         :raises NoWorkers: no worker will take it.
         :raises QueueFull: as many jobs wait as may.
         """
-        found = self.registry.get(name, version)
+        found = self._find(name, version)
         head, extra, body, flags = inputs
         now = self.clock.seconds()
         job = Job(self.entropy(ID_SIZE), asker, head, extra, body, now, None, flags, asked=version)
@@ -59,6 +62,14 @@ class Inference:
             job.deadline = now + patience
             self.deadlines.watch(job)
         return job
+
+    def _find(self, name: str, version: str | None) -> ModelVersion:
+        try:
+            return self.registry.get(name, version)
+        except ModelNotFound:
+            if self.start_up.is_coming(name):
+                raise NoWorkers(name, version, "it is being loaded") from None
+            raise
 
     def withdraw(self, job: Job) -> None:
         """The client is gone: the job leaves its queue unserved, a handler that streams to it is told."""

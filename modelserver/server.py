@@ -156,11 +156,14 @@ class Server(MultiService):
         exposed = open_to_others(self.settings)
         if exposed is not None:
             _log.warn("{warning}", warning=exposed)
+        start_up = core.inference.start_up
         loading = Deferred.fromCoroutine(
-            start_models(self.settings, core.management, core.start_up, core.snapshots)
+            start_models(self.settings, core.management, start_up, core.snapshots)
         )
         loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
-        _log.info("Model server started.")
+        loading.addCallback(lambda _: start_up.end())
+        # As in the peers, whoever waits for this line finds the models.
+        start_up.when_over().addCallback(lambda _: _log.info("Model server started."))
 
     async def _end(self) -> None:
         core = self._core

@@ -13,14 +13,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.config.load_models import LoadList, StartupModel, parse_load_models
 from modelserver.config.settings import Settings
 from modelserver.config.sources import parse_properties
+from modelserver.core.deadlines import Deadlines
 from modelserver.descriptions import describe_version
-from modelserver.errors import WorkerFailure
+from modelserver.errors import ModelNotFound, NoWorkers, WorkerFailure
 from modelserver.health import StartUp, unready_models
+from modelserver.inference import Inference
+from modelserver.jobs import Inputs
 from modelserver.restoring import RestoreFailed, check_archives
 from modelserver.snapshot import Snapshot, SnapshotVersion, newest_snapshot, parse_snapshot
 from modelserver.snapshots import Snapshots
 from modelserver.startup import archives_in, models_to_load, name_of, start_models
-from modelserver.testing import START_OF_TIME
+from modelserver.testing import START_OF_TIME, CollectingAsker
 from modelserver.versions import VersionDefaults
 
 BROKEN = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
@@ -143,6 +146,36 @@ class LoadTests(StartCase):
         self.assertEqual((self.served, self.unready), (["noop", "other"], []))
         self.assertTrue(self.on.registry.get("noop").spec.loaded_at_startup)
         self.assertEqual(self.on.registry.get("noop").pool.ready, 1)
+
+    def test_whoever_asks_for_one_that_is_on_its_way_is_told_so(self) -> None:
+        self.on.add_model("noop.mar", "noop")
+        clock = self.on.stage.clock
+        inference = Inference(
+            self.on.registry, Deadlines(clock), clock, self.on.stage.recorder, bytes, self.start_up
+        )
+        self.on.thread.holds = True
+        self.begin("noop.mar,nope.mar")
+        over = self.start_up.when_over()
+        self.assertNoResult(over)
+        for name, error in (("noop", NoWorkers), ("nope", NoWorkers), ("other", ModelNotFound)):
+            with self.assertRaises(error):
+                inference.predict(name, None, Inputs(b"", b"", b"x"), CollectingAsker())
+        self.on.thread.holds = False
+        self.on.thread.run_all()
+        self.successResultOf(over)
+        self.assertEqual(self.served, ["noop"])
+        inference.predict("noop", None, Inputs(b"", b"", b"x"), CollectingAsker())
+        with self.assertRaises(ModelNotFound):
+            inference.predict("nope", None, Inputs(b"", b"", b"x"), CollectingAsker())
+
+    def test_a_start_that_breaks_off_is_over(self) -> None:
+        self.start_up.expect(["noop"])
+        over = self.start_up.when_over()
+        self.assertNoResult(over)
+        self.start_up.end()
+        self.successResultOf(over)
+        self.assertEqual(self.unready, ["noop"])
+        self.assertFalse(self.start_up.is_coming("noop"))
 
     def test_downloads_that_a_killed_server_has_left_go_first(self) -> None:
         self.on.add_model("noop.mar", "noop")
