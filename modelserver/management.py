@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attrs import define, evolve, field, frozen
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.logger import Logger
 
 from modelserver.core.registry import ModelVersion, Registry, new_version
@@ -57,7 +57,7 @@ class Management:
     """
     The use cases. Each one either happens or leaves everything as it was, whatever happens at once.
 
-    :param changed: called after each change, for snapshots.
+    :param changed: called after each change, for snapshots; callers wait until one is written.
     """
 
     registry: Registry
@@ -66,7 +66,7 @@ class Management:
     observer: Observer
     self_description: SelfDescription
     rules: ManagementRules = ManagementRules()
-    changed: Callable[[], object] = lambda: None
+    changed: Callable[[], Deferred[None]] = lambda: succeed(None)
     _files: dict[ModelVersion, Prepared] = field(factory=dict, init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
 
@@ -102,7 +102,7 @@ class Management:
         except (ServingError, CancelledError):
             await self._undo(version)
             raise
-        self.changed()
+        await self.changed()
         return spec
 
     async def scale(self, request: ScaleRequest) -> bool:
@@ -117,7 +117,7 @@ class Management:
         """
         pool = self.registry.get(request.name, request.version).pool
         pool.scale(request.minimum, request.maximum, request.gpu_workers, request.drain)
-        self.changed()
+        await self.changed()
         if not request.synchronous:
             return True
         try:
@@ -141,9 +141,9 @@ class Management:
         removed = self.registry.remove(name, version)
         await self._end(removed, self.rules.unregister_timeout, keeps_download)
         _log.info("Model {model} unregistered.", model=name)
-        self.changed()
+        await self.changed()
 
-    def set_default(self, name: str, version: str) -> None:
+    async def set_default(self, name: str, version: str) -> None:
         """
         Make a version the one that is meant when none is named.
 
@@ -151,7 +151,7 @@ class Management:
         :raises NoSuchVersionToDefault: the model has no such version.
         """
         self.registry.set_default(name, version)
-        self.changed()
+        await self.changed()
 
     async def close(self, drain: float = 0.0, keeps_downloads: bool = False) -> None:
         """

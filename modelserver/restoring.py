@@ -118,7 +118,7 @@ class Restorer:
                     f"of model {item.name}"
                 )
             if item.values.is_default:
-                self.management.set_default(spec.name, spec.version)
+                await self.management.set_default(spec.name, spec.version)
             self.start_up.registered(spec.name)
             await settle(self.management, spec.name, spec.version)
         except ServingError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -45,7 +45,8 @@ class Snapshots:
     run_soon: Callable[[Callable[[], None]], object]
     _is_on: bool = field(default=False, init=False)
     _is_current: bool = field(default=False, init=False)
-    _is_due: bool = field(default=False, init=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _last: float = field(default=0.0, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
 
     def begin(self, is_complete: bool = True) -> None:
@@ -59,16 +60,24 @@ class Snapshots:
         if is_complete:
             self._write(STARTUP)
 
-    def changed(self) -> None:
-        """Something was registered, unregistered, scaled or made the default."""
-        if self._is_on and not self._is_due:
-            self._is_due = True
+    def changed(self) -> Deferred[None]:
+        """
+        Something was registered, unregistered, scaled or made the default.
+
+        :returns: fires when that is on disk, or cannot be written: what a client was told survives a crash.
+        """
+        if not self._is_on:
+            return succeed(None)
+        if not self._waiting:
             self.run_soon(self._write_changed)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
 
     def _write_changed(self) -> None:
-        self._is_due = False
-        if self._is_on:
-            self._write(CHANGED)
+        waiting, self._waiting = self._waiting, []
+        written = self._write(CHANGED) if self._is_on else succeed(None)
+        for each in waiting:
+            written.chainDeferred(each)
 
     async def end(self) -> None:
         """Write the last one; it is on disk, and those before it, when this returns."""
@@ -79,14 +88,15 @@ class Snapshots:
             self._write(SHUTDOWN)
         await self._turn.run(lambda: None)
 
-    def _write(self, occasion: str) -> None:
+    def _write(self, occasion: str) -> Deferred[None]:
         """Describe now, and write when those before are written."""
         self._is_current = True
-        created = self.now()
+        # The names are milliseconds: two of the same would be one file.
+        created = self._last = max(self.now(), self._last + 0.002)
         name = snapshot_name(occasion, created)
         snapshot = take_snapshot(name, created, self.versions())
         text = render_file(self.properties, snapshot)
-        self._turn.run(self._put, name, text).addErrback(self._failed)
+        return self._turn.run(self._put, name, text).addErrback(self._failed)
 
     def _put(self, name: str, text: str) -> Deferred[None]:
         return self.in_thread(write_snapshot, self.folder, name, text).addCallback(self._told, name)

@@ -128,7 +128,7 @@ class ManagementStage:
             Observer(lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread),
             SelfDescription(self.stage.clock, lambda size: b"\1" * size),
             ManagementRules(self.unregister_timeout, one_version=is_mms),
-            lambda: self.changes.append(None),
+            lambda: succeed(self.changes.append(None)),
         )
 
     @property

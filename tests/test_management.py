@@ -381,7 +381,7 @@ class QuestionTests(ManagementCase):
         self.on.add_model("second", "noop", "2.0")
         self.register()
         self.register("second")
-        self.on.management.set_default("noop", "2.0")
+        self.successResultOf(Deferred.fromCoroutine(self.on.management.set_default("noop", "2.0")))
         self.assertEqual(self.describe("noop").spec.version, "2.0")
 
     def test_pages(self) -> None:

@@ -19,6 +19,7 @@ from modelserver.errors import ModelNotFound, NoWorkers, WorkerFailure
 from modelserver.health import StartUp, unready_models
 from modelserver.inference import Inference
 from modelserver.jobs import Inputs
+from modelserver.registration import RegisterRequest
 from modelserver.restoring import RestoreFailed, check_archives
 from modelserver.snapshot import Snapshot, SnapshotVersion, newest_snapshot, parse_snapshot
 from modelserver.snapshots import Snapshots
@@ -260,10 +261,32 @@ class WriteTests(StartCase):
     def test_changes_of_one_turn_are_one_snapshot(self) -> None:
         self.finish()
         self.on.stage.clock.advance(1)
-        self.snapshots.changed()
-        self.snapshots.changed()
+        told = [self.snapshots.changed(), self.snapshots.changed()]
         self.on.stage.turn()
         self.assertEqual(self.written(), ["startup", "snapshot"])
+        for each in told:
+            self.successResultOf(each)
+
+    def test_each_of_two_within_a_millisecond_is_written(self) -> None:
+        self.finish()
+        for _ in range(2):
+            self.snapshots.changed()
+            self.on.stage.turn()
+        self.assertEqual(self.written(), ["startup", "snapshot", "snapshot"])
+
+    def test_an_answer_waits_until_its_change_is_on_disk(self) -> None:
+        self.finish()
+        self.on.add_model("second", "noop", "2.0")
+        self.on.thread.holds = True
+        request = RegisterRequest("second")
+        registered = Deferred.fromCoroutine(self.on.management.register(request))
+        self.on.stage.turn()
+        while self.on.thread.calls:
+            self.assertNoResult(registered)
+            self.on.thread.run_all()
+            self.on.stage.turn()
+        self.successResultOf(registered)
+        self.assertEqual(set(self.newest().models["noop"]), {"1.0", "2.0"})
 
     def test_they_hold_the_models_and_the_properties(self) -> None:
         self.finish()
@@ -362,7 +385,9 @@ class RestoreTests(StartCase):
         self.assertEqual(
             (spec.url, self.newest().models), ("https://example.org/other.mar", self.far().models)
         )
-        self.successResultOf(Deferred.fromCoroutine(self.on.management.unregister("other")))
+        ended = Deferred.fromCoroutine(self.on.management.unregister("other"))
+        self.on.stage.turn()
+        self.successResultOf(ended)
         self.assertFalse((self.on.store / "other.mar").exists())
 
     def test_what_was_downloaded_stays_if_the_others_cannot_be_restored(self) -> None:

@@ -96,9 +96,9 @@ class ManagementApi:
         await uninterrupted(self.management.unregister(model_name, model_version))
         return self._render(request, self.dialect.unregistered(model_name))
 
-    def set_default(self, request: Request, model_name: str, model_version: str) -> bytes:
+    async def set_default(self, request: Request, model_name: str, model_version: str) -> bytes:
         """Choose the default version."""
-        self.management.set_default(model_name, model_version)
+        await self.management.set_default(model_name, model_version)
         return self._render(request, self.dialect.default_set(model_name, model_version))
 
     async def describe(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
