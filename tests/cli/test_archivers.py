@@ -316,9 +316,9 @@ class PeerCase(CommandCase):
 
     def peer(self, variable: str, name: str) -> Path:
         """The original's command."""
-        command = Path(os.environ.get(variable, "/nowhere"), "bin", name)
+        command = Path(os.environ.get(variable, "/nowhere"), name)
         if not command.is_file():
-            raise SkipTest(f"{variable} does not name an environment with {name}")
+            raise SkipTest(f"{variable} does not name a folder with {name}")
         return command
 
     def both(
@@ -365,7 +365,7 @@ class PeerCase(CommandCase):
 
 
 class BesideTorchServeTests(PeerCase):
-    """``torch-model-archiver`` of the environment ``MODELSERVER_PEER_TS``."""
+    """``torch-model-archiver`` of the folder ``MODELSERVER_PEER_TS``."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -407,7 +407,7 @@ class BesideTorchServeTests(PeerCase):
 
 
 class BesideMultiModelServerTests(PeerCase):
-    """``model-archiver`` of the environment ``MODELSERVER_PEER_MMS``."""
+    """``model-archiver`` of the folder ``MODELSERVER_PEER_MMS``."""
 
     def setUp(self) -> None:
         super().setUp()

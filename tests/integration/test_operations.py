@@ -41,7 +41,7 @@ def handle(data, context):
     logging.getLogger("mine").info("answering %d", len(data or []))
     return [bytes(row.get("body") or row.get("data")) for row in data or []]
 """
-PEER = os.environ.get("MODELSERVER_PEER_TORCHSERVE", "")
+PEER = str(Path(os.environ.get("MODELSERVER_PEER_TS", "/nowhere"), "torchserve"))
 """The real ``torchserve``, where there is one to compare with."""
 
 
@@ -335,7 +335,7 @@ class MultiModelServerTests(InstallationTests):
         self.assertIn("Please move to multi-model-server", self.ran("mxnet-model-server", "--stop"))
 
 
-@skipUnless(PEER, "MODELSERVER_PEER_TORCHSERVE does not name the real torchserve")
+@skipUnless(Path(PEER).exists(), "MODELSERVER_PEER_TS names no folder with torchserve")
 class PeerFilesTests(InstallationTests):
     """What the real TorchServe has written is used unchanged."""
 
