@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from math import ceil, inf
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-_WITHOUT_GROUPS = "1:cpu:/", "0::/"
+from modelserver.control_groups import Membership, groups_mount, memberships
+
+_AT_THE_TOP = Membership(("cpu",), Path()), Membership((), Path())
 """In a container the path is often the one outside of it, and its group is mounted at the top."""
 
 
@@ -28,32 +30,26 @@ def processor_share(root: Path = Path("/")) -> float:
 
     :param root: where the kernel's file systems are mounted; another one in tests.
     """
-    lines = *_WITHOUT_GROUPS, *_words(root / "proc" / "self" / "cgroup", "\n")
-    return min(
-        (share for line in lines for share in _shares(root / "sys" / "fs" / "cgroup", line)), default=inf
-    )
+    groups = *_AT_THE_TOP, *memberships(root)
+    return min((share for group in groups for share in _shares(groups_mount(root), group)), default=inf)
 
 
-def _shares(groups: Path, line: str) -> Iterator[float]:
-    """The limits of one line of ``/proc/self/cgroup``: of that group, and of those that it is in."""
-    _, _, rest = line.partition(":")
-    controllers, _, path = rest.partition(":")
-    group = PurePosixPath("/" + path.lstrip("/"))
-    for each in (group, *group.parents):
-        below = str(each).lstrip("/")
+def _shares(mount: Path, group: Membership) -> Iterator[float]:
+    """The limits of a group, and of those that it is in."""
+    for path in (group.path, *group.path.parents):
         quota: list[str] = []
-        if not controllers and path:
-            quota = _words(groups / below / "cpu.max")
-        elif "cpu" in controllers.split(","):
-            folder = groups / "cpu" / below
+        if not group.controllers:
+            quota = _words(mount / path / "cpu.max")
+        elif "cpu" in group.controllers:
+            folder = mount / "cpu" / path
             quota = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
         # Without a limit, the quota is "max" or -1.
         if len(quota) == 2 and all(word.isdigit() and int(word) for word in quota):
             yield int(quota[0]) / int(quota[1])
 
 
-def _words(path: Path, separator: str | None = None) -> list[str]:
+def _words(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8", "replace").split(separator)
+        return path.read_text("utf-8", "replace").split()
     except OSError:
         return []

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
+from modelserver.control_groups import groups_mount, memberships
+
 
 @frozen
 class KillCounter:
@@ -36,15 +38,13 @@ def find_counter(root: Path = Path("/")) -> KillCounter | None:
 
     :param root: where the kernel's file systems are mounted; another one in tests.
     """
-    groups = root / "sys" / "fs" / "cgroup"
+    groups = groups_mount(root)
     choices = []
-    for line in _lines(root / "proc" / "self" / "cgroup"):
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers == "":
-            choices.append(groups / path.lstrip("/") / "memory.events")
-        elif "memory" in controllers.split(","):
-            choices.append(groups / "memory" / path.lstrip("/") / "memory.oom_control")
+    for group in memberships(root):
+        if not group.controllers:
+            choices.append(groups / group.path / "memory.events")
+        elif "memory" in group.controllers:
+            choices.append(groups / "memory" / group.path / "memory.oom_control")
     # In a container the path is often the one outside of it, and its group is mounted at the top.
     choices += [groups / "memory.events", groups / "memory" / "memory.oom_control"]
     choices.append(root / "proc" / "vmstat")
@@ -53,13 +53,6 @@ def find_counter(root: Path = Path("/")) -> KillCounter | None:
         if counter.read() is not None:
             return counter
     return None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
 
 
 @define(eq=False)

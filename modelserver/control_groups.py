@@ -1,0 +1,41 @@
+"""The control groups that this process is in (Linux, both versions)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+_MOUNT = Path("sys", "fs", "cgroup")
+
+
+@frozen
+class Membership:
+    """
+    One line of ``/proc/self/cgroup``.
+
+    :param controllers: of version 1; none: it is the group of version 2.
+    :param path: of the group, below where its hierarchy is mounted.
+    """
+
+    controllers: tuple[str, ...]
+    path: Path
+
+
+def groups_mount(root: Path) -> Path:
+    """Where the hierarchies are mounted; ``root`` is where the kernel's file systems are."""
+    return root / _MOUNT
+
+
+def memberships(root: Path) -> Iterator[Membership]:
+    """The groups of this process; in a container, paths are often those outside of it."""
+    try:
+        lines = (root / "proc" / "self" / "cgroup").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if path:
+            yield Membership(tuple(filter(None, controllers.split(","))), Path(path.lstrip("/")))
