@@ -61,7 +61,7 @@ class StartUp:
 
     def is_coming(self, name: str) -> bool:
         """Whether this one is on its way."""
-        return name in self._missing and self._missing[name] is None
+        return self._missing.get(name, "") is None
 
     def end(self) -> None:
         """Nothing is loaded any more: what is still on its way does not come."""
@@ -71,13 +71,17 @@ class StartUp:
 
     def when_over(self) -> Deferred[None]:
         """Fires when none is on its way any more."""
-        if None not in self._missing.values():
+        if self._is_over:
             return succeed(None)
         self._waiting.append(Deferred())
         return self._waiting[-1]
 
+    @property
+    def _is_over(self) -> bool:
+        return None not in self._missing.values()
+
     def _tell(self) -> None:
-        if None not in self._missing.values():
+        if self._is_over:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)

@@ -33,6 +33,13 @@ class AttentionTests(SynchronousTestCase):
             self.version.pool.put(make_job(b"a", self.stage.clock.seconds()))
         self.soon.pop(0)()
 
+    def fast(self) -> MemoryWorker:
+        """A worker that is known to take next to no time."""
+        (process,) = self.scaled()
+        self.ask()
+        process.answer(seconds=0.0001)
+        return process
+
     def turns(self) -> int:
         """Run turns until no further one is asked for; how many there were."""
         turns = 0
@@ -52,18 +59,14 @@ class AttentionTests(SynchronousTestCase):
             self.assertEqual(self.turns(), turns)
 
     def test_not_any_longer_than_it_takes(self) -> None:
-        (process,) = self.scaled()
-        self.ask()
-        process.answer(seconds=0.0001)
+        process = self.fast()
         self.ask()
         self.soon.pop(0)()
         process.answer(seconds=0.0001)
         self.assertEqual(self.turns(), 1)
 
     def test_one_count_for_what_comes_meanwhile(self) -> None:
-        (process,) = self.scaled()
-        self.ask()
-        process.answer(seconds=0.0001)
+        process = self.fast()
         self.ask()
         self.soon.pop(0)()
         process.answer(seconds=0.0001)
@@ -77,8 +80,6 @@ class AttentionTests(SynchronousTestCase):
         self.assertEqual(self.turns(), TURNS - 1)
 
     def test_several_in_hand_keep_nobody_awake(self) -> None:
-        (process,) = self.scaled()
-        self.ask()
-        process.answer(seconds=0.0001)
+        self.fast()
         self.ask(3)
         self.assertEqual(self.turns(), 0)
