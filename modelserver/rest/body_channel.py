@@ -61,7 +61,7 @@ class BodyChannel(StockChannel):
         if not self.reserve(length):
             return
         self.mode = Mode.BODY
-        self._head, self._missing = head, length - len(first)
+        self._missing = length - len(first)
         place = self._place_for(length)
         if place is None or self.front.slots is None or self._fill is None:
             self._body = [bytes(first)]

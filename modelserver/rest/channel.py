@@ -57,8 +57,7 @@ class Channel(BodyChannel):
         job, self._job = self._job, None
         if job is not None:
             self.front.withdraw(job)
-        if self._place is not None:
-            self._place.free()
+        self._free_place()
         self._drop_body()
         self._release()
         super().connectionLost(reason)
