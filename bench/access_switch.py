@@ -16,8 +16,8 @@ from types import FrameType
 
 from attrs import define, field
 
-from modelserver.log_layouts import Asked
-from modelserver.logs import AccessLog
+from modelserver.logs.layouts import Asked
+from modelserver.logs.writer import AccessLog
 
 TURN = 0.25
 """Seconds of each turn."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from twisted.application.service import IService
 from twisted.python import usage
 
-from modelserver.config.kinds import ConfigurationError
-from modelserver.config.sources import CommandLine, load_settings
-from modelserver.pid_file import PidFile
+from modelserver.config.loading import CommandLine, load_settings
+from modelserver.config.value_types import ConfigurationError
+from modelserver.system.pid_file import PidFile
 
 PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
 """
@@ -115,7 +115,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
     from twisted.internet.posixbase import PosixReactorBase
 
-    from modelserver.server import Server
+    from modelserver.server.service import Server
 
     assert isinstance(reactor, PosixReactorBase)
 

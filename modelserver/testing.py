@@ -9,10 +9,10 @@ from pathlib import Path
 from attrs import define, evolve, field
 from twisted.internet.task import Clock
 
-from modelserver.core.devices import Devices
-from modelserver.core.numbering import WorkerNumbers
+from modelserver.core.gpus import Devices
+from modelserver.core.ids import WorkerNumbers
+from modelserver.core.providers import Surroundings
 from modelserver.core.registry import ModelVersion, new_version
-from modelserver.core.surroundings import Surroundings
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, Place

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from modelserver.cli import multi_model_server, torchserve
+from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.config.keys import Key
 from modelserver.config.table import KEYS
 from modelserver.metrics.declarations import load
-from modelserver.metrics.own import OwnMetrics, Tallies
+from modelserver.metrics.modelserver_metrics import OwnMetrics, Tallies
 from modelserver.rest.route import Access, Route
 from modelserver.rest.routes import ROUTES
 

@@ -14,16 +14,16 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.core.registry import Registry
-from modelserver.descriptions import Observer
 from modelserver.errors import ArchiveExists, DownloadFailed
-from modelserver.management import Management, ManagementRules
-from modelserver.registration import Preparation
-from modelserver.self_description import SelfDescription
-from modelserver.sources.allowed import UrlPolicy
+from modelserver.management.descriptions import Observer
+from modelserver.management.handler_metadata import SelfDescription
+from modelserver.management.registration import Preparation
+from modelserver.management.service import Management, ManagementRules
+from modelserver.management.version_spec import ModelsEntry, VersionDefaults
 from modelserver.sources.router import Sources
 from modelserver.sources.store import StoreSource
+from modelserver.sources.url_policy import UrlPolicy
 from modelserver.testing import FakeInventory, Stage
-from modelserver.versions import ModelsEntry, VersionDefaults
 
 
 def at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:

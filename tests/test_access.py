@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.access import access_line, open_to_others
+from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings
-from modelserver.config.sources import CommandLine, load_settings
+from modelserver.server.access_summary import access_line, open_to_others
 from modelserver.tap import PRESETS
 
 BY_ITS_OWN_NAME = PRESETS[""]

@@ -9,7 +9,7 @@ from unittest import TestCase
 from compatibility_tables import DOCUMENT, LOG_FILES, filled
 from twisted.internet.task import Clock
 
-from modelserver.logs import Logs, LogSettings, LogSurroundings
+from modelserver.logs.writer import Logs, LogSettings, LogSurroundings
 
 
 class CompatibilityTests(TestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest.channel_stage import ChannelStage, Client, MemoryTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.connections import SWEEP, Connections, Patience, most_connections
+from modelserver.http1.limits import SWEEP, Connections, Patience, most_connections
 from modelserver.jobs import Answer
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"

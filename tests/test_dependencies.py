@@ -11,9 +11,9 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.dependencies import Dependencies, DependencyRules, options
 from modelserver.errors import DependenciesFailed
 from modelserver.interfaces import Command, Finished
+from modelserver.management.dependencies import Dependencies, DependencyRules, options
 from modelserver.spec import VersionSpec
 from modelserver.testing import make_spec
 

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import Registry
-from modelserver.draining import Draining
 from modelserver.errors import NoWorkers
+from modelserver.management.draining import Draining
 from modelserver.spec import Timeouts
 from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
 

@@ -11,10 +11,10 @@ import javaproperties
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from modelserver.config.kinds import ConfigurationError
+from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings, read_value
-from modelserver.config.sources import CommandLine, load_settings
 from modelserver.config.table import KEY, KEYS
+from modelserver.config.value_types import ConfigurationError
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "etc" / "config.properties"

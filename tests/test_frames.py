@@ -8,9 +8,9 @@ import hypothesis.strategies as st
 from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver import frames
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer, Job, Place
+from modelserver.protocol import frames
 from modelserver.testing import CollectingAsker
 
 jobs = st.builds(

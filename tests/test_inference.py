@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.deadlines import Deadlines
+from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
-from modelserver.inference import Inference
+from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
 from modelserver.testing import CollectingAsker, Stage, make_spec
 

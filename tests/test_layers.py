@@ -23,76 +23,47 @@ WORKER = -1
 
 PLACES = {
     "modelserver": WORDS,
-    "modelserver.errors": WORDS,
-    "modelserver.interfaces": WORDS,
-    "modelserver.jobs": WORDS,
-    "modelserver.memo": WORDS,
-    "modelserver.spec": WORDS,
     "modelserver.archive": FORMATS,
-    "modelserver.control_groups": FORMATS,
-    "modelserver.frames": FORMATS,
-    "modelserver.processors": FORMATS,
-    "modelserver.slots": FORMATS,
+    "modelserver.protocol": FORMATS,
+    "modelserver.system": FORMATS,
     "modelserver.backends": CORE_OR_PROVIDER,
     "modelserver.core": CORE_OR_PROVIDER,
+    "modelserver.logs": CORE_OR_PROVIDER,
     "modelserver.metrics": CORE_OR_PROVIDER,
     "modelserver.sources": CORE_OR_PROVIDER,
-    "modelserver.dependencies": USE_CASE,
-    "modelserver.descriptions": USE_CASE,
-    "modelserver.draining": USE_CASE,
-    "modelserver.health": USE_CASE,
     "modelserver.inference": USE_CASE,
-    "modelserver.key_file": USE_CASE,
     "modelserver.management": USE_CASE,
-    "modelserver.memory_limits": USE_CASE,
-    "modelserver.model_config": USE_CASE,
-    "modelserver.registration": USE_CASE,
-    "modelserver.self_description": USE_CASE,
-    "modelserver.snapshot": USE_CASE,
-    "modelserver.tokens": USE_CASE,
-    "modelserver.unserved": USE_CASE,
-    "modelserver.versions": USE_CASE,
+    "modelserver.security": USE_CASE,
+    "modelserver.http1": FRONT,
     "modelserver.rest": FRONT,
-    "modelserver.access": COMPOSITION,
-    "modelserver.assembly": COMPOSITION,
     "modelserver.cli": COMPOSITION,
     "modelserver.config": COMPOSITION,
-    "modelserver.connections": COMPOSITION,
-    "modelserver.descriptors": COMPOSITION,
-    "modelserver.listeners": COMPOSITION,
-    "modelserver.log_files": COMPOSITION,
-    "modelserver.log_layouts": COMPOSITION,
-    "modelserver.logs": COMPOSITION,
-    "modelserver.observation": COMPOSITION,
-    "modelserver.pid_file": COMPOSITION,
-    "modelserver.restoring": COMPOSITION,
     "modelserver.server": COMPOSITION,
-    "modelserver.snapshots": COMPOSITION,
-    "modelserver.startup": COMPOSITION,
     "modelserver.tap": COMPOSITION,
     "modelserver.testing": COMPOSITION,
-    "modelserver.tls": COMPOSITION,
-    "modelserver.tls_acceptor": COMPOSITION,
-    "modelserver.tls_reactor": COMPOSITION,
     "modelserver.child": WORKER,
     "modelserver.compat": WORKER,
     "modelserver.examples": WORKER,
+    "modelserver.errors": WORDS,
+    "modelserver.interfaces": WORDS,
+    "modelserver.jobs": WORDS,
+    "modelserver.spec": WORDS,
 }
 """Every module's place: that of the longest prefix that is named here."""
 
 CORE = ("modelserver.core",)
-PROVIDERS = ("modelserver.backends", "modelserver.metrics", "modelserver.sources")
+PROVIDERS = ("modelserver.backends", "modelserver.logs", "modelserver.metrics", "modelserver.sources")
 FOR_WORKERS = (
     "modelserver.archive",
     "modelserver.child",
     "modelserver.compat",
-    "modelserver.control_groups",
     "modelserver.errors",
-    "modelserver.frames",
     "modelserver.jobs",
-    "modelserver.processors",
-    "modelserver.slots",
+    "modelserver.protocol",
     "modelserver.spec",
+    "modelserver.system.bounded_cache",
+    "modelserver.system.cgroups",
+    "modelserver.system.cpus",
 )
 """What may be loaded in a worker process; ``jobs`` because frames carry its answers."""
 
@@ -313,11 +284,11 @@ class ImportTimeTests(TestCase):
         return loaded
 
     def test_server_starts_without_torch_and_numpy(self) -> None:
-        for module in ("modelserver.tap", "modelserver.server"):
+        for module in ("modelserver.tap", "modelserver.server.service"):
             with self.subTest(module):
                 self.assertEqual(set(), self.loaded_by(module) & {*TENSORS, "PIL"})
 
     def test_worker_starts_without_torch_numpy_and_twisted(self) -> None:
         self.assertEqual(
-            set(), self.loaded_by("modelserver.child.main") & {*TENSORS, "PIL", "twisted", "zope"}
+            set(), self.loaded_by("modelserver.child.process.main") & {*TENSORS, "PIL", "twisted", "zope"}
         )

@@ -16,8 +16,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from modelserver.config.address import Address
-from modelserver.listeners import Listener, bind
-from modelserver.rest.site import ChannelSite
+from modelserver.http1.site import ChannelSite
+from modelserver.server.listeners import Listener, bind
 
 LONGEST = 30.0
 """Seconds after which a read has failed."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.log_files import RotatingFile, Rotation, remove_old
+from modelserver.logs.rotation import RotatingFile, Rotation, remove_old
 
 DAY = 86400.0
 NOON = 1_700_000_000.0

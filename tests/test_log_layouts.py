@@ -11,8 +11,8 @@ from twisted.logger import LogEvent, LogLevel
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.log_layouts import JsonLayout, Stamps, TextLayout
-from modelserver.metrics.lines import MetricLine
+from modelserver.logs.layouts import JsonLayout, Stamps, TextLayout
+from modelserver.metrics.log_lines import MetricLine
 
 AT = 1795317843.0625
 STAMP = Stamps("%Y-%m-%dT%H:%M:%S,").show(AT)
@@ -39,7 +39,7 @@ def event(text: str = "all is well", **fields: object) -> LogEvent:
     return {
         "log_time": AT,
         "log_level": LogLevel.info,
-        "log_namespace": "modelserver.core.pool",
+        "log_namespace": "modelserver.core.workers.pool",
         "log_format": "{text}",
         "text": text,
         **fields,
@@ -100,12 +100,12 @@ class TextLayoutTests(SynchronousTestCase):
     def test_event(self) -> None:
         self.assertEqual(
             self.layout.event(event(log_level=LogLevel.warn)),
-            f"{STAMP} [WARN ] main modelserver.core.pool - all is well\n",
+            f"{STAMP} [WARN ] main modelserver.core.workers.pool - all is well\n",
         )
 
     def test_further_lines_begin_with_a_tab(self) -> None:
         first, *more = self.layout.event(event(log_failure=failure())).splitlines()
-        self.assertEqual(first, f"{STAMP} [INFO ] main modelserver.core.pool - all is well")
+        self.assertEqual(first, f"{STAMP} [INFO ] main modelserver.core.workers.pool - all is well")
         self.assertGreater(len(more), 2)
         self.assertTrue(all(line.startswith("\t") for line in more), more)
 

@@ -13,8 +13,8 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.logs import LONGEST_WAIT, MOST_WAITING, Logs, LogSettings, LogSurroundings
-from modelserver.metrics.lines import MetricLine
+from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, Logs, LogSettings, LogSurroundings
+from modelserver.metrics.log_lines import MetricLine
 from modelserver.testing import START_OF_TIME
 
 METRIC = MetricLine("QueueTime", "Milliseconds", 2.0, (("Level", "Host"),), "vm", 1795317843)
@@ -34,7 +34,7 @@ class Server:
             ),
         )
 
-    def log(self, namespace: str = "modelserver.core.pool") -> Logger:
+    def log(self, namespace: str = "modelserver.core.workers.pool") -> Logger:
         """A logger that only these logs hear."""
         return Logger(namespace=namespace, observer=self.logs.observer)
 
@@ -92,7 +92,7 @@ class FilesTests(SynchronousTestCase):
             *output,
             f"[INFO ] main TS_METRICS - {metric.format('')}",
             f"[INFO ] main MODEL_METRICS - {metric.format('requestID:r1,')}",
-            "[INFO ] main modelserver.core.pool - Model server started.",
+            "[INFO ] main modelserver.core.workers.pool - Model server started.",
             f"[INFO ] main ACCESS_LOG - {access}",
         ]
         self.assertEqual(self.server.messages("ts_log.log"), everything)
@@ -125,7 +125,7 @@ class FilesTests(SynchronousTestCase):
     def test_debug_lines_only_if_wanted(self) -> None:
         for debugs, expected in ((False, 1), (True, 2)):
             server = Server(debugs=debugs)
-            for namespace in ("modelserver.core.pool", "twisted.web"):
+            for namespace in ("modelserver.core.workers.pool", "twisted.web"):
                 server.log(namespace).debug("detail")
             server.log().info("all is well")
             server.logs.close()

@@ -27,13 +27,13 @@ from modelserver.errors import (
     WorkerFailure,
     WorkersFailed,
 )
-from modelserver.frames import DESCRIBE
 from modelserver.jobs import Answer
-from modelserver.management import ScaleRequest
-from modelserver.registration import RegisterRequest
+from modelserver.management.registration import RegisterRequest
+from modelserver.management.service import ScaleRequest
+from modelserver.management.version_spec import VersionDefaults, Wishes
+from modelserver.protocol.frames import DESCRIBE
 from modelserver.spec import VersionSpec, WorkerDescription
 from modelserver.testing import CollectingAsker, make_job
-from modelserver.versions import VersionDefaults, Wishes
 
 LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.memo import Memo
+from modelserver.system.bounded_cache import Memo
 
 
 class MemoTests(SynchronousTestCase):

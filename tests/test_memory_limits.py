@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import Registry
-from modelserver.memory_limits import MemoryLimits
+from modelserver.management.memory_limits import MemoryLimits
 from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
 
 

@@ -7,9 +7,9 @@ import json
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.model_config import CONFIG_KEYS, read_model_config, read_models
+from modelserver.management.model_config import CONFIG_KEYS, read_model_config, read_models
+from modelserver.management.version_spec import ModelConfig, ModelsEntry
 from modelserver.spec import Torchrun
-from modelserver.versions import ModelConfig, ModelsEntry
 
 GPUS = 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from modelserver.processors import processor_share, usable_processors
+from modelserver.system.cpus import processor_share, usable_processors
 
 V2 = {"proc/self/cgroup": "0::/a/b\n"}
 V1 = {"proc/self/cgroup": "7:memory:/a\n4:cpu,cpuacct:/a/b\n"}

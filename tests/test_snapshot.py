@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import Manifest
-from modelserver.config.sources import parse_properties
-from modelserver.snapshot import (
+from modelserver.config.loading import parse_properties
+from modelserver.management.snapshots.format import (
     CHANGED,
     SHUTDOWN,
     STARTUP,
@@ -29,8 +29,8 @@ from modelserver.snapshot import (
     take_snapshot,
     write_snapshot,
 )
+from modelserver.management.version_spec import Found, ModelConfig, ModelsEntry, VersionDefaults, decide
 from modelserver.spec import Timeouts, VersionDescription, VersionSpec
-from modelserver.versions import Found, ModelConfig, ModelsEntry, VersionDefaults, decide
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.
 BY_TORCHSERVE = r"""#Saving snapshot

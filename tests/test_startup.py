@@ -10,22 +10,22 @@ from management_stage import ManagementStage
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.config.load_models import LoadList, StartupModel, parse_load_models
+from modelserver.config.loading import parse_properties
+from modelserver.config.model_list import LoadList, StartupModel, parse_load_models
 from modelserver.config.settings import Settings
-from modelserver.config.sources import parse_properties
-from modelserver.core.deadlines import Deadlines
-from modelserver.descriptions import describe_version
+from modelserver.core.queues.deadlines import Deadlines
 from modelserver.errors import ModelNotFound, NoWorkers, WorkerFailure
-from modelserver.health import StartUp, unready_models
-from modelserver.inference import Inference
+from modelserver.inference.health import StartUp, unready_models
+from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
-from modelserver.registration import RegisterRequest
-from modelserver.restoring import RestoreFailed, check_archives
-from modelserver.snapshot import Snapshot, SnapshotVersion, newest_snapshot, parse_snapshot
-from modelserver.snapshots import Snapshots
-from modelserver.startup import archives_in, models_to_load, name_of, start_models
+from modelserver.management.descriptions import describe_version
+from modelserver.management.registration import RegisterRequest
+from modelserver.management.snapshots.format import Snapshot, SnapshotVersion, newest_snapshot, parse_snapshot
+from modelserver.management.snapshots.restore import RestoreFailed, check_archives
+from modelserver.management.snapshots.writer import Snapshots
+from modelserver.management.version_spec import VersionDefaults
+from modelserver.server.startup import archives_in, models_to_load, name_of, start_models
 from modelserver.testing import START_OF_TIME, CollectingAsker
-from modelserver.versions import VersionDefaults
 
 BROKEN = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
 

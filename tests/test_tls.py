@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.settings import Settings
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.tls import (
+from modelserver.server.tls.context import (
     Identity,
     TlsUnusable,
     from_keystore,

@@ -8,8 +8,8 @@ import ssl
 from datetime import datetime, timezone
 from unittest import TestCase
 
-from modelserver.tls import self_signed, server_context
-from modelserver.tls_acceptor import TlsAcceptor
+from modelserver.server.tls.acceptor import TlsAcceptor
+from modelserver.server.tls.context import self_signed, server_context
 
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"
 LONGEST = 60.0

@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.tls import Tls, self_signed, server_context
-from modelserver.tls_acceptor import LINGER, PATIENCE
-from modelserver.tls_reactor import FirstByteFactory
+from modelserver.server.tls.acceptor import LINGER, PATIENCE
+from modelserver.server.tls.context import Tls, self_signed, server_context
+from modelserver.server.tls.first_byte import FirstByteFactory
 
 SHOWN = self_signed("localhost", datetime.now(timezone.utc))
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"

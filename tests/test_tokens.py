@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied, BadRequest
 from modelserver.interfaces import InThread
-from modelserver.key_file import KINDS, Key, KeyFileInvalid, parse_keys, read_keys, render_keys
-from modelserver.tokens import Tokens
+from modelserver.security.key_file import KINDS, Key, KeyFileInvalid, parse_keys, read_keys, render_keys
+from modelserver.security.tokens import Tokens
 
 START = 1_700_000_000.0
 HOUR = 3600.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from unittest import TestCase
 
+from modelserver.management.unsupported_settings import unserved
 from modelserver.spec import Torchrun
 from modelserver.testing import make_spec
-from modelserver.unserved import unserved
 
 
 class UnservedTests(TestCase):

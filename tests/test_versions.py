@@ -9,8 +9,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import Manifest
 from modelserver.errors import ArchiveInvalid, NotEnoughDevices
+from modelserver.management.version_spec import (
+    Found,
+    ModelConfig,
+    ModelsEntry,
+    VersionDefaults,
+    Wishes,
+    decide,
+)
 from modelserver.spec import Sequences, Timeouts, VersionSpec
-from modelserver.versions import Found, ModelConfig, ModelsEntry, VersionDefaults, Wishes, decide
 
 FOUND = Found(
     name="m",

@@ -15,11 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import modelserver
-from modelserver import frames
-from modelserver.backends.link import Link, socket_pair
+from modelserver.backends.frame_socket import Link, socket_pair
 from modelserver.backends.process import LocalProcess, Machine
 from modelserver.errors import WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.protocol import frames
 from modelserver.spec import WorkerDescription, WorkerSettings, WorkerSpec
 
 _log = Logger()
@@ -39,7 +39,7 @@ convolutional network.
 _ROOT = str(Path(modelserver.__file__).parent.parent)
 _START = (
     "import sys; sys.path.pop(0); sys.path.append(sys.argv.pop(1)); "
-    "from modelserver.child.main import main; main()"
+    "from modelserver.child.process.main import main; main()"
 )
 
 

@@ -11,20 +11,20 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.logger import Logger
 
-from modelserver import frames
-from modelserver.backends.link import Link
+from modelserver.backends.frame_socket import Link
 from modelserver.backends.output import LineLog
 from modelserver.errors import WorkerFailure
-from modelserver.frames import Frame
 from modelserver.interfaces import EventLoop, WorkerEvents
 from modelserver.jobs import Job
-from modelserver.slots import Slots
+from modelserver.protocol import frames
+from modelserver.protocol.frames import Frame
+from modelserver.protocol.shared_memory import Slots
 from modelserver.spec import WorkerSpec
 
 _log = Logger()
 
 RELEASE = signal.SIGURG
-"""Ignored by programs that do not know it; see ``modelserver.child.loop``."""
+"""Ignored by programs that do not know it; see ``modelserver.child.loops.batches``."""
 LAST_WAIT = 0.5
 """Seconds that a worker may live on after it closed its socket."""
 OUT_OF_MEMORY, OOM_EXIT = 507, 137

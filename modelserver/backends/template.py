@@ -11,8 +11,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from modelserver import frames
-from modelserver.backends.link import Link, socket_pair
+from modelserver.backends.frame_socket import Link, socket_pair
 from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
@@ -23,9 +22,10 @@ from modelserver.backends.local import (
 from modelserver.backends.output import LineLog, read_lines
 from modelserver.backends.process import LocalProcess
 from modelserver.errors import ServingError, WorkerFailure
-from modelserver.frames import Frame
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer
+from modelserver.protocol import frames
+from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerSpec
 
 _log = Logger()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import modelserver
 
 if TYPE_CHECKING:
-    from modelserver.child.loader import Instructions
+    from modelserver.child.loading.loader import Instructions
 
 Headers = Mapping[str, object]
 HeaderSource = Headers | bytes | bytearray | memoryview | Callable[[], Headers]
@@ -322,12 +322,12 @@ def new_context(instructions: Instructions) -> Context:
     model = instructions.name, instructions.folder, instructions.manifest
     place = instructions.batch_size, instructions.gpu_id, modelserver.__version__
     if instructions.dialect == "mms":
-        from modelserver.child.metrics_store import MmsMetricsStore
+        from modelserver.child.metrics.mms import MmsMetricsStore
 
         context: Context = MmsContext(*model, *place)
         context.metrics = MmsMetricsStore(None, instructions.name)
         return context
-    from modelserver.child.metrics import HandlerMetrics
+    from modelserver.child.metrics.torchserve import HandlerMetrics
 
     return Context(
         *model,

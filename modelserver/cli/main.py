@@ -1,33 +1,37 @@
-"""The ``modelserver`` command: each module of this package that has ``add_parser`` is a subcommand."""
+"""The ``modelserver`` command and its subcommands."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 import modelserver
-from modelserver import cli
+
+SUBCOMMANDS = (
+    "modelserver.cli.archivers.command",
+    "modelserver.cli.client.completion",
+    "modelserver.cli.client.commands",
+    "modelserver.cli.doctor.command",
+    "modelserver.cli.quickstart.command",
+    "modelserver.cli.launchers.serve",
+)
+"""The modules that add subcommands, in the order of the help: a new subcommand is one line here."""
 
 
 class _Subcommand(Protocol):
-    """A module of this package that adds itself to the command."""
+    """A module that adds subcommands to the command."""
 
     def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Add its parser, with ``run=`` (from the parsed arguments to an exit status) as a default."""
 
 
 def _subcommands() -> Iterator[_Subcommand]:
-    """The modules beside this one that offer a subcommand, by name."""
-    for found in pkgutil.iter_modules(cli.__path__):
-        if found.name == "main":
-            continue
-        module = importlib.import_module(f"{cli.__name__}.{found.name}")
-        if hasattr(module, "add_parser"):
-            yield cast(_Subcommand, module)  # a module is known by its attributes, not by a class
+    """Import the modules that add subcommands."""
+    for name in SUBCOMMANDS:
+        yield cast(_Subcommand, importlib.import_module(name))  # a module is known by its attributes
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from modelserver.config.kinds import PEER_BOOLEAN, Kind
+from modelserver.config.value_types import PEER_BOOLEAN, Kind
 
 Status = Literal["implemented", "accepted", "unsupported", "ours"]
 """``accepted``: has no meaning here, and a use of it is told once. ``unsupported``: is for something that

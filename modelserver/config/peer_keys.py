@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelserver.config.keys import Key
-from modelserver.config.kinds import (
+from modelserver.config.model_list import parse_load_models
+from modelserver.config.value_types import (
     PATH,
     PATTERN,
     PATTERNS,
@@ -18,9 +19,8 @@ from modelserver.config.kinds import (
     size,
     whole,
 )
-from modelserver.config.load_models import parse_load_models
-from modelserver.model_config import read_models
-from modelserver.snapshot import parse_snapshot
+from modelserver.management.model_config import read_models
+from modelserver.management.snapshots.format import parse_snapshot
 
 _BOTH, _TS, _MMS = ("TS", "MMS"), ("TS",), ("MMS",)
 _SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)

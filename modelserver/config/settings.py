@@ -11,12 +11,12 @@ from attrs import evolve, field, frozen
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES, ManifestRules
 from modelserver.archive.unpack import Limits
 from modelserver.config.address import Address
-from modelserver.config.kinds import ConfigurationError
-from modelserver.config.load_models import LoadList
+from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
-from modelserver.snapshot import Snapshot
+from modelserver.config.value_types import ConfigurationError
+from modelserver.management.snapshots.format import Snapshot
+from modelserver.management.version_spec import ModelsEntry, VersionDefaults
 from modelserver.spec import WorkerSettings
-from modelserver.versions import ModelsEntry, VersionDefaults
 
 
 def read_value(name: str, text: str, cwd: Path) -> object:

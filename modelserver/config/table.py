@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelserver.config.idle_keys import IDLE_KEYS
+from modelserver.config.extension_keys import OWN_KEYS
 from modelserver.config.keys import Key
-from modelserver.config.own_keys import OWN_KEYS
 from modelserver.config.peer_keys import PEER_KEYS
+from modelserver.config.unused_keys import IDLE_KEYS
 
 KEYS: tuple[Key, ...] = (*PEER_KEYS, *IDLE_KEYS, *OWN_KEYS)
 """All keys, the peers' first."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from modelserver.core.aggregator import BatchAggregator
-from modelserver.core.modes import line_of
-from modelserver.core.pool import WorkerPool
-from modelserver.core.surroundings import Surroundings
+from modelserver.core.providers import Surroundings
+from modelserver.core.queues.batch_queue import BatchAggregator
+from modelserver.core.version import line_of
+from modelserver.core.workers.pool import WorkerPool
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,

@@ -17,7 +17,7 @@ from modelserver.rest.reply import Responder
 from modelserver.rest.route import Route
 
 if TYPE_CHECKING:
-    from modelserver.rest.inference import Gate
+    from modelserver.rest.inference.front import Gate
 
 
 @define(eq=False)

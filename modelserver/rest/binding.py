@@ -18,7 +18,7 @@ from modelserver.rest.reply import INVALID_MESSAGE, Responder
 from modelserver.rest.route import Access, Route
 
 if TYPE_CHECKING:
-    from modelserver.rest.inference import Gate
+    from modelserver.rest.inference.front import Gate
 
 Handler = Callable[..., bytes | Awaitable[bytes]]
 """Takes the request and the variables of the path, and returns the body of the answer."""

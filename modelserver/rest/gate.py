@@ -11,10 +11,10 @@ from twisted.web.server import Request
 
 from modelserver.errors import AccessDenied
 from modelserver.interfaces import Reply
-from modelserver.key_file import Key, Kind
 from modelserver.rest.binding import Handler
 from modelserver.rest.reply import Responder
-from modelserver.tokens import Tokens
+from modelserver.security.key_file import Key, Kind
+from modelserver.security.tokens import Tokens
 
 _RENEWABLE = ("inference", "management")
 

@@ -21,8 +21,8 @@ from modelserver.errors import (
     RouteNotFound,
     ServingError,
 )
+from modelserver.http1.responses import BODILESS
 from modelserver.interfaces import Dialect, Reply
-from modelserver.rest.render import BODILESS
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from modelserver.rest.inference_routes import INFERENCE_ROUTES
-from modelserver.rest.management_routes import MANAGEMENT_ROUTES
+from modelserver.rest.inference.routes import INFERENCE_ROUTES
+from modelserver.rest.management.routes import MANAGEMENT_ROUTES
 from modelserver.rest.route import ANY_METHOD, Access, Listener, Route
 
 

@@ -18,10 +18,10 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from modelserver.errors import ArchiveExists, DownloadFailed
 from modelserver.interfaces import InThread
-from modelserver.sources.allowed import UrlPolicy, refusal
-from modelserver.sources.body import Body
 from modelserver.sources.part_file import PartFile
-from modelserver.sources.pinned import AddressRefused
+from modelserver.sources.pinned_agent import AddressRefused
+from modelserver.sources.response_body import Body
+from modelserver.sources.url_policy import UrlPolicy, refusal
 from modelserver.sources.urls import NormalUrl
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed, StoreNotConfigured
 from modelserver.interfaces import InThread
-from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.download import Downloader, Sign, Wanted
+from modelserver.sources.url_policy import UrlPolicy
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+@=~, -]{0,198}[A-Za-z0-9_+@=~-])?")
 

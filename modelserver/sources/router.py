@@ -8,11 +8,11 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
 from modelserver.interfaces import InThread
-from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.digest import Sha256
 from modelserver.sources.http import HttpSource
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource, refuse_relative
+from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.urls import is_url
 
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.selectreactor import SelectReactor
 
-from modelserver import frames
-from modelserver.backends.link import Link, socket_pair
-from modelserver.backends.loops import ReactorLoop
-from modelserver.frames import Frame, FrameError, FrameReader
+from modelserver.backends.event_loop import ReactorLoop
+from modelserver.backends.frame_socket import Link, socket_pair
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Answer
+from modelserver.protocol import frames
+from modelserver.protocol.frames import Frame, FrameError, FrameReader
 from modelserver.testing import make_job
 
 try:

@@ -10,8 +10,8 @@ import hypothesis.strategies as st
 from attrs import frozen
 from hypothesis import given
 
-from modelserver.backends.nvidia import NvidiaInventory, visible
 from modelserver.spec import Gpu, GpuUsage
+from modelserver.system.gpus import NvidiaInventory, visible
 
 
 class NVMLError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import TestCase
 
-from modelserver.backends.ranks import torchrun_arguments
+from modelserver.backends.torchrun import torchrun_arguments
 from modelserver.spec import Torchrun, WorkerSettings, WorkerSpec
 from modelserver.testing import make_spec
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.backends.verdict import MemoryVerdict, find_counter
+from modelserver.system.oom_kills import MemoryVerdict, find_counter
 
 
 class VerdictTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ SWITCHED = """
 import json, os, sys
 from pathlib import Path
 from bench import access_switch
-from modelserver.logs import AccessLog
+from modelserver.logs.writer import AccessLog
 
 written = []
 

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from unittest import TestCase
 
-from modelserver import frames
 from modelserver.child.context import Context
-from modelserver.child.loader import Instructions
-from modelserver.child.loop import Loop
-from modelserver.child.metrics import HandlerMetrics
+from modelserver.child.loading.loader import Instructions
+from modelserver.child.loops.batches import Loop
+from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job
+from modelserver.protocol import frames
 from modelserver.testing import CollectingAsker
 
 LONGEST = 20.0

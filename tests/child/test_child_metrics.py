@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.context import Context
-from modelserver.child.metrics import (
+from modelserver.child.metrics.mms import MetricsStore, MmsMetricsStore
+from modelserver.child.metrics.torchserve import (
     CachingMetric,
     Dimension,
     HandlerMetrics,
@@ -22,7 +23,6 @@ from modelserver.child.metrics import (
     MetricsCacheValueError,
     MetricTypes,
 )
-from modelserver.child.metrics_store import MetricsStore, MmsMetricsStore
 
 MODEL = [["ModelName", "m"], ["Level", "Model"]]
 DECLARED = """
@@ -41,7 +41,7 @@ class QuietTestCase(SynchronousTestCase):
         self.logged: list[str] = []
         handler = logging.Handler()
         handler.emit = lambda record: self.logged.append(record.getMessage())  # type: ignore[method-assign]
-        logger = logging.getLogger("modelserver.child.metrics")
+        logger = logging.getLogger("modelserver.child.metrics.torchserve")
         logger.addHandler(handler)
         logger.propagate = False
         self.addCleanup(logger.removeHandler, handler)

@@ -8,13 +8,13 @@ from unittest import TestCase
 
 from child.loop_stage import FORM, LONGEST, Data, LoopTestCase
 
-from modelserver import frames
-from modelserver.child.concurrent import ConcurrentLoop, in_thread, on_the_loop
 from modelserver.child.context import Context
-from modelserver.child.envelopes import wrap
-from modelserver.child.streaming import send_intermediate_predict_response
+from modelserver.child.data.streaming import send_intermediate_predict_response
+from modelserver.child.envelopes.base import wrap
+from modelserver.child.loops.concurrent import ConcurrentLoop, in_thread, on_the_loop
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
+from modelserver.protocol import frames
 
 ONE, TWO = bytes(15) + b"\1", bytes(15) + b"\2"
 

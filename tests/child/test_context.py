@@ -17,9 +17,9 @@ from modelserver.child.context import (
     new_context,
     parse_headers,
 )
-from modelserver.child.loader import Instructions
-from modelserver.child.metrics import HandlerMetrics
-from modelserver.child.metrics_store import MmsMetricsStore
+from modelserver.child.loading.loader import Instructions
+from modelserver.child.metrics.mms import MmsMetricsStore
+from modelserver.child.metrics.torchserve import HandlerMetrics
 
 BLOCK = b"Host: here\r\nX-Trace: abc\r\ncontent-type:text/plain \r\n"
 names = st.text("abcdefgXYZ-", min_size=1, max_size=8)

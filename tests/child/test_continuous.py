@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from child.loop_stage import FORM, LONGEST, Data, LoopTestCase
 
-from modelserver import frames
 from modelserver.child.context import Context
-from modelserver.child.continuous import ContinuousLoop
-from modelserver.child.streaming import send_intermediate_predict_response
+from modelserver.child.data.streaming import send_intermediate_predict_response
+from modelserver.child.loops.continuous import ContinuousLoop
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
+from modelserver.protocol import frames
 
 ONE, TWO, THREE = bytes(15) + b"\1", bytes(15) + b"\2", bytes(15) + b"\3"
 

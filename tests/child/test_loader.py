@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.handlers.model_service import SingleNodeService
-from modelserver.child.loader import Instructions, initialize
+from modelserver.child.loading.loader import Instructions, initialize
 
 
 class OldestServiceTests(SynchronousTestCase):

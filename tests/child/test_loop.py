@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from child.loop_stage import FORM, LONGEST, Data, LoopTestCase
 
-from modelserver import frames
 from modelserver.child.context import Context
-from modelserver.child.streaming import send_intermediate_predict_response
+from modelserver.child.data.streaming import send_intermediate_predict_response
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer
+from modelserver.protocol import frames
 
 
 class LoopTests(LoopTestCase):

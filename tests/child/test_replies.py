@@ -6,8 +6,8 @@ import json
 from unittest import TestCase
 
 from modelserver.child.context import PredictionException, RequestProcessor
-from modelserver.child.replies import ReplyRow, answer_rows, failed_rows, part_rows
-from modelserver.frames import ERROR
+from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows
+from modelserver.protocol.frames import ERROR
 
 LARGEST = 1000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from unittest import TestCase
 
-from modelserver.child.requests import MOST_FIELDS, BadForm, Decoded, Decoder
-from modelserver.frames import EXPLAIN, QUERY, Item
+from modelserver.child.data.decoder import MOST_FIELDS, BadForm, Decoded, Decoder
+from modelserver.protocol.frames import EXPLAIN, QUERY, Item
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.context import Context, PredictionException
-from modelserver.child.streaming import send_intermediate_predict_response
+from modelserver.child.data.streaming import send_intermediate_predict_response
 
 
 class StreamingTests(SynchronousTestCase):

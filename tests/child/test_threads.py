@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.child.threads import TorchThreads
+from modelserver.child.process.torch_threads import TorchThreads
 
 TORCH = """
 actual = 4

@@ -7,8 +7,8 @@ import struct
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver import frames
-from modelserver.child.waiting import LOOK, MOST_MISSES, NEXT_LOOK, Waiting
+from modelserver.child.loops.wait import LOOK, MOST_MISSES, NEXT_LOOK, Waiting
+from modelserver.protocol import frames
 
 
 class WaitingTests(SynchronousTestCase):

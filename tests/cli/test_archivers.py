@@ -18,7 +18,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from modelserver.cli import archive, model_archiver, torch_model_archiver
+from modelserver.cli.archivers import command as archive
+from modelserver.cli.archivers import model_archiver, torch_model_archiver
 
 Command = Callable[[Sequence[str]], int]
 

@@ -16,11 +16,11 @@ from unittest import TestCase, skipUnless
 
 from attrs import define, field
 
-from modelserver.cli.completion import SHELLS, commands_of, script
-from modelserver.cli.control import run_on
+from modelserver.cli.client.commands import run_on
+from modelserver.cli.client.completion import SHELLS, commands_of, script
+from modelserver.cli.client.connection import Remote, path_of, remote_of
+from modelserver.cli.client.output import size
 from modelserver.cli.main import build_parser
-from modelserver.cli.output import size
-from modelserver.cli.remote import Remote, path_of, remote_of
 from modelserver.config.address import Address
 
 WORKER = {

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from unittest import TestCase
 
 from modelserver.child.handlers import BUILT_IN
-from modelserver.cli.doctor import examine, is_archive
-from modelserver.cli.examine_archive import BUILT_IN_HANDLERS, Place, examine_archive
-from modelserver.cli.findings import Finding, Report
+from modelserver.cli.doctor.archive import BUILT_IN_HANDLERS, Place, examine_archive
+from modelserver.cli.doctor.command import examine, is_archive
+from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.main import main
 from modelserver.config.settings import Settings
 from modelserver.config.table import KEY

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from modelserver.cli.handler_imports import COMPAT, Missing, is_importable, missing_imports
+from modelserver.cli.doctor.handler_imports import COMPAT, Missing, is_importable, missing_imports
 
 NOTHING = frozenset[str]()
 

@@ -13,9 +13,9 @@ from unittest import TestCase
 from attrs import define, field
 
 import modelserver
-from modelserver.cli import multi_model_server, torchserve
-from modelserver.cli.launcher import Launcher, SystemProcesses
-from modelserver.pid_file import PidFile, PidFileUnsafe
+from modelserver.cli.launchers import multi_model_server, torchserve
+from modelserver.cli.launchers.launcher import Launcher, SystemProcesses
+from modelserver.system.pid_file import PidFile, PidFileUnsafe
 from modelserver.tap import Options
 
 BACKGROUND = 777_777

@@ -12,10 +12,9 @@ from unittest import TestCase
 import javaproperties
 from rich.console import Console
 
-from modelserver.cli.child_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
-from modelserver.cli.client import Reply
+from modelserver.cli.client.http import Reply
 from modelserver.cli.main import build_parser
-from modelserver.cli.quickstart import (
+from modelserver.cli.quickstart.command import (
     Prediction,
     as_table,
     predict,
@@ -24,6 +23,7 @@ from modelserver.cli.quickstart import (
     what_next,
     write_options,
 )
+from modelserver.cli.quickstart.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
 
 PORTS = Ports(18080, 18081, 18082)
 

@@ -11,7 +11,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.child import context, envelopes, metrics, metrics_store, open_inference, streaming
+from modelserver.child import context
+from modelserver.child.data import streaming
+from modelserver.child.envelopes import base as envelopes
+from modelserver.child.envelopes import open_inference
 from modelserver.child.handlers import (
     base_handler,
     deepspeed_engine,
@@ -32,7 +35,9 @@ from modelserver.child.handlers import (
     vllm_handler,
     weights,
 )
-from modelserver.child.loader import COMPAT
+from modelserver.child.loading.loader import COMPAT
+from modelserver.child.metrics import mms as metrics_store
+from modelserver.child.metrics import torchserve as metrics
 
 TS = {
     "ts.context.Context": context.Context,

@@ -9,10 +9,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.context import Context, PredictionException, RequestProcessor
-from modelserver.child.metrics import HandlerMetrics
-from modelserver.child.metrics_store import MmsMetricsStore
-from modelserver.child.peer_messages import create_load_model_response, create_predict_response
-from modelserver.child.peer_service import MmsService, Service, emit_metrics
+from modelserver.child.handler_tests.messages import create_load_model_response, create_predict_response
+from modelserver.child.handler_tests.service import MmsService, Service, emit_metrics
+from modelserver.child.metrics.mms import MmsMetricsStore
+from modelserver.child.metrics.torchserve import HandlerMetrics
 
 BATCH = [
     {
@@ -86,7 +86,7 @@ class ServiceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.seen: list[Any] = []
-        logger = logging.getLogger("modelserver.child.peer_service")
+        logger = logging.getLogger("modelserver.child.handler_tests.service")
         logger.disabled = True
         self.addCleanup(setattr, logger, "disabled", False)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from modelserver.child.loader import COMPAT
+from modelserver.child.loading.loader import COMPAT
 
 COMMAND = """#!{python}
 import sys

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.address import Address
-from modelserver.config.kinds import ConfigurationError
-from modelserver.config.load_models import LoadList, StartupModel
+from modelserver.config.loading import CommandLine, load_settings, parse_properties
+from modelserver.config.model_list import LoadList, StartupModel
 from modelserver.config.settings import Settings
-from modelserver.config.sources import CommandLine, load_settings, parse_properties
+from modelserver.config.value_types import ConfigurationError
 
 EMPTY_SNAPSHOT = 'model_snapshot={"modelCount": 0, "models": {}}\n'
 

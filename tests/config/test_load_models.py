@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.config.load_models import LoadList, StartupModel, parse_load_models
+from modelserver.config.model_list import LoadList, StartupModel, parse_load_models
 
 ROWS = (
     ("all", LoadList(everything=True)),

@@ -8,12 +8,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.config.address import Address
-from modelserver.config.kinds import ConfigurationError
-from modelserver.config.load_models import LoadList, StartupModel
+from modelserver.config.model_list import LoadList, StartupModel
 from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY
+from modelserver.config.value_types import ConfigurationError
+from modelserver.management.version_spec import ModelsEntry, VersionDefaults
 from modelserver.spec import WorkerSettings
-from modelserver.versions import ModelsEntry, VersionDefaults
 
 HOME = Path("/srv")
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.aggregator import MOST_APART, BatchAggregator, QueueLimits
+from modelserver.core.queues.batch_queue import MOST_APART, BatchAggregator, QueueLimits
 from modelserver.errors import QueueFull, Unregistered
-from modelserver.frames import EXPLAIN
 from modelserver.jobs import Job, Place
+from modelserver.protocol.frames import EXPLAIN
 from modelserver.testing import CollectingAsker, make_job
 
 

@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.concurrent import LONGEST_BEHIND
 from modelserver.core.registry import ModelVersion
+from modelserver.core.workers.concurrent import LONGEST_BEHIND
 from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied, WorkerFailure
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Timeouts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.drain_rate import DrainRate
-from modelserver.core.pool import LONGEST_RETRY
+from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.registry import ModelVersion
+from modelserver.core.workers.pool import LONGEST_RETRY
 from modelserver.errors import QueueFull
 from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.devices import Devices
+from modelserver.core.gpus import Devices
 from modelserver.errors import NotEnoughDevices, WorkerFailure
 from modelserver.testing import Stage, make_spec
 

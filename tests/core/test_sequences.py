@@ -7,7 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import new_version
-from modelserver.core.sequences import sequence_of
+from modelserver.core.workers.sequences import sequence_of
 from modelserver.errors import NoWorkers, QueueFull, WorkerFailure
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.core.turnover import Turnover
+from modelserver.core.workers.recycling import Turnover
 from modelserver.errors import WorkerFailure
 from modelserver.spec import Timeouts
 from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec

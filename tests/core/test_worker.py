@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.core.worker import STEADY
+from modelserver.core.workers.worker import STEADY
 from modelserver.errors import NoWorkers, ServingError, WorkerDied, WorkerFailure, WorkersFailed
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Timeouts

@@ -21,8 +21,8 @@ import subprocess
 import sys
 import time
 
-from modelserver import frames
-from modelserver.child import replies
+from modelserver.protocol import frames
+from modelserver.child.data import answers
 
 
 def handle(data, context):
@@ -115,7 +115,7 @@ def answer(shift):
     while not hasattr(frame.f_locals.get("self"), "_connection"):
         frame = frame.f_back
     loop = frame.f_locals["self"]
-    rows = replies.answer_rows(["first"], loop._processors, 1000)
+    rows = answers.answer_rows(["first"], loop._processors, 1000)
     number = loop._number + int(shift)
     frames.send_all(loop._connection, frames.pack_answers(frames.ANSWERS, number, 0, rows))
     return "second"

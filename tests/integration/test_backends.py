@@ -13,8 +13,8 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.local import LocalBackend
-from modelserver.backends.loops import ReactorLoop
 from modelserver.backends.process import Machine
 from modelserver.backends.template import TemplateBackend
 from modelserver.interfaces import WorkerBackend

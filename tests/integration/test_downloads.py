@@ -32,14 +32,14 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 from zope.interface import implementer
 
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, DownloadFailed
-from modelserver.sources.addresses import is_open
-from modelserver.sources.allowed import UrlPolicy
+from modelserver.sources.address_policy import is_open
 from modelserver.sources.download import Downloader, Limits
 from modelserver.sources.http import HttpSource
-from modelserver.sources.pinned import pinned_agent
+from modelserver.sources.pinned_agent import pinned_agent
 from modelserver.sources.router import Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
+from modelserver.sources.url_policy import UrlPolicy
 
 ARCHIVE = os.urandom(3_000_000)
 EVERYWHERE = UrlPolicy.parse("file://.*|http(s)?://.*")

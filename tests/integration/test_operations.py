@@ -25,14 +25,14 @@ from server_process import HOST, LONGEST, Answer, ServerTests, ask, eventually, 
 
 import modelserver
 from modelserver.archive.pack import PackRequest, pack
-from modelserver.pid_file import PidFile
+from modelserver.system.pid_file import PidFile
 
 ROOT = str(Path(modelserver.__file__).parent.parent)
 SCRIPT = "import sys\nfrom modelserver.cli.{module} import {function}\nsys.exit({function}())\n"
 COMMANDS = {
-    "torchserve": ("torchserve", "main"),
-    "multi-model-server": ("multi_model_server", "main"),
-    "mxnet-model-server": ("multi_model_server", "main_by_old_name"),
+    "torchserve": ("launchers.torchserve", "main"),
+    "multi-model-server": ("launchers.multi_model_server", "main"),
+    "mxnet-model-server": ("launchers.multi_model_server", "main_by_old_name"),
     "modelserver": ("main", "main"),
 }
 ECHO = """\

@@ -15,7 +15,7 @@ from unittest import TestCase
 
 import psutil
 
-from modelserver.cli.quickstart import samples
+from modelserver.cli.quickstart.command import samples
 
 LONGEST = 100.0
 """Seconds after which a run is ended, and the test fails."""

@@ -15,10 +15,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from modelserver.backends.local import LocalBackend
-from modelserver.backends.ranks import TorchrunBackend
+from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Place
-from modelserver.slots import LARGE, Slots
+from modelserver.protocol.shared_memory import LARGE, Slots
 from modelserver.spec import Torchrun, WorkerSpec
 from modelserver.testing import make_job
 

@@ -291,7 +291,7 @@ class RealHandlerTests(TestCase):
                 self.assertAlmostEqual(one, other, 4)
 
 
-OWN_ARCHIVER = "from modelserver.cli.torch_model_archiver import main; raise SystemExit(main())"
+OWN_ARCHIVER = "from modelserver.cli.archivers.torch_model_archiver import main; raise SystemExit(main())"
 
 
 def _find(name: str) -> Path:

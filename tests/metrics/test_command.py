@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.interfaces import Command, Finished
-from modelserver.metrics.command import CommandSampler, Reported, SamplingCommand, parse_line
+from modelserver.metrics.command_sampler import CommandSampler, Reported, SamplingCommand, parse_line
 
 LINES: tuple[tuple[str, Reported | None], ...] = (
     (

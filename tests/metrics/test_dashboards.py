@@ -14,8 +14,8 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import load
-from modelserver.metrics.host import HostValue
-from modelserver.metrics.instruments import PROMETHEUS, Around, Instruments, MetricsSettings
+from modelserver.metrics.host_sampler import HostValue
+from modelserver.metrics.recorder import PROMETHEUS, Around, Instruments, MetricsSettings
 from modelserver.spec import VersionDescription, WorkerDescription
 from modelserver.testing import START_OF_TIME, make_spec
 

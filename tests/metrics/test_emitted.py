@@ -6,9 +6,9 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
-from modelserver.metrics.emitted import MOST_METRICS, EmittedMetrics, labels_for, read
 from modelserver.metrics.exposition import render
-from modelserver.metrics.lines import MetricLine, MetricLog, as_text
+from modelserver.metrics.handler_metrics import MOST_METRICS, EmittedMetrics, labels_for, read
+from modelserver.metrics.log_lines import MetricLine, MetricLog, as_text
 
 MODEL = [["ModelName", "noop"], ["Level", "Model"]]
 HITS = Declaration("Hits", COUNTER, "Count", ("ModelName", "Level", "Hostname"))

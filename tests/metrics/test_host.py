@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.host import (
+from modelserver.metrics.host_sampler import (
     HostSampler,
     HostValue,
     Probe,

@@ -9,10 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Job
-from modelserver.metrics.command import parse_line
+from modelserver.metrics.command_sampler import parse_line
 from modelserver.metrics.declarations import Declarations, load, of_multi_model_server, parse
-from modelserver.metrics.host import HostValue
-from modelserver.metrics.instruments import (
+from modelserver.metrics.host_sampler import HostValue
+from modelserver.metrics.log_lines import MetricLine, as_text
+from modelserver.metrics.recorder import (
     LEGACY,
     LOG,
     PROMETHEUS,
@@ -20,7 +21,6 @@ from modelserver.metrics.instruments import (
     Instruments,
     MetricsSettings,
 )
-from modelserver.metrics.lines import MetricLine, as_text
 from modelserver.spec import VersionDescription, WorkerDescription
 from modelserver.testing import START_OF_TIME, make_job, make_spec
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import COUNTER, Declaration
-from modelserver.metrics.lines import MetricLine, MetricLog, as_json, as_text, one_line
+from modelserver.metrics.log_lines import MetricLine, MetricLog, as_json, as_text, one_line
 
 LINE = MetricLine(
     "MyCount", "Count", 2.0, (("ModelName", "noop"), ("Level", "Model")), "vm", 1795317843, "eb73-1"

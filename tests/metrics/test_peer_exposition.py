@@ -10,8 +10,8 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import load
-from modelserver.metrics.host import HostValue
-from modelserver.metrics.instruments import LEGACY, LOG, PROMETHEUS, Around, Instruments, MetricsSettings
+from modelserver.metrics.host_sampler import HostValue
+from modelserver.metrics.recorder import LEGACY, LOG, PROMETHEUS, Around, Instruments, MetricsSettings
 from modelserver.spec import VersionDescription, WorkerDescription
 from modelserver.testing import START_OF_TIME, make_job, make_spec
 

@@ -13,25 +13,25 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from modelserver.connections import Door
-from modelserver.core.deadlines import Deadlines
+from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import ModelVersion, Registry
-from modelserver.frames import ID_SIZE
-from modelserver.inference import Inference
+from modelserver.http1.asyncio_transport import Sink
+from modelserver.http1.connection import Channel
+from modelserver.http1.head import Head
+from modelserver.http1.limits import Door
+from modelserver.http1.site import ChannelSite
+from modelserver.inference.predict import Inference
 from modelserver.jobs import Answer, Job, Place
+from modelserver.protocol.frames import ID_SIZE
+from modelserver.protocol.shared_memory import Slots
 from modelserver.rest.api import Api
-from modelserver.rest.channel import Channel
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.head import Head
-from modelserver.rest.inference import InferenceFront, InferenceSettings, OpenGate
-from modelserver.rest.inference_api import InferenceApi
+from modelserver.rest.inference.front import InferenceFront, InferenceSettings, OpenGate
+from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import Listener
 from modelserver.rest.routes import select
-from modelserver.rest.site import ChannelSite
-from modelserver.rest.transport import Sink
-from modelserver.slots import Slots
 from modelserver.testing import MemoryWorker, Stage, make_spec
 
 LARGEST_BODY = 4096

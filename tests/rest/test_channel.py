@@ -5,10 +5,10 @@ from __future__ import annotations
 from channel_stage import ID, LARGEST_BODY, ChannelStage, StockFront, TellingTransport, TlsTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE, Channel
+from modelserver.http1.head import LONGEST_HEAD, Head
 from modelserver.jobs import Answer, Job, Place
-from modelserver.rest.channel import LONGEST_AHEAD, MOST_AT_ONCE, Channel
-from modelserver.rest.head import LONGEST_HEAD, Head
-from modelserver.rest.inference import InferenceFront, InferenceSettings
+from modelserver.rest.inference.front import InferenceFront, InferenceSettings
 
 H = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\n"
 HOT = H + b"Content-Length: 3\r\n\r\nabc"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from channel_stage import ChannelStage, Client, FillingTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.http1.head import Malformed
 from modelserver.jobs import Answer, Place
-from modelserver.rest.head import Malformed
-from modelserver.rest.inference import InferenceSettings
-from modelserver.slots import LARGE, Slots
+from modelserver.protocol.shared_memory import LARGE, Slots
+from modelserver.rest.inference.front import InferenceSettings
 
 LARGEST = 2 * LARGE
 HEAD = b"POST /predictions/%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"

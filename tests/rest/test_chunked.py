@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.rest.chunked import (
+from modelserver.http1.chunked import (
     CHUNKS_A_TURN,
     LONGEST_TRAILER,
     ChunkedBody,

@@ -6,7 +6,7 @@ from channel_stage import ChannelStage, Client, MemoryTransport
 from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.connections import (
+from modelserver.http1.limits import (
     MOST_RESERVED,
     MOST_VISITORS,
     RESERVE,
@@ -16,7 +16,7 @@ from modelserver.connections import (
     most_at_others,
     most_connections,
 )
-from modelserver.rest.connection import Phase
+from modelserver.http1.states import Phase
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 PREDICTION = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"

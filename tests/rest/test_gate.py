@@ -18,18 +18,18 @@ from twisted.web.server import Request
 
 from modelserver.core.registry import Registry
 from modelserver.errors import AccessDenied
+from modelserver.http1.head import parse_head
 from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.gate import TokenApi, TokenGate
-from modelserver.rest.head import parse_head
-from modelserver.rest.inference import InferenceFront
+from modelserver.rest.inference.front import InferenceFront
 from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, Listener, Route
 from modelserver.rest.routes import ROUTES, select
+from modelserver.security.tokens import Tokens
 from modelserver.testing import CountingRecorder, Stage, make_spec
-from modelserver.tokens import Tokens
 
 START = 1_700_000_000.0
 HOUR = 3600.0

@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.rest.head import (
+from modelserver.http1.head import (
     LONGEST_HEAD,
     LONGEST_TARGET,
     MOST_FIELDS,

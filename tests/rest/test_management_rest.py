@@ -25,7 +25,7 @@ from modelserver.jobs import Answer
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.management import ManagementApi
+from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, Listener
 from modelserver.rest.routes import select

@@ -15,8 +15,8 @@ from attrs import evolve
 from test_management_rest import NO_WORKERS, ApiCase
 
 from modelserver.errors import DownloadFailed
-from modelserver.management import Management
-from modelserver.versions import VersionDefaults
+from modelserver.management.service import Management
+from modelserver.management.version_spec import VersionDefaults
 
 INVALID = "InvalidModelException"
 UNREADABLE = "Failed to parse signature.json."

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied
 from modelserver.metrics.declarations import load
-from modelserver.metrics.instruments import PROMETHEUS, Around, Instruments, MetricsSettings
+from modelserver.metrics.recorder import PROMETHEUS, Around, Instruments, MetricsSettings
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import BadRequest, ParameterMissing
 from modelserver.rest.lenient_json import read_object
-from modelserver.rest.management_requests import page_request, register_request, scale_request
+from modelserver.rest.management.parameters import page_request, register_request, scale_request
 from modelserver.rest.parameters import LARGEST, LONGEST_FIELDS, Fields, Parameter, read_fields, read_query
 
 COUNT = Parameter("count", "integer", "", default=7, least=0, most=100)

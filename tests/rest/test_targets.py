@@ -6,9 +6,9 @@ import json
 from unittest import TestCase
 
 from modelserver.errors import BadRequest
-from modelserver.frames import EXPLAIN, QUERY
-from modelserver.rest.forms import field_of
-from modelserver.rest.targets import Prediction, resolve
+from modelserver.protocol.frames import EXPLAIN, QUERY
+from modelserver.rest.inference.forms import field_of
+from modelserver.rest.inference.targets import Prediction, resolve
 
 
 def headers(**added: str) -> bytes:

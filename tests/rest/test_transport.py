@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from modelserver.rest.transport import LoopTransport
+from modelserver.http1.asyncio_transport import LoopTransport
 
 try:
     import uvloop

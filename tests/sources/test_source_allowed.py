@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import ArchiveNotFound, UrlInvalid
-from modelserver.sources.addresses import is_open
-from modelserver.sources.allowed import UrlPolicy
+from modelserver.sources.address_policy import is_open
+from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.urls import NormalUrl
 
 OPEN = [

@@ -18,9 +18,9 @@ from twisted.web.http import PotentialDataLoss
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed
 from modelserver.interfaces import InThread
-from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.download import Downloader, Limits, Sign, Wanted, free_bytes
-from modelserver.sources.pinned import AddressRefused
+from modelserver.sources.pinned_agent import AddressRefused
+from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.urls import NormalUrl
 
 LIMITS = Limits(size=100, total=64.0, idle=16.0, free_disk=1000, redirects=5)

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed, StoreNotConfigured
 from modelserver.interfaces import InThread
-from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.download import Downloader
 from modelserver.sources.http import HttpSource
+from modelserver.sources.url_policy import UrlPolicy
 
 URL = "http://h/x.mar"
 

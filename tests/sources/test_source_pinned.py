@@ -20,9 +20,9 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, ResponseDone, Response
 from twisted.web.iweb import IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from modelserver.sources.addresses import is_open
-from modelserver.sources.body import MOST_WAITING, Body
-from modelserver.sources.pinned import AddressRefused, pinned_agent
+from modelserver.sources.address_policy import is_open
+from modelserver.sources.pinned_agent import AddressRefused, pinned_agent
+from modelserver.sources.response_body import MOST_WAITING, Body
 from modelserver.sources.response_guard import LONGEST_HEAD
 
 

@@ -24,12 +24,12 @@ from modelserver.errors import (
     StoreNotConfigured,
 )
 from modelserver.interfaces import InThread, ModelSource
-from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.download import Downloader
 from modelserver.sources.http import HttpSource
 from modelserver.sources.router import Fetched, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
+from modelserver.sources.url_policy import UrlPolicy
 
 ARCHIVE = os.urandom(300_000)
 DIGITS = sha256(ARCHIVE).hexdigest()

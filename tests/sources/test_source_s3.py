@@ -14,10 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from modelserver.errors import BadRequest
-from modelserver.sources.allowed import UrlPolicy
 from modelserver.sources.download import Downloader
 from modelserver.sources.http import HttpSource
 from modelserver.sources.s3 import S3Source
+from modelserver.sources.url_policy import UrlPolicy
 
 URL = "https://s3.eu-west-1.example.com/bucket/model.mar"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -9,6 +9,7 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.compilation import compiled, uses_ahead_of_time
 from modelserver.child.handlers.devices import choose_device
 from modelserver.child.handlers.explanations import refuse_to_explain, targets
@@ -22,7 +23,6 @@ from modelserver.child.handlers.weights import (
     run_session,
     setup_ort_session,
 )
-from modelserver.child.rows import row_value
 
 if TYPE_CHECKING:
     import torch

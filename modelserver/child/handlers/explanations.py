@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelserver.child.context import PredictionException
-from modelserver.child.rows import row_value
+from modelserver.child.data.rows import row_value
 
 NOT_IMPLEMENTED = 501
 

@@ -9,7 +9,7 @@ from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelserver.child.rows import row_value
+from modelserver.child.data.rows import row_value
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.explanations import attribution_method
 from modelserver.child.handlers.labels import map_class_to_label
 from modelserver.child.handlers.text_batch import TextBatch
 from modelserver.child.handlers.text_handler import TextHandler
 from modelserver.child.handlers.timing import timed
 from modelserver.child.handlers.tokens import look_up, ngrams_iterator
-from modelserver.child.rows import row_value
 
 if TYPE_CHECKING:
     import torch

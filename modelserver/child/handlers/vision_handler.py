@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.handlers.explanations import attribution_method
 from modelserver.child.handlers.image_transforms import imagenet, open_image
 from modelserver.child.handlers.timing import timed
-from modelserver.child.rows import row_value
 
 if TYPE_CHECKING:
     import torch

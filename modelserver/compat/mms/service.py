@@ -2,9 +2,9 @@
 
 from modelserver.child.context import MmsContext as Context
 from modelserver.child.context import PredictionException, RequestProcessor
-from modelserver.child.metrics_store import MmsMetricsStore as MetricsStore
-from modelserver.child.peer_service import PREDICTION_METRIC, emit_metrics
-from modelserver.child.peer_service import MmsService as Service
+from modelserver.child.handler_tests.service import PREDICTION_METRIC, emit_metrics
+from modelserver.child.handler_tests.service import MmsService as Service
+from modelserver.child.metrics.mms import MmsMetricsStore as MetricsStore
 
 __all__ = [
     "PREDICTION_METRIC",

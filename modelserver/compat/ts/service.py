@@ -1,7 +1,7 @@
 """A handler with its model, and the exception that a handler fails with."""
 
 from modelserver.child.context import Context, PredictionException, RequestProcessor
-from modelserver.child.peer_service import PREDICTION_METRIC, Service, emit_metrics
+from modelserver.child.handler_tests.service import PREDICTION_METRIC, Service, emit_metrics
 
 __all__ = [
     "PREDICTION_METRIC",

@@ -18,9 +18,9 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from modelserver.child.context import Context, PredictionException, RequestProcessor
 from modelserver.child.handlers import BUILT_IN
 from modelserver.child.handlers.base_handler import BaseHandler
-from modelserver.child.loader import only_class
-from modelserver.child.metrics import HandlerMetrics
-from modelserver.child.metrics_store import MetricsStore
+from modelserver.child.loading.loader import only_class
+from modelserver.child.metrics.mms import MetricsStore
+from modelserver.child.metrics.torchserve import HandlerMetrics
 
 DOUBLE = """
 import torch

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.handlers.micro_batching import MicroBatching
-from modelserver.child.metrics import HandlerMetrics
+from modelserver.child.metrics.torchserve import HandlerMetrics
 
 
 class Steps:

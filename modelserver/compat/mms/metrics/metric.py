@@ -1,5 +1,5 @@
 """One value of a metric."""
 
-from modelserver.child.metrics_store import Metric
+from modelserver.child.metrics.mms import Metric
 
 __all__ = ["Metric"]

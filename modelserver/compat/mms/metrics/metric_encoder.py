@@ -1,5 +1,5 @@
 """Metrics in JSON."""
 
-from modelserver.child.metrics_store import MetricEncoder
+from modelserver.child.metrics.mms import MetricEncoder
 
 __all__ = ["MetricEncoder"]

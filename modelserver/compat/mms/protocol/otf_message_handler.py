@@ -1,6 +1,6 @@
 """The peer's messages."""
 
-from modelserver.child.peer_messages import (
+from modelserver.child.handler_tests.messages import (
     create_load_model_response,
     create_predict_response,
     encode_response_headers,

@@ -2,7 +2,7 @@
 
 import importlib
 
-from modelserver.child.streaming import send_intermediate_predict_response
+from modelserver.child.data.streaming import send_intermediate_predict_response
 
 __all__ = ["import_class", "send_intermediate_predict_response"]
 

@@ -1,6 +1,6 @@
 """The metrics of a handler."""
 
-from modelserver.child.metrics import Dimension, MetricTypes
-from modelserver.child.metrics import HandlerMetrics as MetricCacheAbstract
+from modelserver.child.metrics.torchserve import Dimension, MetricTypes
+from modelserver.child.metrics.torchserve import HandlerMetrics as MetricCacheAbstract
 
 __all__ = ["Dimension", "MetricCacheAbstract", "MetricTypes"]

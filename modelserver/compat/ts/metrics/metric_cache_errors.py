@@ -1,6 +1,6 @@
 """What can be wrong with metrics."""
 
-from modelserver.child.metrics import (
+from modelserver.child.metrics.torchserve import (
     GeneralMetricsCacheError,
     MetricsCacheIOError,
     MetricsCacheKeyError,

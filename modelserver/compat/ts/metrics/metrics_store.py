@@ -1,5 +1,5 @@
 """Metrics that add up over a batch."""
 
-from modelserver.child.metrics_store import MetricsStore
+from modelserver.child.metrics.mms import MetricsStore
 
 __all__ = ["MetricsStore"]

@@ -1,5 +1,5 @@
 """The names of units."""
 
-from modelserver.child.metrics_store import Units
+from modelserver.child.metrics.mms import Units
 
 __all__ = ["Units"]

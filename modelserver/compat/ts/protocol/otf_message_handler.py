@@ -2,8 +2,8 @@
 
 import warnings
 
-from modelserver.child import streaming
-from modelserver.child.peer_messages import (
+from modelserver.child.data import streaming
+from modelserver.child.handler_tests.messages import (
     create_load_model_response,
     create_predict_response,
     encode_response_headers,

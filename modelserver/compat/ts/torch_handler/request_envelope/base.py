@@ -1,5 +1,5 @@
 """A format of request bodies."""
 
-from modelserver.child.envelopes import BaseEnvelope
+from modelserver.child.envelopes.base import BaseEnvelope
 
 __all__ = ["BaseEnvelope"]

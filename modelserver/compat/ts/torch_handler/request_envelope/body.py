@@ -1,5 +1,5 @@
 """A format of request bodies."""
 
-from modelserver.child.envelopes import BodyEnvelope
+from modelserver.child.envelopes.base import BodyEnvelope
 
 __all__ = ["BodyEnvelope"]

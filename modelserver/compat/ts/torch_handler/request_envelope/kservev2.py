@@ -1,5 +1,5 @@
 """A format of request bodies."""
 
-from modelserver.child.open_inference import KServev2Envelope
+from modelserver.child.envelopes.open_inference import KServev2Envelope
 
 __all__ = ["KServev2Envelope"]

@@ -6,7 +6,7 @@ import os
 import uuid
 
 from modelserver.child.context import Context
-from modelserver.child.metrics_store import MetricsStore
+from modelserver.child.metrics.mms import MetricsStore
 
 
 class MockContext(Context):

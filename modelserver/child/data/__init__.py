@@ -1,0 +1,1 @@
+"""Requests as handlers see them, and answers as the server takes them."""

@@ -1,0 +1,150 @@
+"""From what a handler returned or raised to the rows of an answer frame."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Protocol
+
+from modelserver.child.loading.loader import is_out_of_memory
+from modelserver.jobs import Answer, answer_of
+from modelserver.protocol import frames
+
+ReplyRow = tuple[int, Answer]
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+OWN = frozenset(
+    (
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "x-request-id",
+        "pragma",
+        "cache-control",
+        "expires",
+    )
+)
+"""Headers that the server sets, whatever a handler says."""
+_BODILESS = (204, 304)
+
+
+class Responder(Protocol):
+    """What a handler set for one request of its batch; ``changed``: whether it set anything."""
+
+    @property
+    def changed(self) -> bool: ...
+    def get_response_headers(self) -> Mapping[str, str]: ...
+    def get_response_status_code(self) -> int: ...
+    def get_response_status_phrase(self) -> str | None: ...
+
+
+def error_row(code: int, message: str, error: BaseException | None = None) -> ReplyRow:
+    """An item that failed."""
+    exception, text = ("", "") if error is None else (type(error).__name__, str(error))
+    return frames.ERROR, Answer(code, b"", frames.error_answer(code, message, exception, text))
+
+
+def refused_row(message: str) -> ReplyRow:
+    """An item whose request the handler does not get to see, by its client's fault."""
+    return frames.ERROR | frames.REFUSED, Answer(400, b"", frames.error_answer(400, message))
+
+
+def failed_rows(error: BaseException, count: int) -> list[ReplyRow]:
+    """All items of a batch whose handler raised."""
+    return [error_row(*verdict(error), error)] * count
+
+
+def verdict(error: BaseException) -> tuple[int, str]:
+    """The code and message that the peers give to what a handler raised."""
+    code = getattr(error, "error_code", None)
+    if any(base.__name__ == "PredictionException" for base in type(error).__mro__) and isinstance(code, int):
+        return code, str(getattr(error, "message", error))
+    if is_out_of_memory(error) or "CUDA" in str(error):
+        return 507, "Out of resources"
+    return 503, "Prediction failed"
+
+
+def answer_rows(result: object, responders: Sequence[Responder], largest: int) -> list[ReplyRow]:
+    """
+    The rows for what a handler returned.
+
+    :param largest: bytes that one answer may have (``max_response_size``).
+    """
+    if not isinstance(result, list):
+        return [error_row(503, "Invalid model predict output")] * len(responders)
+    if len(result) != len(responders):
+        return [error_row(503, "number of batch response mismatched")] * len(responders)
+    if len(result) == 1:
+        return [_row(result[0], responders[0], largest)]
+    return [_row(item, responder, largest) for item, responder in zip(result, responders, strict=True)]
+
+
+def part_rows(parts: Sequence[object], responders: Sequence[Responder], largest: int) -> list[ReplyRow]:
+    """
+    The rows for one part of a streamed answer for each request.
+
+    :raises ValueError: there is not one part for each request, or one cannot be serialized.
+    """
+    if len(parts) != len(responders):
+        raise ValueError(f"{len(parts)} parts for {len(responders)} requests")
+    rows = [_row(part, responder, largest) for part, responder in zip(parts, responders, strict=True)]
+    for flags, answer in rows:
+        if flags & frames.ERROR:
+            raise ValueError(json.loads(bytes(answer.body))[1])
+    return rows
+
+
+def _row(item: object, responder: Responder, largest: int) -> ReplyRow:
+    try:
+        body = encode(item)
+    except (TypeError, ValueError, RecursionError) as error:
+        return error_row(503, "Unsupported model output data type.", error)
+    if len(body) > largest:
+        return error_row(
+            500, f"The response of {len(body)} bytes is larger than max_response_size ({largest} bytes)."
+        )
+    if not responder.changed:
+        return 0, answer_of((200, b"", body))
+    try:
+        status, head = _head(responder)
+    except ValueError as error:
+        return error_row(500, str(error))
+    return 0, Answer(status, head, b"" if status in _BODILESS else body)
+
+
+def encode(item: object) -> bytes | bytearray:
+    """
+    An item of a handler's list as bytes.
+
+    :raises TypeError, ValueError: it cannot be serialized.
+    """
+    if isinstance(item, str):
+        return item.encode()
+    if isinstance(item, (bytes, bytearray)):
+        return item
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(item, torch.Tensor):
+        buffer = BytesIO()
+        torch.save(item, buffer)
+        return buffer.getvalue()
+    return json.dumps(item, indent=2).encode()
+
+
+def _head(responder: Responder) -> tuple[int, bytes]:
+    headers = responder.get_response_headers()
+    code = responder.get_response_status_code()
+    phrase = responder.get_response_status_phrase() or ""
+    status = int(code)
+    if not 200 <= status <= 999 or not _VALUE.fullmatch(phrase):
+        raise ValueError(f"The handler set an illegal status: {status} {phrase!r}")
+    lines = [phrase]
+    for name, value in headers.items():
+        if not isinstance(value, str) or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ValueError(f"The handler set an illegal header: {name!r}")
+        if name.lower() not in OWN:
+            lines.append(f"{name}: {value}")
+    return status, "\r\n".join([*lines, ""]).encode("latin-1")

@@ -1,0 +1,218 @@
+"""From a request's bytes to the row that a handler gets, by the peers' rules for content types and forms."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from io import BytesIO
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from modelserver.protocol import frames
+
+FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+MOST_FIELDS = 1000
+"""Fields or parts of one form."""
+MOST_HEADS = 1024
+"""Header blocks whose parse is remembered."""
+
+_CONTENT_TYPE = re.compile(rb"^content-type:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+"""There is one at most: the server refuses a second."""
+
+Row = dict[str, object]
+PLAIN = {"url_path": "", "explain": "False"}
+"""What TorchServe's predictions and explanations add to the client's headers; routes with a query do not."""
+
+
+class BadForm(Exception):
+    """A form that cannot be parsed, or is over a limit; the text is for the client."""
+
+
+class Head:
+    """A client's headers, as far as somebody asks for them."""
+
+    __slots__ = ("_block", "_headers", "content_type", "form", "kind")
+
+    def __init__(self, block: bytes) -> None:
+        self._block = block
+        self._headers: dict[str, str] | None = None
+        found = _CONTENT_TYPE.search(block)
+        self.content_type = found[1].decode("latin-1").strip() if found else ""
+        self.kind = self.content_type.partition(";")[0].strip()
+        self.form = _form_of(self.content_type) if found else ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By name in their original case, the last of a name wins."""
+        if self._headers is None:
+            pairs = [line.partition(":") for line in self._block.decode("latin-1").split("\r\n")]
+            self._headers = {name: value.strip() for name, colon, value in pairs if colon}
+        return self._headers
+
+
+class Decoded(NamedTuple):
+    """
+    A request as its handler gets it.
+
+    :param repeated: all values of the names that a form repeats, or None.
+    :param kinds: the content type of each field of a form, or None: the body is the only field.
+    """
+
+    row: Row
+    repeated: dict[str, list[object]] | None = None
+    kinds: dict[str, str] | None = None
+
+
+# A named tuple's own constructor is a function of Python's; this is made for every request.
+_decoded: Callable[[tuple[Row, None, None]], Decoded] = partial(tuple.__new__, Decoded)
+
+Field = tuple[str, str, object]
+"""A field's name, its content type and its value."""
+
+
+class Decoder:
+    """
+    Makes rows, and remembers the header blocks that it has seen.
+
+    :param decodes: the setting ``decode_input_request``.
+    :param plain: headers that every prediction has beside its client's.
+    """
+
+    def __init__(self, decodes: bool, plain: Mapping[str, str] = PLAIN) -> None:
+        self._decodes = decodes
+        self._plain = plain
+        self._heads: dict[bytes, Head] = {}
+
+    def head(self, block: bytes) -> Head:
+        """The parsed header block; the same object for the same bytes."""
+        found = self._heads.get(block)
+        if found is None:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            found = self._heads[block] = Head(block)
+        return found
+
+    def headers(self, head: Head, item: frames.Item, kinds: dict[str, str] | None) -> dict[str, object]:
+        """What the handler sees as request headers: its fields' types, the client's, what the route adds."""
+        if kinds is None:
+            kinds = {"body": head.kind}
+        headers: dict[str, object] = {name: {"content-type": kind} for name, kind in kinds.items()}
+        headers.update(head.headers)
+        if not item.flags & frames.QUERY:
+            headers.update(self._plain)
+        if item.flags or item.extra:
+            if item.flags & frames.EXPLAIN:
+                headers["explain"] = "True"
+            if item.flags & frames.DESCRIBE:
+                headers["describe"] = "True"
+            if item.extra:
+                headers.update(json.loads(item.extra).get("headers", {}))
+        return headers
+
+    def row(self, head: Head, item: frames.Item) -> Decoded:
+        """
+        The handler's row.
+
+        :raises BadForm: the body is not the form that its content type says.
+        """
+        if head.form:
+            fields = (
+                _urlencoded(item.body) if head.form == FORM else self._multipart(head.content_type, item.body)
+            )
+        elif item.flags & frames.QUERY:
+            fields = [("body", head.kind, self.decode(head.kind, item.body))]
+        else:
+            return _decoded(({"body": self.decode(head.kind, item.body)}, None, None))
+        if item.flags & frames.QUERY:
+            query = json.loads(item.extra).get("query", [])
+            fields = [*((name, "", bytearray(value, "utf-8")) for name, value in query), *fields]
+        return _collect(fields)
+
+    def decode(self, kind: str, body: bytes | memoryview) -> object:
+        """A body as its content type wants it; bytes where that fails or is not wanted."""
+        raw = bytearray(body)
+        if not self._decodes or not (kind == "application/json" or kind.startswith("text")):
+            return raw
+        try:
+            return json.loads(raw) if kind == "application/json" else raw.decode()
+        except (ValueError, RecursionError) as error:
+            print(f"A body of type {kind} could not be decoded: {error}", file=sys.stderr)
+            return raw
+
+    def _multipart(self, content_type: str, body: bytes | memoryview) -> list[Field]:
+        import multipart
+
+        try:
+            _, options = multipart.parse_options_header(content_type)
+            parser = multipart.MultipartParser(
+                BytesIO(body),
+                options.get("boundary", ""),
+                len(body),
+                part_limit=MOST_FIELDS,
+                spool_limit=len(body) + 1,
+                memory_limit=len(body) + 1,
+            )
+            return [self._part(part) for part in parser]
+        except (multipart.MultipartError, ValueError) as error:
+            raise BadForm(f"The multipart body cannot be read: {error}") from error
+
+    def _part(self, part: _Part) -> Field:
+        raw = part.raw
+        if part.filename is None:
+            return part.name, "", bytearray(raw)
+        kind = (part.content_type or "").partition(";")[0].strip()
+        return part.name, kind, self.decode(kind, memoryview(raw))
+
+
+class _Part:
+    """What is used of ``multipart.MultipartPart``."""
+
+    name: str
+    filename: str | None
+    content_type: str | None
+    raw: bytes
+
+
+def _form_of(content_type: str) -> str:
+    """FORM, MULTIPART, or nothing; a multipart body without a boundary is a plain one, as in the peers."""
+    kind, _, parameters = content_type.partition(";")
+    kind = kind.strip().lower()
+    if kind == MULTIPART:
+        return MULTIPART if "boundary=" in parameters.lower() else ""
+    return FORM if kind == FORM else ""
+
+
+def _urlencoded(body: bytes | memoryview) -> list[Field]:
+    # Latin-1 keeps every byte as it is, which parse_qsl does not for bytes.
+    text = bytes(body).decode("latin-1")
+    if "=" not in text[text.rfind("&") + 1 :]:
+        # What ``curl -d WORD`` sends: the peers leave a last field without a value out.
+        text = text[: max(0, text.rfind("&"))]
+    try:
+        fields = parse_qsl(
+            text,
+            keep_blank_values=True,
+            max_num_fields=MOST_FIELDS,
+            encoding="latin-1",
+        )
+    except ValueError as error:
+        raise BadForm(f"The form cannot be read: {error}") from error
+    return [
+        (name.encode("latin-1").decode("utf-8", "replace"), "", bytearray(value, "latin-1"))
+        for name, value in fields
+    ]
+
+
+def _collect(fields: list[Field]) -> Decoded:
+    """Of several fields with one name the last goes into the row; the others are kept beside it."""
+    row = {name: value for name, _, value in fields}
+    kinds = {name: kind for name, kind, _ in fields}
+    if len(row) == len(fields):
+        return Decoded(row, None, kinds)
+    repeated: dict[str, list[object]] = {}
+    for name, _, value in fields:
+        repeated.setdefault(name, []).append(value)
+    return Decoded(row, repeated, kinds)

@@ -1,0 +1,1 @@
+"""Request envelopes: bodies in a serving protocol, unwrapped for the handler."""

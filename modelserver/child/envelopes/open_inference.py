@@ -1,0 +1,220 @@
+"""The Open Inference Protocol, version 2, as the envelope ``kservev2``: JSON and binary tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelserver.child.context import PredictionException
+from modelserver.child.data.rows import json_value, row_value
+from modelserver.child.envelopes.base import (
+    MISMATCH,
+    BaseEnvelope,
+    Refused,
+    Rows,
+    has_requests,
+    narrowed,
+    refused,
+)
+from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
+
+if TYPE_CHECKING:
+    from modelserver.child.context import Context
+
+Document = dict[str, object]
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+class InferRequest(NamedTuple):
+    """
+    One request, opened.
+
+    :param inputs: name, shape, datatype and data of each tensor.
+    :param names: of the outputs: those asked for, else those of the inputs.
+    :param binary: the places of outputs that shall be sent as bytes; None for all of them.
+    """
+
+    id: str | None
+    inputs: list[Document]
+    names: list[str]
+    binary: frozenset[int] | None
+
+    def is_binary(self, number: int) -> bool:
+        """Whether an output leaves as bytes."""
+        return self.binary is None or number in self.binary
+
+
+class KServev2Envelope(BaseEnvelope):
+    """
+    Each request's ``inputs`` become rows, the handler's results ``outputs``.
+
+    Requests of one tensor each go to the handler together, a row for each; a request of several tensors is
+    a batch of its own, because its tensors belong together. One that cannot be read is answered with 400.
+    """
+
+    def handle(self, data: Rows, context: Context) -> list[object]:
+        """Open the requests, call the handler, close its results."""
+        self.context = context
+        answers: list[object] = [None] * len(data)
+        opened: dict[int, InferRequest] = {}
+        for place, row in enumerate(data):
+            try:
+                opened[place] = open_request(row, _header(context, place, HEADER_LENGTH))
+            except (ValueError, TypeError) as error:
+                answers[place] = refused(context, place, str(error))
+        places = list(opened)
+        together = all(len(request.inputs) == 1 for request in opened.values())
+        for group in [places] if together else [[place] for place in places]:
+            if group:
+                results = self._call([opened[place] for place in group], narrowed(context, group, len(data)))
+                for place, outputs in zip(group, results, strict=True):
+                    answers[place] = self._close(place, opened[place], outputs)
+        return answers
+
+    def parse_input(self, data: Rows) -> list[Document]:
+        """The tensors of all requests in order."""
+        return [tensor for row in data for tensor in open_request(row, None).inputs]
+
+    def format_output(self, data: object) -> list[object]:
+        """A response for the results of one request."""
+        results = data if isinstance(data, list) else [data]
+        return [self._close(0, InferRequest(None, [], [], frozenset()), results)]
+
+    def _call(self, requests: Sequence[InferRequest], context: Context) -> list[list[object]]:
+        """
+        The results for each request.
+
+        :raises PredictionException: there is not one for each of several requests.
+        """
+        rows = [tensor for request in requests for tensor in request.inputs]
+        # Where TorchServe's handlers look for the names.
+        context.input_names = [str(tensor["name"]) for tensor in rows]  # type: ignore[attr-defined]
+        results = self._handle_fn(rows, context)
+        if len(requests) == 1:
+            return [results if isinstance(results, list) else [results]]
+        if not isinstance(results, list):
+            raise PredictionException("Invalid model predict output", 503)
+        if len(results) != len(requests):
+            raise PredictionException(MISMATCH, 503)
+        return [[result] for result in results]
+
+    def _close(self, place: int, request: InferRequest, results: Sequence[object]) -> object:
+        context = self.context
+        assert context is not None
+        model = (context.manifest or {}).get("model")
+        outputs, tail = [], []
+        for number, result in enumerate(results):
+            name = request.names[number] if number < len(request.names) else f"output_{number}"
+            datatype, shape = describe(result)
+            output: Document = {"name": name, "datatype": datatype, "shape": shape}
+            if request.is_binary(number):
+                raw = to_binary(datatype, result)
+                output["parameters"] = {"binary_data_size": len(raw)}
+                tail.append(raw)
+            else:
+                output["data"] = flatten(result)
+            outputs.append(output)
+        response: Document = {
+            "id": request.id or (context.get_request_id(place) if has_requests(context) else None),
+            "model_name": getattr(context, "model_name", ""),
+            "model_version": str((model if isinstance(model, dict) else {}).get("modelVersion", "")),
+            "outputs": outputs,
+        }
+        if not tail:
+            return response
+        head = json.dumps(response).encode()
+        context.set_response_header(place, HEADER_LENGTH, str(len(head)))
+        context.set_response_content_type(place, "application/octet-stream")
+        return b"".join([head, *tail])
+
+
+def open_request(row: object, header_length: str | None) -> InferRequest:
+    """
+    Read a request's JSON, and the tensors that follow it as bytes.
+
+    :param header_length: how many bytes of the body are JSON, if the client said so.
+    :raises ValueError: it is not what the protocol says.
+    """
+    document, tail = _split(row, header_length)
+    inputs = document.get("inputs")
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(tensor, dict) for tensor in inputs):
+        raise Refused('The request is not JSON with a list of "inputs".')
+    position, tensors = 0, []
+    for tensor in inputs:
+        size = _parameters(tensor).get("binary_data_size")
+        if isinstance(size, int):
+            tensors.append(_binary_input(tensor, tail[position : position + size], size))
+            position += size
+        else:
+            tensors.append(_json_input(tensor))
+    outputs = document.get("outputs")
+    names, binary = _wanted(outputs if isinstance(outputs, list) else [], document)
+    identity = document.get("id")
+    return InferRequest(
+        None if identity is None else str(identity),
+        tensors,
+        names or [str(tensor["name"]) for tensor in tensors],
+        binary,
+    )
+
+
+def _split(row: object, header_length: str | None) -> tuple[Document, memoryview]:
+    value, tail = row_value(row), memoryview(b"")
+    if header_length is not None and isinstance(value, bytes | bytearray | memoryview):
+        size, whole = int(header_length), memoryview(value)
+        if not 0 <= size <= len(whole):
+            raise Refused(f"{HEADER_LENGTH} is {size}, the body has {len(whole)} bytes.")
+        document, tail = json.loads(bytes(whole[:size])), whole[size:]
+    else:
+        document = json_value(row)
+    if not isinstance(document, dict):
+        raise Refused('The request is not JSON with a list of "inputs".')
+    return document, tail
+
+
+def _wanted(outputs: Sequence[object], document: Document) -> tuple[list[str], frozenset[int] | None]:
+    wanted = [output for output in outputs if isinstance(output, dict) and "name" in output]
+    everything = _parameters(document).get("binary_data_output") is True
+    if everything and not wanted:
+        return [], None
+    places = {
+        number
+        for number, output in enumerate(wanted)
+        if _parameters(output).get("binary_data", everything) is True
+    }
+    return [str(output["name"]) for output in wanted], frozenset(places)
+
+
+def _json_input(tensor: Document) -> Document:
+    _check(tensor, ("name", "shape", "datatype", "data"))
+    return {**tensor, "data": reshape(tensor["data"], _shape(tensor), tensor["datatype"] == "BYTES")}
+
+
+def _binary_input(tensor: Document, raw: memoryview, size: int) -> Document:
+    _check(tensor, ("name", "shape", "datatype"))
+    if len(raw) != size:
+        raise Refused(f"The input {tensor['name']} says {size} bytes, the body has {len(raw)}.")
+    return {**tensor, "data": from_binary(str(tensor["datatype"]), raw, _shape(tensor))}
+
+
+def _shape(tensor: Document) -> list[int]:
+    shape = tensor["shape"]
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise Refused(f"The shape of the input {tensor['name']} is no list of sizes.")
+    return shape
+
+
+def _check(tensor: Document, keys: Sequence[str]) -> None:
+    missing = [key for key in keys if key not in tensor]
+    if missing:
+        raise Refused(f"An input has no {', '.join(missing)}.")
+
+
+def _parameters(document: Document) -> Document:
+    parameters = document.get("parameters")
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def _header(context: Context, place: int, name: str) -> str | None:
+    return context.get_request_header(place, name) if has_requests(context) else None

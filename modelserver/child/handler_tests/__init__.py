@@ -1,0 +1,1 @@
+"""The peers' own classes by which handlers are tested without a server."""

@@ -1,0 +1,1 @@
+"""Loading a model: its archive, its handler, its event loop."""

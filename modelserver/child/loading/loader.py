@@ -1,0 +1,280 @@
+"""From a handler's name to something that can be called with ``(data, context)``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import modelserver
+from modelserver.child.context import Context, new_context
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+EntryPoint = Callable[[object, Context], object]
+
+KEPT_LINES = 30
+COMPAT = str(Path(modelserver.__file__).parent / "compat")
+INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
+
+
+class Instructions:
+    """What the server told this worker: see ``modelserver.backends.local.load_document``."""
+
+    __slots__ = (
+        "batch_size",
+        "config",
+        "decode_input_request",
+        "dialect",
+        "envelope",
+        "folder",
+        "gpu_id",
+        "handler",
+        "limit_max_image_pixels",
+        "manifest",
+        "max_response_size",
+        "metrics_config",
+        "mode",
+        "name",
+        "search_path",
+        "slot_size",
+        "version",
+        "worker",
+    )
+
+    name: str
+    version: str
+    folder: str
+    handler: str
+    envelope: str | None
+    manifest: dict[str, object] | None
+    config: dict[str, object]
+    batch_size: int
+    mode: str
+    gpu_id: int | None
+    worker: str
+    search_path: Sequence[str]
+    slot_size: int
+    dialect: str
+    decode_input_request: bool
+    limit_max_image_pixels: bool
+    max_response_size: int
+    metrics_config: str | None
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Instructions:
+        """Read the document of a LOAD frame; a key that is missing is a defect of the server."""
+        instructions = cls()
+        for name in cls.__slots__:
+            setattr(instructions, name, document[name])
+        return instructions
+
+
+class LoadFailed(Exception):
+    """
+    The handler could not be loaded.
+
+    :param report: what the server is told, as JSON.
+    """
+
+    def __init__(self, report: Mapping[str, object]) -> None:
+        super().__init__(report)
+        self.report = report
+
+    @classmethod
+    def because(cls, error: BaseException) -> LoadFailed:
+        """Describe an exception that the handler's import or ``initialize`` raised."""
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        return cls(
+            {
+                "code": OUT_OF_MEMORY if is_out_of_memory(error) else INTERNAL_ERROR,
+                "exception": type(error).__name__,
+                "text": str(error),
+                "traceback": lines[-KEPT_LINES:],
+                "permanent": isinstance(error, (ImportError, SyntaxError, FileNotFoundError)),
+            }
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, the host's or a GPU's, was the problem; the peers look for CUDA in the text."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or "CUDA" in str(error))
+    )
+
+
+def load(instructions: Instructions) -> tuple[EntryPoint, Context]:
+    """
+    Import the handler and initialize it.
+
+    :raises LoadFailed: it raised, or there is none.
+    """
+    try:
+        prepare(instructions)
+        module, function = import_handler(instructions.handler, instructions.folder)
+        return initialize(instructions, module, function)
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        raise LoadFailed.because(error) from error
+
+
+def prepare(instructions: Instructions) -> None:
+    """Stand in the model's folder, with the search path that the peers give to handlers."""
+    folder = instructions.folder
+    os.chdir(folder)
+    path, colon, _ = instructions.handler.partition(":")
+    first = [folder]
+    if colon and "/" in path:
+        first.insert(0, os.path.join(folder, os.path.dirname(path)))
+    parent = os.path.dirname(folder)
+    if os.path.islink(folder):
+        first.append(parent)
+    sys.path[:0] = [*first, *instructions.search_path]
+    if COMPAT not in sys.path:
+        sys.path.append(COMPAT)
+
+
+def import_handler(handler: str, folder: str) -> tuple[ModuleType, str]:
+    """
+    The module that a handler's name means, and the name of its function.
+
+    ``module``, ``module:function``, ``file.py``, ``folder/file.py:function``, or a built-in name.
+
+    :raises ImportError: there is no such module, or its import failed.
+    """
+    path, _, function = handler.partition(":")
+    name = path.rsplit("/", 1)[-1].removesuffix(".py")
+    if not name:
+        raise ImportError(f"no handler is named by {handler!r}")
+    importlib.invalidate_caches()
+    file = _file_of(name, folder)
+    if file is not None and name in sys.modules:
+        # A module of the server's or of the standard library has the handler's name.
+        return _import_file(name, file), function or "handle"
+    if file is None and importlib.util.find_spec(name) is None:
+        from modelserver.child.handlers import BUILT_IN
+
+        if name not in BUILT_IN:
+            raise ModuleNotFoundError(
+                f"No module named {name!r}: the handler is not in the archive", name=name
+            )
+        name = BUILT_IN[name]
+    return importlib.import_module(name), function or "handle"
+
+
+def _file_of(name: str, folder: str) -> str | None:
+    for at in dict.fromkeys([*sys.path[:2], folder]):
+        file = os.path.join(at, f"{name}.py")
+        if at.startswith(folder) and os.path.isfile(file):
+            return file
+    return None
+
+
+def _import_file(name: str, file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def initialize(instructions: Instructions, module: ModuleType, function: str) -> tuple[EntryPoint, Context]:
+    """
+    Call the handler's function once, or its class's ``initialize``.
+
+    :raises ValueError: the module has neither the function nor exactly one class of its own.
+    """
+    context = new_context(instructions)
+    is_concurrent = instructions.mode == "concurrent"
+    entry: EntryPoint
+    if hasattr(module, function):
+        entry = getattr(module, function)
+        loop = _event_loop(is_concurrent, entry)
+        as_blocking(entry, loop)(None, context)
+    else:
+        service = _new_service(instructions, module)
+        entry, prepare_model = service.handle, getattr(service, "initialize", None)
+        loop = _event_loop(is_concurrent, entry, prepare_model)
+        if prepare_model is not None:
+            as_blocking(prepare_model, loop)(context)
+    if not is_concurrent:
+        entry = as_blocking(entry, loop)
+    if instructions.envelope:
+        entry = _enveloped(instructions.envelope, entry, is_concurrent)
+    return entry, context
+
+
+def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:
+    from modelserver.child.envelopes.base import wrap
+
+    if not is_concurrent:
+        return wrap(name, entry)
+    from modelserver.child.loops.concurrent import in_thread, on_the_loop
+
+    return in_thread(wrap(name, on_the_loop(entry)))
+
+
+def _new_service(instructions: Instructions, module: ModuleType) -> Any:
+    """An object of the handler's class; a service of MMS 0.x is told of its model."""
+    manifest = instructions.manifest
+    if manifest is None or "Model" not in manifest:
+        return only_class(module)()
+    from modelserver.child.handlers.model_service import ModelService
+
+    service = only_class(module, ModelService)
+    return service(instructions.name, instructions.folder, manifest, instructions.gpu_id)
+
+
+def only_class(module: ModuleType, base: type = object) -> type:
+    """
+    The one class that a module defines.
+
+    :param base: classes of other kinds are not looked at.
+    :raises ValueError: it defines none, or several.
+    """
+    classes = [
+        member
+        for member in vars(module).values()
+        if isinstance(member, type) and member.__module__ == module.__name__ and issubclass(member, base)
+    ]
+    if len(classes) != 1:
+        raise ValueError(
+            "Expected only one class in custom service code or a function entry point, "
+            f"found {[found.__name__ for found in classes]} in {module.__name__}"
+        )
+    return classes[0]
+
+
+def _event_loop(is_concurrent: bool, *functions: Callable[..., object] | None) -> AbstractEventLoop | None:
+    """The loop of a handler that is asynchronous, which lives as long as the worker."""
+    if not is_concurrent and not any(map(inspect.iscoroutinefunction, functions)):
+        return None
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    if is_concurrent:
+        # What the handler prepares by itself is for this loop, too.
+        asyncio.set_event_loop(loop)
+    return loop
+
+
+def as_blocking(entry: Callable[..., object], loop: AbstractEventLoop | None) -> Callable[..., object]:
+    """A function that, if it is ``async``, runs on ``loop`` until it returns."""
+    if loop is None or not inspect.iscoroutinefunction(entry):
+        return entry
+
+    def run(*arguments: object) -> object:
+        return loop.run_until_complete(entry(*arguments))
+
+    return run

@@ -1,0 +1,212 @@
+"""An asynchronous handler: batches are at work side by side on its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from functools import partial
+
+from modelserver.child.context import Context, RequestProcessor
+from modelserver.child.data.admitted import Admitted, repeated_fields, shown_ids
+from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
+from modelserver.child.data.decoder import BadForm
+from modelserver.child.loading.loader import EntryPoint
+from modelserver.child.loops.batches import MORE_FOLLOWS, ClientsGone, Loop
+from modelserver.protocol import frames
+
+MOST_ENVELOPES = 64
+"""Batches behind a request envelope that may be at work."""
+
+
+class Work:
+    """
+    A batch that is at work.
+
+    :param rows: one for each request; those that could not be decoded are answered already.
+    :param requests: the others, which the handler gets.
+    """
+
+    __slots__ = ("begun", "gone", "number", "requests", "rows", "task")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.begun = time.perf_counter()
+        self.rows: list[ReplyRow | None] = []
+        self.requests: list[Admitted] = []
+        self.gone: set[int] = set()
+        self.task: asyncio.Task[list[ReplyRow]] | None = None
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether every client that waited for the handler has left."""
+        return all(row is not None or place in self.gone for place, row in enumerate(self.rows))
+
+    def filled(self, rows: Sequence[ReplyRow]) -> list[ReplyRow]:
+        """All rows: those of the handler where there was none."""
+        handled = iter(rows)
+        return [next(handled) if row is None else row for row in self.rows]
+
+
+class ConcurrentLoop(Loop):
+    """Begins each batch as it comes, with a context of its own, and answers each when it is done."""
+
+    _work: dict[int, Work]
+    _has_warned = False
+
+    def run(self) -> None:
+        """
+        Serve until the server closes the socket.
+
+        :raises EOFError: it did.
+        """
+        self._work = {}
+        self._writing = threading.Lock()
+        self._loop = asyncio.get_event_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._loop.call_soon(self._take_in)
+        self._loop.add_reader(self._connection.fileno(), self._read)
+        self._loop.run_until_complete(self._ended)
+
+    def _read(self) -> None:
+        try:
+            if not self._reader.fill(self._connection):
+                raise EOFError
+        except OSError as error:
+            self._end(error)
+        except EOFError as error:
+            self._end(error)
+        else:
+            self._take_in()
+
+    def _end(self, error: Exception) -> None:
+        self._loop.remove_reader(self._connection.fileno())
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    def _take_in(self) -> None:
+        try:
+            for frame in self._reader:
+                if frame.kind == frames.BATCH:
+                    self._begin(frame)
+                elif frame.kind == frames.CANCEL:
+                    self._forget(frame.number, frame.items)
+                else:
+                    raise frames.FrameError(f"a frame of kind {frame.kind}")
+        except Exception as error:  # an event loop would log it, and whoever asked would wait
+            self._end(error)
+
+    def _begin(self, frame: frames.Frame) -> None:
+        work = self._work[frame.number] = Work(frame.number)
+        for item in frames.unpack_batch(frame, self._shared):
+            try:
+                work.requests.append(Admitted(self._decoder, item))
+                work.rows.append(None)
+            except BadForm as error:
+                work.rows.append(refused_row(str(error)))
+        if work.requests:
+            work.task = self._loop.create_task(self._handle(work))
+            work.task.add_done_callback(lambda task: self._finish(work, task))
+        else:
+            self._answer_with(work, [])
+
+    def _forget(self, number: int, place: int) -> None:
+        """A client has left; when it was the last of its batch, the handler's coroutine is cancelled."""
+        work = self._work.get(number)
+        if work is not None:
+            work.gone.add(place)
+            if work.is_deserted and work.task is not None:
+                work.task.cancel()
+
+    def _finish(self, work: Work, task: asyncio.Task[list[ReplyRow]]) -> None:
+        if task.cancelled():
+            gone = ClientsGone("the client has left")
+            self._answer_with(work, self._failed(gone, len(work.requests)))
+        elif (error := task.exception()) is not None:
+            self._answer_with(work, self._failed(error, len(work.requests)))
+        else:
+            self._answer_with(work, task.result())
+
+    def _answer_with(self, work: Work, rows: Sequence[ReplyRow]) -> None:
+        del self._work[work.number]
+        microseconds = int((time.perf_counter() - work.begun) * 1e6)
+        self._send(frames.pack_answers(frames.ANSWERS, work.number, microseconds, work.filled(rows)))
+
+    async def _handle(self, work: Work) -> list[ReplyRow]:
+        processors = [request.processor() for request in work.requests]
+        context = self._context_for(work, processors)
+        try:
+            result = self._entry([request.row for request in work.requests], context)
+            if inspect.isawaitable(result):
+                result = await result
+            elif not self._has_warned:
+                self._has_warned = True
+                print(
+                    "asyncCommunication: the handler is not async; nothing runs beside it.", file=sys.stderr
+                )
+        except Exception as error:
+            return self._failed(error, len(processors), context)
+        return self._rows_of(result, processors)
+
+    def _context_for(self, work: Work, processors: list[RequestProcessor]) -> Context:
+        """A context for one batch: what the handler keeps in it is common to all."""
+        context = copy(self._context)
+        context.begin(partial(shown_ids, work.requests), processors, repeated_fields(work.requests))
+        context.send_parts = partial(self._send_parts_of, work, processors)
+        beside = getattr(self._context.metrics, "beside", None)
+        if beside is not None:
+            context.metrics = beside()
+        return context
+
+    def _send_parts_of(
+        self, work: Work, processors: Sequence[RequestProcessor], parts: Sequence[object]
+    ) -> None:
+        """
+        Send one part to each request of a batch.
+
+        :raises ClientsGone: every client has left.
+        :raises ValueError: there is not one part for each request.
+        """
+        for processor in processors:
+            processor.add_response_property(MORE_FOLLOWS, "true")
+        rows = part_rows(parts, processors, self._instructions.max_response_size)
+        if work.is_deserted:
+            raise ClientsGone("the client has left")
+        self._send(frames.pack_answers(frames.PART, work.number, 0, work.filled(rows)))
+
+    def _send(self, pieces: frames.Pieces) -> None:
+        with self._writing:  # a handler may send its parts from a thread
+            self._held += pieces
+            self._report_metrics()
+            try:
+                self._release()
+            except OSError:
+                pass  # the server is gone: the reader will meet the end of the stream
+
+
+def on_the_loop(entry: EntryPoint) -> EntryPoint:
+    """An entry point that may be asynchronous for a caller in another thread than the event loop's."""
+    loop = asyncio.get_event_loop()
+
+    def wait(data: object, context: Context) -> object:
+        result = entry(data, context)
+        if inspect.iscoroutine(result):
+            return asyncio.run_coroutine_threadsafe(result, loop).result()
+        return result
+
+    return wait
+
+
+def in_thread(entry: EntryPoint) -> EntryPoint:
+    """An entry point that blocks as one that can be awaited: it is called in a thread."""
+    loop, threads = asyncio.get_event_loop(), ThreadPoolExecutor(MOST_ENVELOPES)
+
+    async def wait(data: object, context: Context) -> object:
+        return await loop.run_in_executor(threads, entry, data, context)
+
+    return wait

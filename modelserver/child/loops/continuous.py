@@ -1,0 +1,164 @@
+"""Continuous batching: a set of live requests, of which the handler makes one step a turn."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from modelserver.child.context import RequestProcessor
+from modelserver.child.data.admitted import Admitted, repeated_fields, shown_ids
+from modelserver.child.data.answers import (
+    ReplyRow,
+    answer_rows,
+    error_row,
+    failed_rows,
+    part_rows,
+    refused_row,
+    verdict,
+)
+from modelserver.child.data.decoder import BadForm
+from modelserver.child.loops.batches import MORE_FOLLOWS, ClientsGone, Loop
+from modelserver.protocol import frames
+
+SUCCESSION = 0.002
+"""Seconds that a turn waits for the successors of those who have left."""
+
+
+class Live:
+    """
+    A request that is not finished.
+
+    :param number: that of its frame, by which the server knows it.
+    """
+
+    __slots__ = ("begun", "number", "request")
+
+    def __init__(self, number: int, request: Admitted) -> None:
+        self.number = number
+        self.request = request
+        self.begun = time.perf_counter()
+
+
+class ContinuousLoop(Loop):
+    """
+    Calls the handler for as long as there are live requests, each time with all of them: those that it has
+    seen with an empty row, in the order of their arrival, then those that came since.
+
+    A request leaves when the handler's stopping criterion says so, or has nothing to say; when it fails; and
+    when its client has left.
+    """
+
+    _live: dict[int, Live]
+
+    def run(self) -> None:
+        """
+        Serve until the server closes the socket.
+
+        :raises ConnectionError: it did.
+        """
+        self._live = {}
+        for frame in self._reader:
+            self._take_in(frame)
+        while True:
+            self._listen(wait=not self._live)
+            while self._ahead:
+                self._take_in(self._ahead.popleft())
+            count = len(self._live)
+            if count:
+                self._turn()
+                if 0 < len(self._live) < count:
+                    # Who waits in the server's queue for a place shall not miss the next turn.
+                    select.select([self._connection], [], [], SUCCESSION)
+
+    def _take_in(self, frame: frames.Frame) -> None:
+        if frame.kind != frames.BATCH:
+            self._note(frame)
+            return
+        items = frames.unpack_batch(frame, self._shared)
+        if len(items) != 1:
+            raise frames.FrameError(f"{len(items)} requests in one frame; they join one by one")
+        try:
+            self._live[frame.number] = Live(frame.number, Admitted(self._decoder, items[0]))
+        except BadForm as error:
+            self._finish(frame.number, 0.0, refused_row(str(error)))
+            self._release()
+
+    def _note(self, frame: frames.Frame) -> None:
+        """A client that has left is no longer among the live ones; the server is told that it is so."""
+        left = self._live.pop(frame.number, None) if frame.kind == frames.CANCEL else None
+        if left is not None:
+            (row,) = failed_rows(ClientsGone("the client has left"), 1)
+            self._finish(left.number, left.begun, row)
+            self._release()
+        elif frame.kind != frames.CANCEL:
+            super()._note(frame)
+
+    def _finish(self, number: int, begun: float, row: ReplyRow) -> None:
+        microseconds = int((time.perf_counter() - begun) * 1e6) if begun else 0
+        self._held += frames.pack_answers(frames.ANSWERS, number, microseconds, [row])
+
+    def _turn(self) -> None:
+        live = list(self._live.values())
+        requests = [each.request for each in live]
+        processors = [request.processor() for request in requests]
+        self._context.begin(partial(shown_ids, requests), processors, repeated_fields(requests))
+        self._context.send_parts = partial(self._send_turn, live, processors)
+        rows = self._call([request.row for request in requests], processors)
+        for each, row, processor in zip(live, rows, processors, strict=True):
+            if each.number not in self._live:
+                continue  # its client left during this turn
+            if row[0] & frames.ERROR or processor.get_response_header(MORE_FOLLOWS) != "true":
+                del self._live[each.number]
+                self._finish(each.number, each.begun, row)
+            else:
+                each.request.empty()
+                self._held += frames.pack_answers(frames.PART, each.number, 0, [row])
+        self._report_metrics()
+        self._release()
+
+    def _rows_of(self, result: object, processors: Sequence[RequestProcessor]) -> list[ReplyRow]:
+        """The rows of a turn; which streams end with it, the handler's criteria decide."""
+        failed = self._decide(result, processors)
+        rows = answer_rows(result, processors, self._instructions.max_response_size)
+        return [failed.get(place, row) for place, row in enumerate(rows)]
+
+    def _decide(self, result: object, processors: Sequence[RequestProcessor]) -> dict[int, ReplyRow]:
+        """Ask the handler's criteria which requests are finished; returns the rows of those that failed."""
+        failed: dict[int, ReplyRow] = {}
+        criteria = self._context.stopping_criteria
+        for place, processor in enumerate(processors):
+            if not criteria:
+                if processor.changed and processor.get_response_header(MORE_FOLLOWS) == "true":
+                    processor.add_response_property(MORE_FOLLOWS, "false")
+            elif isinstance(result, list) and len(result) == len(processors):
+                try:
+                    is_finished = criteria[place](result[place])
+                except Exception as error:
+                    self._log_failure(error)
+                    failed[place] = error_row(*verdict(error), error)
+                    continue
+                if is_finished is not None:
+                    processor.add_response_property(MORE_FOLLOWS, "false" if is_finished else "true")
+        return failed
+
+    def _send_turn(
+        self, live: Sequence[Live], processors: Sequence[RequestProcessor], parts: Sequence[object]
+    ) -> None:
+        """
+        Send one part to each live request in the middle of a turn.
+
+        :raises ClientsGone: every client has left.
+        :raises ValueError: there is not one part for each request.
+        """
+        for processor in processors:
+            processor.add_response_property(MORE_FOLLOWS, "true")
+        rows = part_rows(parts, processors, self._instructions.max_response_size)
+        self._listen(wait=False)
+        present = [(each, row) for each, row in zip(live, rows, strict=True) if each.number in self._live]
+        if not present:
+            raise ClientsGone("the client has left")
+        for each, row in present:
+            self._held += frames.pack_answers(frames.PART, each.number, 0, [row])
+        self._release()

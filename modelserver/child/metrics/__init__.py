@@ -1,0 +1,1 @@
+"""Metrics that handlers emit, by the names of both peers."""

@@ -1,0 +1,1 @@
+"""The start of a worker process, in each of its ways."""

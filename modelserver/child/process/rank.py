@@ -1,0 +1,86 @@
+"""A rank: one of the processes that torchrun starts for a parallel worker; each runs the handler."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Sequence
+
+from modelserver.child.context import RequestProcessor
+from modelserver.child.data.answers import ReplyRow
+from modelserver.child.loops.batches import Loop
+from modelserver.child.process.main import LIFELINE_FD, SLOTS_FD, SOCKET_FD, begin, die_with, end, load_or_end
+from modelserver.child.process.torchrun import EQUIPMENT, INTRODUCTION
+from modelserver.jobs import Answer
+from modelserver.protocol import frames
+
+_ABOVE = 16
+"""Descriptors from here on are in nobody's way."""
+_NOTHING: ReplyRow = (0, Answer(200, b"", b""))
+
+
+def main() -> None:
+    """Run a rank until the server closes its socket, or the launcher is gone."""
+    rank = int(os.environ["LOCAL_RANK"])
+    take_equipment(rank)
+    lifeline = die_with(LIFELINE_FD)
+    if lifeline is not None and _is_over(lifeline):
+        end(1)
+    connection = begin()
+    reader = frames.FrameReader()
+    try:
+        frame = reader.wait(connection)
+        introduction = {"rank": rank, "pid": os.getpid()}
+        connection.sendall(frames.pack_json(frames.STARTED, introduction))
+        kind = SpeakingLoop if rank == 0 else SilentLoop
+        kind(connection, reader, *load_or_end(connection, frames.unpack_json(frame))).run()
+    except (EOFError, ConnectionError):
+        pass
+    end(0)
+
+
+def take_equipment(rank: int) -> None:
+    """Receive this process's descriptors from the launcher, which is behind stdin, and introduce it."""
+    with socket.socket(fileno=0) as launcher:
+        _, received, _, _ = socket.recv_fds(launcher, len(EQUIPMENT), 3)
+        launcher.send(INTRODUCTION.pack(rank, os.getpid()))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing != 0:
+        os.dup2(nothing, 0)
+    # First out of the way of each other, then where they belong.
+    aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for descriptor in received]
+    for descriptor in received:
+        os.close(descriptor)
+    for descriptor, number in zip(aside, (SOCKET_FD, LIFELINE_FD, SLOTS_FD), strict=False):
+        os.dup2(descriptor, number, inheritable=False)
+        os.close(descriptor)
+
+
+def _is_over(lifeline: int) -> bool:
+    """Whether the other end closed before the kernel could be asked to watch it."""
+    try:
+        return not os.read(lifeline, 1)
+    except BlockingIOError:
+        return False
+
+
+class SpeakingLoop(Loop):
+    """
+    Rank 0's: its answers are the worker's.
+
+    Large answers do not go where their requests were: another rank may still be reading there.
+    """
+
+    def _in_slots(
+        self, rows: list[ReplyRow], items: Sequence[frames.Item], shared: memoryview
+    ) -> list[ReplyRow]:
+        return rows
+
+
+class SilentLoop(SpeakingLoop):
+    """The other ranks': the server learns that a batch is done, and nothing else."""
+
+    def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:
+        super()._call(data, processors)
+        return [_NOTHING] * len(data)

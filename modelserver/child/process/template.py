@@ -1,0 +1,254 @@
+"""A process that has imported a handler, perhaps loaded its model, and forks workers from itself."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import NoReturn
+
+from modelserver.child.context import Context
+from modelserver.child.loading.loader import (
+    EntryPoint,
+    Instructions,
+    LoadFailed,
+    import_handler,
+    initialize,
+    prepare,
+)
+from modelserver.child.loops.select import loop_of
+from modelserver.child.process.main import LIFELINE_FD, announce, die_with, end
+from modelserver.child.process.torch_threads import TorchThreads
+from modelserver.protocol import frames
+
+DESCRIPTORS = 3
+"""What comes with a FORK: the worker's socket, its stdout and its stderr."""
+
+
+class Template:
+    """
+    Loads, then forks on request, and tells the server which of its children ended, and how.
+
+    While there is one thread and no pool of threads, a fork is a complete copy; a template that cannot
+    keep to that says so (``hazards``), and the server falls back.
+
+    :param document: that of a LOAD frame, and ``preload`` (``imports`` or ``model``).
+    """
+
+    def __init__(self, connection: socket.socket, document: Mapping[str, object]) -> None:
+        self._receiver = _Receiver(connection)
+        self._connection = connection
+        self._instructions = Instructions.from_document(document)
+        self._keeps_model = document["preload"] == "model"
+        self._children: dict[int, int] = {}
+        self._poll = select.poll()
+        self._module: ModuleType | None = None
+        self._function = ""
+        self._loaded: tuple[EntryPoint, Context] | None = None
+        self._threads = TorchThreads()
+
+    def run(self) -> NoReturn:
+        """Load and serve forks until the server closes the socket."""
+        before = _sockets()
+        try:
+            self._load()
+        except LoadFailed as failure:
+            self._connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
+            end(1)
+        gc.collect()
+        gc.freeze()
+        self._connection.sendall(frames.pack_json(frames.LOADED, {"hazards": hazards(before)}))
+        self._serve()
+
+    def _load(self) -> None:
+        try:
+            prepare(self._instructions)
+            self._threads.hold()
+            self._module, self._function = module, function = _import(self._instructions)
+            if self._keeps_model:
+                self._loaded = initialize(self._instructions, module, function)
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            raise LoadFailed.because(error) from error
+
+    def _serve(self) -> NoReturn:
+        self._poll.register(self._connection, select.POLLIN)
+        reader = frames.FrameReader()
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor != self._connection.fileno():
+                    self._reap(descriptor)
+                elif not reader.fill(self._receiver):
+                    end(0)
+            for frame in reader:
+                if frame.kind != frames.FORK:
+                    raise frames.FrameError(f"a frame of kind {frame.kind}")
+                self._fork(frame.number, frames.unpack_json(frame))
+
+    def _fork(self, number: int, order: Mapping[str, object]) -> None:
+        descriptors = self._receiver.take(DESCRIPTORS)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_worker(descriptors, order)
+            except (EOFError, ConnectionError):
+                end(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                end(1)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        watch = os.pidfd_open(pid)
+        self._children[watch] = pid
+        self._poll.register(watch, select.POLLIN)
+        self._connection.sendall(frames.pack_json(frames.FORKED, {"pid": pid}, number))
+
+    def _reap(self, watch: int) -> None:
+        pid = self._children.pop(watch)
+        self._poll.unregister(watch)
+        os.close(watch)
+        _, status = os.waitpid(pid, 0)
+        told = {
+            "pid": pid,
+            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+        }
+        self._connection.sendall(frames.pack_json(frames.CHILD_EXITED, told))
+
+    # In the child.
+
+    def _become_worker(self, descriptors: Sequence[int], order: Mapping[str, object]) -> None:
+        """Serve as a worker, from a copy of everything that the template has loaded."""
+        os.setpgid(0, 0)
+        die_with(LIFELINE_FD)
+        for inherited in (self._connection.detach(), *self._children):
+            os.close(inherited)
+        link, *outputs = descriptors
+        for number, output in enumerate(outputs, 1):
+            os.dup2(output, number)
+            os.close(output)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        connection = socket.socket(fileno=link)
+        connection.sendall(frames.pack_bare(frames.STARTED))
+        _set_environment(order)
+        self._threads.release()
+        _seed(has_gpu=order.get("gpu_id") is not None)
+        announce(self._instructions.dialect)
+        entry, context = self._load_rest(connection, order)
+        connection.sendall(frames.pack_bare(frames.LOADED))
+        loop = loop_of(self._instructions)
+        loop(connection, frames.FrameReader(), self._instructions, entry, context).run()
+
+    def _load_rest(
+        self, connection: socket.socket, order: Mapping[str, object]
+    ) -> tuple[EntryPoint, Context]:
+        if self._loaded is not None:
+            return self._loaded
+        gpu_id = order.get("gpu_id")
+        self._instructions.gpu_id = gpu_id if isinstance(gpu_id, int) else None
+        assert self._module is not None  # it was imported before anything was forked
+        try:
+            return initialize(self._instructions, self._module, self._function)
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            connection.sendall(frames.pack_json(frames.LOAD_FAILED, LoadFailed.because(error).report))
+            end(1)
+
+
+class _Receiver:
+    """Reads a socket's bytes, and keeps the descriptors that come with them."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._descriptors: list[int] = []
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Receive bytes."""
+        space = socket.CMSG_SPACE(DESCRIPTORS * 4)
+        size, ancillary, _, _ = self._connection.recvmsg_into([buffer], space)
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self._descriptors += memoryview(data[: len(data) - len(data) % 4]).cast("i")
+        return size
+
+    def take(self, count: int) -> list[int]:
+        """The oldest descriptors."""
+        taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return taken
+
+
+def _import(instructions: Instructions) -> tuple[ModuleType, str]:
+    """Import the handler; what imports make is there to stay, and not looked through for garbage."""
+    gc.disable()
+    try:
+        return import_handler(instructions.handler, instructions.folder)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def hazards(sockets_before: set[str]) -> list[str]:
+    """
+    What a fork of this process would break: threads, new sockets, a GPU in use.
+
+    :param sockets_before: those that were there before anything was loaded.
+    """
+    found = []
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if names:
+        found.append(f"threads are alive ({', '.join(names[:5])})")
+    elif (count := len(os.listdir("/proc/self/task"))) > 1:
+        found.append(f"threads of a library are alive ({count - 1})")
+    if _sockets() - sockets_before:
+        found.append("sockets are open")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        found.append("CUDA is in use")
+    return found
+
+
+def _sockets() -> set[str]:
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def _set_environment(order: Mapping[str, object]) -> None:
+    changes = order.get("environment")
+    for name, value in changes.items() if isinstance(changes, dict) else ():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = str(value)
+
+
+def _seed(has_gpu: bool) -> None:
+    """Copies must not draw the same random numbers."""
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(int.from_bytes(os.urandom(4), "little"))
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        # torch.manual_seed would ask for devices of every kind, which takes as long as the fork.
+        seed = int.from_bytes(os.urandom(7), "little")
+        torch.default_generator.manual_seed(seed)
+        if has_gpu:
+            torch.cuda.manual_seed_all(seed)

@@ -1,0 +1,116 @@
+"""The process of a parallel worker: it runs torchrun, equips the ranks, and tells how one of them ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Thread
+
+import modelserver
+from modelserver.child.loading.loader import LoadFailed
+from modelserver.child.process.main import SLOTS_FD, end
+from modelserver.protocol import frames
+
+FIRST_RANK_FD = 6
+EQUIPMENT = b"equipment"
+INTRODUCTION = struct.Struct("<II")
+"""What a rank says of itself once it is equipped: its number on this machine, and its process id."""
+_ROOT = str(Path(modelserver.__file__).parent.parent)
+_START = (
+    "import sys; sys.path.pop(0); sys.path.append(sys.argv.pop(1)); "
+    "from modelserver.child.process.rank import main; main()"
+)
+
+
+class Launcher:
+    """
+    Runs ``torch.distributed.run`` in this process.
+
+    torchrun closes all descriptors of the ranks that it starts, except the standard streams. So their stdin
+    is one end of a socket pair from which each takes a message with its descriptors: a socket to the server
+    (any one: the rank introduces itself there), the lifeline, and the shared memory.
+    """
+
+    def __init__(self, connection: socket.socket, document: Mapping[str, object]) -> None:
+        self._connection = connection
+        self._arguments = [str(argument) for argument in _listed(document["arguments"])]
+        self._sockets = range(FIRST_RANK_FD, FIRST_RANK_FD + int(str(document["ranks"])))
+        self._more = [SLOTS_FD] if document["slot_size"] else []
+        self._watched: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Start the ranks and stay until they have ended."""
+        try:
+            from torch.distributed.elastic.multiprocessing.api import SignalException
+            from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+            from torch.distributed.run import parse_args
+            from torch.distributed.run import run as torchrun
+        except ImportError as error:
+            self._fail(ImportError(f"a parallel worker needs torch in {sys.executable}: {error}"))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        os.dup2(theirs.fileno(), 0)
+        theirs.close()
+        Thread(target=self._attend, args=(ours, os.pipe()), daemon=True).start()
+        command = ["--no-python", sys.executable, "-c", _START, _ROOT, *sys.argv[1:]]
+        try:
+            torchrun(parse_args([*self._arguments, *command]))  # type: ignore[no-untyped-call]  # torch's
+        except SignalException:
+            pass
+        except ChildFailedError:
+            end(1)
+        except (Exception, SystemExit) as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        report = LoadFailed.because(error).report
+        print("".join(f"{line}\n" for line in _listed(report["traceback"])), file=sys.stderr)
+        self._connection.sendall(frames.pack_json(frames.LOAD_FAILED, report))
+        end(1)
+
+    def _attend(self, ours: socket.socket, lifeline: tuple[int, int]) -> None:
+        """Equip the ranks, get to know them, and report the ones that end."""
+        for number in self._sockets:
+            socket.send_fds(ours, [EQUIPMENT], [number, lifeline[0], *self._more])
+            os.close(number)
+        poll = select.poll()
+        poll.register(ours, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor != ours.fileno():
+                    poll.unregister(descriptor)
+                    self._report(descriptor)
+                elif (watch := self._meet(ours)) is not None:
+                    poll.register(watch, select.POLLIN)
+
+    def _meet(self, ours: socket.socket) -> int | None:
+        """A descriptor of the process that introduces itself, where the system has such."""
+        rank, pid = INTRODUCTION.unpack(ours.recv(INTRODUCTION.size))
+        if not hasattr(os, "pidfd_open"):
+            return None
+        watch = os.pidfd_open(pid)
+        self._watched[watch] = rank
+        return watch
+
+    def _report(self, watch: int) -> None:
+        """Tell how a rank ended; it is left for torchrun to wait for."""
+        document: dict[str, object] = {"rank": self._watched.pop(watch), "code": None, "signal": None}
+        try:
+            status = os.waitid(os.P_PIDFD, watch, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            status = None  # torchrun was faster
+        if status is not None:
+            document["code" if status.si_code == os.CLD_EXITED else "signal"] = status.si_status
+        os.close(watch)
+        try:
+            self._connection.sendall(frames.pack_json(frames.RANK_EXITED, document))
+        except ConnectionError:
+            pass  # the server wants no more of this worker
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, (list, tuple)) else []

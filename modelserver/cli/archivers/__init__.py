@@ -1,0 +1,1 @@
+"""Programs that pack model archives, the peers' among them."""

@@ -1,0 +1,117 @@
+"""``modelserver archive``: packs model archives, and shows what the server would see in one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from modelserver.archive.manifest import Manifest, model_config, read_manifest
+from modelserver.archive.unpack import open_archive
+from modelserver.cli.archivers.torch_model_archiver import add_arguments, pack_or_tell, read_request
+from modelserver.errors import ServingError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``archive`` with its own subcommands."""
+    parser = subparsers.add_parser("archive", help="pack a model archive, or look into one")
+    actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
+    add_arguments(actions.add_parser("pack", help="make an archive; options of torch-model-archiver"))
+    inspect = actions.add_parser("inspect", help="check an archive and show what is in it")
+    inspect.add_argument("archive", type=Path, help="a .mar, .tar.gz or .model file, or a folder")
+    inspect.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Do what the parsed arguments say.
+
+    :returns: the exit status.
+    """
+    if arguments.action == "pack":
+        made = pack_or_tell(read_request(arguments))
+        if made is not None:
+            print(made)
+        return 1 if made is None else 0
+    try:
+        inspection = inspect_archive(arguments.archive)
+    except ServingError as why:
+        print(f"ERROR - {why}", file=sys.stderr)
+        return 1
+    print(_json(inspection) if arguments.json else _text(inspection))
+    return 0
+
+
+@frozen
+class Inspection:
+    """
+    What the server would see in an archive.
+
+    :param files: each file's size in bytes, by its name in the archive.
+    :param problems: what will be missing or ignored.
+    """
+
+    archive: Path
+    manifest: Manifest
+    config: Mapping[str, object]
+    files: Mapping[str, int]
+    problems: Sequence[str]
+
+
+def inspect_archive(archive: Path) -> Inspection:
+    """
+    Unpack an archive, as the server would, into a folder that goes again.
+
+    :raises ServingError: it would be refused.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = open_archive(archive, Path(temporary, "model"))
+        manifest = read_manifest(folder)
+        config, problem = model_config(folder, manifest)
+        files = {
+            path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+    problems = [*([problem] if problem else []), *_missing(manifest, files)]
+    return Inspection(archive, manifest, config, files, problems)
+
+
+def _missing(manifest: Manifest, files: Mapping[str, int]) -> Iterator[str]:
+    if manifest.model_name is None:
+        yield "The manifest names no model; the registration must."
+    named = (manifest.serialized_file, manifest.model_file, manifest.requirements_file, manifest.config_file)
+    for name in named:
+        if name is not None and name not in files:
+            yield f"{name} is named by the manifest and not in the archive."
+
+
+def _json(inspection: Inspection) -> str:
+    document = {
+        "archive": str(inspection.archive),
+        "manifest": inspection.manifest.raw,
+        "modelConfig": inspection.config,
+        "files": inspection.files,
+        "problems": inspection.problems,
+    }
+    return json.dumps(document, indent=2, default=str)
+
+
+def _text(inspection: Inspection) -> str:
+    manifest = inspection.manifest
+    lines = [
+        f"archive:  {inspection.archive}",
+        f"model:    {manifest.model_name or '-'}",
+        f"version:  {manifest.model_version}",
+        f"handler:  {manifest.handler or '-'}",
+        f"runtime:  {manifest.runtime}",
+        *(f"{size:>16,}  {name}" for name, size in inspection.files.items()),
+        *(f"problem:  {problem}" for problem in inspection.problems),
+    ]
+    return "\n".join(lines)

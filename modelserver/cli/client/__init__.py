@@ -1,0 +1,1 @@
+"""Subcommands that ask a running server."""

@@ -1,0 +1,284 @@
+"""``modelserver models``, ``register``, ``scale`` and their like: a running server is asked over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+from urllib.parse import urlencode
+
+from attrs import field, frozen
+from rich.console import Console
+
+from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
+from modelserver.cli.client.http import Reply
+from modelserver.cli.client.output import models_table, version_table, workers_table
+
+REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+"""Exit statuses: the server refuses; the words make no sense; there is no server."""
+
+FIRST_ERROR = 400
+PAGE = 100
+
+
+class Refused(Exception):
+    """The server says no; the text is its reason."""
+
+
+@frozen
+class Terminal:
+    """
+    Where a command writes.
+
+    :param results: what was asked for; may be read by a program.
+    :param remarks: everything else.
+    :param as_json: results are JSON.
+    """
+
+    results: Console
+    remarks: Console
+    output: BinaryIO
+    as_json: bool = False
+
+    def show(self, value: object, *tables: object) -> None:
+        """Print a result, as JSON or as tables for a person."""
+        if self.as_json:
+            self.output.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+            self.output.flush()
+        else:
+            for table in tables:
+                self.results.print(table)
+
+
+@frozen
+class Command:
+    """One subcommand while it runs."""
+
+    arguments: argparse.Namespace
+    remote: Remote
+    terminal: Terminal
+    input: BinaryIO = field(factory=lambda: sys.stdin.buffer)
+
+    # What is asked.
+
+    def models(self) -> None:
+        """List every model."""
+        versions = [version for name in self._names() for version in self._describe(name)]
+        self.terminal.show(versions, models_table(versions))
+
+    def describe(self) -> None:
+        """Describe a model, one version, or all."""
+        versions = self._describe(self.arguments.model, self.arguments.version)
+        tables = [table for each in versions for table in (version_table(each), workers_table([each]))]
+        self.terminal.show(versions, *tables)
+
+    def workers(self) -> None:
+        """List the workers of one model, or of all."""
+        names = [self.arguments.model] if self.arguments.model else self._names()
+        versions = [version for name in names for version in self._describe(name)]
+        self.terminal.show([self._workers_of(each) for each in versions], workers_table(versions))
+
+    def ping(self) -> None:
+        """Ask how the server is."""
+        self._tell(self._json(self.remote.infer("GET", "/ping")))
+
+    def predict(self) -> None:
+        """Send a body to a model, and write the answer as it is."""
+        arguments = self.arguments
+        path = path_of("predictions", arguments.model, arguments.version)
+        if arguments.data is not None:
+            body = arguments.data.encode()
+        else:
+            body = self.input.read() if arguments.file is None else arguments.file.read_bytes()
+        reply = self._accepted(self.remote.infer("POST", path, body, arguments.content_type))
+        self.terminal.output.write(reply.body)
+        if self.terminal.output.isatty() and not reply.body.endswith(b"\n"):
+            self.terminal.output.write(b"\n")
+        self.terminal.output.flush()
+
+    # What is changed.
+
+    def register(self) -> None:
+        """Register an archive, and wait for its workers unless told otherwise."""
+        arguments = self.arguments
+        wanted = {
+            "url": arguments.url,
+            "model_name": arguments.name,
+            "handler": arguments.handler,
+            "batch_size": arguments.batch_size,
+            "max_batch_delay": arguments.max_batch_delay,
+            "response_timeout": arguments.response_timeout,
+            "startup_timeout": arguments.startup_timeout,
+            "initial_workers": arguments.workers,
+            "sha256": arguments.sha256,
+            "synchronous": _word(not arguments.no_wait),
+        }
+        self._change("POST", "/models", wanted, f"Registering {arguments.url}")
+
+    def scale(self) -> None:
+        """Change the number of workers."""
+        arguments = self.arguments
+        most = arguments.min if arguments.max is None else arguments.max
+        wanted = {
+            "min_worker": arguments.min,
+            "max_worker": most,
+            "synchronous": _word(not arguments.no_wait),
+        }
+        path = path_of("models", arguments.model, arguments.version)
+        self._change("PUT", path, wanted, f"Scaling {arguments.model}")
+
+    def unregister(self) -> None:
+        """Unregister a version."""
+        path = path_of("models", self.arguments.model, self.arguments.version)
+        self._change("DELETE", path, {}, f"Unregistering {self.arguments.model}")
+
+    def set_default(self) -> None:
+        """Choose the default version."""
+        path = path_of("models", self.arguments.model, self.arguments.version, "set-default")
+        self._change("PUT", path, {}, "Setting the default version")
+
+    # Steps.
+
+    def _change(self, method: str, path: str, wanted: dict[str, object], doing: str) -> None:
+        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        with self.terminal.remarks.status(doing):
+            reply = self.remote.manage(method, f"{path}?{query}" if query else path)
+        self._tell(self._json(reply))
+
+    def _names(self) -> list[str]:
+        names: list[str] = []
+        token: str | None = "0"
+        while token is not None:
+            page = self._json(self.remote.manage("GET", f"/models?limit={PAGE}&next_page_token={token}"))
+            names += [str(row["modelName"]) for row in page["models"]]
+            after = page.get("nextPageToken")
+            token = after if page["models"] else None
+        return names
+
+    def _describe(self, name: str, version: str | None = None) -> list[dict[str, Any]]:
+        described = self._json(self.remote.manage("GET", path_of("models", name, version)))
+        return described if isinstance(described, list) else [described]
+
+    @staticmethod
+    def _workers_of(version: dict[str, Any]) -> dict[str, Any]:
+        return {key: version.get(key) for key in ("modelName", "modelVersion", "workers")}
+
+    def _tell(self, answer: Any) -> None:
+        text = answer.get("status", answer) if isinstance(answer, dict) else answer
+        if self.terminal.as_json:
+            self.terminal.show(answer)
+        else:
+            self.terminal.results.print(str(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _json(self, reply: Reply) -> Any:
+        try:
+            return json.loads(self._accepted(reply).body)
+        except ValueError as why:
+            raise Unreachable("what answers is no model server: its answer is not JSON") from why
+
+    @staticmethod
+    def _accepted(reply: Reply) -> Reply:
+        if reply.status >= FIRST_ERROR:
+            raise Refused(f"{reply.message} ({reply.status})")
+        return reply
+
+
+def _word(flag: bool) -> str:
+    return "true" if flag else "false"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add one subcommand for each thing that can be asked of a server."""
+    parsers = {
+        name: subparsers.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
+        for name, help_ in (
+            ("models", "list the models of a running server"),
+            ("describe", "describe a model of a running server, and its workers"),
+            ("register", "register a model archive with a running server"),
+            ("scale", "change how many workers a model has"),
+            ("unregister", "unregister a model"),
+            ("set-default", "choose the default version of a model"),
+            ("predict", "ask a model of a running server"),
+            ("workers", "list the workers of a running server"),
+            ("ping", "ask a running server how it is"),
+        )
+    }
+    _add_words(parsers)
+    for name, parser in parsers.items():
+        add_connection(parser)
+        if name != "predict":
+            parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        parser.set_defaults(run=run, act=getattr(Command, name.replace("-", "_")), json=False)
+
+
+def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
+    for name in ("describe", "scale", "unregister", "set-default", "predict"):
+        parsers[name].add_argument("model", metavar="MODEL")
+    parsers["workers"].add_argument("model", metavar="MODEL", nargs="?")
+    parsers["describe"].add_argument("version", metavar="VERSION", nargs="?", help="a version, or: all")
+    parsers["set-default"].add_argument("version", metavar="VERSION")
+    for name in ("scale", "unregister", "predict"):
+        parsers[name].add_argument("--version", help="the version; the default one if absent")
+    _add_register(parsers["register"])
+    scale = parsers["scale"]
+    scale.add_argument("--min", type=int, required=True, metavar="N", help="the least workers")
+    scale.add_argument("--max", type=int, metavar="N", help="the most workers; default: the least")
+    for name in ("register", "scale"):
+        parsers[name].add_argument("--no-wait", action="store_true", help="do not wait for the workers")
+    body = parsers["predict"].add_mutually_exclusive_group()
+    body.add_argument("-d", "--data", metavar="TEXT", help="the body; default: what standard input has")
+    body.add_argument("-f", "--file", type=Path, metavar="FILE", help="a file with the body")
+    parsers["predict"].add_argument(
+        "--content-type", default="application/octet-stream", help="default: application/octet-stream"
+    )
+
+
+def _add_register(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("url", metavar="ARCHIVE", help="a file of the model store, or a URL")
+    add("--name", help="the model's name; default: the archive's")
+    add("--handler", help="the handler; default: the archive's")
+    add("--workers", type=int, metavar="N", help="workers to start")
+    add("--batch-size", type=int, metavar="N", help="the most requests in one batch")
+    add("--max-batch-delay", type=int, metavar="MS", help="milliseconds that a batch waits to be full")
+    add("--response-timeout", type=int, metavar="S", help="seconds that a batch may take")
+    add("--startup-timeout", type=int, metavar="S", help="seconds that loading may take")
+    add("--sha256", metavar="HEX", help="what the archive's SHA-256 must be")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the words say; returns 1 if the server refuses, 2 for wrong words, 3 if there is none."""
+    return run_on(arguments, remote_of, sys.stdout, sys.stderr)
+
+
+def run_on(
+    arguments: argparse.Namespace,
+    find: Callable[[argparse.Namespace], Remote],
+    output: TextIO,
+    errors: TextIO,
+) -> int:
+    """
+    The same, with the server and the terminal given.
+
+    :param find: the server that the options mean.
+    """
+    remarks = Console(file=errors, highlight=False)
+    terminal = Terminal(Console(file=output), remarks, output.buffer, arguments.json)
+    act: Callable[[Command], None] = arguments.act
+    try:
+        act(Command(arguments, find(arguments), terminal))
+    except Refused as why:
+        return _fail(remarks, str(why), REFUSED)
+    except Unreachable as why:
+        return _fail(remarks, str(why), UNREACHABLE)
+    except (ValueError, OSError) as why:
+        return _fail(remarks, str(why), USAGE)
+    return 0
+
+
+def _fail(remarks: Console, reason: str, status: int) -> int:
+    remarks.print(f"modelserver: {reason}", markup=False, soft_wrap=True)
+    return status

@@ -1,0 +1,1 @@
+"""The subcommand that examines configurations and archives."""

@@ -1,0 +1,163 @@
+"""Examines a model archive: would it be served here, as it is?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from modelserver.archive.manifest import Manifest, model_config, read_manifest
+from modelserver.archive.unpack import open_archive, remove
+from modelserver.cli.doctor.findings import Finding, Report
+from modelserver.cli.doctor.handler_imports import Missing, is_importable, missing_imports
+from modelserver.config.settings import Settings
+from modelserver.errors import ServingError
+from modelserver.management.model_config import read_model_config
+
+BUILT_IN_HANDLERS = (
+    "base_handler",
+    "image_classifier",
+    "image_segmenter",
+    "object_detector",
+    "text_classifier",
+)
+"""The handlers that an archive may name without having them."""
+
+SUFFIXES = (".mar", ".model", ".tar.gz", ".tgz", ".zip", ".war")
+"""What names of archives end in."""
+
+_ANY_GPU = 1 << 16
+"""How many GPUs the server will have, is not known here: no device number is too high."""
+
+
+@frozen
+class Place:
+    """
+    Where archives are examined.
+
+    :param scratch: a folder to unpack into.
+    :param settings: of the server that shall serve them.
+    :param importable: whether workers can import a module.
+    """
+
+    scratch: Path
+    settings: Settings
+    importable: Callable[[str], bool] = is_importable
+
+
+def examine_archive(path: Path, place: Place) -> Report:
+    """Unpack an archive, read what it says of itself, and look at its Python files without running them."""
+    return Report(str(path), tuple(_findings(path, place)))
+
+
+def _findings(path: Path, place: Place) -> Iterator[Finding]:
+    if path.name.endswith(".war"):
+        yield Finding("fails", path.name, "Workflows are not served.")
+        return
+    try:
+        rules = place.settings.manifest_rules()
+        limits = place.settings.archive_limits()
+        folder = open_archive(path, place.scratch / "archive", limits, rules.wrapped_folders)
+    except ServingError as error:
+        yield Finding("fails", path.name, str(error))
+        return
+    try:
+        yield from _in_folder(folder, place)
+    finally:
+        remove(folder)
+
+
+def _in_folder(folder: Path, place: Place) -> Iterator[Finding]:
+    try:
+        manifest = read_manifest(folder, place.settings.manifest_rules())
+    except ServingError as error:
+        yield Finding("fails", "manifest", str(error))
+        return
+    yield from _about_manifest(manifest)
+    yield from _about_handler(manifest, folder, place)
+    yield from _about_model_config(manifest, folder, place)
+
+
+def _about_manifest(manifest: Manifest) -> Iterator[Finding]:
+    name = manifest.model_name or "without a name: the registration must give one"
+    yield Finding("works", "manifest", f"{name}, version {manifest.model_version}, {manifest.runtime}")
+    if manifest.legacy:
+        yield Finding("differs", "manifest", "It is of MMS 0.x; its version is called snapshot.")
+
+
+def _about_handler(manifest: Manifest, folder: Path, place: Place) -> Iterator[Finding]:
+    handler = manifest.handler or place.settings.default_service_handler
+    file = None if handler is None else _handler_file(handler, folder)
+    model_file = None if manifest.model_file is None else folder / manifest.model_file
+    files = [each for each in (file, model_file) if each is not None and each.is_file()]
+    wrong = list(_about_imports(files, manifest, folder, place))
+    yield from wrong
+    if handler is None:
+        text = "The manifest names none: the registration must, or default_service_handler."
+        yield Finding("differs", "handler", text)
+    elif file is None:
+        yield _handler_elsewhere(handler, place)
+    elif not wrong:
+        yield Finding("works", "handler", f"{handler}; everything that it imports is here.")
+
+
+def _handler_elsewhere(handler: str, place: Place) -> Finding:
+    """What becomes of a handler that the archive does not have."""
+    module = _module_name(handler)
+    if module in BUILT_IN_HANDLERS:
+        return Finding("works", "handler", f"{handler} comes with the server.")
+    if place.importable(module):
+        return Finding("works", "handler", f"{handler} is installed.")
+    return Finding("fails", "handler", f"{handler} is neither in the archive nor a handler of this server.")
+
+
+def _module_name(handler: str) -> str:
+    return handler.partition(":")[0].rsplit("/", 1)[-1].removesuffix(".py")
+
+
+def _handler_file(handler: str, folder: Path) -> Path | None:
+    directory = handler.partition(":")[0].rpartition("/")[0]
+    for at in (folder / directory, folder):
+        for file in (at / f"{_module_name(handler)}.py", at / _module_name(handler) / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+def _about_imports(
+    files: Sequence[Path], manifest: Manifest, folder: Path, place: Place
+) -> Iterator[Finding]:
+    """What is wrong with Python files."""
+    missing: list[Missing] = []
+    for file in files:
+        try:
+            missing.extend(missing_imports(file, folder, place.importable))
+        except SyntaxError as why:
+            yield Finding(
+                "fails", "handler", f"{why.filename}, line {why.lineno}, is not Python 3: {why.msg}."
+            )
+        except (OSError, ValueError) as why:
+            yield Finding("fails", "handler", f"{file.name} cannot be read: {why}.")
+    for absent in dict.fromkeys(missing):
+        where = f"{absent.module}, imported by {absent.file} in line {absent.line}, is not installed here"
+        if manifest.requirements_file is None:
+            yield Finding("fails", "handler", f"{where}.")
+        else:
+            text = f"{where}; the archive's requirements need install_py_dep_per_model=true."
+            installs = place.settings.install_py_dep_per_model
+            yield Finding("differs" if installs else "fails", "handler", text)
+
+
+def _about_model_config(manifest: Manifest, folder: Path, place: Place) -> Iterator[Finding]:
+    document, why = model_config(folder, manifest)
+    if why:
+        yield Finding("ignored", "model-config.yaml", why)
+    config, problems = read_model_config(document, _ANY_GPU)
+    for problem in problems:
+        yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))
+    if config.torchrun is not None and not place.importable("torch"):
+        text = f"parallelType={config.parallel_type} needs torchrun, but torch is not installed here."
+        yield Finding("fails", "model-config.yaml", text)
+    elif document and not problems:
+        yield Finding("works", "model-config.yaml", ", ".join(document))

@@ -1,0 +1,228 @@
+"""Examines a peer's ``config.properties``: what of it works, differs, is ignored, or fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred, execute
+from twisted.python.failure import Failure
+
+from modelserver.cli.doctor.findings import Finding, Report
+from modelserver.config.loading import parse_properties, read_text, replace_variables
+from modelserver.config.settings import Settings, build_settings, read_value
+from modelserver.config.table import KEY
+from modelserver.config.value_types import ConfigurationError
+from modelserver.server.tls.context import TlsUnusable, identity, server_context
+from modelserver.sources.store import StoreSource
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+_ARCHIVES = (".mar", ".model", ".tar.gz")
+_ORDER = ("differs", "ignored", "fails")
+_NEEDED_FILES = ("keystore", "private_key_file", "certificate_file", "metrics_config")
+
+
+@frozen
+class Installation:
+    """
+    A configuration that was examined.
+
+    :param archives: the files and folders that it loads at the start.
+    :param settings: what could be read of it.
+    """
+
+    report: Report
+    settings: Settings
+    archives: tuple[Path, ...] = ()
+
+
+@frozen
+class _Read:
+    """Properties with their variables replaced, and what was found on the way."""
+
+    good: dict[str, str] = field(factory=dict)
+    findings: list[Finding] = field(factory=list)
+
+    def fail(self, name: str, text: str) -> None:
+        self.findings.append(Finding("fails", name, text))
+
+
+def examine_configuration(
+    file: Path, environ: Mapping[str, str], cwd: Path, dialect: str | None = None
+) -> Installation:
+    """
+    Read a configuration, key by key, without stopping at the first one that is wrong.
+
+    :param environ: the variables that ``$$NAME$$`` stands for.
+    :param cwd: the folder that the server will be started in.
+    :param dialect: ``torchserve`` or ``mms``, or None to tell by the keys.
+    """
+    try:
+        properties = parse_properties(read_text(file))
+    except ConfigurationError as error:
+        return Installation(Report(str(file), (Finding("fails", file.name, str(error)),)), Settings())
+    spoken = dialect or _dialect_of(properties)
+    read = _read(properties, environ, cwd)
+    settings = build_settings(read.good, spoken, cwd)
+    archives, about_models = _models(settings)
+    about_keys = (*_about_keys(read, spoken), *_about_files(settings))
+    findings = (*_in_order(about_keys), *_about_access(settings), *about_models)
+    if dialect is None and not _tells_dialect(properties):
+        text = "Nothing in it tells whose it is: read as TorchServe's. --dialect mms reads it as MMS's."
+        findings = (*findings, Finding("works", "peer", text))
+    return Installation(Report(f"{file} ({spoken})", findings), settings, archives)
+
+
+def _tells_dialect(properties: Mapping[str, str]) -> bool:
+    """Whether a key tells whose configuration it is."""
+    return "dialect" in properties or any(len(KEY[name].peers) == 1 for name in properties if name in KEY)
+
+
+def _dialect_of(properties: Mapping[str, str]) -> str:
+    """The peer that alone knows some of the keys; TorchServe where none tells."""
+    if properties.get("dialect", "").lower() in ("torchserve", "mms"):
+        return properties["dialect"].lower()
+    peers = [KEY[name].peers for name in properties if name in KEY]
+    return "mms" if ("MMS",) in peers and ("TS",) not in peers else "torchserve"
+
+
+def _read(properties: Mapping[str, str], environ: Mapping[str, str], cwd: Path) -> _Read:
+    """Replace the variables, and keep the values that can be read."""
+    read = _Read()
+    for name, text in properties.items():
+        try:
+            value = replace_variables(name, text, environ)
+            if value and name in KEY:
+                read_value(name, value, cwd)
+            read.good[name] = value
+        except ConfigurationError as error:
+            read.fail(name, _without_key(error))
+    return read
+
+
+def _without_key(error: ConfigurationError) -> str:
+    reason = error.reason or f"{error.value} is not allowed"
+    return f"{reason}; allowed: {error.allowed}." if error.allowed else f"{reason}."
+
+
+def _about_keys(read: _Read, dialect: str) -> Iterator[Finding]:
+    yield from read.findings
+    for name, value in read.good.items():
+        if name not in KEY:
+            yield Finding("ignored", name, "It is not a key of the configuration.")
+            continue
+        if KEY[name].warning(value) is not None:
+            is_ignored = KEY[name].status == "accepted"
+            yield Finding("ignored" if is_ignored else "differs", name, _sentence(KEY[name].reason))
+            continue
+        if KEY[name].quiet:
+            continue
+        difference = _difference(name, value, dialect)
+        yield Finding("works", name) if difference is None else Finding("differs", name, difference)
+    if not read.good.get("allowed_urls"):
+        text = "It is not set: loopback, link-local and metadata addresses are refused; the peers allow them."
+        yield Finding("differs", "allowed_urls", text)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _difference(name: str, value: str, dialect: str) -> str | None:
+    """What is done otherwise with this value of a key that is implemented."""
+    if name == "default_response_timeout" and dialect == "mms":
+        return "It is in seconds, as documented; MMS's program takes minutes."
+    if name == "use_env_allowed_urls" and value.lower() == "true":
+        return "It is enough by itself; TorchServe wants enable_envvars_config, too."
+    if name == "install_py_dep_per_model" and value.lower() == "true":
+        return "Lines with pip options are refused, unless allow_requirements_options=true."
+    return None
+
+
+def _in_order(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """What works in one row, then the rest, what fails last."""
+    rest = [finding for finding in findings if finding.verdict != "works"]
+    works = {finding.what for finding in findings} - {finding.what for finding in rest}
+    if works:
+        yield Finding("works", ", ".join(sorted(works)))
+    yield from sorted(rest, key=lambda finding: (_ORDER.index(finding.verdict), finding.what))
+
+
+def _about_files(settings: Settings) -> Iterator[Finding]:
+    for name in _NEEDED_FILES:
+        path: Path | None = getattr(settings, name)
+        if path is not None and not path.is_file():
+            yield Finding("fails", name, f"{path} is not a file here.")
+    if settings.model_store is not None and not settings.model_store.is_dir():
+        yield Finding("fails", "model_store", f"{settings.model_store} is not a folder here.")
+    named = [
+        path for path in (settings.keystore, settings.private_key_file, settings.certificate_file) if path
+    ]
+    if named and all(path.is_file() for path in named):
+        try:
+            server_context(identity(settings))
+        except TlsUnusable as why:
+            yield Finding("fails", "TLS", _sentence(str(why)))
+
+
+def _about_access(settings: Settings) -> Iterator[Finding]:
+    if settings.dialect == "mms":
+        return
+    if not settings.disable_token_authorization:
+        text = "Every call needs one from key_file.json, as in TorchServe 0.12."
+        yield Finding("works", "tokens", text + _under_serve(settings, "disable_token_authorization"))
+    if not settings.enable_model_api:
+        text = "They are off, as in TorchServe 0.12."
+        yield Finding("works", "register, unregister", text + _under_serve(settings, "enable_model_api"))
+
+
+def _under_serve(settings: Settings, key: str) -> str:
+    """What holds for the command that has a preset."""
+    if settings.properties.get(key):
+        return ""
+    return f" Under 'modelserver serve' only where {key}=false is written."
+
+
+def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
+    """The archives that are loaded at the start, and what was found out about the others."""
+    if settings.model_snapshot is not None:
+        versions = settings.model_snapshot.models.values()
+        urls = [version.archive for each in versions for version in each.values()]
+    else:
+        urls = [model.url for model in settings.load_models.models]
+    store = settings.model_store
+    if settings.load_models.everything and store is not None and store.is_dir():
+        urls = sorted(path.name for path in store.iterdir() if _is_model(path))
+    source = StoreSource(store, _at_once)
+    archives: list[Path] = []
+    findings: list[Finding] = []
+    for url in dict.fromkeys(urls):
+        if url.startswith(("http://", "https://")):
+            findings.append(
+                Finding("works", url, "It is downloaded at the start; doctor did not look at it.")
+            )
+        else:
+            source.fetch(url, anywhere=True).addCallbacks(archives.append, _not_found(url, findings))
+    return tuple(archives), tuple(findings)
+
+
+def _not_found(url: str, findings: list[Finding]) -> Callable[[Failure], None]:
+    def tell(failure: Failure) -> None:
+        findings.append(Finding("fails", url, str(failure.value)))
+
+    return tell
+
+
+def _at_once(
+    function: Callable[_Arguments, _Result], /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> Deferred[_Result]:
+    """Instead of in a thread: nothing else waits meanwhile."""
+    return execute(function, *args, **kwargs)
+
+
+def _is_model(path: Path) -> bool:
+    return not path.name.startswith(".") and (path.is_dir() or path.name.endswith(_ARCHIVES))

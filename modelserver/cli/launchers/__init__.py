@@ -1,0 +1,1 @@
+"""Programs that start and stop a server, the peers' among them."""

@@ -1,0 +1,150 @@
+"""The command ``torchserve``: TorchServe's, with its options, messages and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import modelserver
+from modelserver.cli.launchers.launcher import TORCHSERVE_CLASS, Launcher, Words, missing
+from modelserver.config.loading import CommandLine, load_settings
+from modelserver.config.value_types import ConfigurationError
+
+WORDS = Words(
+    main_class=TORCHSERVE_CLASS,
+    running="TorchServe is already running, please use torchserve --stop to stop TorchServe.",
+    absent="TorchServe is not currently running.",
+    stopped="TorchServe has stopped.",
+    gone="TorchServe already stopped.",
+    slow="Stopping TorchServe took too long.",
+    stale="Removing orphan pid file.\nTorchServe is not currently running.",
+)
+
+
+def main(argv: Sequence[str] | None = None, launcher: Launcher | None = None) -> int:
+    """
+    Start or stop the server, or tell the version.
+
+    :param argv: the words after the command, or None for those of this process.
+    :returns: the exit status.
+    """
+    arguments = build_parser().parse_args(argv)
+    if arguments.version:
+        print(f"TorchServe Version is {modelserver.__version__}")
+        return 0
+    problem = invalid_temporary_folder(os.environ)
+    if problem is not None:
+        print(problem)
+        return 1
+    launcher = launcher or Launcher(WORDS)
+    if arguments.stop:
+        return launcher.stop()
+    problem = problem_with(arguments, os.environ, Path.cwd())
+    if problem is not None:
+        print(problem)
+        return 1
+    return launcher.start(options_for(arguments), arguments.foreground)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of ``torchserve``."""
+    parser = argparse.ArgumentParser(
+        prog="torchserve", description="Serve PyTorch models: modelserver, in TorchServe's place."
+    )
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("-v", "--version", action="store_true", help="print the version")
+    action.add_argument("--start", action="store_true", help="start the server; what is done by default")
+    action.add_argument("--stop", action="store_true", help="stop the server")
+    add = parser.add_argument
+    add("--ts-config", metavar="FILE", help="configuration file (config.properties)")
+    add("--model-store", metavar="DIR", help="folder of model archives; mandatory unless the file has it")
+    add("--workflow-store", metavar="DIR", help="folder of workflow archives")
+    add_models(parser)
+    add("--log-config", metavar="FILE", help="log4j configuration; read for what is known of it")
+    add("--cpp-log-config", metavar="FILE", help="accepted and not used: there is no C++ backend")
+    add_foreground(parser)
+    add("--no-config-snapshots", "--ncs", action="store_true", help="neither write nor restore snapshots")
+    add("--plugins-path", "--ppath", metavar="PATH", help="accepted and not used: Java plugins")
+    add("--disable-token-auth", "--dt", action="store_true", help="requests need no token")
+    add("--enable-model-api", action="store_true", help="models may be registered and unregistered over HTTP")
+    return parser
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add ``--models``, the same in both commands."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        metavar="[NAME=]LOCATION",
+        default=[],
+        help="models to load at the start: archives of the model store, or URLs; or: all",
+    )
+
+
+def add_foreground(parser: argparse.ArgumentParser) -> None:
+    """Add ``--foreground``, the same in both commands."""
+    parser.add_argument(
+        "--foreground", action="store_true", help="stay in the foreground; without, return at once"
+    )
+
+
+def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd: Path) -> str | None:
+    """Why the server cannot be started with these options, or None."""
+    given = (
+        ("ts-config", "file", arguments.ts_config, Path.is_file),
+        ("model-store", "directory", arguments.model_store, Path.is_dir),
+        ("workflow-store", "directory", arguments.workflow_store, Path.is_dir),
+        ("log-config", "file", arguments.log_config, Path.is_file),
+        ("cpp-log-config", "file", arguments.cpp_log_config, Path.is_file),
+    )
+    for option in given:
+        problem = missing(*option)
+        if problem is not None:
+            return problem
+    command_line = CommandLine(
+        config_file=arguments.ts_config,
+        model_store=arguments.model_store,
+        workflow_store=arguments.workflow_store,
+        models=tuple(arguments.models),
+        no_config_snapshots=arguments.no_config_snapshots,
+    )
+    try:
+        settings, _ = load_settings(command_line, environ, cwd, "torchserve")
+    except ConfigurationError as error:
+        return f"Invalid configuration: {error}"
+    return "Missing mandatory parameter --model-store" if settings.model_store is None else None
+
+
+def options_for(arguments: argparse.Namespace) -> list[str]:
+    """The options of the server's plugin that mean the same."""
+    options = ["--launcher", "torchserve", "--dialect", "torchserve"]
+    for name in (
+        "ts_config",
+        "model_store",
+        "workflow_store",
+        "log_config",
+        "cpp_log_config",
+        "plugins_path",
+    ):
+        value = getattr(arguments, name)
+        if value is not None:
+            options += [f"--{name.replace('_', '-')}", value]
+    for name in ("no_config_snapshots", "disable_token_auth", "enable_model_api"):
+        if getattr(arguments, name):
+            options.append(f"--{name.replace('_', '-')}")
+    return options + [word for model in arguments.models for word in ("--models", model)]
+
+
+def invalid_temporary_folder(environ: Mapping[str, str]) -> str | None:
+    """What to say of a ``TEMP`` that is no folder, or None; ``tempfile`` would pass over it."""
+    name = environ.get("TEMP")
+    if not name or Path(name).is_dir():
+        return None
+    return f"Invalid temp directory: {name}, please check TEMP environment variable."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

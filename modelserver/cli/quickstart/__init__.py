@@ -1,0 +1,1 @@
+"""The subcommand that shows a working server with a model."""

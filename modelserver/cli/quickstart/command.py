@@ -1,0 +1,262 @@
+"""``modelserver quickstart``: a real server with a real model reads ten handwritten digits."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from attrs import frozen
+from rich.console import Console
+from rich.table import Table
+
+from modelserver.archive.pack import PackingFailed, PackRequest, pack
+from modelserver.cli.client.http import Ask, Client, Reply
+from modelserver.cli.quickstart.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
+
+MODEL = "digits"
+ENOUGH = 9
+"""How many of the ten digits must be read right."""
+
+OPEN_ON_LOOPBACK = """\
+enable_model_api=true
+disable_token_authorization=true
+metrics_mode=prometheus
+"""
+"""Anyone on this machine may do everything: the commands to try need no token."""
+
+LAST_PORT = 65535
+START_SECONDS = 60.0
+REGISTER_SECONDS = 180.0
+"""Longer than the server's own limit for loading a model, so that its reason is seen."""
+
+
+@frozen
+class Prediction:
+    """What the model made of one picture."""
+
+    picture: str
+    expected: int
+    predicted: int
+    probability: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it read what the picture shows."""
+        return self.expected == self.predicted
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``quickstart`` and its options."""
+    parser = subparsers.add_parser(
+        "quickstart", help="serve the packaged example, and read ten digits with it"
+    )
+    parser.add_argument("--once", action="store_true", help="stop after the ten digits")
+    parser.add_argument(
+        "--port",
+        type=_first_port,
+        default=8080,
+        help="for predictions; management has the next one, metrics the one after that (default: 8080). "
+        "Another free port is used for each that is taken, and for all with 0.",
+    )
+    parser.add_argument(
+        "--model-store",
+        type=Path,
+        help="keep digits.mar in this folder (default: a temporary one)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _first_port(text: str) -> int:
+    """The first of three ports in a row, or 0."""
+    port = int(text)
+    if not 0 <= port <= LAST_PORT - 2:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and {LAST_PORT - 2}")
+    return port
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Show a server at work; stop it on Ctrl-C or TERM, or at once with ``--once``.
+
+    :returns: 0 when at least nine of ten digits were read right; 1 when not, or when the server failed; 2
+        when the example's packages are missing; 130 when it was interrupted before the end.
+    """
+    console = Console()
+    missing = [package for package in ("torch", "PIL") if find_spec(package) is None]
+    if missing:
+        print("The example needs torch and Pillow: pip install 'modelserver[torch]'", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="modelserver-quickstart-") as folder:
+            return _show(arguments, Path(folder), console)
+    except (PackingFailed, OSError) as failure:
+        print(f"The quickstart could not be prepared: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _show(arguments: argparse.Namespace, folder: Path, console: Console) -> int:
+    """Everything between an empty folder and the exit status."""
+    store = (arguments.model_store or folder / "model-store").resolve()
+    store.mkdir(parents=True, exist_ok=True)
+    archive = pack_digits(store)
+    say(console, f"Packed the example model as {archive.name}; starting a server.")
+    first = arguments.port
+    ports = choose_ports(range(first, first + 3) if first else (0, 0, 0))
+    options = write_options(folder, store, ports)
+    with ChildServer(options, folder) as server:
+        try:
+            predictions = _predict(server, ports, archive.name, console)
+            right = sum(prediction.is_right for prediction in predictions)
+            status = 0 if right >= ENOUGH else 1
+            console.print(as_table(predictions))
+            say(console, f"{right} of {len(predictions)} digits were read right.")
+            if not arguments.once:
+                say(console, what_next(ports, samples(2)[3]))
+                _serve(server, console)
+            return status
+        except (ServerFailed, OSError, http.client.HTTPException) as failure:
+            print(f"{failure}\nThe end of the server's log:\n{server.last_lines()}", file=sys.stderr)
+            return 1
+
+
+def _predict(server: ChildServer, ports: Ports, archive: str, console: Console) -> list[Prediction]:
+    """Register the model with the running server, and have it read the ten pictures."""
+    inference = Client(HOST, ports.inference, REGISTER_SECONDS)
+    management = Client(HOST, ports.management, REGISTER_SECONDS)
+    server.wait_until_healthy(Client(HOST, ports.inference, START_SECONDS), START_SECONDS)
+    say(console, f"The server is up; registering {archive} with one worker.")
+    say(console, register(management.ask, archive))
+    return [predict(inference.ask, picture) for picture in samples(1)]
+
+
+def _serve(server: ChildServer, console: Console) -> None:
+    """Serve until somebody interrupts."""
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        say(console, "\nStopping.")
+
+
+def pack_digits(store: Path) -> Path:
+    """
+    Build ``digits.mar`` in the model store, as ``torch-model-archiver`` would.
+
+    :raises PackingFailed: it cannot be written.
+    """
+    request = PackRequest(
+        model_name=MODEL,
+        version="1.0",
+        serialized_file=str(example() / "digits.pt"),
+        handler=str(example() / "handler.py"),
+        config_file=str(example() / "model-config.yaml"),
+        export_path=store,
+        force=True,
+    )
+    return pack(request)
+
+
+def write_options(folder: Path, store: Path, ports: Ports) -> list[str]:
+    """Write the server's configuration, and give the options that name it."""
+    configuration = folder / "config.properties"
+    configuration.write_text(ports.settings + OPEN_ON_LOOPBACK, "utf-8")
+    return ["--model-store", str(store), "--ts-config", str(configuration)]
+
+
+def example() -> Path:
+    """The folder of the packaged example; nothing of it is imported here, since its modules load torch."""
+    return Path(str(files("modelserver.examples"))) / "digits"
+
+
+def samples(number: int) -> list[Path]:
+    """The packaged pictures, from 0 to 9: the first of each digit (white on black), or the second."""
+    return [example() / "samples" / f"{digit}-{number}.png" for digit in range(10)]
+
+
+def register(ask: Ask, archive: str) -> str:
+    """
+    Register an archive of the model store with one worker, and wait for the worker.
+
+    :returns: what the server says.
+    :raises ServerFailed: it refused, or the model cannot be loaded.
+    """
+    path = f"/models?url={archive}&initial_workers=1&synchronous=true"
+    return _accepted(ask("POST", path, b""), f"POST {path}").message
+
+
+def predict(ask: Ask, picture: Path) -> Prediction:
+    """
+    Have the model read one picture, which is named after its digit.
+
+    :raises ServerFailed: there was no prediction.
+    """
+    path = f"/predictions/{MODEL}"
+    reply = _accepted(ask("POST", path, picture.read_bytes()), f"POST {path}")
+    try:
+        answer = json.loads(reply.body)
+        return Prediction(
+            picture.name, int(picture.name[0]), int(answer["digit"]), float(answer["probability"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServerFailed(f"POST {path}: no prediction but {reply.message!r}") from error
+
+
+def _accepted(reply: Reply, request: str) -> Reply:
+    if reply.status != http.client.OK:
+        raise ServerFailed(f"{request}: {reply.status} {reply.message}")
+    return reply
+
+
+def as_table(predictions: Sequence[Prediction]) -> Table:
+    """The predictions, a line each."""
+    table = Table(title="Handwritten digits, read by the model")
+    table.add_column("picture")
+    for name in ("expected", "predicted", "probability", "ok"):
+        table.add_column(name, justify="right")
+    for prediction in predictions:
+        table.add_row(
+            prediction.picture,
+            str(prediction.expected),
+            str(prediction.predicted),
+            f"{prediction.probability:.4f}",
+            "[green]yes[/]" if prediction.is_right else "[red]no[/]",
+        )
+    return table
+
+
+def what_next(ports: Ports, picture: Path) -> str:
+    """The addresses, and commands to try while the server runs."""
+    inference, management, metrics = (
+        f"http://{HOST}:{port}" for port in (ports.inference, ports.management, ports.metrics)
+    )
+    return f"""
+Predictions: {inference}
+Management:  {management}
+Metrics:     {metrics}
+
+Try in another terminal:
+  curl -T {shlex.quote(str(picture))} {inference}/predictions/{MODEL}
+  curl {management}/models/{MODEL}
+  curl -X PUT '{management}/models/{MODEL}?min_worker=2&synchronous=true'
+  curl {inference}/ping
+  curl {metrics}/metrics
+
+Serving until Ctrl-C.
+"""
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: never folded, so that it can be copied."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,196 @@
+"""A server of our own as a child process: started, waited for, and stopped with all that it started."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from attrs import define, field, frozen
+
+from modelserver.cli.client.http import Client
+
+HOST = "127.0.0.1"
+LAST_LINES = 40
+PAUSE = 0.1
+"""Seconds between two looks at a server that starts."""
+
+
+@frozen
+class ServerFailed(Exception):
+    """The server did not start, ended, or refused what was asked of it."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@frozen
+class Ports:
+    """Where the server listens on the loopback interface."""
+
+    inference: int
+    management: int
+    metrics: int
+
+    @property
+    def settings(self) -> str:
+        """The lines of a ``config.properties`` that say so."""
+        return "".join(
+            f"{name}_address=http://{HOST}:{port}\n"
+            for name, port in (
+                ("inference", self.inference),
+                ("management", self.management),
+                ("metrics", self.metrics),
+            )
+        )
+
+
+def choose_ports(wanted: Sequence[int] = (8080, 8081, 8082)) -> Ports:
+    """The three wanted ports; another free one for each that is taken."""
+    sockets: list[socket.socket] = []
+    try:
+        for port in wanted:
+            sockets.append(_bound(port))
+        return Ports(*(bound.getsockname()[1] for bound in sockets))
+    finally:
+        for bound in sockets:
+            bound.close()
+
+
+def _bound(port: int) -> socket.socket:
+    """A socket that holds this port, or any free one when it is taken."""
+    bound = socket.socket()
+    try:
+        # As a server would: connections that only linger do not count as taken.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            bound.bind((HOST, port))
+            return bound
+        bound.bind((HOST, 0))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _is_for_a_server(variable: str) -> bool:
+    """Whether an environment variable would change a server that is to be as its options say."""
+    return variable.startswith(("TS_", "MMS_")) or variable in ("LOG_LOCATION", "METRICS_LOCATION")
+
+
+@define
+class ChildServer:
+    """
+    ``modelserver serve`` in a session of its own, so that a Ctrl-C reaches only us and we end it in order.
+
+    Use it as a context manager: leaving stops the server.
+
+    :param options: the words after ``serve``.
+    :param folder: where it runs, and keeps its log.
+    :param grace: seconds that it has to end in order, before it is killed.
+    """
+
+    options: Sequence[str]
+    folder: Path
+    grace: float = 30.0
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def log(self) -> Path:
+        """The file that has what the server wrote to stdout and stderr."""
+        return self.folder / "server.log"
+
+    def __enter__(self) -> ChildServer:
+        command = [sys.executable, "-m", "modelserver.cli.main", "serve", *self.options]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={name: value for name, value in os.environ.items() if not _is_for_a_server(name)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def wait_until_healthy(self, client: Client, seconds: float) -> None:
+        """
+        Return when ``/ping`` answers 200.
+
+        :raises ServerFailed: the process ended, or did not answer in time.
+        """
+        latest = time.monotonic() + seconds
+        while time.monotonic() < latest:
+            self.raise_if_ended(PAUSE)
+            with suppress(OSError, http.client.HTTPException):
+                if client.ask("GET", "/ping").status == http.client.OK:
+                    return
+        raise ServerFailed(f"The server did not answer within {seconds:g} seconds.")
+
+    def raise_if_ended(self, seconds: float) -> None:
+        """
+        Watch the process for some seconds.
+
+        :raises ServerFailed: it ended.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            self._raise_ended(self._running.wait(seconds))
+
+    def wait(self) -> None:
+        """
+        Return never: serve until somebody interrupts.
+
+        :raises ServerFailed: the process ended by itself.
+        """
+        self._raise_ended(self._running.wait())
+
+    def last_lines(self) -> str:
+        """The end of the log."""
+        with suppress(FileNotFoundError):
+            lines = self.log.read_text("utf-8", "replace").splitlines()
+            return "\n".join(lines[-LAST_LINES:])
+        return ""
+
+    def stop(self) -> None:
+        """Ask the server to end, and kill it with its group when it does not."""
+        process = self._process
+        if process is None:
+            return
+        try:
+            process.terminate()
+            process.wait(self.grace)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "enter the context first"
+        return self._process
+
+    def _raise_ended(self, status: int) -> None:
+        words = f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+        raise ServerFailed(f"The server ended by itself ({words}).")

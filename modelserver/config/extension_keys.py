@@ -1,0 +1,108 @@
+"""The keys that the peers do not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelserver.config.keys import Key
+from modelserver.config.value_types import BOOLEAN, PATH, Kind, choice, duration, size, whole
+
+_SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)
+
+
+def _overload_status(text: str, cwd: Path) -> int:
+    if text not in ("503", "429"):
+        raise ValueError
+    return int(text)
+
+
+def _key(name: str, kind: Kind, default: str | None, meaning: str, always: bool = False) -> Key:
+    return Key(name, kind, default, meaning, status="ours", setting=name, always=always)
+
+
+API = (
+    _key("dialect", choice("torchserve", "mms"), None, "Whose words are spoken; unset: the launcher's."),
+    _key(
+        "strict_parameters",
+        BOOLEAN,
+        "false",
+        "Refuse query parameters that cannot be read, instead of defaults.",
+    ),
+    _key("expose_errors", BOOLEAN, "true", "Tell clients the handler's exception."),
+    _key(
+        "overload_status",
+        Kind("code", "503 or 429", _overload_status),
+        "503",
+        "The status of a refusal for overload.",
+    ),
+    _key("token_file", PATH, None, "A file with tokens that stay as they are.", always=True),
+)
+
+WORKERS = (
+    _key(
+        "job_queue_bytes",
+        size(),
+        "268435456",
+        "Bytes of bodies that each version may have waiting; 0: no limit.",
+    ),
+    _key(
+        "worker_start",
+        choice("auto", "spawn", "template"),
+        "auto",
+        "How workers start; auto: forked from a template where one can be used.",
+    ),
+    _key("worker_python", PATH, None, "The interpreter of workers; unset: the server's."),
+    _key("worker_grace", _SECONDS, "5", "Seconds between a polite and a forced end of a worker."),
+    _key("worker_memory_limit", size(), "0", "Resident bytes at which a worker is ended; 0: no limit."),
+    _key("max_requests_per_worker", whole(0), "0", "Requests after which a worker is replaced; 0: never."),
+    _key("retry_on_worker_death", whole(0, 1), "1", "1: a request whose worker died is tried once more."),
+    _key("startup_parallelism", whole(1), "4", "Models that load at the same time at the start."),
+)
+
+LIFE = (
+    _key(
+        "drain_lag", _SECONDS, "0", "Seconds between failing readiness and closing the listeners at a stop."
+    ),
+    _key("drain_timeout", _SECONDS, "30", "Seconds that requests have to finish at a stop."),
+    _key("log_format", choice("text", "json"), "text", "The shape of log lines."),
+)
+
+CONNECTIONS = (
+    _key("header_timeout", _POSITIVE_SECONDS, "10", "Seconds for a request's head to arrive."),
+    _key("idle_timeout", _POSITIVE_SECONDS, "75", "Seconds that a connection may rest between requests."),
+    _key("write_timeout", _POSITIVE_SECONDS, "60", "Seconds in which a client must take some of its answer."),
+    _key("minimum_body_rate", size(), "500", "Bytes a second that a body must arrive with; 0: any rate."),
+    _key(
+        "max_connections",
+        whole(0),
+        "10000",
+        "Connections at a time; 0: as many as descriptors allow. One more is told so with 503, "
+        "or asks once for what is no prediction.",
+    ),
+    _key(
+        "max_connections_per_address",
+        whole(0),
+        "0",
+        "Connections at a time from one address; 0: no limit. One more as above.",
+    ),
+    _key(
+        "request_memory",
+        size(),
+        "1G",
+        "Bytes that the bodies of requests may take together until they are answered; 0: no limit.",
+    ),
+)
+
+ARCHIVES = (
+    _key("download_timeout", _POSITIVE_SECONDS, "600", "Seconds that a download may take."),
+    _key("max_download_size", size(positive=True), "10G", "The largest archive that is downloaded."),
+    _key("max_unpacked_size", size(positive=True), "20G", "The most bytes that one archive may unpack to."),
+    _key("max_archive_entries", whole(1), "100000", "The most files in one archive."),
+    _key("allow_external_handlers", BOOLEAN, "false", "Allow handlers outside of their archive."),
+    _key("allow_requirements_options", BOOLEAN, "false", "Allow lines with pip options in requirements."),
+    _key("requirements_cache", PATH, None, "Where installed requirements are kept; unset: until the end."),
+    _key("requirements_timeout", _POSITIVE_SECONDS, "600", "Seconds that installing requirements may take."),
+)
+
+OWN_KEYS = (*API, *WORKERS, *LIFE, *CONNECTIONS, *ARCHIVES)
+"""Every key that only this server has."""

@@ -1,0 +1,126 @@
+"""The peers' keys that do nothing here, and why: the JVM's, Netty's, those of missing features."""
+
+from __future__ import annotations
+
+from modelserver.config.keys import Key, Status
+from modelserver.config.value_types import TEXT
+
+_BOTH, _TS, _MMS = ("TS", "MMS"), ("TS",), ("MMS",)
+_FILE_ONLY = ""
+_NO_NETTY = "Netty's and the JVM's settings do not apply, one event loop serves all connections"
+_NO_GRPC = "this server has no gRPC listener"
+_NO_IPEX = "the built-in handlers do not use the Intel extension"
+_NO_LAUNCHER = "workers are started without torch.backends.xeon.run_cpu"
+_NO_CPP = "there is no C++ backend"
+
+
+def _without(
+    status: Status,
+    name: str,
+    default: str | None,
+    meaning: str,
+    reason: str,
+    peers: tuple[str, ...] = _TS,
+    variable: str | None = None,
+    quiet: bool = False,
+) -> Key:
+    return Key(name, TEXT, default, meaning, peers, status, variable, reason=reason, quiet=quiet)
+
+
+ACCEPTED = (
+    _without("accepted", "number_of_netty_threads", "0", "Threads of the front end.", _NO_NETTY, _BOTH),
+    _without("accepted", "netty_client_threads", "0", "Threads towards workers.", _NO_NETTY, _BOTH),
+    _without("accepted", "prefer_direct_buffer", "false", "Memory outside the Java heap.", _NO_NETTY, _BOTH),
+    _without(
+        "accepted", "use_native_io", "true", "epoll instead of Java's own.", _NO_NETTY, _BOTH, _FILE_ONLY
+    ),
+    _without("accepted", "io_ratio", "50", "Share of I/O in an event loop.", _NO_NETTY, _BOTH, _FILE_ONLY),
+    _without(
+        "accepted",
+        "async_logging",
+        "false",
+        "Log from another thread.",
+        "the logs are written in one way only",
+        _BOTH,
+    ),
+    _without(
+        "accepted",
+        "vmargs",
+        None,
+        "Options of the JVM.",
+        "there is no JVM; only -Dlog4j.configurationFile is looked at",
+        _BOTH,
+        _FILE_ONLY,
+    ),
+    _without(
+        "accepted", "plugins_path", None, "Java plugins.", "Java plugins cannot be loaded", _BOTH, _FILE_ONLY
+    ),
+    _without(
+        "accepted",
+        "model_server_home",
+        None,
+        "Where the peer is installed.",
+        "the server knows where it is installed",
+        _BOTH,
+        "",
+    ),
+    _without(
+        "accepted",
+        "debug",
+        "false",
+        "Connect to a worker started by hand.",
+        "workers are always started by the server",
+        _BOTH,
+    ),
+    _without(
+        "accepted", "version", None, "Written into snapshots.", "it is a note", _TS, _FILE_ONLY, quiet=True
+    ),
+    _without(
+        "accepted",
+        "tsConfigFile",
+        None,
+        "Written into snapshots.",
+        "it is a note",
+        _TS,
+        _FILE_ONLY,
+        quiet=True,
+    ),
+    _without(
+        "accepted", "mmsConfigFile", None, "The file itself.", "it is a note", _MMS, _FILE_ONLY, quiet=True
+    ),
+    _without(
+        "accepted",
+        "python",
+        None,
+        "Written into snapshots: the peer's interpreter.",
+        "workers run under this server's interpreter, or worker_python",
+        _TS,
+        _FILE_ONLY,
+        quiet=True,
+    ),
+)
+
+UNSUPPORTED = (
+    *(
+        _without("unsupported", f"grpc_{side}_{part}", default, f"{meaning} of the {side} service.", _NO_GRPC)
+        for side, port in (("inference", "7070"), ("management", "7071"))
+        for part, default, meaning in (
+            ("address", "127.0.0.1", "gRPC interface"),
+            ("port", port, "gRPC port"),
+            ("max_connection_age_ms", None, "gRPC connection age"),
+            ("max_connection_age_grace_ms", None, "gRPC grace after the connection age"),
+        )
+    ),
+    _without("unsupported", "enable_grpc_ssl", "false", "TLS for gRPC.", _NO_GRPC),
+    _without(
+        "unsupported", "workflow_store", None, "Where workflow archives are.", "workflows are not served"
+    ),
+    _without("unsupported", "ipex_enable", "false", "Intel extension for PyTorch.", _NO_IPEX),
+    _without("unsupported", "ipex_gpu_enable", "false", "Intel extension on GPUs.", _NO_IPEX),
+    _without("unsupported", "cpu_launcher_enable", "false", "Pin workers to cores.", _NO_LAUNCHER),
+    _without("unsupported", "cpu_launcher_args", None, "Options for pinning.", _NO_LAUNCHER),
+    _without("unsupported", "cpp_log_config", None, "Log settings of the C++ backend.", _NO_CPP),
+)
+
+IDLE_KEYS = (*ACCEPTED, *UNSUPPORTED)
+"""Every key of the peers that does nothing here."""

@@ -1,0 +1,35 @@
+"""What the core is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+
+from modelserver.core.gpus import Devices
+from modelserver.interfaces import Recorder, WorkerBackend
+from modelserver.spec import VersionSpec
+
+
+@frozen
+class Surroundings:
+    """
+    What every pool of the server is given.
+
+    :param now: seconds since the epoch, for what is shown to people.
+    :param next_worker_id: a new id for each call, for a worker of this version.
+    :param call_soon: run something once, after the events that are being handled.
+    :param random: a number from 0 to 1.
+    :param awake_turns: turns that the event loop stays awake for the answer of a very fast worker.
+    """
+
+    backend: WorkerBackend
+    devices: Devices
+    clock: IReactorTime
+    now: Callable[[], float]
+    next_worker_id: Callable[[VersionSpec], str]
+    call_soon: Callable[[Callable[[], None]], object]
+    recorder: Recorder
+    random: Callable[[], float] = lambda: 0.0
+    awake_turns: int = 0

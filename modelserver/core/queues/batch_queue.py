@@ -1,0 +1,205 @@
+"""The jobs that wait for one version of a model, and the moment when some of them leave together."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NoReturn
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from modelserver.errors import QueueFull, ServingError
+from modelserver.jobs import Job, Place
+from modelserver.protocol.frames import EXPLAIN
+
+MOST_APART = 1 << 16
+"""Bytes of bodies that jobs which travel together, each a batch by itself, may have."""
+SCANNED_PER_REFUSAL = 16
+"""Jobs that one refusal may look at, on the average, for some whose clients have left."""
+
+
+@frozen
+class QueueLimits:
+    """How many jobs, and how many bytes of bodies (0: any), may wait for a version."""
+
+    jobs: int
+    size: int = 0
+
+
+@define(eq=False)
+class BatchAggregator:
+    """
+    Makes batches: one is due when ``batch_size`` jobs wait or the oldest has waited ``max_batch_delay``
+    seconds.
+
+    It does not know workers. Whoever has a free one asks ``take``; ``due`` is called when the passing of time
+    has made a batch due.
+
+    :param closed: why no job is taken any more, once it is so.
+    """
+
+    model: str
+    version: str
+    batch_size: int
+    max_batch_delay: float
+    limits: QueueLimits
+    clock: IReactorTime
+    due: Callable[[], None] = lambda: None
+    _jobs: deque[Job] = field(factory=deque, init=False)
+    _size: int = field(default=0, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    closed: ServingError | None = field(default=None, init=False)
+    _refused: int = field(default=0, init=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait, those whose clients have left not counted."""
+        return sum(not job.finished for job in self._jobs)
+
+    @property
+    def length(self) -> int:
+        """How many jobs wait, also of clients who have left; costs nothing."""
+        return len(self._jobs)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of bodies wait."""
+        return self._size
+
+    def put(self, job: Job) -> None:
+        """
+        Let a job wait for its batch.
+
+        :raises QueueFull: as many jobs or bytes wait as may.
+        :raises ServingError: what ``close`` was given, after it.
+        """
+        if self.closed is not None:
+            raise self.closed
+        if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
+            self._make_room(job)
+        self._jobs.append(job)
+        self._size += len(job.body)
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Jobs that a worker could not finish are the next ones again, whatever the limits say."""
+        self._jobs.extendleft(reversed(jobs))
+        self._size += sum(len(job.body) for job in jobs)
+
+    def take(self, for_later: bool = False, most: int = 1) -> list[Job]:
+        """
+        The next batch if one is due, else no jobs.
+
+        :param for_later: the worker has a batch already: leave one that is due by its age alone, and jobs
+            that want a worker to themselves.
+        :param most: where the batch size is one, so many batches together, if they are small.
+        """
+        jobs = self._jobs
+        while jobs and jobs[0].finished:
+            self._drop_first()
+        if not jobs:
+            return []
+        if jobs[0].solitary:
+            return [] if for_later else [self._drop_first()]
+        if self.batch_size == 1:
+            return self._take_apart(most)
+        is_full = len(jobs) >= self.batch_size and self._members() >= self.batch_size
+        if is_full or (not for_later and self._is_old(jobs[0])):
+            return self._cut()
+        return []
+
+    def _take_apart(self, most: int) -> list[Job]:
+        jobs = self._jobs
+        taken = [self._drop_first()]
+        size = _travelling(taken[0])
+        while jobs and len(taken) < most and not jobs[0].solitary:
+            size += _travelling(jobs[0])
+            if size > MOST_APART:
+                break
+            job = self._drop_first()
+            if not job.finished:
+                taken.append(job)
+        return taken
+
+    def _members(self) -> int:
+        """How many live jobs the next batch has to choose from, at most ``batch_size``."""
+        count = 0
+        explain = self._jobs[0].flags & EXPLAIN
+        for job in self._jobs:
+            if job.solitary or job.flags & EXPLAIN != explain:
+                return self.batch_size  # what is before it goes alone: waiting longer would bring nothing
+            count += not job.finished
+            if count == self.batch_size:
+                break
+        return count
+
+    def _is_old(self, oldest: Job) -> bool:
+        due_at = oldest.arrived + self.max_batch_delay
+        now = self.clock.seconds()
+        if now >= due_at:
+            return True
+        if self._timer is None:
+            self._timer = self.clock.callLater(due_at - now, self._time_passed)
+        return False
+
+    def _time_passed(self) -> None:
+        self._timer = None
+        self.due()
+
+    def _cut(self) -> list[Job]:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch: list[Job] = []
+        # A handler looks at the first of a batch to know whether it shall predict or explain.
+        explain = self._jobs[0].flags & EXPLAIN
+        while self._jobs and len(batch) < self.batch_size and not self._jobs[0].solitary:
+            if self._jobs[0].flags & EXPLAIN != explain:
+                break
+            job = self._drop_first()
+            if not job.finished:
+                batch.append(job)
+        return batch
+
+    def _drop_first(self) -> Job:
+        job = self._jobs.popleft()
+        self._size -= len(job.body)
+        return job
+
+    def _make_room(self, job: Job) -> None:
+        """Drop the jobs of clients who have left: not at each refusal, for that would make refusals slow."""
+        self._refused += SCANNED_PER_REFUSAL
+        if self._refused < len(self._jobs):
+            self._refuse(job)
+        self._refused = 0
+        live = [job for job in self._jobs if not job.finished]
+        self._jobs = deque(live)
+        self._size = sum(len(job.body) for job in live)
+        if len(live) >= self.limits.jobs or self._is_over_size(job):
+            self._refuse(job)
+
+    def _is_over_size(self, job: Job) -> bool:
+        return bool(self.limits.size) and self._size + len(job.body) > self.limits.size
+
+    def _refuse(self, job: Job) -> NoReturn:
+        if len(self._jobs) >= self.limits.jobs:
+            raise QueueFull(self.model, self.version, self.limits.jobs)
+        raise QueueFull(self.model, self.version, self.limits.size, "job_queue_bytes")
+
+    def fail_all(self, error: ServingError) -> None:
+        """Answer every waiting job with ``error``."""
+        waiting, self._jobs, self._size = self._jobs, deque(), 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for job in waiting:
+            job.fail(error)
+
+    def close(self, error: ServingError) -> None:
+        """Take no more jobs; those that come now are refused with ``error``."""
+        self.closed = error
+
+
+def _travelling(job: Job) -> int:
+    """Bytes of its body that go to the worker through its socket."""
+    return 0 if type(job.body) is Place else len(job.body)

@@ -1,0 +1,43 @@
+"""What becomes of the jobs that a dead worker had: another try, or the news."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelserver.core.workers.batch import Batch
+from modelserver.errors import WorkerDied, WorkerFailure
+from modelserver.jobs import Job
+
+
+def sort_out(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tuple[list[Job], int]:
+    """
+    Tell those who get no other try; returns the jobs that do, in order, and how many of them have used it.
+
+    Those of the handler's present call may have killed the worker: each gets a second worker, to itself. So
+    do those behind them, for a worker may have begun them unseen; but that is not counted against them.
+
+    :param batches: what the worker had in hand, the oldest first.
+    :param tries: how often a job may be tried again.
+    """
+    again: list[Job] = []
+    retried = 0
+    suspects = batches[0].current if batches else ()
+    for batch in batches:
+        for job in batch.jobs:
+            if job.finished:
+                continue
+            is_suspect = job in suspects
+            if is_suspect and not _has_another(job, failure, tries):
+                job.fail(WorkerDied(failure))
+                continue
+            retried += is_suspect
+            job.solitary = True
+            job.assigned = 0.0
+            again.append(job)
+    return again, retried
+
+
+def _has_another(job: Job, failure: WorkerFailure, tries: int) -> bool:
+    """Count a try; whether the next one is allowed, and could end otherwise than this one."""
+    job.tries += 1
+    return job.tries <= tries and not job.streaming and failure.cause != "response timeout"

@@ -1,0 +1,176 @@
+"""The head of an HTTP/1.1 request (RFC 9112), read strictly: what could be read in two ways is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from attrs import define, field, frozen
+
+from modelserver.rest.inference.targets import Prediction
+from modelserver.system.bounded_cache import Memo
+
+Field = tuple[bytes, bytes]
+"""A field's name in lower case, and its value without the space around it."""
+LONGEST_HEAD = 16 * 1024
+LONGEST_TARGET = 8 * 1024
+MOST_FIELDS = 500
+"""Twisted Web's limit, so that both ways refuse the same."""
+UNKNOWN = "-", "-", "-"
+"""What is shown of a request that could not be read."""
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
+# The space around a value is stripped afterwards: an expression for it would need the square of its length.
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+MOST_LINES = 4096
+"""Lines of each kind that are remembered."""
+LONGEST_LINE = 256
+"""Bytes of such a line at most."""
+_SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
+_NEEDS_STOCK = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
+
+
+@frozen
+class Malformed(Exception):
+    """A request that is refused before anybody looks at what it wants."""
+
+    code: int
+    reason: str
+
+
+@define
+class Head:
+    """
+    A request line and its fields.
+
+    :param fields: by lower-case name; of a repeated field that may repeat, the last.
+    :param block: the field lines as they came, each ended by CRLF.
+    :param length: bytes of the body, or None for a chunked one.
+    :param is_plain: Content-Length alone says where the body ends, nothing is expected.
+    :param closes: the connection ends with the answer.
+    :param prediction: what the target asks of a model; set by whoever resolves it.
+    """
+
+    method: bytes
+    target: bytes
+    minor: int
+    fields: Mapping[bytes, bytes]
+    block: bytes
+    length: int | None
+    is_plain: bool
+    closes: bool = False
+    prediction: Prediction | None = None
+    patience: float = 0.0
+    operation: str = ""
+    end: int = 0
+    """Where the head ends, in bytes."""
+    whole: int = -1
+    """Bytes of the request with its body, of one that channels serve; else no number of bytes."""
+    shown: tuple[str, str, str] = UNKNOWN
+    """Method, target and protocol, for people to read."""
+    is_new: bool = False
+    """Whether one of its lines was not remembered."""
+
+
+class Start(NamedTuple):
+    """A request line; ``shown``: method, target and protocol for people to read."""
+
+    method: bytes
+    target: bytes
+    minor: int
+    shown: tuple[str, str, str]
+
+
+@define
+class Lines:
+    """
+    The lines of heads that were read, so that they are read once.
+
+    Clients that change one line (the length of a body, the id of a trace) send the same others.
+    """
+
+    starts: Memo[bytes, Start] = field(factory=lambda: Memo(_read_start, MOST_LINES, LONGEST_LINE))
+    fields: Memo[bytes, Field] = field(factory=lambda: Memo(_read_field, MOST_LINES, LONGEST_LINE))
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """What is left of ``data`` when the empty lines before a request are skipped (RFC 9112, 2.2)."""
+    return _EMPTY_LINES.sub(b"", data, count=1)
+
+
+def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
+    """
+    Read the head that ``data[:end]`` is, the empty line included.
+
+    :param known: lines that need not be read again; new ones are added.
+    :raises Malformed: 400, 414 or 431.
+    """
+    known = Lines() if known is None else known
+    first, *lines = data[: end - 4].split(b"\r\n")
+    method, target, minor, shown = known.starts[first]
+    fields, repeated, is_new = _fields(lines, known.fields)
+    if minor and b"host" not in fields:
+        raise Malformed(400, "Invalid HTTP message: no Host.")
+    length = _length(fields, minor == 1)
+    # HTTP/1.0 clients have to ask for it (ab does).
+    connection = fields.get(b"connection", b"keep-alive" if minor else b"close").lower()
+    is_plain = not repeated and connection in (b"keep-alive", b"close") and _NEEDS_STOCK.isdisjoint(fields)
+    closes = connection == b"close"
+    block = data[len(first) + 2 : end - 2]
+    return Head(method, target, minor, fields, block, length, is_plain, closes, shown=shown, is_new=is_new)
+
+
+def _read_start(line: bytes) -> Start:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        raise Malformed(400, "Invalid HTTP message.")
+    method, target, minor = found.groups()
+    if len(target) > LONGEST_TARGET:
+        raise Malformed(414, f"The request target is longer than {LONGEST_TARGET} bytes.")
+    if b"%00" in target:
+        raise Malformed(400, "Invalid HTTP message: NUL in the request target.")
+    protocol = f"HTTP/1.{minor.decode()}"
+    return Start(method, target, int(minor), (method.decode("latin-1"), target.decode("latin-1"), protocol))
+
+
+def _read_field(line: bytes) -> Field:
+    found = _FIELD.fullmatch(line)
+    if found is None:
+        raise Malformed(400, "Invalid HTTP message.")
+    return found[1].lower(), found[2].strip(b" \t")
+
+
+def _fields(lines: Sequence[bytes], known: Memo[bytes, Field]) -> tuple[dict[bytes, bytes], bool, bool]:
+    """The fields, whether one that may repeat does, and whether a line is new."""
+    fields: dict[bytes, bytes] = {}
+    repeated = is_new = False
+    for line in lines:
+        is_new = is_new or line not in known
+        name, value = known[line]
+        if name in fields:
+            if name in _SINGLE:
+                raise Malformed(400, f"Invalid HTTP message: {name.decode()} is repeated.")
+            repeated = True
+        fields[name] = value
+    if len(lines) > MOST_FIELDS:
+        raise Malformed(431, f"The request has more than {MOST_FIELDS} header fields.")
+    return fields, repeated, is_new
+
+
+def _length(fields: Mapping[bytes, bytes], is_modern: bool) -> int | None:
+    length = fields.get(b"content-length")
+    coding = fields.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise Malformed(400, "Invalid HTTP message: Content-Length with Transfer-Encoding.")
+        if not is_modern:
+            raise Malformed(400, "Invalid HTTP message: Transfer-Encoding in HTTP/1.0.")
+        if coding.lower() != b"chunked":
+            raise Malformed(400, "Invalid HTTP message: unknown Transfer-Encoding.")
+        return None
+    if length is None:
+        return 0
+    if not length.isdigit() or len(length) > 15:
+        raise Malformed(400, "Invalid HTTP message: Content-Length is no number.")
+    return int(length)

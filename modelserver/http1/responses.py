@@ -1,0 +1,114 @@
+"""HTTP/1.1 answers as bytes, with the headers that every answer of the peers has."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from modelserver.interfaces import Reply
+from modelserver.jobs import Answer
+from modelserver.protocol.frames import show_id
+
+SHARED = (
+    b"Pragma: no-cache\r\n"
+    b"Cache-Control: no-cache; no-store, must-revalidate, private\r\n"
+    b"Expires: Thu, 01 Jan 1970 00:00:00 UTC\r\n"
+)
+_TAIL = b"content-length: %d\r\nconnection: keep-alive\r\n\r\n"
+_PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL + b"%b"
+_WHOLE = (
+    b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"content-length: %d\r\nconnection: %b\r\n\r\n"
+)
+_STREAM = b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"%bconnection: %b\r\n\r\n"
+_CODING = b"transfer-encoding: chunked\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+LARGE = 1 << 16
+"""Bodies from here on are not copied behind their heads."""
+BODILESS = frozenset((204, 304))
+"""Statuses whose answers end with their head, and say nothing of a body's length."""
+FIRST_ERROR = 400
+"""Answers from this code on close the connection, as the peers' do."""
+
+
+def plain_answer(request_id: bytes, body: bytes | bytearray | memoryview) -> bytes:
+    """A small answer of which the handler has set nothing but its body."""
+    return _PLAIN % (show_id(request_id), len(body), body)
+
+
+def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"", closes: bool = False) -> bytes:
+    """
+    The head of a handler's answer; without a reason phrase unless the handler set one, as in the peers.
+
+    :param closes: the client wants no more than this answer.
+    """
+    status, head, body = answer
+    phrase, lines = _split(head)
+    connection = b"close" if closes or status >= FIRST_ERROR else b"keep-alive"
+    if status in BODILESS:
+        lines += _missing(cors, lines)
+        return _STREAM % (status, phrase, lines, show_id(request_id), b"", connection)
+    return _WHOLE % (
+        status,
+        phrase,
+        lines + _missing(cors, lines),
+        show_id(request_id),
+        len(body),
+        connection,
+    )
+
+
+def stream_head(
+    request_id: bytes, answer: Answer, cors: bytes = b"", is_chunked: bool = True, closes: bool = False
+) -> bytes:
+    """
+    The head of a streamed answer.
+
+    :param is_chunked: the client knows chunks; else the end of the connection is the end of the body.
+    :param closes: the client wants no more than this answer.
+    """
+    phrase, lines = _split(answer.head)
+    coding = _CODING if is_chunked else b""
+    closes = closes or not is_chunked or answer.status >= FIRST_ERROR
+    connection = b"close" if closes else b"keep-alive"
+    lines += _missing(cors, lines)
+    return _STREAM % (answer.status, phrase, lines, show_id(request_id), coding, connection)
+
+
+def chunk(body: bytes | bytearray | memoryview) -> bytes:
+    """One chunk of a streamed answer; an empty part is none, since an empty chunk would end the body."""
+    return b"%x\r\n%b\r\n" % (len(body), bytes(body)) if body else b""
+
+
+def reply(request_id: bytes, value: Reply, close: bool, cors: bytes = b"") -> bytes:
+    """A dialect's reply."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in value.headers]) + cors
+    connection = b"close" if close else b"keep-alive"
+    phrase = value.phrase or phrase_of(value.code)
+    head = _WHOLE % (value.code, phrase, lines, show_id(request_id), len(value.body), connection)
+    return head + value.body
+
+
+def phrase_of(code: int) -> bytes:
+    """The standard reason phrase."""
+    try:
+        return HTTPStatus(code).phrase.encode()
+    except ValueError:
+        return b""
+
+
+def _split(head: bytes) -> tuple[bytes, bytes]:
+    phrase, _, lines = head.partition(b"\r\n")
+    return phrase, lines
+
+
+def _missing(cors: bytes, lines: bytes) -> bytes:
+    """The CORS headers that the handler has not set itself: its own go before the server's."""
+    if not cors or b"access-control-" not in lines.lower():
+        return cors
+    own = {line.partition(b":")[0].lower() for line in lines.split(b"\r\n")}
+    return b"".join(
+        [
+            line + b"\r\n"
+            for line in cors.split(b"\r\n")
+            if line and line.partition(b":")[0].lower() not in own
+        ]
+    )

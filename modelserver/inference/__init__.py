@@ -1,0 +1,1 @@
+"""Use cases of prediction: predict, readiness, what a model says about itself."""

@@ -1,0 +1,79 @@
+"""A prediction: from the request of any front to a job in the queue of its version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import evolve, field, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from modelserver.core.queues.deadlines import Deadlines
+from modelserver.core.registry import ModelVersion, Registry
+from modelserver.errors import ModelNotFound, NoWorkers, QueueFull
+from modelserver.inference.health import StartUp
+from modelserver.interfaces import Recorder
+from modelserver.jobs import Asker, Inputs, Job
+from modelserver.protocol.frames import ID_SIZE
+
+
+@frozen(eq=False)
+class Inference:
+    """
+    The one way into the queues, whatever the client speaks.
+
+    :param entropy: ``os.urandom``, for request ids.
+    :param start_up: which models are still on their way.
+    """
+
+    registry: Registry
+    deadlines: Deadlines
+    clock: IReactorTime
+    recorder: Recorder
+    entropy: Callable[[int], bytes]
+    start_up: StartUp = field(factory=StartUp)
+
+    def predict(
+        self, name: str, version: str | None, inputs: Inputs, asker: Asker, patience: float = 0.0
+    ) -> Job:
+        """
+        Queue a request; ``asker`` is told what comes of it.
+
+        :param patience: seconds that the client waits; 0: as the version's settings say.
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        :raises NoWorkers: no worker will take it.
+        :raises QueueFull: as many jobs wait as may.
+        """
+        found = self._find(name, version)
+        head, extra, body, flags = inputs
+        now = self.clock.seconds()
+        job = Job(self.entropy(ID_SIZE), asker, head, extra, body, now, None, flags, asked=version)
+        try:
+            found.pool.put(job)
+        except NoWorkers as error:
+            self.recorder.refused(name, "no_worker")
+            raise evolve(error, version=version) from None
+        except QueueFull as error:
+            self.recorder.refused(name, error.limit_name)
+            raise evolve(error, version=version) from None
+        self.recorder.request_arrived(name, version)
+        patience = patience or found.spec.client_timeout
+        if patience:
+            job.deadline = now + patience
+            self.deadlines.watch(job)
+        return job
+
+    def _find(self, name: str, version: str | None) -> ModelVersion:
+        try:
+            return self.registry.get(name, version)
+        except ModelNotFound:
+            if self.start_up.is_coming(name):
+                raise NoWorkers(name, version, "it is being loaded") from None
+            raise
+
+    def withdraw(self, job: Job) -> None:
+        """The client is gone: the job leaves its queue unserved, a handler that streams to it is told."""
+        job.cancel()
+        if job.assigned:
+            for version in self.registry.all():
+                version.pool.forget(job)

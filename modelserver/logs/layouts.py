@@ -1,0 +1,217 @@
+"""How lines of logs look: the peers' layouts, which tools parse, or JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring_ascii
+from typing import Protocol
+
+from attrs import define, field
+from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
+
+from modelserver.protocol.frames import show_id
+from modelserver.system.bounded_cache import Memo
+from modelserver.metrics.log_lines import MetricLine, as_json, as_text, one_line
+
+MODEL_LOG = "MODEL_LOG"
+
+_LEVELS: Mapping[object, str] = {
+    LogLevel.debug: "DEBUG",
+    LogLevel.info: "INFO",
+    LogLevel.warn: "WARN",
+    LogLevel.error: "ERROR",
+    LogLevel.critical: "FATAL",
+}
+# What a structured line tells of an event besides its text.
+_FIELDS = ("request_id", "model", "version", "worker", "stream")
+_THREAD = "main"
+
+
+Asked = tuple[str, str, str]
+"""What a request asked for: method, URI, protocol."""
+Access = tuple[float, str, Asked, int, float, bytes]
+"""
+One request that was answered: seconds since the epoch, the remote as it is shown (``/127.0.0.1:64003``), what
+it asked for, status, milliseconds, and the 16 bytes of its id, or none.
+"""
+MOST_ASKED = 1024
+"""What was asked for and is remembered as it is shown."""
+
+
+class Layout(Protocol):
+    """
+    Makes lines, each with its end.
+
+    What goes into a file of its own goes into the server's log, too, where lines tell their logger.
+    """
+
+    def access(self, requests: Iterable[Access]) -> tuple[str, str]:
+        """Lines of ``access_log.log``, and the same for the server's log."""
+
+    def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
+        """A line of a metrics log, and the same for the server's log."""
+
+    def output(self, event: LogEvent) -> str:
+        """A line that a worker wrote."""
+
+    def event(self, event: LogEvent) -> str:
+        """Anything else that the server logs."""
+
+
+@define(eq=False)
+class Stamps:
+    """Local time with milliseconds; what many lines of a moment or a second have in common is made once."""
+
+    format: str
+    zone: str = ""
+    _second: int = field(default=-1, init=False)
+    _parts: tuple[str, str] = field(default=("", ""), init=False)
+    _moment: int = field(default=-1, init=False)
+    _shown: str = field(default="", init=False)
+
+    def show(self, at: float) -> str:
+        """A time, given in seconds since the epoch."""
+        moment = int(at * 1000)
+        if moment != self._moment:
+            self._moment = moment
+            second, milliseconds = divmod(moment, 1000)
+            if second != self._second:
+                local = time.localtime(second)
+                self._second = second
+                self._parts = (time.strftime(self.format, local), time.strftime(self.zone, local))
+            start, zone = self._parts
+            self._shown = f"{start}{milliseconds:03d}{zone}"
+        return self._shown
+
+
+def thread_name(event: LogEvent) -> str:
+    """What the peers call the thread that reads a worker's output."""
+    return f"W-{event.get('worker')}-{event.get('model')}_{event.get('version')}-{event.get('stream')}"
+
+
+def mms_thread_name(event: LogEvent) -> str:
+    """The same for Multi Model Server, which has no versions."""
+    return f"W-{event.get('worker')}-{event.get('model')}-{event.get('stream')}"
+
+
+def _output_level(event: LogEvent) -> str:
+    return "WARN" if event.get("stream") == "stderr" else "INFO"
+
+
+def _quoted(text: str) -> str:
+    """Text that can end neither the quotes around it nor its line."""
+    return one_line(text).replace('"', "\\x22")
+
+
+def _as_text(asked: Asked) -> str:
+    return _quoted(" ".join(asked))
+
+
+def _as_members(asked: Asked) -> str:
+    method, uri, protocol = map(encode_basestring_ascii, asked)
+    return f'"method": {method}, "uri": {uri}, "protocol": {protocol}'
+
+
+@define(eq=False)
+class TextLayout:
+    """The peers' lines. Further lines of an event begin with a tab: none can be taken for a first one."""
+
+    dialect: str
+    _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)
+    _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_text, MOST_ASKED), init=False)
+
+    def access(self, requests: Iterable[Access]) -> tuple[str, str]:
+        """``<time> - <remote> "<method> <uri> <protocol>" <status> <ms>``."""
+        own: list[str] = []
+        root: list[str] = []
+        asked_shown, moment = self._asked, -1
+        for at, remote, asked, status, milliseconds, _ in requests:
+            if int(at * 1000) != moment:
+                moment, stamp = int(at * 1000), self._stamps.show(at)
+                own_start, root_start = f"{stamp} - ", f"{stamp} [INFO ] {_THREAD} ACCESS_LOG - "
+            message = f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n'
+            own += (own_start, message)
+            root += (root_start, message)
+        return "".join(own), "".join(root)
+
+    def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
+        """``<time> - <metric>``."""
+        stamp, message = self._stamps.show(at), one_line(as_text(line))
+        return f"{stamp} - {message}\n", f"{stamp} [INFO ] {_THREAD} {logger} - {message}\n"
+
+    def output(self, event: LogEvent) -> str:
+        """``<time> [LEVEL] <thread> <logger> - <line>``."""
+        if self.dialect == "mms":
+            thread, logger = mms_thread_name(event), "com.amazonaws.ml.mms.wlm.WorkerLifeCycle"
+        else:
+            thread, logger = thread_name(event), MODEL_LOG
+        return self._line(event["log_time"], _output_level(event), one_line(thread), logger, event["line"])
+
+    def event(self, event: LogEvent) -> str:
+        """``<time> [LEVEL] <thread> <logger> - <text>``."""
+        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        level = _LEVELS.get(event.get("log_level"), "INFO")
+        return self._line(event["log_time"], level, _THREAD, str(event.get("log_namespace", "-")), text)
+
+    def _line(self, at: float, level: str, thread: str, logger: str, text: str) -> str:
+        shown = "\n\t".join([one_line(line) for line in text.rstrip("\n").split("\n")])
+        return f"{self._stamps.show(at)} [{level:<5}] {thread} {logger} - {shown}\n"
+
+
+@define(eq=False)
+class JsonLayout:
+    """One JSON object to a line, the same in every file."""
+
+    _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S.", "%z"), init=False)
+    _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_members, MOST_ASKED), init=False)
+
+    def access(self, requests: Iterable[Access]) -> tuple[str, str]:
+        """The request's parts, each by its name."""
+        lines: list[str] = []
+        asked_shown, moment = self._asked, -1
+        for at, remote, asked, status, milliseconds, request_id in requests:
+            if int(at * 1000) != moment:
+                moment, stamp = int(at * 1000), self._stamps.show(at)
+                start = f'{{"time": "{stamp}", "level": "INFO", "logger": "ACCESS_LOG", "remote": '
+            lines += (
+                start,
+                f"{encode_basestring_ascii(remote)}, {asked_shown[asked]}, "
+                f'"status": {status}, "milliseconds": {milliseconds:.3f}, '
+                f'"request_id": "{show_id(request_id).decode() if request_id else ""}"}}\n',
+            )
+        text = "".join(lines)
+        return text, text
+
+    def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
+        """The metric with the keys of the peers' JSON layout, in the server's log as ``metric``."""
+        document = as_json(line)
+        return f"{document}\n", self._line(at, "INFO", logger, {"metric": json.loads(document)})
+
+    def output(self, event: LogEvent) -> str:
+        """The line as ``message``, and whose it is."""
+        fields = {"message": event["line"], **_told_of(event)}
+        return self._line(event["log_time"], _output_level(event), MODEL_LOG, fields)
+
+    def event(self, event: LogEvent) -> str:
+        """The text as ``message``, a failure's traceback as ``traceback``."""
+        fields = {"message": formatEvent(event), **_told_of(event)}
+        failure = event.get("log_failure")
+        if failure is not None:
+            fields["exception"] = f"{failure.type.__name__}: {failure.getErrorMessage()}"
+            fields["traceback"] = failure.getTraceback()
+        level = _LEVELS.get(event.get("log_level"), "INFO")
+        return self._line(event["log_time"], level, str(event.get("log_namespace", "-")), fields)
+
+    def _line(self, at: float, level: str, logger: str, fields: Mapping[str, object]) -> str:
+        head = {"time": self._stamps.show(at), "level": level, "logger": logger}
+        return json.dumps({**head, **fields}) + "\n"
+
+
+def _told_of(event: LogEvent) -> dict[str, object]:
+    return {name: _plain(event[name]) for name in _FIELDS if event.get(name) is not None}
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float) else str(value)

@@ -1,0 +1,296 @@
+"""The server's log files and its console: lines are gathered for a moment and written together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import get_ident
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    PredicateResult,
+)
+from zope.interface import implementer
+
+from modelserver.logs.rotation import RotatingFile, Rotation
+from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
+from modelserver.metrics.log_lines import MetricLine
+
+if TYPE_CHECKING:
+    from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
+
+OUTPUT_NAMESPACE = "modelserver.backends.process"
+
+# How long a line may wait for others, in seconds, and how many wait at most.
+LONGEST_WAIT = 0.1
+MOST_WAITING = 256
+
+
+@frozen
+class LogSettings:
+    """
+    Where logs are, and how they look.
+
+    :param folder: for all but metrics (``LOG_LOCATION``).
+    :param metrics_folder: for metrics (``METRICS_LOCATION``).
+    :param is_json: lines are JSON objects (``log_format=json``).
+    :param debugs: the server's own debug lines are kept, too, as in the peers.
+    """
+
+    folder: Path
+    metrics_folder: Path
+    dialect: str = "torchserve"
+    is_json: bool = False
+    debugs: bool = False
+    rotation: Rotation = field(factory=Rotation)
+
+
+@frozen
+class LogSurroundings:
+    """
+    What the logs are given.
+
+    :param now: seconds since the epoch.
+    :param from_thread: runs something in the reactor's thread, for what is logged in others.
+    :param console: where every line goes, too, or None.
+    """
+
+    clock: IReactorTime
+    now: Callable[[], float]
+    from_thread: Callable[[Callable[[], None]], object]
+    console: TextIO | None = None
+
+
+class Sink(Protocol):
+    """Takes text."""
+
+    def write(self, text: str) -> None:
+        """Take whole lines."""
+
+
+@frozen
+class Console:
+    """Standard output; nobody may be listening any more."""
+
+    stream: TextIO
+
+    def write(self, text: str) -> None:
+        """Write lines, if that can still be done."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except (OSError, ValueError):
+            pass
+
+
+@define(eq=False)
+class Lines:
+    """
+    Lines that wait to be written together.
+
+    :param soon: asks for a ``flush`` in a moment.
+    """
+
+    sinks: tuple[Sink, ...]
+    soon: Callable[[], None]
+    _waiting: list[str] = field(factory=list, init=False)
+
+    def add(self, line: str) -> None:
+        """Write a line, with its end, in a moment."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            self.soon()
+        elif len(self._waiting) >= MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            text = "".join(waiting)
+            for sink in self.sinks:
+                sink.write(text)
+
+
+@define(eq=False)
+class AccessLog:
+    """Notes answered requests: a tuple is kept for each, and made into lines when some have come together."""
+
+    layout: Layout
+    own: Lines
+    root: Lines
+    now: Callable[[], float]
+    soon: Callable[[], None]
+    _waiting: list[Access] = field(factory=list, init=False)
+
+    def record(self, remote: str, asked: Asked, status: int, milliseconds: float, request_id: bytes) -> None:
+        """One request that was answered; what it asked for may be any text of the client's."""
+        waiting = self._waiting
+        if not waiting:
+            self.soon()
+        waiting.append((self.now(), remote, asked, status, milliseconds, request_id))
+        if len(waiting) >= MOST_WAITING:
+            self.flush()
+            self.own.flush()
+            self.root.flush()
+
+    def flush(self) -> None:
+        """Make lines of what waits."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            own, root = self.layout.access(waiting)
+            self.own.add(own)
+            self.root.add(root)
+
+
+@implementer(ILogObserver)
+@define(eq=False)
+class LineObserver:
+    """
+    Makes lines of log events, for one or more files.
+
+    :param show: makes a line.
+    :param urgently: called after an event that may be the last.
+    """
+
+    show: Callable[[LogEvent], str]
+    files: tuple[Lines, ...]
+    urgently: Callable[[], None]
+    from_thread: Callable[[Callable[[], None]], object]
+    _home: int = field(factory=get_ident, init=False)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Take an event, in any thread."""
+        line = self.show(event)
+        if get_ident() == self._home:
+            self._add(event, line)
+        else:
+            self.from_thread(lambda: self._add(event, line))
+
+    def _add(self, event: LogEvent, line: str) -> None:
+        for file in self.files:
+            file.add(line)
+        level = event.get("log_level")
+        if level is not None and level >= LogLevel.error:
+            self.urgently()
+
+
+@implementer(ILogFilterPredicate)
+class OutputOnly:
+    """Lets pass what workers wrote."""
+
+    def __call__(self, event: LogEvent) -> NamedConstant:
+        """Whether an event passes."""
+        is_output = event.get("log_namespace") == OUTPUT_NAMESPACE and "line" in event
+        return PredicateResult.yes if is_output else PredicateResult.no
+
+
+@define(eq=False)
+class Logs:
+    """
+    All logs of a server.
+
+    As in the peers, each line goes into the file of its kind, into the server's log and to the console; a
+    line of the server itself stands in its log once.
+    """
+
+    settings: LogSettings
+    around: LogSurroundings
+    access: AccessLog = field(init=False)
+    observer: ILogObserver = field(init=False)
+    _layout: Layout = field(init=False)
+    _files: list[RotatingFile] = field(factory=list, init=False)
+    _lines: list[Lines] = field(factory=list, init=False)
+    _root: Lines = field(init=False)
+    _server_metrics: Lines = field(init=False)
+    _model_metrics: Lines = field(init=False)
+    _flushing: IDelayedCall | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings, around = self.settings, self.around
+        self._layout = JsonLayout() if settings.is_json else TextLayout(settings.dialect)
+        console = () if around.console is None else (Console(around.console),)
+        self._root = self._new_lines(settings.folder / f"{self._prefix}_log.log", *console)
+        self._server_metrics = self._new_lines(settings.metrics_folder / f"{self._prefix}_metrics.log")
+        self._model_metrics = self._new_lines(settings.metrics_folder / "model_metrics.log")
+        output = self._new_lines(settings.folder / "model_log.log")
+        self.access = AccessLog(
+            self._layout,
+            self._new_lines(settings.folder / "access_log.log"),
+            self._root,
+            around.now,
+            self._soon,
+        )
+        self.observer = self._new_observer(output)
+
+    @property
+    def _prefix(self) -> str:
+        return "mms" if self.settings.dialect == "mms" else "ts"
+
+    def _new_lines(self, path: Path, *more: Sink) -> Lines:
+        file = RotatingFile(path, self.around.now, self.settings.rotation)
+        lines = Lines((file, *more), self._soon)
+        self._files.append(file)
+        self._lines.append(lines)
+        return lines
+
+    def _new_observer(self, output: Lines) -> ILogObserver:
+        levels = LogLevelFilterPredicate(LogLevel.info)
+        if self.settings.debugs:
+            levels.setLogLevelForNamespace("modelserver", LogLevel.debug)
+        # Multi Model Server has the workers' lines in its own log only.
+        files = (self._root,) if self.settings.dialect == "mms" else (output, self._root)
+        return FilteringLogObserver(
+            self._observing(self._layout.output, *files),
+            [OutputOnly()],
+            FilteringLogObserver(self._observing(self._layout.event, self._root), [levels]),
+        )
+
+    def _observing(self, show: Callable[[LogEvent], str], *files: Lines) -> LineObserver:
+        return LineObserver(show, files, self.flush, self.around.from_thread)
+
+    def open(self) -> None:
+        """Create the files, so that they can be followed before they have lines."""
+        for file in self._files:
+            file.open()
+
+    def server_metric(self, line: MetricLine) -> None:
+        """A value for ``ts_metrics.log``."""
+        self._metric(f"{self._prefix.upper()}_METRICS", self._server_metrics, line)
+
+    def model_metric(self, line: MetricLine) -> None:
+        """A value for ``model_metrics.log``."""
+        self._metric("MODEL_METRICS", self._model_metrics, line)
+
+    def _metric(self, logger: str, file: Lines, line: MetricLine) -> None:
+        own, root = self._layout.metric(logger, self.around.now(), line)
+        file.add(own)
+        self._root.add(root)
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        self.access.flush()
+        for lines in self._lines:
+            lines.flush()
+        # Cleared last, for what is added by the steps above needs no flush of its own.
+        if self._flushing is not None and self._flushing.active():
+            self._flushing.cancel()
+        self._flushing = None
+
+    def close(self) -> None:
+        """Write all that waits, and close the files."""
+        self.flush()
+        for file in self._files:
+            file.close()
+
+    def _soon(self) -> None:
+        if self._flushing is None:
+            self._flushing = self.around.clock.callLater(LONGEST_WAIT, self.flush)

@@ -1,0 +1,86 @@
+"""Asks a handler to describe itself: what ``customized=true`` of a describe stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+
+from modelserver.core.registry import ModelVersion
+from modelserver.errors import DescribeUnavailable, InternalError, NoWorkers, QueueFull, ServingError
+from modelserver.jobs import Answer, Job
+from modelserver.protocol.frames import DESCRIBE, ID_SIZE
+
+FAILED = "Failed to get customized model matadata."
+"""The peer's sentence, with its slip."""
+
+
+@define(eq=False)
+class _Asker:
+    """Waits for the handler's answer."""
+
+    answer: Deferred[bytes] = field(factory=Deferred, init=False)
+
+    def answered(self, job: Job, answer: Answer) -> None:
+        """What the handler returned."""
+        self.answer.callback(bytes(answer.body))
+
+    def part_arrived(self, job: Job, answer: Answer) -> bool:
+        """Parts are not waited for."""
+        return True
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """Why there is no answer."""
+        self.answer.errback(error)
+
+
+@frozen
+class SelfDescription:
+    """
+    Sends the question through a version's queue, alone in its batch.
+
+    :param entropy: ``os.urandom``, for request ids.
+    """
+
+    clock: IReactorTime
+    entropy: Callable[[int], bytes]
+
+    async def ask(self, version: ModelVersion, head: bytes = b"") -> Mapping[str, object]:
+        """
+        The handler's object; an empty one when it returns something else.
+
+        It has to come within the version's response timeout, the wait for a worker included.
+
+        :param head: the client's header lines, for the handler.
+        :raises DescribeUnavailable: no worker can take the question.
+        :raises InternalError: the handler fails, or does not answer in time.
+        """
+        asker = _Asker()
+        job = Job(
+            self.entropy(ID_SIZE), asker, head, b"", b"", self.clock.seconds(), flags=DESCRIBE, solitary=True
+        )
+        try:
+            version.pool.put(job)
+        except (NoWorkers, QueueFull) as error:
+            raise DescribeUnavailable(version.spec.name) from error
+        try:
+            body = await asker.answer.addTimeout(version.spec.timeouts.response, self.clock)
+        except NoWorkers as error:
+            raise DescribeUnavailable(version.spec.name) from error
+        except (ServingError, TimeoutError) as error:
+            raise InternalError(FAILED) from error
+        finally:
+            job.cancel()
+        return _object(body)
+
+
+def _object(body: bytes) -> Mapping[str, object]:
+    try:
+        # NaN and the infinities are no JSON: None stands for them in the description.
+        value = json.loads(body, parse_constant=lambda word: None)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,148 @@
+"""From the request for a version to everything that is decided about it, and its files on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import field, frozen
+from twisted.logger import Logger
+
+from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
+from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive, remove
+from modelserver.errors import ArchiveInvalid
+from modelserver.interfaces import InThread
+from modelserver.management.dependencies import Dependencies
+from modelserver.management.model_config import read_model_config
+from modelserver.management.unsupported_settings import unserved
+from modelserver.management.version_spec import Found, ModelsEntry, VersionDefaults, Wishes, decide
+from modelserver.sources.router import Fetched, Sources
+from modelserver.spec import VersionSpec
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
+"""What names of models and versions look like: they stand in paths, labels and log lines."""
+
+_log = Logger()
+
+
+@frozen
+class RegisterRequest:
+    """
+    What the caller of a registration said.
+
+    :param name: to serve the model by, or None for the archive's own.
+    :param synchronous: whether the caller waits for the workers.
+    :param signed: the archive is fetched from S3 with a signature.
+    :param sha256: what the archive must have, or None.
+    :param start_up: it is a model of the server's start, not of the API: it may lie outside the store.
+    :param is_kept: the archive was downloaded from the URL by a server before this one, and is in the store.
+    :param fallback_name: to serve the model by where nobody else names it, or None.
+    """
+
+    url: str
+    name: str | None = None
+    wishes: Wishes = field(factory=Wishes)
+    synchronous: bool = True
+    signed: bool = False
+    sha256: str | None = None
+    start_up: bool = False
+    fallback_name: str | None = None
+    is_kept: bool = False
+
+
+@frozen
+class Prepared:
+    """A version that could be served: what is decided, and the files that it owns."""
+
+    spec: VersionSpec
+    fetched: Fetched
+
+
+@frozen
+class Preparation:
+    """
+    Fetches archives, opens them and decides about versions; what fails on the way leaves nothing behind.
+
+    :param folder: where archives are unpacked; each gets a folder of its own.
+    :param new_name: names for those folders, never the same twice.
+    :param models: the ``models`` JSON of the configuration.
+    """
+
+    sources: Sources
+    in_thread: InThread
+    folder: Path
+    new_name: Callable[[], str]
+    rules: ManifestRules = field(factory=ManifestRules)
+    defaults: VersionDefaults = field(factory=VersionDefaults)
+    models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+    dependencies: Dependencies | None = None
+
+    async def prepare(self, request: RegisterRequest) -> Prepared:
+        """
+        Have everything about a version ready; the result is owed to ``discard``.
+
+        :raises ServingError: the archive cannot be had, or breaks a rule.
+        """
+        if request.wishes.runtime is not None:
+            known_runtime(request.wishes.runtime)  # nothing is fetched for a registration that cannot be
+        if request.is_kept:
+            fetched = await self.sources.adopt(request.url)
+        else:
+            fetched = await self.sources.fetch(
+                request.url, request.signed, request.sha256, anywhere=request.start_up
+            )
+        try:
+            target = self.folder / self.new_name()
+            folder = await self.in_thread(
+                open_archive, fetched.path, target, self.limits, self.rules.wrapped_folders
+            )
+            try:
+                spec = await self.in_thread(self._decide, request, folder)
+                if self.dependencies is not None:
+                    spec = await self.dependencies.satisfy(spec)
+            except BaseException:
+                await self._remove(folder)
+                raise
+        except BaseException:
+            await self.sources.release(fetched, keeps_download=request.is_kept)
+            raise
+        return Prepared(spec, fetched)
+
+    async def discard(self, prepared: Prepared, keeps_download: bool = False) -> None:
+        """Remove what was unpacked, and what was downloaded if nobody else uses it. It never fails."""
+        await self._remove(prepared.spec.folder)
+        await self.sources.release(prepared.fetched, keeps_download)
+
+    async def _remove(self, folder: Path) -> None:
+        try:
+            await self.in_thread(remove, folder)
+        except OSError:
+            _log.failure("The model folder {folder} stays on disk", folder=str(folder))
+
+    def _decide(self, request: RegisterRequest, folder: Path) -> VersionSpec:
+        """Read what the archive says, and decide. Blocks."""
+        wishes = request.wishes
+        manifest = read_manifest(folder, self.rules, wishes.runtime)
+        given_name = request.name or (request.fallback_name if manifest.model_name is None else None)
+        manifest = complete(manifest, self.rules, given_name, wishes.handler)
+        name, version = manifest.model_name or "", manifest.model_version
+        _check_name("name", name)
+        _check_name("version", version)
+        document, why = model_config(folder, manifest)
+        config, problems = read_model_config(document, self.defaults.number_of_gpu)
+        entry = self.models.get(name, {}).get(version, ModelsEntry())
+        found = Found(name, version, request.url, folder, manifest)
+        spec = decide(found, wishes, config, entry, self.defaults, request.start_up)
+        for problem in (why, *problems, *unserved(spec)):
+            if problem:
+                _log.warn(
+                    "Model {name} version {version}: {problem}", name=name, version=version, problem=problem
+                )
+        return spec
+
+
+def _check_name(what: str, text: str) -> None:
+    if NAME.fullmatch(text) is None:
+        raise ArchiveInvalid(f"Model {what} {text[:255]!r} is not allowed: it must match {NAME.pattern}")

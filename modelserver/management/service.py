@@ -1,0 +1,301 @@
+"""What can be done with models: register, scale, describe, list, choose the default, unregister."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
+from twisted.logger import Logger
+
+from modelserver.core.providers import Surroundings
+from modelserver.core.registry import ModelVersion, Registry, new_version
+from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
+from modelserver.management.descriptions import Observer, describe_version
+from modelserver.management.handler_metadata import SelfDescription
+from modelserver.management.registration import Preparation, Prepared, RegisterRequest
+from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
+
+_log = Logger()
+
+
+@frozen
+class ManagementRules:
+    """
+    What an operator or a dialect decides about management.
+
+    :param unregister_timeout: seconds that workers of a version that goes may take for what they have.
+    :param one_version: a name may have one version only (MMS).
+    """
+
+    unregister_timeout: float = 120.0
+    one_version: bool = False
+
+
+@frozen
+class ScaleRequest:
+    """
+    How many workers a version is to have.
+
+    :param version: None for the default one.
+    :param gpu_workers: how many of the new workers get a GPU; None: as the version's settings say.
+    :param synchronous: whether the caller waits for the workers.
+    :param drain: seconds that those who leave may take to finish; None: as long as it takes.
+    """
+
+    name: str
+    version: str | None = None
+    minimum: int = 1
+    maximum: int = 1
+    gpu_workers: int | None = None
+    synchronous: bool = False
+    drain: float | None = None
+
+
+@define(eq=False)
+class Management:
+    """
+    The use cases. Each one either happens or leaves everything as it was, whatever happens at once.
+
+    :param changed: called after each change, for snapshots; callers wait until one is written.
+    """
+
+    registry: Registry
+    preparation: Preparation
+    surroundings: Surroundings
+    observer: Observer
+    self_description: SelfDescription
+    rules: ManagementRules = ManagementRules()
+    changed: Callable[[], Deferred[None]] = lambda: succeed(None)
+    _files: dict[ModelVersion, Prepared] = field(factory=dict, init=False)
+    _leaving: set[tuple[str, str]] = field(factory=set, init=False)
+
+    # Changes.
+
+    async def register(self, request: RegisterRequest) -> VersionSpec:
+        """
+        Serve a version of an archive, and start its first workers.
+
+        A version of which all workers have given up makes room for its new registration. A request that
+        waits for its workers and does not get them leaves nothing registered.
+
+        :raises VersionExists: it is served already.
+        :raises WorkersFailed: its workers cannot start.
+        :raises ServingError: its archive cannot be had, or breaks a rule.
+        """
+        prepared = await self.preparation.prepare(request)
+        spec = prepared.spec
+        version = new_version(spec, self.surroundings)
+        try:
+            was_default = await self._clear_failed(spec)
+            self._add(version)
+            if was_default:
+                self.registry.set_default(spec.name, spec.version)
+        except ServingError:
+            await self.preparation.discard(prepared, request.is_kept)
+            raise
+        self._files[version] = prepared
+        try:
+            version.pool.scale(spec.min_workers, spec.max_workers)
+            if request.synchronous and spec.min_workers > 0:
+                await version.pool.when_settled()
+        except (ServingError, CancelledError):
+            await self._undo(version)
+            raise
+        await self.changed()
+        return spec
+
+    async def scale(self, request: ScaleRequest) -> bool:
+        """
+        Change the number of workers.
+
+        :return: whether all wanted workers are there; always true if the caller does not wait.
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        :raises NotEnoughDevices: a worker needs more GPUs than there are.
+        :raises WorkersFailed: the caller waits, and no worker can start.
+        """
+        pool = self.registry.get(request.name, request.version).pool
+        pool.scale(request.minimum, request.maximum, request.gpu_workers, request.drain)
+        await self.changed()
+        if not request.synchronous:
+            return True
+        try:
+            await pool.when_settled()
+        except WorkersFailed as error:
+            if pool.ready:
+                return False
+            raise WorkersFailed(request.name, request.version, error.failure) from error
+        return True
+
+    async def unregister(self, name: str, version: str | None = None, keeps_download: bool = False) -> None:
+        """
+        Serve a version no more: answer what waits for it, end its workers, remove its files.
+
+        :param keeps_download: but for an archive that was downloaded.
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        :raises DefaultVersionInUse: it is the default while others exist.
+        :raises DrainTimedOut: its workers do not end; it is registered again, without workers.
+        """
+        removed = self.registry.remove(name, version)
+        await self._end(removed, self.rules.unregister_timeout, keeps_download)
+        _log.info("Model {model} unregistered.", model=name)
+        await self.changed()
+
+    async def set_default(self, name: str, version: str) -> None:
+        """
+        Make a version the one that is meant when none is named.
+
+        :raises ModelNotFound: no model has this name.
+        :raises NoSuchVersionToDefault: the model has no such version.
+        """
+        self.registry.set_default(name, version)
+        await self.changed()
+
+    async def close(self, drain: float = 0.0, keeps_downloads: bool = False) -> None:
+        """
+        Unregister everything at once: the server ends.
+
+        :param drain: seconds that requests in hand may take.
+        :param keeps_downloads: archives that were downloaded stay in the store, for a snapshot names them.
+        """
+        versions = self.registry.all()
+        for version in versions:
+            self._withdraw(version)
+        ends = [Deferred.fromCoroutine(self._end(version, drain, keeps_downloads)) for version in versions]
+        for _, why in await DeferredList(ends, consumeErrors=True):
+            if why is not None:
+                _log.error("A version could not be ended: {why}", why=why)
+
+    # Questions.
+
+    async def describe(self, name: str, version: str | None = None) -> VersionDescription:
+        """
+        A version as it is now, the default one unless it is named.
+
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        """
+        (description,) = await self._describe([self.registry.get(name, version)])
+        return description
+
+    async def describe_all(self, name: str) -> Sequence[VersionDescription]:
+        """
+        Every version of a model.
+
+        :raises ModelNotFound: no model has this name.
+        """
+        return await self._describe(self.registry.versions(name))
+
+    async def describe_customized(
+        self, name: str, version: str | None = None, head: bytes = b""
+    ) -> VersionDescription:
+        """
+        A version, with what its handler tells of itself.
+
+        :param head: the client's header lines, for the handler.
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        :raises DescribeUnavailable: no worker can take the question.
+        :raises InternalError: the handler has no answer.
+        """
+        found = self.registry.get(name, version)
+        metadata = await self.self_description.ask(found, head)
+        (description,) = await self._describe([found])
+        return evolve(description, metadata=metadata)
+
+    async def _describe(self, versions: Sequence[ModelVersion]) -> list[VersionDescription]:
+        facts = await self.observer.look(versions)
+        return [describe_version(version, self.registry.is_default(version), facts) for version in versions]
+
+    def list(self, limit: int, offset: int) -> tuple[Sequence[ModelSummary], str | None]:
+        """At most ``limit`` models from ``offset`` on, by name, and the next page's token if there is one."""
+        names = self.registry.names()
+        page = [
+            ModelSummary(name, self.registry.get(name).spec.url) for name in names[offset : offset + limit]
+        ]
+        has_more = limit > 0 and offset + limit < len(names)
+        return page, str(offset + limit) if has_more else None
+
+    def is_ready(self, name: str) -> bool:
+        """
+        Whether a worker of the default version has loaded the model.
+
+        :raises ModelNotFound: no model has this name.
+        """
+        return self.registry.get(name).pool.ready > 0
+
+    # Steps.
+
+    def _add(self, version: ModelVersion) -> None:
+        name, number = version.spec.name, version.spec.version
+        is_second = self.rules.one_version and name in self.registry.names()
+        if is_second or (name, number) in self._leaving:
+            raise VersionExists(name, number)
+        self.registry.add(version)
+        _log.info("Model {model} loaded. Version {version}.", model=name, version=number)
+
+    async def _clear_failed(self, spec: VersionSpec) -> bool:
+        """Take out the same version if nothing of it can serve any more; whether it was the default."""
+        found = self.registry.versions(spec.name) if self.registry.has(spec.name) else []
+        for version in found:
+            pool = version.pool
+            if version.spec.version == spec.version and pool.workers and not pool.healthy:
+                was_default = self.registry.is_default(version)
+                self._withdraw(version)
+                await self._end(version, 0.0)
+                return was_default
+        return False
+
+    async def _undo(self, version: ModelVersion) -> None:
+        """Take a registration back, unless somebody else is at it."""
+        if not self._is_served(version):
+            return
+        self._withdraw(version)
+        try:
+            await self._end(version, 0.0)
+        except DrainTimedOut:
+            _log.error("Workers of {name} do not end", name=version.spec.name)
+
+    def _is_served(self, version: ModelVersion) -> bool:
+        return version in self.registry.all()
+
+    def _withdraw(self, version: ModelVersion) -> None:
+        """Take a version out of the registry, also if it has become the default of others."""
+        name, number = version.spec.name, version.spec.version
+        others = [other for other in self.registry.versions(name) if other is not version]
+        if others and self.registry.is_default(version):
+            self.registry.set_default(name, others[0].spec.version)
+        self.registry.remove(name, number)
+
+    async def _end(self, version: ModelVersion, drain: float, keeps_download: bool = False) -> None:
+        """
+        End a version that is not in the registry any more.
+
+        Its name and number stay taken meanwhile, for its workers and its template still go by them.
+        """
+        spec = version.spec
+        key = spec.name, spec.version
+        self._leaving.add(key)
+        gone = Unregistered(spec.name)
+        version.queue.close(gone)
+        version.queue.fail_all(gone)
+        try:
+            closed = version.pool.close(drain)
+            # Past the drain come TERM, the grace, and KILL.
+            await closed.addTimeout(drain + 2 * spec.timeouts.grace, self.surroundings.clock)
+        except TimeoutError:
+            self._leaving.discard(key)
+            self._put_back(version)
+            raise DrainTimedOut(spec.name) from None
+        self.surroundings.backend.retire(spec.name, spec.version)
+        await self.preparation.discard(self._files.pop(version), keeps_download)
+        self._leaving.discard(key)
+
+    def _put_back(self, version: ModelVersion) -> None:
+        """Register a version without workers, so that it can be unregistered again."""
+        spec = evolve(version.spec, min_workers=0, max_workers=0)
+        again = new_version(spec, self.surroundings)
+        self._files[again] = evolve(self._files.pop(version), spec=spec)
+        self.registry.add(again)

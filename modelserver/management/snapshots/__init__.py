@@ -1,0 +1,1 @@
+"""The configuration that survives a restart: its format, its writer, its restoration."""

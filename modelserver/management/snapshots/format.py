@@ -1,0 +1,288 @@
+"""Snapshots of what is registered: their JSON, the properties file around it, their names, and the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime, tzinfo
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import javaproperties
+from attrs import frozen
+
+from modelserver.management.version_spec import Wishes
+from modelserver.sources.urls import NormalUrl, is_remote
+from modelserver.spec import VersionDescription
+
+STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
+"""The occasions of snapshots, as their names show them."""
+
+_NAME = re.compile(r"\d{17}-(?:startup|snapshot|shutdown)\.cfg")
+_MILLISECOND = 0.001
+_DEFAULT_TIMEOUT = 120.0
+
+
+class SnapshotInvalid(ValueError):
+    """A snapshot's JSON has not the shape of one; the text says where."""
+
+
+@frozen
+class SnapshotVersion:
+    """
+    One version in a snapshot. Durations are seconds.
+
+    :param archive: the archive's file name (``marName``) in the model store.
+    :param url: where it was downloaded from (``modelUrl``, which TorchServe does not write or read); empty
+        for an archive that the operator has put there.
+    """
+
+    archive: str
+    is_default: bool = False
+    min_workers: int = 1
+    max_workers: int = 1
+    batch_size: int = 1
+    max_batch_delay: float = 0.1
+    response_timeout: float = _DEFAULT_TIMEOUT
+    startup_timeout: float = _DEFAULT_TIMEOUT
+    runtime: str = "python"
+    parallel_level: int = 0
+    url: str = ""
+
+    def wishes(self) -> Wishes:
+        """What a registration that restores this version asks for: all of it, before anything else."""
+        return Wishes(
+            runtime=self.runtime,
+            batch_size=self.batch_size,
+            max_batch_delay=self.max_batch_delay,
+            response_timeout=self.response_timeout,
+            startup_timeout=self.startup_timeout,
+            min_workers=self.min_workers,
+            max_workers=self.max_workers,
+        )
+
+
+@frozen
+class Snapshot:
+    """
+    What was registered at one moment.
+
+    :param name: the snapshot's file name.
+    :param created: seconds since the epoch.
+    :param models: for each model, for each version, its values.
+    """
+
+    name: str
+    created: float
+    models: Mapping[str, Mapping[str, SnapshotVersion]]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to restore."""
+        return not self.models
+
+
+def take_snapshot(name: str, created: float, versions: Iterable[VersionDescription]) -> Snapshot:
+    """Describe registered versions as a snapshot."""
+    models: dict[str, dict[str, SnapshotVersion]] = {}
+    for version in versions:
+        spec = version.spec
+        models.setdefault(spec.name, {})[spec.version] = SnapshotVersion(
+            archive=_archive_name(spec.url),
+            is_default=version.is_default,
+            min_workers=spec.min_workers,
+            max_workers=spec.max_workers,
+            batch_size=spec.batch_size,
+            max_batch_delay=spec.max_batch_delay,
+            response_timeout=spec.timeouts.response,
+            startup_timeout=spec.timeouts.startup,
+            runtime=spec.runtime,
+            parallel_level=spec.parallel_level,
+            url=spec.url if is_remote(spec.url) else "",
+        )
+    return Snapshot(name, created, models)
+
+
+def _archive_name(url: str) -> str:
+    if is_remote(url):
+        try:
+            return NormalUrl.parse(url).file_name
+        except ValueError as error:
+            raise SnapshotInvalid(f"{url!r} is no URL of an archive") from error
+    path = urlsplit(url).path if "://" in url else url
+    return path.rstrip("/").rsplit("/", 1)[-1]
+
+
+def parse_snapshot(text: str) -> Snapshot:
+    """
+    Read the JSON of ``model_snapshot``, whoever wrote it.
+
+    :raises SnapshotInvalid: it is not JSON, or something in it has a wrong type.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SnapshotInvalid(f"not JSON: {error}") from error
+    top = _object(document, "model_snapshot")
+    models = _object(top.get("models", {}), "models")
+    if _number(top, "modelCount", len(models), "model_snapshot") <= 0:
+        models = {}
+    return Snapshot(
+        name=_text(top, "name", "", "model_snapshot"),
+        created=_number(top, "created", 0, "model_snapshot") * _MILLISECOND,
+        models={
+            name: {
+                version: _parse_version(_object(values, f"{name} {version}"), f"{name} {version}")
+                for version, values in _object(versions, name).items()
+            }
+            for name, versions in models.items()
+        },
+    )
+
+
+def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
+    least = _count(values, "minWorkers", 1, where)
+    return SnapshotVersion(
+        archive=_archive_name(_text(values, "marName", None, where)),
+        is_default=_flag(values, "defaultVersion", where),
+        min_workers=least,
+        max_workers=max(least, _count(values, "maxWorkers", least, where)),
+        batch_size=max(1, _count(values, "batchSize", 1, where)),
+        max_batch_delay=_count(values, "maxBatchDelay", 100, where) * _MILLISECOND,
+        response_timeout=float(_count(values, "responseTimeout", 0, where)) or _DEFAULT_TIMEOUT,
+        startup_timeout=float(_count(values, "startupTimeout", 0, where)) or _DEFAULT_TIMEOUT,
+        runtime=_text(values, "runtimeType", "python", where),
+        parallel_level=_count(values, "parallelLevel", 0, where),
+        url=_text(values, "modelUrl", "", where),
+    )
+
+
+def _object(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise SnapshotInvalid(f"{where} is not a JSON object")
+    return value
+
+
+def _text(values: Mapping[str, object], key: str, default: str | None, where: str) -> str:
+    value = values.get(key, default)
+    if not isinstance(value, str):
+        raise SnapshotInvalid(f"{key} of {where} is not a text")
+    return value
+
+
+def _flag(values: Mapping[str, object], key: str, where: str) -> bool:
+    value = values.get(key, False)
+    if not isinstance(value, bool):
+        raise SnapshotInvalid(f"{key} of {where} is not true or false")
+    return value
+
+
+def _number(values: Mapping[str, object], key: str, default: int, where: str) -> int:
+    value = values.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SnapshotInvalid(f"{key} of {where} is not a whole number")
+    return value
+
+
+def _count(values: Mapping[str, object], key: str, default: int, where: str) -> int:
+    """A number of things; below 0 stands for none."""
+    return max(0, _number(values, key, default, where))
+
+
+def render_snapshot(snapshot: Snapshot) -> str:
+    """Write the JSON of ``model_snapshot``; ``parse_snapshot`` and TorchServe read it."""
+    document = {
+        "name": snapshot.name,
+        "modelCount": sum(map(len, snapshot.models.values())),
+        "created": round(snapshot.created / _MILLISECOND),
+        "models": {
+            name: {version: _render_version(values) for version, values in versions.items()}
+            for name, versions in snapshot.models.items()
+        },
+    }
+    return json.dumps(document, indent=2)
+
+
+def _render_version(values: SnapshotVersion) -> dict[str, object]:
+    document: dict[str, object] = {
+        "defaultVersion": values.is_default,
+        "marName": values.archive,
+        "minWorkers": values.min_workers,
+        "maxWorkers": values.max_workers,
+        "batchSize": values.batch_size,
+        "maxBatchDelay": round(values.max_batch_delay / _MILLISECOND),
+        "responseTimeout": round(values.response_timeout),
+        "startupTimeout": round(values.startup_timeout),
+        "runtimeType": values.runtime,
+    }
+    if values.parallel_level > 0:
+        document["parallelLevel"] = values.parallel_level
+    if values.url:
+        document["modelUrl"] = values.url
+    return document
+
+
+def render_file(properties: Mapping[str, str], snapshot: Snapshot, zone: tzinfo | None = None) -> str:
+    """
+    Write a whole snapshot file: every effective property, and the snapshot.
+
+    It is itself a configuration file, here and for TorchServe.
+
+    :param zone: of the date in it; None for the system's.
+    """
+    when = datetime.fromtimestamp(snapshot.created, zone).astimezone(zone)
+    text = javaproperties.dumps(
+        {**properties, "model_snapshot": render_snapshot(snapshot)},
+        timestamp=when,
+        comments="Saving snapshot",
+        sort_keys=True,
+    )
+    return str(text)
+
+
+def snapshot_name(occasion: str, created: float, zone: tzinfo | None = None) -> str:
+    """
+    Name a snapshot: the moment, to the millisecond, and the occasion.
+
+    :param created: seconds since the epoch.
+    :param zone: None for the system's: names are compared with TorchServe's, which are in local time.
+    """
+    when = datetime.fromtimestamp(created, zone)
+    return f"{when:%Y%m%d%H%M%S}{when.microsecond // 1000:03}-{occasion}.cfg"
+
+
+def write_snapshot(folder: Path, name: str, text: str) -> bool:
+    """
+    Put a snapshot into the folder, whole or not at all.
+
+    Only the owner may read it, since it holds passwords.
+
+    :returns: whether it was written: a file of this name stays as it is.
+    """
+    target = folder / name
+    if target.exists():
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=folder)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return True
+
+
+def newest_snapshot(folder: Path) -> Path | None:
+    """Find the snapshot with the newest name, as TorchServe does, or None; other files are none."""
+    try:
+        files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return max(files, default=None)

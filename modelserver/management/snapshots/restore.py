@@ -1,0 +1,149 @@
+"""Restores what a snapshot holds: all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.logger import Logger
+
+from modelserver.errors import ArchiveInvalid, ModelNotFound, ServingError, VersionNotFound
+from modelserver.inference.health import StartUp
+from modelserver.management.registration import RegisterRequest
+from modelserver.management.service import Management
+from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
+
+_log = Logger()
+
+
+@frozen
+class RestoreFailed(Exception):
+    """A snapshot cannot be restored."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@frozen
+class _Item:
+    name: str
+    version: str
+    values: SnapshotVersion
+
+
+def check_archives(snapshot: Snapshot, store: Path | None) -> None:
+    """
+    See that everything is there before anything is begun. Blocks.
+
+    :raises RestoreFailed: an archive is not in the model store.
+    """
+    for item in _items(snapshot):
+        if store is None or not (store / item.values.archive).exists():
+            raise RestoreFailed(
+                f"Model archive file for model :{item.name}, version :{item.version} not found in model store"
+            )
+
+
+def _items(snapshot: Snapshot) -> list[_Item]:
+    """The versions; of each model, the default one first."""
+    return [
+        _Item(name, version, values)
+        for name, versions in snapshot.models.items()
+        for version, values in sorted(versions.items(), key=lambda pair: not pair[1].is_default)
+    ]
+
+
+@define(eq=False)
+class Restorer:
+    """
+    Registers the versions of a snapshot, some at a time.
+
+    :param parallelism: how many load at the same time.
+    """
+
+    management: Management
+    start_up: StartUp
+    parallelism: int
+    _why: str | None = field(default=None, init=False)
+    _done: list[_Item] = field(factory=list, init=False)
+
+    async def restore(self, snapshot: Snapshot) -> bool:
+        """
+        Restore everything. If one version cannot be registered, none is; workers that do not load are no
+        reason, for they may still come.
+
+        :returns: whether it is all there.
+        """
+        if snapshot.is_empty:
+            _log.warn("Model snapshot is empty. Starting TorchServe without initial models.")
+            return True
+        turns = DeferredSemaphore(max(1, self.parallelism))
+        await DeferredList(
+            [turns.run(self._begin, item) for item in _items(snapshot)],
+            consumeErrors=True,
+        )
+        if self._why is None:
+            return True
+        _log.error("The snapshot {name} is not restored: {why}", name=snapshot.name, why=self._why)
+        await self._undo(self._done)
+        for name in snapshot.models:
+            self.start_up.failed(name, self._why)
+        return False
+
+    def _begin(self, item: _Item) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._restore(item))
+
+    async def _restore(self, item: _Item) -> None:
+        if self._why is not None:
+            return
+        values = item.values
+        request = RegisterRequest(
+            values.url or values.archive,
+            item.name,
+            values.wishes(),
+            synchronous=False,
+            start_up=True,
+            is_kept=bool(values.url),
+        )
+        try:
+            spec = await self.management.register(request)
+            self._done.append(_Item(spec.name, spec.version, item.values))
+            if spec.version != item.version:
+                raise ArchiveInvalid(
+                    f"{item.values.archive} holds version {spec.version}, not {item.version}, "
+                    f"of model {item.name}"
+                )
+            if item.values.is_default:
+                await self.management.set_default(spec.name, spec.version)
+            self.start_up.registered(spec.name)
+            await settle(self.management, spec.name, spec.version)
+        except ServingError as error:
+            self._why = self._why or f"{item.name} {item.version}: {error}"
+
+    async def _undo(self, items: Sequence[_Item]) -> None:
+        """Unregister; the default version goes last, as it must. The snapshot still needs all archives."""
+        for item in sorted(items, key=lambda each: each.values.is_default):
+            try:
+                await self.management.unregister(item.name, item.version, keeps_download=True)
+            except ServingError as error:
+                _log.error("Model {name} stays: {error}", name=item.name, error=str(error))
+
+
+async def settle(management: Management, name: str, version: str) -> bool:
+    """
+    Wait for a version's workers.
+
+    :returns: whether they came; their failure is in the log.
+    """
+    try:
+        await management.registry.get(name, version).pool.when_settled()
+    except (ModelNotFound, VersionNotFound):
+        return False  # somebody has unregistered it meanwhile
+    except ServingError as error:
+        _log.error("Model {name} version {version}: {error}", name=name, version=version, error=str(error))
+        return False
+    return True

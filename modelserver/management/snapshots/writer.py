@@ -1,0 +1,109 @@
+"""Writes snapshots of what is registered: after the start, after each change, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from modelserver.interfaces import InThread
+from modelserver.management.snapshots.format import (
+    CHANGED,
+    SHUTDOWN,
+    STARTUP,
+    render_file,
+    snapshot_name,
+    take_snapshot,
+    write_snapshot,
+)
+from modelserver.spec import VersionDescription
+
+_log = Logger()
+
+
+@define(eq=False)
+class Snapshots:
+    """
+    Keeps the newest snapshot true. Nothing is written before ``begin``: what is loaded half is no state to
+    come back to.
+
+    :param properties: every effective key of the configuration, as text.
+    :param versions: what is registered now.
+    :param now: seconds since the epoch.
+    :param run_soon: runs something in the reactor's next turn; the changes of one turn are one snapshot.
+    """
+
+    folder: Path
+    properties: Mapping[str, str]
+    versions: Callable[[], Iterable[VersionDescription]]
+    now: Callable[[], float]
+    in_thread: InThread
+    run_soon: Callable[[Callable[[], None]], object]
+    _is_on: bool = field(default=False, init=False)
+    _is_current: bool = field(default=False, init=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _last: float = field(default=0.0, init=False)
+    _turn: DeferredLock = field(factory=DeferredLock, init=False)
+
+    def begin(self, is_complete: bool = True) -> None:
+        """
+        The start is over; from now on, changes are written.
+
+        :param is_complete: everything that was to be loaded was. If not, the newest snapshot stays what to
+            come back to, until somebody changes something.
+        """
+        self._is_on = True
+        if is_complete:
+            self._write(STARTUP)
+
+    def changed(self) -> Deferred[None]:
+        """
+        Something was registered, unregistered, scaled or made the default.
+
+        :returns: fires when that is on disk, or cannot be written: what a client was told survives a crash.
+        """
+        if not self._is_on:
+            return succeed(None)
+        if not self._waiting:
+            self.run_soon(self._write_changed)
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def _write_changed(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        written = self._write(CHANGED) if self._is_on else succeed(None)
+        for each in waiting:
+            written.chainDeferred(each)
+
+    async def end(self) -> None:
+        """Write the last one; it is on disk, and those before it, when this returns."""
+        if not self._is_on:
+            return
+        self._is_on = False
+        if self._is_current:
+            self._write(SHUTDOWN)
+        await self._turn.run(lambda: None)
+
+    def _write(self, occasion: str) -> Deferred[None]:
+        """Describe now, and write when those before are written."""
+        self._is_current = True
+        # The names are milliseconds: two of the same would be one file.
+        created = self._last = max(self.now(), self._last + 0.002)
+        name = snapshot_name(occasion, created)
+        snapshot = take_snapshot(name, created, self.versions())
+        text = render_file(self.properties, snapshot)
+        return self._turn.run(self._put, name, text).addErrback(self._failed)
+
+    def _put(self, name: str, text: str) -> Deferred[None]:
+        return self.in_thread(write_snapshot, self.folder, name, text).addCallback(self._told, name)
+
+    def _told(self, is_written: bool, name: str) -> None:
+        if not is_written:
+            _log.error("The snapshot {name} exists already and was not written", name=name)
+
+    def _failed(self, failure: Failure) -> None:
+        _log.error("A snapshot could not be written: {why}", why=failure.getErrorMessage())

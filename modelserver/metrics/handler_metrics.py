@@ -1,0 +1,181 @@
+"""What handlers emit through ``context.metrics``: checked, matched with its declaration, and kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+
+from attrs import define, field, frozen
+from twisted.logger import Logger
+
+from modelserver.metrics.declarations import COUNTER, KINDS, Declaration
+from modelserver.metrics.exposition import Exposed, is_exposable, peers_help
+from modelserver.metrics.log_lines import UNITS, MetricLog
+from modelserver.metrics.series import Family, Labels, new_family
+
+# A handler that makes up names must not fill the memory.
+MOST_METRICS = 1_000
+
+# What the peers' parser accepts as a name; and units that cannot be taken for another part of a line.
+_NAME = re.compile(r"[\w ]+")
+_UNIT = re.compile(r"[^\x00-\x1f:|#,]+")
+
+_log = Logger()
+
+
+@frozen
+class Emitted:
+    """
+    One value that a handler emitted.
+
+    :param value: a number; a text only from Multi Model Server's ``add_error``.
+    :param dimensions: names and values, without the host's.
+    :param request_id: one id, or several joined by commas, or empty.
+    :param timestamp: seconds since the epoch, or None.
+    """
+
+    name: str
+    value: float | str
+    unit: str
+    kind: str
+    dimensions: tuple[tuple[str, str], ...]
+    request_id: str = ""
+    timestamp: float | None = None
+
+
+def read(record: Mapping[str, object]) -> Emitted | None:
+    """A record as it came out of a worker's frame, None if it has not the form of one."""
+    name, value, unit = record.get("name"), record.get("value"), record.get("unit")
+    kind, timestamp = str(record.get("type", COUNTER)).lower(), record.get("timestamp")
+    pairs = record.get("dimensions", ())
+    if (
+        not isinstance(name, str)
+        or not isinstance(value, int | float | str)
+        or not isinstance(pairs, Sequence)
+    ):
+        return None
+    shown_unit = UNITS.get(str(unit or ""), str(unit))
+    if kind not in KINDS or not _NAME.fullmatch(name) or not _UNIT.fullmatch(shown_unit):
+        return None
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    if not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in pairs):
+        return None
+    return Emitted(
+        name,
+        value,
+        shown_unit,
+        kind,
+        tuple((str(dimension), str(text)) for dimension, text in pairs),
+        str(record.get("request_id") or ""),
+        timestamp if isinstance(timestamp, int | float) else None,
+    )
+
+
+def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) -> Labels | None:
+    """
+    The values of the declared dimensions but the host's: by name where the names agree, else by position.
+
+    None if there are more or fewer than declared.
+    """
+    wanted = declaration.dimensions[:-1]
+    if len(dimensions) != len(wanted):
+        return None
+    told = dict(dimensions)
+    if len(told) == len(wanted) and all(name in told for name in wanted):
+        return tuple(told[name] for name in wanted)
+    return tuple(value for _, value in dimensions)
+
+
+@define(eq=False)
+class EmittedMetrics:
+    """
+    Keeps what is declared, or everything if ``auto_detect``; what cannot be kept is logged once by name.
+
+    Values go to the log, one line each, unless ``expose`` was called: then they are series.
+    """
+
+    log: MetricLog
+    auto_detect: bool
+    declared: dict[str, Declaration] = field(factory=dict, init=False)
+    _families: dict[str, Family] | None = field(default=None, init=False)
+    _taken: frozenset[str] = field(default=frozenset(), init=False)
+    _told: set[str] = field(factory=set, init=False)
+    _refused: set[str] = field(factory=set, init=False)
+
+    def expose(self, taken: frozenset[str]) -> None:
+        """Keep series for the endpoint; ``taken`` are names that other metrics have there."""
+        self._families, self._taken = {}, taken
+
+    def declare(self, declarations: Iterable[Declaration]) -> None:
+        """Keep these metrics from now on."""
+        for declaration in declarations:
+            if self._accepts(declaration):
+                self._declare(declaration)
+            else:
+                _log.error("Metric {metric} has a name that cannot be exposed", metric=declaration.name)
+
+    def update(self, name: str) -> Callable[[Labels, float], None] | None:
+        """What sets a declared metric of a model and a level at the endpoint, None if it is not there."""
+        family = (self._families or {}).get(name)
+        return None if family is None or len(family.declaration.dimensions) != 3 else family.update
+
+    def exposed(self, hostname: str) -> Iterator[Exposed]:
+        """The families at the endpoint."""
+        for family in (self._families or {}).values():
+            yield Exposed(family, peers_help(family.declaration), (hostname,))
+
+    def record(self, metrics: Iterable[Mapping[str, object]]) -> None:
+        """Keep the values of one frame."""
+        for record in metrics:
+            emitted = read(record)
+            if emitted is None:
+                self._tell(str(record.get("name")), "Failed to parse metrics line: {record}", record=record)
+                continue
+            declaration = self.declared.get(emitted.name) or self._detect(emitted)
+            if declaration is None:
+                continue
+            labels = labels_for(declaration, emitted.dimensions)
+            if labels is None:
+                self._tell(
+                    emitted.name,
+                    "Metric {metric} has dimensions {dimensions}, but {declared} are declared",
+                    metric=emitted.name,
+                    dimensions=[name for name, _ in emitted.dimensions],
+                    declared=declaration.dimensions,
+                )
+                continue
+            self._keep(declaration, labels, emitted)
+
+    def _keep(self, declaration: Declaration, labels: Labels, emitted: Emitted) -> None:
+        if self._families is None:
+            self.log.tell(declaration, labels, emitted.value, emitted.request_id, emitted.timestamp)
+        elif not isinstance(emitted.value, str):
+            self._families[declaration.name].update(labels, emitted.value)
+
+    def _detect(self, emitted: Emitted) -> Declaration | None:
+        if not self.auto_detect or emitted.name in self._refused:
+            return None
+        names = (*(name for name, _ in emitted.dimensions), "Hostname")
+        declaration = Declaration(emitted.name, emitted.kind, emitted.unit, names)
+        if len(self.declared) < MOST_METRICS and self._accepts(declaration):
+            self._declare(declaration)
+            return declaration
+        if len(self._refused) < MOST_METRICS:
+            self._refused.add(emitted.name)
+            _log.warn("Metric {metric} cannot be kept", metric=emitted.name)
+        return None
+
+    def _accepts(self, declaration: Declaration) -> bool:
+        return self._families is None or (is_exposable(declaration) and declaration.name not in self._taken)
+
+    def _declare(self, declaration: Declaration) -> None:
+        self.declared[declaration.name] = declaration
+        if self._families is not None:
+            self._families[declaration.name] = new_family(declaration)
+
+    def _tell(self, name: str, text: str, **fields: object) -> None:
+        if name not in self._told and len(self._told) < MOST_METRICS:
+            self._told.add(name)
+            _log.warn(text, **fields)

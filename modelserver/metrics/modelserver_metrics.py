@@ -1,0 +1,130 @@
+"""What this server measures beyond its peers: histograms, and gauges that are read at a scrape."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from attrs import define, field, frozen
+
+from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
+from modelserver.metrics.exposition import Exposed
+from modelserver.metrics.series import Counter, Family, Gauge, Histogram
+from modelserver.metrics.tallies import SECONDS, SIZES, BatchTally, JobTally
+from modelserver.spec import VersionDescription
+
+_VERSION = ("model", "version")
+
+
+def _histogram(name: str, bounds: Sequence[float]) -> Histogram:
+    return Histogram(Declaration(f"modelserver_{name}", HISTOGRAM, "", _VERSION), bounds)
+
+
+def _counter(name: str, *dimensions: str) -> Counter:
+    return Counter(Declaration(f"modelserver_{name}_total", COUNTER, "", dimensions))
+
+
+def _gauge(name: str, *dimensions: str) -> Gauge:
+    return Gauge(Declaration(f"modelserver_{name}", GAUGE, "", dimensions))
+
+
+_HELP = {
+    "modelserver_queue_seconds": "Seconds that a request waited for a worker.",
+    "modelserver_batch_wait_seconds": "Seconds that a worker had a batch outside the handler: behind the "
+    "batch before it, and on the way.",
+    "modelserver_handler_seconds": "Seconds that the handler took for a batch.",
+    "modelserver_request_seconds": "Seconds from a request's arrival to its answer.",
+    "modelserver_batch_size": "Requests in a batch.",
+    "modelserver_http_responses_total": "HTTP answers by status code.",
+    "modelserver_worker_restarts_total": "Workers that were started again.",
+    "modelserver_job_retries_total": "Requests that went to a second worker after their first one died.",
+    "modelserver_refusals_total": "Requests that were refused, by cause.",
+    "modelserver_queue_depth": "Requests that wait for a worker.",
+    "modelserver_queue_bytes": "Bytes of the bodies of requests that wait for a worker.",
+    "modelserver_in_flight_requests": "Requests that workers have in hand.",
+    "modelserver_workers": "Workers by state.",
+    "modelserver_worker_memory_bytes": "Resident bytes of a worker's whole process tree.",
+    "modelserver_template_memory_bytes": "Resident bytes of the template process of a version.",
+    "modelserver_gpu_memory_bytes": "Bytes of a GPU's memory that are in use.",
+}
+
+
+@frozen
+class Tallies:
+    """
+    What the request path has counted.
+
+    :param answers: how many HTTP answers had each status code.
+    """
+
+    answers: Mapping[int, int]
+    jobs: Iterable[JobTally]
+    batches: Iterable[BatchTally]
+
+
+@define(eq=False)
+class OwnMetrics:
+    """The families of this server, each with a name that Prometheus' conventions ask for."""
+
+    restarts: Counter = field(factory=lambda: _counter("worker_restarts", *_VERSION), init=False)
+    retries: Counter = field(factory=lambda: _counter("job_retries", *_VERSION), init=False)
+    refusals: Counter = field(factory=lambda: _counter("refusals", "model", "cause"), init=False)
+    gpu_memory: Gauge = field(factory=lambda: _gauge("gpu_memory_bytes", "gpu"), init=False)
+
+    def exposed(
+        self, tallies: Tallies, versions: Iterable[VersionDescription], memory: Mapping[int, int]
+    ) -> Iterator[Exposed]:
+        """
+        Every family as it is now.
+
+        :param memory: resident bytes by process id, for workers whose description does not tell theirs.
+        """
+        for family in (
+            *_of_tallies(tallies),
+            self.restarts,
+            self.retries,
+            self.refusals,
+            self.gpu_memory,
+            *_of_versions(versions, memory),
+        ):
+            yield Exposed(family, _HELP[family.declaration.name])
+
+
+def _of_tallies(tallies: Tallies) -> Iterable[Family]:
+    responses = _counter("http_responses", "code")
+    for code, count in sorted(tallies.answers.items()):
+        responses.update((str(code),), count)
+    queue, request = _histogram("queue_seconds", SECONDS), _histogram("request_seconds", SECONDS)
+    for job in tallies.jobs:
+        queue.add((job.model, job.version), job.queue)
+        request.add((job.model, job.version), job.total)
+    size, handler = _histogram("batch_size", SIZES), _histogram("handler_seconds", SECONDS)
+    batch_wait = _histogram("batch_wait_seconds", SECONDS)
+    for batch in tallies.batches:
+        size.add((batch.model, batch.version), batch.size)
+        handler.add((batch.model, batch.version), batch.handler)
+        batch_wait.add((batch.model, batch.version), batch.outside)
+    return responses, queue, request, size, handler, batch_wait
+
+
+def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, int]) -> Iterable[Family]:
+    depth = _gauge("queue_depth", *_VERSION)
+    waiting_bytes = _gauge("queue_bytes", *_VERSION)
+    in_flight = _gauge("in_flight_requests", *_VERSION)
+    workers = _gauge("workers", *_VERSION, "state")
+    worker_memory = _gauge("worker_memory_bytes", *_VERSION, "worker")
+    template_memory = _gauge("template_memory_bytes", *_VERSION)
+    for described in versions:
+        labels = (described.spec.name, described.spec.version)
+        depth.update(labels, described.waiting)
+        waiting_bytes.update(labels, described.waiting_bytes)
+        in_flight.update(labels, described.in_flight)
+        for state, count in Tally(worker.state for worker in described.workers).items():
+            workers.update((*labels, state), count)
+        for worker in described.workers:
+            worker_memory.update((*labels, worker.id), worker.memory or memory.get(worker.pid or 0, 0))
+        if described.template is not None:
+            template_memory.update(
+                labels, described.template.memory or memory.get(described.template.pid or 0, 0)
+            )
+    return depth, waiting_bytes, in_flight, workers, worker_memory, template_memory

@@ -1,0 +1,1 @@
+"""The inference API over HTTP."""

@@ -1,0 +1,224 @@
+"""What the management calls take, and the values that are made of it: here milliseconds become seconds."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from modelserver.errors import BadRequest
+from modelserver.management.registration import NAME, RegisterRequest
+from modelserver.management.service import ScaleRequest
+from modelserver.management.version_spec import Wishes
+from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Parameter
+
+_MILLISECOND = 0.001
+_TORCHSERVE = ("torchserve",)
+_MOST_LISTED = 100
+
+URL = Parameter(
+    "url",
+    "text",
+    "Where the archive is: its file name in the model store, or a URL that the server is allowed to fetch.",
+    required=True,
+)
+MODEL_NAME = Parameter(
+    "model_name", "text", "The name to serve the model by; the archive's by default.", pattern=NAME.pattern
+)
+HANDLER = Parameter("handler", "text", "The entry point of the handler; the archive's by default.")
+RUNTIME = Parameter("runtime", "text", "The language of the handler; the archive's by default.")
+BATCH_SIZE = Parameter("batch_size", "integer", "The most requests in one batch; 1 by default.", least=1)
+MAX_BATCH_DELAY = Parameter(
+    "max_batch_delay", "integer", "Milliseconds that a batch waits to be full; 100 by default."
+)
+RESPONSE_TIMEOUT = Parameter(
+    "response_timeout",
+    "integer",
+    "Seconds that a worker may take for a batch; -1: the server's default_response_timeout.",
+    least=-1,
+)
+STARTUP_TIMEOUT = Parameter(
+    "startup_timeout",
+    "integer",
+    "Seconds that a worker may take to load the model; -1: the server's default_startup_timeout.",
+    least=-1,
+    dialects=_TORCHSERVE,
+)
+INITIAL_WORKERS = Parameter(
+    "initial_workers",
+    "integer",
+    "Workers to start; the server's default_workers_per_model by default, none if it is not above 0.",
+    least=-LARGEST - 1,
+    most=MOST_WORKERS,
+)
+SYNCHRONOUS_REGISTER = Parameter(
+    "synchronous", "boolean", "Whether the answer waits for the workers.", default=True
+)
+S3_SSE_KMS = Parameter(
+    "s3_sse_kms",
+    "boolean",
+    "Whether the archive is fetched from S3 with a signed request.",
+    default=False,
+    dialects=_TORCHSERVE,
+)
+SHA256 = Parameter(
+    "sha256", "text", "What the archive's SHA-256 must be, in hexadecimal.", pattern="[0-9A-Fa-f]{64}"
+)
+WORKER_START = Parameter(
+    "worker_start",
+    "text",
+    "How workers start: on their own, or forked from a template process.",
+    choices=("spawn", "template"),
+)
+PRELOAD = Parameter(
+    "preload",
+    "text",
+    "What the template process holds: what the handler imports, or the loaded model, too.",
+    choices=("imports", "model"),
+)
+PRELOAD_MODEL = Parameter(
+    "preload_model",
+    "boolean",
+    "Whether the model is loaded once and workers are forked.",
+    default=False,
+    dialects=("mms",),
+)
+REGISTER = (
+    URL,
+    MODEL_NAME,
+    HANDLER,
+    RUNTIME,
+    BATCH_SIZE,
+    MAX_BATCH_DELAY,
+    RESPONSE_TIMEOUT,
+    STARTUP_TIMEOUT,
+    INITIAL_WORKERS,
+    SYNCHRONOUS_REGISTER,
+    S3_SSE_KMS,
+    SHA256,
+    WORKER_START,
+    PRELOAD,
+    PRELOAD_MODEL,
+)
+
+MIN_WORKER = Parameter("min_worker", "integer", "The least workers.", default=1, most=MOST_WORKERS)
+MAX_WORKER = Parameter(
+    "max_worker", "integer", "The most workers, not less than min_worker, its default.", most=MOST_WORKERS
+)
+NUMBER_GPU = Parameter(
+    "number_gpu", "integer", "How many of the workers get a GPU; as the version's settings say by default."
+)
+SYNCHRONOUS_SCALE = Parameter(
+    "synchronous", "boolean", "Whether the answer waits for the workers.", default=False
+)
+DRAIN_TIMEOUT = Parameter(
+    "timeout",
+    "integer",
+    "Seconds that workers which leave may take to finish; 0: none, -1: as long as it takes.",
+    default=-1,
+    least=-1,
+)
+MODEL_VERSION = Parameter(
+    "model_version", "text", "The version; the default one if absent.", dialects=_TORCHSERVE
+)
+SCALE_VERSION = (MIN_WORKER, MAX_WORKER, NUMBER_GPU, SYNCHRONOUS_SCALE, DRAIN_TIMEOUT)
+SCALE = (*SCALE_VERSION, MODEL_VERSION)
+
+CUSTOMIZED = Parameter(
+    "customized",
+    "boolean",
+    "Whether the handler is asked to describe itself.",
+    default=False,
+    dialects=_TORCHSERVE,
+)
+DESCRIBE = (CUSTOMIZED,)
+
+LIMIT = Parameter(
+    "limit",
+    "integer",
+    f"The most models in the answer; {_MOST_LISTED} if it is more, or negative.",
+    default=_MOST_LISTED,
+    least=-LARGEST - 1,
+)
+NEXT_PAGE_TOKEN = Parameter(
+    "next_page_token", "integer", "nextPageToken of the page before.", default=0, least=-LARGEST - 1
+)
+LIST = (LIMIT, NEXT_PAGE_TOKEN)
+
+TOKEN_TYPE = Parameter(
+    "type", "text", "Which key to renew.", choices=("management", "inference"), required=True
+)
+
+
+@frozen
+class Page:
+    """A part of a list: at most ``limit`` rows from ``offset`` on."""
+
+    limit: int
+    offset: int
+
+
+def register_request(fields: Fields) -> RegisterRequest:
+    """
+    What a registration asks for.
+
+    :raises ParameterMissing: there is no URL.
+    :raises BadRequest: a value is out of range.
+    """
+    return RegisterRequest(
+        url=fields.required_text(URL),
+        name=fields.text(MODEL_NAME),
+        wishes=_wishes(fields),
+        synchronous=fields.boolean(SYNCHRONOUS_REGISTER),
+        signed=fields.boolean(S3_SSE_KMS),
+        sha256=fields.text(SHA256),
+    )
+
+
+def _wishes(fields: Fields) -> Wishes:
+    return Wishes(
+        handler=fields.text(HANDLER),
+        runtime=fields.text(RUNTIME),
+        batch_size=fields.integer(BATCH_SIZE),
+        max_batch_delay=_duration(fields.integer(MAX_BATCH_DELAY), _MILLISECOND),
+        response_timeout=_duration(fields.integer(RESPONSE_TIMEOUT)),
+        startup_timeout=_duration(fields.integer(STARTUP_TIMEOUT)),
+        initial_workers=fields.integer(INITIAL_WORKERS),
+        worker_start=fields.text(WORKER_START),
+        preload=fields.text(PRELOAD) or ("model" if fields.boolean(PRELOAD_MODEL) else None),
+    )
+
+
+def _duration(number: int | None, unit: float = 1.0) -> float | None:
+    """Seconds; -1 is as good as nothing."""
+    return None if number is None or number < 0 else number * unit
+
+
+def scale_request(name: str, version: str | None, fields: Fields) -> ScaleRequest:
+    """
+    What a change of the number of workers asks for.
+
+    :param version: of the path, or None.
+    :raises BadRequest: a value is out of range.
+    """
+    minimum = fields.integer(MIN_WORKER)
+    minimum = 1 if minimum is None else minimum
+    maximum = fields.integer(MAX_WORKER)
+    maximum = minimum if maximum is None else maximum
+    if maximum < minimum:
+        raise BadRequest("max_worker cannot be less than min_worker.")
+    return ScaleRequest(
+        name=name,
+        version=version if version is not None else fields.text(MODEL_VERSION),
+        minimum=minimum,
+        maximum=maximum,
+        gpu_workers=fields.integer(NUMBER_GPU),
+        synchronous=fields.boolean(SYNCHRONOUS_SCALE),
+        drain=_duration(fields.integer(DRAIN_TIMEOUT)),
+    )
+
+
+def page_request(fields: Fields) -> Page:
+    """Which part of the list of models is wanted, by the peers' rules for numbers out of range."""
+    limit, offset = fields.integer(LIMIT), fields.integer(NEXT_PAGE_TOKEN)
+    if limit is None or not 0 <= limit <= _MOST_LISTED:
+        limit = _MOST_LISTED
+    return Page(limit, max(0, offset or 0))

@@ -1,0 +1,1 @@
+"""Composition: every object of the server is built here, and connected."""

@@ -1,0 +1,132 @@
+"""Listening sockets: bound at once, so that a port in use stops the start; read by whatever loop there is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Callable
+from typing import cast
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import ServerFactory
+
+from modelserver.config.address import Address
+from modelserver.http1.asyncio_transport import LoopTransport
+from modelserver.http1.site import ChannelSite
+from modelserver.server.tls.acceptor import TlsAcceptor
+from modelserver.server.tls.context import Tls
+from modelserver.server.tls.first_byte import FirstByteFactory
+
+BACKLOG = 1024
+
+
+def bind(address: Address) -> socket.socket:
+    """
+    A listening socket.
+
+    :raises OSError: the address is in use, or not this machine's.
+    """
+    if address.scheme == "unix":
+        _remove_stale(address.unix_path)
+        unix = socket.socket(socket.AF_UNIX)
+        unix.bind(address.unix_path)
+        unix.listen(BACKLOG)
+        return unix
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+
+
+def _remove_stale(path: str) -> None:
+    """A socket file that nobody listens on is left over from a server that was killed."""
+    if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except OSError:
+            os.unlink(path)
+
+
+@define(eq=False)
+class Listener(Service):
+    """
+    One address. On asyncio its own transports are used, elsewhere the reactor's.
+
+    :param make_factory: makes what builds the protocols; called once, when the server starts.
+    :param loop: asyncio's loop under the reactor, or None.
+    :param reactor: reads sockets where there is no such loop.
+    :param tls: for ``https:`` addresses.
+    """
+
+    address: Address
+    make_factory: Callable[[], ChannelSite]
+    loop: asyncio.AbstractEventLoop | None
+    reactor: PosixReactorBase
+    tls: Tls | None = None
+    _socket: socket.socket | None = field(default=None, init=False)
+    _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
+    _port: IListeningPort | None = field(default=None, init=False)
+    _factory: ChannelSite | None = field(default=None, init=False)
+
+    def privilegedStartService(self) -> None:
+        """
+        Bind.
+
+        :raises OSError: the address cannot be had.
+        """
+        self._socket = bind(self.address)
+        self._socket.setblocking(False)
+
+    def startService(self) -> None:
+        """Accept connections."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        if self._socket is None:
+            self.privilegedStartService()
+        self._factory = self.make_factory()
+        # Twisted types a factory by its protocol's factory; Twisted Web's own sites do not fit, either.
+        factory = cast(ServerFactory, self._factory)
+        bound = self._socket
+        assert bound is not None
+        if self.loop is None:
+            if self.tls is not None:
+                factory = cast(ServerFactory, FirstByteFactory(factory, self.tls, self.reactor))
+            self._port = self.reactor.adoptStreamPort(bound.fileno(), bound.family, factory)  # type: ignore[no-untyped-call]  # Twisted's
+            bound.close()
+            return
+        factory.doStart()  # type: ignore[no-untyped-call]  # Twisted's
+        if self.tls is not None:
+            tls = self.tls
+            self._server = TlsAcceptor(
+                self.loop, bound, tls.context, lambda: LoopTransport(factory), tls.refusal
+            )
+            self._server.start()
+            return
+        serving = self.loop.create_task(
+            self.loop.create_server(lambda: LoopTransport(factory), sock=bound, backlog=BACKLOG)
+        )
+        serving.add_done_callback(self._serving)
+
+    def _serving(self, task: asyncio.Task[asyncio.Server]) -> None:
+        self._server = task.result()
+        if not self.running:
+            self._server.close()
+
+    def stopService(self) -> Deferred[None] | None:
+        """Accept no more; connections that are open stay."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        if self._server is not None:
+            self._server.close()
+        if self._factory is not None and self.loop is not None:
+            self._factory.doStop()  # type: ignore[no-untyped-call]  # Twisted's
+        if self._port is not None:
+            return self._port.stopListening()  # which removes the file of a Unix socket, too
+        if self.address.scheme == "unix" and os.path.exists(self.address.unix_path):
+            os.unlink(self.address.unix_path)
+        return None

@@ -1,0 +1,205 @@
+"""The service that twistd runs: listens, loads the models of the start, and ends in order."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from twisted.application.internet import TimerService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+
+from modelserver.config.address import Address
+from modelserver.config.settings import Settings
+from modelserver.http1.limits import (
+    MOST_AT_OTHERS,
+    MOST_RESERVED,
+    Connections,
+    Door,
+    Patience,
+    most_at_others,
+    most_connections,
+)
+from modelserver.management.snapshots.restore import RestoreFailed, check_archives
+from modelserver.rest.route import Listener as Role
+from modelserver.security.key_file import KeyFileInvalid
+from modelserver.security.tokens import Tokens
+from modelserver.server.access_summary import access_line, open_to_others
+from modelserver.server.build import Core, Resources, build_core
+from modelserver.server.listeners import Listener
+from modelserver.server.startup import start_models
+from modelserver.server.tls.context import TlsUnusable, make_tls
+from modelserver.system.file_limits import allowed_descriptors
+
+LAST_WRITES = 2.0
+"""Seconds that clients have at the end to take their answers."""
+RELOAD = 5.0
+"""Seconds between two looks at the operator's keys."""
+
+_log = Logger()
+
+
+class Server(MultiService):
+    """
+    Owns what a running server has.
+
+    :param warnings: what the configuration wants to be known.
+    :param to_console: log lines go to standard output, too.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: PosixReactorBase,
+        environment: Mapping[str, str],
+        warnings: tuple[str, ...],
+        to_console: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.settings = settings
+        self.setName("modelserver")  # type: ignore[no-untyped-call]  # Twisted's
+        self._reactor = reactor
+        self._environment = environment
+        self._warnings = warnings
+        self._to_console = to_console
+        self._resources: Resources | None = None
+        self._core: Core | None = None
+        self.given_back: Callable[[], object] = lambda: None
+        self.connections = Connections(
+            reactor,
+            Patience(
+                settings.idle_timeout,
+                settings.header_timeout,
+                write=settings.write_timeout,
+                rate=settings.minimum_body_rate,
+            ),
+        )
+
+    def privilegedStartService(self) -> None:
+        """Bind all ports before anything else is started."""
+        try:
+            self._prepare()
+            super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
+            assert self._core is not None
+            if self._core.tokens is not None:
+                self._start_tokens(self._core.tokens)
+            if self.settings.model_snapshot is not None:
+                check_archives(self.settings.model_snapshot, self.settings.model_store)
+        except (OSError, KeyFileInvalid, RestoreFailed, TlsUnusable) as error:
+            self._give_back()
+            raise SystemExit(f"modelserver: {error}") from error
+
+    def _prepare(self) -> None:
+        if self._core is not None:
+            return
+        resources = Resources.take(self.settings)
+        core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
+        self._resources, self._core = resources, core
+        core.observation.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+        roles_by_address = self._roles()
+        is_secure = any(address.is_tls for address in roles_by_address)
+        tls = make_tls(self.settings, core.dialect) if is_secure else None
+        for address, roles in roles_by_address.items():
+            make_site = partial(core.api, roles, self._door(roles))
+            listener = Listener(address, make_site, core.loop, self._reactor, tls if address.is_tls else None)
+            listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _door(self, roles: set[Role]) -> Door:
+        """The way in of one listener; predictions leave descriptors to everything else."""
+        settings = self.settings
+        limit = settings.max_connections
+        descriptors = allowed_descriptors(limit + MOST_RESERVED)
+        if Role.INFERENCE in roles:
+            limit = most_connections(limit, descriptors)
+        else:
+            limit = min(limit or MOST_AT_OTHERS, most_at_others(descriptors))
+        return self.connections.door(limit, settings.max_connections_per_address)
+
+    def _start_tokens(self, tokens: Tokens) -> None:
+        tokens.start()
+        if tokens.given is not None:
+            watch = TimerService(RELOAD, lambda: Deferred.fromCoroutine(tokens.reload()))  # type: ignore[no-untyped-call]  # Twisted's
+            watch.clock = self._reactor
+            watch.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _roles(self) -> dict[Address, set[Role]]:
+        settings = self.settings
+        roles: dict[Address, set[Role]] = {}
+        roles.setdefault(settings.inference_address, set()).add(Role.INFERENCE)
+        roles.setdefault(settings.management_address, set()).add(Role.MANAGEMENT)
+        if settings.enable_metrics_api:
+            roles.setdefault(settings.metrics_address, set()).add(Role.METRICS)
+            if settings.is_shared_listener:
+                roles[settings.inference_address].add(Role.METRICS)
+        return roles
+
+    def startService(self) -> None:
+        """Listen, and load the models of the start."""
+        self._prepare()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        for warning in self._warnings:
+            _log.warn("{warning}", warning=warning)
+        self.connections.start()
+        core = self._core
+        assert core is not None
+        core.memory_limits.start()
+        gc.collect()
+        gc.freeze()
+        for service in self:
+            if isinstance(service, Listener):
+                _log.info("Listening on {address}", address=str(service.address))
+        _log.info("{line}", line=access_line(self.settings))
+        exposed = open_to_others(self.settings)
+        if exposed is not None:
+            _log.warn("{warning}", warning=exposed)
+        start_up = core.inference.start_up
+        loading = Deferred.fromCoroutine(
+            start_models(self.settings, core.management, start_up, core.snapshots)
+        )
+        loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
+        loading.addCallback(lambda _: start_up.end())
+        # As in the peers, whoever waits for this line finds the models.
+        start_up.when_over().addCallback(lambda _: _log.info("Model server started."))
+
+    async def _end(self) -> None:
+        core = self._core
+        if core is not None:
+            self._end_at_next_signal(core)
+            await core.draining.announce(self.settings.drain_lag)
+        stopped = super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        if stopped is not None:
+            await stopped
+        if core is not None:
+            await core.draining.finish(self.settings.drain_timeout)
+            core.memory_limits.stop()
+            if core.snapshots is not None:
+                await core.snapshots.end()
+            await core.management.close(keeps_downloads=core.snapshots is not None)
+            core.observation.end()
+        await self.connections.close(LAST_WRITES)
+        self._give_back()
+
+    def _end_at_next_signal(self, core: Core) -> None:
+        """Twisted takes the first signal only; the next one shall not be lost."""
+
+        def hurry(number: int, frame: object) -> None:
+            self._reactor.callFromThread(core.draining.hurry)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, hurry)
+
+    def _give_back(self) -> None:
+        resources, self._resources = self._resources, None
+        if resources is not None:
+            resources.give_back()
+        if self._core is not None and self._core.tokens is not None:
+            self._core.tokens.stop()
+        self.given_back()
+
+    def stopService(self) -> Deferred[None]:
+        """Accept no more, finish what is in hand, end the workers, remove the files."""
+        return Deferred.fromCoroutine(self._end())

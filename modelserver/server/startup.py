@@ -1,0 +1,122 @@
+"""The models that a server loads when it starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from attrs import define
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.logger import Logger
+
+from modelserver.config.model_list import StartupModel
+from modelserver.config.settings import Settings
+from modelserver.errors import ServingError
+from modelserver.inference.health import StartUp
+from modelserver.management.registration import RegisterRequest
+from modelserver.management.service import Management
+from modelserver.management.snapshots.restore import Restorer, settle
+from modelserver.management.snapshots.writer import Snapshots
+from modelserver.sources.part_file import sweep
+
+_log = Logger()
+_ARCHIVES = {"torchserve": (".mar", ".model", ".tar.gz"), "mms": (".mar", ".model")}
+_ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
+
+
+async def start_models(
+    settings: Settings, management: Management, start_up: StartUp, snapshots: Snapshots | None
+) -> None:
+    """
+    Restore the snapshot, or load the models of the start; from then on, snapshots are written.
+
+    :param start_up: told what is still to come, and what does not.
+    """
+    snapshot = settings.model_snapshot
+    models = models_to_load(settings)
+    # Before anything is awaited: whoever asks from now on is told that they are to come.
+    start_up.expect(map(label, models) if snapshot is None else snapshot.models)
+    if settings.model_store is not None:
+        await management.preparation.in_thread(sweep_store, settings.model_store)
+    is_complete = True
+    if snapshot is not None:
+        is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)
+    else:
+        await Loader(settings.startup_parallelism, management, start_up).load(models)
+    if snapshots is not None:
+        snapshots.begin(is_complete)
+
+
+def sweep_store(store: Path) -> None:
+    """Remove from the model store what downloads of a server that was killed have left. Blocks."""
+    try:
+        swept = sweep(store)
+    except OSError as error:
+        _log.warn("The model store cannot be read: {error}", error=str(error))
+        return
+    for path in swept:
+        _log.info("Removed {path}, a download that nobody ended", path=str(path))
+
+
+@define(eq=False)
+class Loader:
+    """Registers the models of the start, some at a time: each takes memory while it loads."""
+
+    parallelism: int
+    management: Management
+    start_up: StartUp
+
+    async def load(self, models: Iterable[StartupModel]) -> None:
+        """Load all; one that fails is logged, named by readiness, and left out."""
+        turns = DeferredSemaphore(max(1, self.parallelism))
+        await DeferredList([turns.run(self._begin, model) for model in models])
+
+    def _begin(self, model: StartupModel) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._load(model)).addErrback(
+            lambda failure: _log.failure("Failed to load model: {model}", failure, model=model.url)
+        )
+
+    async def _load(self, model: StartupModel) -> None:
+        _log.info("Loading initial models: {model}", model=str(model))
+        request = RegisterRequest(
+            model.url, model.name, synchronous=False, start_up=True, fallback_name=name_of(model.url)
+        )
+        try:
+            spec = await self.management.register(request)
+        except ServingError as error:
+            self.start_up.failed(label(model), str(error))
+            _log.error("Failed to load model: {model}: {error}", model=model.url, error=str(error))
+            return
+        self.start_up.registered(label(model))
+        if await settle(self.management, spec.name, spec.version):
+            _log.info("Model {model} version {version} is ready.", model=spec.name, version=spec.version)
+
+
+def label(model: StartupModel) -> str:
+    """What a model is called before its archive is open."""
+    return model.name or name_of(model.url)
+
+
+def models_to_load(settings: Settings) -> tuple[StartupModel, ...]:
+    """What ``load_models`` means; ALL is every archive and folder of the store. Blocks."""
+    if not settings.load_models.everything:
+        return settings.load_models.models
+    return tuple(StartupModel(None, name) for name in archives_in(settings.model_store, settings.dialect))
+
+
+def archives_in(store: Path | None, dialect: str = "torchserve") -> list[str]:
+    """The names of all archives and folders of a model store, without hidden ones."""
+    if store is None or not store.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in store.iterdir()
+        if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(_ARCHIVES[dialect]))
+    )
+
+
+def name_of(location: str) -> str:
+    """The name for a model whose archive has none: the last component, without its ending."""
+    last = location.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    return re.sub(r"\W", "_", _ENDINGS.sub("", last), flags=re.ASCII)

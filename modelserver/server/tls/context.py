@@ -1,0 +1,224 @@
+"""The server's TLS identity: from PEM files, from a key store, or made on the spot; and its TLS context."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from http import HTTPStatus
+from pathlib import Path
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL.crypto import X509, PKey
+from twisted.internet.ssl import CertificateOptions
+
+from modelserver.config.settings import Settings
+from modelserver.http1.responses import reply
+from modelserver.interfaces import Dialect
+
+LIFE = timedelta(days=3650)
+PROTOCOLS = ["http/1.1"]
+KEYSTORE_TYPES = ("PKCS12", "P12", "PFX", "JKS", "JCEKS")
+_JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
+
+
+@frozen
+class TlsUnusable(Exception):
+    """The configuration's key or certificate cannot be used."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@frozen
+class Identity:
+    """
+    What the server shows.
+
+    :param key: PEM.
+    :param chain: PEM: the certificate, and those between it and its root.
+    """
+
+    key: bytes = field(repr=False)
+    chain: bytes
+
+
+@frozen(eq=False)
+class Tls:
+    """
+    What TLS listeners need.
+
+    :param context: for asyncio's transports.
+    :param refusal: the answer for a client that speaks plain HTTP.
+    """
+
+    shown: Identity
+    context: ssl.SSLContext
+    refusal: bytes
+
+    def reactor_options(self) -> CertificateOptions:
+        """The same for the transports of Twisted's own reactors."""
+        certificate, *others = x509.load_pem_x509_certificates(self.shown.chain)
+        return CertificateOptions(
+            PKey.from_cryptography_key(serialization.load_pem_private_key(self.shown.key, None)),  # type: ignore[arg-type]  # any private key, in truth
+            X509.from_cryptography(certificate),
+            extraCertChain=[X509.from_cryptography(each) for each in others],
+        )
+
+
+def make_tls(settings: Settings, dialect: Dialect) -> Tls:
+    """
+    Get everything ready. Blocks.
+
+    :raises TlsUnusable: the configuration's key or certificate cannot be used.
+    """
+    shown = identity(settings)
+    name = "model server" if dialect.name == "mms" else "TorchServe"
+    told = dialect.status(f"This {name} instance only accepts HTTPS requests", HTTPStatus.FORBIDDEN)
+    return Tls(shown, server_context(shown), reply(os.urandom(16), told, close=True))
+
+
+def identity(settings: Settings) -> Identity:
+    """
+    The identity of the configuration: ``private_key_file`` and ``certificate_file``, or ``keystore``; a new
+    one, signed by itself, where there is neither. Blocks.
+
+    :raises TlsUnusable: a file cannot be read, or is not what it should be.
+    """
+    key, certificate = settings.private_key_file, settings.certificate_file
+    if key is not None and certificate is not None:
+        return Identity(_read(key, "private_key_file"), _read(certificate, "certificate_file"))
+    if key is not None or certificate is not None:
+        raise TlsUnusable("private_key_file and certificate_file are needed together")
+    if settings.keystore is not None:
+        return from_keystore(settings.keystore, settings.keystore_pass, settings.keystore_type)
+    return self_signed(socket.gethostname(), datetime.now(timezone.utc))
+
+
+def _read(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as why:
+        raise TlsUnusable(f"{key}={path} cannot be read: {why.strerror}") from why
+
+
+def from_keystore(path: Path, password: str, kind: str = "PKCS12") -> Identity:
+    """
+    Take the first key entry of a PKCS #12 file, or of a Java key store (JKS, JCEKS).
+
+    What the file is, its first bytes say, as they do for Java, where either type opens either format.
+
+    :raises TlsUnusable: it cannot be read, or holds no key with a certificate.
+    """
+    if kind.upper() not in KEYSTORE_TYPES:
+        raise TlsUnusable(f"keystore_type={kind} is not one of {', '.join(KEYSTORE_TYPES)}")
+    content = _read(path, "keystore")
+    try:
+        if content.startswith(_JAVA_STORES):
+            return _from_java(content, password)
+        return _from_pkcs12(content, password)
+    except ValueError as why:
+        raise TlsUnusable(f"keystore={path} cannot be opened: {why}") from why
+
+
+def _from_pkcs12(content: bytes, password: str) -> Identity:
+    store = pkcs12.load_pkcs12(content, password.encode("utf-8"))
+    if store.key is None or store.cert is None:
+        raise ValueError("it holds no key with a certificate")
+    return _identity(store.key, [each.certificate for each in (store.cert, *store.additional_certs)])
+
+
+def _from_java(content: bytes, password: str) -> Identity:
+    try:
+        import jks  # type: ignore[import-untyped]  # an extra
+    except ImportError:
+        raise ValueError(
+            "it is in Java's own format: pip install 'modelserver[jks]', "
+            "or convert it with keytool -importkeystore -deststoretype PKCS12"
+        ) from None
+    try:
+        store = jks.KeyStore.loads(content, password, try_decrypt_keys=False)
+        for entry in store.private_keys.values():
+            entry.decrypt(password)
+            chain = [x509.load_der_x509_certificate(der) for _, der in entry.cert_chain]
+            return _identity(serialization.load_der_private_key(entry.pkey_pkcs8, None), chain)
+    except jks.util.KeystoreException as why:
+        raise ValueError(str(why) or type(why).__name__) from why
+    raise ValueError("it holds no key with a certificate")
+
+
+def _identity(key: PrivateKeyTypes, chain: Iterable[x509.Certificate]) -> Identity:
+    return Identity(_pem(key), b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
+
+
+def _pem(key: PrivateKeyTypes) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def self_signed(host: str, now: datetime) -> Identity:
+    """
+    Make an identity that nobody vouches for, for this host and for loopback.
+
+    :param now: when it begins to be good.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "localhost")])
+    names: list[x509.GeneralName] = [
+        x509.DNSName(each) for each in dict.fromkeys((host, "localhost")) if each
+    ]
+    names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + LIFE)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Identity(_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def server_context(shown: Identity) -> ssl.SSLContext:
+    """
+    TLS 1.2 and 1.3 for servers. Blocks.
+
+    :raises TlsUnusable: the key is none, is encrypted, or is not the certificate's.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(PROTOCOLS)
+    # OpenSSL wants a file; mkstemp's is for its owner's eyes only, and gone at once.
+    descriptor, name = tempfile.mkstemp(prefix="modelserver-tls-")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(shown.key + b"\n" + shown.chain)
+        context.load_cert_chain(name, password=_no_password)
+    except (ssl.SSLError, ValueError) as why:
+        raise TlsUnusable(f"the TLS key and certificate cannot be used: {why}") from why
+    finally:
+        os.unlink(name)
+    return context
+
+
+def _no_password() -> str:
+    """Keeps OpenSSL from asking at the terminal."""
+    raise ValueError("the key is encrypted")

@@ -1,0 +1,1 @@
+"""What this machine offers and forbids: processors, control groups, GPUs, descriptors, memory kills."""
