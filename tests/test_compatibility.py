@@ -6,10 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from compatibility_tables import DOCUMENT, LOG_FILES, filled
 from twisted.internet.task import Clock
 
 from modelserver.logs.writer import Logs, LogSettings, LogSurroundings
+from tests.harness.compatibility_tables import DOCUMENT, LOG_FILES, filled
 
 
 class CompatibilityTests(TestCase):
@@ -18,7 +18,9 @@ class CompatibilityTests(TestCase):
     def test_tables_are_those_of_the_code(self) -> None:
         document = DOCUMENT.read_text("utf-8")
         self.assertEqual(
-            document, filled(document), "run: python tests/compatibility_tables.py (it writes the tables)"
+            document,
+            filled(document),
+            "run: python -m tests.harness.compatibility_tables (it writes the tables)",
         )
 
     def test_log_files_are_those_that_are_written(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from backend_contract import BackendContract
 from twisted.trial.unittest import TestCase
 
 from modelserver.errors import WorkerFailure
 from modelserver.interfaces import WorkerProcess
 from modelserver.spec import WorkerSpec
 from modelserver.testing import START_OF_TIME, MemoryBackend, MemoryWorker, make_spec
+from tests.harness.backend_contract import BackendContract
 
 
 class MemoryBackendTests(BackendContract, TestCase):

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from attrs import frozen
-from faults.fault_server import OBEY, RawClient, WatchedServer, serving, statuses, watching
-from integration.server_process import ask, eventually
+
+from tests.harness.faults import OBEY, RawClient, WatchedServer, serving, statuses, watching
+from tests.harness.server_process import ask, eventually
 
 pytestmark = pytest.mark.xdist_group("http faults")
 

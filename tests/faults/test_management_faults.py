@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from faults.fault_server import OBEY, RawClient, WatchedServer, serving, statuses, watching
-from integration.server_process import ask
+
+from tests.harness.faults import OBEY, RawClient, WatchedServer, serving, statuses, watching
+from tests.harness.server_process import ask
 
 pytestmark = pytest.mark.xdist_group("management faults")
 

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
-from faults.fault_server import OBEY, RawClient, serving, statuses
-from integration.server_process import (
+
+from tests.harness.faults import OBEY, RawClient, serving, statuses
+from tests.harness.server_process import (
     LONGEST,
     Answer,
     ServerProcess,

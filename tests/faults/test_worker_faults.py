@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 from attrs import frozen
-from faults.fault_server import OBEY, WatchedServer, serving, watching
-from integration.server_process import (
+
+from tests.harness.faults import OBEY, WatchedServer, serving, watching
+from tests.harness.server_process import (
     LONGEST,
     Answer,
     ServerTests,

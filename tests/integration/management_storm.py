@@ -5,7 +5,7 @@ Many callers register, scale, choose defaults, describe and unregister versions 
 time. Afterwards every call has been answered, each version is there or not as the calls say, and when all is
 unregistered no process and no folder is left::
 
-    python tests/integration/management_storm.py --seconds 60 --callers 200
+    python -m tests.integration.management_storm --seconds 60 --callers 200
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define, field, frozen
-from server_process import HOST, LONGEST, ServerProcess, eventually
 
 from modelserver.archive.pack import PackRequest, pack
+from tests.harness.server_process import HOST, LONGEST, ServerProcess, eventually
 
 NAMES = ("ada", "bell", "curie", "dirac", "euler")
 VERSIONS = ("1.0", "2.0")

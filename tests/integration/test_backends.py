@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from attrs import evolve
-from backends.backend_contract import BackendContract, RecordingEvents
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -20,6 +19,7 @@ from modelserver.backends.template import TemplateBackend
 from modelserver.interfaces import WorkerBackend
 from modelserver.spec import WorkerSettings, WorkerSpec
 from modelserver.testing import make_spec
+from tests.harness.backend_contract import BackendContract, RecordingEvents
 
 ECHO = "def handle(data, context):\n    return None if data is None else [row['body'] for row in data]\n"
 BROKEN = "def handle(data, context):\n    1 / 0\n"

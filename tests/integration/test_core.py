@@ -10,7 +10,7 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from server_process import LONGEST, Answer, ServerProcess, ServerTests, eventually, is_alive
+from tests.harness.server_process import LONGEST, Answer, ServerProcess, ServerTests, eventually, is_alive
 
 ECHO = """
 def handle(data, context):

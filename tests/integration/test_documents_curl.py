@@ -25,11 +25,28 @@ from typing import Any
 from unittest import skipUnless
 
 import pytest
-from document_lines import MMS, MMS_MISTAKES, S3, TORCHSERVE, TORCHSERVE_MISTAKES, Line, masked, missing
-from server_process import HOST, LONGEST, ServerProcess, ServerTests, ask, eventually, free_ports
-from test_downloads import fill
 
 from modelserver.archive.pack import PackRequest, pack
+from tests.harness.document_lines import (
+    MMS,
+    MMS_MISTAKES,
+    S3,
+    TORCHSERVE,
+    TORCHSERVE_MISTAKES,
+    Line,
+    masked,
+    missing,
+)
+from tests.harness.server_process import (
+    HOST,
+    LONGEST,
+    ServerProcess,
+    ServerTests,
+    ask,
+    eventually,
+    free_ports,
+)
+from tests.integration.test_downloads import fill
 
 PEERS = {
     "torchserve": os.environ.get("MODELSERVER_PEER_TS", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 
-from server_process import Answer, ServerProcess, ServerTests, eventually
+from tests.harness.server_process import Answer, ServerProcess, ServerTests, eventually
 
 STATEFUL = """
 import json

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from unittest import TestCase
 
 import pytest
-from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask, Told, ask
-from server_process import LONGEST, ServerProcess, eventually
 
 from modelserver.archive.pack import PackRequest, pack
+from tests.harness.server_process import LONGEST, ServerProcess, eventually
+from tests.peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask, Told, ask
 
 pytestmark = pytest.mark.xdist_group("inference_api")
 

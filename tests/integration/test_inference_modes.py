@@ -12,9 +12,9 @@ from typing import ClassVar
 from unittest import TestCase
 
 import pytest
-from server_process import HOST, LONGEST, Answer, ServerProcess, eventually
 
 from modelserver.archive.pack import PackRequest, pack
+from tests.harness.server_process import HOST, LONGEST, Answer, ServerProcess, eventually
 
 pytestmark = pytest.mark.xdist_group("inference-modes")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from attrs import frozen
-from server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually
 
 from modelserver.archive.pack import PackRequest, pack
+from tests.harness.server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually
 
 PEER = os.environ.get("MODELSERVER_PEER_TS", "")
 SCRIPTED = """

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from server_process import HOST, LONGEST, Answer, ServerProcess, ServerTests, eventually
+from tests.harness.server_process import HOST, LONGEST, Answer, ServerProcess, ServerTests, eventually
 
 OPEN = {"enable_model_api": "true", "disable_token_authorization": "true"}
 NOOP = "def handle(data, context):\n    return None if data is None else ['ok'] * len(data)\n"

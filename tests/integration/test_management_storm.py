@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 from unittest import TestCase
 
 import pytest
-from management_storm import OPEN, Call, alternates, prepare, run
-from server_process import ServerProcess, ServerTests
+
+from tests.harness.server_process import ServerProcess, ServerTests
+from tests.integration.management_storm import OPEN, Call, alternates, prepare, run
 
 
 @pytest.mark.timeout(600)

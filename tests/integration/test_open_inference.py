@@ -16,7 +16,8 @@ from typing import Any
 from unittest import SkipTest, skipUnless
 
 import pytest
-from server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually
+
+from tests.harness.server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually
 
 pytestmark = pytest.mark.xdist_group("open_inference")
 

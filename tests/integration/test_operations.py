@@ -21,11 +21,11 @@ from unittest import TestCase, skipUnless
 import psutil
 import trustme
 from attrs import define, field
-from server_process import HOST, LONGEST, Answer, ServerTests, ask, eventually, free_ports
 
 import modelserver
 from modelserver.archive.pack import PackRequest, pack
 from modelserver.system.pid_file import PidFile
+from tests.harness.server_process import HOST, LONGEST, Answer, ServerTests, ask, eventually, free_ports
 
 ROOT = str(Path(modelserver.__file__).parent.parent)
 SCRIPT = "import sys\nfrom modelserver.cli.{module} import {function}\nsys.exit({function}())\n"

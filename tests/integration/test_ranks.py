@@ -6,9 +6,6 @@ import json
 import os
 
 from attrs import evolve
-from backends.backend_contract import RecordingEvents
-from integration.server_process import ServerTests, eventually, is_alive
-from integration.test_backends import ProcessBackendContract
 from twisted.internet import reactor
 from twisted.internet.process import ProcessReader
 from twisted.internet.task import deferLater
@@ -21,6 +18,9 @@ from modelserver.jobs import Answer, Place
 from modelserver.protocol.shared_memory import LARGE, Slots
 from modelserver.spec import Torchrun, WorkerSpec
 from modelserver.testing import make_job
+from tests.harness.backend_contract import RecordingEvents
+from tests.harness.server_process import ServerTests, eventually, is_alive
+from tests.integration.test_backends import ProcessBackendContract
 
 RANKS = 2
 SLOT = 1 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually, is_alive
+from tests.harness.server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually, is_alive
 
 MODEL = """
 import os

@@ -22,7 +22,8 @@ from typing import Any, ClassVar
 from unittest import SkipTest, TestCase
 
 import pytest
-from server_process import LONGEST, ServerProcess
+
+from tests.harness.server_process import LONGEST, ServerProcess
 
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")

@@ -8,7 +8,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from server_process import ServerProcess, ServerTests
+
+from tests.harness.server_process import ServerProcess, ServerTests
 
 pytestmark = pytest.mark.timeout(240)
 

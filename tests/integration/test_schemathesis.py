@@ -17,7 +17,8 @@ from tempfile import TemporaryDirectory
 from unittest import skipUnless
 
 import pytest
-from server_process import HOST, ServerTests
+
+from tests.harness.server_process import HOST, ServerTests
 
 PROGRAM = os.environ.get("MODELSERVER_SCHEMATHESIS") or shutil.which("schemathesis") or ""
 EXAMPLES = os.environ.get("MODELSERVER_EXAMPLES", "20")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from server_process import ServerTests, ask, eventually, is_alive
-
 import modelserver
+from tests.harness.server_process import ServerTests, ask, eventually, is_alive
 
 SAMPLER = """
 import os, subprocess, sys

@@ -8,7 +8,7 @@ import signal
 import threading
 from pathlib import Path
 
-from server_process import LONGEST, ServerProcess, ServerTests, eventually, is_alive
+from tests.harness.server_process import LONGEST, ServerProcess, ServerTests, eventually, is_alive
 
 TORCH = """
 import json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from server_process import ServerProcess, ServerTests
+from tests.harness.server_process import ServerProcess, ServerTests
 
 PRODUCTS = """
 import json

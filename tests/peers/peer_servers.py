@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 from unittest import TestCase
 
-from integration.server_process import LONGEST, ServerProcess, eventually
-from peers.probe_requests import Ask, Told, ask
+from tests.harness.server_process import LONGEST, ServerProcess, eventually
+from tests.peers.probe_requests import Ask, Told, ask
 
 
 class PeerTestCase(TestCase):

@@ -18,9 +18,10 @@ from pathlib import Path
 from unittest import skipUnless
 
 import pytest
-from integration.server_process import HOST, LONGEST, ServerProcess
-from peers.peer_servers import PeerTestCase
-from peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask
+
+from tests.harness.server_process import HOST, LONGEST, ServerProcess
+from tests.peers.peer_servers import PeerTestCase
+from tests.peers.probe_requests import FORM, HANDLER, JSON, MULTIPART, PARTS, TEXT, Ask
 
 PEER = os.environ.get("MODELSERVER_PEER_MMS", "")
 

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define
-from management_stage import at_once
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,6 +29,7 @@ from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHS
 from modelserver.rest.routes import ROUTES, select
 from modelserver.security.tokens import Tokens
 from modelserver.testing import CountingRecorder, Stage, make_spec
+from tests.harness.management import at_once
 
 START = 1_700_000_000.0
 HOUR = 3600.0

@@ -1,0 +1,202 @@
+"""A worker's loop, on a socket pair: batches in, answers and parts out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from modelserver.child.context import Context
+from modelserver.child.data.streaming import send_intermediate_predict_response
+from modelserver.errors import BadRequest, PredictionFailed, ServingError
+from modelserver.jobs import Answer
+from modelserver.protocol import frames
+from tests.harness.loops import FORM, LONGEST, Data, LoopTestCase
+
+
+class LoopTests(LoopTestCase):
+    """Batches in, answers and parts out."""
+
+    def test_batches_are_answered_in_order(self) -> None:
+        self.start(lambda data, context: [row["body"] for row in data])
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.send(2, self.job(b"c"))
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"a", b"b"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"c"])
+
+    def test_jobs_apart_are_calls_of_their_own(self) -> None:
+        seen: list[int] = []
+
+        def handle(data: Data, context: Context) -> object:
+            seen.append(len(data))
+            return [row["body"] for row in data]
+
+        self.start(handle)
+        jobs = [self.job(b"a"), self.job(b"--B", FORM), self.job(b"c")]
+        frames.send_all(self.ours, frames.pack_batch(1, jobs, frames.APART))
+        answers: list[Answer | ServingError] = []
+        while len(answers) < 3:
+            answers += self.receive(frames.ANSWERS, 1)
+        first, second, third = answers
+        self.assertIsInstance(second, BadRequest)
+        self.assertEqual((first, third), (Answer(200, b"", b"a"), Answer(200, b"", b"c")))
+        self.assertEqual(seen, [1, 1])
+
+    def test_what_is_kept_leaves_when_it_is_asked_for(self) -> None:
+        """An answer waits for the one behind it, which was expected in a moment, and does not come."""
+        begun, gate = threading.Event(), threading.Event()
+
+        def handle(data: Data, context: Context) -> object:
+            if data[0]["body"] == b"late":
+                begun.set()
+                gate.wait(LONGEST)
+            return [b"done"]
+
+        self.start(handle)
+        self.addCleanup(gate.set)
+        for number in range(1, 200):  # so that the loop expects short calls
+            self.send(number, self.job(b"a"))
+            self.receive(frames.ANSWERS, number)
+        self.send(200, self.job(b"a"))
+        self.send(201, self.job(b"late"))
+        begun.wait(LONGEST)
+        self.loop.release_kept()
+        self.assertEqual(self.bodies(frames.ANSWERS, 200), [b"done"])
+        gate.set()
+        self.assertEqual(self.bodies(frames.ANSWERS, 201), [b"done"])
+
+    def test_one_of_those_apart_that_streams(self) -> None:
+        """What is before it leaves first, its client may go, and those behind it are as they were sent."""
+
+        def handle(data: Data, context: Context) -> object:
+            body = bytes(data[0]["body"][:5])
+            if body == b"parts":
+                send_intermediate_predict_response(["part"], context.request_ids, "", 200, context)
+            return [b"done " + body]
+
+        self.start(handle)
+        jobs = [self.job(b"first"), self.job(b"parts"), self.job(b"third" + bytes(70000))]
+        frames.send_all(self.ours, frames.pack_batch(1, jobs, frames.APART))
+        frames.send_all(self.ours, frames.pack_batch(2, [self.job(b"other" * 20000)]))
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"done first"])
+        self.assertEqual(self.bodies(frames.PART, 1), [b"part"])
+        rest: list[bytes] = []
+        while len(rest) < 2:
+            rest += self.bodies(frames.ANSWERS, 1)
+        self.assertEqual(rest, [b"done parts", b"done third"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"done other"])
+
+    def test_the_client_of_one_apart_leaves(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(1000, outcome))
+        frames.send_all(self.ours, frames.pack_batch(1, [self.job(b"a"), self.job(b"b")], frames.APART))
+        frames.send_all(self.ours, [frames.pack_bare(frames.CANCEL, 1, 1)])
+        for part in range(1000):
+            self.assertEqual(self.bodies(frames.PART, 1), [b"%d" % part])
+        rest: list[object] = []
+        while len(rest) < 2:
+            rest += self.receive(frames.ANSWERS, 1)
+        self.assertEqual(outcome, ["done", "ClientsGone"])
+
+    def test_request_that_cannot_be_read_is_answered_alone(self) -> None:
+        seen: list[int] = []
+
+        def handle(data: Data, context: Context) -> object:
+            seen.append(len(data))
+            return ["ok"] * len(data)
+
+        self.start(handle)
+        self.send(1, self.job(b"a"), self.job(b"--B", FORM), self.job(b"c"))
+        first, second, third = self.receive(frames.ANSWERS, 1)
+        self.assertIsInstance(second, BadRequest)
+        for answer in (first, third):
+            self.assertIsInstance(answer, Answer)
+        self.send(2, self.job(b"--B", FORM))
+        (only,) = self.receive(frames.ANSWERS, 2)
+        self.assertIsInstance(only, BadRequest)
+        self.assertEqual(seen, [2])
+
+    def test_failure_of_the_handler(self) -> None:
+        def handle(data: Data, context: Context) -> object:
+            raise KeyError("gone")
+
+        self.start(handle)
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        for answer in self.receive(frames.ANSWERS, 1):
+            assert isinstance(answer, PredictionFailed)
+            self.assertEqual((answer.code, answer.exception), (503, "KeyError"))
+
+    def stream(self, parts: int, outcome: list[str]) -> Callable[[Data, Context], object]:
+        """A handler that streams, and notes how that ended."""
+
+        def handle(data: Data, context: Context) -> object:
+            try:
+                for part in range(parts):
+                    texts = [f"{part}"] * len(data)
+                    send_intermediate_predict_response(texts, context.request_ids, "", 200, context)
+            except ConnectionError as error:
+                outcome.append(type(error).__name__)
+                raise
+            outcome.append("done")
+            return ["last"] * len(data)
+
+        return handle
+
+    def test_parts(self) -> None:
+        self.start(self.stream(2, []))
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.assertEqual(self.bodies(frames.PART, 1), [b"0", b"0"])
+        self.assertEqual(self.bodies(frames.PART, 1), [b"1", b"1"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last", b"last"])
+
+    def test_request_that_cannot_be_read_among_those_that_stream(self) -> None:
+        self.start(self.stream(1, []))
+        self.send(1, self.job(b"a"), self.job(b"--B", FORM))
+        part, refused = self.receive(frames.PART, 1)
+        self.assertIsInstance(part, Answer)
+        self.assertIsInstance(refused, BadRequest)
+
+    def test_handler_is_held_without_credit(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(3, outcome))
+        # Before the batch: the loop knows of it when the handler sends its first part.
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"))
+        self.ours.settimeout(0.2)
+        with self.assertRaises(TimeoutError):
+            self.receive(frames.PART, 1)
+        self.ours.settimeout(LONGEST)
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 1))
+        for part in (b"0", b"1", b"2"):
+            self.assertEqual(self.bodies(frames.PART, 1), [part])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
+
+    def test_batch_that_comes_while_another_streams_is_next(self) -> None:
+        self.start(self.stream(1, []))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"))
+        self.send(2, self.job(b"b"))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 1))
+        self.assertEqual(self.bodies(frames.PART, 1), [b"0"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
+        self.assertEqual(self.bodies(frames.PART, 2), [b"0"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 2), [b"last"])
+
+    def test_handler_whose_clients_have_all_left_is_stopped(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(5, outcome))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.ours.sendall(frames.pack_bare(frames.CANCEL, 1, 0) + frames.pack_bare(frames.CANCEL, 1, 1))
+        answers = self.receive(frames.ANSWERS, 1)
+        self.assertTrue(all(isinstance(answer, PredictionFailed) for answer in answers))
+        self.assertEqual(outcome, ["ClientsGone"])
+
+    def test_handler_goes_on_while_one_client_is_there(self) -> None:
+        outcome: list[str] = []
+        self.start(self.stream(1, outcome))
+        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.send(1, self.job(b"a"), self.job(b"b"))
+        self.ours.sendall(frames.pack_bare(frames.CANCEL, 1, 0) + frames.pack_bare(frames.CREDIT, 1, 1))
+        self.assertEqual(self.bodies(frames.PART, 1), [b"0", b"0"])
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last", b"last"])
+        self.assertEqual(outcome, ["done"])

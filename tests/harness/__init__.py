@@ -1,0 +1,1 @@
+"""What tests share: stages, fakes, contracts, servers in processes of their own."""

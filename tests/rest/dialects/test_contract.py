@@ -1,0 +1,110 @@
+"""What every dialect must do: each answer is JSON of the shape that its OpenAPI document promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest import TestCase
+
+from attrs import evolve
+from openapi_schema_validator import OAS30Validator
+
+from modelserver import errors
+from modelserver.interfaces import Dialect, Reply
+from modelserver.rest.dialects.mms import REFUSALS as REFUSALS_OF_MMS
+from modelserver.rest.dialects.mms import MultiModelServer
+from modelserver.rest.dialects.torchserve import REFUSALS as REFUSALS_OF_TORCHSERVE
+from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.rest.openapi_schemas import SCHEMAS
+from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
+from tests.harness.server_errors import of_the_server
+
+FAILURE = errors.WorkerFailure(
+    cause="signal",
+    at=1.5,
+    exit_code=1,
+    signal="SIGSEGV",
+    exception="ValueError",
+    text="\udc80 <b>",
+    traceback=("a",),
+    stderr=("b",),
+    out_of_memory=True,
+)
+SPEC = VersionSpec("noop", "1.0", "noop.mar", Path("/x"), "h", engine="Torch", device_ids=(0,))
+WORKER = WorkerDescription("9000", "failed", 1.25, None, 3, 0, None, 2, FAILURE)
+ERRORS = [
+    errors.ModelNotFound("m"),
+    errors.QueueFull("m", None, 1),
+    errors.NoWorkers("m", "1", "why"),
+    errors.WorkerDied(FAILURE),
+    errors.WorkersFailed("m", "1", FAILURE),
+    errors.PredictionFailed(503, "x", "E", "t"),
+    errors.DownloadFailed("u", "why"),
+]
+
+
+class DialectContract:
+    """The contract; mixed with ``TestCase`` for each dialect."""
+
+    dialect: Dialect
+
+    def check(self: TestCase, reply: Reply, schema: str) -> None:  # type: ignore[misc]
+        """Fail unless a reply's body is of a schema."""
+        self.assertEqual(dict(reply.headers)[b"content-type"], b"application/json")
+        self.assertTrue(reply.body.endswith(b"\n"))
+        shape = {"components": {"schemas": SCHEMAS[self.dialect.name]}, **SCHEMAS[self.dialect.name][schema]}
+        OAS30Validator(shape).validate(json.loads(reply.body))
+
+    def test_errors(self) -> None:
+        for error in ERRORS:
+            reply = self.dialect.failed(error)
+            self.check(reply, "Error")
+            self.assertEqual(json.loads(reply.body)["code"], reply.code)
+            self.assertGreaterEqual(reply.code, 400)
+
+    def test_statuses(self) -> None:
+        for reply in (
+            self.dialect.status("x"),
+            *(self.dialect.registered("m", "1", count, wait) for count in (0, 1) for wait in (True, False)),
+            *(
+                self.dialect.scaled("m", None, 1, wait, done)
+                for wait in (True, False)
+                for done in (True, False)
+            ),
+            self.dialect.unregistered("m"),
+            self.dialect.default_set("m", "1"),
+            self.dialect.pinged(2, 1, False),
+            self.dialect.pinged(0, 0, True),
+        ):
+            self.check(reply, "Status")
+
+    def test_descriptions(self) -> None:
+        for description in (
+            VersionDescription(SPEC, True, ()),
+            VersionDescription(SPEC, True, (WORKER,), 3, {"a": [1]}, evolve(WORKER, id="t", pid=1)),
+        ):
+            self.check(self.dialect.described([description]), "Description")
+
+    def test_lists(self) -> None:
+        self.check(self.dialect.listed([], None), "ModelList")
+        self.check(self.dialect.listed([ModelSummary("a", "b")], "1"), "ModelList")
+
+
+class TorchServeTests(DialectContract, TestCase):
+    """TorchServe's dialect."""
+
+    dialect = TorchServe()
+
+
+class MultiModelServerTests(DialectContract, TestCase):
+    """Multi Model Server's dialect."""
+
+    dialect = MultiModelServer()
+
+
+class TableTests(TestCase):
+    """Both tables know every error."""
+
+    def test_every_error_has_a_row(self) -> None:
+        for table in (REFUSALS_OF_MMS, REFUSALS_OF_TORCHSERVE):
+            self.assertEqual(set(of_the_server()) - set(table), set())

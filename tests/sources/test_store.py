@@ -1,0 +1,138 @@
+"""The model store gives what lies in it, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.errors import ArchiveNotFound, StoreNotConfigured
+from modelserver.sources.store import StoreSource
+from tests.harness.sources import at_once
+
+DOTS = [
+    *("../x.mar", "a/../x.mar", "..", "x..mar", "..\\x.mar", "a\\..\\x.mar", "file:///store/../x.mar"),
+    *("%2e%2e/x.mar", "%2E./x.mar", ".%2e%2fx.mar", "%252e%252e/x.mar", "%25252e%25252e%255cx.mar"),
+    *("\u2025/x.mar", "\uff0e\uff0e/x.mar", "%EF%BC%8E%EF%BC%8E/x.mar", "\u2024\u2024/x.mar"),
+    *("%c0%ae%c0%ae/x.mar", "%e0%80%ae%e0%80%ae%c0%afx.mar", "http://h/../x.mar", "http://h/%2e%2e/x.mar"),
+    "%" + "25" * 20 + "2e",
+]
+
+
+class StoreTestCase(SynchronousTestCase):
+    """A store with an archive beside a file that is none of its."""
+
+    def setUp(self) -> None:
+        self.top = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.top)
+        self.store = self.top / "store"
+        self.store.mkdir()
+        (self.top / "secret.mar").write_bytes(b"secret")
+        (self.store / "noop.mar").write_bytes(b"PK")
+        self.source = StoreSource(self.store, at_once)
+
+    def refused(self, url: str) -> ArchiveNotFound:
+        """The error for a URL that leads nowhere."""
+        error = self.failureResultOf(self.source.fetch(url), ArchiveNotFound).value
+        assert isinstance(error, ArchiveNotFound)
+        return error
+
+
+class FoundTests(StoreTestCase):
+    """What can be had."""
+
+    def test_files_and_folders_by_name(self) -> None:
+        (self.store / "noop.tar.gz").write_bytes(b"")
+        (self.store / "folder").mkdir()
+        for name in ("noop.mar", "noop.tar.gz", "folder"):
+            self.assertEqual(self.successResultOf(self.source.fetch(name)), self.store / name)
+
+    def test_folders_before_the_name_are_dropped(self) -> None:
+        for url in ("sub/dir/noop.mar", "./noop.mar", "sub\\noop.mar", "s3:noop/noop.mar", "noop.mar/"):
+            self.assertEqual(self.successResultOf(self.source.fetch(url)), self.store / "noop.mar", url)
+
+    def test_file_urls_and_absolute_paths_inside_the_store(self) -> None:
+        nested = self.store / "sub" / "my model.mar"
+        nested.parent.mkdir()
+        nested.write_bytes(b"")
+        for url in (f"file://{self.store}/sub/my%20model.mar", f"FILE://localhost{nested}", str(nested)):
+            self.assertEqual(self.successResultOf(self.source.fetch(url)), nested)
+
+    def test_symbolic_links_that_stay_inside(self) -> None:
+        (self.store / "latest.mar").symlink_to("noop.mar")
+        link = self.top / "link"
+        link.symlink_to(self.store)
+        for store in (self.store, link):
+            source = StoreSource(store, at_once)
+            self.assertEqual(self.successResultOf(source.fetch("latest.mar")), store / "latest.mar")
+
+
+class RefusedTests(StoreTestCase):
+    """What cannot be had, and the peers' words for it."""
+
+    def test_no_store(self) -> None:
+        source = StoreSource(None, at_once)
+        for url in ("noop.mar", "", "../x"):
+            self.failureResultOf(source.fetch(url), StoreNotConfigured)
+
+    def test_empty_url(self) -> None:
+        self.assertEqual(str(self.refused("")), "empty url")
+
+    def test_dots_in_any_encoding(self) -> None:
+        for url in DOTS:
+            self.assertEqual(str(self.refused(url)), f"Relative path is not allowed in url: {url}")
+
+    def test_nothing_of_that_name(self) -> None:
+        for url in ("missing.mar", "noop", "NOOP.mar", ".", "./", "/", "%6eoop.mar", "nöop.mar", "a" * 300):
+            error = self.refused(url)
+            self.assertEqual((str(error), error.reason), (f"Model not found at: {url}", ""))
+
+    def test_absolute_paths_outside(self) -> None:
+        outside = self.top / "secret.mar"
+        for url in (
+            *(str(outside), f"/{outside}", f"file://{outside}", str(self.top), f"file://{self.top}/"),
+            *("/etc/passwd", "file:///etc/passwd", "file://host/x.mar", "C:\\noop.mar", "C:/noop.mar"),
+            *("\\\\host\\noop.mar", str(self.store), f"file://{self.store}", f"{self.store}2/x.mar"),
+        ):
+            self.refused(url)
+
+    def test_absolute_paths_outside_that_the_operator_has_written(self) -> None:
+        """SageMaker's toolkits start the server with ``--models model=/opt/ml/model``."""
+        outside = self.top / "model"
+        outside.mkdir()
+        for url in (str(outside), f"file://{outside}"):
+            self.assertEqual(self.successResultOf(self.source.fetch(url, anywhere=True)), outside)
+        (self.store / "link").symlink_to(outside)
+        for url in ("link", f"{outside}/../model", str(self.top / "missing"), "/"):
+            self.failureResultOf(self.source.fetch(url, anywhere=True), ArchiveNotFound)
+
+    def test_other_schemes(self) -> None:
+        for url in ("s3://bucket/noop.mar", "http://h/noop.mar", "ftp://h/noop.mar"):
+            self.refused(url)
+
+    def test_control_characters(self) -> None:
+        for url in ("noop.mar\x00", "\x00/noop.mar", "noop.mar\n", f"file://{self.store}/noop.mar%00"):
+            self.refused(url)
+
+    def test_hidden_files_which_may_be_half_downloads(self) -> None:
+        (self.store / ".noop.mar.0a.part").write_bytes(b"")
+        for url in (".noop.mar.0a.part", f"{self.store}/.noop.mar.0a.part"):
+            self.refused(url)
+
+    def test_symbolic_links_that_lead_out_or_nowhere(self) -> None:
+        (self.store / "out.mar").symlink_to(self.top / "secret.mar")
+        (self.store / "up").symlink_to(self.top)
+        (self.store / "loop").symlink_to("loop")
+        (self.store / "self").symlink_to(self.store)
+        (self.store / "gone").symlink_to("missing")
+        for url in ("out.mar", "up", f"{self.store}/up/secret.mar", "loop", "self", "gone"):
+            self.refused(url)
+
+    def test_fifos_and_devices_are_not_opened(self) -> None:
+        os.mkfifo(self.store / "fifo.mar")  # to open it would block this test
+        (self.store / "null.mar").symlink_to("/dev/null")
+        self.refused("fifo.mar")
+        self.refused("null.mar")
