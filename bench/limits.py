@@ -51,7 +51,7 @@ def loop(handler: str, body: bytes, batch_size: int, seconds: float) -> float:
     return calls * batch_size / (clock() - begun)
 
 
-def loop_of(case: Case, seconds: float) -> float:
+def loop_class(case: Case, seconds: float) -> float:
     """
     The loop of a case's handler, in a process of its own, so that nothing heavy is imported here.
 
@@ -129,7 +129,7 @@ def main() -> None:
         return
     console = Console(width=200)
     console.print(describe_machine())
-    found = {case.name: loop_of(case, options.seconds) for case in CASES if case.handler}
+    found = {case.name: loop_class(case, options.seconds) for case in CASES if case.handler}
     loop_sheet({name: rate for name, rate in found.items() if rate}).show(console)
     trip_sheet([round_trip(size, options.seconds) for size in (100, 100_000, 1_000_000)]).show(console)
 

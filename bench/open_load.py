@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-PATIENCE = 60.0
+ANSWER_TIMEOUT = 60.0
 """Seconds after which a request counts as unanswered."""
 LEFT, UNANSWERED, WRONG = "left on purpose", "unanswered", "wrong body"
 
@@ -73,7 +73,7 @@ class Client(asyncio.Protocol):
             raise ConnectionResetError
         self._done = asyncio.get_running_loop().create_future()
         self.transport.write(request)
-        return await asyncio.wait_for(self._done, PATIENCE)
+        return await asyncio.wait_for(self._done, ANSWER_TIMEOUT)
 
 
 @define(eq=False)

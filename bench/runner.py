@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import define, frozen
 
 from bench.cases import Case, Point
-from bench.limits import loop_of
+from bench.limits import loop_class
 from bench.load import Figures, Load, put
 from bench.target import Deployment, Target, TargetFailed
 
@@ -104,7 +104,7 @@ class Runner:
     def _loop(self, case: Case) -> Figures:
         """The handler without a server; one process, whatever the point's workers."""
         average = os.getloadavg()[0]
-        rate = loop_of(case, self.plan.seconds)
+        rate = loop_class(case, self.plan.seconds)
         batch = case.batch_size / rate if rate else 0.0
         return Figures(rate, batch, batch, 1 / rate if rate else 0.0, 0.0, 0, 0, "", average, "-")
 

@@ -37,13 +37,13 @@ class WorkerEvents(Protocol):
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """
-        A batch came back, or the next jobs of one whose jobs are apart: an answer or an error for each job in
-        order, and the handler's seconds.
+        A batch came back, or the next jobs of a pipelined one: an answer or an error for each job in order, and
+        the handler's seconds.
         """
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """
-        A part of a streamed batch, or of the next job of those apart, came: one piece for each job, empty
+        A part of a streamed batch, or of the next job of those pipelined, came: one piece for each job, empty
         where there is none; more follow.
         """
 
@@ -64,8 +64,8 @@ class WorkerProcess(Protocol):
     def pid(self) -> int | None:
         """Its process id, None while it is not known."""
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
-        """Hand over a batch, or jobs that are each a batch (``apart``); they leave at the next ``flush``."""
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
+        """Queue a batch, or jobs that are each a batch (``pipelined``); they leave at the next ``flush``."""
 
     def flush(self) -> None:
         """Write what was handed over."""

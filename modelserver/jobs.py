@@ -31,14 +31,14 @@ answer_of: Callable[[tuple[int, bytes, bytes | bytearray | memoryview]], Answer]
 )
 
 
-class Asker(Protocol):
+class ResponseObserver(Protocol):
     """Whoever waits for a job. Exactly one of ``answered`` and ``failed`` is called, once, last."""
 
-    def answered(self, job: Job, answer: Answer) -> None:
+    def completed(self, job: Job, answer: Answer) -> None:
         """The handler's item for this job; the last part, if parts came before."""
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
-        """A part of a streamed answer, more follow. Returns whether the asker can take more now."""
+    def next_part(self, job: Job, answer: Answer) -> bool:
+        """A part of a streamed answer, more follow. Returns whether the observer can take more now."""
 
     def failed(self, job: Job, error: ServingError) -> None:
         """There will be no answer, and this is why."""
@@ -55,17 +55,17 @@ class Inputs(NamedTuple):
 
     head: bytes
     extra: bytes
-    body: bytes | bytearray | Place
+    body: bytes | bytearray | SharedSlot
     flags: int = 0
 
 
-inputs_of: Callable[[tuple[bytes, bytes, bytes | bytearray | Place, int]], Inputs] = partial(
+inputs_of: Callable[[tuple[bytes, bytes, bytes | bytearray | SharedSlot, int]], Inputs] = partial(
     tuple.__new__, Inputs
 )
 
 
 @define(eq=False)
-class Place:
+class SharedSlot:
     """
     A body in memory that server and workers share.
 
@@ -94,26 +94,26 @@ class Job:
     One request for one version of a model.
 
     :param id: 16 random bytes; shown as a UUID.
-    :param asker: who is told.
+    :param observer: who is told.
     :param head: the client's header lines, each ended by CRLF, as they came.
     :param extra: JSON of what the route adds (headers, query parameters), or ``b""`` for a plain prediction.
     :param body: the request body, still encoded, or where it lies in shared memory.
     :param arrived: when the request was complete, in the clock's seconds.
     :param deadline: when the client stops waiting, or None.
     :param flags: ``modelserver.protocol.frames.EXPLAIN`` and others.
-    :param solitary: it may not share a batch (describe; a second try after a crash).
+    :param exclusive: it may not share a batch (describe; a second try after a crash).
     :param asked: the version that the client named, or None.
     """
 
     id: bytes
-    asker: Asker
+    observer: ResponseObserver
     head: bytes
     extra: bytes
-    body: bytes | bytearray | Place
+    body: bytes | bytearray | SharedSlot
     arrived: float
     deadline: float | None = None
     flags: int = 0
-    solitary: bool = False
+    exclusive: bool = False
     tries: int = 0
     assigned: float = 0.0
     streaming: bool = False
@@ -124,40 +124,40 @@ class Job:
     """A worker has it, and may be reading its body."""
 
     def settle(self, outcome: Answer | ServingError) -> None:
-        """The worker that had it is done with it: tell the asker, unless it was told already."""
+        """The worker that had it is done with it: tell the observer, unless it was told already."""
         self.held = False
         if not self.finished:
             self.finished = True
             if isinstance(outcome, Answer):
-                self.asker.answered(self, outcome)
+                self.observer.completed(self, outcome)
             else:
-                self.asker.failed(self, outcome)
-        if type(self.body) is Place:
+                self.observer.failed(self, outcome)
+        if type(self.body) is SharedSlot:
             self.body.free()
 
-    def hand_over_place(self) -> Place | None:
+    def hand_over_place(self) -> SharedSlot | None:
         """Its place in shared memory, from now on the caller's to free: the answer may lie there."""
         place, self.body = self.body, b""
-        return place if isinstance(place, Place) else None
+        return place if isinstance(place, SharedSlot) else None
 
     def fail(self, error: ServingError) -> None:
-        """Tell the asker why there is no answer, unless it was told already."""
+        """Tell the observer why there is no answer, unless it was told already."""
         if not self.finished:
             self._finish()
-            self.asker.failed(self, error)
+            self.observer.failed(self, error)
 
     def cancel(self) -> None:
         """The client is gone: nobody is told any more, and the job leaves its queue unserved."""
         if not self.finished:
             self._finish()
 
-    def let_go(self) -> None:
+    def released_by_worker(self) -> None:
         """The worker that had it has it no more."""
         self.held = False
-        if self.finished and type(self.body) is Place:
+        if self.finished and type(self.body) is SharedSlot:
             self.body.free()
 
     def _finish(self) -> None:
         self.finished = True
-        if not self.held and type(self.body) is Place:
+        if not self.held and type(self.body) is SharedSlot:
             self.body.free()

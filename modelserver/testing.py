@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
-from modelserver.core.providers import Surroundings
+from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
-from modelserver.jobs import Answer, Job, Place
+from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
@@ -29,7 +29,7 @@ def make_spec(name: str = "resnet", version: str = "1.0", **more: object) -> Ver
 
 
 @define(eq=False)
-class CollectingAsker:
+class CollectingObserver:
     """Keeps what it is told, in order: answers, parts and errors."""
 
     answers: list[Answer] = field(factory=list)
@@ -37,11 +37,11 @@ class CollectingAsker:
     errors: list[ServingError] = field(factory=list)
     can_take: bool = True
 
-    def answered(self, job: Job, answer: Answer) -> None:
+    def completed(self, job: Job, answer: Answer) -> None:
         """Keep an answer."""
         self.answers.append(answer)
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
+    def next_part(self, job: Job, answer: Answer) -> bool:
         """Keep a part."""
         self.parts.append(answer)
         return self.can_take
@@ -61,9 +61,9 @@ class CollectingAsker:
         return [bytes(answer.body) for answer in self.answers]
 
 
-def make_job(body: bytes = b"", arrived: float = 0.0, asker: CollectingAsker | None = None) -> Job:
+def make_job(body: bytes = b"", arrived: float = 0.0, observer: CollectingObserver | None = None) -> Job:
     """A plain job."""
-    return Job(body.rjust(16, b"\0")[:16], asker or CollectingAsker(), b"", b"", body, arrived)
+    return Job(body.rjust(16, b"\0")[:16], observer or CollectingObserver(), b"", b"", body, arrived)
 
 
 @define(eq=False)
@@ -87,10 +87,10 @@ class MemoryWorker:
     def __attrs_post_init__(self) -> None:
         self.pid = next(self._next_pid)
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Take a batch, or several that travel together and are answered one after the other."""
         assert not self.is_gone
-        self.batches += [(number, [job]) for job in jobs] if apart else [(number, jobs)]
+        self.batches += [(number, [job]) for job in jobs] if pipelined else [(number, jobs)]
 
     def flush(self) -> None:
         """Count."""
@@ -136,7 +136,7 @@ class MemoryWorker:
         """Answer the oldest batch; without items, each job gets its own body back."""
         number, jobs = self.batches.pop(0)
         answers = items or tuple(
-            Answer(200, b"", job.body) for job in jobs if not isinstance(job.body, Place)
+            Answer(200, b"", job.body) for job in jobs if not isinstance(job.body, SharedSlot)
         )
         self.events.answered(number, answers, seconds)
         if end_turn:
@@ -259,12 +259,12 @@ class Stage:
     recorder: CountingRecorder = field(factory=CountingRecorder, init=False)
     backend: MemoryBackend = field(init=False)
     devices: Devices = field(init=False)
-    around: Surroundings = field(init=False)
+    providers: CoreProviders = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.backend = MemoryBackend(self.now, self.loads, self.call_soon)
         self.devices = Devices(self.gpus)
-        self.around = Surroundings(
+        self.providers = CoreProviders(
             self.backend,
             self.devices,
             self.clock,
@@ -288,4 +288,4 @@ class Stage:
 
     def version(self, spec: VersionSpec) -> ModelVersion:
         """A version with a queue and a pool."""
-        return new_version(spec, self.around)
+        return new_version(spec, self.providers)

@@ -8,7 +8,7 @@ from unittest import TestCase
 
 from twisted.internet.task import Clock
 
-from modelserver.logs.writer import Logs, LogSettings, LogSurroundings
+from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from tests.harness.compatibility_tables import DOCUMENT, LOG_FILES, filled
 
 
@@ -28,7 +28,7 @@ class CompatibilityTests(TestCase):
             with TemporaryDirectory() as folder:
                 settings = LogSettings(Path(folder), Path(folder), dialect)
                 clock = Clock()
-                logs = Logs(settings, LogSurroundings(clock, clock.seconds, lambda call: call()))
+                logs = Logs(settings, LogInputs(clock, clock.seconds, lambda call: call()))
                 logs.open()
                 logs.close()
                 written = {path.name for path in Path(folder).iterdir()}

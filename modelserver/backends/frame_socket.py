@@ -13,7 +13,7 @@ from modelserver.jobs import Job
 from modelserver.protocol.frames import SMALL, Frame, FrameError, FrameReader, Pieces, pack_batch, unsent
 
 
-class LinkEvents(Protocol):
+class FrameSocketEvents(Protocol):
     """What a link reports."""
 
     def frame_arrived(self, frame: Frame) -> None:
@@ -27,12 +27,12 @@ class LinkEvents(Protocol):
 
 
 @define(eq=False)
-class Link:
+class FrameSocket:
     """Owns a connected socket."""
 
     socket: socket.socket
     loop: EventLoop
-    events: LinkEvents
+    events: FrameSocketEvents
     largest: int = 1 << 31
     _reader: FrameReader = field(init=False)
     _turn: Pieces = field(factory=list, init=False)

@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import modelserver
-from modelserver.backends.frame_socket import Link, socket_pair
-from modelserver.backends.process import LocalProcess, Machine
+from modelserver.backends.frame_socket import FrameSocket, socket_pair
+from modelserver.backends.process import HostServices, LocalProcess
 from modelserver.errors import WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
@@ -43,7 +43,7 @@ _START = (
 )
 
 
-def load_document(spec: WorkerSpec, settings: WorkerSettings, machine: Machine) -> dict[str, object]:
+def load_document(spec: WorkerSpec, settings: WorkerSettings, machine: HostServices) -> dict[str, object]:
     """What a worker process is told to load, as JSON."""
     version = spec.version
     return {
@@ -100,7 +100,7 @@ def largest_frame(spec: WorkerSpec, settings: WorkerSettings) -> int:
 class LocalBackend:
     """Starts worker processes with the machine's spawner."""
 
-    machine: Machine
+    machine: HostServices
     settings: WorkerSettings
 
     def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
@@ -129,7 +129,7 @@ class LocalBackend:
         :param ranks: sockets that it gets besides its own, one for each of its ranks.
         """
         ours, theirs = socket_pair(SOCKET_BUFFER)
-        link = process.link = Link(
+        link = process.link = FrameSocket(
             ours, self.machine.loop, process, largest_frame(process.spec, self.settings)
         )
         try:

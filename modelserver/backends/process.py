@@ -11,14 +11,14 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.logger import Logger
 
-from modelserver.backends.frame_socket import Link
+from modelserver.backends.frame_socket import FrameSocket
 from modelserver.backends.output import LineLog
 from modelserver.errors import WorkerFailure
 from modelserver.interfaces import EventLoop, WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
 from modelserver.protocol.frames import Frame
-from modelserver.protocol.shared_memory import Slots
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerSpec
 
 _log = Logger()
@@ -31,7 +31,7 @@ OUT_OF_MEMORY, OOM_EXIT = 507, 137
 
 
 @frozen
-class Machine:
+class HostServices:
     """
     What local workers need of the process around them.
 
@@ -47,7 +47,7 @@ class Machine:
     lifeline: int
     environment: Mapping[str, str]
     now: Callable[[], float]
-    slots: Slots | None = None
+    slots: SharedMemoryPool | None = None
     was_out_of_memory: Callable[[], bool] = lambda: False
 
 
@@ -61,8 +61,8 @@ class LocalProcess:
 
     events: WorkerEvents
     spec: WorkerSpec
-    machine: Machine
-    link: Link = field(init=False)
+    machine: HostServices
+    link: FrameSocket = field(init=False)
     stdout: LineLog = field(init=False)
     stderr: LineLog = field(init=False)
     _shared: memoryview | None = field(init=False)
@@ -99,9 +99,9 @@ class LocalProcess:
         """The process id, None before it is launched and once it is gone."""
         return None if self._gone else self._pid
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Hand over a batch, or jobs that are each a batch, at the next ``flush``."""
-        self.link.send_batch(number, jobs, frames.APART if apart else 0)
+        self.link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)
 
     def flush(self) -> None:
         """Write what was handed over."""

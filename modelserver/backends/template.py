@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from modelserver.backends.frame_socket import Link, socket_pair
+from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
@@ -55,7 +55,7 @@ class TemplateBackend:
         if spec.version.worker_start != "template" or self._unsafe.get(key) == "spawn":
             return self.local.launch(events, spec)
         process = ForkedProcess(events, spec, self.local.machine)
-        process.link = Link(socket.socket(socket.AF_UNIX), self.local.machine.loop, process)
+        process.link = FrameSocket(socket.socket(socket.AF_UNIX), self.local.machine.loop, process)
         self.template_of(spec).fork(process)
         return process
 
@@ -241,7 +241,7 @@ class Template:
         ours, theirs = socket_pair(SOCKET_BUFFER)
         outputs = [os.pipe(), os.pipe()]
         largest = largest_frame(process.spec, self.backend.local.settings)
-        process.link = Link(ours, machine.loop, process, largest)
+        process.link = FrameSocket(ours, machine.loop, process, largest)
         process.link.open()
         logs: tuple[LineLog, LineLog] = process.stdout, process.stderr
         for (reading, _), log in zip(outputs, logs, strict=True):

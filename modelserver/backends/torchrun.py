@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, field, frozen
 
-from modelserver.backends.frame_socket import Link, socket_pair
+from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
@@ -54,7 +54,7 @@ class TorchrunBackend:
         environment["OMP_NUM_THREADS"] = str(torchrun.threads)
         for ours, _ in pairs:
             rank = Rank(process)
-            rank.link = Link(ours, machine.loop, rank, largest_frame(spec, local.settings))
+            rank.link = FrameSocket(ours, machine.loop, rank, largest_frame(spec, local.settings))
             process.ranks.append(rank)
         local.spawn(
             process, environment, frames.pack_json(frames.LAUNCH, order), [theirs for _, theirs in pairs]
@@ -109,7 +109,7 @@ class Rank:
     """
 
     process: RankedProcess
-    link: Link = field(init=False)
+    link: FrameSocket = field(init=False)
     number: int | None = field(default=None, init=False)
     pid: int | None = field(default=None, init=False)
     is_loaded: bool = field(default=False, init=False)
@@ -175,10 +175,10 @@ class RankedProcess(LocalProcess):
 
     # What the core asks.
 
-    def send(self, number: int, jobs: Sequence[Job], apart: bool = False) -> None:
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Hand over a batch to the first rank, and to the others unless they are called by it."""
         for rank in self._takers():
-            rank.link.send_batch(number, jobs, frames.APART if apart else 0)
+            rank.link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)
 
     def _takers(self) -> list[Rank]:
         if self.spec.version.parallel_type == _FIRST_RANK_ONLY:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import modelserver
 
 if TYPE_CHECKING:
-    from modelserver.child.loading.loader import Instructions
+    from modelserver.child.loading.loader import LoadRequest
 
 Headers = Mapping[str, object]
 HeaderSource = Headers | bytes | bytearray | memoryview | Callable[[], Headers]
@@ -317,7 +317,7 @@ class MmsContext(Context):
         del self._system_properties["limit_max_image_pixels"]
 
 
-def new_context(instructions: Instructions) -> Context:
+def new_context(instructions: LoadRequest) -> Context:
     """The context of a worker's handler, with metrics in the manner of the server's dialect."""
     model = instructions.name, instructions.folder, instructions.manifest
     place = instructions.batch_size, instructions.gpu_id, modelserver.__version__

@@ -15,7 +15,7 @@ from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
 from modelserver.management.snapshots.format import Snapshot
-from modelserver.management.version_spec import ModelsEntry, VersionDefaults
+from modelserver.management.version_spec import VersionDefaults, VersionPreset
 from modelserver.spec import WorkerSettings
 
 
@@ -86,7 +86,7 @@ class Settings:
 
     model_store: Path | None = None
     load_models: LoadList = field(factory=LoadList)
-    models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
+    models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     model_snapshot: Snapshot | None = None
     allowed_urls: tuple[str, ...] = ()
     install_py_dep_per_model: bool = _default("install_py_dep_per_model")
@@ -162,9 +162,9 @@ class Settings:
         """Whether predictions and management have one listener."""
         return self.inference_address == self.management_address
 
-    def models_entry(self, name: str, version: str) -> ModelsEntry:
+    def models_entry(self, name: str, version: str) -> VersionPreset:
         """Find a version's entry in the ``models`` JSON; an empty one where there is none."""
-        return self.models.get(name, {}).get(version, ModelsEntry())
+        return self.models.get(name, {}).get(version, VersionPreset())
 
     def version_defaults(self, number_of_gpu: int, cpus: int, can_fork: bool) -> VersionDefaults:
         """

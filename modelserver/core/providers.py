@@ -13,7 +13,7 @@ from modelserver.spec import VersionSpec
 
 
 @frozen
-class Surroundings:
+class CoreProviders:
     """
     What every pool of the server is given.
 

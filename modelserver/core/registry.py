@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import define, field, frozen
 
-from modelserver.core.providers import Surroundings
+from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.batch_queue import BatchAggregator
-from modelserver.core.version import line_of
+from modelserver.core.version import make_queue_and_pool
 from modelserver.core.workers.pool import WorkerPool
 from modelserver.errors import (
     DefaultVersionInUse,
@@ -27,9 +27,9 @@ class ModelVersion:
     pool: WorkerPool
 
 
-def new_version(spec: VersionSpec, around: Surroundings) -> ModelVersion:
+def new_version(spec: VersionSpec, providers: CoreProviders) -> ModelVersion:
     """A version with an empty queue and no workers."""
-    queue, pool = line_of(spec, around)
+    queue, pool = make_queue_and_pool(spec, providers)
     queue.due = pool.schedule
     return ModelVersion(spec, queue, pool)
 

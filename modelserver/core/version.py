@@ -6,7 +6,7 @@ from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
-from modelserver.core.providers import Surroundings
+from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.batch_queue import BatchAggregator, QueueLimits
 from modelserver.core.workers.concurrent import AT_ONCE, ConcurrentQueue, ConcurrentWorker
 from modelserver.core.workers.continuous_sequences import (
@@ -18,39 +18,39 @@ from modelserver.core.workers.pool import WorkerPool
 from modelserver.core.workers.sequences import SequencePool, SequenceQueue, SequenceWorker
 from modelserver.spec import VersionSpec
 
-Line = tuple[BatchAggregator, WorkerPool]
+QueueAndPool = tuple[BatchAggregator, WorkerPool]
 
 
-def line_of(spec: VersionSpec, around: Surroundings) -> Line:
+def make_queue_and_pool(spec: VersionSpec, providers: CoreProviders) -> QueueAndPool:
     """The empty queue of a version and the pool that empties it."""
     if spec.stateful:
-        return _sequences(spec, around)
+        return _sequences(spec, providers)
     if spec.mode == "batches":
-        queue = BatchAggregator(*_common(spec, around, spec.batch_size))
-        return queue, WorkerPool(spec, queue, around)
+        queue = BatchAggregator(*_common(spec, providers, spec.batch_size))
+        return queue, WorkerPool(spec, queue, providers)
     if spec.mode == "continuous":
         # A job joins the others by itself, and as soon as there is room.
-        queue, capacity = BatchAggregator(*_common(spec, around, 1)), spec.batch_size
+        queue, capacity = BatchAggregator(*_common(spec, providers, 1)), spec.batch_size
     else:
-        queue, capacity = ConcurrentQueue(*_common(spec, around, spec.batch_size)), AT_ONCE
-    return queue, WorkerPool(spec, queue, around, make_worker=partial(ConcurrentWorker, capacity=capacity))
+        queue, capacity = ConcurrentQueue(*_common(spec, providers, spec.batch_size)), AT_ONCE
+    return queue, WorkerPool(spec, queue, providers, make_worker=partial(ConcurrentWorker, capacity=capacity))
 
 
 def _common(
-    spec: VersionSpec, around: Surroundings, batch_size: int
+    spec: VersionSpec, providers: CoreProviders, batch_size: int
 ) -> tuple[str, str, int, float, QueueLimits, IReactorTime]:
     limits = QueueLimits(spec.job_queue_size, spec.job_queue_bytes)
-    return spec.name, spec.version, batch_size, spec.max_batch_delay, limits, around.clock
+    return spec.name, spec.version, batch_size, spec.max_batch_delay, limits, providers.clock
 
 
-def _sequences(spec: VersionSpec, around: Surroundings) -> Line:
-    common = _common(spec, around, spec.batch_size)
+def _sequences(spec: VersionSpec, providers: CoreProviders) -> QueueAndPool:
+    common = _common(spec, providers, spec.batch_size)
     share = max(1, spec.sequences.max_sequences // max(1, spec.min_workers))
     if spec.mode != "continuous":
         queue = SequenceQueue(*common, rules=spec.sequences, share=share)
         make = partial(SequenceWorker, sequences=queue)
-        return queue, SequencePool(spec, queue, around, sequences=queue, make_worker=make)
+        return queue, SequencePool(spec, queue, providers, sequences=queue, make_worker=make)
     live = LiveSequenceQueue(*common, rules=spec.sequences, share=share)
     # As many again as a batch may be new requests of sequences that are being answered.
     join = partial(LiveSequenceWorker, sequences=live, capacity=2 * spec.batch_size)
-    return live, LiveSequencePool(spec, live, around, sequences=live, make_worker=join)
+    return live, LiveSequencePool(spec, live, providers, sequences=live, make_worker=join)

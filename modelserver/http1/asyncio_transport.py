@@ -30,7 +30,7 @@ class Sink(Protocol):
     def filled(self, size: int) -> bool:
         """So many bytes have arrived; returns whether more are wanted."""
 
-    def completed(self) -> None:
+    def body_completed(self) -> None:
         """Everything is here, and the transport is as it was."""
 
 
@@ -213,7 +213,7 @@ class _Filling(asyncio.BufferedProtocol):
         """So many bytes have come."""
         if not self._sink.filled(nbytes):
             self._owner.filled()
-            self._sink.completed()
+            self._sink.body_completed()
 
 
 def _address(name: object) -> IAddress:

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from modelserver.errors import ServerFull
 from modelserver.http1.head import Head
 from modelserver.http1.states import Mode
-from modelserver.http1.twisted_web import StockChannel
-from modelserver.jobs import Place
+from modelserver.http1.twisted_web import TwistedWebChannel
+from modelserver.jobs import SharedSlot
 from modelserver.protocol.shared_memory import LARGE
 
 NOWHERE = memoryview(bytearray())
 
 
-class BodyChannel(StockChannel):
+class BodyChannel(TwistedWebChannel):
     """Owns the body that is being read, and the memory that bodies take until they are answered."""
 
     _missing = 0
-    _place: Place | None = None
+    _place: SharedSlot | None = None
     _region = NOWHERE
     _reserved = 0
 
@@ -42,12 +42,12 @@ class BodyChannel(StockChannel):
             self.site.memory.give_back(self._reserved)
             self._reserved = 0
 
-    def _place_for(self, size: int) -> Place | None:
+    def _place_for(self, size: int) -> SharedSlot | None:
         """Where the worker can read a large body, if this transport and the memory have that."""
         slots = self.front.slots
         return slots.take(size) if slots is not None and size >= LARGE and self._fill is not None else None
 
-    def _kept(self, body: memoryview) -> bytes | Place:
+    def _kept(self, body: memoryview) -> bytes | SharedSlot:
         """A body that is here, a large one where the worker will read it."""
         place = self._place_for(len(body))
         if place is None or self.front.slots is None:
@@ -81,7 +81,7 @@ class BodyChannel(StockChannel):
         self._missing -= size
         return self._missing > 0
 
-    def completed(self) -> None:
+    def body_completed(self) -> None:
         """A large body is here."""
         place, self._place, self._region = self._place, None, NOWHERE
         head = self._head
@@ -97,5 +97,5 @@ class BodyChannel(StockChannel):
             self._place.free()
 
     @abstractmethod
-    def _begin(self, head: Head, body: bytes | Place) -> None:
+    def _begin(self, head: Head, body: bytes | SharedSlot) -> None:
         """Serve a whole request."""

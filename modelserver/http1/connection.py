@@ -19,7 +19,7 @@ from modelserver.http1.body_reader import BodyChannel
 from modelserver.http1.head import LONGEST_HEAD, Head, Malformed, without_empty_lines
 from modelserver.http1.states import PHASES, Mode, Phase, host_of, is_secure, remote_of
 from modelserver.interfaces import Reply
-from modelserver.jobs import Answer, Job, Place
+from modelserver.jobs import Answer, Job, SharedSlot
 
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
@@ -193,22 +193,22 @@ class Channel(BodyChannel):
         self._begin(head, body[: head.length])
         return self._rest + body[head.length :]
 
-    def _begin(self, head: Head, body: bytes | Place) -> None:
+    def _begin(self, head: Head, body: bytes | SharedSlot) -> None:
         self._head, self._closes = head, head.closes
         self.mode = BUSY
         try:
             self._job = self.front.predict(head, body, self)
         except ServingError as error:
-            if isinstance(body, Place):
+            if isinstance(body, SharedSlot):
                 body.free()
             self._send_error(error, self.front.new_id(), None)
         except Exception as error:
             self.site.log_failure(Failure(error))
             self._send_error(InternalError(), self.front.new_id(), None)
 
-    # Answering: the channel is the asker of its own jobs.
+    # Answering: the channel is the observer of its own jobs.
 
-    def answered(self, job: Job, answer: Answer) -> None:
+    def completed(self, job: Job, answer: Answer) -> None:
         """Send a handler's answer, or the last part of a streamed one."""
         self._job = None
         status, head, body = answer
@@ -243,7 +243,7 @@ class Channel(BodyChannel):
         """Whether the client does; for one of HTTP/1.0, a stream ends with the connection."""
         return self._head is None or self._head.minor > 0
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
+    def next_part(self, job: Job, answer: Answer) -> bool:
         """Send one part of a streamed answer, as one chunk."""
         data = b""
         if not self._begun:
@@ -301,7 +301,7 @@ class Channel(BodyChannel):
         if not self._waitingForTransport and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
 
-    def answered_stock(self, code: int, request_id: bytes) -> None:
+    def answered_by_twisted_web(self, code: int, request_id: bytes) -> None:
         """Twisted Web has written an answer."""
         self.front.finished(self.remote, self._head, code, self.stock_since, request_id)
 
@@ -316,7 +316,7 @@ class Channel(BodyChannel):
         else:
             self._send_error(error, self.front.new_id(), None)
 
-    def turn_away(self) -> None:
+    def evict(self) -> None:
         """A visitor makes room for another at once."""
         assert self.over is not None
         self.refuse(self.over)

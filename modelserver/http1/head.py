@@ -61,7 +61,7 @@ class Head:
     is_plain: bool
     closes: bool = False
     prediction: Prediction | None = None
-    patience: float = 0.0
+    client_timeout: float = 0.0
     operation: str = ""
     end: int = 0
     """Where the head ends, in bytes."""

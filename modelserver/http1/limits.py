@@ -20,14 +20,14 @@ RESERVE = 128
 FEWEST_AT_OTHERS, MOST_AT_OTHERS = 64, 1024
 """Connections that a listener without predictions may have, which these must leave to it, too."""
 MOST_RESERVED = RESERVE + 2 * MOST_AT_OTHERS
-MOST_VISITORS = 16
+MOST_OVER_LIMIT = 16
 """Connections over its limit that a listener may have for a moment; they come out of the reserve, too."""
-VISIT = 2.0
+OVER_LIMIT_TIME = 2.0
 """Seconds that one of those has for the head of its request."""
 
 
 @frozen
-class Patience:
+class ConnectionTimeouts:
     """
     How long a client may take, in seconds.
 
@@ -69,7 +69,7 @@ class Backlog:
 
 
 @define(eq=False)
-class Door:
+class ListenerConnections:
     """
     The connections of one listener, which may be so many.
 
@@ -84,7 +84,7 @@ class Door:
     channels: set[Channel]
     limit: int = 0
     limit_of_address: int = 0
-    most_visitors: int = MOST_VISITORS
+    most_over_limit: int = MOST_OVER_LIMIT
     _visitors: dict[Channel, None] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _hosts: dict[str, int] = field(factory=dict, init=False)
@@ -121,10 +121,10 @@ class Door:
 
     def _receive(self, channel: Channel) -> None:
         self._visitors[channel] = None
-        if len(self._visitors) > self.most_visitors:
+        if len(self._visitors) > self.most_over_limit:
             leaver = next((each for each in self._visitors if each.phase is not Phase.BUSY), channel)
             del self._visitors[leaver]
-            leaver.turn_away()
+            leaver.evict()
 
 
 @define(eq=False)
@@ -132,7 +132,7 @@ class Connections:
     """Owns the open channels, and closes those whose clients take too long."""
 
     clock: IReactorTime
-    patience: Patience = Patience()
+    timeouts: ConnectionTimeouts = ConnectionTimeouts()
     channels: set[Channel] = field(factory=set, init=False)
     _watches: dict[Channel, Watch] = field(factory=dict, init=False)
     _backlogs: dict[Channel, Backlog] = field(factory=dict, init=False)
@@ -143,9 +143,9 @@ class Connections:
         self._loop = LoopingCall(self.sweep)
         self._loop.clock = self.clock
 
-    def door(self, limit: int = 0, limit_of_address: int = 0) -> Door:
+    def door(self, limit: int = 0, limit_of_address: int = 0) -> ListenerConnections:
         """The way in for one listener."""
-        return Door(self.channels, limit, limit_of_address)
+        return ListenerConnections(self.channels, limit, limit_of_address)
 
     def start(self) -> None:
         """Begin to look."""
@@ -186,21 +186,21 @@ class Connections:
             self._look_at_request(channel, watch, now)
 
     def _look_at_request(self, channel: Channel, watch: Watch, now: float) -> None:
-        spent, patience = now - watch.since, self.patience
-        if channel.over is not None and spent >= VISIT and watch.phase in (Phase.IDLE, Phase.HEAD):
-            channel.turn_away()
-        elif watch.phase is Phase.IDLE and spent >= patience.idle:
+        spent, timeouts = now - watch.since, self.timeouts
+        if channel.over is not None and spent >= OVER_LIMIT_TIME and watch.phase in (Phase.IDLE, Phase.HEAD):
+            channel.evict()
+        elif watch.phase is Phase.IDLE and spent >= timeouts.idle:
             channel.transport.loseConnection()
-        elif watch.phase is Phase.LINGER and spent >= patience.linger:
+        elif watch.phase is Phase.LINGER and spent >= timeouts.linger:
             channel.transport.abortConnection()
-        elif watch.phase is Phase.HEAD and spent >= patience.head:
-            channel.refuse(Malformed(408, f"The head of the request took over {patience.head:g} s."))
+        elif watch.phase is Phase.HEAD and spent >= timeouts.head:
+            channel.refuse(Malformed(408, f"The head of the request took over {timeouts.head:g} s."))
         elif (
             watch.phase is Phase.BODY
-            and spent >= patience.head
-            and channel.received - watch.received < spent * patience.rate
+            and spent >= timeouts.head
+            and channel.received - watch.received < spent * timeouts.rate
         ):
-            channel.refuse(Malformed(408, f"The body came with under {patience.rate} bytes a second."))
+            channel.refuse(Malformed(408, f"The body came with under {timeouts.rate} bytes a second."))
 
     def _look_at_answer(self, channel: Channel, before: Backlog | None, now: float) -> None:
         unsent = channel.unsent
@@ -209,7 +209,7 @@ class Connections:
         if before is None or unsent < before.size:
             before = Backlog(unsent, now)
         self._backlogs[channel] = before
-        if now - before.since >= self.patience.write:
+        if now - before.since >= self.timeouts.write:
             channel.transport.abortConnection()
 
 

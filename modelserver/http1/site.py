@@ -15,8 +15,8 @@ from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.chunked import Turns
 from modelserver.http1.connection import Channel
 from modelserver.http1.head_cache import HeadMemo
-from modelserver.http1.states import Front, Guests, host_of
-from modelserver.http1.twisted_web_request import StockRequest
+from modelserver.http1.states import ConnectionLimits, Front, host_of
+from modelserver.http1.twisted_web_request import BufferedRequest
 
 
 class ChannelSite(Site):
@@ -30,11 +30,11 @@ class ChannelSite(Site):
         resource: IResource,
         front: Front,
         run_soon: Callable[[Callable[[], None]], object],
-        connections: Guests,
+        connections: ConnectionLimits,
         log_failure: Callable[[Failure], None],
         memory: BodyMemory | None = None,
     ) -> None:
-        super().__init__(resource, requestFactory=StockRequest)
+        super().__init__(resource, requestFactory=BufferedRequest)
         self.timeOut = None
         self.front = front
         self.run_soon = run_soon
@@ -56,4 +56,4 @@ class ChannelSite(Site):
         """A request that Twisted Web had is answered."""
         (shown,) = request.responseHeaders.getRawHeaders(b"x-request-id", [b""])
         request_id = bytes.fromhex(shown.replace(b"-", b"").decode())
-        cast(Channel, request.channel).answered_stock(request.code, request_id)
+        cast(Channel, request.channel).answered_by_twisted_web(request.code, request_id)

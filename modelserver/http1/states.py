@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IAddress, ISSLTransport
 from modelserver.errors import ServerFull, ServingError
 from modelserver.http1.head import Head
 from modelserver.interfaces import Reply
-from modelserver.jobs import Job, Place
-from modelserver.protocol.shared_memory import Slots
+from modelserver.jobs import Job, SharedSlot
+from modelserver.protocol.shared_memory import SharedMemoryPool
 
 if TYPE_CHECKING:
     from modelserver.http1.connection import Channel
@@ -23,7 +23,7 @@ class Front(Protocol):
 
     max_request_size: int
     cors: bytes
-    slots: Slots | None
+    slots: SharedMemoryPool | None
 
     def look(self, head: Head) -> bool:
         """Note on ``head`` what it asks for; False leaves the request to the Klein routes."""
@@ -31,7 +31,7 @@ class Front(Protocol):
     def is_prediction(self, head: Head) -> bool:
         """Whether it asks a model, rather than for the server's state or a change of it."""
 
-    def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
+    def predict(self, head: Head, body: bytes | SharedSlot, observer: Channel) -> Job | None:
         """
         Begin a request that ``look`` took; None when it has been answered already.
 
@@ -89,7 +89,7 @@ class Phase(Enum):
     LINGER = "read why it was refused, and go"
 
 
-class Guests(Protocol):
+class ConnectionLimits(Protocol):
     """The connections that a listener has and may have."""
 
     def refusal(self, host: str) -> ServerFull | None:

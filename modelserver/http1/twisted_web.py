@@ -13,16 +13,16 @@ from modelserver.errors import ServerFull, ServingError
 from modelserver.http1.chunked import ChunkedBody
 from modelserver.http1.head import Head, Malformed
 from modelserver.http1.states import Connection, Front, Mode
-from modelserver.http1.twisted_web_request import StockRequest
+from modelserver.http1.twisted_web_request import BufferedRequest
 
 if TYPE_CHECKING:
     from modelserver.http1.site import ChannelSite
 
 
-class StockChannel(HTTPChannel):
+class TwistedWebChannel(HTTPChannel):
     """Twisted Web's channel, which is fed one request at a time, and gives the connection back after it."""
 
-    requestFactory = StockRequest
+    requestFactory = BufferedRequest
     transport: Connection  # type: ignore[assignment]  # what the server's transports have beyond ITransport
     site: ChannelSite
     front: Front
@@ -37,8 +37,8 @@ class StockChannel(HTTPChannel):
     _rest = b""
 
     @property
-    def _stock(self) -> StockRequest | None:
-        return cast(StockRequest, self.requests[-1]) if self.requests else None
+    def _stock(self) -> BufferedRequest | None:
+        return cast(BufferedRequest, self.requests[-1]) if self.requests else None
 
     @property
     def block(self) -> bytes:

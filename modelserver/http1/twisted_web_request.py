@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from modelserver.http1.connection import Channel
 
 
-class StockRequest(Request):
+class BufferedRequest(Request):
     """Twisted Web's request, its body in memory up to the limit, processed a turn after it was read."""
 
     channel: Channel

@@ -39,7 +39,7 @@ def health_of(registry: Registry) -> Health:
 
 
 @define(eq=False)
-class StartUp:
+class LoadStatus:
     """The models of the start that are not registered: those on their way, and those that failed."""
 
     _missing: dict[str, str | None] = field(factory=dict, init=False)
@@ -92,7 +92,7 @@ class StartUp:
         return [name for name, why in self._missing.items() if why is None or name not in served]
 
 
-def unready_models(registry: Registry, start_up: StartUp | None = None) -> list[str]:
+def unready_models(registry: Registry, start_up: LoadStatus | None = None) -> list[str]:
     """
     The models that are meant to have workers and have none that has loaded.
 

@@ -10,9 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import ModelVersion, Registry
 from modelserver.errors import ModelNotFound, NoWorkers, QueueFull
-from modelserver.inference.health import StartUp
+from modelserver.inference.health import LoadStatus
 from modelserver.interfaces import Recorder
-from modelserver.jobs import Asker, Inputs, Job
+from modelserver.jobs import Inputs, Job, ResponseObserver
 from modelserver.protocol.frames import ID_SIZE
 
 
@@ -30,15 +30,20 @@ class Inference:
     clock: IReactorTime
     recorder: Recorder
     entropy: Callable[[int], bytes]
-    start_up: StartUp = field(factory=StartUp)
+    start_up: LoadStatus = field(factory=LoadStatus)
 
     def predict(
-        self, name: str, version: str | None, inputs: Inputs, asker: Asker, patience: float = 0.0
+        self,
+        name: str,
+        version: str | None,
+        inputs: Inputs,
+        observer: ResponseObserver,
+        client_timeout: float = 0.0,
     ) -> Job:
         """
-        Queue a request; ``asker`` is told what comes of it.
+        Queue a request; ``observer`` is told what comes of it.
 
-        :param patience: seconds that the client waits; 0: as the version's settings say.
+        :param client_timeout: seconds that the client waits; 0: as the version's settings say.
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
         :raises NoWorkers: no worker will take it.
@@ -47,7 +52,7 @@ class Inference:
         found = self._find(name, version)
         head, extra, body, flags = inputs
         now = self.clock.seconds()
-        job = Job(self.entropy(ID_SIZE), asker, head, extra, body, now, None, flags, asked=version)
+        job = Job(self.entropy(ID_SIZE), observer, head, extra, body, now, None, flags, asked=version)
         try:
             found.pool.put(job)
         except NoWorkers as error:
@@ -57,9 +62,9 @@ class Inference:
             self.recorder.refused(name, error.limit_name)
             raise evolve(error, version=version) from None
         self.recorder.request_arrived(name, version)
-        patience = patience or found.spec.client_timeout
-        if patience:
-            job.deadline = now + patience
+        client_timeout = client_timeout or found.spec.client_timeout
+        if client_timeout:
+            job.deadline = now + client_timeout
             self.deadlines.watch(job)
         return job
 
@@ -72,7 +77,7 @@ class Inference:
             raise
 
     def withdraw(self, job: Job) -> None:
-        """The client is gone: the job leaves its queue unserved, a handler that streams to it is told."""
+        """The client is gone: the job leaves its queue; a handler that streams to it is told."""
         job.cancel()
         if job.assigned:
             for version in self.registry.all():

@@ -54,7 +54,7 @@ class LogSettings:
 
 
 @frozen
-class LogSurroundings:
+class LogInputs:
     """
     What the logs are given.
 
@@ -203,7 +203,7 @@ class Logs:
     """
 
     settings: LogSettings
-    around: LogSurroundings
+    inputs: LogInputs
     access: AccessLog = field(init=False)
     observer: ILogObserver = field(init=False)
     _layout: Layout = field(init=False)
@@ -215,9 +215,9 @@ class Logs:
     _flushing: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        settings, around = self.settings, self.around
+        settings, inputs = self.settings, self.inputs
         self._layout = JsonLayout() if settings.is_json else TextLayout(settings.dialect)
-        console = () if around.console is None else (Console(around.console),)
+        console = () if inputs.console is None else (Console(inputs.console),)
         self._root = self._new_lines(settings.folder / f"{self._prefix}_log.log", *console)
         self._server_metrics = self._new_lines(settings.metrics_folder / f"{self._prefix}_metrics.log")
         self._model_metrics = self._new_lines(settings.metrics_folder / "model_metrics.log")
@@ -226,7 +226,7 @@ class Logs:
             self._layout,
             self._new_lines(settings.folder / "access_log.log"),
             self._root,
-            around.now,
+            inputs.now,
             self._soon,
         )
         self.observer = self._new_observer(output)
@@ -236,7 +236,7 @@ class Logs:
         return "mms" if self.settings.dialect == "mms" else "ts"
 
     def _new_lines(self, path: Path, *more: Sink) -> Lines:
-        file = RotatingFile(path, self.around.now, self.settings.rotation)
+        file = RotatingFile(path, self.inputs.now, self.settings.rotation)
         lines = Lines((file, *more), self._soon)
         self._files.append(file)
         self._lines.append(lines)
@@ -255,7 +255,7 @@ class Logs:
         )
 
     def _observing(self, show: Callable[[LogEvent], str], *files: Lines) -> LineObserver:
-        return LineObserver(show, files, self.flush, self.around.from_thread)
+        return LineObserver(show, files, self.flush, self.inputs.from_thread)
 
     def open(self) -> None:
         """Create the files, so that they can be followed before they have lines."""
@@ -271,7 +271,7 @@ class Logs:
         self._metric("MODEL_METRICS", self._model_metrics, line)
 
     def _metric(self, logger: str, file: Lines, line: MetricLine) -> None:
-        own, root = self._layout.metric(logger, self.around.now(), line)
+        own, root = self._layout.metric(logger, self.inputs.now(), line)
         file.add(own)
         self._root.add(root)
 
@@ -293,4 +293,4 @@ class Logs:
 
     def _soon(self) -> None:
         if self._flushing is None:
-            self._flushing = self.around.clock.callLater(LONGEST_WAIT, self.flush)
+            self._flushing = self.inputs.clock.callLater(LONGEST_WAIT, self.flush)

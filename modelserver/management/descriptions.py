@@ -74,7 +74,7 @@ def describe_version(
 
 
 def _template(version: ModelVersion) -> WorkerDescription | None:
-    return version.pool.around.backend.describe(version.spec.name, version.spec.version)
+    return version.pool.providers.backend.describe(version.spec.name, version.spec.version)
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:

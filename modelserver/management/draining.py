@@ -52,7 +52,7 @@ class Draining:
     def _has_work(self) -> bool:
         return not all(version.pool.is_idle for version in self._versions)
 
-    def hurry(self) -> None:
+    def stop_now(self) -> None:
         """Wait for nobody, and kill the workers: a second signal."""
         self._is_hurried = True
         for version in self._versions or self.registry.all():

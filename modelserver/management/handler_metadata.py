@@ -19,16 +19,16 @@ FAILED = "Failed to get customized model matadata."
 
 
 @define(eq=False)
-class _Asker:
+class _MetadataObserver:
     """Waits for the handler's answer."""
 
     answer: Deferred[bytes] = field(factory=Deferred, init=False)
 
-    def answered(self, job: Job, answer: Answer) -> None:
+    def completed(self, job: Job, answer: Answer) -> None:
         """What the handler returned."""
         self.answer.callback(bytes(answer.body))
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
+    def next_part(self, job: Job, answer: Answer) -> bool:
         """Parts are not waited for."""
         return True
 
@@ -38,7 +38,7 @@ class _Asker:
 
 
 @frozen
-class SelfDescription:
+class HandlerMetadata:
     """
     Sends the question through a version's queue, alone in its batch.
 
@@ -58,16 +58,23 @@ class SelfDescription:
         :raises DescribeUnavailable: no worker can take the question.
         :raises InternalError: the handler fails, or does not answer in time.
         """
-        asker = _Asker()
+        observer = _MetadataObserver()
         job = Job(
-            self.entropy(ID_SIZE), asker, head, b"", b"", self.clock.seconds(), flags=DESCRIBE, solitary=True
+            self.entropy(ID_SIZE),
+            observer,
+            head,
+            b"",
+            b"",
+            self.clock.seconds(),
+            flags=DESCRIBE,
+            exclusive=True,
         )
         try:
             version.pool.put(job)
         except (NoWorkers, QueueFull) as error:
             raise DescribeUnavailable(version.spec.name) from error
         try:
-            body = await asker.answer.addTimeout(version.spec.timeouts.response, self.clock)
+            body = await observer.answer.addTimeout(version.spec.timeouts.response, self.clock)
         except NoWorkers as error:
             raise DescribeUnavailable(version.spec.name) from error
         except (ServingError, TimeoutError) as error:

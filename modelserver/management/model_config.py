@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve
 
-from modelserver.management.version_spec import ModelConfig, ModelsEntry
+from modelserver.management.version_spec import ModelConfig, VersionPreset
 from modelserver.spec import Torchrun
 
 _LAUNCHED_TYPES = ("pp", "tp", "pptp")
@@ -248,7 +248,7 @@ _ENTRY_KEYS: Mapping[str, tuple[str, Reader]] = {
 }
 
 
-def read_models(text: str) -> Mapping[str, Mapping[str, ModelsEntry]]:
+def read_models(text: str) -> Mapping[str, Mapping[str, VersionPreset]]:
     """
     Read the ``models`` JSON: for each model, for each version, an entry.
 
@@ -260,13 +260,13 @@ def read_models(text: str) -> Mapping[str, Mapping[str, ModelsEntry]]:
     return {name: _read_versions(name, versions) for name, versions in models.items()}
 
 
-def _read_versions(name: str, versions: object) -> Mapping[str, ModelsEntry]:
+def _read_versions(name: str, versions: object) -> Mapping[str, VersionPreset]:
     if not isinstance(versions, dict):
         raise ValueError(f"{name!r} does not hold versions")
     return {version: _read_entry(name, version, entry) for version, entry in versions.items()}
 
 
-def _read_entry(name: str, version: str, entry: object) -> ModelsEntry:
+def _read_entry(name: str, version: str, entry: object) -> VersionPreset:
     if not isinstance(entry, dict):
         raise ValueError(f"version {version!r} of {name!r} is not an object")
     values: dict[str, object] = {}
@@ -278,7 +278,7 @@ def _read_entry(name: str, version: str, entry: object) -> ModelsEntry:
     runtime = entry.get("runtimeType")
     if isinstance(runtime, str) and runtime:
         values["runtime"] = runtime
-    return evolve(ModelsEntry(), **values)  # type: ignore[arg-type]  # _ENTRY_KEYS pairs names and readers
+    return evolve(VersionPreset(), **values)  # type: ignore[arg-type]  # _ENTRY_KEYS pairs names and readers
 
 
 def _json_number(name: str, version: str, key: str, value: object) -> int:

@@ -15,8 +15,14 @@ from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.management.dependencies import Dependencies
 from modelserver.management.model_config import read_model_config
-from modelserver.management.unsupported_settings import unserved
-from modelserver.management.version_spec import Found, ModelsEntry, VersionDefaults, Wishes, decide
+from modelserver.management.unsupported_settings import unsupported_settings
+from modelserver.management.version_spec import (
+    OpenedArchive,
+    VersionDefaults,
+    VersionOverrides,
+    VersionPreset,
+    resolve_version_spec,
+)
 from modelserver.sources.router import Fetched, Sources
 from modelserver.spec import VersionSpec
 
@@ -42,7 +48,7 @@ class RegisterRequest:
 
     url: str
     name: str | None = None
-    wishes: Wishes = field(factory=Wishes)
+    wishes: VersionOverrides = field(factory=VersionOverrides)
     synchronous: bool = True
     signed: bool = False
     sha256: str | None = None
@@ -52,7 +58,7 @@ class RegisterRequest:
 
 
 @frozen
-class Prepared:
+class PreparedVersion:
     """A version that could be served: what is decided, and the files that it owns."""
 
     spec: VersionSpec
@@ -60,7 +66,7 @@ class Prepared:
 
 
 @frozen
-class Preparation:
+class VersionPreparer:
     """
     Fetches archives, opens them and decides about versions; what fails on the way leaves nothing behind.
 
@@ -75,11 +81,11 @@ class Preparation:
     new_name: Callable[[], str]
     rules: ManifestRules = field(factory=ManifestRules)
     defaults: VersionDefaults = field(factory=VersionDefaults)
-    models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
+    models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     limits: Limits = DEFAULT_LIMITS
     dependencies: Dependencies | None = None
 
-    async def prepare(self, request: RegisterRequest) -> Prepared:
+    async def prepare(self, request: RegisterRequest) -> PreparedVersion:
         """
         Have everything about a version ready; the result is owed to ``discard``.
 
@@ -108,9 +114,9 @@ class Preparation:
         except BaseException:
             await self.sources.release(fetched, keeps_download=request.is_kept)
             raise
-        return Prepared(spec, fetched)
+        return PreparedVersion(spec, fetched)
 
-    async def discard(self, prepared: Prepared, keeps_download: bool = False) -> None:
+    async def discard(self, prepared: PreparedVersion, keeps_download: bool = False) -> None:
         """Remove what was unpacked, and what was downloaded if nobody else uses it. It never fails."""
         await self._remove(prepared.spec.folder)
         await self.sources.release(prepared.fetched, keeps_download)
@@ -122,7 +128,7 @@ class Preparation:
             _log.failure("The model folder {folder} stays on disk", folder=str(folder))
 
     def _decide(self, request: RegisterRequest, folder: Path) -> VersionSpec:
-        """Read what the archive says, and decide. Blocks."""
+        """Read what the archive says, and resolve_version_spec. Blocks."""
         wishes = request.wishes
         manifest = read_manifest(folder, self.rules, wishes.runtime)
         given_name = request.name or (request.fallback_name if manifest.model_name is None else None)
@@ -132,10 +138,10 @@ class Preparation:
         _check_name("version", version)
         document, why = model_config(folder, manifest)
         config, problems = read_model_config(document, self.defaults.number_of_gpu)
-        entry = self.models.get(name, {}).get(version, ModelsEntry())
-        found = Found(name, version, request.url, folder, manifest)
-        spec = decide(found, wishes, config, entry, self.defaults, request.start_up)
-        for problem in (why, *problems, *unserved(spec)):
+        entry = self.models.get(name, {}).get(version, VersionPreset())
+        found = OpenedArchive(name, version, request.url, folder, manifest)
+        spec = resolve_version_spec(found, wishes, config, entry, self.defaults, request.start_up)
+        for problem in (why, *problems, *unsupported_settings(spec)):
             if problem:
                 _log.warn(
                     "Model {name} version {version}: {problem}", name=name, version=version, problem=problem

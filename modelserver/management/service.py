@@ -8,12 +8,12 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.logger import Logger
 
-from modelserver.core.providers import Surroundings
+from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import ModelVersion, Registry, new_version
 from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
 from modelserver.management.descriptions import Observer, describe_version
-from modelserver.management.handler_metadata import SelfDescription
-from modelserver.management.registration import Preparation, Prepared, RegisterRequest
+from modelserver.management.handler_metadata import HandlerMetadata
+from modelserver.management.registration import PreparedVersion, RegisterRequest, VersionPreparer
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
 
 _log = Logger()
@@ -61,13 +61,13 @@ class Management:
     """
 
     registry: Registry
-    preparation: Preparation
-    surroundings: Surroundings
+    preparation: VersionPreparer
+    surroundings: CoreProviders
     observer: Observer
-    self_description: SelfDescription
+    self_description: HandlerMetadata
     rules: ManagementRules = ManagementRules()
     changed: Callable[[], Deferred[None]] = lambda: succeed(None)
-    _files: dict[ModelVersion, Prepared] = field(factory=dict, init=False)
+    _files: dict[ModelVersion, PreparedVersion] = field(factory=dict, init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
 
     # Changes.

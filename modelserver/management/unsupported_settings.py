@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelserver.spec import VersionSpec
 
 
-def unserved(spec: VersionSpec) -> list[str]:
+def unsupported_settings(spec: VersionSpec) -> list[str]:
     """Sentences for the log, one for each key of its model-config that has no effect, or another one."""
     found = []
     if spec.continuous_batching and spec.mode != "continuous":

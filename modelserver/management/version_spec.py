@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 @frozen
-class Wishes:
+class VersionOverrides:
     """
     What the caller of a registration asked for; None where nothing was asked.
 
@@ -45,7 +45,7 @@ class Wishes:
 
 
 @frozen
-class Found:
+class OpenedArchive:
     """
     A version as it was found, before anything is decided.
 
@@ -106,7 +106,7 @@ class ModelConfig:
 
 
 @frozen
-class ModelsEntry:
+class VersionPreset:
     """One version in the ``models`` JSON of the configuration; None for what is absent or not above 0."""
 
     min_workers: int | None = None
@@ -157,11 +157,11 @@ class VersionDefaults:
     )
 
 
-def decide(
-    found: Found,
-    wishes: Wishes,
+def resolve_version_spec(
+    found: OpenedArchive,
+    wishes: VersionOverrides,
     model_config: ModelConfig,
-    models_entry: ModelsEntry,
+    models_entry: VersionPreset,
     defaults: VersionDefaults,
     start_up: bool = False,
 ) -> VersionSpec:
@@ -229,14 +229,14 @@ def _first(*values: _T | None, default: _T) -> _T:
     return next((value for value in values if value is not None), default)
 
 
-def _handler(found: Found, wishes: Wishes, defaults: VersionDefaults) -> str:
+def _handler(found: OpenedArchive, wishes: VersionOverrides, defaults: VersionDefaults) -> str:
     handler = wishes.handler or found.manifest.handler or defaults.handler
     if not handler:
         raise ArchiveInvalid("Model handler is not defined.")
     return handler
 
 
-def _runtime(found: Found, wishes: Wishes, models_entry: ModelsEntry) -> str:
+def _runtime(found: OpenedArchive, wishes: VersionOverrides, models_entry: VersionPreset) -> str:
     runtime = (wishes.runtime or models_entry.runtime or found.manifest.runtime).lower()
     if runtime not in _RUNTIMES:
         raise ArchiveInvalid(f"Runtime {runtime} is not supported: handlers run on Python 3.")
@@ -244,9 +244,9 @@ def _runtime(found: Found, wishes: Wishes, models_entry: ModelsEntry) -> str:
 
 
 def _workers(
-    wishes: Wishes,
+    wishes: VersionOverrides,
     model_config: ModelConfig,
-    models_entry: ModelsEntry,
+    models_entry: VersionPreset,
     defaults: VersionDefaults,
     start_up: bool,
 ) -> tuple[int, int]:
@@ -268,7 +268,10 @@ def _workers(
 
 
 def _timeouts(
-    wishes: Wishes, model_config: ModelConfig, models_entry: ModelsEntry, defaults: VersionDefaults
+    wishes: VersionOverrides,
+    model_config: ModelConfig,
+    models_entry: VersionPreset,
+    defaults: VersionDefaults,
 ) -> Timeouts:
     return Timeouts(
         startup=_first(
@@ -307,7 +310,7 @@ def _check_devices(name: str, model_config: ModelConfig, defaults: VersionDefaul
         raise NotEnoughDevices(name, model_config.parallel_level)
 
 
-def _worker_start(wishes: Wishes, model_config: ModelConfig, defaults: VersionDefaults) -> str:
+def _worker_start(wishes: VersionOverrides, model_config: ModelConfig, defaults: VersionDefaults) -> str:
     """A template only for plain workers of this server's interpreter; unasked only for those on the CPU."""
     if not defaults.can_fork or model_config.use_venv or model_config.parallel_level > 0:
         return "spawn"

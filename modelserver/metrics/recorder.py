@@ -55,7 +55,7 @@ class MetricsSettings:
 
 
 @frozen
-class Around:
+class MetricsInputs:
     """
     What the instruments are given.
 
@@ -74,7 +74,7 @@ class Around:
 
 
 @define(eq=False)
-class Instruments:
+class MetricsRecorder:
     """
     A ``Recorder`` whose calls add to numbers.
 
@@ -83,7 +83,7 @@ class Instruments:
     """
 
     settings: MetricsSettings
-    around: Around
+    inputs: MetricsInputs
     own: OwnMetrics = field(factory=OwnMetrics, init=False)
     server: ServerMetrics = field(init=False)
     emitted: EmittedMetrics = field(init=False)
@@ -100,11 +100,11 @@ class Instruments:
     _is_exact: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        settings, around = self.settings, self.around
+        settings, inputs = self.settings, self.inputs
         is_mms = settings.dialect == "mms"
         server_log, model_log = (
-            MetricLog(settings.hostname, around.now, write, keeps_integers=is_mms)
-            for write in (around.write_server, around.write_model)
+            MetricLog(settings.hostname, inputs.now, write, keeps_integers=is_mms)
+            for write in (inputs.write_server, inputs.write_model)
         )
         self.server = ServerMetrics(server_log, _exposed_in(LOG if is_mms else settings.mode))
         self.server.declare(settings.declarations.server)
@@ -197,7 +197,7 @@ class Instruments:
     def refused(self, model: str, cause: str) -> None:
         """A request was refused. Names that no model has are counted together, under an empty one."""
         labels = (model, cause)
-        if labels not in self.own.refusals.values and not self.around.is_served(model):
+        if labels not in self.own.refusals.values and not self.inputs.is_served(model):
             labels = ("", cause)
         self.own.refusals.update(labels, 1)
 
@@ -245,7 +245,7 @@ class Instruments:
     def exposed(self) -> Iterator[Exposed]:
         """Every family that the endpoint shows, as it is now."""
         self._fold()
-        versions = list(self.around.versions())
+        versions = list(self.inputs.versions())
         workers = [
             (_worker_name(version.spec.name, version.spec.version, worker.id), *_HOST)
             for version in versions

@@ -6,15 +6,15 @@ number (u32), microseconds (u32). What follows depends on the kind:
 
 ``BATCH`` (server to worker)
     ``count`` rows of four u32 (length of head, of extra, of body, flags of the job), ``count`` request ids of
-    16 bytes, then head, extra and body of each job. With the flag ``APART``, the handler is called for each
-    job by itself.
+    16 bytes, then head, extra and body of each job. With the flag ``PIPELINED``, the handler is called for
+    each job by itself.
 ``CANCEL`` (server to worker)
     the client of job ``count`` of batch ``number`` is gone. ``CREDIT`` with ``count`` 0: the clients of batch
     ``number`` can take no more parts at present; with 1: they can again.
 ``ANSWERS``, ``PART`` (worker to server)
     ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
-    ``microseconds`` is the time that the handler took. The answers to a batch whose jobs are apart may come
-    in several frames, each for the next jobs in order; its parts are for the next job.
+    ``microseconds`` is the time that the handler took. The answers to a pipelined batch may come in several
+    frames, each for the next jobs in order; its parts are for the next job.
 the others
     a JSON document, or nothing.
 
@@ -33,7 +33,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
-from modelserver.jobs import Answer, Job, Place, answer_of
+from modelserver.jobs import Answer, Job, SharedSlot, answer_of
 
 LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK, LAUNCH = 1, 2, 3, 4, 5, 6, 7
 STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
@@ -45,7 +45,7 @@ Flags of a job or an item: see the module; QUERY: query parameters in ``extra`` 
 error that is the client's fault.
 """
 
-APART = 1
+PIPELINED = 1
 """Flag of a BATCH frame: see the module."""
 SMALL = 1 << 16
 """Bytes up to which a frame is copied together rather than handled in pieces."""
@@ -104,17 +104,17 @@ class Fillable(Protocol):
 
 
 def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
-    """The frame that hands ``jobs`` to a worker; ``flags`` is 0 or APART."""
-    if len(jobs) == 1 and type(jobs[0].body) is not Place:
+    """The frame that hands ``jobs`` to a worker; ``flags`` is 0 or PIPELINED."""
+    if len(jobs) == 1 and type(jobs[0].body) is not SharedSlot:
         return _pack_single(number, jobs[0], jobs[0].body)
     lengths: list[int] = []
     data: Pieces = []
     for job in jobs:
         head, extra, body, traits = job.head, job.extra, job.body, job.flags
-        if type(body) is Place:
+        if type(body) is SharedSlot:
             body, traits = PLACE.pack(body.offset, body.size), traits | SHARED
         lengths += (len(head), len(extra), len(body), traits)
-        data += (head, extra, body)  # type: ignore[arg-type]  # a Place has become bytes
+        data += (head, extra, body)  # type: ignore[arg-type]  # a SharedSlot has become bytes
     count = len(jobs)
     table = _rows(count).pack(*lengths) + b"".join([job.id for job in jobs])
     size = len(table) + sum(map(len, data))
@@ -122,7 +122,7 @@ def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
     return data if size > SMALL else [b"".join(data)]
 
 
-def _pack_single(number: int, job: Job, body: bytes | bytearray | Place) -> Pieces:
+def _pack_single(number: int, job: Job, body: bytes | bytearray | SharedSlot) -> Pieces:
     head, extra = job.head, job.extra
     sizes = len(head), len(extra), len(body)
     size = _SINGLE.size - HEADER.size + sum(sizes)

@@ -7,7 +7,7 @@ import os
 
 from attrs import define, field
 
-from modelserver.jobs import Place
+from modelserver.jobs import SharedSlot
 
 LARGE = 64 * 1024
 """Bytes from which on a body is worth a slot."""
@@ -17,7 +17,7 @@ MOST_MEMORY = 512 * 1024 * 1024
 
 
 @define(eq=False)
-class Slots:
+class SharedMemoryPool:
     """
     A pool of equal slots in one anonymous file.
 
@@ -35,8 +35,8 @@ class Slots:
         self._free = list(range(len(self.memory) - self.size, -1, -self.size))
 
     @classmethod
-    def open(cls, largest_body: int) -> Slots | None:
-        """Slots for bodies of up to ``largest_body`` bytes; None where the system has no such memory."""
+    def open(cls, largest_body: int) -> SharedMemoryPool | None:
+        """A pool for bodies of up to ``largest_body`` bytes; None where the system has no such memory."""
         if not hasattr(os, "memfd_create"):
             return None
         page = mmap.PAGESIZE
@@ -46,14 +46,14 @@ class Slots:
         os.ftruncate(descriptor, total)
         return cls(descriptor, size, memoryview(mmap.mmap(descriptor, total)))
 
-    def take(self, size: int) -> Place | None:
+    def take(self, size: int) -> SharedSlot | None:
         """A slot for a body of ``size`` bytes; None if it is too large, or all are taken."""
         if size > self.size or not self._free:
             return None
         offset = self._free.pop()
-        return Place(offset, size, lambda: self._free.append(offset))
+        return SharedSlot(offset, size, lambda: self._free.append(offset))
 
-    def view(self, place: Place) -> memoryview:
+    def view(self, place: SharedSlot) -> memoryview:
         """The bytes of a body."""
         return self.memory[place.offset : place.offset + place.size]
 

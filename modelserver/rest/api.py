@@ -17,7 +17,7 @@ from modelserver.rest.reply import Responder
 from modelserver.rest.route import Route
 
 if TYPE_CHECKING:
-    from modelserver.rest.inference.front import Gate
+    from modelserver.rest.inference.front import Authorizer
 
 
 @define(eq=False)
@@ -33,7 +33,7 @@ class Api:
 
     routes: tuple[Route, ...]
     handlers: Mapping[str, Handler]
-    gate: Gate
+    gate: Authorizer
     responder: Responder
     strict_parameters: bool = False
     app: Klein = field(factory=Klein, init=False)

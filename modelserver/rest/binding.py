@@ -18,7 +18,7 @@ from modelserver.rest.reply import INVALID_MESSAGE, Responder
 from modelserver.rest.route import Access, Route
 
 if TYPE_CHECKING:
-    from modelserver.rest.inference.front import Gate
+    from modelserver.rest.inference.front import Authorizer
 
 Handler = Callable[..., bytes | Awaitable[bytes]]
 """Takes the request and the variables of the path, and returns the body of the answer."""
@@ -28,7 +28,7 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-def bind(app: Klein, routes: Iterable[Route], handlers: Mapping[str, Handler], gate: Gate) -> None:
+def bind(app: Klein, routes: Iterable[Route], handlers: Mapping[str, Handler], gate: Authorizer) -> None:
     """
     Serve routes with an app.
 
@@ -51,7 +51,7 @@ def klein_path(path: str) -> str:
     return _VARIABLE.sub(lambda match: "<path:rest>" if match[1] == "rest" else f"<{match[1]}>", path)
 
 
-def _guarded(route: Route, handler: Handler, gate: Gate) -> Handler:
+def _guarded(route: Route, handler: Handler, gate: Authorizer) -> Handler:
     def guarded(request: Request, **variables: str) -> bytes | Awaitable[bytes]:
         if route.access is not Access.OPEN:
             gate.check(route.access.value, request.getHeader(b"authorization"))

@@ -29,37 +29,37 @@ from modelserver.archive.unpack import Limits as UnpackLimits
 from modelserver.backends.commands import Commands
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.local import LocalBackend
-from modelserver.backends.process import Machine
+from modelserver.backends.process import HostServices
 from modelserver.backends.template import TemplateBackend
 from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.config.settings import Settings
 from modelserver.core.entropy import Entropy
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
-from modelserver.core.providers import Surroundings
+from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.workers.busy_poll import TURNS
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.site import ChannelSite
-from modelserver.http1.states import Guests
+from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import CommandRunner, Dialect, EventLoop, InThread
 from modelserver.management.dependencies import Dependencies, DependencyRules
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.draining import Draining
-from modelserver.management.handler_metadata import SelfDescription
+from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.memory_limits import MemoryLimits
-from modelserver.management.registration import Preparation
+from modelserver.management.registration import VersionPreparer
 from modelserver.management.service import Management, ManagementRules
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.metrics.host_sampler import tree_memories
-from modelserver.protocol.shared_memory import Slots
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.gate import TokenApi, TokenGate
-from modelserver.rest.inference.front import Gate, InferenceFront, InferenceSettings, OpenGate
+from modelserver.rest.inference.front import AllowAll, Authorizer, InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.metrics import MetricsApi
@@ -69,7 +69,7 @@ from modelserver.rest.route import Listener as Role
 from modelserver.rest.routes import select
 from modelserver.security.key_file import KEY_FILE
 from modelserver.security.tokens import Tokens
-from modelserver.server.telemetry import Observation, make_instruments, open_logs
+from modelserver.server.telemetry import Telemetry, make_instruments, open_logs
 from modelserver.sources.download import Downloader
 from modelserver.sources.download import Limits as DownloadLimits
 from modelserver.sources.http import HttpSource
@@ -80,7 +80,7 @@ from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.system.cpus import usable_processors
 from modelserver.system.gpus import NvidiaInventory, load_library
-from modelserver.system.oom_kills import MemoryVerdict, find_counter
+from modelserver.system.oom_kills import OomDetector, find_counter
 
 _log = Logger()
 
@@ -97,13 +97,13 @@ class Resources:
 
     folder: Path
     lifeline: tuple[int, int]
-    slots: Slots | None
+    slots: SharedMemoryPool | None
 
     @classmethod
     def take(cls, settings: Settings) -> Resources:
         """Make a folder of our own, a pipe whose write end nobody else has, and memory to share."""
         folder = Path(tempfile.mkdtemp(prefix="modelserver-", dir=settings.temporary_folder))
-        return cls(folder, os.pipe(), Slots.open(settings.max_request_size))
+        return cls(folder, os.pipe(), SharedMemoryPool.open(settings.max_request_size))
 
     def give_back(self) -> None:
         """Remove the folder, close the pipe and the memory."""
@@ -123,11 +123,11 @@ class Core:
     management: Management
     inference: Inference
     dialect: Dialect
-    observation: Observation
+    observation: Telemetry
     run_soon: Callable[[Callable[[], None]], object]
     clock: PosixReactorBase
     loop: asyncio.AbstractEventLoop | None
-    slots: Slots | None
+    slots: SharedMemoryPool | None
     draining: Draining
     memory_limits: MemoryLimits
     body_memory: BodyMemory
@@ -135,11 +135,11 @@ class Core:
     snapshots: Snapshots | None = None
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> Authorizer:
         """Who may do what."""
-        return OpenGate() if self.tokens is None else TokenGate(self.tokens)
+        return AllowAll() if self.tokens is None else TokenGate(self.tokens)
 
-    def api(self, roles: Collection[Role], connections: Guests) -> ChannelSite:
+    def api(self, roles: Collection[Role], connections: ConnectionLimits) -> ChannelSite:
         """The site of one port, for the roles that it has."""
         features = [
             name
@@ -170,9 +170,9 @@ class Core:
         app = Api(routes, handlers, self.gate, responder, self.settings.strict_parameters)
         return ChannelSite(app.resource(), front, self.run_soon, connections, _log_failure, self.body_memory)
 
-    def _front(self, serves_plain: bool) -> InferenceFront:
+    def _front(self, serves_plain: bool) -> InferenceEndpoint:
         lines = b"".join(b"%b: %b\r\n" % header for header in _cors(self.settings))
-        return InferenceFront(
+        return InferenceEndpoint(
             self.inference,
             self.registry,
             self.dialect,
@@ -202,8 +202,8 @@ def build_core(
     registry = Registry()
     logs = open_logs(settings, reactor, to_console)
     recorder = make_instruments(settings, registry, logs)
-    verdict = MemoryVerdict(find_counter())
-    machine = Machine(
+    verdict = OomDetector(find_counter())
+    machine = HostServices(
         reactor,
         events,
         reactor,
@@ -215,7 +215,7 @@ def build_core(
     )
     local = LocalBackend(machine, settings.worker_settings())
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
-    surroundings = Surroundings(
+    surroundings = CoreProviders(
         TorchrunBackend(TemplateBackend(local), local),
         Devices(gpus),
         reactor,
@@ -235,7 +235,7 @@ def build_core(
         _preparation(settings, reactor, resources.folder, in_thread, environment, gpus, dependencies),
         surroundings,
         Observer(tree_memories, inventory, in_thread),
-        SelfDescription(reactor, os.urandom),
+        HandlerMetadata(reactor, os.urandom),
         ManagementRules(settings.unregister_model_timeout, settings.dialect == "mms"),
     )
     inference = Inference(registry, Deadlines(reactor), reactor, recorder, Entropy(os.urandom))
@@ -247,7 +247,7 @@ def build_core(
         management,
         inference,
         dialect,
-        Observation(settings, reactor, logs, recorder, registry, inventory, in_thread, commands, visible),
+        Telemetry(settings, reactor, logs, recorder, registry, inventory, in_thread, commands, visible),
         events.call_soon,
         reactor,
         loop,
@@ -296,7 +296,7 @@ def _preparation(
     environment: Mapping[str, str],
     gpus: int,
     dependencies: Dependencies,
-) -> Preparation:
+) -> VersionPreparer:
     policy = UrlPolicy.parse(",".join(settings.allowed_urls) or None)
     agent = pinned_agent(reactor, reactor.nameResolver, policy.allows_address, _browser_policy())
     limits = DownloadLimits(settings.max_download_size, settings.download_timeout)
@@ -306,7 +306,7 @@ def _preparation(
     sources = Sources(
         StoreSource(settings.model_store, in_thread), http, S3Source(http, environment), policy, in_thread
     )
-    return Preparation(
+    return VersionPreparer(
         sources,
         in_thread,
         folder,

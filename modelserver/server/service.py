@@ -19,8 +19,8 @@ from modelserver.http1.limits import (
     MOST_AT_OTHERS,
     MOST_RESERVED,
     Connections,
-    Door,
-    Patience,
+    ConnectionTimeouts,
+    ListenerConnections,
     most_at_others,
     most_connections,
 )
@@ -71,7 +71,7 @@ class Server(MultiService):
         self.given_back: Callable[[], object] = lambda: None
         self.connections = Connections(
             reactor,
-            Patience(
+            ConnectionTimeouts(
                 settings.idle_timeout,
                 settings.header_timeout,
                 write=settings.write_timeout,
@@ -108,7 +108,7 @@ class Server(MultiService):
             listener = Listener(address, make_site, core.loop, self._reactor, tls if address.is_tls else None)
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
-    def _door(self, roles: set[Role]) -> Door:
+    def _door(self, roles: set[Role]) -> ListenerConnections:
         """The way in of one listener; predictions leave descriptors to everything else."""
         settings = self.settings
         limit = settings.max_connections
@@ -186,11 +186,11 @@ class Server(MultiService):
     def _end_at_next_signal(self, core: Core) -> None:
         """Twisted takes the first signal only; the next one shall not be lost."""
 
-        def hurry(number: int, frame: object) -> None:
-            self._reactor.callFromThread(core.draining.hurry)
+        def stop_now(number: int, frame: object) -> None:
+            self._reactor.callFromThread(core.draining.stop_now)
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, hurry)
+            signal.signal(number, stop_now)
 
     def _give_back(self) -> None:
         resources, self._resources = self._resources, None

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from modelserver.config.model_list import StartupModel
 from modelserver.config.settings import Settings
 from modelserver.errors import ServingError
-from modelserver.inference.health import StartUp
+from modelserver.inference.health import LoadStatus
 from modelserver.management.registration import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.restore import Restorer, settle
@@ -26,7 +26,7 @@ _ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
 
 
 async def start_models(
-    settings: Settings, management: Management, start_up: StartUp, snapshots: Snapshots | None
+    settings: Settings, management: Management, start_up: LoadStatus, snapshots: Snapshots | None
 ) -> None:
     """
     Restore the snapshot, or load the models of the start; from then on, snapshots are written.
@@ -43,7 +43,7 @@ async def start_models(
     if snapshot is not None:
         is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)
     else:
-        await Loader(settings.startup_parallelism, management, start_up).load(models)
+        await StartupLoader(settings.startup_parallelism, management, start_up).load(models)
     if snapshots is not None:
         snapshots.begin(is_complete)
 
@@ -60,12 +60,12 @@ def sweep_store(store: Path) -> None:
 
 
 @define(eq=False)
-class Loader:
+class StartupLoader:
     """Registers the models of the start, some at a time: each takes memory while it loads."""
 
     parallelism: int
     management: Management
-    start_up: StartUp
+    start_up: LoadStatus
 
     async def load(self, models: Iterable[StartupModel]) -> None:
         """Load all; one that fails is logged, named by readiness, and left out."""

@@ -18,12 +18,12 @@ import modelserver
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
 from modelserver.interfaces import CommandRunner, InThread, Inventory
-from modelserver.logs.writer import Logs, LogSettings, LogSurroundings
+from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.metrics.command_sampler import CommandSampler, SamplingCommand
 from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none, of_multi_model_server
 from modelserver.metrics.host_sampler import HostSampler, Probe
-from modelserver.metrics.recorder import Around, Instruments, MetricsSettings
+from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
 
 LINES_EVERY = 1.0
 """Seconds between two times that metrics are written to their log files."""
@@ -44,17 +44,17 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
             settings.dialect,
             settings.log_format == "json",
         ),
-        LogSurroundings(reactor, time.time, reactor.callFromThread, sys.__stdout__ if to_console else None),
+        LogInputs(reactor, time.time, reactor.callFromThread, sys.__stdout__ if to_console else None),
     )
 
 
-def make_instruments(settings: Settings, registry: Registry, logs: Logs) -> Instruments:
+def make_instruments(settings: Settings, registry: Registry, logs: Logs) -> MetricsRecorder:
     """The metrics, with what they are read from."""
     is_mms = settings.dialect == "mms"
     declarations = (
         of_multi_model_server() if is_mms else load_or_none(settings.metrics_config or DEFAULT_FILE)
     )
-    around = Around(
+    inputs = MetricsInputs(
         time.time,
         lambda: [describe_version(each, registry.is_default(each), Facts()) for each in registry.all()],
         registry.has,
@@ -68,7 +68,7 @@ def make_instruments(settings: Settings, registry: Registry, logs: Logs) -> Inst
         socket.gethostname(),
         settings.dialect,
     )
-    return Instruments(mode, around)
+    return MetricsRecorder(mode, inputs)
 
 
 def sampling_command(settings: Settings, environment: Mapping[str, str]) -> SamplingCommand | None:
@@ -85,7 +85,7 @@ def sampling_command(settings: Settings, environment: Mapping[str, str]) -> Samp
 
 
 @define(eq=False)
-class Observation(MultiService):
+class Telemetry(MultiService):
     """
     Runs what is written and sampled at intervals.
 
@@ -96,7 +96,7 @@ class Observation(MultiService):
     settings: Settings
     reactor: PosixReactorBase
     logs: Logs
-    instruments: Instruments
+    instruments: MetricsRecorder
     registry: Registry
     inventory: Inventory
     in_thread: InThread

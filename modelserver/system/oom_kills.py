@@ -56,7 +56,7 @@ def find_counter(root: Path = Path("/")) -> KillCounter | None:
 
 
 @define(eq=False)
-class MemoryVerdict:
+class OomDetector:
     """Tells an out-of-memory kill from any other KILL."""
 
     counter: KillCounter | None

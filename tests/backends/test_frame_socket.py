@@ -15,7 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.selectreactor import SelectReactor
 
 from modelserver.backends.event_loop import ReactorLoop
-from modelserver.backends.frame_socket import Link, socket_pair
+from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
@@ -70,7 +70,7 @@ class LinkContract:
         self.addCleanup(ours.close)
         self.theirs.setblocking(False)
         self.events = RecordingEvents()
-        self.link = Link(ours, self.loop, self.events, 1 << 24)
+        self.link = FrameSocket(ours, self.loop, self.events, 1 << 24)
         self.addCleanup(self.link.close)
         self.link.open()
 

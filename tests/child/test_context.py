@@ -17,7 +17,7 @@ from modelserver.child.context import (
     new_context,
     parse_headers,
 )
-from modelserver.child.loading.loader import Instructions
+from modelserver.child.loading.loader import LoadRequest
 from modelserver.child.metrics.mms import MmsMetricsStore
 from modelserver.child.metrics.torchserve import HandlerMetrics
 
@@ -227,9 +227,9 @@ class NewContextTests(SynchronousTestCase):
 
     def make(self, dialect: str) -> Context:
         """The context for some instructions."""
-        document: dict[str, object] = dict.fromkeys(Instructions.__slots__)
+        document: dict[str, object] = dict.fromkeys(LoadRequest.__slots__)
         told = {"name": "m", "folder": "/d", "manifest": {"a": 1}, "config": {"b": 2}, "batch_size": 3}
-        return new_context(Instructions.from_document({**document, **told, "gpu_id": 1, "dialect": dialect}))
+        return new_context(LoadRequest.from_document({**document, **told, "gpu_id": 1, "dialect": dialect}))
 
     def test_torchserve(self) -> None:
         context = self.make("torchserve")

@@ -12,7 +12,7 @@ from modelserver.config.model_list import LoadList, StartupModel
 from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
-from modelserver.management.version_spec import ModelsEntry, VersionDefaults
+from modelserver.management.version_spec import VersionDefaults, VersionPreset
 from modelserver.spec import WorkerSettings
 
 HOME = Path("/srv")
@@ -39,7 +39,7 @@ READ: tuple[tuple[str, str, object], ...] = (
     ("allowed_urls", r"https://a/.*, file://.*", (r"https://a/.*", "file://.*")),
     ("blacklist_env_vars", "AWS_.*|SECRET", "AWS_.*|SECRET"),
     ("load_models", "x=a.mar", LoadList((StartupModel("x", "a.mar"),))),
-    ("models", '{"m": {"1.0": {"batchSize": 4}}}', {"m": {"1.0": ModelsEntry(batch_size=4)}}),
+    ("models", '{"m": {"1.0": {"batchSize": 4}}}', {"m": {"1.0": VersionPreset(batch_size=4)}}),
     ("overload_status", "429", 429),
     ("dialect", "MMS", "mms"),
 )
@@ -194,10 +194,10 @@ class DerivedTests(SynchronousTestCase):
         self.assertTrue(Settings(allow_external_handlers=True).manifest_rules().allow_outside_handler)
 
     def test_models_entry(self) -> None:
-        settings = Settings(models={"m": {"1.0": ModelsEntry(batch_size=4)}})
-        self.assertEqual(settings.models_entry("m", "1.0"), ModelsEntry(batch_size=4))
-        self.assertEqual(settings.models_entry("m", "2.0"), ModelsEntry())
-        self.assertEqual(settings.models_entry("n", "1.0"), ModelsEntry())
+        settings = Settings(models={"m": {"1.0": VersionPreset(batch_size=4)}})
+        self.assertEqual(settings.models_entry("m", "1.0"), VersionPreset(batch_size=4))
+        self.assertEqual(settings.models_entry("m", "2.0"), VersionPreset())
+        self.assertEqual(settings.models_entry("n", "1.0"), VersionPreset())
 
     def test_snapshot_folder(self) -> None:
         self.assertEqual(Settings(log_folder=Path("/l")).snapshot_folder, Path("/l/config"))

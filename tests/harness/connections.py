@@ -18,15 +18,15 @@ from modelserver.core.registry import ModelVersion, Registry
 from modelserver.http1.asyncio_transport import Sink
 from modelserver.http1.connection import Channel
 from modelserver.http1.head import Head
-from modelserver.http1.limits import Door
+from modelserver.http1.limits import ListenerConnections
 from modelserver.http1.site import ChannelSite
 from modelserver.inference.predict import Inference
-from modelserver.jobs import Answer, Job, Place
+from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.protocol.frames import ID_SIZE
-from modelserver.protocol.shared_memory import Slots
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.inference.front import InferenceFront, InferenceSettings, OpenGate
+from modelserver.rest.inference.front import AllowAll, InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.reply import Responder
@@ -135,7 +135,7 @@ class TlsTransport(MemoryTransport):
         return None
 
 
-class StockFront(InferenceFront):
+class TwistedWebFront(InferenceEndpoint):
     """Serves nothing plain: every request reaches its Klein route."""
 
     def look(self, head: Head) -> bool:
@@ -164,12 +164,12 @@ class ChannelStage:
     """
     One listener, and a worker for the models ``noop`` and ``other``.
 
-    :param front_kind: ``InferenceFront``, or ``StockFront``.
+    :param front_kind: ``InferenceEndpoint``, or ``TwistedWebFront``.
     """
 
-    front_kind: type[InferenceFront] = InferenceFront
+    front_kind: type[InferenceEndpoint] = InferenceEndpoint
     settings: InferenceSettings = SETTINGS
-    slots: Slots | None = None
+    slots: SharedMemoryPool | None = None
     stage: Stage = field(factory=Stage, init=False)
     registry: Registry = field(factory=Registry, init=False)
     access: AccessNotes = field(factory=AccessNotes, init=False)
@@ -192,7 +192,7 @@ class ChannelStage:
             dialect,
             self.stage.recorder,
             self.access,
-            OpenGate(),
+            AllowAll(),
             clock,
             lambda size: ID,
             self.settings,
@@ -204,9 +204,9 @@ class ChannelStage:
             **InferenceApi(front, self.registry, responder, routes).handlers(),
             **MetricsApi(lambda names: [], responder, self.stage.call_soon).handlers(),
         }
-        resource = Api(routes, handlers, OpenGate(), responder).resource()
+        resource = Api(routes, handlers, AllowAll(), responder).resource()
         self.site = ChannelSite(
-            resource, front, self.stage.call_soon, Door(self.channels), self.failures.append
+            resource, front, self.stage.call_soon, ListenerConnections(self.channels), self.failures.append
         )
 
     def _start_worker(self, version: ModelVersion) -> None:
@@ -240,7 +240,7 @@ class ChannelStage:
         return False
 
     def _note(self, worker: MemoryWorker, job: Job) -> None:
-        if isinstance(job.body, Place):
+        if isinstance(job.body, SharedSlot):
             assert self.slots is not None  # where else should it be
             body = bytes(self.slots.view(job.body))
         else:
@@ -292,7 +292,7 @@ class Client:
         room[:size] = data[:size]
         if not sink.filled(size):
             self.transport.sink = None
-            sink.completed()
+            sink.body_completed()
         return data[size:]
 
     def send_pieces(self, pieces: Sequence[bytes], at_once: bool = True) -> None:

@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from unittest import TestCase
 
 from modelserver.child.context import Context
-from modelserver.child.loading.loader import Instructions
+from modelserver.child.loading.loader import LoadRequest
 from modelserver.child.loops.batches import Loop
 from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
-from modelserver.testing import CollectingAsker
+from modelserver.testing import CollectingObserver
 
 LONGEST = 20.0
 FORM = b"Content-Type: multipart/form-data; boundary=B\r\n"
 Data = list[dict[str, object]]
 
 
-def instructions() -> Instructions:
+def instructions() -> LoadRequest:
     """What a plain worker is told."""
-    plain = Instructions()
+    plain = LoadRequest()
     plain.decode_input_request = True
     plain.max_response_size = 1000
     plain.dialect = "torchserve"
@@ -71,7 +71,7 @@ class LoopTestCase(TestCase):
 
     def job(self, body: bytes, head: bytes = b"", request_id: bytes = bytes(16)) -> Job:
         """A request."""
-        return Job(request_id, CollectingAsker(), head, b"", body, 0.0)
+        return Job(request_id, CollectingObserver(), head, b"", body, 0.0)
 
     def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
         """The next frame, which must be of this kind and batch."""

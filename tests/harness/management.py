@@ -16,10 +16,10 @@ from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.core.registry import Registry
 from modelserver.errors import ArchiveExists, DownloadFailed
 from modelserver.management.descriptions import Observer
-from modelserver.management.handler_metadata import SelfDescription
-from modelserver.management.registration import Preparation
+from modelserver.management.handler_metadata import HandlerMetadata
+from modelserver.management.registration import VersionPreparer
 from modelserver.management.service import Management, ManagementRules
-from modelserver.management.version_spec import ModelsEntry, VersionDefaults
+from modelserver.management.version_spec import VersionDefaults, VersionPreset
 from modelserver.sources.router import Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
@@ -91,7 +91,7 @@ class ManagementStage:
     dialect: str = "torchserve"
     gpus: int = 0
     defaults: VersionDefaults = field(factory=VersionDefaults)
-    models: Mapping[str, Mapping[str, ModelsEntry]] = field(factory=dict)
+    models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     unregister_timeout: float = 16.0
     stage: Stage = field(init=False)
     thread: HeldThread = field(factory=HeldThread, init=False)
@@ -109,7 +109,7 @@ class ManagementStage:
         names = count()
         self.management = Management(
             self.registry,
-            Preparation(
+            VersionPreparer(
                 Sources(
                     StoreSource(self.store, self.thread),
                     self.downloads,
@@ -124,9 +124,9 @@ class ManagementStage:
                 self.defaults,
                 self.models,
             ),
-            self.stage.around,
+            self.stage.providers,
             Observer(lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread),
-            SelfDescription(self.stage.clock, lambda size: b"\1" * size),
+            HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
             ManagementRules(self.unregister_timeout, one_version=is_mms),
             lambda: succeed(self.changes.append(None)),
         )

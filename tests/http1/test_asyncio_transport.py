@@ -94,7 +94,7 @@ class Bucket:
         self.got += size
         return self.got < self.size
 
-    def completed(self) -> None:
+    def body_completed(self) -> None:
         self.is_full = True
 
 

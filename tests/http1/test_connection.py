@@ -6,15 +6,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE, Channel
 from modelserver.http1.head import LONGEST_HEAD, Head
-from modelserver.jobs import Answer, Job, Place
-from modelserver.rest.inference.front import InferenceFront, InferenceSettings
+from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from tests.harness.connections import (
     ID,
     LARGEST_BODY,
     ChannelStage,
-    StockFront,
     TellingTransport,
     TlsTransport,
+    TwistedWebFront,
 )
 
 H = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\n"
@@ -113,10 +113,10 @@ CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
 }
 
 
-class BrokenFront(InferenceFront):
+class BrokenFront(InferenceEndpoint):
     """Has a defect."""
 
-    def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
+    def predict(self, head: Head, body: bytes | SharedSlot, observer: Channel) -> Job | None:
         raise ZeroDivisionError("division by zero")
 
 
@@ -126,7 +126,7 @@ OLD = b"POST /predictions/noop HTTP/1.0\r\nHost: x\r\n"
 class ChannelCases(SynchronousTestCase):
     """A table of what is sent, what comes back, and whether the connection stays."""
 
-    front_kind: type[InferenceFront] = InferenceFront
+    front_kind: type[InferenceEndpoint] = InferenceEndpoint
 
     def setUp(self) -> None:
         self.stage = ChannelStage(self.front_kind)
@@ -149,7 +149,7 @@ class ChannelCases(SynchronousTestCase):
 class StockChannelCases(ChannelCases):
     """The same, when Twisted Web has every request."""
 
-    front_kind = StockFront
+    front_kind = TwistedWebFront
 
 
 class ChannelTests(SynchronousTestCase):
@@ -276,7 +276,7 @@ class ChannelTests(SynchronousTestCase):
     def test_older_client_that_asks_for_it_keeps_its_connection(self) -> None:
         """As ApacheBench does with ``-k``."""
         old = OLD + b"Connection: Keep-Alive\r\nContent-Length: 3\r\n\r\nabc"
-        for stage in (self.stage, ChannelStage(StockFront)):
+        for stage in (self.stage, ChannelStage(TwistedWebFront)):
             client = stage.connect()
             client.send(old + old)
             client.finish()
@@ -313,7 +313,7 @@ class ChannelTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.is_write_closed)
 
     def test_stream_to_an_older_client_ends_with_the_connection(self) -> None:
-        for stage in (self.stage, ChannelStage(StockFront)):
+        for stage in (self.stage, ChannelStage(TwistedWebFront)):
             client = stage.connect()
             client.send(OLD + b"Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
             stage.turn()
@@ -328,7 +328,7 @@ class ChannelTests(SynchronousTestCase):
             self.assertTrue(client.is_closing)
 
     def test_answer_without_a_body_tells_no_length(self) -> None:
-        for front in (InferenceFront, StockFront):
+        for front in (InferenceEndpoint, TwistedWebFront):
             stage = ChannelStage(front)
             client = stage.connect()
             for status, phrase in ((204, b"Nothing"), (304, b"Old")):
@@ -346,7 +346,7 @@ class ChannelTests(SynchronousTestCase):
             self.assertEqual((200, False), (ping.status, client.is_closing))
 
     def test_stream_without_a_body_has_no_chunks(self) -> None:
-        for front in (InferenceFront, StockFront):
+        for front in (InferenceEndpoint, TwistedWebFront):
             stage = ChannelStage(front)
             client = stage.connect()
             client.send(HOT + PING)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.head import Malformed
-from modelserver.jobs import Answer, Place
-from modelserver.protocol.shared_memory import LARGE, Slots
+from modelserver.jobs import Answer, SharedSlot
+from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rest.inference.front import InferenceSettings
 from tests.harness.connections import ChannelStage, Client, FillingTransport
 
@@ -19,7 +19,7 @@ class LargeBodyTests(SynchronousTestCase):
     """A pool of slots, and channels that fill them."""
 
     def setUp(self) -> None:
-        slots = Slots.open(LARGEST)
+        slots = SharedMemoryPool.open(LARGEST)
         assert slots is not None
         self.slots = slots
         self.addCleanup(slots.close)
@@ -67,7 +67,7 @@ class LargeBodyTests(SynchronousTestCase):
         self.stage.turn()
         (worker,) = self.stage.waiting()
         place = worker.batches[0][1][0].body
-        assert isinstance(place, Place)
+        assert isinstance(place, SharedSlot)
         self.assertTrue(self.stage.answer(Answer(200, b"", self.slots.view(place))))
         self.assertEqual(body, client.got[0].body)
         self.assertEqual(self.all - 1, self.slots.free)
@@ -80,7 +80,7 @@ class LargeBodyTests(SynchronousTestCase):
         self.stage.turn()
         (worker,) = self.stage.waiting()
         place = worker.batches[0][1][0].body
-        assert isinstance(place, Place)
+        assert isinstance(place, SharedSlot)
         self.client.leave()
         self.assertTrue(self.stage.answer(Answer(200, b"", self.slots.view(place))))
         self.assertEqual(self.all, self.slots.free)
@@ -93,7 +93,7 @@ class LargeBodyTests(SynchronousTestCase):
         self.assertEqual(self.all, self.slots.free)
 
     def test_without_a_free_slot_the_body_is_kept(self) -> None:
-        taken: list[Place] = []
+        taken: list[SharedSlot] = []
         while (place := self.slots.take(1)) is not None:
             taken.append(place)
         body = self.body(LARGE)

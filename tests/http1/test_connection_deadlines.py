@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.http1.limits import SWEEP, Connections, Patience, most_connections
+from modelserver.http1.limits import SWEEP, Connections, ConnectionTimeouts, most_connections
 from modelserver.jobs import Answer
 from tests.harness.connections import ChannelStage, Client, MemoryTransport
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"
 CHUNKED = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE = Patience(idle=16.0, head=8.0, linger=4.0, write=12.0, rate=100)
+TIMEOUTS = ConnectionTimeouts(idle=16.0, head=8.0, linger=4.0, write=12.0, rate=100)
 
 
 class SlowTransport(MemoryTransport):
@@ -29,7 +29,7 @@ class ConnectionsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.stage = ChannelStage()
         self.clock = self.stage.stage.clock
-        self.connections = Connections(self.clock, PATIENCE)
+        self.connections = Connections(self.clock, TIMEOUTS)
         self.stage.site.connections = self.connections.door()
         self.connections.start()
 

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.harness.connections import LARGEST_BODY, Asked, ChannelStage, StockFront
+from tests.harness.connections import LARGEST_BODY, Asked, ChannelStage, TwistedWebFront
 
 METHODS = st.sampled_from([b"POST", b"GET", b"PUT", b"POST", b"OPTIONS", b"DELETE", b"post"])
 TARGETS = st.sampled_from(
@@ -122,7 +122,7 @@ STREAMS = st.lists(
 Outcome = tuple[list[Asked], list[tuple[int, bytes]], bool]
 
 
-PLAIN, STOCK = ChannelStage(), ChannelStage(StockFront)
+PLAIN, STOCK = ChannelStage(), ChannelStage(TwistedWebFront)
 
 
 def outcome(pieces: list[bytes], stage: ChannelStage = PLAIN, at_once: bool = False) -> Outcome:

@@ -6,12 +6,12 @@ from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.limits import (
+    MOST_OVER_LIMIT,
     MOST_RESERVED,
-    MOST_VISITORS,
     RESERVE,
     Connections,
-    Door,
-    Patience,
+    ConnectionTimeouts,
+    ListenerConnections,
     most_at_others,
     most_connections,
 )
@@ -20,7 +20,7 @@ from tests.harness.connections import ChannelStage, Client, MemoryTransport
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 PREDICTION = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-PATIENCE = Patience(idle=8.0, head=4.0, linger=2.0, write=3.0, rate=10)
+TIMEOUTS = ConnectionTimeouts(idle=8.0, head=4.0, linger=2.0, write=3.0, rate=10)
 
 
 class ConnectionsTests(SynchronousTestCase):
@@ -29,7 +29,7 @@ class ConnectionsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.stage = ChannelStage()
         self.clock = self.stage.stage.clock
-        self.connections = Connections(self.clock, PATIENCE)
+        self.connections = Connections(self.clock, TIMEOUTS)
         self.stage.site.connections = self.connections.door()
         self.connections.start()
         self.addCleanup(self.connections.close, 0.0)
@@ -138,7 +138,7 @@ class DoorTests(SynchronousTestCase):
         self.stage = ChannelStage()
 
     def test_a_listener_has_so_many(self) -> None:
-        door = Door(set(), limit=2)
+        door = ListenerConnections(set(), limit=2)
         self.stage.site.connections = door
         first = self.stage.connect()
         self.stage.connect()
@@ -147,7 +147,7 @@ class DoorTests(SynchronousTestCase):
         self.assertIsNone(door.refusal("x"))
 
     def test_so_does_an_address(self) -> None:
-        door = Door(set(), limit_of_address=1)
+        door = ListenerConnections(set(), limit_of_address=1)
         self.stage.site.connections = door
         client = self.stage.connect()
         host = client.channel.host
@@ -179,7 +179,7 @@ class VisitorTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.stage = ChannelStage()
-        self.connections = Connections(self.stage.stage.clock, PATIENCE)
+        self.connections = Connections(self.stage.stage.clock, TIMEOUTS)
         self.door = self.stage.site.connections = self.connections.door(limit=1)
         self.guest = self.stage.connect()
 
@@ -219,7 +219,7 @@ class VisitorTests(SynchronousTestCase):
         self.assertEqual(self.guest.statuses, [200, 200])
 
     def test_the_oldest_that_has_not_asked_makes_room(self) -> None:
-        visitors = [self.stage.connect() for _ in range(MOST_VISITORS)]
+        visitors = [self.stage.connect() for _ in range(MOST_OVER_LIMIT)]
         visitors[1].send(b"GET /pi")
         newest = self.stage.connect()
         self.assertEqual((visitors[0].statuses, visitors[0].transport.disconnecting), ([503], True))
@@ -231,13 +231,13 @@ class VisitorTests(SynchronousTestCase):
         self.assertEqual(newest.statuses, [200])
 
     def test_one_that_has_asked_makes_no_room(self) -> None:
-        visitors = [self.stage.connect() for _ in range(MOST_VISITORS)]
+        visitors = [self.stage.connect() for _ in range(MOST_OVER_LIMIT)]
         for visitor in visitors:
             visitor.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         newest = self.stage.connect()
         self.assertEqual((newest.statuses, newest.transport.disconnecting), ([503], True))
         self.stage.turn()
-        self.assertEqual([visitor.statuses for visitor in visitors], [[200]] * MOST_VISITORS)
+        self.assertEqual([visitor.statuses for visitor in visitors], [[200]] * MOST_OVER_LIMIT)
 
     def test_one_that_asks_nothing_is_turned_away(self) -> None:
         self.connections.start()

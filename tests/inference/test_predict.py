@@ -8,7 +8,7 @@ from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
-from modelserver.testing import CollectingAsker, Stage, make_spec
+from modelserver.testing import CollectingObserver, Stage, make_spec
 
 
 class CountingTests(SynchronousTestCase):
@@ -27,8 +27,8 @@ class CountingTests(SynchronousTestCase):
         )
 
     def predict(self, version: str | None) -> None:
-        asker = CollectingAsker()
-        self.inference.predict(self.spec.name, version, Inputs(b"", b"", b"x"), asker)
+        observer = CollectingObserver()
+        self.inference.predict(self.spec.name, version, Inputs(b"", b"", b"x"), observer)
         self.stage.turn()
         self.stage.backend.last.answer()
         self.stage.turn()

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.local import LocalBackend
-from modelserver.backends.process import Machine
+from modelserver.backends.process import HostServices
 from modelserver.backends.template import TemplateBackend
 from modelserver.interfaces import WorkerBackend
 from modelserver.spec import WorkerSettings, WorkerSpec
@@ -41,7 +41,7 @@ class ProcessBackendContract(BackendContract):
         for end in lifeline:
             self.addCleanup(os.close, end)
         loop = getattr(reactor, "_asyncioEventloop", None) or ReactorLoop(reactor, reactor)
-        machine = Machine(reactor, loop, reactor, lifeline[0], dict(os.environ), time.time)
+        machine = HostServices(reactor, loop, reactor, lifeline[0], dict(os.environ), time.time)
         self.backend = self.new_backend(LocalBackend(machine, WorkerSettings()))
 
     def new_backend(self, local: LocalBackend) -> WorkerBackend:

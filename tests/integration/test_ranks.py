@@ -15,7 +15,7 @@ from modelserver.backends.local import LocalBackend
 from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Place
-from modelserver.protocol.shared_memory import LARGE, Slots
+from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.spec import Torchrun, WorkerSpec
 from modelserver.testing import make_job
 from tests.harness.backend_contract import RecordingEvents
@@ -101,7 +101,7 @@ class RanksTests(ProcessBackendContract, TestCase):
         (self.folder / "sum.py").write_text(SUM)
 
     def new_backend(self, local: LocalBackend) -> WorkerBackend:
-        self.slots = Slots.open(SLOT)
+        self.slots = SharedMemoryPool.open(SLOT)
         if self.slots is not None:
             self.addCleanup(self.slots.close)
         local.machine = evolve(local.machine, slots=self.slots)

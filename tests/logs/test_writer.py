@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, Logs, LogSettings, LogSurroundings
+from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, Logs, LogSettings, LogInputs
 from modelserver.metrics.log_lines import MetricLine
 from modelserver.testing import START_OF_TIME
 
@@ -29,7 +29,7 @@ class Server:
         self.folder, self.metrics_folder = Path(mkdtemp()), Path(mkdtemp())
         self.logs = Logs(
             LogSettings(self.folder, self.metrics_folder, **settings),  # type: ignore[arg-type]
-            LogSurroundings(
+            LogInputs(
                 self.clock, lambda: START_OF_TIME + self.clock.seconds(), self.elsewhere.append, self.console
             ),
         )

@@ -9,7 +9,7 @@ from modelserver.core.registry import Registry
 from modelserver.errors import NoWorkers
 from modelserver.management.draining import Draining
 from modelserver.spec import Timeouts
-from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
 
 
 class DrainingTests(SynchronousTestCase):
@@ -26,11 +26,11 @@ class DrainingTests(SynchronousTestCase):
         self.process.load()
         self.draining = Draining(self.registry, self.clock)
 
-    def ask(self) -> CollectingAsker:
-        asker = CollectingAsker()
-        self.version.pool.put(make_job(b"a", self.clock.seconds(), asker))
+    def ask(self) -> CollectingObserver:
+        observer = CollectingObserver()
+        self.version.pool.put(make_job(b"a", self.clock.seconds(), observer))
         self.stage.turn()
-        return asker
+        return observer
 
     def announce(self, lag: float) -> Deferred[None]:
         return Deferred.fromCoroutine(self.draining.announce(lag))
@@ -41,23 +41,23 @@ class DrainingTests(SynchronousTestCase):
     def test_readiness_fails_first_and_serving_goes_on(self) -> None:
         announced = self.announce(2.0)
         self.assertTrue(self.draining.begun)
-        asker = self.ask()
+        observer = self.ask()
         self.process.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
         self.assertNoResult(announced)
         self.clock.advance(2)
         self.successResultOf(announced)
 
     def test_what_is_in_hand_and_queued_is_served(self) -> None:
-        askers = [self.ask(), self.ask()]
+        observers = [self.ask(), self.ask()]
         finished = self.finish(30.0)
-        for _ in askers:
+        for _ in observers:
             self.clock.advance(5)
             self.assertNoResult(finished)
             self.process.answer()
         self.clock.advance(1)
         self.successResultOf(finished)
-        self.assertEqual([asker.bodies for asker in askers], [[b"a"], [b"a"]])
+        self.assertEqual([observer.bodies for observer in observers], [[b"a"], [b"a"]])
 
     def test_what_is_new_is_refused(self) -> None:
         self.ask()
@@ -66,7 +66,7 @@ class DrainingTests(SynchronousTestCase):
         self.assertIn("stopping", str(error))
 
     def test_a_worker_that_dies_meanwhile_costs_nothing(self) -> None:
-        asker = self.ask()
+        observer = self.ask()
         finished = self.finish(30.0)
         self.process.kill("exit")
         self.clock.advance(1)
@@ -75,7 +75,7 @@ class DrainingTests(SynchronousTestCase):
         self.stage.backend.last.answer()
         self.clock.advance(1)
         self.successResultOf(finished)
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
 
     def test_the_time_is_bounded(self) -> None:
         self.ask()
@@ -84,16 +84,16 @@ class DrainingTests(SynchronousTestCase):
         self.successResultOf(finished)
 
     def test_a_second_signal_ends_it_at_once(self) -> None:
-        asker = self.ask()
+        observer = self.ask()
         finished = self.finish(30.0)
-        self.draining.hurry()
+        self.draining.stop_now()
         self.successResultOf(finished)
         self.assertTrue(self.process.is_gone)
-        self.assertEqual(len(asker.errors), 1)
+        self.assertEqual(len(observer.errors), 1)
 
     def test_also_while_it_is_announced(self) -> None:
         announced = self.announce(10.0)
-        self.draining.hurry()
+        self.draining.stop_now()
         self.successResultOf(announced)
         self.successResultOf(self.finish(30.0))
         self.stage.turn()

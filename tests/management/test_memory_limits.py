@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import Registry
 from modelserver.management.memory_limits import MemoryLimits
-from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
 
 
 class MemoryLimitTests(SynchronousTestCase):
@@ -38,8 +38,8 @@ class MemoryLimitTests(SynchronousTestCase):
         return self.memory
 
     def test_the_one_over_the_limit_is_ended_and_its_job_goes_on(self) -> None:
-        asker = CollectingAsker()
-        self.version.pool.put(make_job(b"a", 0.0, asker))
+        observer = CollectingObserver()
+        self.version.pool.put(make_job(b"a", 0.0, observer))
         self.stage.turn()
         has_it = next(process for process in self.stage.backend.workers if process.batches)
         other = next(process for process in self.stage.backend.workers if process is not has_it)
@@ -49,7 +49,7 @@ class MemoryLimitTests(SynchronousTestCase):
         self.assertFalse(other.is_gone)
         self.stage.turn()
         other.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
         failures = [worker.failure for worker in self.version.pool.workers if worker.failure]
         self.assertEqual([failure.cause for failure in failures], ["memory"])
 

@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.management.model_config import CONFIG_KEYS, read_model_config, read_models
-from modelserver.management.version_spec import ModelConfig, ModelsEntry
+from modelserver.management.version_spec import ModelConfig, VersionPreset
 from modelserver.spec import Torchrun
 
 GPUS = 2
@@ -184,7 +184,7 @@ class ModelsTests(SynchronousTestCase):
             "runtimeType": "python3",
             "parallelLevel": 2,
         }
-        expected = ModelsEntry(
+        expected = VersionPreset(
             min_workers=1,
             max_workers=2,
             batch_size=4,
@@ -198,7 +198,7 @@ class ModelsTests(SynchronousTestCase):
     def test_values_that_are_not_above_zero_are_unset(self) -> None:
         for value in (0, -1, 0.0):
             text = json.dumps({"m": {"1": {"batchSize": value, "responseTimeout": value}}})
-            self.assertEqual(read_models(text), {"m": {"1": ModelsEntry()}})
+            self.assertEqual(read_models(text), {"m": {"1": VersionPreset()}})
 
     def test_refused(self) -> None:
         for text, reason in (

@@ -29,10 +29,10 @@ from modelserver.errors import (
 from modelserver.jobs import Answer
 from modelserver.management.registration import RegisterRequest
 from modelserver.management.service import ScaleRequest
-from modelserver.management.version_spec import VersionDefaults, Wishes
+from modelserver.management.version_spec import VersionDefaults, VersionOverrides
 from modelserver.protocol.frames import DESCRIBE
 from modelserver.spec import VersionSpec, WorkerDescription
-from modelserver.testing import CollectingAsker, make_job
+from modelserver.testing import CollectingObserver, make_job
 from tests.harness.management import ManagementStage
 
 LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
@@ -62,7 +62,7 @@ class ManagementCase(SynchronousTestCase):
         return [worker for worker in self.on.stage.backend.workers if not worker.is_gone]
 
     def start(self, url: str = "noop.mar", workers: int = 0, **more: Any) -> Deferred[VersionSpec]:
-        request = RegisterRequest(url, wishes=Wishes(initial_workers=workers), **more)
+        request = RegisterRequest(url, wishes=VersionOverrides(initial_workers=workers), **more)
         return Deferred.fromCoroutine(self.on.management.register(request))
 
     def register(self, url: str = "noop.mar", workers: int = 0, **more: Any) -> VersionSpec:
@@ -289,11 +289,11 @@ class UnregisterTests(ManagementCase):
 
     def test_a_request_in_hand_is_finished_and_a_waiting_one_answered(self) -> None:
         self.register(workers=1)
-        in_hand, waiting = CollectingAsker(), CollectingAsker()
+        in_hand, waiting = CollectingObserver(), CollectingObserver()
         pool = self.on.registry.get("noop").pool
-        pool.put(make_job(b"a", asker=in_hand))
+        pool.put(make_job(b"a", observer=in_hand))
         self.on.stage.turn()
-        pool.put(make_job(b"b", asker=waiting))
+        pool.put(make_job(b"b", observer=waiting))
         gone = self.unregister()
         self.assertIsInstance(waiting.errors[0], Unregistered)
         self.assertNoResult(gone)
@@ -420,7 +420,7 @@ class SelfDescriptionTests(ManagementCase):
         asked = self.ask()
         self.on.stage.turn()
         (job,) = self.workers[0].batches[0][1]
-        self.assertEqual((job.flags, job.solitary, job.head), (DESCRIBE, True, b"a: b\r\n"))
+        self.assertEqual((job.flags, job.exclusive, job.head), (DESCRIBE, True, b"a: b\r\n"))
         self.workers[0].answer(Answer(200, b"", b'{"classes": 10, "score": NaN}'))
         self.assertEqual(self.successResultOf(asked).metadata, {"classes": 10, "score": None})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import TestCase
 
-from modelserver.management.unsupported_settings import unserved
+from modelserver.management.unsupported_settings import unsupported_settings
 from modelserver.spec import Torchrun
 from modelserver.testing import make_spec
 
@@ -17,7 +17,7 @@ class UnservedTests(TestCase):
             {"job_tickets": True, "use_venv": True, "parallel_type": "tp", "async_communication": True},
             {"stateful": True, "continuous_batching": True},
         ):
-            self.assertEqual(unserved(make_spec(**settings)), [])
+            self.assertEqual(unsupported_settings(make_spec(**settings)), [])
 
     def test_each_key_is_named(self) -> None:
         for key, settings in (
@@ -27,5 +27,5 @@ class UnservedTests(TestCase):
             ("asyncCommunication", {"async_communication": True, "torchrun": Torchrun(2)}),
         ):
             with self.subTest(key):
-                (sentence,) = unserved(make_spec(**settings))
+                (sentence,) = unsupported_settings(make_spec(**settings))
                 self.assertTrue(sentence.startswith(key), sentence)

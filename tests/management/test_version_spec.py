@@ -10,40 +10,40 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.archive.manifest import Manifest
 from modelserver.errors import ArchiveInvalid, NotEnoughDevices
 from modelserver.management.version_spec import (
-    Found,
     ModelConfig,
-    ModelsEntry,
+    OpenedArchive,
     VersionDefaults,
-    Wishes,
-    decide,
+    VersionOverrides,
+    VersionPreset,
+    resolve_version_spec,
 )
 from modelserver.spec import Sequences, Timeouts, VersionSpec
 
-FOUND = Found(
+FOUND = OpenedArchive(
     name="m",
     version="1.0",
     url="m.mar",
     folder=Path("/unpacked"),
     manifest=Manifest(handler="own", envelope="body", engine="Torch", raw={"runtime": "python"}),
 )
-NOBODY = (Wishes(), ModelConfig(), ModelsEntry(), VersionDefaults())
+NOBODY = (VersionOverrides(), ModelConfig(), VersionPreset(), VersionDefaults())
 ALL_WORKERS = ModelConfig(min_workers=2, max_workers=4)
 
 
 def decided(
-    wishes: Wishes | None = None,
+    wishes: VersionOverrides | None = None,
     config: ModelConfig | None = None,
-    entry: ModelsEntry | None = None,
+    entry: VersionPreset | None = None,
     defaults: VersionDefaults | None = None,
     start_up: bool = False,
-    found: Found = FOUND,
+    found: OpenedArchive = FOUND,
 ) -> VersionSpec:
     """Decide, where most say nothing."""
-    return decide(
+    return resolve_version_spec(
         found,
-        wishes or Wishes(),
+        wishes or VersionOverrides(),
         config or ModelConfig(),
-        entry or ModelsEntry(),
+        entry or VersionPreset(),
         defaults or VersionDefaults(),
         start_up,
     )
@@ -53,24 +53,28 @@ class PrecedenceTests(SynchronousTestCase):
     """The caller, model-config.yaml, the models JSON, the defaults: the first who says something."""
 
     def test_batch_size(self) -> None:
-        wishes, config, entry = Wishes(batch_size=4), ModelConfig(batch_size=3), ModelsEntry(batch_size=2)
+        wishes, config, entry = (
+            VersionOverrides(batch_size=4),
+            ModelConfig(batch_size=3),
+            VersionPreset(batch_size=2),
+        )
         self.assertEqual(decided(wishes, config, entry).batch_size, 4)
         self.assertEqual(decided(None, config, entry).batch_size, 3)
         self.assertEqual(decided(None, None, entry).batch_size, 2)
         self.assertEqual(decided().batch_size, 1)
 
     def test_max_batch_delay(self) -> None:
-        wishes, config = Wishes(max_batch_delay=0.0), ModelConfig(max_batch_delay=3.0)
-        entry = ModelsEntry(max_batch_delay=2.0)
+        wishes, config = VersionOverrides(max_batch_delay=0.0), ModelConfig(max_batch_delay=3.0)
+        entry = VersionPreset(max_batch_delay=2.0)
         self.assertEqual(decided(wishes, config, entry).max_batch_delay, 0.0)
         self.assertEqual(decided(None, config, entry).max_batch_delay, 3.0)
         self.assertEqual(decided(None, None, entry).max_batch_delay, 2.0)
         self.assertEqual(decided().max_batch_delay, 0.1)
 
     def test_timeouts(self) -> None:
-        wishes = Wishes(response_timeout=8.0, startup_timeout=7.0)
+        wishes = VersionOverrides(response_timeout=8.0, startup_timeout=7.0)
         config = ModelConfig(response_timeout=6.0, startup_timeout=5.0)
-        entry = ModelsEntry(response_timeout=4.0, startup_timeout=3.0)
+        entry = VersionPreset(response_timeout=4.0, startup_timeout=3.0)
         defaults = VersionDefaults(response_timeout=2.0, startup_timeout=1.0)
         for who, expected in (
             ((wishes, config, entry, defaults), (8.0, 7.0)),
@@ -85,18 +89,18 @@ class PrecedenceTests(SynchronousTestCase):
     def test_handler(self) -> None:
         defaults = VersionDefaults(handler="default")
         without = evolve(FOUND, manifest=Manifest())
-        self.assertEqual(decided(Wishes(handler="wished"), defaults=defaults).handler, "wished")
+        self.assertEqual(decided(VersionOverrides(handler="wished"), defaults=defaults).handler, "wished")
         self.assertEqual(decided(defaults=defaults).handler, "own")
         self.assertEqual(decided(defaults=defaults, found=without).handler, "default")
         error = self.assertRaises(ArchiveInvalid, decided, found=without)
         self.assertEqual(str(error), "Model handler is not defined.")
 
     def test_runtime(self) -> None:
-        entry = ModelsEntry(runtime="python3")
-        self.assertEqual(decided(Wishes(runtime="PYTHON"), entry=entry).runtime, "python")
+        entry = VersionPreset(runtime="python3")
+        self.assertEqual(decided(VersionOverrides(runtime="PYTHON"), entry=entry).runtime, "python")
         self.assertEqual(decided(entry=entry).runtime, "python3")
         self.assertEqual(decided().runtime, "python")
-        self.assertRaises(ArchiveInvalid, decided, entry=ModelsEntry(runtime="LSP"))
+        self.assertRaises(ArchiveInvalid, decided, entry=VersionPreset(runtime="LSP"))
 
     def test_envelope(self) -> None:
         self.assertEqual(decided(defaults=VersionDefaults(envelope="json")).envelope, "json")
@@ -131,7 +135,7 @@ class PrecedenceTests(SynchronousTestCase):
 
         self.assertEqual(told(decided(defaults=defaults)), (1, 2, 0, 3, 4, "model"))
         self.assertEqual(told(decided(config=config, defaults=defaults)), (5, 2, 1, 0, 7, "imports"))
-        self.assertEqual(decided(Wishes(preload="model"), config).preload, "model")
+        self.assertEqual(decided(VersionOverrides(preload="model"), config).preload, "model")
 
 
 class WorkersTests(SynchronousTestCase):
@@ -143,36 +147,36 @@ class WorkersTests(SynchronousTestCase):
 
     def test_registration(self) -> None:
         defaults = VersionDefaults(workers=2, startup_workers=9)
-        self.assert_workers(decided(Wishes(initial_workers=3), defaults=defaults), 3, 3)
-        self.assert_workers(decided(Wishes(initial_workers=0), defaults=defaults), 0, 0)
-        self.assert_workers(decided(Wishes(initial_workers=-1), defaults=defaults), 0, 0)
+        self.assert_workers(decided(VersionOverrides(initial_workers=3), defaults=defaults), 3, 3)
+        self.assert_workers(decided(VersionOverrides(initial_workers=0), defaults=defaults), 0, 0)
+        self.assert_workers(decided(VersionOverrides(initial_workers=-1), defaults=defaults), 0, 0)
         self.assert_workers(decided(defaults=defaults), 2, 2)
         self.assert_workers(decided(), 0, 0)
 
     def test_registration_does_not_look_at_the_models_json(self) -> None:
-        self.assert_workers(decided(entry=ModelsEntry(min_workers=3, max_workers=4)), 0, 0)
+        self.assert_workers(decided(entry=VersionPreset(min_workers=3, max_workers=4)), 0, 0)
 
     def test_model_config_goes_before_initial_workers(self) -> None:
-        self.assert_workers(decided(Wishes(initial_workers=1), ALL_WORKERS), 2, 4)
+        self.assert_workers(decided(VersionOverrides(initial_workers=1), ALL_WORKERS), 2, 4)
 
     def test_start_up(self) -> None:
         defaults = VersionDefaults(workers=0, startup_workers=3)
         for entry, least, most in (
-            (ModelsEntry(min_workers=1, max_workers=2), 1, 2),
-            (ModelsEntry(min_workers=5), 5, 5),
-            (ModelsEntry(max_workers=6), 3, 6),
-            (ModelsEntry(max_workers=1), 3, 3),
-            (ModelsEntry(), 3, 3),
+            (VersionPreset(min_workers=1, max_workers=2), 1, 2),
+            (VersionPreset(min_workers=5), 5, 5),
+            (VersionPreset(max_workers=6), 3, 6),
+            (VersionPreset(max_workers=1), 3, 3),
+            (VersionPreset(), 3, 3),
         ):
             self.assert_workers(decided(None, None, entry, defaults, start_up=True), least, most)
 
     def test_start_up_with_model_config(self) -> None:
-        entry = ModelsEntry(min_workers=1, max_workers=1)
+        entry = VersionPreset(min_workers=1, max_workers=1)
         self.assert_workers(decided(None, ALL_WORKERS, entry, start_up=True), 2, 4)
 
     def test_snapshot_goes_before_everything(self) -> None:
-        self.assert_workers(decided(Wishes(min_workers=0, max_workers=3), ALL_WORKERS), 0, 3)
-        self.assert_workers(decided(Wishes(min_workers=1), ALL_WORKERS), 1, 1)
+        self.assert_workers(decided(VersionOverrides(min_workers=0, max_workers=3), ALL_WORKERS), 0, 3)
+        self.assert_workers(decided(VersionOverrides(min_workers=1), ALL_WORKERS), 1, 1)
 
     def test_start_up_is_noted(self) -> None:
         self.assertTrue(decided(start_up=True).loaded_at_startup)
@@ -186,16 +190,16 @@ class WorkerStartTests(SynchronousTestCase):
         with_gpus = VersionDefaults(number_of_gpu=2)
         for expected, wishes, config, defaults in (
             ("template", None, None, None),
-            ("spawn", Wishes(worker_start="spawn"), ModelConfig(worker_start="template"), None),
+            ("spawn", VersionOverrides(worker_start="spawn"), ModelConfig(worker_start="template"), None),
             ("spawn", None, ModelConfig(worker_start="spawn"), None),
             ("spawn", None, None, VersionDefaults(worker_start="spawn")),
             ("spawn", None, None, VersionDefaults(can_fork=False)),
-            ("spawn", Wishes(worker_start="template"), None, VersionDefaults(can_fork=False)),
-            ("spawn", Wishes(worker_start="template"), ModelConfig(use_venv=True), None),
-            ("spawn", Wishes(worker_start="template"), ModelConfig(parallel_level=1), None),
+            ("spawn", VersionOverrides(worker_start="template"), None, VersionDefaults(can_fork=False)),
+            ("spawn", VersionOverrides(worker_start="template"), ModelConfig(use_venv=True), None),
+            ("spawn", VersionOverrides(worker_start="template"), ModelConfig(parallel_level=1), None),
             ("spawn", None, None, with_gpus),
             ("template", None, ModelConfig(device_type="cpu"), with_gpus),
-            ("template", Wishes(worker_start="template"), None, with_gpus),
+            ("template", VersionOverrides(worker_start="template"), None, with_gpus),
         ):
             spec = decided(wishes, config, None, defaults)
             self.assertEqual(spec.worker_start, expected, (wishes, config, defaults))
@@ -231,7 +235,7 @@ class WholeTests(SynchronousTestCase):
 
     def test_archive_that_says_nothing(self) -> None:
         found = evolve(FOUND, manifest=Manifest())
-        spec = decided(Wishes(handler="h"), found=found)
+        spec = decided(VersionOverrides(handler="h"), found=found)
         self.assertEqual(
             spec,
             VersionSpec("m", "1.0", "m.mar", Path("/unpacked"), "h", worker_start="template"),

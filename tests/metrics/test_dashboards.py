@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import load
 from modelserver.metrics.host_sampler import HostValue
-from modelserver.metrics.recorder import PROMETHEUS, Around, Instruments, MetricsSettings
+from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.spec import VersionDescription, WorkerDescription
 from modelserver.testing import START_OF_TIME, make_spec
 
@@ -84,14 +84,14 @@ SCENES = {
 def exposed_names() -> set[str]:
     """The samples that a server with everything in use may show."""
     worker = WorkerDescription("9000", "ready", START_OF_TIME, pid=41)
-    around = Around(
+    inputs = MetricsInputs(
         lambda: START_OF_TIME,
         lambda: [VersionDescription(make_spec("noop"), True, (worker,), template=worker)],
         lambda name: True,
         lambda line: None,
         lambda line: None,
     )
-    instruments = Instruments(MetricsSettings(load(), PROMETHEUS), around)
+    instruments = MetricsRecorder(MetricsSettings(load(), PROMETHEUS), inputs)
     instruments.host_sampled([HostValue("GPUMemoryUsed", 1.0, 0)])
     text = instruments.scrape().decode()
     kinds = dict(line.split()[2:] for line in text.splitlines() if line.startswith("# TYPE"))

@@ -11,7 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import load
 from modelserver.metrics.host_sampler import HostValue
-from modelserver.metrics.recorder import LEGACY, LOG, PROMETHEUS, Around, Instruments, MetricsSettings
+from modelserver.metrics.recorder import (
+    LEGACY,
+    LOG,
+    PROMETHEUS,
+    MetricsInputs,
+    MetricsRecorder,
+    MetricsSettings,
+)
 from modelserver.spec import VersionDescription, WorkerDescription
 from modelserver.testing import START_OF_TIME, make_job, make_spec
 
@@ -88,10 +95,10 @@ def exposed(mode: str) -> str:
     """The exposition here after what the samples tell, and after whatever our own metrics count."""
     worker = WorkerDescription("9000", "ready", START_OF_TIME, pid=41)
     described = VersionDescription(make_spec("echo"), True, (worker,), template=worker)
-    around = Around(
+    inputs = MetricsInputs(
         lambda: START_OF_TIME, lambda: [described], lambda name: True, lambda line: None, lambda line: None
     )
-    instruments = Instruments(MetricsSettings(load(), mode, hostname="vm"), around)
+    instruments = MetricsRecorder(MetricsSettings(load(), mode, hostname="vm"), inputs)
     instruments.worker_loaded("echo", "1.0", "9000", 3.1)
     instruments.host_sampled([HostValue(name, 1.5) for name in HOST])
     for version in (None, "1.0"):

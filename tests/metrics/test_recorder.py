@@ -17,8 +17,8 @@ from modelserver.metrics.recorder import (
     LEGACY,
     LOG,
     PROMETHEUS,
-    Around,
-    Instruments,
+    MetricsInputs,
+    MetricsRecorder,
     MetricsSettings,
 )
 from modelserver.spec import VersionDescription, WorkerDescription
@@ -35,7 +35,7 @@ ts_metrics:
 
 
 class Server:
-    """Instruments with a host and a registry of their own, all in memory."""
+    """MetricsRecorder with a host and a registry of their own, all in memory."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Server:
         settings = MetricsSettings(
             load() if declarations is None else declarations, mode, auto_detect, "vm", dialect
         )
-        around = Around(
+        inputs = MetricsInputs(
             lambda: START_OF_TIME,
             lambda: self.versions,
             lambda name: name == "noop",
             self.server_lines.append,
             self.model_lines.append,
         )
-        self.instruments = Instruments(settings, around)
+        self.instruments = MetricsRecorder(settings, inputs)
 
     def scrape(self, *names: str) -> list[str]:
         """The samples at the endpoint."""

@@ -9,12 +9,12 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import Answer, Job, Place
+from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.protocol import frames
-from modelserver.testing import CollectingAsker
+from modelserver.testing import CollectingObserver
 
 jobs = st.builds(
-    lambda id, head, extra, body, flags: Job(id, CollectingAsker(), head, extra, body, 0.0, None, flags),
+    lambda id, head, extra, body, flags: Job(id, CollectingObserver(), head, extra, body, 0.0, None, flags),
     st.binary(min_size=16, max_size=16),
     st.binary(max_size=40),
     st.binary(max_size=10),
@@ -92,7 +92,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(repr(error), repr(PredictionFailed(507, "Out of resources", "MemoryError", "no")))
 
     def test_a_shared_body_is_found_where_its_place_says(self) -> None:
-        job = Job(bytes(16), CollectingAsker(), b"", b"", Place(3, 4), 0.0)
+        job = Job(bytes(16), CollectingObserver(), b"", b"", SharedSlot(3, 4), 0.0)
         reader = frames.FrameReader()
         reader.fill(Pipe(b"".join(frames.pack_batch(1, [job])), []))
         (frame,) = reader

@@ -22,7 +22,7 @@ from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.gate import TokenApi, TokenGate
-from modelserver.rest.inference.front import InferenceFront
+from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, Listener, Route
@@ -149,7 +149,7 @@ class PlainTests(TokensCase):
         super().setUp()
         registry = Registry()
         registry.add(Stage().version(make_spec(loaded_at_startup=True)))
-        self.front = InferenceFront(
+        self.front = InferenceEndpoint(
             FakeInference(),  # type: ignore[arg-type]
             registry,
             TorchServe(),

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied
 from modelserver.metrics.declarations import load
-from modelserver.metrics.recorder import PROMETHEUS, Around, Instruments, MetricsSettings
+from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi
@@ -37,10 +37,10 @@ class MetricsRestTests(SynchronousTestCase):
     """/metrics and what is below it answer every method, without a key."""
 
     def setUp(self) -> None:
-        around = Around(
+        inputs = MetricsInputs(
             lambda: START_OF_TIME, lambda: [], lambda name: True, lambda line: None, lambda line: None
         )
-        self.instruments = Instruments(MetricsSettings(load(), PROMETHEUS, hostname="vm"), around)
+        self.instruments = MetricsRecorder(MetricsSettings(load(), PROMETHEUS, hostname="vm"), inputs)
         self.instruments.request_arrived("noop", None)
         self.instruments.batches_finished("noop", "1.0", 1, 1, 0.25, 0.375)
         job = make_job()

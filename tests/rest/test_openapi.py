@@ -93,7 +93,7 @@ ROWS += [
 ]
 
 
-class OpenGate:
+class AllowAll:
     """Lets everybody pass."""
 
     def check(self, kind: str, authorization: bytes | None) -> None:
@@ -103,7 +103,7 @@ class OpenGate:
 def operation_at(listeners: tuple[Listener, ...], dialect: str, method: str, path: str) -> str:
     """The operation that Klein finds."""
     app, routes = Klein(), select(listeners, dialect, FEATURES)
-    bind(app, routes, {route.operation: lambda request: b"" for route in routes}, OpenGate())
+    bind(app, routes, {route.operation: lambda request: b"" for route in routes}, AllowAll())
     endpoint, _ = app.url_map.bind("localhost").match(path, method)
     assert isinstance(endpoint, str)
     return endpoint
@@ -152,7 +152,7 @@ class TableTests(TestCase):
         self.assertIn("kserve_v2_infer", operations)
 
     def test_a_route_without_a_handler_is_an_error(self) -> None:
-        self.assertRaises(LookupError, bind, Klein(), ROUTES, {}, OpenGate())
+        self.assertRaises(LookupError, bind, Klein(), ROUTES, {}, AllowAll())
 
     def test_klein_paths(self) -> None:
         self.assertEqual(klein_path("/a/{b}/{rest}"), "/a/<b>/<path:rest>")

@@ -14,7 +14,7 @@ from modelserver.config.model_list import LoadList, StartupModel, parse_load_mod
 from modelserver.config.settings import Settings
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.errors import ModelNotFound, NoWorkers, WorkerFailure
-from modelserver.inference.health import StartUp, unready_models
+from modelserver.inference.health import LoadStatus, unready_models
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
 from modelserver.management.descriptions import describe_version
@@ -24,7 +24,7 @@ from modelserver.management.snapshots.restore import RestoreFailed, check_archiv
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.version_spec import VersionDefaults
 from modelserver.server.startup import archives_in, models_to_load, name_of, start_models
-from modelserver.testing import START_OF_TIME, CollectingAsker
+from modelserver.testing import START_OF_TIME, CollectingObserver
 from tests.harness.management import ManagementStage
 
 BROKEN = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
@@ -83,7 +83,7 @@ class StartCase(SynchronousTestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.on = ManagementStage(self.folder, defaults=VersionDefaults(startup_workers=1))
-        self.start_up = StartUp()
+        self.start_up = LoadStatus()
         self.snapshots = Snapshots(
             self.folder / "config",
             {"model_store": "store", "keystore_pass": "hush"},
@@ -160,14 +160,14 @@ class LoadTests(StartCase):
         self.assertNoResult(over)
         for name, error in (("noop", NoWorkers), ("nope", NoWorkers), ("other", ModelNotFound)):
             with self.assertRaises(error):
-                inference.predict(name, None, Inputs(b"", b"", b"x"), CollectingAsker())
+                inference.predict(name, None, Inputs(b"", b"", b"x"), CollectingObserver())
         self.on.thread.holds = False
         self.on.thread.run_all()
         self.successResultOf(over)
         self.assertEqual(self.served, ["noop"])
-        inference.predict("noop", None, Inputs(b"", b"", b"x"), CollectingAsker())
+        inference.predict("noop", None, Inputs(b"", b"", b"x"), CollectingObserver())
         with self.assertRaises(ModelNotFound):
-            inference.predict("nope", None, Inputs(b"", b"", b"x"), CollectingAsker())
+            inference.predict("nope", None, Inputs(b"", b"", b"x"), CollectingObserver())
 
     def test_a_start_that_breaks_off_is_over(self) -> None:
         self.start_up.expect(["noop"])

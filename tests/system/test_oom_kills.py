@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.system.oom_kills import MemoryVerdict, find_counter
+from modelserver.system.oom_kills import OomDetector, find_counter
 
 
 class VerdictTests(SynchronousTestCase):
@@ -26,7 +26,7 @@ class VerdictTests(SynchronousTestCase):
         counter = find_counter(self.root)
         assert counter is not None
         self.assertEqual(counter.path, self.root / path)
-        verdict = MemoryVerdict(counter)
+        verdict = OomDetector(counter)
         self.assertFalse(verdict.was_out_of_memory())
         self.write(path, after)
         self.assertTrue(verdict.was_out_of_memory())
@@ -52,10 +52,10 @@ class VerdictTests(SynchronousTestCase):
     def test_without_a_counter_nothing_is_claimed(self) -> None:
         self.write("proc/vmstat", "nr_free_pages 12\noom_kill many\n")
         self.assertIsNone(find_counter(self.root))
-        self.assertFalse(MemoryVerdict(None).was_out_of_memory())
+        self.assertFalse(OomDetector(None).was_out_of_memory())
 
     def test_a_counter_that_goes_away_claims_nothing(self) -> None:
         self.write("proc/vmstat", "oom_kill 7\n")
-        verdict = MemoryVerdict(find_counter(self.root))
+        verdict = OomDetector(find_counter(self.root))
         (self.root / "proc/vmstat").unlink()
         self.assertFalse(verdict.was_out_of_memory())

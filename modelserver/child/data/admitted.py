@@ -10,7 +10,7 @@ from modelserver.child.data.decoder import Decoder, Head, Row
 from modelserver.protocol import frames
 
 
-class Admitted:
+class DecodedRequest:
     """
     A request that a handler will get.
 
@@ -42,11 +42,11 @@ class Admitted:
         self.row, self.repeated, self._kinds = {}, None, {}
 
 
-def shown_ids(requests: Sequence[Admitted]) -> dict[int, str]:
+def shown_ids(requests: Sequence[DecodedRequest]) -> dict[int, str]:
     """The requests' ids as handlers see them, by place."""
     return {place: frames.show_id(request.id).decode() for place, request in enumerate(requests)}
 
 
-def repeated_fields(requests: Sequence[Admitted]) -> dict[int, dict[str, list[object]]]:
+def repeated_fields(requests: Sequence[DecodedRequest]) -> dict[int, dict[str, list[object]]]:
     """The fields that forms repeat, by place."""
     return {place: request.repeated for place, request in enumerate(requests) if request.repeated}

@@ -26,7 +26,7 @@ COMPAT = str(Path(modelserver.__file__).parent / "compat")
 INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
 
 
-class Instructions:
+class LoadRequest:
     """What the server told this worker: see ``modelserver.backends.local.load_document``."""
 
     __slots__ = (
@@ -70,7 +70,7 @@ class Instructions:
     metrics_config: str | None
 
     @classmethod
-    def from_document(cls, document: Mapping[str, object]) -> Instructions:
+    def from_document(cls, document: Mapping[str, object]) -> LoadRequest:
         """Read the document of a LOAD frame; a key that is missing is a defect of the server."""
         instructions = cls()
         for name in cls.__slots__:
@@ -112,7 +112,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def load(instructions: Instructions) -> tuple[EntryPoint, Context]:
+def load(instructions: LoadRequest) -> tuple[EntryPoint, Context]:
     """
     Import the handler and initialize it.
 
@@ -127,7 +127,7 @@ def load(instructions: Instructions) -> tuple[EntryPoint, Context]:
         raise LoadFailed.because(error) from error
 
 
-def prepare(instructions: Instructions) -> None:
+def prepare(instructions: LoadRequest) -> None:
     """Stand in the model's folder, with the search path that the peers give to handlers."""
     folder = instructions.folder
     os.chdir(folder)
@@ -189,7 +189,7 @@ def _import_file(name: str, file: str) -> ModuleType:
     return module
 
 
-def initialize(instructions: Instructions, module: ModuleType, function: str) -> tuple[EntryPoint, Context]:
+def initialize(instructions: LoadRequest, module: ModuleType, function: str) -> tuple[EntryPoint, Context]:
     """
     Call the handler's function once, or its class's ``initialize``.
 
@@ -225,7 +225,7 @@ def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:
     return in_thread(wrap(name, on_the_loop(entry)))
 
 
-def _new_service(instructions: Instructions, module: ModuleType) -> Any:
+def _new_service(instructions: LoadRequest, module: ModuleType) -> Any:
     """An object of the handler's class; a service of MMS 0.x is told of its model."""
     manifest = instructions.manifest
     if manifest is None or "Model" not in manifest:

@@ -15,8 +15,8 @@ from functools import partial
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.data.decoder import PLAIN, BadForm, Decoder
-from modelserver.child.loading.loader import EntryPoint, Instructions
-from modelserver.child.loops.wait import Waiting
+from modelserver.child.loading.loader import EntryPoint, LoadRequest
+from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
 from modelserver.protocol.shared_memory import LARGE, map_slots
 from modelserver.system.cpus import usable_processors
@@ -44,7 +44,7 @@ class Loop:
         self,
         connection: socket.socket,
         reader: frames.FrameReader,
-        instructions: Instructions,
+        instructions: LoadRequest,
         entry: EntryPoint,
         context: Context,
     ) -> None:
@@ -79,7 +79,7 @@ class Loop:
         :raises EOFError: it did.
         """
         reader = self._reader
-        waiting = Waiting(self._connection, reader, usable_processors())
+        waiting = SpinThenBlock(self._connection, reader, usable_processors())
         was_alone = False
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGURG, lambda number, frame: self.release_kept())
@@ -106,7 +106,7 @@ class Loop:
 
     def _serve(self, frame: frames.Frame) -> None:
         self._number = frame.number
-        if not frame.flags & frames.APART:
+        if not frame.flags & frames.PIPELINED:
             self._call_timed(frames.unpack_batch(frame, self._shared), 0)
         else:
             if len(frame.payload) >= frames.SMALL:

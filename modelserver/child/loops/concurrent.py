@@ -13,7 +13,7 @@ from copy import copy
 from functools import partial
 
 from modelserver.child.context import Context, RequestProcessor
-from modelserver.child.data.admitted import Admitted, repeated_fields, shown_ids
+from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import BadForm
 from modelserver.child.loading.loader import EntryPoint
@@ -24,7 +24,7 @@ MOST_ENVELOPES = 64
 """Batches behind a request envelope that may be at work."""
 
 
-class Work:
+class RunningBatch:
     """
     A batch that is at work.
 
@@ -38,7 +38,7 @@ class Work:
         self.number = number
         self.begun = time.perf_counter()
         self.rows: list[ReplyRow | None] = []
-        self.requests: list[Admitted] = []
+        self.requests: list[DecodedRequest] = []
         self.gone: set[int] = set()
         self.task: asyncio.Task[list[ReplyRow]] | None = None
 
@@ -56,7 +56,7 @@ class Work:
 class ConcurrentLoop(Loop):
     """Begins each batch as it comes, with a context of its own, and answers each when it is done."""
 
-    _work: dict[int, Work]
+    _work: dict[int, RunningBatch]
     _has_warned = False
 
     def run(self) -> None:
@@ -102,10 +102,10 @@ class ConcurrentLoop(Loop):
             self._end(error)
 
     def _begin(self, frame: frames.Frame) -> None:
-        work = self._work[frame.number] = Work(frame.number)
+        work = self._work[frame.number] = RunningBatch(frame.number)
         for item in frames.unpack_batch(frame, self._shared):
             try:
-                work.requests.append(Admitted(self._decoder, item))
+                work.requests.append(DecodedRequest(self._decoder, item))
                 work.rows.append(None)
             except BadForm as error:
                 work.rows.append(refused_row(str(error)))
@@ -123,7 +123,7 @@ class ConcurrentLoop(Loop):
             if work.is_deserted and work.task is not None:
                 work.task.cancel()
 
-    def _finish(self, work: Work, task: asyncio.Task[list[ReplyRow]]) -> None:
+    def _finish(self, work: RunningBatch, task: asyncio.Task[list[ReplyRow]]) -> None:
         if task.cancelled():
             gone = ClientsGone("the client has left")
             self._answer_with(work, self._failed(gone, len(work.requests)))
@@ -132,12 +132,12 @@ class ConcurrentLoop(Loop):
         else:
             self._answer_with(work, task.result())
 
-    def _answer_with(self, work: Work, rows: Sequence[ReplyRow]) -> None:
+    def _answer_with(self, work: RunningBatch, rows: Sequence[ReplyRow]) -> None:
         del self._work[work.number]
         microseconds = int((time.perf_counter() - work.begun) * 1e6)
         self._send(frames.pack_answers(frames.ANSWERS, work.number, microseconds, work.filled(rows)))
 
-    async def _handle(self, work: Work) -> list[ReplyRow]:
+    async def _handle(self, work: RunningBatch) -> list[ReplyRow]:
         processors = [request.processor() for request in work.requests]
         context = self._context_for(work, processors)
         try:
@@ -153,7 +153,7 @@ class ConcurrentLoop(Loop):
             return self._failed(error, len(processors), context)
         return self._rows_of(result, processors)
 
-    def _context_for(self, work: Work, processors: list[RequestProcessor]) -> Context:
+    def _context_for(self, work: RunningBatch, processors: list[RequestProcessor]) -> Context:
         """A context for one batch: what the handler keeps in it is common to all."""
         context = copy(self._context)
         context.begin(partial(shown_ids, work.requests), processors, repeated_fields(work.requests))
@@ -164,7 +164,7 @@ class ConcurrentLoop(Loop):
         return context
 
     def _send_parts_of(
-        self, work: Work, processors: Sequence[RequestProcessor], parts: Sequence[object]
+        self, work: RunningBatch, processors: Sequence[RequestProcessor], parts: Sequence[object]
     ) -> None:
         """
         Send one part to each request of a batch.

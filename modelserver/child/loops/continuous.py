@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from modelserver.child.context import RequestProcessor
-from modelserver.child.data.admitted import Admitted, repeated_fields, shown_ids
+from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import (
     ReplyRow,
     answer_rows,
@@ -26,7 +26,7 @@ SUCCESSION = 0.002
 """Seconds that a turn waits for the successors of those who have left."""
 
 
-class Live:
+class ActiveRequest:
     """
     A request that is not finished.
 
@@ -35,7 +35,7 @@ class Live:
 
     __slots__ = ("begun", "number", "request")
 
-    def __init__(self, number: int, request: Admitted) -> None:
+    def __init__(self, number: int, request: DecodedRequest) -> None:
         self.number = number
         self.request = request
         self.begun = time.perf_counter()
@@ -50,7 +50,7 @@ class ContinuousLoop(Loop):
     when its client has left.
     """
 
-    _live: dict[int, Live]
+    _live: dict[int, ActiveRequest]
 
     def run(self) -> None:
         """
@@ -80,7 +80,7 @@ class ContinuousLoop(Loop):
         if len(items) != 1:
             raise frames.FrameError(f"{len(items)} requests in one frame; they join one by one")
         try:
-            self._live[frame.number] = Live(frame.number, Admitted(self._decoder, items[0]))
+            self._live[frame.number] = ActiveRequest(frame.number, DecodedRequest(self._decoder, items[0]))
         except BadForm as error:
             self._finish(frame.number, 0.0, refused_row(str(error)))
             self._release()
@@ -144,7 +144,7 @@ class ContinuousLoop(Loop):
         return failed
 
     def _send_turn(
-        self, live: Sequence[Live], processors: Sequence[RequestProcessor], parts: Sequence[object]
+        self, live: Sequence[ActiveRequest], processors: Sequence[RequestProcessor], parts: Sequence[object]
     ) -> None:
         """
         Send one part to each live request in the middle of a turn.

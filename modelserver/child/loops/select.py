@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from modelserver.child.loading.loader import Instructions
+from modelserver.child.loading.loader import LoadRequest
 from modelserver.child.loops.batches import Loop
 
 
-def loop_of(instructions: Instructions) -> type[Loop]:
+def loop_class(instructions: LoadRequest) -> type[Loop]:
     """The loop of a mode; those that few handlers want are imported when one does."""
     if instructions.mode == "continuous":
         from modelserver.child.loops.continuous import ContinuousLoop

@@ -33,7 +33,7 @@ class _Glance:
         return self._connection.recv_into(buffer, 0, socket.MSG_DONTWAIT)
 
 
-class Waiting:
+class SpinThenBlock:
     """
     Waits for frames on a blocking socket; ``reader`` has no whole one.
 

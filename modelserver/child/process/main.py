@@ -15,7 +15,7 @@ from modelserver.protocol import frames
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context
-    from modelserver.child.loading.loader import EntryPoint, Instructions
+    from modelserver.child.loading.loader import EntryPoint, LoadRequest
 
 SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
 
@@ -89,19 +89,19 @@ def work(connection: socket.socket, reader: frames.FrameReader, document: Mappin
 
     :raises EOFError: the server closed the socket.
     """
-    from modelserver.child.loops.select import loop_of
+    from modelserver.child.loops.select import loop_class
 
     instructions, entry, context = load_or_end(connection, document)
-    loop_of(instructions)(connection, reader, instructions, entry, context).run()
+    loop_class(instructions)(connection, reader, instructions, entry, context).run()
 
 
 def load_or_end(
     connection: socket.socket, document: Mapping[str, object]
-) -> tuple[Instructions, EntryPoint, Context]:
+) -> tuple[LoadRequest, EntryPoint, Context]:
     """Load what ``document`` says and tell the server; where that fails, the process ends."""
-    from modelserver.child.loading.loader import Instructions, LoadFailed, load
+    from modelserver.child.loading.loader import LoadFailed, LoadRequest, load
 
-    instructions = Instructions.from_document(document)
+    instructions = LoadRequest.from_document(document)
     announce(instructions.dialect)
     try:
         entry, context = load(instructions)

@@ -33,7 +33,7 @@ def main() -> None:
         frame = reader.wait(connection)
         introduction = {"rank": rank, "pid": os.getpid()}
         connection.sendall(frames.pack_json(frames.STARTED, introduction))
-        kind = SpeakingLoop if rank == 0 else SilentLoop
+        kind = FirstRankLoop if rank == 0 else OtherRankLoop
         kind(connection, reader, *load_or_end(connection, frames.unpack_json(frame))).run()
     except (EOFError, ConnectionError):
         pass
@@ -65,7 +65,7 @@ def _is_over(lifeline: int) -> bool:
         return False
 
 
-class SpeakingLoop(Loop):
+class FirstRankLoop(Loop):
     """
     Rank 0's: its answers are the worker's.
 
@@ -78,7 +78,7 @@ class SpeakingLoop(Loop):
         return rows
 
 
-class SilentLoop(SpeakingLoop):
+class OtherRankLoop(FirstRankLoop):
     """The other ranks': the server learns that a batch is done, and nothing else."""
 
     def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:

@@ -18,13 +18,13 @@ from typing import NoReturn
 from modelserver.child.context import Context
 from modelserver.child.loading.loader import (
     EntryPoint,
-    Instructions,
     LoadFailed,
+    LoadRequest,
     import_handler,
     initialize,
     prepare,
 )
-from modelserver.child.loops.select import loop_of
+from modelserver.child.loops.select import loop_class
 from modelserver.child.process.main import LIFELINE_FD, announce, die_with, end
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
@@ -46,7 +46,7 @@ class Template:
     def __init__(self, connection: socket.socket, document: Mapping[str, object]) -> None:
         self._receiver = _Receiver(connection)
         self._connection = connection
-        self._instructions = Instructions.from_document(document)
+        self._instructions = LoadRequest.from_document(document)
         self._keeps_model = document["preload"] == "model"
         self._children: dict[int, int] = {}
         self._poll = select.poll()
@@ -147,7 +147,7 @@ class Template:
         announce(self._instructions.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
-        loop = loop_of(self._instructions)
+        loop = loop_class(self._instructions)
         loop(connection, frames.FrameReader(), self._instructions, entry, context).run()
 
     def _load_rest(
@@ -188,7 +188,7 @@ class _Receiver:
         return taken
 
 
-def _import(instructions: Instructions) -> tuple[ModuleType, str]:
+def _import(instructions: LoadRequest) -> tuple[ModuleType, str]:
     """Import the handler; what imports make is there to stay, and not looked through for garbage."""
     gc.disable()
     try:

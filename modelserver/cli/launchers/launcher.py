@@ -17,7 +17,7 @@ import modelserver
 from modelserver.cli.launchers.serve import serve
 from modelserver.system.pid_file import NAME, PidFile, PidFileUnsafe
 
-PATIENCE = 60.0
+STOP_TIMEOUT = 60.0
 """Seconds that a stop waits for the server's end."""
 PAUSE = 0.05
 """Seconds between two looks at it: it is no child of ours."""
@@ -191,7 +191,7 @@ class Launcher:
         if not self._is_server(pid):
             self.say(self.words.stale)
         else:
-            is_over = self.processes.end(pid, PATIENCE)
+            is_over = self.processes.end(pid, STOP_TIMEOUT)
             if is_over is False:
                 self.say(self.words.slow)
                 return 1

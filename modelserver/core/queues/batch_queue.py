@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import QueueFull, ServingError
-from modelserver.jobs import Job, Place
+from modelserver.jobs import Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
 
 MOST_APART = 1 << 16
@@ -99,7 +99,7 @@ class BatchAggregator:
             self._drop_first()
         if not jobs:
             return []
-        if jobs[0].solitary:
+        if jobs[0].exclusive:
             return [] if for_later else [self._drop_first()]
         if self.batch_size == 1:
             return self._take_apart(most)
@@ -112,7 +112,7 @@ class BatchAggregator:
         jobs = self._jobs
         taken = [self._drop_first()]
         size = _travelling(taken[0])
-        while jobs and len(taken) < most and not jobs[0].solitary:
+        while jobs and len(taken) < most and not jobs[0].exclusive:
             size += _travelling(jobs[0])
             if size > MOST_APART:
                 break
@@ -126,7 +126,7 @@ class BatchAggregator:
         count = 0
         explain = self._jobs[0].flags & EXPLAIN
         for job in self._jobs:
-            if job.solitary or job.flags & EXPLAIN != explain:
+            if job.exclusive or job.flags & EXPLAIN != explain:
                 return self.batch_size  # what is before it goes alone: waiting longer would bring nothing
             count += not job.finished
             if count == self.batch_size:
@@ -153,7 +153,7 @@ class BatchAggregator:
         batch: list[Job] = []
         # A handler looks at the first of a batch to know whether it shall predict or explain.
         explain = self._jobs[0].flags & EXPLAIN
-        while self._jobs and len(batch) < self.batch_size and not self._jobs[0].solitary:
+        while self._jobs and len(batch) < self.batch_size and not self._jobs[0].exclusive:
             if self._jobs[0].flags & EXPLAIN != explain:
                 break
             job = self._drop_first()
@@ -202,4 +202,4 @@ class BatchAggregator:
 
 def _travelling(job: Job) -> int:
     """Bytes of its body that go to the worker through its socket."""
-    return 0 if type(job.body) is Place else len(job.body)
+    return 0 if type(job.body) is SharedSlot else len(job.body)

@@ -16,28 +16,28 @@ class Batch:
     Jobs that a worker has.
 
     :param jobs: those that are not answered yet.
-    :param apart: the handler is called for each job by itself, in order: they only travel together.
+    :param pipelined: the handler is called for each job by itself, in order: they only travel together.
     :param started: when the worker can have begun to work on them.
     """
 
     number: int
     jobs: Sequence[Job]
-    apart: bool
+    pipelined: bool
     started: float
     done: int = 0
     """Jobs that were answered before the others, of those that are apart."""
     full: set[Job] = field(factory=set, init=False)
-    """Jobs whose askers can take no more parts at present: the handler is held at its next one."""
+    """Jobs whose observers can take no more parts at present: the handler is held at its next one."""
 
     @property
     def calls(self) -> int:
         """How often the handler will be called."""
-        return len(self.jobs) if self.apart else 1
+        return len(self.jobs) if self.pipelined else 1
 
     @property
     def current(self) -> Sequence[Job]:
         """The jobs of the handler's present call."""
-        return self.jobs[:1] if self.apart else self.jobs
+        return self.jobs[:1] if self.pipelined else self.jobs
 
     def cut(self, count: int) -> Sequence[Job]:
         """
@@ -49,7 +49,7 @@ class Batch:
         if count == len(jobs):
             self.jobs = ()
             return jobs
-        if not self.apart or not 0 < count < len(jobs):
+        if not self.pipelined or not 0 < count < len(jobs):
             raise LookupError(f"{count} answers to a batch of {len(jobs)}")
         self.jobs = jobs[count:]
         self.done += count

@@ -13,7 +13,7 @@ TURNS = 40
 
 
 @define(eq=False)
-class Attention:
+class BusyPoll:
     """
     Keeps the event loop turning while a worker has a single call in hand that will take next to no time.
 

@@ -40,16 +40,16 @@ class ConcurrentWorker(Worker):
     @property
     def room(self) -> int:
         """How many more batches it may be given now; none beside a job that has the worker to itself."""
-        is_taken = bool(self.in_hand) and self.in_hand[-1].jobs[0].solitary
+        is_taken = bool(self.in_hand) and self.in_hand[-1].jobs[0].exclusive
         return self.capacity - self.load if self.state == "ready" and not is_taken else 0
 
-    def assign(self, jobs: Sequence[Job], apart: bool = False) -> None:
+    def assign(self, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Send a batch, or several of one job each; they leave at ``flush``."""
-        for batch in [[job] for job in jobs] if apart else [jobs]:
+        for batch in [[job] for job in jobs] if pipelined else [jobs]:
             super().assign(batch)
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
-        """Take the answers of a batch, whichever it is; its jobs hear of them at the turn's end."""
+        """Take the answers of a batch, whichever it is; its observers are told at the turn's end."""
         batch = self._find(number, answers)
         self.in_hand.remove(batch)
         self.load -= 1
@@ -98,13 +98,13 @@ class ConcurrentWorker(Worker):
         self._timer = None
         if not self.in_hand:
             return
-        now, patience = self.clock.seconds(), self.timeouts.response
-        for batch in [each for each in self.in_hand if each.started + patience <= now]:
+        now, response_timeout = self.clock.seconds(), self.timeouts.response
+        for batch in [each for each in self.in_hand if each.started + response_timeout <= now]:
             if self._heard < self._given_up.get(batch, 0.0):
                 self._inputs.timed_out()
                 return
             self._give_up(batch, now)
-        left = min(batch.started for batch in self.in_hand) + patience - now
+        left = min(batch.started for batch in self.in_hand) + response_timeout - now
         self._timer = self.clock.callLater(left, self._look_at_oldest)
 
     def _give_up(self, batch: Batch, now: float) -> None:
@@ -141,4 +141,4 @@ class ConcurrentQueue(BatchAggregator):
         """The next batch if one is due; only a job that wants a worker to itself waits for an idle one."""
         while self._jobs and self._jobs[0].finished:
             self._drop_first()
-        return super().take(for_later and bool(self._jobs) and self._jobs[0].solitary, most)
+        return super().take(for_later and bool(self._jobs) and self._jobs[0].exclusive, most)

@@ -22,7 +22,7 @@ class LiveSequenceQueue(SequenceQueue):
         """The oldest request that may join those that a worker has; some join only if it has none."""
         self._unseen = {job for job in self._unseen if job.held}
         for job, sequence in self.waiting_for(worker):
-            may_join = is_idle or not job.solitary
+            may_join = is_idle or not job.exclusive
             if may_join and not self._unseen.intersection(sequence.in_hand):
                 sequence.hand_out(worker, self.clock.seconds())
                 self._unseen.add(job)
@@ -42,12 +42,12 @@ class LiveSequenceWorker(ConcurrentWorker):
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """See which sequences end, and hand out the answers."""
-        self.sequences.hear(answers)
+        self.sequences.note_ended_sequences(answers)
         super().answered(number, answers, seconds)
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """See which sequences end, and which may go on, and hand out the parts."""
-        self.sequences.hear(answers)
+        self.sequences.note_ended_sequences(answers)
         for batch in self.in_hand:
             if batch.number == number:
                 self.sequences.see(batch.jobs[0])

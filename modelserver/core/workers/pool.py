@@ -8,13 +8,13 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from modelserver.core.providers import Surroundings
+from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.batch_queue import BatchAggregator
 from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.workers.batch import Batch, Times
-from modelserver.core.workers.busy_poll import Attention
-from modelserver.core.workers.recycling import Turnover
-from modelserver.core.workers.retries import sort_out
+from modelserver.core.workers.busy_poll import BusyPoll
+from modelserver.core.workers.recycling import Recycling
+from modelserver.core.workers.retries import retry_or_fail
 from modelserver.core.workers.worker import MANY, Worker
 from modelserver.errors import (
     NotEnoughDevices,
@@ -39,7 +39,7 @@ class WorkerPool:
 
     spec: VersionSpec
     queue: BatchAggregator
-    around: Surroundings
+    providers: CoreProviders
     make_worker: Callable[..., Worker] = field(default=Worker, kw_only=True)
     minimum: int = field(default=0, init=False)
     maximum: int = field(default=0, init=False)
@@ -49,12 +49,12 @@ class WorkerPool:
     _leavers: list[Deferred[None]] = field(factory=list, init=False)
     _scheduled: bool = field(default=False, init=False)
     _rate: DrainRate = field(factory=DrainRate, init=False)
-    _turnover: Turnover = field(init=False)
-    _attention: Attention = field(init=False)
+    _recycling: Recycling = field(init=False)
+    _attention: BusyPoll = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._turnover = Turnover(self.spec.max_requests_per_worker, self.around.random)
-        self._attention = Attention(self.around.call_soon, self.around.awake_turns)
+        self._recycling = Recycling(self.spec.max_requests_per_worker, self.providers.random)
+        self._attention = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
 
     # How many.
 
@@ -82,8 +82,8 @@ class WorkerPool:
             going = self.workers[-surplus:]
             del self.workers[-surplus:]
             self._leaving += going
-            if self._turnover.old in going:
-                self._end_turnover()
+            if self._recycling.old in going:
+                self._end_recycling()
             for worker in reversed(going):
                 worker.stop(drain)
         if not self.workers:
@@ -104,18 +104,18 @@ class WorkerPool:
         return self.workers[present:]
 
     def _new_worker(self, gpu_workers: int | None) -> Worker:
-        worker_id = self.around.next_worker_id(self.spec)
+        worker_id = self.providers.next_worker_id(self.spec)
         return self.make_worker(
             self._place(worker_id, gpu_workers),
             self.spec.timeouts,
             self,
-            self.around.backend,
-            self.around.clock,
-            self.around.now,
+            self.providers.backend,
+            self.providers.clock,
+            self.providers.now,
         )
 
     def _place(self, worker_id: str, gpu_workers: int | None) -> WorkerSpec:
-        spec, devices = self.spec, self.around.devices
+        spec, devices = self.spec, self.providers.devices
         if spec.parallel_level > 0 and spec.device_type != "cpu" and devices.count:
             group = devices.take_group(spec.parallel_level, spec.device_ids)
             if group is None:
@@ -206,7 +206,7 @@ class WorkerPool:
     def _seconds_to_drain(self) -> float:
         """How long those who wait now will need, as measured, else as the handler's times promise."""
         waiting = self.queue.length + 1
-        measured = self._rate.seconds_for(waiting, self.around.clock.seconds())
+        measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
         if measured is None:
             times = [worker.mean_batch for worker in self.workers if worker.state == "ready"]
             speed = sum(self.spec.batch_size / seconds for seconds in times if seconds)
@@ -268,7 +268,7 @@ class WorkerPool:
         """Hand out batches once the events of this turn are over."""
         if not self._scheduled:
             self._scheduled = True
-            self.around.call_soon(self.dispatch)
+            self.providers.call_soon(self.dispatch)
 
     def dispatch(self) -> None:
         """Hand out batches while there are some that are due, and workers that have room."""
@@ -299,10 +299,10 @@ class WorkerPool:
     def worker_ready(self, worker: Worker, seconds: float) -> None:
         """A worker has loaded the model: it may have work at once."""
         spec = self.spec
-        self.around.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
-        self._turnover.forget(worker)
-        if worker is self._turnover.successor:
-            self._end_turnover()
+        self.providers.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
+        self._recycling.forget(worker)
+        if worker is self._recycling.successor:
+            self._end_recycling()
         self._settle()
         self.schedule()
 
@@ -312,23 +312,23 @@ class WorkerPool:
 
     def batch_finished(self, worker: Worker, jobs: Sequence[Job], calls: int, times: Times) -> None:
         """Count batches and their jobs."""
-        spec, recorder = self.spec, self.around.recorder
+        spec, recorder = self.spec, self.providers.recorder
         self._rate.finished += len(jobs)
         recorder.batches_finished(spec.name, spec.version, calls, len(jobs), times.handler, times.total)
         recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
-        if spec.max_requests_per_worker and self._turnover.is_due(worker, len(jobs)):
+        if spec.max_requests_per_worker and self._recycling.is_due(worker, len(jobs)):
             self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:
         """Start a worker that will take this one's place, unless this one leaves anyway."""
         if worker in self.workers:
             successor = self._new_worker(None)
-            self._turnover.begin(worker, successor)
+            self._recycling.begin(worker, successor)
             successor.start()
 
-    def _end_turnover(self) -> None:
+    def _end_recycling(self) -> None:
         """Let a successor that is ready take its place, and one that is not wanted any more go."""
-        pair = self._turnover.end()
+        pair = self._recycling.end()
         if pair is None:
             return
         old, successor = pair
@@ -341,17 +341,17 @@ class WorkerPool:
 
     def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
         """Pass on what a handler counted."""
-        self.around.recorder.handler_metrics(self.spec.name, self.spec.version, metrics)
+        self.providers.recorder.handler_metrics(self.spec.name, self.spec.version, metrics)
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """See to the jobs that a dead worker had: the other workers, or its successor, take them."""
         tries = self.spec.retry_on_worker_death if self.healthy else 0
-        again, retried = sort_out(batches, failure, tries)
+        again, retried = retry_or_fail(batches, failure, tries)
         for _ in range(retried):
-            self.around.recorder.job_retried(self.spec.name, self.spec.version)
+            self.providers.recorder.job_retried(self.spec.name, self.spec.version)
         self.queue.put_back(again)
         if worker in self.workers and worker.state != "ready":
-            self.around.recorder.worker_restarted(self.spec.name, self.spec.version)
+            self.providers.recorder.worker_restarted(self.spec.name, self.spec.version)
             if not worker.served:
                 self._fail_settlers(failure)
         if not self.healthy:
@@ -360,8 +360,8 @@ class WorkerPool:
 
     def worker_gave_up(self, worker: Worker) -> None:
         """When no worker is left that may come back, nobody shall wait for one."""
-        if worker is self._turnover.successor:
-            self.around.call_soon(self._end_turnover)
+        if worker is self._recycling.successor:
+            self.providers.call_soon(self._end_recycling)
             return
         self._fail_settlers(worker.failure)
         if not self.healthy:
@@ -371,7 +371,7 @@ class WorkerPool:
         """A worker that was to leave has left."""
         if worker in self._leaving:
             self._leaving.remove(worker)
-        self._turnover.forget(worker)
+        self._recycling.forget(worker)
         self._give_devices_back(worker)
         self._settle()
         self._tell_leavers()
@@ -379,7 +379,7 @@ class WorkerPool:
     def _give_devices_back(self, worker: Worker) -> None:
         spec = worker.spec
         for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
-            self.around.devices.give_back(gpu)
+            self.providers.devices.give_back(gpu)
 
 
 def _room_and_rest(worker: Worker) -> tuple[bool, int]:

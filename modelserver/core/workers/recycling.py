@@ -13,7 +13,7 @@ JITTER = 0.1
 
 
 @define(eq=False)
-class Turnover:
+class Recycling:
     """
     Knows which worker is due, and which new one is to take its place.
 

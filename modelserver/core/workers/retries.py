@@ -9,7 +9,7 @@ from modelserver.errors import WorkerDied, WorkerFailure
 from modelserver.jobs import Job
 
 
-def sort_out(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tuple[list[Job], int]:
+def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tuple[list[Job], int]:
     """
     Tell those who get no other try; returns the jobs that do, in order, and how many of them have used it.
 
@@ -31,7 +31,7 @@ def sort_out(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tu
                 job.fail(WorkerDied(failure))
                 continue
             retried += is_suspect
-            job.solitary = True
+            job.exclusive = True
             job.assigned = 0.0
             again.append(job)
     return again, retried

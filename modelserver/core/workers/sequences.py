@@ -134,7 +134,7 @@ class SequenceQueue(BatchAggregator):
         waiting = [(job, each) for each in able if (job := each.next) is not None]
         return sorted(waiting, key=lambda pair: pair[0].arrived)
 
-    def hear(self, answers: Sequence[Answer | ServingError]) -> None:
+    def note_ended_sequences(self, answers: Sequence[Answer | ServingError]) -> None:
         """End the sequences that answers say have ended."""
         for answer in answers:
             if isinstance(answer, Answer) and answer.head:
@@ -193,7 +193,7 @@ class SequenceWorker(Worker):
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """See which sequences end, and hand out the answers."""
-        self.sequences.hear(answers)
+        self.sequences.note_ended_sequences(answers)
         super().answered(number, answers, seconds)
 
 

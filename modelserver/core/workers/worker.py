@@ -68,7 +68,7 @@ class Worker:
     _numbers: int = field(default=0, init=False)
     _answers: list[Settled] = field(factory=list, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
-    _is_urged: bool = field(default=False, init=False)
+    _flush_requested: bool = field(default=False, init=False)
     """It was asked for the answers that it keeps: the oldest in hand is late, or done and one behind it."""
     _inputs: WorkerInputs = field(init=False)
 
@@ -105,7 +105,7 @@ class Worker:
         if self.state != "ready":
             return 0
         in_hand = self.in_hand
-        if in_hand and in_hand[-1].jobs[0].solitary:
+        if in_hand and in_hand[-1].jobs[0].exclusive:
             return 0
         mean = self.mean_batch
         if mean is None or mean >= SHORT:
@@ -116,7 +116,7 @@ class Worker:
         # busy with refusals does not leave the worker idle meanwhile.
         return (FEW if mean >= TINY and not self.owner.has_many_waiting else MANY) - self.load
 
-    def assign(self, jobs: Sequence[Job], apart: bool = False) -> None:
+    def assign(self, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Send a batch, or several of one job each that travel together; it leaves at ``flush``."""
         assert self.process is not None  # room was asked for
         now = self.clock.seconds()
@@ -124,10 +124,10 @@ class Worker:
             job.assigned = now
             job.held = True
         self._numbers = number = (self._numbers + 1) & 0xFFFFFFFF
-        batch = Batch(number, jobs, apart, now)
+        batch = Batch(number, jobs, pipelined, now)
         self.in_hand.append(batch)
         self.load += batch.calls
-        self.process.send(number, jobs, apart)
+        self.process.send(number, jobs, pipelined)
         if self._timer is None:
             self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)
 
@@ -150,12 +150,12 @@ class Worker:
             return
         left = self.in_hand[0].started + self.timeouts.response - self.clock.seconds()
         if left > 0:
-            self._is_urged = False
+            self._flush_requested = False
             self._timer = self.clock.callLater(left, self._look_at_oldest)
         elif self.in_hand[0].full:
             self._drop_slow(self.in_hand[0])
-        elif self.load > 1 and not self._is_urged and self.process is not None:
-            self._is_urged = True
+        elif self.load > 1 and not self._flush_requested and self.process is not None:
+            self._flush_requested = True
             self.process.release()
             self._timer = self.clock.callLater(LAST_CALL, self._look_at_oldest)
         else:
@@ -180,25 +180,25 @@ class Worker:
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """
-        Take the answers of a batch, or of the next ones of those apart.
+        Take the answers of a batch, or of the next ones of those pipelined.
 
-        Their jobs hear of them at the turn's end, when the worker has got what it can do next.
+        Their observers are told at the turn's end, when the worker has got what it can do next.
         """
         in_hand = self.in_hand
         if not in_hand or in_hand[0].number != number:
             raise LookupError(f"an answer to batch {number}, which is not the oldest in hand")
         batch = in_hand[0]
         jobs = batch.cut(len(answers))
-        calls = len(jobs) if batch.apart else 1
+        calls = len(jobs) if batch.pipelined else 1
         now = self.clock.seconds()
         times = Times(now, seconds, now - batch.started)
         if not batch.jobs:
             in_hand.popleft()
         if in_hand:
             # What was kept for so long was done long ago, when the next one was begun.
-            in_hand[0].started = batch.started if self._is_urged else now
+            in_hand[0].started = batch.started if self._flush_requested else now
         else:
-            self._is_urged = False
+            self._flush_requested = False
         self.load -= calls
         self._learn(seconds / calls, calls)
         self._answers.append((jobs, answers, calls, times))
@@ -238,7 +238,7 @@ class Worker:
                 job.fail(answer)
             elif answer.body:
                 job.streaming = True
-                if not job.asker.part_arrived(job, answer):
+                if not job.observer.next_part(job, answer):
                     self._hold(batch, job, len(answer.body))
 
     def _hold(self, batch: Batch, job: Job, size: int) -> None:
@@ -291,7 +291,7 @@ class Worker:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        self._is_urged = False
+        self._flush_requested = False
         self.state = state
         if timeout is not None:
             self._timer = self.clock.callLater(timeout, self._elapse)
@@ -328,7 +328,7 @@ class Worker:
         batches, self.in_hand, self.load = self.in_hand, deque(), 0
         for batch in batches:
             for job in batch.jobs:
-                job.let_go()
+                job.released_by_worker()
         self.owner.worker_lost(self, batches, failure)
 
     def wait_to_restart(self) -> None:

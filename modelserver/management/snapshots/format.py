@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import javaproperties
 from attrs import frozen
 
-from modelserver.management.version_spec import Wishes
+from modelserver.management.version_spec import VersionOverrides
 from modelserver.sources.urls import NormalUrl, is_remote
 from modelserver.spec import VersionDescription
 
@@ -52,9 +52,9 @@ class SnapshotVersion:
     parallel_level: int = 0
     url: str = ""
 
-    def wishes(self) -> Wishes:
+    def wishes(self) -> VersionOverrides:
         """What a registration that restores this version asks for: all of it, before anything else."""
-        return Wishes(
+        return VersionOverrides(
             runtime=self.runtime,
             batch_size=self.batch_size,
             max_batch_delay=self.max_batch_delay,

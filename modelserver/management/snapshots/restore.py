@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from modelserver.errors import ArchiveInvalid, ModelNotFound, ServingError, VersionNotFound
-from modelserver.inference.health import StartUp
+from modelserver.inference.health import LoadStatus
 from modelserver.management.registration import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
@@ -66,7 +66,7 @@ class Restorer:
     """
 
     management: Management
-    start_up: StartUp
+    start_up: LoadStatus
     parallelism: int
     _why: str | None = field(default=None, init=False)
     _done: list[_Item] = field(factory=list, init=False)

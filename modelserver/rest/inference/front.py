@@ -19,9 +19,9 @@ from modelserver.http1.head import LONGEST_LINE, UNKNOWN, Head
 from modelserver.inference.health import Health, health_of
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect, Recorder, Reply
-from modelserver.jobs import Answer, Inputs, Job, Place, inputs_of
+from modelserver.jobs import Answer, Inputs, Job, SharedSlot, inputs_of
 from modelserver.protocol.frames import ID_SIZE, show_id
-from modelserver.protocol.shared_memory import Slots
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.forms import field_of
 from modelserver.rest.inference.targets import Prediction, resolve
 from modelserver.rest.reply import Headers, prepare
@@ -42,7 +42,7 @@ class AccessLog(Protocol):
         """One request that was answered; ``asked``: method, URI and protocol."""
 
 
-class Gate(Protocol):
+class Authorizer(Protocol):
     """Who may use a listener."""
 
     def check(self, kind: str, authorization: bytes | None) -> None:
@@ -68,7 +68,7 @@ class InferenceSettings:
 
 
 @define(eq=False)
-class InferenceFront:
+class InferenceEndpoint:
     """Both ways in end here; it is the ``Front`` of its listener's channels."""
 
     inference: Inference
@@ -76,11 +76,11 @@ class InferenceFront:
     dialect: Dialect
     recorder: Recorder
     access_log: AccessLog
-    gate: Gate
+    gate: Authorizer
     clock: IReactorTime
     entropy: Callable[[int], bytes]
     settings: InferenceSettings = InferenceSettings()
-    slots: Slots | None = None
+    slots: SharedMemoryPool | None = None
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
@@ -106,7 +106,7 @@ class InferenceFront:
         if prediction.name is None and b"form" in head.fields.get(b"content-type", b"").lower():
             return False  # a field of it may tell the model
         try:
-            head.patience = patience_of(head.fields.get(b"x-request-timeout-ms"))
+            head.client_timeout = client_timeout_of(head.fields.get(b"x-request-timeout-ms"))
         except BadRequest:
             return False
         head.operation, head.prediction = PREDICT, prediction
@@ -116,7 +116,7 @@ class InferenceFront:
         """Whether it asks a model, rather than for the server's state or a change of it."""
         return resolve(head.target, self.dialect.name) is not None
 
-    def predict(self, head: Head, body: bytes | Place, asker: Channel) -> Job | None:
+    def predict(self, head: Head, body: bytes | SharedSlot, observer: Channel) -> Job | None:
         """
         Begin a plain request.
 
@@ -124,13 +124,13 @@ class InferenceFront:
         """
         self.gate.check("inference", head.fields.get(b"authorization"))
         if head.prediction is None:
-            asker.reply(self.ping())
+            observer.reply(self.ping())
             return None
         name, version, extra, flags = head.prediction
         if name is None:
             name = self._name_from(b"", b"")
         inputs = inputs_of((head.block, extra, body, flags))
-        return self.inference.predict(name, version, inputs, asker, head.patience)
+        return self.inference.predict(name, version, inputs, observer, head.client_timeout)
 
     def withdraw(self, job: Job) -> None:
         """The client left."""
@@ -168,16 +168,18 @@ class InferenceFront:
 
     # Twisted Web's way.
 
-    def predict_stock(self, request: Request) -> Deferred[bytes]:
+    def predict_request(self, request: Request) -> Deferred[bytes]:
         """Answer a prediction that Twisted Web has read."""
         name, version, extra, flags = self.prediction_of(request)
-        patience = patience_of(request.requestHeaders.getRawHeaders(b"x-request-timeout-ms", [None])[0])
+        client_timeout = client_timeout_of(
+            request.requestHeaders.getRawHeaders(b"x-request-timeout-ms", [None])[0]
+        )
         inputs = Inputs(cast(Channel, request.channel).block, extra, _body(request), flags)
-        asker = StockAsker(request, self.dialect, _pairs(self.cors))
+        observer = TwistedWebResponder(request, self.dialect, _pairs(self.cors))
         assert name is not None  # prediction_of saw to it
-        job = self.inference.predict(name, version, inputs, asker, patience)
-        asker.answer.addErrback(_left, lambda: self.inference.withdraw(job))
-        return asker.answer
+        job = self.inference.predict(name, version, inputs, observer, client_timeout)
+        observer.answer.addErrback(_left, lambda: self.inference.withdraw(job))
+        return observer.answer
 
     def prediction_of(self, request: Request) -> Prediction:
         """
@@ -204,7 +206,7 @@ class InferenceFront:
         raise ParameterMissing("model_name")
 
 
-def patience_of(value: bytes | None) -> float:
+def client_timeout_of(value: bytes | None) -> float:
     """
     The seconds of an ``X-Request-Timeout-Ms`` header; 0 without one.
 
@@ -219,7 +221,7 @@ def patience_of(value: bytes | None) -> float:
 
 @implementer(IPushProducer)
 @define(eq=False)
-class StockAsker:
+class TwistedWebResponder:
     """Waits for a job for a Twisted Web request; ``answer`` fires with what is still to be written."""
 
     request: Request
@@ -229,7 +231,7 @@ class StockAsker:
     _job: Job | None = field(default=None, init=False)
     _is_full: bool = field(default=False, init=False)
 
-    def answered(self, job: Job, answer: Answer) -> None:
+    def completed(self, job: Job, answer: Answer) -> None:
         """Write a handler's answer, or the last part of a streamed one."""
         if self._job is not None:
             self.request.unregisterProducer()
@@ -237,7 +239,7 @@ class StockAsker:
         else:
             self.answer.callback(self._begin(job, answer))
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
+    def next_part(self, job: Job, answer: Answer) -> bool:
         """Write one part of a streamed answer."""
         if self._job is None:
             self._job = job
@@ -309,7 +311,7 @@ def _pairs(lines: bytes) -> Headers:
 
 
 @frozen
-class OpenGate:
+class AllowAll:
     """Lets everybody pass: token authorization is off."""
 
     def check(self, kind: str, authorization: bytes | None) -> None:

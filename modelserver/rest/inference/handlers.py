@@ -10,11 +10,11 @@ from twisted.web.server import Request
 import modelserver
 from modelserver.core.registry import Registry
 from modelserver.errors import ModelNotFound
-from modelserver.inference.health import StartUp, health_of, unready_models
+from modelserver.inference.health import LoadStatus, health_of, unready_models
 from modelserver.interfaces import Reply
 from modelserver.rest.binding import Handler
 from modelserver.rest.dialects.bodies import pretty
-from modelserver.rest.inference.front import InferenceFront
+from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.openapi import model_document
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import Listener, Route
@@ -53,11 +53,11 @@ class InferenceApi:
     :param is_stopping: whether the server is about to end: it is not ready then.
     """
 
-    front: InferenceFront
+    front: InferenceEndpoint
     registry: Registry
     responder: Responder
     routes: tuple[Route, ...]
-    start_up: StartUp = field(factory=StartUp)
+    start_up: LoadStatus = field(factory=LoadStatus)
     is_stopping: Callable[[], bool] = lambda: False
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -80,7 +80,7 @@ class InferenceApi:
 
     async def predict(self, request: Request, **variables: str) -> bytes:
         """Answer a prediction; which one, its URL says."""
-        return await self.front.predict_stock(request)
+        return await self.front.predict_request(request)
 
     def ping(self, request: Request, **variables: str) -> bytes:
         """Tell whether the models have their workers."""

@@ -7,7 +7,7 @@ from attrs import frozen
 from modelserver.errors import BadRequest
 from modelserver.management.registration import NAME, RegisterRequest
 from modelserver.management.service import ScaleRequest
-from modelserver.management.version_spec import Wishes
+from modelserver.management.version_spec import VersionOverrides
 from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Parameter
 
 _MILLISECOND = 0.001
@@ -173,8 +173,8 @@ def register_request(fields: Fields) -> RegisterRequest:
     )
 
 
-def _wishes(fields: Fields) -> Wishes:
-    return Wishes(
+def _wishes(fields: Fields) -> VersionOverrides:
+    return VersionOverrides(
         handler=fields.text(HANDLER),
         runtime=fields.text(RUNTIME),
         batch_size=fields.integer(BATCH_SIZE),

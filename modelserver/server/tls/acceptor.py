@@ -11,9 +11,9 @@ from typing import cast
 from attrs import define, field
 from twisted.logger import Logger
 
-HANDSHAKE = b"\x16"
+HANDSHAKE_BYTE = b"\x16"
 """The first byte of every TLS connection; no request of HTTP begins with it."""
-PATIENCE = 10.0
+HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client has for its first byte, and then for its handshake."""
 LINGER = 5.0
 """Seconds that the client of a refused request has to read why."""
@@ -73,7 +73,7 @@ class TlsAcceptor:
             connection.setblocking(False)
             if len(self._silent) >= self.most_silent:
                 self._give_up(next(iter(self._silent)))
-            self._silent[connection] = self.loop.call_later(PATIENCE, self._give_up, connection)
+            self._silent[connection] = self.loop.call_later(HANDSHAKE_TIMEOUT, self._give_up, connection)
             self.loop.add_reader(connection.fileno(), self._look, connection)
 
     def _forget(self, connection: socket.socket) -> None:
@@ -96,9 +96,9 @@ class TlsAcceptor:
         if not first:
             connection.close()
             return
-        if first == HANDSHAKE:
+        if first == HANDSHAKE_BYTE:
             begun = self.loop.connect_accepted_socket(
-                self.make_protocol, connection, ssl=self.context, ssl_handshake_timeout=PATIENCE
+                self.make_protocol, connection, ssl=self.context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
             )
         else:
             begun = self.loop.connect_accepted_socket(self._refusing, connection)

@@ -10,7 +10,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from modelserver.server.tls.acceptor import HANDSHAKE, LINGER, PATIENCE
+from modelserver.server.tls.acceptor import HANDSHAKE_BYTE, HANDSHAKE_TIMEOUT, LINGER
 from modelserver.server.tls.context import Tls
 
 
@@ -77,7 +77,7 @@ class FirstByte(Protocol):
     def connectionMade(self) -> None:
         """A client has so long for its first byte."""
         self._owner.wait_for(self)
-        self._wait(PATIENCE)
+        self._wait(HANDSHAKE_TIMEOUT)
 
     def give_up(self) -> None:
         """It has said nothing for too long."""
@@ -89,7 +89,7 @@ class FirstByte(Protocol):
         if self._is_refused:
             return
         self._owner.forget(self)
-        if data[:1] != HANDSHAKE:
+        if data[:1] != HANDSHAKE_BYTE:
             self._is_refused = True
             self._wait(LINGER)
             self._stream.write(self._owner.refusal)

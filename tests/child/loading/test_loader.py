@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.handlers.model_service import SingleNodeService
-from modelserver.child.loading.loader import Instructions, initialize
+from modelserver.child.loading.loader import LoadRequest, initialize
 
 
 class OldestServiceTests(SynchronousTestCase):
@@ -20,9 +20,9 @@ class OldestServiceTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         (self.folder / "signature.json").write_text('{"inputs": [{"data_name": "data"}]}')
-        document: dict[str, object] = dict.fromkeys(Instructions.__slots__)
+        document: dict[str, object] = dict.fromkeys(LoadRequest.__slots__)
         document |= {"name": "old", "folder": str(self.folder), "dialect": "mms", "batch_size": 1}
-        self.told = Instructions.from_document(document)
+        self.told = LoadRequest.from_document(document)
         self.told.manifest = {"Model": {"Service": "service.py", "Signature": "signature.json"}}
 
     def module(self, source: str) -> ModuleType:

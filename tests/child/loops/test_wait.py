@@ -7,7 +7,7 @@ import struct
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.child.loops.wait import LOOK, MOST_MISSES, NEXT_LOOK, Waiting
+from modelserver.child.loops.wait import LOOK, MOST_MISSES, NEXT_LOOK, SpinThenBlock
 from modelserver.protocol import frames
 
 
@@ -35,11 +35,11 @@ class WaitingTests(SynchronousTestCase):
     def say(self) -> None:
         self.ours.send(frames.pack_bare(frames.CREDIT, 7))
 
-    def waiting(self, processors: int = 2) -> Waiting:
+    def waiting(self, processors: int = 2) -> SpinThenBlock:
         reader = frames.FrameReader()
-        return Waiting(self.theirs, reader, processors, lambda: self.seconds, self.rest)
+        return SpinThenBlock(self.theirs, reader, processors, lambda: self.seconds, self.rest)
 
-    def ask(self, waiting: Waiting, was_alone: bool = True) -> int:
+    def ask(self, waiting: SpinThenBlock, was_alone: bool = True) -> int:
         """Wait for a frame; returns how often others could run meanwhile."""
         self.rests = 0
         self.assertEqual(waiting.frame(was_alone).number, 7)

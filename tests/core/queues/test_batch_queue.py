@@ -9,9 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.queues.batch_queue import MOST_APART, BatchAggregator, QueueLimits
 from modelserver.errors import QueueFull, Unregistered
-from modelserver.jobs import Job, Place
+from modelserver.jobs import Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
-from modelserver.testing import CollectingAsker, make_job
+from modelserver.testing import CollectingObserver, make_job
 
 
 class BatchAggregatorTests(SynchronousTestCase):
@@ -91,7 +91,7 @@ class BatchAggregatorTests(SynchronousTestCase):
     def test_large_ones_and_solitary_ones_are_not(self) -> None:
         queue = self.queue = self.make(1, 0.1)
         _, _, _, alone = self.put(b"a", bytes(MOST_APART), b"b", b"c")
-        alone.solitary = True
+        alone.exclusive = True
         taken = [len(queue.take(most=8)) for _ in range(4)]
         self.assertEqual((taken, queue.size), ([1, 1, 1, 1], 0))
 
@@ -99,7 +99,7 @@ class BatchAggregatorTests(SynchronousTestCase):
         queue = self.queue = self.make(1, 0.1)
         jobs = [make_job() for _ in range(3)]
         for job in jobs:
-            job.body = Place(0, MOST_APART, lambda: None)
+            job.body = SharedSlot(0, MOST_APART, lambda: None)
             queue.put(job)
         self.assertEqual(queue.take(most=8), jobs)
         self.assertEqual(queue.size, 0)
@@ -114,7 +114,7 @@ class BatchAggregatorTests(SynchronousTestCase):
     def test_a_solitary_job_goes_alone_and_holds_nobody_up(self) -> None:
         first = self.put(b"a")
         describe = make_job(b"describe", 0.0)
-        describe.solitary = True
+        describe.exclusive = True
         self.queue.put(describe)
         last = self.put(b"b", b"c", b"d", b"e")
         self.assertEqual(self.queue.take(), first)
@@ -166,8 +166,8 @@ class BatchAggregatorTests(SynchronousTestCase):
         self.queue.take()
         self.queue.fail_all(Unregistered("resnet"))
         for job in jobs:
-            assert isinstance(job.asker, CollectingAsker)
-            self.assertEqual(job.asker.reasons, [repr(Unregistered("resnet"))])
+            assert isinstance(job.observer, CollectingObserver)
+            self.assertEqual(job.observer.reasons, [repr(Unregistered("resnet"))])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_closed_queue_refuses_with_its_reason(self) -> None:
@@ -175,7 +175,7 @@ class BatchAggregatorTests(SynchronousTestCase):
         with self.assertRaises(Unregistered):
             self.put(b"a")
 
-    @given(st.integers(1, 5), st.lists(st.sampled_from(["put", "solitary", "take", "wait", "cancel"])))
+    @given(st.integers(1, 5), st.lists(st.sampled_from(["put", "exclusive", "take", "wait", "cancel"])))
     def test_every_job_leaves_once_and_in_order(self, batch_size: int, steps: list[str]) -> None:
         self.clock = Clock()
         self.queue = self.make(batch_size, 2.0)
@@ -183,15 +183,15 @@ class BatchAggregatorTests(SynchronousTestCase):
         left: list[Job] = []
         cancelled: set[int] = set()
         for number, step in enumerate(steps):
-            if step in ("put", "solitary"):
+            if step in ("put", "exclusive"):
                 job = make_job(b"%d" % number, self.clock.seconds())
-                job.solitary = step == "solitary"
+                job.exclusive = step == "exclusive"
                 self.queue.put(job)
                 entered.append(job)
             elif step == "take":
                 batch = self.queue.take()
                 self.assertLessEqual(len(batch), batch_size)
-                self.assertTrue(len(batch) < 2 or not any(job.solitary for job in batch))
+                self.assertTrue(len(batch) < 2 or not any(job.exclusive for job in batch))
                 left += batch
             elif step == "wait":
                 self.clock.advance(2)

@@ -8,7 +8,7 @@ from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.registry import ModelVersion
 from modelserver.core.workers.pool import LONGEST_RETRY
 from modelserver.errors import QueueFull
-from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 
 class OverloadTests(SynchronousTestCase):
@@ -28,11 +28,11 @@ class OverloadTests(SynchronousTestCase):
     def process(self) -> MemoryWorker:
         return self.stage.backend.last
 
-    def put(self, version: ModelVersion, body: bytes = b"a") -> CollectingAsker:
-        asker = CollectingAsker()
-        version.pool.put(make_job(body, self.stage.clock.seconds(), asker))
+    def put(self, version: ModelVersion, body: bytes = b"a") -> CollectingObserver:
+        observer = CollectingObserver()
+        version.pool.put(make_job(body, self.stage.clock.seconds(), observer))
         self.stage.turn()
-        return asker
+        return observer
 
     def refusal(self, version: ModelVersion, body: bytes = b"a") -> QueueFull:
         return self.assertRaises(QueueFull, self.put, version, body)

@@ -18,7 +18,7 @@ class AttentionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.stage = Stage()
         self.soon: list[Callable[[], None]] = []
-        self.stage.around = evolve(self.stage.around, awake_turns=TURNS, call_soon=self.soon.append)
+        self.stage.providers = evolve(self.stage.providers, awake_turns=TURNS, call_soon=self.soon.append)
 
     def scaled(self, workers: int = 1) -> list[MemoryWorker]:
         self.version = self.stage.version(make_spec())

@@ -13,7 +13,7 @@ from modelserver.core.workers.concurrent import LONGEST_BEHIND
 from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied, WorkerFailure
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Timeouts
-from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=4.0, recovery=64.0, grace=2.0)
 CRASH = WorkerFailure("signal", 0.0, signal="SIGSEGV")
@@ -33,16 +33,16 @@ class ConcurrentTestCase(SynchronousTestCase):
     def worker(self) -> MemoryWorker:
         return self.stage.backend.last
 
-    def put(self, body: bytes, solitary: bool = False) -> Job:
+    def put(self, body: bytes, exclusive: bool = False) -> Job:
         job = make_job(body, self.clock.seconds())
-        job.solitary = solitary
+        job.exclusive = exclusive
         self.version.pool.put(job)
         self.stage.turn()
         return job
 
-    def asker(self, job: Job) -> CollectingAsker:
-        assert isinstance(job.asker, CollectingAsker)
-        return job.asker
+    def observer(self, job: Job) -> CollectingObserver:
+        assert isinstance(job.observer, CollectingObserver)
+        return job.observer
 
     def number_of(self, job: Job, worker: MemoryWorker | None = None) -> int:
         batches = (worker or self.worker).batches
@@ -65,7 +65,7 @@ class ConcurrentTestCase(SynchronousTestCase):
         self.worker.events.turn_ended()
 
     def bodies(self, jobs: Sequence[Job]) -> list[list[bytes]]:
-        return [self.asker(job).bodies for job in jobs]
+        return [self.observer(job).bodies for job in jobs]
 
 
 class ContinuousTests(ConcurrentTestCase):
@@ -93,7 +93,7 @@ class ContinuousTests(ConcurrentTestCase):
 
     def test_job_that_wants_the_worker_to_itself_waits_for_it_and_is_waited_for(self) -> None:
         a = self.put(b"a")
-        alone = self.put(b"alone", solitary=True)
+        alone = self.put(b"alone", exclusive=True)
         self.put(b"c")
         self.assertEqual(self.in_hand(), [[b"a"]])
         self.answer(a)
@@ -120,8 +120,8 @@ class ContinuousTests(ConcurrentTestCase):
         self.worker.batches = [pair for pair in self.worker.batches if pair[0] != number]
         self.worker.events.answered(number, [PredictionFailed(503, "no")], 0.5)
         self.part(b, b"1")
-        self.assertEqual(len(self.asker(a).errors), 1)
-        self.assertEqual(self.asker(b).errors, [])
+        self.assertEqual(len(self.observer(a).errors), 1)
+        self.assertEqual(self.observer(b).errors, [])
 
     def test_worker_that_dies_loses_those_that_have_begun_and_no_others(self) -> None:
         a, b = self.put(b"a"), self.put(b"b")
@@ -129,10 +129,10 @@ class ContinuousTests(ConcurrentTestCase):
         self.worker.exit(CRASH)
         self.clock.advance(1)
         self.stage.turn()
-        self.assertEqual(self.asker(a).reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(self.observer(a).reasons, [repr(WorkerDied(CRASH))])
         self.assertEqual(self.in_hand(), [[b"b"]])
         self.answer(b)
-        self.assertEqual(self.asker(b).bodies, [b"of b"])
+        self.assertEqual(self.observer(b).bodies, [b"of b"])
 
     def test_those_of_a_dead_worker_are_tried_again_alone(self) -> None:
         a, b = self.put(b"a"), self.put(b"b")
@@ -140,9 +140,9 @@ class ContinuousTests(ConcurrentTestCase):
             self.worker.exit(CRASH)
             self.clock.advance(1)
             self.stage.turn()
-        self.assertEqual(self.asker(a).reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(self.observer(a).reasons, [repr(WorkerDied(CRASH))])
         self.answer(b)
-        self.assertEqual(self.asker(b).bodies, [b"of b"])
+        self.assertEqual(self.observer(b).bodies, [b"of b"])
 
     def test_worker_leaves_when_all_its_jobs_are_finished(self) -> None:
         a, b = self.put(b"a"), self.put(b"b")
@@ -187,20 +187,20 @@ class ConcurrentTests(ConcurrentTestCase):
         for _ in range(3):
             self.clock.advance(3)
             self.part(a, b"1")
-        self.assertEqual((len(self.asker(a).parts), self.asker(a).errors), (3, []))
+        self.assertEqual((len(self.observer(a).parts), self.observer(a).errors), (3, []))
 
     def test_one_that_is_silent_for_too_long_is_given_up_and_cancelled_alone(self) -> None:
         slow = self.put(b"slow")
         self.clock.advance(3)
         other = self.put(b"other")
         self.clock.advance(1)
-        self.assertEqual([type(error).__name__ for error in self.asker(slow).errors], ["DeadlinePassed"])
+        self.assertEqual([type(error).__name__ for error in self.observer(slow).errors], ["DeadlinePassed"])
         self.assertEqual(self.worker.cancelled, [(self.number_of(slow), 0)])
         self.clock.advance(1)
         self.answer(other)
         self.clock.advance(2)
         self.assertFalse(self.worker.is_gone)
-        self.assertEqual(self.asker(other).bodies, [b"of other"])
+        self.assertEqual(self.observer(other).bodies, [b"of other"])
 
     def test_worker_that_does_not_react_to_that_is_killed(self) -> None:
         self.put(b"slow")
@@ -213,27 +213,27 @@ class ConcurrentTests(ConcurrentTestCase):
         self.clock.advance(1)
         self.stage.turn()
         self.answer(other)
-        self.assertEqual(self.asker(other).bodies, [b"of other"])
+        self.assertEqual(self.observer(other).bodies, [b"of other"])
 
     def test_slow_client_holds_nobody_and_is_cut_off_when_it_is_far_behind(self) -> None:
         slow, other = self.put(b"slow"), self.put(b"other")
-        self.asker(slow).can_take = False
+        self.observer(slow).can_take = False
         for _ in range(2):
             self.part(slow, bytes(LONGEST_BEHIND // 2))
         self.part(other, b"1")
-        self.assertEqual((self.asker(slow).errors, self.worker.holds), ([], []))
+        self.assertEqual((self.observer(slow).errors, self.worker.holds), ([], []))
         self.part(slow, b"1")
-        self.assertEqual([type(error).__name__ for error in self.asker(slow).errors], ["ClientGone"])
+        self.assertEqual([type(error).__name__ for error in self.observer(slow).errors], ["ClientGone"])
         self.assertEqual(self.worker.cancelled, [(self.number_of(slow), 0)])
 
     def test_client_that_reads_again_starts_anew(self) -> None:
         slow = self.put(b"slow")
-        self.asker(slow).can_take = False
+        self.observer(slow).can_take = False
         for _ in range(5):
             self.part(slow, bytes(LONGEST_BEHIND))
             assert slow.resume is not None
             slow.resume()
-        self.assertEqual(self.asker(slow).errors, [])
+        self.assertEqual(self.observer(slow).errors, [])
 
 
 STEPS = ("ask", "answer oldest", "answer newest", "part", "leave", "crash", "wait", "scale 0", "scale 2")
@@ -268,9 +268,9 @@ class LawTests(SynchronousTestCase):
         for _ in range(10):
             self.stage.clock.advance(4)
         for job in self.jobs:
-            asker = job.asker
-            assert isinstance(asker, CollectingAsker)
-            self.assertEqual(len(asker.answers) + len(asker.errors), 0 if job in self.left else 1)
+            observer = job.observer
+            assert isinstance(observer, CollectingObserver)
+            self.assertEqual(len(observer.answers) + len(observer.errors), 0 if job in self.left else 1)
         self.assertTrue(all(worker.is_gone for worker in self.stage.backend.workers))
         self.assertEqual(self.stage.clock.getDelayedCalls(), [])
 

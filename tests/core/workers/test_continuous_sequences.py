@@ -8,7 +8,7 @@ from modelserver.core.registry import new_version
 from modelserver.errors import QueueFull, WorkerFailure
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences
-from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 
 class LiveSequenceTests(SynchronousTestCase):
@@ -23,7 +23,7 @@ class LiveSequenceTests(SynchronousTestCase):
         spec = make_spec(
             stateful=True, continuous_batching=True, sequences=rules, min_workers=workers, batch_size=2
         )
-        self.version = new_version(spec, self.stage.around)
+        self.version = new_version(spec, self.stage.providers)
         self.version.pool.scale(workers, workers)
         self.stage.turn()
         self.workers = list(self.stage.backend.workers)
@@ -57,9 +57,9 @@ class LiveSequenceTests(SynchronousTestCase):
         self.worker.events.turn_ended()
         self.stage.turn()
 
-    def asker(self, job: Job) -> CollectingAsker:
-        assert isinstance(job.asker, CollectingAsker)
-        return job.asker
+    def observer(self, job: Job) -> CollectingObserver:
+        assert isinstance(job.observer, CollectingObserver)
+        return job.observer
 
     def test_next_request_joins_when_the_handler_has_seen_the_one_before(self) -> None:
         first = self.put("a", b"a1")
@@ -91,9 +91,9 @@ class LiveSequenceTests(SynchronousTestCase):
         first = self.put("a", b"a1")
         waits = self.put("a", b"a2")
         self.part(first, head=b"OK\r\nts_request_sequence_end: a\r\n")
-        self.assertEqual([type(error).__name__ for error in self.asker(waits).errors], ["NoWorkers"])
+        self.assertEqual([type(error).__name__ for error in self.observer(waits).errors], ["NoWorkers"])
         self.answer(first)
-        self.assertEqual(self.asker(first).bodies, [b"end"])
+        self.assertEqual(self.observer(first).bodies, [b"end"])
 
     def test_sequence_with_a_stream_is_not_idle(self) -> None:
         first = self.put("a", b"a1")
@@ -111,7 +111,7 @@ class LiveSequenceTests(SynchronousTestCase):
     def test_request_that_wants_the_worker_to_itself_waits_for_it(self) -> None:
         first = self.put("a", b"a1")
         alone = make_job(b"alone")
-        alone.solitary = True
+        alone.exclusive = True
         self.version.pool.put(alone)
         self.stage.turn()
         self.assertEqual(self.in_hand(), [b"a1"])
@@ -124,5 +124,5 @@ class LiveSequenceTests(SynchronousTestCase):
         second = self.put("a", b"a2")
         self.worker.exit(WorkerFailure("signal", 0.0, signal="SIGKILL"))
         self.stage.turn()
-        self.assertEqual([type(error).__name__ for error in self.asker(first).errors], ["WorkerDied"])
-        self.assertEqual([type(error).__name__ for error in self.asker(second).errors], ["NoWorkers"])
+        self.assertEqual([type(error).__name__ for error in self.observer(first).errors], ["WorkerDied"])
+        self.assertEqual([type(error).__name__ for error in self.observer(second).errors], ["NoWorkers"])

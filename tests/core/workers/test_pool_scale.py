@@ -36,7 +36,7 @@ class NotEnoughDevicesTests(SynchronousTestCase):
 
     def test_devices_go_back(self) -> None:
         devices = OneGroup(2)
-        self.stage.around = evolve(self.stage.around, devices=devices)
+        self.stage.providers = evolve(self.stage.providers, devices=devices)
         pool = self.stage.version(make_spec(parallel_type="pp", parallel_level=2)).pool
         self.assertRaises(NotEnoughDevices, pool.scale, 2, 2)
         self.assertEqual((pool.workers, pool.minimum, devices.groups), ([], 0, 0))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.core.workers.recycling import Turnover
+from modelserver.core.workers.recycling import Recycling
 from modelserver.errors import WorkerFailure
 from modelserver.spec import Timeouts
-from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)
 
@@ -35,11 +35,11 @@ class TurnoverTests(SynchronousTestCase):
 
     def serve(self, process: MemoryWorker, count: int = 1) -> None:
         for _ in range(count):
-            asker = CollectingAsker()
-            self.pool.put(make_job(b"a", self.stage.clock.seconds(), asker))
+            observer = CollectingObserver()
+            self.pool.put(make_job(b"a", self.stage.clock.seconds(), observer))
             self.stage.turn()
             process.answer()
-            self.assertEqual(asker.bodies, [b"a"])
+            self.assertEqual(observer.bodies, [b"a"])
 
     def test_the_old_one_serves_until_the_new_one_is_ready(self) -> None:
         self.scaled()
@@ -58,13 +58,13 @@ class TurnoverTests(SynchronousTestCase):
         self.scaled()
         old = self.processes[0]
         self.serve(old, 2)
-        asker = CollectingAsker()
-        self.pool.put(make_job(b"z", 0.0, asker))
+        observer = CollectingObserver()
+        self.pool.put(make_job(b"z", 0.0, observer))
         self.stage.turn()
         self.processes[1].load()
         self.assertFalse(old.is_gone)
         old.answer()
-        self.assertEqual(asker.bodies, [b"z"])
+        self.assertEqual(observer.bodies, [b"z"])
         self.assertTrue(old.is_gone)
 
     def test_one_at_a_time(self) -> None:
@@ -116,6 +116,6 @@ class JitterTests(SynchronousTestCase):
         version.pool.scale(1, 1)
         (worker,) = version.pool.workers
         for random, expected in ((0.0, 100), (0.5, 95), (1.0, 90)):
-            turnover = Turnover(100, lambda random=random: random)
+            turnover = Recycling(100, lambda random=random: random)
             served = next(count for count in range(1, 200) if turnover.is_due(worker, 1))
             self.assertEqual(served, expected)

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import ModelVersion
 from modelserver.errors import NoWorkers, Unregistered, WorkerDied, WorkerFailure
 from modelserver.spec import Timeouts
-from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=64.0, grace=4.0)
 CRASH = WorkerFailure("signal", 0.0, signal="SIGSEGV")
@@ -32,12 +32,12 @@ class RetryTests(SynchronousTestCase):
         self.stage.turn()
         return self.version
 
-    def ask(self, *bodies: bytes) -> list[CollectingAsker]:
-        askers = [CollectingAsker() for _ in bodies]
-        for body, asker in zip(bodies, askers, strict=True):
-            self.version.pool.put(make_job(body, self.clock.seconds(), asker))
+    def ask(self, *bodies: bytes) -> list[CollectingObserver]:
+        observers = [CollectingObserver() for _ in bodies]
+        for body, observer in zip(bodies, observers, strict=True):
+            self.version.pool.put(make_job(body, self.clock.seconds(), observer))
         self.stage.turn()
-        return askers
+        return observers
 
     @property
     def process(self) -> MemoryWorker:
@@ -54,39 +54,39 @@ class RetryTests(SynchronousTestCase):
 
     def test_a_killed_workers_job_is_answered_by_its_replacement(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.exit(CRASH)
-        self.assertEqual(asker.errors, [])
+        self.assertEqual(observer.errors, [])
         self.come_back()
         self.process.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
         self.assertEqual(self.stage.recorder.counts["job_retried", "resnet"], 1)
 
     def test_another_worker_takes_the_job_at_once(self) -> None:
         self.scaled(2)
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         first, second = self.stage.backend.workers
         has_it, other = (first, second) if first.batches else (second, first)
         has_it.exit(CRASH)
         self.stage.turn()
         other.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
 
     def test_the_job_that_kills_two_workers_is_told_why(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.exit(WorkerFailure("signal", 0.0, signal="SIGKILL"))
         self.come_back()
         self.process.exit(CRASH)
-        self.assertEqual(asker.reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(observer.reasons, [repr(WorkerDied(CRASH))])
 
     def test_each_member_of_the_batch_goes_alone_and_only_the_killer_fails(self) -> None:
         self.scaled(batch_size=4)
-        askers = self.ask(b"a", b"b", b"x", b"d")
+        observers = self.ask(b"a", b"b", b"x", b"d")
         self.process.exit(CRASH)
         self.come_back()
         seen = []
-        while any(not asker.answers and not asker.errors for asker in askers):
+        while any(not observer.answers and not observer.errors for observer in observers):
             (batch,) = self.bodies_in_hand(self.process)
             seen.append(batch)
             if batch == [b"x"]:
@@ -95,8 +95,8 @@ class RetryTests(SynchronousTestCase):
             else:
                 self.process.answer()
         self.assertEqual(seen, [[b"a"], [b"b"], [b"x"], [b"d"]])
-        self.assertEqual([asker.bodies for asker in askers], [[b"a"], [b"b"], [], [b"d"]])
-        self.assertEqual(askers[2].reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual([observer.bodies for observer in observers], [[b"a"], [b"b"], [], [b"d"]])
+        self.assertEqual(observers[2].reasons, [repr(WorkerDied(CRASH))])
 
     def test_nothing_is_sent_ahead_behind_a_job_that_is_tried_again(self) -> None:
         self.scaled()
@@ -127,18 +127,18 @@ class RetryTests(SynchronousTestCase):
 
     def test_a_job_that_timed_out_is_not_tried_again(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.clock.advance(2)
-        (error,) = asker.errors
+        (error,) = observer.errors
         assert isinstance(error, WorkerDied)
         self.assertEqual(error.failure.cause, "response timeout")
 
     def test_a_streamed_answer_that_has_begun_is_not_begun_again(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.send_part(b"first")
         self.process.exit(CRASH)
-        self.assertEqual(asker.reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(observer.reasons, [repr(WorkerDied(CRASH))])
 
     def test_the_job_of_a_client_who_left_is_dropped(self) -> None:
         self.scaled()
@@ -152,9 +152,9 @@ class RetryTests(SynchronousTestCase):
 
     def test_a_model_may_forbid_it(self) -> None:
         self.scaled(retry_on_worker_death=0)
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.exit(CRASH)
-        self.assertEqual(asker.reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(observer.reasons, [repr(WorkerDied(CRASH))])
 
     def test_without_a_worker_to_come_nobody_waits(self) -> None:
         self.scaled()
@@ -163,8 +163,8 @@ class RetryTests(SynchronousTestCase):
         first, second = self.ask(b"a", b"b")
         failure = WorkerFailure("load", 0.0, exception="ImportError", permanent=True)
         self.process.exit(failure)
-        for asker in (first, second):
-            (error,) = asker.errors
+        for observer in (first, second):
+            (error,) = observer.errors
             assert isinstance(error, NoWorkers)
             self.assertIn("ImportError", error.reason)
 
@@ -182,14 +182,14 @@ class RetryTests(SynchronousTestCase):
 
     def test_scaling_down_leaves_unfinished_jobs_to_the_others(self) -> None:
         self.scaled(2)
-        askers = self.ask(b"a", b"b")
+        observers = self.ask(b"a", b"b")
         self.version.pool.scale(1, 1, drain=1.0)
         staying, leaving = self.stage.backend.workers
         self.clock.advance(1)
         self.assertTrue(leaving.is_gone)
         staying.answer()
         staying.answer()
-        self.assertEqual(sorted(asker.bodies[0] for asker in askers), [b"a", b"b"])
+        self.assertEqual(sorted(observer.bodies[0] for observer in observers), [b"a", b"b"])
 
 
 @define(eq=False)
@@ -248,17 +248,17 @@ class PoisonLawTests(SynchronousTestCase):
         version = stage.version(make_spec(timeouts=timeouts, batch_size=batch_size, max_batch_delay=0.5))
         version.pool.scale(workers, workers)
         playing = Playing(stage, version, held)
-        asked: list[tuple[bytes, CollectingAsker]] = []
+        asked: list[tuple[bytes, CollectingObserver]] = []
         for wave in waves:
             for body in wave:
-                asker = CollectingAsker()
-                version.pool.put(make_job(body, stage.clock.seconds(), asker))
-                asked.append((body, asker))
+                observer = CollectingObserver()
+                version.pool.put(make_job(body, stage.clock.seconds(), observer))
+                asked.append((body, observer))
             playing.play()
-        for body, asker in asked:
+        for body, observer in asked:
             if body == b"good":
-                self.assertEqual((asker.bodies, asker.errors), ([b"good"], []))
+                self.assertEqual((observer.bodies, observer.errors), ([b"good"], []))
             else:
-                self.assertEqual([type(error) for error in asker.errors], [WorkerDied])
+                self.assertEqual([type(error) for error in observer.errors], [WorkerDied])
         poison = sum(body == b"poison" for body, _ in asked)
         self.assertLessEqual(playing.deaths, 3 * poison)

@@ -11,7 +11,7 @@ from modelserver.core.workers.sequences import sequence_of
 from modelserver.errors import NoWorkers, QueueFull, WorkerFailure
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences
-from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
 
 
 class SequenceTests(SynchronousTestCase):
@@ -25,7 +25,7 @@ class SequenceTests(SynchronousTestCase):
         spec = make_spec(
             stateful=True, sequences=rules, min_workers=workers, batch_size=batch_size, max_batch_delay=2.0
         )
-        self.version = new_version(spec, self.stage.around)
+        self.version = new_version(spec, self.stage.providers)
         self.version.pool.scale(workers, workers)
         self.stage.turn()
         self.workers = list(self.stage.backend.workers)
@@ -45,9 +45,9 @@ class SequenceTests(SynchronousTestCase):
         self.workers[worker].answer()
         self.stage.turn()
 
-    def asker(self, job: Job) -> CollectingAsker:
-        assert isinstance(job.asker, CollectingAsker)
-        return job.asker
+    def observer(self, job: Job) -> CollectingObserver:
+        assert isinstance(job.observer, CollectingObserver)
+        return job.observer
 
     def test_sequence_stays_with_its_worker_in_order(self) -> None:
         for body in (b"1", b"2", b"3"):
@@ -119,13 +119,13 @@ class SequenceTests(SynchronousTestCase):
         second = self.put("a", b"2")
         for _ in range(16):
             self.stage.clock.advance(1)
-        self.assertEqual([type(error) for error in self.asker(second).errors], [NoWorkers])
+        self.assertEqual([type(error) for error in self.observer(second).errors], [NoWorkers])
 
     def test_death_of_the_worker_ends_its_sequences_and_no_others(self) -> None:
         first, second, other = self.put("a", b"1"), self.put("a", b"2"), self.put("b", b"3")
         self.workers[0].exit(WorkerFailure("signal", 0.0, signal="SIGKILL"))
         self.stage.turn()
-        self.assertEqual([len(self.asker(job).errors) for job in (first, second, other)], [1, 1, 0])
+        self.assertEqual([len(self.observer(job).errors) for job in (first, second, other)], [1, 1, 0])
         self.assertEqual(self.in_hand(1), [b"3"])
 
     def test_unregistering_answers_what_waits(self) -> None:
@@ -133,7 +133,7 @@ class SequenceTests(SynchronousTestCase):
         second = self.put("a", b"2")
         self.version.pool.scale(0, 0)
         self.stage.turn()
-        self.assertEqual(len(self.asker(second).errors), 1)
+        self.assertEqual(len(self.observer(second).errors), 1)
 
     def test_client_that_left_is_passed_over(self) -> None:
         self.put("a", b"1")
@@ -152,7 +152,7 @@ class SequenceTests(SynchronousTestCase):
             self.put("c")
         self.workers[0].answer(Answer(200, b"OK\r\nx-end: b ;a; unknown\r\n", b"end"))
         self.stage.turn()
-        (error,) = self.asker(second).errors
+        (error,) = self.observer(second).errors
         assert isinstance(error, NoWorkers)
         self.assertEqual(error.reason, "the sequence has ended")
         self.put("a", b"a3")

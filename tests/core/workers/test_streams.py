@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer, Job
-from modelserver.testing import CollectingAsker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
 
 
 class StreamTests(SynchronousTestCase):
@@ -26,13 +26,13 @@ class StreamTests(SynchronousTestCase):
         self.version.pool.put(job)
         return job
 
-    def asker(self, number: int) -> CollectingAsker:
-        asker = self.jobs[number].asker
-        assert isinstance(asker, CollectingAsker)
-        return asker
+    def observer(self, number: int) -> CollectingObserver:
+        observer = self.jobs[number].observer
+        assert isinstance(observer, CollectingObserver)
+        return observer
 
     def parts(self, number: int) -> list[bytes]:
-        return [bytes(part.body) for part in self.asker(number).parts]
+        return [bytes(part.body) for part in self.observer(number).parts]
 
     def test_parts_reach_their_jobs(self) -> None:
         self.worker.send_part(b"a", b"b")
@@ -48,13 +48,13 @@ class StreamTests(SynchronousTestCase):
         number = self.worker.batches[0][0]
         error = PredictionFailed(503, "no")
         self.worker.events.part_arrived(number, [error, Answer(200, b"", b"b")])
-        self.assertEqual(self.asker(0).errors, [error])
+        self.assertEqual(self.observer(0).errors, [error])
         self.assertEqual(self.parts(1), [b"b"])
 
     def test_worker_is_held_until_every_client_can_take_more(self) -> None:
         number = self.worker.batches[0][0]
         for place in (0, 1):
-            self.asker(place).can_take = False
+            self.observer(place).can_take = False
         self.worker.send_part(b"a", b"b")
         self.assertEqual(self.worker.holds, [(number, True)])
         self.resume(0)
@@ -69,7 +69,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_client_that_leaves_holds_nobody(self) -> None:
         number = self.worker.batches[0][0]
-        self.asker(0).can_take = False
+        self.observer(0).can_take = False
         self.worker.send_part(b"a", b"b")
         self.jobs[0].cancel()
         self.version.pool.forget(self.jobs[0])
@@ -85,15 +85,15 @@ class StreamTests(SynchronousTestCase):
 
     def test_client_that_does_not_read_is_cut_off_and_the_worker_lives(self) -> None:
         number = self.worker.batches[0][0]
-        self.asker(0).can_take = False
+        self.observer(0).can_take = False
         self.worker.send_part(b"a", b"b")
         self.stage.clock.advance(120)
-        self.assertEqual([type(error).__name__ for error in self.asker(0).errors], ["DeadlinePassed"])
+        self.assertEqual([type(error).__name__ for error in self.observer(0).errors], ["DeadlinePassed"])
         self.assertIn((number, 0), self.worker.cancelled)
         self.assertEqual(self.worker.holds[-1], (number, False))
         self.assertFalse(self.worker.is_gone)
         self.worker.answer(Answer(200, b"", b""), Answer(200, b"", b"end"))
-        self.assertEqual(self.asker(1).bodies, [b"end"])
+        self.assertEqual(self.observer(1).bodies, [b"end"])
 
     def test_each_part_buys_time(self) -> None:
         for _ in range(3):

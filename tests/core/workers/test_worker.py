@@ -12,7 +12,7 @@ from modelserver.core.workers.worker import STEADY
 from modelserver.errors import NoWorkers, ServingError, WorkerDied, WorkerFailure, WorkersFailed
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Timeouts
-from modelserver.testing import CollectingAsker, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)
 CRASH = WorkerFailure("signal", 0.0, signal="SIGSEGV")
@@ -42,14 +42,14 @@ class WorkerTestCase(SynchronousTestCase):
         self.stage.turn()
         return self.version
 
-    def ask(self, *bodies: bytes) -> list[CollectingAsker]:
-        askers = []
+    def ask(self, *bodies: bytes) -> list[CollectingObserver]:
+        observers = []
         for body in bodies:
-            asker = CollectingAsker()
-            self.version.pool.put(make_job(body, self.clock.seconds(), asker))
-            askers.append(asker)
+            observer = CollectingObserver()
+            self.version.pool.put(make_job(body, self.clock.seconds(), observer))
+            observers.append(observer)
         self.stage.turn()
-        return askers
+        return observers
 
     @property
     def states(self) -> list[str]:
@@ -64,17 +64,17 @@ class ServingTests(WorkerTestCase):
         self.assertEqual(self.states, ["starting"])
         self.process.load()
         self.assertEqual(self.states, ["ready"])
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
 
     def test_jobs_wait_for_a_worker_that_starts(self) -> None:
         self.version.pool.scale(1, 1)
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.load()
         self.stage.turn()
         self.process.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
 
     def test_a_slow_worker_gets_one_batch_at_a_time(self) -> None:
         self.scaled()
@@ -96,24 +96,24 @@ class ServingTests(WorkerTestCase):
         self.scaled()
         self.ask(b"a")
         self.process.answer(seconds=0.0001)
-        askers = self.ask(b"b", b"c", b"d")
+        observers = self.ask(b"b", b"c", b"d")
         numbers = {number for number, _ in self.process.batches}
         self.assertEqual((len(self.process.batches), len(numbers)), (3, 1))
         self.process.answer(seconds=0.0001)
-        self.assertEqual([asker.bodies for asker in askers], [[b"b"], [], []])
+        self.assertEqual([observer.bodies for observer in observers], [[b"b"], [], []])
         (number,) = numbers
         two = [Answer(200, b"", b"C"), Answer(200, b"", b"D")]
         self.process.events.answered(number, two, 0.0002)
         self.process.events.turn_ended()
-        self.assertEqual([asker.bodies for asker in askers], [[b"b"], [b"C"], [b"D"]])
+        self.assertEqual([observer.bodies for observer in observers], [[b"b"], [b"C"], [b"D"]])
         self.assertEqual(self.stage.recorder.counts["batch_finished", self.version.spec.name], 4)
 
     def test_the_worker_gets_more_before_clients_are_told(self) -> None:
         self.scaled()
         self.ask(b"a", b"b")
 
-        class Told(CollectingAsker):
-            def answered(asker, job: Job, answer: Answer) -> None:
+        class Told(CollectingObserver):
+            def answered(observer, job: Job, answer: Answer) -> None:
                 super().answered(job, answer)
                 self.assertEqual([len(worker.batches) for worker in self.stage.backend.workers], [1])
 
@@ -128,11 +128,11 @@ class ServingTests(WorkerTestCase):
 
     def test_answers_that_came_before_the_end_are_handed_out(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.answer(end_turn=False)
-        self.assertEqual(asker.bodies, [])
+        self.assertEqual(observer.bodies, [])
         self.process.exit(WorkerFailure("signal", 0.0, signal="SIGKILL"))
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
 
     def test_what_waits_is_shared_out_among_workers(self) -> None:
         self.scaled(2)
@@ -180,9 +180,9 @@ class FailureTests(WorkerTestCase):
 
     def test_a_crash_answers_the_batch_in_hand_with_the_reason(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.exit(CRASH)
-        self.assertEqual(asker.reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(observer.reasons, [repr(WorkerDied(CRASH))])
 
     def test_a_crash_leaves_batches_that_were_ahead_to_the_next_worker(self) -> None:
         self.scaled()
@@ -234,10 +234,10 @@ class FailureTests(WorkerTestCase):
 
     def test_giving_up_answers_who_waits(self) -> None:
         self.version.pool.scale(1, 1)
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.process.exit(WorkerFailure("load", 0.0, exception="ImportError", permanent=True))
         self.assertEqual(self.states, ["failed"])
-        self.assertEqual([type(error) for error in asker.errors], [NoWorkers])
+        self.assertEqual([type(error) for error in observer.errors], [NoWorkers])
 
     def test_the_log_says_when_it_is_tried_again_and_when_no_more(self) -> None:
         self.version.pool.scale(1, 1)
@@ -259,9 +259,9 @@ class FailureTests(WorkerTestCase):
 
     def test_an_answer_that_does_not_come_kills_the_worker(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         self.clock.advance(2)
-        (error,) = asker.errors
+        (error,) = observer.errors
         assert isinstance(error, WorkerDied)
         self.assertEqual(error.failure.cause, "response timeout")
 
@@ -329,12 +329,12 @@ class FailureTests(WorkerTestCase):
 
     def test_a_wrong_number_of_answers_is_refused(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         number, _ = self.process.batches[0]
         with self.assertRaises(LookupError):
             self.process.events.answered(number, [], 0.0)
         self.process.exit(CRASH)
-        self.assertEqual(asker.reasons, [repr(WorkerDied(CRASH))])
+        self.assertEqual(observer.reasons, [repr(WorkerDied(CRASH))])
 
 
 class StoppingTests(WorkerTestCase):
@@ -342,19 +342,19 @@ class StoppingTests(WorkerTestCase):
 
     def test_it_finishes_what_it_has(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         gone = self.version.pool.close()
         self.assertFalse(self.process.is_stopping)
         self.process.answer()
-        self.assertEqual(asker.bodies, [b"a"])
+        self.assertEqual(observer.bodies, [b"a"])
         self.successResultOf(gone)
 
     def test_it_is_not_waited_for_longer_than_told(self) -> None:
         self.scaled()
-        (asker,) = self.ask(b"a")
+        (observer,) = self.ask(b"a")
         gone = self.version.pool.close(drain=1.0)
         self.clock.advance(1)
-        self.assertEqual(len(asker.errors), 1)
+        self.assertEqual(len(observer.errors), 1)
         self.successResultOf(gone)
 
     def test_one_that_does_not_listen_is_killed(self) -> None:
@@ -469,7 +469,7 @@ class LawTests(SynchronousTestCase):
             timeouts=TIMEOUTS, batch_size=batch_size, max_batch_delay=0.5, retry_on_worker_death=retries
         )
         version = stage.version(spec)
-        asked: list[CollectingAsker] = []
+        asked: list[CollectingObserver] = []
         for step in steps:
             self._take(step, stage, version, asked)
             stage.turn()
@@ -478,18 +478,18 @@ class LawTests(SynchronousTestCase):
         version.queue.fail_all(NoWorkers("resnet", None))
         for _ in range(10):
             stage.clock.advance(4)
-        for asker in asked:
-            self.assertEqual(len(asker.answers) + len(asker.errors), 1)
+        for observer in asked:
+            self.assertEqual(len(observer.answers) + len(observer.errors), 1)
         self.assertTrue(all(worker.is_gone for worker in stage.backend.workers))
         self.assertEqual(stage.clock.getDelayedCalls(), [])
 
-    def _take(self, step: str, stage: Stage, version: ModelVersion, asked: list[CollectingAsker]) -> None:
+    def _take(self, step: str, stage: Stage, version: ModelVersion, asked: list[CollectingObserver]) -> None:
         alive = [worker for worker in stage.backend.workers if not worker.is_gone]
         if step == "ask":
-            asker = CollectingAsker()
+            observer = CollectingObserver()
             try:
-                version.pool.put(make_job(b"x", stage.clock.seconds(), asker))
-                asked.append(asker)
+                version.pool.put(make_job(b"x", stage.clock.seconds(), observer))
+                asked.append(observer)
             except ServingError:
                 pass
         elif step.startswith("scale"):

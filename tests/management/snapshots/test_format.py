@@ -29,7 +29,13 @@ from modelserver.management.snapshots.format import (
     take_snapshot,
     write_snapshot,
 )
-from modelserver.management.version_spec import Found, ModelConfig, ModelsEntry, VersionDefaults, decide
+from modelserver.management.version_spec import (
+    ModelConfig,
+    OpenedArchive,
+    VersionDefaults,
+    VersionPreset,
+    resolve_version_spec,
+)
 from modelserver.spec import Timeouts, VersionDescription, VersionSpec
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.
@@ -103,9 +109,9 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual((version.min_workers, version.max_workers), (0, 0))
 
     def test_restored_values_go_before_everything(self) -> None:
-        found = Found("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
+        found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
         config = ModelConfig(min_workers=7, max_workers=8, batch_size=9, response_timeout=9.0)
-        spec = decide(found, NOOP.wishes(), config, ModelsEntry(), VersionDefaults())
+        spec = resolve_version_spec(found, NOOP.wishes(), config, VersionPreset(), VersionDefaults())
         self.assertEqual(
             (spec.min_workers, spec.max_workers, spec.batch_size, spec.max_batch_delay),
             (1, 2, 4, 0.05),

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.server.tls.acceptor import LINGER, PATIENCE
+from modelserver.server.tls.acceptor import HANDSHAKE_TIMEOUT, LINGER
 from modelserver.server.tls.context import Tls, self_signed, server_context
 from modelserver.server.tls.first_byte import FirstByteFactory
 
@@ -74,7 +74,7 @@ class FirstByteTests(SynchronousTestCase):
             client.bio_write(wire.value())
             wire.clear()
         self.assertEqual(client.recv(5), b"hello")
-        self.clock.advance(PATIENCE + 1)
+        self.clock.advance(HANDSHAKE_TIMEOUT + 1)
         self.assertFalse(wire.disconnected or wire.disconnecting)
 
     def test_plain_http_is_told_so_once(self) -> None:
@@ -89,7 +89,7 @@ class FirstByteTests(SynchronousTestCase):
 
     def test_who_says_nothing_is_not_waited_for(self) -> None:
         wire = self.connect()
-        self.clock.advance(PATIENCE)
+        self.clock.advance(HANDSHAKE_TIMEOUT)
         self.assertTrue(wire.disconnected)
 
     def test_the_oldest_silent_client_goes_for_one_more(self) -> None:
