@@ -37,8 +37,8 @@ class WorkerEvents(Protocol):
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """
-        A batch came back, or the next jobs of a pipelined one: an answer or an error for each job in order, and
-        the handler's seconds.
+        A batch came back, or the next jobs of a pipelined one: an answer or an error for each job in order,
+        and the seconds that the handler took.
         """
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
