@@ -6,16 +6,19 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from unittest import TestCase
 
-from attrs import frozen
-
-import modelserver
-
-ROOT = Path(modelserver.__file__).parent
-LONGEST = 400
+from tests.harness.source import (
+    Import,
+    at_the_top,
+    imports,
+    is_in,
+    long_files,
+    modules,
+    nodes,
+    of_ours,
+    targets,
+)
 
 WORDS, FORMATS, CORE_OR_PROVIDER, USE_CASE, FRONT, COMPOSITION = range(6)
 WORKER = -1
@@ -74,34 +77,6 @@ TENSORS = ("numpy", "torch")
 PICKLES = ("cloudpickle", "dill", "marshal", "pickle", "shelve")
 
 
-@frozen
-class Import:
-    """One imported module, or name of a module."""
-
-    module: str
-    target: str
-    line: int
-    at_start: bool
-
-    def __str__(self) -> str:
-        return f"{self.module}, line {self.line}: {self.target}"
-
-
-def is_in(name: str, prefixes: tuple[str, ...]) -> bool:
-    """Whether a dotted name is one of these, or below one of them."""
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
-
-
-@cache
-def modules() -> dict[str, Path]:
-    """Every module of the package, by its dotted name."""
-    found = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
 def place(module: str) -> int:
     """
     The layer of a module.
@@ -114,45 +89,6 @@ def place(module: str) -> int:
     if name == "modelserver" != module:
         raise KeyError(f"say in PLACES where {module} belongs")
     return PLACES[name]
-
-
-def nodes(tree: ast.AST, at_start: bool = True) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node, and whether it is run when the module is imported."""
-    for child in ast.iter_child_nodes(tree):
-        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        yield child, at_start
-        yield from nodes(child, at_start and not inside)
-
-
-def targets(node: ast.AST) -> list[str]:
-    """The dotted names that a statement imports; a relative import has a leading dot."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        module = "." * node.level + (node.module or "")
-        dot = "." if node.module else ""
-        return [f"{module}{dot}{alias.name}" for alias in node.names]
-    return []
-
-
-@cache
-def imports() -> tuple[Import, ...]:
-    """Every import of every module, wherever in the module it stands."""
-    return tuple(
-        Import(module, target, node.lineno, at_start)
-        for module, path in modules().items()
-        for node, at_start in nodes(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for target in targets(node)
-    )
-
-
-def of_ours() -> Iterator[tuple[Import, str]]:
-    """The imports of our own modules, each with the module that it leads to."""
-    for found in imports():
-        if is_in(found.target, ("modelserver",)):
-            name = found.target
-            yield found, name if name in modules() else name.rpartition(".")[0]
 
 
 class LayerTests(TestCase):
@@ -238,9 +174,11 @@ class LayerTests(TestCase):
             if is_in(found.target, ("twisted.internet.reactor",)) and found.module != "modelserver.tap"
         )
 
+    def test_the_top_is_small(self) -> None:
+        self.assertLessEqual(len(at_the_top()), 10)
+
     def test_no_module_is_too_long(self) -> None:
-        lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
-        self.assertEqual({}, {name: count for name, count in lines.items() if count > LONGEST})
+        self.assertEqual({}, long_files())
 
 
 class ReaderTests(TestCase):
