@@ -17,7 +17,7 @@ from types import FrameType
 from attrs import define, field
 
 from modelserver.logs.layouts import Asked
-from modelserver.logs.writer import AccessLog
+from modelserver.logs.writer import AccessLogWriter
 
 TURN = 0.25
 """Seconds of each turn."""
@@ -38,21 +38,21 @@ class Switch:
     seconds: list[float] = field(factory=lambda: [0.0, 0.0])
     is_on: bool = True
     _mark: float = 0.0
-    _log: AccessLog | None = None
+    _log: AccessLogWriter | None = None
 
     def install(self) -> None:
         """Take the access log's place, and begin to switch."""
-        note = AccessLog.record
+        note = AccessLogWriter.record
 
         def record(
-            log: AccessLog, remote: str, asked: Asked, status: int, spent: float, request_id: bytes
+            log: AccessLogWriter, remote: str, asked: Asked, status: int, spent: float, request_id: bytes
         ) -> None:
             self._log = log
             self.requests[self.is_on] += 1
             if self.is_on:
                 note(log, remote, asked, status, spent, request_id)
 
-        AccessLog.record = record  # type: ignore[method-assign, assignment]  # in this process only
+        AccessLogWriter.record = record  # type: ignore[method-assign, assignment]  # in this process only
         self._mark = time.process_time()
         signal.signal(signal.SIGALRM, self.turn)
         signal.setitimer(signal.ITIMER_REAL, TURN, TURN)

@@ -69,7 +69,7 @@ class LogInputs:
     console: TextIO | None = None
 
 
-class Sink(Protocol):
+class TextSink(Protocol):
     """Takes text."""
 
     def write(self, text: str) -> None:
@@ -92,14 +92,14 @@ class Console:
 
 
 @define(eq=False)
-class Lines:
+class LineBuffer:
     """
     Lines that wait to be written together.
 
     :param soon: asks for a ``flush`` in a moment.
     """
 
-    sinks: tuple[Sink, ...]
+    sinks: tuple[TextSink, ...]
     soon: Callable[[], None]
     _waiting: list[str] = field(factory=list, init=False)
 
@@ -121,12 +121,12 @@ class Lines:
 
 
 @define(eq=False)
-class AccessLog:
+class AccessLogWriter:
     """Notes answered requests: a tuple is kept for each, and made into lines when some have come together."""
 
     layout: Layout
-    own: Lines
-    root: Lines
+    own: LineBuffer
+    root: LineBuffer
     now: Callable[[], float]
     soon: Callable[[], None]
     _waiting: list[Access] = field(factory=list, init=False)
@@ -162,7 +162,7 @@ class LineObserver:
     """
 
     show: Callable[[LogEvent], str]
-    files: tuple[Lines, ...]
+    files: tuple[LineBuffer, ...]
     urgently: Callable[[], None]
     from_thread: Callable[[Callable[[], None]], object]
     _home: int = field(factory=get_ident, init=False)
@@ -204,14 +204,14 @@ class Logs:
 
     settings: LogSettings
     inputs: LogInputs
-    access: AccessLog = field(init=False)
+    access: AccessLogWriter = field(init=False)
     observer: ILogObserver = field(init=False)
     _layout: Layout = field(init=False)
     _files: list[RotatingFile] = field(factory=list, init=False)
-    _lines: list[Lines] = field(factory=list, init=False)
-    _root: Lines = field(init=False)
-    _server_metrics: Lines = field(init=False)
-    _model_metrics: Lines = field(init=False)
+    _lines: list[LineBuffer] = field(factory=list, init=False)
+    _root: LineBuffer = field(init=False)
+    _server_metrics: LineBuffer = field(init=False)
+    _model_metrics: LineBuffer = field(init=False)
     _flushing: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -222,7 +222,7 @@ class Logs:
         self._server_metrics = self._new_lines(settings.metrics_folder / f"{self._prefix}_metrics.log")
         self._model_metrics = self._new_lines(settings.metrics_folder / "model_metrics.log")
         output = self._new_lines(settings.folder / "model_log.log")
-        self.access = AccessLog(
+        self.access = AccessLogWriter(
             self._layout,
             self._new_lines(settings.folder / "access_log.log"),
             self._root,
@@ -235,14 +235,14 @@ class Logs:
     def _prefix(self) -> str:
         return "mms" if self.settings.dialect == "mms" else "ts"
 
-    def _new_lines(self, path: Path, *more: Sink) -> Lines:
+    def _new_lines(self, path: Path, *more: TextSink) -> LineBuffer:
         file = RotatingFile(path, self.inputs.now, self.settings.rotation)
-        lines = Lines((file, *more), self._soon)
+        lines = LineBuffer((file, *more), self._soon)
         self._files.append(file)
         self._lines.append(lines)
         return lines
 
-    def _new_observer(self, output: Lines) -> ILogObserver:
+    def _new_observer(self, output: LineBuffer) -> ILogObserver:
         levels = LogLevelFilterPredicate(LogLevel.info)
         if self.settings.debugs:
             levels.setLogLevelForNamespace("modelserver", LogLevel.debug)
@@ -254,7 +254,7 @@ class Logs:
             FilteringLogObserver(self._observing(self._layout.event, self._root), [levels]),
         )
 
-    def _observing(self, show: Callable[[LogEvent], str], *files: Lines) -> LineObserver:
+    def _observing(self, show: Callable[[LogEvent], str], *files: LineBuffer) -> LineObserver:
         return LineObserver(show, files, self.flush, self.inputs.from_thread)
 
     def open(self) -> None:
@@ -270,7 +270,7 @@ class Logs:
         """A value for ``model_metrics.log``."""
         self._metric("MODEL_METRICS", self._model_metrics, line)
 
-    def _metric(self, logger: str, file: Lines, line: MetricLine) -> None:
+    def _metric(self, logger: str, file: LineBuffer, line: MetricLine) -> None:
         own, root = self._layout.metric(logger, self.inputs.now(), line)
         file.add(own)
         self._root.add(root)

@@ -54,7 +54,7 @@ def parse_line(line: str) -> Reported | None:
     return Reported(name, number, tuple(pair.partition(":")[2] for pair in pairs), hostname)
 
 
-class Listener(Protocol):
+class ReportObserver(Protocol):
     """Who is told what the program says."""
 
     def reported(self, value: Reported) -> None:
@@ -65,7 +65,7 @@ class Listener(Protocol):
 class _Output:
     """Reads one run: metrics come first; behind an empty line the peer has memory, which we know better."""
 
-    listener: Listener
+    observer: ReportObserver
     _is_over: bool = field(default=False, init=False)
 
     def line(self, line: str) -> None:
@@ -77,7 +77,7 @@ class _Output:
         if value is None:
             _log.warn("Parse metrics failed: {line}", line=line)
         else:
-            self.listener.reported(value)
+            self.observer.reported(value)
 
 
 def _complain(line: str) -> None:
@@ -121,7 +121,7 @@ class CommandSampler:
     runner: CommandRunner
     clock: IReactorTime
     pids: Callable[[], Sequence[int]]
-    listener: Listener
+    observer: ReportObserver
     _running: Deferred[None] | None = field(default=None, init=False)
     _loop: LoopingCall = field(init=False)
 
@@ -149,7 +149,7 @@ class CommandSampler:
     async def _run_once(self) -> None:
         try:
             ended = await self.runner.run(
-                self.program.on(self.pids()), _Output(self.listener).line, _complain
+                self.program.on(self.pids()), _Output(self.observer).line, _complain
             )
         except CancelledError:
             return

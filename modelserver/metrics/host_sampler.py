@@ -138,7 +138,7 @@ def _sum_of_tree(root: int, children: Mapping[int, Sequence[int]], resident: Map
     return total
 
 
-class Listener(Protocol):
+class HostSampleObserver(Protocol):
     """Who is told what a sample says."""
 
     def host_sampled(self, values: Iterable[HostValue]) -> None:
@@ -183,7 +183,7 @@ class HostSampler:
     clock: IReactorTime
     in_thread: InThread
     pids: Callable[[], Sequence[int]]
-    listener: Listener
+    observer: HostSampleObserver
     _memory: Mapping[int, int] = field(factory=dict, init=False)
     _loop: LoopingCall = field(init=False)
 
@@ -213,8 +213,8 @@ class HostSampler:
             _log.failure("The host could not be sampled")
             return
         self._memory = sample.memory
-        self.listener.memory_sampled(sample.memory)
-        self.listener.host_sampled(sample.values)
+        self.observer.memory_sampled(sample.memory)
+        self.observer.host_sampled(sample.values)
 
     def _sample(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._sample_once())

@@ -70,8 +70,7 @@ from modelserver.rest.routes import select
 from modelserver.security.key_file import KEY_FILE
 from modelserver.security.tokens import Tokens
 from modelserver.server.telemetry import Telemetry, make_instruments, open_logs
-from modelserver.sources.download import Downloader
-from modelserver.sources.download import Limits as DownloadLimits
+from modelserver.sources.download import Downloader, DownloadLimits
 from modelserver.sources.http import HttpSource
 from modelserver.sources.pinned_agent import pinned_agent
 from modelserver.sources.router import Sources

@@ -55,7 +55,7 @@ def _remove_stale(path: str) -> None:
 
 
 @define(eq=False)
-class Listener(Service):
+class AddressListener(Service):
     """
     One address. On asyncio its own transports are used, elsewhere the reactor's.
 

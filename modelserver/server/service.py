@@ -30,7 +30,7 @@ from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, open_to_others
 from modelserver.server.build import Core, Resources, build_core
-from modelserver.server.listeners import Listener
+from modelserver.server.listeners import AddressListener
 from modelserver.server.startup import start_models
 from modelserver.server.tls.context import TlsUnusable, make_tls
 from modelserver.system.file_limits import allowed_descriptors
@@ -105,7 +105,9 @@ class Server(MultiService):
         tls = make_tls(self.settings, core.dialect) if is_secure else None
         for address, roles in roles_by_address.items():
             make_site = partial(core.api, roles, self._door(roles))
-            listener = Listener(address, make_site, core.loop, self._reactor, tls if address.is_tls else None)
+            listener = AddressListener(
+                address, make_site, core.loop, self._reactor, tls if address.is_tls else None
+            )
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _door(self, roles: set[Role]) -> ListenerConnections:
@@ -150,7 +152,7 @@ class Server(MultiService):
         gc.collect()
         gc.freeze()
         for service in self:
-            if isinstance(service, Listener):
+            if isinstance(service, AddressListener):
                 _log.info("Listening on {address}", address=str(service.address))
         _log.info("{line}", line=access_line(self.settings))
         exposed = open_to_others(self.settings)

@@ -31,7 +31,7 @@ Sign = Callable[[str], Mapping[str, str]]
 
 
 @frozen
-class Limits:
+class DownloadLimits:
     """
     What one download may take.
 
@@ -84,7 +84,7 @@ class Downloader:
     clock: IReactorTime
     in_thread: InThread
     policy: UrlPolicy
-    limits: Limits = Limits()
+    limits: DownloadLimits = DownloadLimits()
     free_space: Callable[[Path], int] = free_bytes
 
     async def run(self, wanted: Wanted) -> None:

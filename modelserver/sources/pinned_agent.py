@@ -132,7 +132,7 @@ class _PinnedEndpoint:
         try:
             return [ip_address(self.host)]
         except ValueError:
-            receiver = _Receiver()
+            receiver = _AddressReceiver()
             self.resolver.resolveHostName(receiver, self.host, self.port)
             return await receiver.complete
 
@@ -143,7 +143,7 @@ class _PinnedEndpoint:
 
 @implementer(IResolutionReceiver)
 @define
-class _Receiver:
+class _AddressReceiver:
     """Collects the addresses of one resolution."""
 
     complete: Deferred[Sequence[IpAddress]] = field(factory=Deferred)

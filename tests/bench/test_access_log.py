@@ -14,7 +14,7 @@ SWITCHED = """
 import json, os, sys
 from pathlib import Path
 from bench import access_switch
-from modelserver.logs.writer import AccessLog
+from modelserver.logs.writer import AccessLogWriter
 
 written = []
 
@@ -23,7 +23,7 @@ class Layout:
         written.extend(requests)
         return "own", "root"
 
-class Lines:
+class LineBuffer:
     def add(self, line): pass
     def flush(self): pass
 
@@ -31,7 +31,7 @@ access_switch.TURN = 3600.0
 path = Path(sys.argv[1])
 switch = access_switch.Switch(os.open(path, os.O_WRONLY | os.O_CREAT))
 switch.install()
-log = AccessLog(Layout(), Lines(), Lines(), lambda: 1.0, lambda: None)
+log = AccessLogWriter(Layout(), LineBuffer(), LineBuffer(), lambda: 1.0, lambda: None)
 seen = []
 for count in (1, 2, 3):
     for _ in range(count):

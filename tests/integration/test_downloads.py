@@ -33,7 +33,7 @@ from zope.interface import implementer
 
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, DownloadFailed
 from modelserver.sources.address_policy import is_open
-from modelserver.sources.download import Downloader, Limits
+from modelserver.sources.download import Downloader, DownloadLimits
 from modelserver.sources.http import HttpSource
 from modelserver.sources.pinned_agent import pinned_agent
 from modelserver.sources.router import Sources
@@ -158,7 +158,7 @@ class DownloadTestCase(TestCase):
         policy: UrlPolicy = EVERYWHERE,
         names: IHostnameResolver | None = None,
         allows: Callable[[IPv4Address | IPv6Address], bool] | None = None,
-        limits: Limits = Limits(),  # noqa: B008  # a frozen value
+        limits: DownloadLimits = DownloadLimits(),  # noqa: B008  # a frozen value
         environment: Mapping[str, str] | None = None,
         trust: Certificate | None = None,
     ) -> Sources:
@@ -290,7 +290,9 @@ class LiarTests(DownloadTestCase):
 
     async def test_endless_body(self) -> None:
         server, port = self.serve({})
-        waiting = self.sources(limits=Limits(size=1 << 20)).fetch(f"http://{LOCALHOST}:{port}/endless.mar")
+        waiting = self.sources(limits=DownloadLimits(size=1 << 20)).fetch(
+            f"http://{LOCALHOST}:{port}/endless.mar"
+        )
         self.assertEqual(await self.refused(waiting, DownloadFailed), f"larger than {1 << 20} bytes")
         await server.gone
 

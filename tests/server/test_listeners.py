@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 
 from modelserver.config.address import Address
 from modelserver.http1.site import ChannelSite
-from modelserver.server.listeners import Listener, bind
+from modelserver.server.listeners import AddressListener, bind
 
 LONGEST = 30.0
 """Seconds after which a read has failed."""
@@ -104,14 +104,14 @@ class ReactorListenerTests(TestCase):
         self.addCleanup(folder.cleanup)
         self.path = str(Path(folder.name) / "socket")
 
-    def listener(self, address: Address) -> Listener:
+    def listener(self, address: Address) -> AddressListener:
         factory = Factory.forProtocol(Greeter)
         factory.noisy = False
-        listener = Listener(address, lambda: cast(ChannelSite, factory), None, reactor)
+        listener = AddressListener(address, lambda: cast(ChannelSite, factory), None, reactor)
         self.addCleanup(lambda: maybeDeferred(listener.stopService) if listener.running else None)
         return listener
 
-    def port_of(self, listener: Listener) -> tuple[str, int]:
+    def port_of(self, listener: AddressListener) -> tuple[str, int]:
         """Where it listens, asked before the socket is the reactor's."""
         listener.privilegedStartService()
         bound = listener._socket

@@ -17,13 +17,13 @@ from twisted.web.http import PotentialDataLoss
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed
 from modelserver.interfaces import InThread
-from modelserver.sources.download import Downloader, Limits, Sign, Wanted, free_bytes
+from modelserver.sources.download import Downloader, DownloadLimits, Sign, Wanted, free_bytes
 from modelserver.sources.pinned_agent import AddressRefused
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.urls import NormalUrl
 from tests.harness.sources import FakeAgent, FakeResponse, HeldThreads, at_once, names_in
 
-LIMITS = Limits(size=100, total=64.0, idle=16.0, free_disk=1000, redirects=5)
+LIMITS = DownloadLimits(size=100, total=64.0, idle=16.0, free_disk=1000, redirects=5)
 
 
 class DownloadTestCase(SynchronousTestCase):
@@ -43,7 +43,7 @@ class DownloadTestCase(SynchronousTestCase):
         self,
         *responses: FakeResponse,
         policy: UrlPolicy | None = None,
-        limits: Limits = LIMITS,
+        limits: DownloadLimits = LIMITS,
         sign: Sign | None = None,
         in_thread: InThread = at_once,
     ) -> Deferred[None]:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from rich.console import Console
 
 from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
-from modelserver.cli.client.http import Reply
+from modelserver.cli.client.http import ServerReply
 from modelserver.cli.client.output import models_table, version_table, workers_table
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -24,7 +24,7 @@ FIRST_ERROR = 400
 PAGE = 100
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The server says no; the text is its reason."""
 
 
@@ -54,7 +54,7 @@ class Terminal:
 
 
 @frozen
-class Command:
+class ServerCommand:
     """One subcommand while it runs."""
 
     arguments: argparse.Namespace
@@ -173,16 +173,16 @@ class Command:
         else:
             self.terminal.results.print(str(text), markup=False, highlight=False, soft_wrap=True)
 
-    def _json(self, reply: Reply) -> Any:
+    def _json(self, reply: ServerReply) -> Any:
         try:
             return json.loads(self._accepted(reply).body)
         except ValueError as why:
             raise Unreachable("what answers is no model server: its answer is not JSON") from why
 
     @staticmethod
-    def _accepted(reply: Reply) -> Reply:
+    def _accepted(reply: ServerReply) -> ServerReply:
         if reply.status >= FIRST_ERROR:
-            raise Refused(f"{reply.message} ({reply.status})")
+            raise RequestRefused(f"{reply.message} ({reply.status})")
         return reply
 
 
@@ -211,7 +211,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         add_connection(parser)
         if name != "predict":
             parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        parser.set_defaults(run=run, act=getattr(Command, name.replace("-", "_")), json=False)
+        parser.set_defaults(run=run, act=getattr(ServerCommand, name.replace("-", "_")), json=False)
 
 
 def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
@@ -267,10 +267,10 @@ def run_on(
     """
     remarks = Console(file=errors, highlight=False)
     terminal = Terminal(Console(file=output), remarks, output.buffer, arguments.json)
-    act: Callable[[Command], None] = arguments.act
+    act: Callable[[ServerCommand], None] = arguments.act
     try:
-        act(Command(arguments, find(arguments), terminal))
-    except Refused as why:
+        act(ServerCommand(arguments, find(arguments), terminal))
+    except RequestRefused as why:
         return _fail(remarks, str(why), REFUSED)
     except Unreachable as why:
         return _fail(remarks, str(why), UNREACHABLE)

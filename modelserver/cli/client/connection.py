@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from modelserver.cli.client.http import Reply
+from modelserver.cli.client.http import ServerReply
 from modelserver.config.address import Address, parse_address
 from modelserver.security.key_file import KEY_FILE, KeyFileInvalid, Kind, read_keys
 
@@ -63,7 +63,7 @@ class Remote:
     tls: ssl.SSLContext = field(factory=ssl.create_default_context, repr=False)
     connect: Callable[[Address, float, ssl.SSLContext], http.client.HTTPConnection] = connect
 
-    def infer(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> Reply:
+    def infer(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> ServerReply:
         """
         Ask the inference API.
 
@@ -71,7 +71,7 @@ class Remote:
         """
         return self._ask("inference", self.inference, method, path, body, content_type)
 
-    def manage(self, method: str, path: str) -> Reply:
+    def manage(self, method: str, path: str) -> ServerReply:
         """
         Ask the management API.
 
@@ -81,7 +81,7 @@ class Remote:
 
     def _ask(
         self, kind: Kind, address: Address, method: str, path: str, body: bytes | None, content_type: str
-    ) -> Reply:
+    ) -> ServerReply:
         headers = {"Content-Type": content_type} if content_type else {}
         if kind in self.secrets:
             headers["Authorization"] = f"Bearer {self.secrets[kind]}"
@@ -89,7 +89,7 @@ class Remote:
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            return Reply(answer.status, answer.read())
+            return ServerReply(answer.status, answer.read())
         except (OSError, http.client.HTTPException) as why:
             raise Unreachable(f"{address} does not answer: {str(why) or type(why).__name__}") from why
         finally:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 
-class Reply(NamedTuple):
+class ServerReply(NamedTuple):
     """What a server answered."""
 
     status: int
@@ -27,7 +27,7 @@ class Reply(NamedTuple):
         return str(values.get("message") or values.get("status") or text)
 
 
-Ask = Callable[[str, str, bytes], Reply]
+Ask = Callable[[str, str, bytes], ServerReply]
 """Send a method, a path and a body; an empty body is sent as none."""
 
 
@@ -43,7 +43,7 @@ class Client:
         self._port = port
         self._seconds = seconds
 
-    def ask(self, method: str, path: str, body: bytes = b"") -> Reply:
+    def ask(self, method: str, path: str, body: bytes = b"") -> ServerReply:
         """
         Send a request and read the whole answer.
 
@@ -54,6 +54,6 @@ class Client:
         try:
             connection.request(method, path, body or None)
             answer = connection.getresponse()
-            return Reply(answer.status, answer.read())
+            return ServerReply(answer.status, answer.read())
         finally:
             connection.close()

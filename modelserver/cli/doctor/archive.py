@@ -32,7 +32,7 @@ _ANY_GPU = 1 << 16
 
 
 @frozen
-class Place:
+class Examination:
     """
     Where archives are examined.
 
@@ -46,37 +46,37 @@ class Place:
     importable: Callable[[str], bool] = is_importable
 
 
-def examine_archive(path: Path, place: Place) -> Report:
+def examine_archive(path: Path, examination: Examination) -> Report:
     """Unpack an archive, read what it says of itself, and look at its Python files without running them."""
-    return Report(str(path), tuple(_findings(path, place)))
+    return Report(str(path), tuple(_findings(path, examination)))
 
 
-def _findings(path: Path, place: Place) -> Iterator[Finding]:
+def _findings(path: Path, examination: Examination) -> Iterator[Finding]:
     if path.name.endswith(".war"):
         yield Finding("fails", path.name, "Workflows are not served.")
         return
     try:
-        rules = place.settings.manifest_rules()
-        limits = place.settings.archive_limits()
-        folder = open_archive(path, place.scratch / "archive", limits, rules.wrapped_folders)
+        rules = examination.settings.manifest_rules()
+        limits = examination.settings.archive_limits()
+        folder = open_archive(path, examination.scratch / "archive", limits, rules.wrapped_folders)
     except ServingError as error:
         yield Finding("fails", path.name, str(error))
         return
     try:
-        yield from _in_folder(folder, place)
+        yield from _in_folder(folder, examination)
     finally:
         remove(folder)
 
 
-def _in_folder(folder: Path, place: Place) -> Iterator[Finding]:
+def _in_folder(folder: Path, examination: Examination) -> Iterator[Finding]:
     try:
-        manifest = read_manifest(folder, place.settings.manifest_rules())
+        manifest = read_manifest(folder, examination.settings.manifest_rules())
     except ServingError as error:
         yield Finding("fails", "manifest", str(error))
         return
     yield from _about_manifest(manifest)
-    yield from _about_handler(manifest, folder, place)
-    yield from _about_model_config(manifest, folder, place)
+    yield from _about_handler(manifest, folder, examination)
+    yield from _about_model_config(manifest, folder, examination)
 
 
 def _about_manifest(manifest: Manifest) -> Iterator[Finding]:
@@ -86,28 +86,28 @@ def _about_manifest(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("differs", "manifest", "It is of MMS 0.x; its version is called snapshot.")
 
 
-def _about_handler(manifest: Manifest, folder: Path, place: Place) -> Iterator[Finding]:
-    handler = manifest.handler or place.settings.default_service_handler
+def _about_handler(manifest: Manifest, folder: Path, examination: Examination) -> Iterator[Finding]:
+    handler = manifest.handler or examination.settings.default_service_handler
     file = None if handler is None else _handler_file(handler, folder)
     model_file = None if manifest.model_file is None else folder / manifest.model_file
     files = [each for each in (file, model_file) if each is not None and each.is_file()]
-    wrong = list(_about_imports(files, manifest, folder, place))
+    wrong = list(_about_imports(files, manifest, folder, examination))
     yield from wrong
     if handler is None:
         text = "The manifest names none: the registration must, or default_service_handler."
         yield Finding("differs", "handler", text)
     elif file is None:
-        yield _handler_elsewhere(handler, place)
+        yield _handler_elsewhere(handler, examination)
     elif not wrong:
         yield Finding("works", "handler", f"{handler}; everything that it imports is here.")
 
 
-def _handler_elsewhere(handler: str, place: Place) -> Finding:
+def _handler_elsewhere(handler: str, examination: Examination) -> Finding:
     """What becomes of a handler that the archive does not have."""
     module = _module_name(handler)
     if module in BUILT_IN_HANDLERS:
         return Finding("works", "handler", f"{handler} comes with the server.")
-    if place.importable(module):
+    if examination.importable(module):
         return Finding("works", "handler", f"{handler} is installed.")
     return Finding("fails", "handler", f"{handler} is neither in the archive nor a handler of this server.")
 
@@ -126,13 +126,13 @@ def _handler_file(handler: str, folder: Path) -> Path | None:
 
 
 def _about_imports(
-    files: Sequence[Path], manifest: Manifest, folder: Path, place: Place
+    files: Sequence[Path], manifest: Manifest, folder: Path, examination: Examination
 ) -> Iterator[Finding]:
     """What is wrong with Python files."""
     missing: list[Missing] = []
     for file in files:
         try:
-            missing.extend(missing_imports(file, folder, place.importable))
+            missing.extend(missing_imports(file, folder, examination.importable))
         except SyntaxError as why:
             yield Finding(
                 "fails", "handler", f"{why.filename}, line {why.lineno}, is not Python 3: {why.msg}."
@@ -145,18 +145,18 @@ def _about_imports(
             yield Finding("fails", "handler", f"{where}.")
         else:
             text = f"{where}; the archive's requirements need install_py_dep_per_model=true."
-            installs = place.settings.install_py_dep_per_model
+            installs = examination.settings.install_py_dep_per_model
             yield Finding("differs" if installs else "fails", "handler", text)
 
 
-def _about_model_config(manifest: Manifest, folder: Path, place: Place) -> Iterator[Finding]:
+def _about_model_config(manifest: Manifest, folder: Path, examination: Examination) -> Iterator[Finding]:
     document, why = model_config(folder, manifest)
     if why:
         yield Finding("ignored", "model-config.yaml", why)
     config, problems = read_model_config(document, _ANY_GPU)
     for problem in problems:
         yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))
-    if config.torchrun is not None and not place.importable("torch"):
+    if config.torchrun is not None and not examination.importable("torch"):
         text = f"parallelType={config.parallel_type} needs torchrun, but torch is not installed here."
         yield Finding("fails", "model-config.yaml", text)
     elif document and not problems:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modelserver.cli.doctor.archive import SUFFIXES, Place, examine_archive
+from modelserver.cli.doctor.archive import SUFFIXES, Examination, examine_archive
 from modelserver.cli.doctor.configuration import examine_configuration
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.config.settings import Settings
@@ -71,13 +71,13 @@ def examine(
     with tempfile.TemporaryDirectory(prefix="modelserver-doctor-") as scratch:
         for path in paths:
             if is_archive(path):
-                yield examine_archive(path, Place(Path(scratch), settings))
+                yield examine_archive(path, Examination(Path(scratch), settings))
                 continue
             installation = examine_configuration(path, environ, cwd, dialect)
             settings = installation.settings
             yield installation.report
             for archive in installation.archives:
-                yield examine_archive(archive, Place(Path(scratch), settings))
+                yield examine_archive(archive, Examination(Path(scratch), settings))
 
 
 def is_archive(path: Path) -> bool:

@@ -140,7 +140,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 @frozen
-class Launcher:
+class BackgroundLauncher:
     """Starts and stops the one server that a pid file stands for."""
 
     words: Words

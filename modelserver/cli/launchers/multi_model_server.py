@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelserver.cli.launchers.launcher import MMS_CLASS, Launcher, Words, missing
+from modelserver.cli.launchers.launcher import MMS_CLASS, BackgroundLauncher, Words, missing
 from modelserver.cli.launchers.torchserve import add_foreground, add_models, invalid_temporary_folder
 from modelserver.config.loading import SAGEMAKER, CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
@@ -28,7 +28,7 @@ OLD_NAME = "Warning: Calling MMS with mxnet-model-server. Please move to multi-m
 _REMOTE = re.compile(r"(?:[^=/:]+=)?(?:https?|s3)://.+", re.IGNORECASE)
 
 
-def main(argv: Sequence[str] | None = None, launcher: Launcher | None = None) -> int:
+def main(argv: Sequence[str] | None = None, launcher: BackgroundLauncher | None = None) -> int:
     """
     Start or stop the server.
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None, launcher: Launcher | None = None) ->
     if problem is not None:
         print(problem)
         return 1
-    launcher = launcher or Launcher(WORDS)
+    launcher = launcher or BackgroundLauncher(WORDS)
     if arguments.stop:
         return launcher.stop()
     problem = problem_with(arguments, os.environ, Path.cwd())

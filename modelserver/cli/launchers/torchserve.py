@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import modelserver
-from modelserver.cli.launchers.launcher import TORCHSERVE_CLASS, Launcher, Words, missing
+from modelserver.cli.launchers.launcher import TORCHSERVE_CLASS, BackgroundLauncher, Words, missing
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 
@@ -24,7 +24,7 @@ WORDS = Words(
 )
 
 
-def main(argv: Sequence[str] | None = None, launcher: Launcher | None = None) -> int:
+def main(argv: Sequence[str] | None = None, launcher: BackgroundLauncher | None = None) -> int:
     """
     Start or stop the server, or tell the version.
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None, launcher: Launcher | None = None) ->
     if problem is not None:
         print(problem)
         return 1
-    launcher = launcher or Launcher(WORDS)
+    launcher = launcher or BackgroundLauncher(WORDS)
     if arguments.stop:
         return launcher.stop()
     problem = problem_with(arguments, os.environ, Path.cwd())

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelserver.archive.pack import PackingFailed, PackRequest, pack
-from modelserver.cli.client.http import Ask, Client, Reply
+from modelserver.cli.client.http import Ask, Client, ServerReply
 from modelserver.cli.quickstart.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
 
 MODEL = "digits"
@@ -40,7 +40,7 @@ REGISTER_SECONDS = 180.0
 
 
 @frozen
-class Prediction:
+class DigitPrediction:
     """What the model made of one picture."""
 
     picture: str
@@ -132,7 +132,7 @@ def _show(arguments: argparse.Namespace, folder: Path, console: Console) -> int:
             return 1
 
 
-def _predict(server: ChildServer, ports: Ports, archive: str, console: Console) -> list[Prediction]:
+def _predict(server: ChildServer, ports: Ports, archive: str, console: Console) -> list[DigitPrediction]:
     """Register the model with the running server, and have it read the ten pictures."""
     inference = Client(HOST, ports.inference, REGISTER_SECONDS)
     management = Client(HOST, ports.management, REGISTER_SECONDS)
@@ -196,7 +196,7 @@ def register(ask: Ask, archive: str) -> str:
     return _accepted(ask("POST", path, b""), f"POST {path}").message
 
 
-def predict(ask: Ask, picture: Path) -> Prediction:
+def predict(ask: Ask, picture: Path) -> DigitPrediction:
     """
     Have the model read one picture, which is named after its digit.
 
@@ -206,20 +206,20 @@ def predict(ask: Ask, picture: Path) -> Prediction:
     reply = _accepted(ask("POST", path, picture.read_bytes()), f"POST {path}")
     try:
         answer = json.loads(reply.body)
-        return Prediction(
+        return DigitPrediction(
             picture.name, int(picture.name[0]), int(answer["digit"]), float(answer["probability"])
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ServerFailed(f"POST {path}: no prediction but {reply.message!r}") from error
 
 
-def _accepted(reply: Reply, request: str) -> Reply:
+def _accepted(reply: ServerReply, request: str) -> ServerReply:
     if reply.status != http.client.OK:
         raise ServerFailed(f"{request}: {reply.status} {reply.message}")
     return reply
 
 
-def as_table(predictions: Sequence[Prediction]) -> Table:
+def as_table(predictions: Sequence[DigitPrediction]) -> Table:
     """The predictions, a line each."""
     table = Table(title="Handwritten digits, read by the model")
     table.add_column("picture")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from unittest import TestCase
 
 from modelserver.child.handlers import BUILT_IN
-from modelserver.cli.doctor.archive import BUILT_IN_HANDLERS, Place, examine_archive
+from modelserver.cli.doctor.archive import BUILT_IN_HANDLERS, Examination, examine_archive
 from modelserver.cli.doctor.command import examine, is_archive
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.main import main
@@ -208,7 +208,7 @@ class ArchiveTests(DoctorTestCase):
         """Examine an archive; whatever it is unpacked to must be gone."""
         scratch = self.cwd / "scratch"
         scratch.mkdir()
-        report = examine_archive(path, Place(scratch, settings or Settings(), INSTALLED.__contains__))
+        report = examine_archive(path, Examination(scratch, settings or Settings(), INSTALLED.__contains__))
         scratch.rmdir()
         return report
 

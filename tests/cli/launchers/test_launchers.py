@@ -14,7 +14,7 @@ from attrs import define, field
 
 import modelserver
 from modelserver.cli.launchers import multi_model_server, torchserve
-from modelserver.cli.launchers.launcher import Launcher, SystemProcesses
+from modelserver.cli.launchers.launcher import BackgroundLauncher, SystemProcesses
 from modelserver.system.pid_file import PidFile, PidFileUnsafe
 from modelserver.tap import Options
 
@@ -128,7 +128,7 @@ class LauncherCase(FolderCase):
     def run_main(self, command: object, words: Sequence[str]) -> tuple[int, str]:
         said = io.StringIO()
         main: Callable[..., int] = command.main  # type: ignore[attr-defined]
-        launcher = Launcher(command.WORDS, self.processes, self.pid_file, self.say_to(said))  # type: ignore[attr-defined]
+        launcher = BackgroundLauncher(command.WORDS, self.processes, self.pid_file, self.say_to(said))  # type: ignore[attr-defined]
         with redirect_stdout(said):
             status = main(words, launcher)
         return status, said.getvalue()

@@ -12,10 +12,10 @@ from unittest import TestCase
 import javaproperties
 from rich.console import Console
 
-from modelserver.cli.client.http import Reply
+from modelserver.cli.client.http import ServerReply
 from modelserver.cli.main import build_parser
 from modelserver.cli.quickstart.command import (
-    Prediction,
+    DigitPrediction,
     as_table,
     predict,
     register,
@@ -32,10 +32,10 @@ class Answering:
     """A server that gives one answer, and remembers what it was asked."""
 
     def __init__(self, status: int, value: object) -> None:
-        self._reply = Reply(status, json.dumps(value).encode())
+        self._reply = ServerReply(status, json.dumps(value).encode())
         self.asked: list[tuple[str, str, bytes]] = []
 
-    def ask(self, method: str, path: str, body: bytes) -> Reply:
+    def ask(self, method: str, path: str, body: bytes) -> ServerReply:
         """Answer, whatever is asked."""
         self.asked.append((method, path, body))
         return self._reply
@@ -58,7 +58,7 @@ class AskingTests(TestCase):
     def test_prediction_of_a_picture(self) -> None:
         server = Answering(200, {"digit": 7, "probability": 0.75})
         picture = samples(1)[3]
-        self.assertEqual(predict(server.ask, picture), Prediction("3-1.png", 3, 7, 0.75))
+        self.assertEqual(predict(server.ask, picture), DigitPrediction("3-1.png", 3, 7, 0.75))
         self.assertEqual(server.asked, [("POST", "/predictions/digits", picture.read_bytes())])
 
     def test_failed_prediction_shows_the_servers_reason(self) -> None:
@@ -77,13 +77,13 @@ class ReplyTests(TestCase):
     """What a person is shown of an answer."""
 
     def test_message_of_an_error_and_status_of_a_success(self) -> None:
-        self.assertEqual(Reply(404, b'{"code": 404, "message": "not found"}\n').message, "not found")
-        self.assertEqual(Reply(200, b'{"status": "Healthy"}').message, "Healthy")
+        self.assertEqual(ServerReply(404, b'{"code": 404, "message": "not found"}\n').message, "not found")
+        self.assertEqual(ServerReply(200, b'{"status": "Healthy"}').message, "Healthy")
 
     def test_other_bodies_as_they_are(self) -> None:
         for body in (b"", b"plain text", b"[1, 2]", b'{"digit": 1}'):
             with self.subTest(body):
-                self.assertEqual(Reply(200, body).message, body.decode())
+                self.assertEqual(ServerReply(200, body).message, body.decode())
 
 
 class ShowingTests(TestCase):
@@ -96,7 +96,9 @@ class ShowingTests(TestCase):
         return file.getvalue()
 
     def test_table_has_a_line_for_each_prediction(self) -> None:
-        text = self.text(as_table([Prediction("3-1.png", 3, 3, 0.98765), Prediction("8-1.png", 8, 9, 0.5)]))
+        text = self.text(
+            as_table([DigitPrediction("3-1.png", 3, 3, 0.98765), DigitPrediction("8-1.png", 8, 9, 0.5)])
+        )
         three = next(line for line in text.splitlines() if "3-1.png" in line)
         eight = next(line for line in text.splitlines() if "8-1.png" in line)
         self.assertEqual(["3", "3", "0.9877", "yes"], three.replace("│", " ").split()[1:])
