@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from modelserver.interfaces import InThread
+from modelserver.interfaces import InThread, Inventory
 
 _MEGABYTE = 1024**2
 _GIGABYTE = 1024**3
@@ -46,40 +46,6 @@ class Sample:
     memory: Mapping[int, int] = field(factory=dict)
 
 
-class Gpu(Protocol):
-    """A device that an inventory lists."""
-
-    @property
-    def id(self) -> int:
-        """As handlers name it."""
-
-
-class GpuLoad(Protocol):
-    """A device's load."""
-
-    @property
-    def utilization(self) -> float:
-        """Percent of the time that it was busy."""
-
-    @property
-    def memory_utilization(self) -> float:
-        """Percent of its memory that is in use."""
-
-    @property
-    def memory_used(self) -> int:
-        """Bytes of its memory that are in use."""
-
-
-class Gpus(Protocol):
-    """What knows the machine's GPUs."""
-
-    def gpus(self) -> Sequence[Gpu]:
-        """The visible devices."""
-
-    def usage(self, gpu_id: int) -> GpuLoad | None:
-        """A device's load, None if it cannot be told."""
-
-
 def host_values(root: str = "/") -> tuple[HostValue, ...]:
     """
     Processor, memory and disk. The processor's share counts since the call before.
@@ -99,11 +65,11 @@ def host_values(root: str = "/") -> tuple[HostValue, ...]:
     )
 
 
-def gpu_values(gpus: Gpus) -> tuple[HostValue, ...]:
+def gpu_values(inventory: Inventory) -> tuple[HostValue, ...]:
     """The load of each GPU that tells it."""
     values: list[HostValue] = []
-    for gpu in gpus.gpus():
-        load = gpus.usage(gpu.id)
+    for gpu in inventory.gpus():
+        load = inventory.usage(gpu.id)
         if load is not None:
             values += (
                 HostValue("GPUMemoryUtilization", load.memory_utilization, gpu.id),
@@ -157,7 +123,7 @@ class Probe:
     :param measures_host: false: only the workers' memory is looked at (``disable_system_metrics``).
     """
 
-    gpus: Gpus | None = None
+    gpus: Inventory | None = None
     measures_host: bool = True
 
     def sample(self, pids: Sequence[int]) -> Sample:
