@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.core.registry import Registry
-from modelserver.errors import ArchiveExists, DownloadFailed
+from modelserver.errors import ArchiveExists, DownloadFailed, WorkerFailure
 from modelserver.management.descriptions import Observer
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import VersionPreparer
@@ -24,6 +24,8 @@ from modelserver.sources.router import Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.testing import FakeInventory, Stage
+
+LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
 
 
 def at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from modelserver import errors
 
+LOAD_FAILURE = errors.WorkerFailure(
+    cause="load",
+    at=0.5,
+    exit_code=1,
+    exception="ImportError",
+    text="No module named 'nothing'",
+    traceback=("line 1",),
+    stderr=("sad",),
+)
+OUT_OF_MEMORY = errors.WorkerFailure(cause="signal", at=0.0, signal="SIGKILL", out_of_memory=True)
+
 
 def of_the_server() -> list[type[errors.ServingError]]:
     """The server's errors, without those that other tests made, or attrs on the way."""

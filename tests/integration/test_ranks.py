@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.interfaces import WorkerBackend, WorkerProcess
-from modelserver.jobs import Answer, Place
+from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.spec import Torchrun, WorkerSpec
 from modelserver.testing import make_job
@@ -129,7 +129,7 @@ class RanksTests(ProcessBackendContract, TestCase):
         return events, process
 
     async def ask(
-        self, events: RecordingEvents, process: WorkerProcess, *bodies: bytes | Place
+        self, events: RecordingEvents, process: WorkerProcess, *bodies: bytes | SharedSlot
     ) -> list[Answer]:
         """Send a batch, and wait."""
         before = len(events.answers)

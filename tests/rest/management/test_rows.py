@@ -16,7 +16,7 @@ from attrs import evolve
 from modelserver.errors import DownloadFailed
 from modelserver.management.service import Management
 from modelserver.management.version_spec import VersionDefaults
-from tests.rest.management.test_handlers import NO_WORKERS, ApiCase
+from tests.harness.management_api import NO_WORKERS, ApiCase
 
 INVALID = "InvalidModelException"
 UNREADABLE = "Failed to parse signature.json."

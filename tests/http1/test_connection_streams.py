@@ -1,0 +1,106 @@
+"""Streamed answers, and answers without a body."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.jobs import Answer
+from modelserver.rest.inference.front import InferenceEndpoint
+from tests.harness.connections import (
+    ChannelStage,
+    TwistedWebFront,
+)
+from tests.harness.requests import HOT, OLD, PING, H
+
+
+class StreamTests(SynchronousTestCase):
+    """An answer in parts goes to its client as the parts come."""
+
+    def setUp(self) -> None:
+        self.stage = ChannelStage()
+        self.client = self.stage.connect()
+
+    def test_streamed_answer_comes_in_chunks_and_the_connection_stays(self) -> None:
+        self.client.send(HOT + PING)
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        for part in (b"one ", b"", b"two "):
+            worker.send_part(part)
+        worker.answer(Answer(200, b"", b"three"))
+        self.client.finish()
+        streamed, ping = self.client.got
+        self.assertEqual(b"one two three", streamed.body)
+        self.assertEqual(b"chunked", streamed.headers[b"transfer-encoding"])
+        self.assertNotIn(b"content-length", streamed.headers)
+        self.assertEqual(200, ping.status)
+
+    def test_last_answer_of_a_connection_may_be_a_stream(self) -> None:
+        self.client.send(H + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc")
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        worker.send_part(b"one ")
+        worker.answer(Answer(200, b"", b"two"))
+        self.client.finish()
+        (streamed,) = self.client.got
+        self.assertEqual((b"one two", b"close"), (streamed.body, streamed.headers[b"connection"]))
+        self.assertTrue(self.client.transport.is_write_closed)
+
+    def test_stream_to_an_older_client_ends_with_the_connection(self) -> None:
+        for stage in (self.stage, ChannelStage(TwistedWebFront)):
+            client = stage.connect()
+            client.send(OLD + b"Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
+            stage.turn()
+            (worker,) = stage.waiting()
+            worker.send_part(b"one ")
+            worker.answer(Answer(200, b"", b"two"))
+            stage.turn()
+            head, _, body = client.transport.value().partition(b"\r\n\r\n")
+            self.assertEqual(b"one two", body)
+            self.assertNotIn(b"chunked", head)
+            self.assertIn(b"connection: close", head.lower())
+            self.assertTrue(client.is_closing)
+
+    def test_answer_without_a_body_tells_no_length(self) -> None:
+        for front in (InferenceEndpoint, TwistedWebFront):
+            stage = ChannelStage(front)
+            client = stage.connect()
+            for status, phrase in ((204, b"Nothing"), (304, b"Old")):
+                client.send(HOT)
+                stage.turn()
+                stage.answer(Answer(status, phrase + b"\r\nX-Own: yes\r\n", b""))
+                stage.settle()
+            client.send(PING)
+            client.finish()
+            *bare, ping = client.got
+            self.assertEqual([(204, b"Nothing"), (304, b"Old")], [(got.status, got.phrase) for got in bare])
+            for got in bare:
+                self.assertEqual(b"yes", got.headers[b"x-own"])
+                self.assertTrue(got.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")))
+            self.assertEqual((200, False), (ping.status, client.is_closing))
+
+    def test_stream_without_a_body_has_no_chunks(self) -> None:
+        for front in (InferenceEndpoint, TwistedWebFront):
+            stage = ChannelStage(front)
+            client = stage.connect()
+            client.send(HOT + PING)
+            stage.turn()
+            (worker,) = stage.waiting()
+            for _ in range(2):  # the worker leaves bodies out
+                worker.events.part_arrived(
+                    worker.batches[0][0], [Answer(204, b"\r\nts_stream_next: true\r\n", b"")]
+                )
+            worker.answer(Answer(204, b"\r\nts_stream_next: false\r\n", b""))
+            client.finish()
+            streamed, ping = client.got
+            self.assertEqual((204, b"", 200), (streamed.status, streamed.body, ping.status))
+            self.assertTrue(streamed.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")))
+
+    def test_stream_that_fails_is_cut_off(self) -> None:
+        self.client.send(HOT)
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        worker.send_part(b"one")
+        worker.kill("response timeout")
+        self.stage.turn()
+        self.assertTrue(self.client.transport.is_aborted)
+        self.assertFalse(self.client.transport.value().endswith(b"0\r\n\r\n"))
