@@ -58,10 +58,10 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.gate import TokenApi, TokenGate
 from modelserver.rest.inference.front import AllowAll, Authorizer, InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.management.handlers import ManagementApi
+from modelserver.rest.management.tokens import TokenApi, TokenGate
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS

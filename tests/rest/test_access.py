@@ -21,8 +21,8 @@ from modelserver.http1.head import parse_head
 from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.gate import TokenApi, TokenGate
 from modelserver.rest.inference.front import InferenceEndpoint
+from modelserver.rest.management.tokens import TokenApi, TokenGate
 from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.reply import Responder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, Listener, Route
