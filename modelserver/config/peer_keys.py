@@ -19,7 +19,7 @@ from modelserver.config.value_types import (
     size,
     whole,
 )
-from modelserver.management.model_config import read_models
+from modelserver.management.models_json import read_models
 from modelserver.management.snapshots.format import parse_snapshot
 
 _BOTH, _TS, _MMS = ("TS", "MMS"), ("TS",), ("MMS",)

@@ -14,8 +14,9 @@ from modelserver.config.address import Address
 from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
+from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import Snapshot
-from modelserver.management.version_spec import VersionDefaults, VersionPreset
+from modelserver.management.version_spec import VersionDefaults
 from modelserver.spec import WorkerSettings
 
 

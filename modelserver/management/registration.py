@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,51 +9,19 @@ from attrs import field, frozen
 from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
+from modelserver.archive.model_config import read_model_config
 from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive, remove
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.management.dependencies import Dependencies
-from modelserver.management.model_config import read_model_config
+from modelserver.management.models_json import VersionPreset
+from modelserver.management.requests import NAME, RegisterRequest
 from modelserver.management.unsupported_settings import unsupported_settings
-from modelserver.management.version_spec import (
-    OpenedArchive,
-    VersionDefaults,
-    VersionOverrides,
-    VersionPreset,
-    resolve_version_spec,
-)
+from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.sources.router import Fetched, Sources
 from modelserver.spec import VersionSpec
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
-"""What names of models and versions look like: they stand in paths, labels and log lines."""
-
 _log = Logger()
-
-
-@frozen
-class RegisterRequest:
-    """
-    What the caller of a registration said.
-
-    :param name: to serve the model by, or None for the archive's own.
-    :param synchronous: whether the caller waits for the workers.
-    :param signed: the archive is fetched from S3 with a signature.
-    :param sha256: what the archive must have, or None.
-    :param start_up: it is a model of the server's start, not of the API: it may lie outside the store.
-    :param is_kept: the archive was downloaded from the URL by a server before this one, and is in the store.
-    :param fallback_name: to serve the model by where nobody else names it, or None.
-    """
-
-    url: str
-    name: str | None = None
-    wishes: VersionOverrides = field(factory=VersionOverrides)
-    synchronous: bool = True
-    signed: bool = False
-    sha256: str | None = None
-    start_up: bool = False
-    fallback_name: str | None = None
-    is_kept: bool = False
 
 
 @frozen

@@ -13,7 +13,8 @@ from modelserver.core.registry import ModelVersion, Registry, new_version
 from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
-from modelserver.management.registration import PreparedVersion, RegisterRequest, VersionPreparer
+from modelserver.management.registration import PreparedVersion, VersionPreparer
+from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
 
 _log = Logger()
@@ -30,26 +31,6 @@ class ManagementRules:
 
     unregister_timeout: float = 120.0
     one_version: bool = False
-
-
-@frozen
-class ScaleRequest:
-    """
-    How many workers a version is to have.
-
-    :param version: None for the default one.
-    :param gpu_workers: how many of the new workers get a GPU; None: as the version's settings say.
-    :param synchronous: whether the caller waits for the workers.
-    :param drain: seconds that those who leave may take to finish; None: as long as it takes.
-    """
-
-    name: str
-    version: str | None = None
-    minimum: int = 1
-    maximum: int = 1
-    gpu_workers: int | None = None
-    synchronous: bool = False
-    drain: float | None = None
 
 
 @define(eq=False)

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from modelserver.archive.manifest import Manifest
+from modelserver.archive.model_config import ModelConfig
 from modelserver.errors import ArchiveInvalid, NotEnoughDevices
-from modelserver.spec import Sequences, Timeouts, Torchrun, VersionSpec
+from modelserver.management.models_json import VersionPreset
+from modelserver.management.requests import VersionOverrides
+from modelserver.spec import Sequences, Timeouts, VersionSpec
 
 _BATCH_DELAY = 0.1
 _RECOVERY = 300.0
 _RUNTIMES = ("python", "python3")
 _T = TypeVar("_T")
-
-
-@frozen
-class VersionOverrides:
-    """
-    What the caller of a registration asked for; None where nothing was asked.
-
-    Durations are seconds, sizes bytes.
-
-    :param initial_workers: ``initial_workers`` of the API; a model-config with valid workers goes before it.
-    :param min_workers: with ``max_workers``, what a snapshot restores; nothing goes before it.
-    :param worker_start: ``spawn`` or ``template``.
-    :param preload: what a template holds: ``imports`` or ``model``.
-    """
-
-    handler: str | None = None
-    runtime: str | None = None
-    batch_size: int | None = None
-    max_batch_delay: float | None = None
-    response_timeout: float | None = None
-    startup_timeout: float | None = None
-    initial_workers: int | None = None
-    min_workers: int | None = None
-    max_workers: int | None = None
-    worker_start: str | None = None
-    preload: str | None = None
 
 
 @frozen
@@ -58,64 +34,6 @@ class OpenedArchive:
     url: str
     folder: Path
     manifest: Manifest
-
-
-@frozen
-class ModelConfig:
-    """
-    The keys of ``model-config.yaml`` that are for the server; None where a key is unset or was ignored.
-
-    Durations are seconds, sizes bytes.
-
-    :param document: the whole file, for the handler.
-    :param device_type: ``cpu``, ``gpu``, or empty for automatic.
-    :param parallel_type: ``pp``, ``tp``, ``pptp``, ``custom``, or empty.
-    :param parallel_level: devices for each worker; 0 without a parallel type.
-    :param torchrun: of the parallel types whose workers torchrun starts, else None.
-    """
-
-    document: Mapping[str, object] = field(factory=dict)
-    min_workers: int | None = None
-    max_workers: int | None = None
-    batch_size: int | None = None
-    max_batch_delay: float | None = None
-    response_timeout: float | None = None
-    startup_timeout: float | None = None
-    recovery: float | None = None
-    client_timeout: float | None = None
-    job_queue_size: int | None = None
-    device_type: str = ""
-    device_ids: tuple[int, ...] = ()
-    parallel_type: str = ""
-    parallel_level: int = 0
-    torchrun: Torchrun | None = None
-    job_tickets: bool = False
-    use_venv: bool = False
-    continuous_batching: bool = False
-    async_communication: bool = False
-    stateful: bool = False
-    sequence_max_idle: float = 0.0
-    sequence_timeout: float = 0.0
-    sequence_jobs: int = 1
-    sequences: int = 1
-    worker_start: str | None = None
-    preload: str | None = None
-    retry_on_worker_death: int | None = None
-    max_requests_per_worker: int | None = None
-    worker_memory_limit: int | None = None
-
-
-@frozen
-class VersionPreset:
-    """One version in the ``models`` JSON of the configuration; None for what is absent or not above 0."""
-
-    min_workers: int | None = None
-    max_workers: int | None = None
-    batch_size: int | None = None
-    max_batch_delay: float | None = None
-    response_timeout: float | None = None
-    startup_timeout: float | None = None
-    runtime: str | None = None
 
 
 @frozen

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from modelserver import __version__
-from modelserver.management.registration import NAME
+from modelserver.management.requests import NAME
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
 from modelserver.rest.parameters import FORM, JSON, Parameter
 from modelserver.rest.route import Listener, Route

@@ -14,7 +14,7 @@ from modelserver.config.model_list import StartupModel
 from modelserver.config.settings import Settings
 from modelserver.errors import ServingError
 from modelserver.inference.health import LoadStatus
-from modelserver.management.registration import RegisterRequest
+from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.restore import Restorer, settle
 from modelserver.management.snapshots.writer import Snapshots

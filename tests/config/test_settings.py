@@ -12,7 +12,8 @@ from modelserver.config.model_list import LoadList, StartupModel
 from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
-from modelserver.management.version_spec import VersionDefaults, VersionPreset
+from modelserver.management.models_json import VersionPreset
+from modelserver.management.version_spec import VersionDefaults
 from modelserver.spec import WorkerSettings
 
 HOME = Path("/srv")

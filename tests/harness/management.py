@@ -17,9 +17,10 @@ from modelserver.core.registry import Registry
 from modelserver.errors import ArchiveExists, DownloadFailed, WorkerFailure
 from modelserver.management.descriptions import Observer
 from modelserver.management.handler_metadata import HandlerMetadata
+from modelserver.management.models_json import VersionPreset
 from modelserver.management.registration import VersionPreparer
 from modelserver.management.service import Management, ManagementRules
-from modelserver.management.version_spec import VersionDefaults, VersionPreset
+from modelserver.management.version_spec import VersionDefaults
 from modelserver.sources.router import Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy

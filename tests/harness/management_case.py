@@ -9,9 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.management.registration import RegisterRequest
-from modelserver.management.service import ScaleRequest
-from modelserver.management.version_spec import VersionOverrides
+from modelserver.management.requests import RegisterRequest, ScaleRequest, VersionOverrides
 from modelserver.spec import VersionSpec
 from tests.harness.management import ManagementStage
 

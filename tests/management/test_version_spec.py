@@ -8,15 +8,11 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import Manifest
+from modelserver.archive.model_config import ModelConfig
 from modelserver.errors import ArchiveInvalid, NotEnoughDevices
-from modelserver.management.version_spec import (
-    ModelConfig,
-    OpenedArchive,
-    VersionDefaults,
-    VersionOverrides,
-    VersionPreset,
-    resolve_version_spec,
-)
+from modelserver.management.models_json import VersionPreset
+from modelserver.management.requests import VersionOverrides
+from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.spec import Sequences, Timeouts, VersionSpec
 
 FOUND = OpenedArchive(

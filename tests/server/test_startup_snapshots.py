@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from modelserver.management.registration import RegisterRequest
+from modelserver.management.requests import RegisterRequest
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
 from modelserver.management.snapshots.restore import RestoreFailed, check_archives
 from modelserver.testing import START_OF_TIME

@@ -8,12 +8,12 @@ from pathlib import Path
 from attrs import frozen
 
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
+from modelserver.archive.model_config import read_model_config
 from modelserver.archive.unpack import open_archive, remove
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.doctor.handler_imports import Missing, is_importable, missing_imports
 from modelserver.config.settings import Settings
 from modelserver.errors import ServingError
-from modelserver.management.model_config import read_model_config
 
 BUILT_IN_HANDLERS = (
     "base_handler",

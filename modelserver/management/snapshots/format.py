@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import javaproperties
 from attrs import frozen
 
-from modelserver.management.version_spec import VersionOverrides
+from modelserver.management.requests import VersionOverrides
 from modelserver.sources.urls import NormalUrl, is_remote
 from modelserver.spec import VersionDescription
 

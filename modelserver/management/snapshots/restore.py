@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from modelserver.errors import ArchiveInvalid, ModelNotFound, ServingError, VersionNotFound
 from modelserver.inference.health import LoadStatus
-from modelserver.management.registration import RegisterRequest
+from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from modelserver.errors import BadRequest
-from modelserver.management.registration import NAME, RegisterRequest
-from modelserver.management.service import ScaleRequest
-from modelserver.management.version_spec import VersionOverrides
+from modelserver.management.requests import NAME, RegisterRequest, ScaleRequest, VersionOverrides
 from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Parameter
 
 _MILLISECOND = 0.001

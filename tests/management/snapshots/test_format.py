@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import Manifest
+from modelserver.archive.model_config import ModelConfig
 from modelserver.config.loading import parse_properties
+from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import (
     CHANGED,
     SHUTDOWN,
@@ -29,13 +31,7 @@ from modelserver.management.snapshots.format import (
     take_snapshot,
     write_snapshot,
 )
-from modelserver.management.version_spec import (
-    ModelConfig,
-    OpenedArchive,
-    VersionDefaults,
-    VersionPreset,
-    resolve_version_spec,
-)
+from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.spec import Timeouts, VersionDescription, VersionSpec
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.

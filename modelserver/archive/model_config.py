@@ -1,14 +1,12 @@
-"""Reads what the server understands of ``model-config.yaml`` and of the ``models`` JSON."""
+"""The keys of ``model-config.yaml`` that are for the server: their values, and reading them."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
-from modelserver.management.version_spec import ModelConfig, VersionPreset
 from modelserver.spec import Torchrun
 
 _LAUNCHED_TYPES = ("pp", "tp", "pptp")
@@ -19,6 +17,51 @@ _MILLISECOND = 0.001
 
 Problems = tuple[str, ...]
 Reader = Callable[[object], object]
+
+
+@frozen
+class ModelConfig:
+    """
+    The keys of ``model-config.yaml`` that are for the server; None where a key is unset or was ignored.
+
+    Durations are seconds, sizes bytes.
+
+    :param document: the whole file, for the handler.
+    :param device_type: ``cpu``, ``gpu``, or empty for automatic.
+    :param parallel_type: ``pp``, ``tp``, ``pptp``, ``custom``, or empty.
+    :param parallel_level: devices for each worker; 0 without a parallel type.
+    :param torchrun: of the parallel types whose workers torchrun starts, else None.
+    """
+
+    document: Mapping[str, object] = field(factory=dict)
+    min_workers: int | None = None
+    max_workers: int | None = None
+    batch_size: int | None = None
+    max_batch_delay: float | None = None
+    response_timeout: float | None = None
+    startup_timeout: float | None = None
+    recovery: float | None = None
+    client_timeout: float | None = None
+    job_queue_size: int | None = None
+    device_type: str = ""
+    device_ids: tuple[int, ...] = ()
+    parallel_type: str = ""
+    parallel_level: int = 0
+    torchrun: Torchrun | None = None
+    job_tickets: bool = False
+    use_venv: bool = False
+    continuous_batching: bool = False
+    async_communication: bool = False
+    stateful: bool = False
+    sequence_max_idle: float = 0.0
+    sequence_timeout: float = 0.0
+    sequence_jobs: int = 1
+    sequences: int = 1
+    worker_start: str | None = None
+    preload: str | None = None
+    retry_on_worker_death: int | None = None
+    max_requests_per_worker: int | None = None
+    worker_memory_limit: int | None = None
 
 
 class _Ignored(ValueError):
@@ -236,57 +279,3 @@ def _settle_sequences(config: ModelConfig, number_of_gpu: int) -> tuple[ModelCon
             "model-config.yaml: sequenceBatching is ignored: sequenceMaxIdleMSec must be above 0.",
         )
     return config, ()
-
-
-_ENTRY_KEYS: Mapping[str, tuple[str, Reader]] = {
-    "minWorkers": ("min_workers", _positive),
-    "maxWorkers": ("max_workers", _positive),
-    "batchSize": ("batch_size", _positive),
-    "maxBatchDelay": ("max_batch_delay", lambda value: _positive(value) * _MILLISECOND),
-    "responseTimeout": ("response_timeout", _seconds),
-    "startupTimeout": ("startup_timeout", _seconds),
-}
-
-
-def read_models(text: str) -> Mapping[str, Mapping[str, VersionPreset]]:
-    """
-    Read the ``models`` JSON: for each model, for each version, an entry.
-
-    :raises ValueError: it is not JSON, or not of this shape.
-    """
-    models = json.loads(text)
-    if not isinstance(models, dict):
-        raise ValueError("it is not a JSON object")
-    return {name: _read_versions(name, versions) for name, versions in models.items()}
-
-
-def _read_versions(name: str, versions: object) -> Mapping[str, VersionPreset]:
-    if not isinstance(versions, dict):
-        raise ValueError(f"{name!r} does not hold versions")
-    return {version: _read_entry(name, version, entry) for version, entry in versions.items()}
-
-
-def _read_entry(name: str, version: str, entry: object) -> VersionPreset:
-    if not isinstance(entry, dict):
-        raise ValueError(f"version {version!r} of {name!r} is not an object")
-    values: dict[str, object] = {}
-    for key, (field, read) in _ENTRY_KEYS.items():
-        if key in entry:
-            number = _json_number(name, version, key, entry[key])
-            if number > 0:
-                values[field] = read(number)
-    runtime = entry.get("runtimeType")
-    if isinstance(runtime, str) and runtime:
-        values["runtime"] = runtime
-    return evolve(VersionPreset(), **values)  # type: ignore[arg-type]  # _ENTRY_KEYS pairs names and readers
-
-
-def _json_number(name: str, version: str, key: str, value: object) -> int:
-    if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    try:
-        return _whole(value)
-    except _Ignored as why:
-        raise ValueError(f"{key} of version {version!r} of {name!r}: {why}") from why
