@@ -1,23 +1,20 @@
-"""A port's API: the routes of the table that it serves, put together with their handlers."""
+"""A port's API: the routes of the table that it serves, each with the function that answers it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 from klein import Klein
 from twisted.web.server import Request
 
 from modelserver.interfaces import Reply
-from modelserver.rest.binding import ApiResource, Handler, bind
+from modelserver.rest.binding import ApiResource, Operation, bind
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.openapi import document
-from modelserver.rest.reply import Responder
+from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import Route
-
-if TYPE_CHECKING:
-    from modelserver.rest.inference.front import Authorizer
+from modelserver.security.authorization import Authorizer
 
 
 @define(eq=False)
@@ -26,22 +23,22 @@ class Api:
     Everything that one port answers; the descriptions of its routes are its own.
 
     :param routes: what the port serves, from ``routes.select``.
-    :param handlers: by operation, of all APIs that share the port.
+    :param operations: the functions that answer, by operationId, of all APIs that share the port.
     :param strict_parameters: for the description.
-    :raises LookupError: a route has no handler.
+    :raises LookupError: a route has no function that answers it.
     """
 
     routes: tuple[Route, ...]
-    handlers: Mapping[str, Handler]
+    operations: Mapping[str, Operation]
     gate: Authorizer
-    responder: Responder
+    responder: KleinResponder
     strict_parameters: bool = False
     app: Klein = field(factory=Klein, init=False)
     _description: bytes = field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
-        own: Mapping[str, Handler] = {"apiDescription": self._describe, "api-description": self._describe}
-        bind(self.app, self.routes, {**own, **self.handlers}, self.gate)
+        own: Mapping[str, Operation] = {"apiDescription": self._describe, "api-description": self._describe}
+        bind(self.app, self.routes, {**own, **self.operations}, self.gate)
         self.app.handle_errors(Exception)(self.responder.refuse)
 
     def resource(self) -> ApiResource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from klein import Klein
 from klein.resource import KleinResource
@@ -14,13 +14,11 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from modelserver.errors import BadRequest
-from modelserver.rest.reply import INVALID_MESSAGE, Responder
+from modelserver.rest.reply import INVALID_MESSAGE, KleinResponder
 from modelserver.rest.route import Access, Route
+from modelserver.security.authorization import Authorizer
 
-if TYPE_CHECKING:
-    from modelserver.rest.inference.front import Authorizer
-
-Handler = Callable[..., bytes | Awaitable[bytes]]
+Operation = Callable[..., bytes | Awaitable[bytes]]
 """Takes the request and the variables of the path, and returns the body of the answer."""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -28,22 +26,22 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-def bind(app: Klein, routes: Iterable[Route], handlers: Mapping[str, Handler], gate: Authorizer) -> None:
+def bind(app: Klein, routes: Iterable[Route], operations: Mapping[str, Operation], gate: Authorizer) -> None:
     """
     Serve routes with an app.
 
-    :param handlers: by operation.
-    :param gate: asked before a handler is, unless the route is open.
-    :raises LookupError: a route has no handler.
+    :param operations: the functions that answer, by operationId.
+    :param gate: asked before each call of an operation, unless the route is open.
+    :raises LookupError: a route has no function that answers it.
     """
     # Without this, werkzeug answers a doubled slash with a redirect.
     app.url_map.merge_slashes = False
     for route in routes:
-        handler = handlers.get(route.operation)
-        if handler is None:
-            raise LookupError(f"The route {route.operation} has no handler.")
+        operation = operations.get(route.operation)
+        if operation is None:
+            raise LookupError(f"The route {route.operation} has no operation.")
         register = app.route(klein_path(route.path), methods=list(route.methods), endpoint=route.operation)
-        register(_guarded(route, handler, gate))
+        register(_guarded(route, operation, gate))
 
 
 def klein_path(path: str) -> str:
@@ -51,11 +49,11 @@ def klein_path(path: str) -> str:
     return _VARIABLE.sub(lambda match: "<path:rest>" if match[1] == "rest" else f"<{match[1]}>", path)
 
 
-def _guarded(route: Route, handler: Handler, gate: Authorizer) -> Handler:
+def _guarded(route: Route, operation: Operation, gate: Authorizer) -> Operation:
     def guarded(request: Request, **variables: str) -> bytes | Awaitable[bytes]:
         if route.access is not Access.OPEN:
             gate.check(route.access.value, request.getHeader(b"authorization"))
-        return handler(request, **variables)
+        return operation(request, **variables)
 
     guarded.__name__ = route.operation
     guarded.__doc__ = route.description
@@ -69,7 +67,7 @@ class ApiResource(KleinResource):
     A path is percent-decoded, then split at slashes; empty segments at its end do not count.
     """
 
-    def __init__(self, app: Klein, responder: Responder) -> None:
+    def __init__(self, app: Klein, responder: KleinResponder) -> None:
         super().__init__(app)
         self._responder = responder
 

@@ -1,4 +1,4 @@
-"""The metrics listener: the rows of the table that it has, and their handler."""
+"""The metrics listener: the rows of the table that it has, and the function that answers them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twisted.web.server import Request
 
 from modelserver.interfaces import Reply
 from modelserver.metrics.exposition import CONTENT_TYPE
-from modelserver.rest.binding import Handler
+from modelserver.rest.binding import Operation
 from modelserver.rest.parameters import Parameter
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import ANY_METHOD, Access, Listener, Route
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import ANY_METHOD, Access, ListenerRole, Route
 
 _HEADERS = ((b"content-type", CONTENT_TYPE.encode("ascii")),)
 _NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may be repeated.")
@@ -24,7 +24,7 @@ def _row(operation: str, path: str, description: str) -> Route:
         operation,
         (*ANY_METHOD, "OPTIONS"),
         path,
-        frozenset({Listener.METRICS}),
+        frozenset({ListenerRole.METRICS}),
         Access.OPEN,
         description,
         {200: "Metrics"},
@@ -49,11 +49,11 @@ class MetricsApi:
     """
 
     scrape: Callable[[Collection[str]], Iterable[bytes]]
-    responder: Responder
+    responder: KleinResponder
     run_soon: Callable[[Callable[[], None]], object]
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """Every handler, by its operation."""
+    def operations(self) -> Mapping[str, Operation]:
+        """Return the functions that answer, by operationId."""
         return {"metrics": self.metrics, "metrics_below": self.metrics}
 
     async def metrics(self, request: Request, rest: str = "") -> bytes:

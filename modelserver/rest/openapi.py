@@ -10,15 +10,15 @@ from modelserver import __version__
 from modelserver.management.requests import NAME
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
 from modelserver.rest.parameters import FORM, JSON, Parameter
-from modelserver.rest.route import Listener, Route
+from modelserver.rest.route import ListenerRole, Route
 
 _INFO: Mapping[str, Schema] = {
     "torchserve": {"title": "TorchServe APIs", "version": __version__},
     "mms": {"title": "Model Server APIs", "version": "1.0.0"},
 }
 _MODEL_TITLES = {
-    Listener.MANAGEMENT: "RESTful Management API for: ",
-    Listener.INFERENCE: "RESTful API for: ",
+    ListenerRole.MANAGEMENT: "RESTful Management API for: ",
+    ListenerRole.INFERENCE: "RESTful API for: ",
 }
 _ABOUT = "Serves machine learning models over HTTP."
 _ONLY_IN = {206: "torchserve", 210: "mms"}
@@ -44,7 +44,7 @@ def document(routes: Iterable[Route], dialect: str, strict: bool = False) -> Sch
 
 
 def model_document(
-    routes: Iterable[Route], dialect: str, name: str, listener: Listener, strict: bool = False
+    routes: Iterable[Route], dialect: str, name: str, listener: ListenerRole, strict: bool = False
 ) -> Schema:
     """Describe the routes that one model has on a listener; its name stands in their paths."""
     chosen = [route for route in routes if listener in route.listeners and "{model_name}" in route.path]

@@ -69,7 +69,7 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
 
 
 @frozen
-class Responder:
+class KleinResponder:
     """
     Turns replies, and errors of all kinds, into what a Klein route returns.
 

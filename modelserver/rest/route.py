@@ -9,8 +9,8 @@ from attrs import frozen
 from modelserver.rest.parameters import Parameter
 
 
-class Listener(Enum):
-    """Where a route is served; one port may be several of them."""
+class ListenerRole(Enum):
+    """What a listener is for; one port may have several roles."""
 
     INFERENCE = "inference"
     MANAGEMENT = "management"
@@ -57,7 +57,7 @@ class Route:
     operation: str
     methods: tuple[str, ...]
     path: str
-    listeners: frozenset[Listener]
+    listeners: frozenset[ListenerRole]
     access: Access
     description: str
     answers: dict[int, str]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from modelserver.rest.inference.routes import INFERENCE_ROUTES
 from modelserver.rest.management.routes import MANAGEMENT_ROUTES
-from modelserver.rest.route import ANY_METHOD, Access, Listener, Route
+from modelserver.rest.route import ANY_METHOD, Access, ListenerRole, Route
 
 
 def _description(operation: str, path: str, methods: tuple[str, ...], is_deprecated: bool) -> Route:
@@ -14,7 +14,7 @@ def _description(operation: str, path: str, methods: tuple[str, ...], is_depreca
         operation,
         methods,
         path,
-        frozenset(Listener),
+        frozenset(ListenerRole),
         Access.OPEN,
         "Describe the routes of this listener as an OpenAPI document.",
         {200: "OpenApi"},
@@ -32,7 +32,7 @@ ROUTES: tuple[Route, ...] = (
 
 
 def select(
-    listeners: Collection[Listener], dialect: str, features: Collection[str] = ()
+    listeners: Collection[ListenerRole], dialect: str, features: Collection[str] = ()
 ) -> tuple[Route, ...]:
     """
     The routes of one port.

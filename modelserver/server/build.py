@@ -58,15 +58,15 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.inference.front import AllowAll, Authorizer, InferenceEndpoint, InferenceSettings
+from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.management.handlers import ManagementApi
-from modelserver.rest.management.tokens import TokenApi, TokenGate
+from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.metrics import MetricsApi
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS
-from modelserver.rest.route import Listener as Role
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, ListenerRole
 from modelserver.rest.routes import select
+from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
 from modelserver.security.key_file import KEY_FILE
 from modelserver.security.tokens import Tokens
 from modelserver.server.telemetry import Telemetry, make_instruments, open_logs
@@ -136,9 +136,9 @@ class Core:
     @property
     def gate(self) -> Authorizer:
         """Who may do what."""
-        return AllowAll() if self.tokens is None else TokenGate(self.tokens)
+        return AllowAll() if self.tokens is None else TokenAuthorizer(self.tokens)
 
-    def api(self, roles: Collection[Role], connections: ConnectionLimits) -> ChannelSite:
+    def api(self, roles: Collection[ListenerRole], connections: ConnectionLimits) -> ChannelSite:
         """The site of one port, for the roles that it has."""
         features = [
             name
@@ -150,8 +150,8 @@ class Core:
             if is_on
         ]
         routes = select(roles, self.dialect.name, features)
-        responder = Responder(self.dialect, _new_uuid, _cors(self.settings))
-        front = self._front(Role.INFERENCE in roles)
+        responder = KleinResponder(self.dialect, _new_uuid, _cors(self.settings))
+        front = self._front(ListenerRole.INFERENCE in roles)
         handlers = {
             **ManagementApi(
                 self.management,
@@ -159,12 +159,12 @@ class Core:
                 routes,
                 self.settings.max_request_size,
                 self.settings.strict_parameters,
-            ).handlers(),
+            ).operations(),
             **InferenceApi(
                 front, self.registry, responder, routes, self.inference.start_up, lambda: self.draining.begun
-            ).handlers(),
-            **MetricsApi(self.observation.instruments.pieces, responder, self.run_soon).handlers(),
-            **({} if self.tokens is None else TokenApi(self.tokens, responder).handlers()),
+            ).operations(),
+            **MetricsApi(self.observation.instruments.pieces, responder, self.run_soon).operations(),
+            **({} if self.tokens is None else TokenApi(self.tokens, responder).operations()),
         }
         app = Api(routes, handlers, self.gate, responder, self.settings.strict_parameters)
         return ChannelSite(app.resource(), front, self.run_soon, connections, _log_failure, self.body_memory)

@@ -25,7 +25,7 @@ from modelserver.http1.limits import (
     most_connections,
 )
 from modelserver.management.snapshots.restore import RestoreFailed, check_archives
-from modelserver.rest.route import Listener as Role
+from modelserver.rest.route import ListenerRole
 from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, open_to_others
@@ -110,12 +110,12 @@ class Server(MultiService):
             )
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
-    def _door(self, roles: set[Role]) -> ListenerConnections:
+    def _door(self, roles: set[ListenerRole]) -> ListenerConnections:
         """The way in of one listener; predictions leave descriptors to everything else."""
         settings = self.settings
         limit = settings.max_connections
         descriptors = allowed_descriptors(limit + MOST_RESERVED)
-        if Role.INFERENCE in roles:
+        if ListenerRole.INFERENCE in roles:
             limit = most_connections(limit, descriptors)
         else:
             limit = min(limit or MOST_AT_OTHERS, most_at_others(descriptors))
@@ -128,15 +128,15 @@ class Server(MultiService):
             watch.clock = self._reactor
             watch.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
-    def _roles(self) -> dict[Address, set[Role]]:
+    def _roles(self) -> dict[Address, set[ListenerRole]]:
         settings = self.settings
-        roles: dict[Address, set[Role]] = {}
-        roles.setdefault(settings.inference_address, set()).add(Role.INFERENCE)
-        roles.setdefault(settings.management_address, set()).add(Role.MANAGEMENT)
+        roles: dict[Address, set[ListenerRole]] = {}
+        roles.setdefault(settings.inference_address, set()).add(ListenerRole.INFERENCE)
+        roles.setdefault(settings.management_address, set()).add(ListenerRole.MANAGEMENT)
         if settings.enable_metrics_api:
-            roles.setdefault(settings.metrics_address, set()).add(Role.METRICS)
+            roles.setdefault(settings.metrics_address, set()).add(ListenerRole.METRICS)
             if settings.is_shared_listener:
-                roles[settings.inference_address].add(Role.METRICS)
+                roles[settings.inference_address].add(ListenerRole.METRICS)
         return roles
 
     def startService(self) -> None:

@@ -26,12 +26,13 @@ from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.inference.front import AllowAll, InferenceEndpoint, InferenceSettings
+from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.metrics import MetricsApi
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import Listener
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import ListenerRole
 from modelserver.rest.routes import select
+from modelserver.security.authorization import AllowAll
 from modelserver.testing import MemoryWorker, Stage, make_spec
 
 LARGEST_BODY = 4096
@@ -198,11 +199,11 @@ class ChannelStage:
             self.settings,
             self.slots,
         )
-        responder = Responder(dialect, lambda: _TEXT_ID)
-        routes = select({Listener.INFERENCE}, dialect.name, [])
+        responder = KleinResponder(dialect, lambda: _TEXT_ID)
+        routes = select({ListenerRole.INFERENCE}, dialect.name, [])
         handlers = {
-            **InferenceApi(front, self.registry, responder, routes).handlers(),
-            **MetricsApi(lambda names: [], responder, self.stage.call_soon).handlers(),
+            **InferenceApi(front, self.registry, responder, routes).operations(),
+            **MetricsApi(lambda names: [], responder, self.stage.call_soon).operations(),
         }
         resource = Api(routes, handlers, AllowAll(), responder).resource()
         self.site = ChannelSite(

@@ -17,8 +17,8 @@ from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.management.handlers import ManagementApi
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import MODEL_CONTROL, Listener
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import MODEL_CONTROL, ListenerRole
 from modelserver.rest.routes import select
 from tests.harness.management import ManagementStage
 
@@ -92,10 +92,10 @@ class ApiCase(SynchronousTestCase):
     ) -> None:
         """Make the API anew."""
         dialect = MultiModelServer() if self.dialect == "mms" else TorchServe()
-        routes = select({Listener.MANAGEMENT}, self.dialect, features)
-        responder = Responder(dialect, lambda: ID, cors)
+        routes = select({ListenerRole.MANAGEMENT}, self.dialect, features)
+        responder = KleinResponder(dialect, lambda: ID, cors)
         front = ManagementApi(self.on.management, responder, routes, **settings)
-        self.api = Api(routes, front.handlers(), self.gate, responder)
+        self.api = Api(routes, front.operations(), self.gate, responder)
         self.client = StubTreq(self.api.resource())
 
     def begin(self, method: str, path: str, **more: Any) -> Deferred[Any]:

@@ -22,11 +22,12 @@ from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.inference.front import InferenceEndpoint
-from modelserver.rest.management.tokens import TokenApi, TokenGate
+from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.metrics import METRICS_ROUTES
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, Listener, Route
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, ListenerRole, Route
 from modelserver.rest.routes import ROUTES, select
+from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.tokens import Tokens
 from modelserver.testing import CountingRecorder, Stage, make_spec
 from tests.harness.management import at_once
@@ -37,12 +38,12 @@ OPEN = {"apiDescription", "api-description", "live", "ready", "metrics", "metric
 """The operations that need no key; everything else needs one."""
 
 KEY_OF = {
-    frozenset({Listener.INFERENCE}): "inference",
-    frozenset({Listener.MANAGEMENT}): "management",
+    frozenset({ListenerRole.INFERENCE}): "inference",
+    frozenset({ListenerRole.MANAGEMENT}): "management",
 }
 FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS)
-LISTENERS: tuple[Collection[Listener], ...] = tuple(
-    chain.from_iterable(combinations(Listener, size) for size in (1, 2, 3))
+LISTENERS: tuple[Collection[ListenerRole], ...] = tuple(
+    chain.from_iterable(combinations(ListenerRole, size) for size in (1, 2, 3))
 )
 
 
@@ -131,15 +132,15 @@ class MatrixTests(TokensCase):
             self.assertIn(b"InvalidKeyException", body)
             self.assertIn(b"Authentication" if wanted == "token" else b"Authorization", body)
 
-    def serve(self, roles: Collection[Listener]) -> StubTreq:
-        responder = Responder(TorchServe(), lambda: "id")
+    def serve(self, roles: Collection[ListenerRole]) -> StubTreq:
+        responder = KleinResponder(TorchServe(), lambda: "id")
 
         def answer(request: Request, **variables: str) -> bytes:
             return responder.render(request, Reply(200, b"{}"))
 
         routes = select(roles, TORCHSERVE, FEATURES)
         handlers = {route.operation: answer for route in routes} | {"token": answer}
-        return StubTreq(Api(routes, handlers, TokenGate(self.tokens), responder).resource())
+        return StubTreq(Api(routes, handlers, TokenAuthorizer(self.tokens), responder).resource())
 
 
 class PlainTests(TokensCase):
@@ -155,14 +156,14 @@ class PlainTests(TokensCase):
             TorchServe(),
             CountingRecorder(),
             NoLog(),
-            TokenGate(self.tokens),
+            TokenAuthorizer(self.tokens),
             self.clock,
             bytes,
         )
 
     def test_every_route_and_credential(self) -> None:
         plain = set()
-        for route in select({Listener.INFERENCE}, TORCHSERVE, FEATURES):
+        for route in select({ListenerRole.INFERENCE}, TORCHSERVE, FEATURES):
             for method in route.methods:
                 for what, header in self.credentials():
                     line = b"" if header is None else b"Authorization: %b\r\n" % header
@@ -186,9 +187,11 @@ class TokenRouteTests(TokensCase):
 
     def setUp(self) -> None:
         super().setUp()
-        responder = Responder(TorchServe(), lambda: "id")
+        responder = KleinResponder(TorchServe(), lambda: "id")
         routes = tuple(route for route in ROUTES if route.operation == "token")
-        api = Api(routes, TokenApi(self.tokens, responder).handlers(), TokenGate(self.tokens), responder)
+        api = Api(
+            routes, TokenApi(self.tokens, responder).operations(), TokenAuthorizer(self.tokens), responder
+        )
         self.client = StubTreq(api.resource())
 
     def call(self, query: str, header: bytes | None = None, method: str = "GET") -> tuple[int, bytes]:
@@ -209,7 +212,7 @@ class TokenRouteTests(TokensCase):
     def test_the_old_key_is_good_no_more(self) -> None:
         before = self.tokens.keys["inference"].bearer
         self.call("?type=inference")
-        gate = TokenGate(self.tokens)
+        gate = TokenAuthorizer(self.tokens)
         self.assertRaises(AccessDenied, gate.check, "inference", before)
         gate.check("inference", self.tokens.keys["inference"].bearer)
 
@@ -227,7 +230,7 @@ class TokenRouteTests(TokensCase):
 
     def test_an_expired_key_is_replaced_by_a_renewed_one(self) -> None:
         self.clock.advance(2 * HOUR)
-        gate = TokenGate(self.tokens)
+        gate = TokenAuthorizer(self.tokens)
         self.assertRaises(AccessDenied, gate.check, "inference", self.tokens.keys["inference"].bearer)
         self.assertEqual(self.call("?type=inference")[0], 200)
         gate.check("inference", self.tokens.keys["inference"].bearer)

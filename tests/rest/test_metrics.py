@@ -14,7 +14,7 @@ from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecor
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi
-from modelserver.rest.reply import Responder
+from modelserver.rest.reply import KleinResponder
 from modelserver.testing import START_OF_TIME, make_job
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -50,10 +50,10 @@ class MetricsRestTests(SynchronousTestCase):
         self.serve(self.instruments.pieces)
 
     def serve(self, scrape: object) -> None:
-        responder = Responder(TorchServe(), lambda: ID)
+        responder = KleinResponder(TorchServe(), lambda: ID)
         self.turns: list[Callable[[], None]] = []
         front = MetricsApi(scrape, responder, self.turns.append)  # type: ignore[arg-type]
-        self.client = StubTreq(Api(METRICS_ROUTES, front.handlers(), ClosedGate(), responder).resource())
+        self.client = StubTreq(Api(METRICS_ROUTES, front.operations(), ClosedGate(), responder).resource())
 
     def body(self, method: str, path: str, code: int = 200) -> bytes:
         asked = self.client.request(method, f"http://localhost{path}")

@@ -11,22 +11,22 @@ from openapi_spec_validator import validate
 
 from modelserver.rest.binding import bind, klein_path
 from modelserver.rest.openapi import document, model_document
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Access, Listener
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Access, ListenerRole
 from modelserver.rest.routes import ROUTES, select
 
 FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS)
 DIALECTS = ("torchserve", "mms")
 LISTENERS = (
-    (Listener.MANAGEMENT,),
-    (Listener.INFERENCE,),
-    (Listener.METRICS,),
-    (Listener.INFERENCE, Listener.MANAGEMENT),
-    tuple(Listener),
+    (ListenerRole.MANAGEMENT,),
+    (ListenerRole.INFERENCE,),
+    (ListenerRole.METRICS,),
+    (ListenerRole.INFERENCE, ListenerRole.MANAGEMENT),
+    tuple(ListenerRole),
 )
 
 # Every row of the references: listener, method, path, operation, access, dialects.
 TS = ("torchserve",)
-MANAGEMENT, INFERENCE = Listener.MANAGEMENT, Listener.INFERENCE
+MANAGEMENT, INFERENCE = ListenerRole.MANAGEMENT, ListenerRole.INFERENCE
 ROWS = [
     (MANAGEMENT, "POST", "/models", "registerModel", Access.MANAGEMENT, DIALECTS),
     (MANAGEMENT, "GET", "/models", "listModels", Access.MANAGEMENT, DIALECTS),
@@ -81,8 +81,8 @@ ROWS = [
     (INFERENCE, "GET", "/v2/models/m/versions/1/ready", "kserve_v2_version_ready", Access.INFERENCE, TS),
     (INFERENCE, "GET", "/health/live", "live", Access.OPEN, DIALECTS),
     (INFERENCE, "GET", "/health/ready", "ready", Access.OPEN, DIALECTS),
-    (Listener.METRICS, "GET", "/metrics", "metrics", Access.OPEN, DIALECTS),
-    (Listener.METRICS, "GET", "/metrics/a", "metrics_below", Access.OPEN, DIALECTS),
+    (ListenerRole.METRICS, "GET", "/metrics", "metrics", Access.OPEN, DIALECTS),
+    (ListenerRole.METRICS, "GET", "/metrics/a", "metrics_below", Access.OPEN, DIALECTS),
 ]
 # Every prediction route describes its model.
 ROWS += [
@@ -100,7 +100,7 @@ class AllowAll:
         """Nothing to check."""
 
 
-def operation_at(listeners: tuple[Listener, ...], dialect: str, method: str, path: str) -> str:
+def operation_at(listeners: tuple[ListenerRole, ...], dialect: str, method: str, path: str) -> str:
     """The operation that Klein finds."""
     app, routes = Klein(), select(listeners, dialect, FEATURES)
     bind(app, routes, {route.operation: lambda request: b"" for route in routes}, AllowAll())
@@ -143,10 +143,10 @@ class TableTests(TestCase):
         for _, method, path, operation, _, dialects in ROWS:
             for dialect in dialects:
                 with self.subTest(path=path, dialect=dialect):
-                    self.assertEqual(operation_at(tuple(Listener), dialect, method, path), operation)
+                    self.assertEqual(operation_at(tuple(ListenerRole), dialect, method, path), operation)
 
     def test_features_are_off_unless_they_are_on(self) -> None:
-        operations = {route.operation for route in select(Listener, "torchserve")}
+        operations = {route.operation for route in select(ListenerRole, "torchserve")}
         for operation in ("registerModel", "unregisterModel", "token", "kserve_v2_server"):
             self.assertNotIn(operation, operations)
         self.assertIn("kserve_v2_infer", operations)
@@ -168,7 +168,7 @@ class DocumentTests(TestCase):
 
     def test_those_of_a_model_are_valid(self) -> None:
         for listener in (MANAGEMENT, INFERENCE):
-            routes = select(tuple(Listener), "torchserve", FEATURES)
+            routes = select(tuple(ListenerRole), "torchserve", FEATURES)
             described: Any = model_document(routes, "torchserve", "m", listener)
             validate(described)
             self.assertTrue(described["info"]["title"].endswith(" API for: m"))

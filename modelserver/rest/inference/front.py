@@ -25,6 +25,7 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.forms import field_of
 from modelserver.rest.inference.targets import Prediction, resolve
 from modelserver.rest.reply import Headers, prepare
+from modelserver.security.authorization import Authorizer
 from modelserver.system.bounded_cache import Memo
 
 PREDICT, PING = "predict", "ping"
@@ -33,24 +34,13 @@ MOST_TARGETS = 1024
 _METHODS = frozenset((b"GET", b"POST", b"PUT"))
 
 
-class AccessLog(Protocol):
+class AccessRecorder(Protocol):
     """Where answered requests are noted."""
 
     def record(
         self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
     ) -> None:
         """One request that was answered; ``asked``: method, URI and protocol."""
-
-
-class Authorizer(Protocol):
-    """Who may use a listener."""
-
-    def check(self, kind: str, authorization: bytes | None) -> None:
-        """
-        Let a request of a kind (``inference``, ``management``, ``token``) pass.
-
-        :raises AccessDenied: its ``Authorization`` header does not allow it.
-        """
 
 
 @frozen(eq=False)
@@ -75,7 +65,7 @@ class InferenceEndpoint:
     registry: Registry
     dialect: Dialect
     recorder: Recorder
-    access_log: AccessLog
+    access_log: AccessRecorder
     gate: Authorizer
     clock: IReactorTime
     entropy: Callable[[int], bytes]
@@ -308,11 +298,3 @@ def _reply_of(answer: Answer) -> Reply:
 def _pairs(lines: bytes) -> Headers:
     pairs = [line.partition(b": ") for line in lines.split(b"\r\n") if line]
     return [(name, value) for name, _, value in pairs]
-
-
-@frozen
-class AllowAll:
-    """Lets everybody pass: token authorization is off."""
-
-    def check(self, kind: str, authorization: bytes | None) -> None:
-        """Nothing to check."""

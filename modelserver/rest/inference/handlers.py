@@ -1,4 +1,4 @@
-"""The handlers of the inference rows of the table, for requests that Twisted Web has read."""
+"""Answers the inference rows of the table, for requests that Twisted Web has read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from modelserver.core.registry import Registry
 from modelserver.errors import ModelNotFound
 from modelserver.inference.health import LoadStatus, health_of, unready_models
 from modelserver.interfaces import Reply
-from modelserver.rest.binding import Handler
+from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.openapi import model_document
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import Listener, Route
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import ListenerRole, Route
 
 NOT_READY = 400
 """The Open Inference Protocol's "no": its clients look at the status alone."""
@@ -55,13 +55,13 @@ class InferenceApi:
 
     front: InferenceEndpoint
     registry: Registry
-    responder: Responder
+    responder: KleinResponder
     routes: tuple[Route, ...]
     start_up: LoadStatus = field(factory=LoadStatus)
     is_stopping: Callable[[], bool] = lambda: False
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """Every handler, by its operation."""
+    def operations(self) -> Mapping[str, Operation]:
+        """Return the functions that answer, by operationId."""
         return {
             **dict.fromkeys(_PREDICTIONS, self.predict),
             "ping": self.ping,
@@ -146,7 +146,7 @@ class InferenceApi:
         if name is None or name not in self.registry.names():
             raise ModelNotFound(name or "")
         self.registry.get(name, version)
-        document = model_document(self.routes, self.responder.dialect.name, name, Listener.INFERENCE)
+        document = model_document(self.routes, self.responder.dialect.name, name, ListenerRole.INFERENCE)
         return self._send(request, document)
 
     def _send(self, request: Request, body: object, code: int = 200) -> bytes:

@@ -11,11 +11,11 @@ from modelserver.rest.route import (
     OPEN_INFERENCE,
     TORCHSERVE,
     Access,
-    Listener,
+    ListenerRole,
     Route,
 )
 
-_INFERENCE = frozenset({Listener.INFERENCE})
+_INFERENCE = frozenset({ListenerRole.INFERENCE})
 _METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 _REFUSALS = (400, 404, 405, 408, 413, 429, 500, 503, 504, 507)
 _STATE = {200: "Status", 500: "Status"}

@@ -14,13 +14,13 @@ from twisted.web.server import Request
 from modelserver.errors import BodyTooLarge
 from modelserver.interfaces import Dialect, Reply
 from modelserver.management.service import Management
-from modelserver.rest.binding import Handler
+from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.management import parameters as calls
 from modelserver.rest.openapi import model_document
 from modelserver.rest.parameters import Fields, Parameter, read_fields, read_query
-from modelserver.rest.reply import Responder
-from modelserver.rest.route import Listener, Route
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import ListenerRole, Route
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 @frozen(eq=False)
 class ManagementApi:
     """
-    The handlers of the management rows of the table.
+    Answers the management rows of the table.
 
     :param routes: those of the listener, for the descriptions of single models.
     :param max_request_size: bytes that the body of a registration may have.
@@ -37,7 +37,7 @@ class ManagementApi:
     """
 
     management: Management
-    responder: Responder
+    responder: KleinResponder
     routes: tuple[Route, ...]
     max_request_size: int = 6553500
     strict_parameters: bool = False
@@ -47,8 +47,8 @@ class ManagementApi:
         """The words that are spoken."""
         return self.responder.dialect
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """Every handler, by its operation."""
+    def operations(self) -> Mapping[str, Operation]:
+        """Return the functions that answer, by operationId."""
         return {
             "listModels": self.list,
             "registerModel": self.register,
@@ -134,7 +134,7 @@ class ManagementApi:
         """Describe the management routes of a model."""
         self.management.registry.get(model_name, model_version)
         document = model_document(
-            self.routes, self.dialect.name, model_name, Listener.MANAGEMENT, self.strict_parameters
+            self.routes, self.dialect.name, model_name, ListenerRole.MANAGEMENT, self.strict_parameters
         )
         return self._render(request, Reply(200, pretty(document)))
 

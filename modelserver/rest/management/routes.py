@@ -12,7 +12,7 @@ from modelserver.rest.route import (
     TOKENS,
     TORCHSERVE,
     Access,
-    Listener,
+    ListenerRole,
     Route,
 )
 
@@ -41,7 +41,7 @@ def _route(
         operation,
         (method,),
         path,
-        frozenset({Listener.MANAGEMENT}),
+        frozenset({ListenerRole.MANAGEMENT}),
         Access.MANAGEMENT,
         description,
         answers,
@@ -156,7 +156,7 @@ _TOKEN = Route(
     "token",
     ANY_METHOD,
     "/token",
-    frozenset({Listener.MANAGEMENT}),
+    frozenset({ListenerRole.MANAGEMENT}),
     Access.API_KEY,
     "Renew a key; the new one is written to the key file.",
     {200: "Nothing"},

@@ -1,62 +1,37 @@
-"""Token authorization of HTTP requests, and the route that renews keys."""
+"""The route that renews keys (TorchServe's token authorization)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from hmac import compare_digest
+from collections.abc import Mapping
 from typing import cast
 
-from attrs import define, field
+from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.errors import AccessDenied
 from modelserver.interfaces import Reply
-from modelserver.rest.binding import Handler
-from modelserver.rest.reply import Responder
-from modelserver.security.key_file import Key, Kind
+from modelserver.rest.binding import Operation
+from modelserver.rest.reply import KleinResponder
+from modelserver.security.key_file import Kind
 from modelserver.security.tokens import Tokens
 
 _RENEWABLE = ("inference", "management")
 
 
-@define(eq=False)
-class TokenGate:
-    """Lets requests pass that have the key of their kind. It is asked for each request, so it is quick."""
-
-    tokens: Tokens
-    _keys: Mapping[str, Key] = field(init=False)
-    _now: Callable[[], float] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        # The gate only reads it, and by texts that it is given as such.
-        self._keys = cast(Mapping[str, Key], self.tokens.keys)
-        self._now = self.tokens.now
-
-    def check(self, kind: str, authorization: bytes | None) -> None:
-        """
-        Let a request of a kind pass.
-
-        :raises AccessDenied: its ``Authorization`` header does not allow it.
-        """
-        key = self._keys[kind]
-        if (
-            authorization is not None
-            and compare_digest(authorization, key.bearer)
-            and self._now() < key.expires
-        ):
-            return
-        self.tokens.check_spelled(cast(Kind, kind), authorization)
-
-
-@define(eq=False)
+@frozen(eq=False)
 class TokenApi:
-    """Renews keys. The new one is not in the answer, only in the key file, as in the peer."""
+    """
+    Renews keys.
+
+    As in TorchServe, the new key is not in the answer, only in the key file:
+    https://github.com/pytorch/serve/blob/master/docs/token_authorization_api.md
+    """
 
     tokens: Tokens
-    responder: Responder
+    responder: KleinResponder
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handler, by its operation."""
+    def operations(self) -> Mapping[str, Operation]:
+        """Return the function that answers ``token``."""
         return {"token": self.renew}
 
     async def renew(self, request: Request) -> bytes:

@@ -1,0 +1,61 @@
+"""Who may ask: the check that every front makes before a call, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from typing import Protocol, cast
+
+from attrs import define, field, frozen
+
+from modelserver.security.key_file import Key, Kind
+from modelserver.security.tokens import Tokens
+
+
+class Authorizer(Protocol):
+    """Decides who may use a listener."""
+
+    def check(self, kind: str, authorization: bytes | None) -> None:
+        """
+        Let a request of a kind (``inference``, ``management``, ``token``) pass.
+
+        :param authorization: the value of the request's ``Authorization`` field, or None without one.
+        :raises AccessDenied: the value is not the key of this kind.
+        """
+
+
+@frozen
+class AllowAll:
+    """Lets every request pass: token authorization is off."""
+
+    def check(self, kind: str, authorization: bytes | None) -> None:
+        """Let every request pass."""
+
+
+@define(eq=False)
+class TokenAuthorizer:
+    """Lets requests pass that have the key of their kind; asked for each request, so ``check`` is quick."""
+
+    tokens: Tokens
+    _keys: Mapping[str, Key] = field(init=False)
+    _now: Callable[[], float] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # The mapping is only read here, and by kinds that callers give as plain texts.
+        self._keys = cast(Mapping[str, Key], self.tokens.keys)
+        self._now = self.tokens.now
+
+    def check(self, kind: str, authorization: bytes | None) -> None:
+        """
+        Let a request of a kind pass.
+
+        :raises AccessDenied: the ``Authorization`` field has not the key of this kind, or the key is too old.
+        """
+        key = self._keys[kind]
+        if (
+            authorization is not None
+            and compare_digest(authorization, key.bearer)
+            and self._now() < key.expires
+        ):
+            return
+        self.tokens.check_spelled(cast(Kind, kind), authorization)
