@@ -4,45 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-
-@frozen
-class WorkerFailure:
-    """
-    Why a worker ended or could not load.
-
-    :param cause: ``exit``, ``signal``, ``load``, ``startup timeout``, ``response timeout``, ``protocol``,
-        ``memory`` or ``launch``.
-    :param at: when, in seconds since the epoch.
-    :param traceback: the last lines of the handler's traceback.
-    :param stderr: the last lines that the worker wrote to stderr.
-    :param permanent: starting again cannot help (an import error, say).
-    """
-
-    cause: str
-    at: float
-    exit_code: int | None = None
-    signal: str | None = None
-    exception: str | None = None
-    text: str | None = None
-    traceback: tuple[str, ...] = ()
-    stderr: tuple[str, ...] = ()
-    out_of_memory: bool = False
-    permanent: bool = False
-
-    def __str__(self) -> str:
-        words = [self.cause]
-        if self.signal is not None:
-            words = [f"ended by {self.signal}"]
-        elif self.exit_code is not None:
-            words = [f"exited with code {self.exit_code}"]
-        if self.cause not in ("exit", "signal"):
-            words = [self.cause, *(words if words != [self.cause] else [])]
-        if self.out_of_memory:
-            words.append("out of memory")
-        why = ": ".join(filter(None, (self.exception, self.text)))
-        if why:
-            words.append(why)
-        return ", ".join(words)
+from modelserver.spec import WorkerFailure
 
 
 class ServingError(Exception):

@@ -8,9 +8,17 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from modelserver.errors import ServingError, WorkerFailure
+from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Gpu, GpuUsage, ModelSummary, VersionDescription, WorkerDescription, WorkerSpec
+from modelserver.spec import (
+    Gpu,
+    GpuUsage,
+    ModelSummary,
+    VersionDescription,
+    WorkerDescription,
+    WorkerFailure,
+    WorkerSpec,
+)
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

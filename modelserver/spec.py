@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 
 from attrs import field, frozen
-
-from modelserver.errors import WorkerFailure
 
 
 @frozen
@@ -195,18 +194,78 @@ class GpuUsage:
 
 
 @frozen
+class WorkerFailure:
+    """
+    Why a worker ended or could not load.
+
+    :param cause: ``exit``, ``signal``, ``load``, ``startup timeout``, ``response timeout``, ``protocol``,
+        ``memory`` or ``launch``.
+    :param at: when, in seconds since the epoch.
+    :param traceback: the last lines of the handler's traceback.
+    :param stderr: the last lines that the worker wrote to stderr.
+    :param permanent: starting again cannot help (an import error, say).
+    """
+
+    cause: str
+    at: float
+    exit_code: int | None = None
+    signal: str | None = None
+    exception: str | None = None
+    text: str | None = None
+    traceback: tuple[str, ...] = ()
+    stderr: tuple[str, ...] = ()
+    out_of_memory: bool = False
+    permanent: bool = False
+
+    def __str__(self) -> str:
+        words = [self.cause]
+        if self.signal is not None:
+            words = [f"ended by {self.signal}"]
+        elif self.exit_code is not None:
+            words = [f"exited with code {self.exit_code}"]
+        if self.cause not in ("exit", "signal"):
+            words = [self.cause, *(words if words != [self.cause] else [])]
+        if self.out_of_memory:
+            words.append("out of memory")
+        why = ": ".join(filter(None, (self.exception, self.text)))
+        if why:
+            words.append(why)
+        return ", ".join(words)
+
+
+class WorkerState(Enum):
+    """What a worker is doing: the states of ``core.workers.lifecycle``. The values are what metrics print."""
+
+    STOPPED = "stopped"
+    """Not launched yet, or gone for good."""
+    STARTING = "starting"
+    """The process runs, or is being launched; the model is not loaded."""
+    READY = "ready"
+    DRAINING = "draining"
+    """It gets no more batches and ends after those in hand."""
+    STOPPING = "stopping"
+    """Its process was asked to end for good."""
+    DYING = "dying"
+    """Its process is being killed because it was too slow; it will be started again."""
+    WAITING = "waiting"
+    """It has no process; the next one is started after a delay."""
+    FAILED = "failed"
+    """It is not started again by itself."""
+
+
+@frozen
 class WorkerDescription:
     """
     A worker as it is now.
 
-    :param state: the core's word (``starting``, ``ready``, ...); a dialect has its own.
+    :param state: a dialect has its own words for it.
     :param started: when its process was launched, seconds since the epoch.
     :param memory: resident bytes of its whole process tree.
     :param restarts: how often it was started again.
     """
 
     id: str
-    state: str
+    state: WorkerState
     started: float
     pid: int | None = None
     memory: int = 0
@@ -218,7 +277,7 @@ class WorkerDescription:
     @property
     def is_ready(self) -> bool:
         """Whether it has loaded the model."""
-        return self.state == "ready"
+        return self.state is WorkerState.READY
 
 
 @frozen

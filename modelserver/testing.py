@@ -13,10 +13,10 @@ from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import ModelVersion, new_version
-from modelserver.errors import PredictionFailed, ServingError, WorkerFailure
+from modelserver.errors import PredictionFailed, ServingError
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, SharedSlot
-from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerSpec
+from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerFailure, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
 """What tests take for the seconds since the epoch when a Clock is at 0."""

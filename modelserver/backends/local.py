@@ -17,10 +17,9 @@ from twisted.python.failure import Failure
 import modelserver
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.backends.process import HostServices, LocalProcess
-from modelserver.errors import WorkerFailure
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
-from modelserver.spec import WorkerDescription, WorkerSettings, WorkerSpec
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
 
 _log = Logger()
 

@@ -13,13 +13,12 @@ from twisted.logger import Logger
 
 from modelserver.backends.frame_socket import FrameSocket
 from modelserver.backends.output import LineLog
-from modelserver.errors import WorkerFailure
 from modelserver.interfaces import EventLoop, WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.spec import WorkerSpec
+from modelserver.spec import WorkerFailure, WorkerSpec
 
 _log = Logger()
 

@@ -21,12 +21,12 @@ from modelserver.backends.local import (
 )
 from modelserver.backends.output import LineLog, read_lines
 from modelserver.backends.process import LocalProcess
-from modelserver.errors import ServingError, WorkerFailure
+from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.frames import Frame
-from modelserver.spec import WorkerDescription, WorkerSpec
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 
 _log = Logger()
 
@@ -232,7 +232,7 @@ class Template:
         """The process as it is now."""
         if self.process is None:
             return None
-        state = "ready" if self.is_ready else "starting"
+        state = WorkerState.READY if self.is_ready else WorkerState.STARTING
         return WorkerDescription("template", state, self.started_at, self.process.pid)
 
     def _order(self, process: ForkedProcess) -> None:

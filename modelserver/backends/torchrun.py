@@ -18,12 +18,12 @@ from modelserver.backends.local import (
     worker_environment,
 )
 from modelserver.backends.process import LocalProcess
-from modelserver.errors import ServingError, WorkerFailure
+from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
 from modelserver.protocol.frames import Frame
-from modelserver.spec import Torchrun, WorkerDescription, WorkerSettings, WorkerSpec
+from modelserver.spec import Torchrun, WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
 
 _FIRST_RANK_ONLY = "pp"
 """In a pipeline, the first rank gets the requests and calls the others itself, as in TorchServe."""

@@ -119,7 +119,7 @@ def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, in
         depth.update(labels, described.waiting)
         waiting_bytes.update(labels, described.waiting_bytes)
         in_flight.update(labels, described.in_flight)
-        for state, count in Tally(worker.state for worker in described.workers).items():
+        for state, count in Tally(worker.state.value for worker in described.workers).items():
             workers.update((*labels, state), count)
         for worker in described.workers:
             worker_memory.update((*labels, worker.id), worker.memory or memory.get(worker.pid or 0, 0))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from modelserver.errors import WorkerFailure
 from modelserver.interfaces import WorkerProcess
-from modelserver.spec import WorkerSpec
+from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.testing import START_OF_TIME, MemoryBackend, MemoryWorker, make_spec
 from tests.harness.backend_contract import BackendContract
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from modelserver.errors import ServingError, WorkerFailure
+from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer
-from modelserver.spec import WorkerSpec
+from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.testing import make_job
 
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.core.registry import Registry
-from modelserver.errors import ArchiveExists, DownloadFailed, WorkerFailure
+from modelserver.errors import ArchiveExists, DownloadFailed
 from modelserver.management.descriptions import Observer
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.models_json import VersionPreset
@@ -24,6 +24,7 @@ from modelserver.management.version_spec import VersionDefaults
 from modelserver.sources.router import Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
+from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import FakeInventory, Stage
 
 LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
@@ -165,7 +166,7 @@ class ManagementStage:
         """Let every worker that starts load its model."""
         self.stage.turn()
         for worker in list(self.stage.backend.workers):
-            if not worker.is_gone and worker.events.state == "starting":  # type: ignore[attr-defined]
+            if not worker.is_gone and worker.events.state is WorkerState.STARTING:  # type: ignore[attr-defined]
                 worker.load()
         self.stage.turn()
 

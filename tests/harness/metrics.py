@@ -12,11 +12,11 @@ from modelserver.metrics.recorder import (
     MetricsRecorder,
     MetricsSettings,
 )
-from modelserver.spec import VersionDescription, WorkerDescription
+from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
 from modelserver.testing import START_OF_TIME, make_job
 
 NOOP = 'model="noop",version="1.0",'
-WORKER = WorkerDescription("9000", "ready", START_OF_TIME, pid=41)
+WORKER = WorkerDescription("9000", WorkerState.READY, START_OF_TIME, pid=41)
 
 
 class Server:

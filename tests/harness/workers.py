@@ -5,8 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.errors import WorkerFailure
-from modelserver.spec import Timeouts
+from modelserver.spec import Timeouts, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)
@@ -47,5 +46,5 @@ class WorkerTestCase(SynchronousTestCase):
         return observers
 
     @property
-    def states(self) -> list[str]:
+    def states(self) -> list[WorkerState]:
         return [worker.state for worker in self.version.pool.workers]

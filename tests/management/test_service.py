@@ -17,12 +17,11 @@ from modelserver.errors import (
     Unregistered,
     VersionExists,
     VersionNotFound,
-    WorkerFailure,
     WorkersFailed,
 )
 from modelserver.jobs import Answer
 from modelserver.protocol.frames import DESCRIBE
-from modelserver.spec import WorkerDescription
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, make_job
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_case import ManagementCase
@@ -180,7 +179,7 @@ class QuestionTests(ManagementCase):
     def test_describe_tells_of_the_template(self) -> None:
         self.register()
         self.assertIsNone(self.describe("noop").template)
-        template = WorkerDescription("template", "ready", 5.0, 77)
+        template = WorkerDescription("template", WorkerState.READY, 5.0, 77)
         self.on.stage.backend.templates["noop", "1.0"] = template
         self.assertEqual(self.describe("noop").template, evolve(template, memory=77000))
 

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.metrics.declarations import load
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
-from modelserver.spec import VersionDescription, WorkerDescription
+from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
 from modelserver.testing import START_OF_TIME, make_spec
 
 FOLDER = Path(__file__).parents[2] / "etc"
@@ -83,7 +83,7 @@ SCENES = {
 
 def exposed_names() -> set[str]:
     """The samples that a server with everything in use may show."""
-    worker = WorkerDescription("9000", "ready", START_OF_TIME, pid=41)
+    worker = WorkerDescription("9000", WorkerState.READY, START_OF_TIME, pid=41)
     inputs = MetricsInputs(
         lambda: START_OF_TIME,
         lambda: [VersionDescription(make_spec("noop"), True, (worker,), template=worker)],

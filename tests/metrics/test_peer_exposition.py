@@ -19,7 +19,7 @@ from modelserver.metrics.recorder import (
     MetricsRecorder,
     MetricsSettings,
 )
-from modelserver.spec import VersionDescription, WorkerDescription
+from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
 from modelserver.testing import START_OF_TIME, make_job, make_spec
 
 COUNTERS = "Requests2XX Requests4XX Requests5XX"
@@ -93,7 +93,7 @@ HOST = (
 
 def exposed(mode: str) -> str:
     """The exposition here after what the samples tell, and after whatever our own metrics count."""
-    worker = WorkerDescription("9000", "ready", START_OF_TIME, pid=41)
+    worker = WorkerDescription("9000", WorkerState.READY, START_OF_TIME, pid=41)
     described = VersionDescription(make_spec("echo"), True, (worker,), template=worker)
     inputs = MetricsInputs(
         lambda: START_OF_TIME, lambda: [described], lambda name: True, lambda line: None, lambda line: None

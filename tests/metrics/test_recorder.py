@@ -14,7 +14,7 @@ from modelserver.metrics.recorder import (
     LOG,
     PROMETHEUS,
 )
-from modelserver.spec import VersionDescription, WorkerDescription
+from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
 from modelserver.testing import START_OF_TIME, make_spec
 from tests.harness.metrics import NOOP, WORKER, Server, finished_job
 
@@ -232,13 +232,13 @@ class OwnMetricsTests(SynchronousTestCase):
         )
 
     def test_gauges_are_what_the_registry_says(self) -> None:
-        busy = evolve(WORKER, id="9001", state="busy", pid=42, memory=1024)
-        template = WorkerDescription("template", "ready", START_OF_TIME, pid=43)
+        draining = evolve(WORKER, id="9001", state=WorkerState.DRAINING, pid=42, memory=1024)
+        template = WorkerDescription("template", WorkerState.READY, START_OF_TIME, pid=43)
         self.server.versions = [
             VersionDescription(
                 make_spec("noop"),
                 True,
-                (WORKER, busy),
+                (WORKER, draining),
                 waiting=3,
                 waiting_bytes=300,
                 in_flight=2,
@@ -253,7 +253,7 @@ class OwnMetricsTests(SynchronousTestCase):
                 f"modelserver_queue_bytes{{{NOOP}}} 300.0",
                 f"modelserver_in_flight_requests{{{NOOP}}} 2.0",
                 f'modelserver_workers{{{NOOP}state="ready",}} 1.0',
-                f'modelserver_workers{{{NOOP}state="busy",}} 1.0',
+                f'modelserver_workers{{{NOOP}state="draining",}} 1.0',
                 f'modelserver_worker_memory_bytes{{{NOOP}worker="9000",}} 512.0',
                 f'modelserver_worker_memory_bytes{{{NOOP}worker="9001",}} 1024.0',
                 f"modelserver_template_memory_bytes{{{NOOP}}} 99.0",

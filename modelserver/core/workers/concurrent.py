@@ -10,9 +10,10 @@ from attrs import define, field
 
 from modelserver.core.queues.batch_queue import BatchAggregator
 from modelserver.core.workers.batch import Batch, Times
-from modelserver.core.workers.worker import Worker
-from modelserver.errors import ClientGone, DeadlinePassed, ServingError, WorkerFailure
+from modelserver.core.workers.worker import READY, Worker
+from modelserver.errors import ClientGone, DeadlinePassed, ServingError
 from modelserver.jobs import Answer, Job
+from modelserver.spec import WorkerFailure
 
 AT_ONCE = 1024
 """Batches that an asynchronous handler may have at work; what comes then waits in the queue."""
@@ -41,7 +42,7 @@ class ConcurrentWorker(Worker):
     def room(self) -> int:
         """How many more batches it may be given now; none beside a job that has the worker to itself."""
         is_taken = bool(self.in_hand) and self.in_hand[-1].jobs[0].exclusive
-        return self.capacity - self.load if self.state == "ready" and not is_taken else 0
+        return self.capacity - self.load if self.state is READY and not is_taken else 0
 
     def assign(self, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Send a batch, or several of one job each; they leave at ``flush``."""

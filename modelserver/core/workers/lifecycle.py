@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol
 
-from automat import TypeMachineBuilder, pep614
+from automat import TypeMachineBuilder
 
-from modelserver.errors import WorkerFailure
+from modelserver.spec import WorkerFailure, WorkerState
+
+Arguments = ParamSpec("Arguments")
 
 
 class WorkerInputs(Protocol):
@@ -27,7 +30,7 @@ class Subject(Protocol):
 
     @property
     def in_hand(self) -> Collection[object]: ...
-    def enter(self, state: str) -> None: ...
+    def enter(self, state: WorkerState) -> None: ...
     def launch(self) -> None: ...
     def revive(self) -> None: ...
     def succeed(self) -> None: ...
@@ -41,118 +44,133 @@ class Subject(Protocol):
 
 
 _builder = TypeMachineBuilder(WorkerInputs, Subject)  # type: ignore[type-abstract]  # only its name is used
-_stopped = _builder.state("stopped")
-_starting = _builder.state("starting")
-_ready = _builder.state("ready")
-_draining = _builder.state("draining")
-_stopping = _builder.state("stopping")
-_dying = _builder.state("dying")
-_waiting = _builder.state("waiting")
-_failed = _builder.state("failed")
+_STATES = {state: _builder.state(state.value) for state in WorkerState}
 
 _Inputs = WorkerInputs
+_Output = Callable[Concatenate[WorkerInputs, Subject, Arguments], None]
+
+_STOPPED, _STARTING, _READY = WorkerState.STOPPED, WorkerState.STARTING, WorkerState.READY
+_DRAINING, _STOPPING, _DYING = WorkerState.DRAINING, WorkerState.STOPPING, WorkerState.DYING
+_WAITING, _FAILED = WorkerState.WAITING, WorkerState.FAILED
 
 
-@pep614(_stopped.upon(_Inputs.start).to(_starting))
+def _upon(
+    event: Callable[Concatenate[WorkerInputs, Arguments], None], *sources: WorkerState, to: WorkerState
+) -> Callable[[_Output[Arguments]], _Output[Arguments]]:
+    """
+    Have ``event`` lead from each of ``sources`` to ``to``; the decorated function is what happens then.
+
+    The worker is told its new state by the transition itself, so that the machine and the worker cannot
+    differ. Where a state leads to itself the worker's timer goes on.
+    """
+
+    def register(output: _Output[Arguments]) -> _Output[Arguments]:
+        @wraps(output)
+        def enter(
+            inputs: WorkerInputs, worker: Subject, *args: Arguments.args, **kwargs: Arguments.kwargs
+        ) -> None:
+            worker.enter(to)
+            output(inputs, worker, *args, **kwargs)
+
+        for source in sources:
+            _STATES[source].upon(event).to(_STATES[to])(output if source is to else enter)
+        return output
+
+    return register
+
+
+def _ignore(event: Callable[Concatenate[WorkerInputs, Arguments], None], *states: WorkerState) -> None:
+    """Have ``event`` change nothing in each of ``states``."""
+    for state in states:
+        _STATES[state].upon(event).loop().returns(None)
+
+
+@_upon(_Inputs.start, _STOPPED, to=_STARTING)
 def _launch(inputs: _Inputs, worker: Subject) -> None:
     worker.launch()
 
 
-@pep614(_waiting.upon(_Inputs.timed_out).to(_starting))
+@_upon(_Inputs.timed_out, _WAITING, to=_STARTING)
 def _relaunch(inputs: _Inputs, worker: Subject) -> None:
     worker.launch()
 
 
-@pep614(_failed.upon(_Inputs.start).to(_starting))
-@pep614(_waiting.upon(_Inputs.start).to(_starting))
+@_upon(_Inputs.start, _FAILED, _WAITING, to=_STARTING)
 def _revive(inputs: _Inputs, worker: Subject) -> None:
     worker.revive()
 
 
-@pep614(_starting.upon(_Inputs.loaded).to(_ready))
+@_upon(_Inputs.loaded, _STARTING, to=_READY)
 def _succeed(inputs: _Inputs, worker: Subject) -> None:
     worker.succeed()
 
 
-@pep614(_starting.upon(_Inputs.timed_out).to(_dying))
+@_upon(_Inputs.timed_out, _STARTING, to=_DYING)
 def _start_too_slow(inputs: _Inputs, worker: Subject) -> None:
-    worker.enter("dying")
     worker.kill("startup timeout")
 
 
-@pep614(_ready.upon(_Inputs.timed_out).to(_dying))
+@_upon(_Inputs.timed_out, _READY, to=_DYING)
 def _answer_too_slow(inputs: _Inputs, worker: Subject) -> None:
-    worker.enter("dying")
     worker.kill("response timeout")
 
 
-@pep614(_starting.upon(_Inputs.exited).to(_waiting))
-@pep614(_ready.upon(_Inputs.exited).to(_waiting))
-@pep614(_dying.upon(_Inputs.exited).to(_waiting))
+@_upon(_Inputs.exited, _STARTING, _READY, _DYING, to=_WAITING)
 def _wait(inputs: _Inputs, worker: Subject, failure: WorkerFailure) -> None:
     worker.wait_to_restart()
     worker.lose(failure)
 
 
-@pep614(_waiting.upon(_Inputs.give_up).to(_failed))
+@_upon(_Inputs.give_up, _WAITING, to=_FAILED)
 def _give_up(inputs: _Inputs, worker: Subject) -> None:
     worker.give_up()
 
 
-@pep614(_ready.upon(_Inputs.stop).to(_draining))
+@_upon(_Inputs.stop, _READY, to=_DRAINING)
 def _drain(inputs: _Inputs, worker: Subject, drain: float | None) -> None:
     worker.drain(drain)
     if not worker.in_hand:
         inputs.drained()
 
 
-@pep614(_draining.upon(_Inputs.stop).to(_draining))
+@_upon(_Inputs.stop, _DRAINING, to=_DRAINING)
 def _drain_less(inputs: _Inputs, worker: Subject, drain: float | None) -> None:
     if drain is not None:
         worker.drain(drain)
 
 
-@pep614(_draining.upon(_Inputs.drained).to(_stopping))
-@pep614(_draining.upon(_Inputs.timed_out).to(_stopping))
+@_upon(_Inputs.drained, _DRAINING, to=_STOPPING)
+@_upon(_Inputs.timed_out, _DRAINING, to=_STOPPING)
 def _end(inputs: _Inputs, worker: Subject) -> None:
     worker.end()
 
 
-@pep614(_starting.upon(_Inputs.stop).to(_stopping))
-@pep614(_dying.upon(_Inputs.stop).to(_stopping))
+@_upon(_Inputs.stop, _STARTING, _DYING, to=_STOPPING)
 def _end_at_once(inputs: _Inputs, worker: Subject, drain: float | None) -> None:
     worker.end()
 
 
-@pep614(_stopping.upon(_Inputs.timed_out).to(_stopping))
+@_upon(_Inputs.timed_out, _STOPPING, to=_STOPPING)
 def _end_by_force(inputs: _Inputs, worker: Subject) -> None:
-    worker.enter("stopping")
     worker.kill("exit")
 
 
-@pep614(_draining.upon(_Inputs.exited).to(_stopped))
-@pep614(_stopping.upon(_Inputs.exited).to(_stopped))
+@_upon(_Inputs.exited, _DRAINING, _STOPPING, to=_STOPPED)
 def _gone(inputs: _Inputs, worker: Subject, failure: WorkerFailure) -> None:
-    worker.enter("stopped")
     worker.lose(failure)
     worker.leave()
 
 
-@pep614(_waiting.upon(_Inputs.stop).to(_stopped))
-@pep614(_failed.upon(_Inputs.stop).to(_stopped))
-@pep614(_stopped.upon(_Inputs.stop).to(_stopped))
+@_upon(_Inputs.stop, _WAITING, _FAILED, _STOPPED, to=_STOPPED)
 def _never_again(inputs: _Inputs, worker: Subject, drain: float | None) -> None:
     worker.leave()
 
 
 # What cannot change anything any more.
-_dying.upon(_Inputs.loaded).loop().returns(None)
-_dying.upon(_Inputs.timed_out).loop().returns(None)
-_stopping.upon(_Inputs.loaded).loop().returns(None)
-_stopping.upon(_Inputs.stop).loop().returns(None)
-_stopping.upon(_Inputs.drained).loop().returns(None)
-_starting.upon(_Inputs.start).loop().returns(None)
-_ready.upon(_Inputs.start).loop().returns(None)
-_dying.upon(_Inputs.start).loop().returns(None)
+_ignore(_Inputs.loaded, _DYING, _STOPPING)
+_ignore(_Inputs.timed_out, _DYING)
+_ignore(_Inputs.stop, _STOPPING)
+_ignore(_Inputs.drained, _STOPPING)
+_ignore(_Inputs.start, _STARTING, _READY, _DYING)
 
 LIFECYCLE = _builder.build()

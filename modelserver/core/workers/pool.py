@@ -15,19 +15,15 @@ from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.busy_poll import BusyPoll
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
-from modelserver.core.workers.worker import MANY, Worker
-from modelserver.errors import (
-    NotEnoughDevices,
-    NoWorkers,
-    QueueFull,
-    ServingError,
-    WorkerFailure,
-    WorkersFailed,
-)
+from modelserver.core.workers.worker import MANY, READY, Worker
+from modelserver.errors import NotEnoughDevices, NoWorkers, QueueFull, ServingError, WorkersFailed
 from modelserver.jobs import Job
-from modelserver.spec import VersionSpec, WorkerDescription, WorkerSpec
+from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 
 _log = Logger()
+
+# An alias: attribute access on an Enum is slow on the request path.
+FAILED = WorkerState.FAILED
 
 LONGEST_RETRY = 600.0
 """Seconds that a refused client is told to wait at most."""
@@ -73,7 +69,7 @@ class WorkerPool:
         added = self._add(minimum - len(self.workers), gpu_workers)
         self.minimum, self.maximum = minimum, maximum
         for worker in self.workers:
-            if worker.state == "failed":
+            if worker.state is FAILED:
                 worker.start()
         for worker in added:
             worker.start()
@@ -140,7 +136,7 @@ class WorkerPool:
     def _settle(self) -> None:
         if not self._settlers or self._leaving:
             return
-        if all(worker.state == "ready" for worker in self.workers):
+        if all(worker.state is READY for worker in self.workers):
             settlers, self._settlers = self._settlers, []
             for settled in settlers:
                 settled.callback(None)
@@ -167,12 +163,12 @@ class WorkerPool:
     @property
     def ready(self) -> int:
         """How many workers have loaded the model."""
-        return sum(worker.state == "ready" for worker in self.workers)
+        return sum(worker.state is READY for worker in self.workers)
 
     @property
     def healthy(self) -> int:
         """How many workers run or may still come back."""
-        return sum(worker.state != "failed" for worker in self.workers)
+        return sum(worker.state is not FAILED for worker in self.workers)
 
     # Who gets what.
 
@@ -184,7 +180,7 @@ class WorkerPool:
         :raises QueueFull: as many jobs wait as may; it tells when to try again.
         """
         for worker in self.workers:
-            if worker.state != "failed":
+            if worker.state is not FAILED:
                 break
         else:
             raise self.refusal()
@@ -201,14 +197,14 @@ class WorkerPool:
 
     @property
     def _idle(self) -> int:
-        return sum(worker.state == "ready" and not worker.load for worker in self.workers)
+        return sum(worker.state is READY and not worker.load for worker in self.workers)
 
     def _seconds_to_drain(self) -> float:
         """How long those who wait now will need, as measured, else as the handler's times promise."""
         waiting = self.queue.length + 1
         measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
         if measured is None:
-            times = [worker.mean_batch for worker in self.workers if worker.state == "ready"]
+            times = [worker.mean_batch for worker in self.workers if worker.state is READY]
             speed = sum(self.spec.batch_size / seconds for seconds in times if seconds)
             measured = waiting / speed if speed else 1.0
         return min(measured, LONGEST_RETRY)
@@ -253,7 +249,7 @@ class WorkerPool:
                 worker.launched_at,
                 worker.pid,
                 gpu_id=worker.spec.gpu_id,
-                restarts=worker.restarts,
+                restarts=worker.restart_policy.restarts,
                 failure=worker.failure,
             )
             for worker in self.workers
@@ -332,7 +328,7 @@ class WorkerPool:
         if pair is None:
             return
         old, successor = pair
-        is_wanted = old in self.workers and successor.state == "ready"
+        is_wanted = old in self.workers and successor.state is READY
         if is_wanted:
             self.workers[self.workers.index(old)] = successor
         leaver = old if is_wanted else successor
@@ -350,7 +346,7 @@ class WorkerPool:
         for _ in range(retried):
             self.providers.recorder.job_retried(self.spec.name, self.spec.version)
         self.queue.put_back(again)
-        if worker in self.workers and worker.state != "ready":
+        if worker in self.workers and worker.state is not READY:
             self.providers.recorder.worker_restarted(self.spec.name, self.spec.version)
             if not worker.served:
                 self._fail_settlers(failure)

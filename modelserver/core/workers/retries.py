@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelserver.core.workers.batch import Batch
-from modelserver.errors import WorkerDied, WorkerFailure
+from modelserver.errors import WorkerDied
 from modelserver.jobs import Job
+from modelserver.spec import WorkerFailure
 
 
 def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tuple[list[Job], int]:

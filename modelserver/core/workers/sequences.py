@@ -13,9 +13,9 @@ from modelserver.core.queues.batch_queue import BatchAggregator
 from modelserver.core.workers.batch import Batch
 from modelserver.core.workers.pool import WorkerPool
 from modelserver.core.workers.worker import Worker
-from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkerFailure
+from modelserver.errors import NoWorkers, QueueFull, ServingError
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Sequences
+from modelserver.spec import Sequences, WorkerFailure
 
 
 @define(eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -12,28 +13,54 @@ from twisted.logger import Logger
 
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.lifecycle import LIFECYCLE, WorkerInputs
-from modelserver.core.workers.worker_owner import WorkerOwner
-from modelserver.errors import DeadlinePassed, ServingError, WorkerFailure
+from modelserver.core.workers.restarts import RestartPolicy
+from modelserver.errors import DeadlinePassed, ServingError
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Timeouts, WorkerSpec
+from modelserver.spec import Timeouts, WorkerFailure, WorkerSpec, WorkerState
 
 _log = Logger()
 
-BACKOFF = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 89.0, 144.0, 233.0, 377.0, 610.0, 987.0)
-"""Seconds to wait before the next start, by consecutive failures: the peers' table."""
-STEADY = 10.0
-"""Seconds of being ready after which a worker counts as sound even if it had nothing to do: it is started
-again at once when it dies, like one that has served."""
 SHORT, TINY, LEAST = 0.02, 0.002, 0.00025
 """Seconds a batch takes on average, below which a worker may have FEW, MANY or MOST batches in hand."""
 FEW, MANY, MOST = 2, 8, 16
 LAST_CALL = 0.25
 """Seconds that a worker has to send the answers that it keeps, before the oldest job in hand is given up."""
+# An alias: attribute access on an Enum is slow on the request path.
+READY = WorkerState.READY
 
 
 Settled = tuple[Sequence[Job], Sequence[Answer | ServingError], int, Times]
 """Jobs with their answers, of so many calls of the handler."""
+
+
+class WorkerOwner(Protocol):
+    """What a worker tells its pool, and asks of it."""
+
+    @property
+    def has_many_waiting(self) -> bool:
+        """Whether more jobs wait than all workers could have ahead."""
+
+    def worker_ready(self, worker: Worker, seconds: float) -> None:
+        """The model is loaded; it took so long."""
+
+    def worker_has_room(self, worker: Worker) -> None:
+        """Answers came, and everything that came with them has been handed out."""
+
+    def batch_finished(self, worker: Worker, jobs: Sequence[Job], calls: int, times: Times) -> None:
+        """Jobs came back, from so many calls of the handler."""
+
+    def worker_counted(self, worker: Worker, metrics: Sequence[Mapping[str, object]]) -> None:
+        """The handler counted something."""
+
+    def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
+        """The process is gone with these batches in hand, the oldest first."""
+
+    def worker_gave_up(self, worker: Worker) -> None:
+        """It will not be started again by itself."""
+
+    def worker_stopped(self, worker: Worker) -> None:
+        """It is gone for good."""
 
 
 @define(eq=False)
@@ -50,21 +77,16 @@ class Worker:
     backend: WorkerBackend
     clock: IReactorTime
     now: Callable[[], float]
-    state: str = field(default="stopped", init=False)
+    state: WorkerState = field(default=WorkerState.STOPPED, init=False)
     process: WorkerProcess | None = field(default=None, init=False)
     in_hand: deque[Batch] = field(factory=deque, init=False)
     load: int = field(default=0, init=False)
     """How many calls of the handler are in hand."""
     failure: WorkerFailure | None = field(default=None, init=False)
-    restarts: int = field(default=0, init=False)
+    restart_policy: RestartPolicy = field(init=False)
     launched_at: float = field(default=0.0, init=False)
     served: int = field(default=0, init=False)
     mean_batch: float | None = field(default=None, init=False)
-    _failures: int = field(default=0, init=False)
-    _proved: bool = field(default=False, init=False)
-    _recovery_ends: float | None = field(default=None, init=False)
-    _launched: float = field(default=0.0, init=False)
-    _ready_since: float | None = field(default=None, init=False)
     _numbers: int = field(default=0, init=False)
     _answers: list[Settled] = field(factory=list, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
@@ -73,6 +95,7 @@ class Worker:
     _inputs: WorkerInputs = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.restart_policy = RestartPolicy(self.timeouts)
         self._inputs = LIFECYCLE(self)
 
     # What the pool asks.
@@ -102,7 +125,7 @@ class Worker:
     @property
     def room(self) -> int:
         """How many more batches it may be given now; none behind a job that has the worker to itself."""
-        if self.state != "ready":
+        if self.state is not READY:
             return 0
         in_hand = self.in_hand
         if in_hand and in_hand[-1].jobs[0].exclusive:
@@ -210,16 +233,15 @@ class Worker:
             for job, answer in zip(jobs, answers, strict=True):
                 job.settle(answer)
             self.owner.batch_finished(self, jobs, calls, times)
-        if not self.in_hand and self.state == "draining":
+        if not self.in_hand and self.state is WorkerState.DRAINING:
             self._inputs.drained()
 
     def _learn(self, seconds: float, calls: int) -> None:
         mean = self.mean_batch
         self.mean_batch = seconds if mean is None else mean + (seconds - mean) * min(1.0, calls / 8)
         self.served += calls
-        if not self._proved:
-            self._proved = True
-            self._failures = 0
+        if not self.restart_policy.proved:
+            self.restart_policy.prove()
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more."""
@@ -286,15 +308,21 @@ class Worker:
 
     # What the transitions do.
 
-    def enter(self, state: str, timeout: float | None = None) -> None:
-        """Be in ``state``, with at most one timer."""
+    def enter(self, state: WorkerState) -> None:
+        """Be in ``state``; the timer of the state before is no more. Only the lifecycle calls this."""
+        self._stop_timer()
+        self._flush_requested = False
+        self.state = state
+
+    def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        self._flush_requested = False
-        self.state = state
-        if timeout is not None:
-            self._timer = self.clock.callLater(timeout, self._elapse)
+
+    def _leave_state_in(self, seconds: float) -> None:
+        """Set the timer of the present state."""
+        self._stop_timer()
+        self._timer = self.clock.callLater(seconds, self._elapse)
 
     def _elapse(self) -> None:
         self._timer = None
@@ -302,13 +330,9 @@ class Worker:
 
     def launch(self) -> None:
         """Start a process, and the clock of its start."""
-        if self.launched_at:
-            self.restarts += 1
         self.launched_at = self.now()
-        self._launched = self.clock.seconds()
-        self._proved = False
-        self._ready_since = None
-        self.enter("starting", self.timeouts.startup)
+        self.restart_policy.launched(self.clock.seconds())
+        self._leave_state_in(self.timeouts.startup)
         self.process = self.backend.launch(self, self.spec)
 
     def kill(self, cause: str) -> None:
@@ -318,10 +342,7 @@ class Worker:
 
     def succeed(self) -> None:
         """The model is loaded: earlier failures are over."""
-        self._recovery_ends = None
-        self._ready_since = self.clock.seconds()
-        self.enter("ready")
-        self.owner.worker_ready(self, self.clock.seconds() - self._launched)
+        self.owner.worker_ready(self, self.restart_policy.ready(self.clock.seconds()))
 
     def lose(self, failure: WorkerFailure) -> None:
         """Give what was in hand back to the pool."""
@@ -333,47 +354,33 @@ class Worker:
 
     def wait_to_restart(self) -> None:
         """Set the timer of the next start, or give up when the recovery window is over."""
-        now = self.clock.seconds()
-        if self._recovery_ends is None:
-            self._recovery_ends = now + self.timeouts.recovery
-        if self._ready_since is not None and now - self._ready_since >= STEADY:
-            self._proved = True
-            self._failures = 0
-        delay = (
-            0.0
-            if self._proved
-            else min(BACKOFF[min(self._failures, len(BACKOFF) - 1)], self.timeouts.longest_backoff)
-        )
-        self._failures += not self._proved
-        self.enter("waiting", delay)
-        if now + delay > self._recovery_ends or (self.failure is not None and self.failure.permanent):
+        delay = self.restart_policy.next_delay(self.clock.seconds())
+        if delay is None or (self.failure is not None and self.failure.permanent):
             self._tell("Auto recovery failed again: worker {worker} is not started any more")
             self._inputs.give_up()
         else:
+            self._leave_state_in(delay)
             self._tell("Retry worker: {worker} in {seconds:g} seconds.", seconds=round(delay, 3))
 
     def revive(self) -> None:
         """Start although it gave up: a new recovery window."""
-        self._recovery_ends = None
-        self._failures = 0
+        self.restart_policy.reset()
         self.launch()
 
     def give_up(self) -> None:
         """Wait for nothing any more."""
-        self.enter("failed")
         self.owner.worker_gave_up(self)
 
     def drain(self, seconds: float | None) -> None:
         """Finish what is in hand, in so many seconds; None: in the time that an answer may take."""
-        self.enter("draining", self.timeouts.response if seconds is None else seconds)
+        self._leave_state_in(self.timeouts.response if seconds is None else seconds)
 
     def end(self) -> None:
         """Ask the process to end; it has its grace for that."""
-        self.enter("stopping", self.timeouts.grace)
+        self._leave_state_in(self.timeouts.grace)
         if self.process is not None:
             self.process.stop()
 
     def leave(self) -> None:
         """Be gone for good."""
-        self.enter("stopped")
         self.owner.worker_stopped(self)

@@ -19,15 +19,13 @@ from modelserver.errors import (
     QueueFull,
     ServingError,
     WorkerDied,
-    WorkerFailure,
     WorkersFailed,
 )
 from modelserver.interfaces import Reply
-from modelserver.spec import WorkerDescription
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerState
 
 JSON_TYPE = (b"content-type", b"application/json")
-LOADED_STATES = frozenset({"ready", "busy"})
-_COMING_STATES = frozenset({"starting", "waiting"})
+_COMING_STATES = frozenset({WorkerState.STARTING, WorkerState.WAITING})
 # What Gson escapes by default; none of these occurs in JSON outside a string.
 _HTML_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&='"}
 
@@ -88,7 +86,7 @@ def milliseconds(duration: float) -> int:
 
 def worker_status(worker: WorkerDescription) -> str:
     """The peers' word for a worker's state."""
-    if worker.state in LOADED_STATES:
+    if worker.is_ready:
         return "READY"
     # The programs say UNLOADING here as well; LOADING is what their OpenAPI documents promise.
     return "LOADING" if worker.state in _COMING_STATES else "UNLOADING"

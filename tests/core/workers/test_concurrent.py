@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
 from modelserver.core.workers.concurrent import LONGEST_BEHIND
-from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied, WorkerFailure
+from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Timeouts
+from modelserver.spec import Timeouts, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=4.0, recovery=64.0, grace=2.0)
@@ -257,7 +257,7 @@ class LawTests(SynchronousTestCase):
         for step in steps:
             self.take(step)
             for worker in self.stage.backend.workers:
-                if not worker.is_gone and getattr(worker.events, "state", "") == "starting":
+                if not worker.is_gone and getattr(worker.events, "state", None) is WorkerState.STARTING:
                     worker.load()
             self.stage.turn()
             if mode == "continuous_batching":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import new_version
-from modelserver.errors import QueueFull, WorkerFailure
+from modelserver.errors import QueueFull
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Sequences
+from modelserver.spec import Sequences, WorkerFailure
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 

@@ -8,7 +8,8 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.gpus import Devices
-from modelserver.errors import NotEnoughDevices, WorkerFailure
+from modelserver.errors import NotEnoughDevices
+from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import Stage, make_spec
 
 PERMANENT = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
@@ -26,7 +27,7 @@ class NotEnoughDevicesTests(SynchronousTestCase):
         self.stage.backend.workers[0].exit(PERMANENT)
         self.stage.turn()
         before = self.pool.describe()
-        self.assertEqual([worker.state for worker in before], ["failed"])
+        self.assertEqual([worker.state for worker in before], [WorkerState.FAILED])
         self.stage.devices.count = 1
         self.assertRaises(NotEnoughDevices, self.pool.scale, 4, 4)
         self.stage.turn()

@@ -6,8 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
 from modelserver.core.workers.recycling import Recycling
-from modelserver.errors import WorkerFailure
-from modelserver.spec import Timeouts
+from modelserver.spec import Timeouts, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)
@@ -83,7 +82,7 @@ class TurnoverTests(SynchronousTestCase):
         self.serve(self.processes[0], 2)
         self.processes[1].exit(WorkerFailure("load", 0.0, exception="ImportError", permanent=True))
         self.stage.turn()
-        self.assertEqual([worker.state for worker in self.pool.workers], ["ready"])
+        self.assertEqual([worker.state for worker in self.pool.workers], [WorkerState.READY])
         self.serve(self.processes[0])
         self.assertEqual(self.pool.ready, 1)
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.errors import NoWorkers, Unregistered, WorkerDied, WorkerFailure
-from modelserver.spec import Timeouts
+from modelserver.errors import NoWorkers, Unregistered, WorkerDied
+from modelserver.spec import Timeouts, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=64.0, grace=4.0)
@@ -215,7 +215,7 @@ class Playing:
             self.stage.turn()
 
     def _act(self, process: MemoryWorker) -> None:
-        if getattr(process.events, "state", "") == "starting":
+        if getattr(process.events, "state", None) is WorkerState.STARTING:
             process.load()
         for done, (_, jobs) in enumerate(list(process.batches)):
             if any(job.body == b"poison" for job in jobs):

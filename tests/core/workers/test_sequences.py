@@ -8,9 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import new_version
 from modelserver.core.workers.sequences import sequence_of
-from modelserver.errors import NoWorkers, QueueFull, WorkerFailure
+from modelserver.errors import NoWorkers, QueueFull
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Sequences
+from modelserver.spec import Sequences, WorkerFailure
 from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
 
 

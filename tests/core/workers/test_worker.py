@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from modelserver.errors import NoWorkers, WorkerFailure, WorkersFailed
+from modelserver.errors import NoWorkers, WorkersFailed
 from modelserver.jobs import Answer, Job
+from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, make_job
 from tests.harness.workers import CRASH, WorkerTestCase
 
@@ -13,9 +14,9 @@ class ServingTests(WorkerTestCase):
 
     def test_it_starts_loads_and_answers(self) -> None:
         self.version.pool.scale(1, 1)
-        self.assertEqual(self.states, ["starting"])
+        self.assertEqual(self.states, [WorkerState.STARTING])
         self.process.load()
-        self.assertEqual(self.states, ["ready"])
+        self.assertEqual(self.states, [WorkerState.READY])
         (observer,) = self.ask(b"a")
         self.process.answer()
         self.assertEqual(observer.bodies, [b"a"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.logger import capturedLogs, formatEvent
 
-from modelserver.core.workers.worker import STEADY
-from modelserver.errors import NoWorkers, WorkerDied, WorkerFailure, WorkersFailed
+from modelserver.core.workers.restarts import STEADY
+from modelserver.errors import NoWorkers, WorkerDied, WorkersFailed
+from modelserver.spec import WorkerFailure, WorkerState
 from tests.harness.workers import CRASH, WorkerTestCase
 
 
@@ -64,7 +65,7 @@ class FailureTests(WorkerTestCase):
 
     def test_it_gives_up_after_the_recovery_window_and_nobody_waits(self) -> None:
         self.scaled()
-        while "failed" not in self.states:
+        while WorkerState.FAILED not in self.states:
             self.process.exit(CRASH)
             self.clock.advance(8)
         with self.assertRaises(NoWorkers):
@@ -74,14 +75,14 @@ class FailureTests(WorkerTestCase):
         self.version.pool.scale(1, 1)
         (observer,) = self.ask(b"a")
         self.process.exit(WorkerFailure("load", 0.0, exception="ImportError", permanent=True))
-        self.assertEqual(self.states, ["failed"])
+        self.assertEqual(self.states, [WorkerState.FAILED])
         self.assertEqual([type(error) for error in observer.errors], [NoWorkers])
 
     def test_the_log_says_when_it_is_tried_again_and_when_no_more(self) -> None:
         self.version.pool.scale(1, 1)
         with capturedLogs() as events:
             for _ in range(50):
-                if self.states != ["failed"]:
+                if self.states != [WorkerState.FAILED]:
                     self.process.exit(CRASH)
                     self.clock.advance(8)
         told = [str(formatEvent(event)) for event in events]
@@ -93,7 +94,7 @@ class FailureTests(WorkerTestCase):
         self.version.pool.scale(1, 1)
         self.process.exit(WorkerFailure("load", 0.0, exception="ImportError", permanent=True))
         self.scaled()
-        self.assertEqual(self.states, ["ready"])
+        self.assertEqual(self.states, [WorkerState.READY])
 
     def test_an_answer_that_does_not_come_kills_the_worker(self) -> None:
         self.scaled()

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.errors import NoWorkers, ServingError, WorkerFailure
+from modelserver.errors import NoWorkers, ServingError
+from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 from tests.harness.workers import CRASH, TIMEOUTS
 
@@ -70,7 +71,7 @@ class LawTests(SynchronousTestCase):
             self._happen(step, alive[0])
 
     def _happen(self, step: str, process: MemoryWorker) -> None:
-        if step == "load" and getattr(process.events, "state", "") == "starting":
+        if step == "load" and getattr(process.events, "state", None) is WorkerState.STARTING:
             process.load()
         elif step == "answer" and process.batches:
             process.answer(seconds=0.001)

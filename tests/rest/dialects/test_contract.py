@@ -16,7 +16,7 @@ from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import REFUSALS as REFUSALS_OF_TORCHSERVE
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.openapi_schemas import SCHEMAS
-from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
+from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
 from tests.harness.server_errors import of_the_server
 
 FAILURE = errors.WorkerFailure(
@@ -31,7 +31,7 @@ FAILURE = errors.WorkerFailure(
     out_of_memory=True,
 )
 SPEC = VersionSpec("noop", "1.0", "noop.mar", Path("/x"), "h", engine="Torch", device_ids=(0,))
-WORKER = WorkerDescription("9000", "failed", 1.25, None, 3, 0, None, 2, FAILURE)
+WORKER = WorkerDescription("9000", WorkerState.FAILED, 1.25, None, 3, 0, None, 2, FAILURE)
 ERRORS = [
     errors.ModelNotFound("m"),
     errors.QueueFull("m", None, 1),

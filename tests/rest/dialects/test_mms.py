@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver import errors
 from modelserver.rest.dialects.mms import REFUSALS as REFUSALS_OF_MMS
 from modelserver.rest.dialects.mms import MultiModelServer
-from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
+from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
 from tests.harness.server_errors import of_the_server
 
 FAILURE = errors.WorkerFailure(cause="exit", at=0.0, exit_code=3)
@@ -168,7 +168,9 @@ class DescribeTests(SynchronousTestCase):
             min_workers=1,
             max_workers=1,
         )
-        worker = WorkerDescription("9000", "ready", 0.0, pid=1, memory=2, restarts=1, failure=FAILURE)
+        worker = WorkerDescription(
+            "9000", WorkerState.READY, 0.0, pid=1, memory=2, restarts=1, failure=FAILURE
+        )
         body = json.loads(MultiModelServer().described([VersionDescription(spec, True, (worker,))]).body)
         expected = {
             "modelName": "noop",

@@ -16,6 +16,7 @@ from modelserver.spec import (
     VersionDescription,
     VersionSpec,
     WorkerDescription,
+    WorkerState,
 )
 from tests.harness.server_errors import OUT_OF_MEMORY
 
@@ -32,7 +33,7 @@ SPEC = VersionSpec(
     timeouts=Timeouts(startup=60.0, response=2.5, recovery=300.0),
     client_timeout=1.5,
 )
-WORKER = WorkerDescription("9000", "ready", started=1700000000.25, pid=77, memory=4096)
+WORKER = WorkerDescription("9000", WorkerState.READY, started=1700000000.25, pid=77, memory=4096)
 
 
 class StatusTests(SynchronousTestCase):
@@ -142,7 +143,7 @@ class DescribeTests(SynchronousTestCase):
             stateful=True,
             sequences=Sequences(0.5, 2.0, 7, 9),
         )
-        template = WorkerDescription("t", "ready", 0.0, pid=5, memory=1)
+        template = WorkerDescription("t", WorkerState.READY, 0.0, pid=5, memory=1)
         description = VersionDescription(spec, True, (), metadata={"a": 1}, template=template)
         (model,) = json.loads(TorchServe().described([description]).body)
         self.assertEqual(model["engine"], "Torch")
@@ -154,14 +155,13 @@ class DescribeTests(SynchronousTestCase):
 
     def test_words_for_a_workers_state(self) -> None:
         rows = [
-            ("ready", "READY"),
-            ("busy", "READY"),
-            ("starting", "LOADING"),
-            ("waiting", "LOADING"),
-            ("draining", "UNLOADING"),
-            ("stopping", "UNLOADING"),
-            ("dying", "UNLOADING"),
-            ("failed", "UNLOADING"),
+            (WorkerState.READY, "READY"),
+            (WorkerState.STARTING, "LOADING"),
+            (WorkerState.WAITING, "LOADING"),
+            (WorkerState.DRAINING, "UNLOADING"),
+            (WorkerState.STOPPING, "UNLOADING"),
+            (WorkerState.DYING, "UNLOADING"),
+            (WorkerState.FAILED, "UNLOADING"),
         ]
         for state, word in rows:
             with self.subTest(state=state):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelserver.errors import WorkerFailure
 from modelserver.jobs import Answer
+from modelserver.spec import WorkerFailure
 from tests.harness.management_api import ApiCase
 
 

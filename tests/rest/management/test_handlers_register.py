@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.errors import WorkerFailure
+from modelserver.spec import WorkerFailure
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_api import IN_PROGRESS, NO_WORKERS, ApiCase
 
