@@ -1,4 +1,4 @@
-"""``modelserver.archive.pack``: what goes into an archive, and that a failure leaves nothing."""
+"""``modelserver.archive.pack``: what goes into an archive."""
 
 from __future__ import annotations
 
@@ -9,71 +9,19 @@ import string
 import tarfile
 import tempfile
 import zipfile
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import read_manifest
-from modelserver.archive.pack import FORMATS, FolderPackRequest, PackingFailed, PackRequest, pack
-from modelserver.archive.unpack import open_archive, unpack
+from modelserver.archive.pack import FORMATS, FolderPackRequest, PackRequest, pack
+from modelserver.archive.unpack import unpack
 from modelserver.errors import ArchiveInvalid
-
-MANIFEST = "MAR-INF/MANIFEST.json"
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, but the manifest."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).as_posix() != MANIFEST
-    }
-
-
-class PackCase(SynchronousTestCase):
-    """A fresh folder with sources, and one to export to."""
-
-    def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.out = self.folder / "out"
-        self.out.mkdir()
-        self.told: list[str] = []
-        self.write("h.py", "handler")
-        self.request = PackRequest(
-            "m", "1.0", self.path("h.py"), export_path=self.out, created=datetime(2026, 11, 22, 3, 4, 5)
-        )
-
-    def path(self, name: str) -> str:
-        """Where a source is."""
-        return str(self.folder / name)
-
-    def write(self, name: str, text: str = "") -> str:
-        """Make a source; returns where it is."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return str(path)
-
-    def pack(
-        self, request: PackRequest | FolderPackRequest | None = None, **changes: object
-    ) -> dict[str, bytes]:
-        """Pack, and return the files that the server would see, without the manifest."""
-        made = pack(evolve(request or self.request, **changes), self.told.append)
-        self.seen = open_archive(made, self.folder / "unpacked" / os.urandom(4).hex())
-        return content_of(self.seen)
-
-    def refusal(self, request: PackRequest | FolderPackRequest | None = None, **changes: object) -> str:
-        """Why packing fails."""
-        before = sorted(self.out.rglob("*"))
-        why = self.assertRaises(PackingFailed, pack, evolve(request or self.request, **changes))
-        self.assertEqual(sorted(self.out.rglob("*")), before)
-        return str(why)
+from tests.harness.packing import MANIFEST, PackCase, content_of
 
 
 class PackTests(PackCase):
@@ -254,98 +202,6 @@ class PackTests(PackCase):
     def test_files_of_before_1980(self) -> None:
         os.utime(self.folder / "h.py", (0, 0))
         self.assertEqual(self.pack(), {"h.py": b"handler"})
-
-
-class PackingFailedTests(PackCase):
-    """What is refused, in the archiver's words; nothing is left, and what was there stays."""
-
-    def test_bad_names(self) -> None:
-        for name in ("a/b", "_a", ".a", "a b", "é", "", "a\n", "../a"):
-            with self.subTest(name):
-                self.assertEqual(
-                    self.refusal(model_name=name),
-                    "Model name contains special characters.\n"
-                    r"The allowed regular expression filter for model name is: ^[A-Za-z0-9][A-Za-z0-9_\-.]*$",
-                )
-
-    def test_no_export_path(self) -> None:
-        why = self.refusal(export_path=self.out / "no")
-        self.assertEqual(
-            why,
-            f"Given export-path {self.out / 'no'} is not a directory. "
-            "Point to a valid export-path directory.",
-        )
-
-    def test_exists(self) -> None:
-        for form in FORMATS:
-            made = pack(evolve(self.request, archive_format=form, force=True))
-            self.assertEqual(
-                self.refusal(archive_format=form),
-                f"{made} already exists.\n"
-                "Please specify --force/-f option to overwrite the model archive output file.\n"
-                "See -h/--help for more details.",
-            )
-
-    def test_missing_files(self) -> None:
-        missing = self.path("nope")
-        for name in ("serialized_file", "model_file", "requirements_file", "config_file"):
-            with self.subTest(name):
-                why = self.refusal(**{name: missing})
-                self.assertEqual(why, f"[Errno 2] No such file or directory: '{missing}'")
-        self.assertEqual(self.refusal(extra_files=(missing,)), f"File does not exist: {missing}")
-        why = self.refusal(handler=missing)
-        self.assertEqual(why, f"[Errno 2] No such file or directory: '{missing}.py'")
-
-    def test_folder_in_the_place_of_a_file(self) -> None:
-        why = self.refusal(serialized_file=str(self.out))
-        self.assertEqual(why, f"[Errno 21] Is a directory: '{self.out}'")
-
-    def test_fifo(self) -> None:
-        os.mkfifo(self.folder / "fifo")
-        self.assertEqual(
-            self.refusal(extra_files=(self.path("fifo"),)), f"Not a plain file: {self.path('fifo')}"
-        )
-
-    def test_dangling_link(self) -> None:
-        (self.folder / "d").mkdir()
-        (self.folder / "d" / "l").symlink_to("nowhere")
-        self.assertIn("No such file or directory", self.refusal(extra_files=(self.path("d"),)))
-
-    def test_folder_linked_into_itself(self) -> None:
-        (self.folder / "d" / "e").mkdir(parents=True)
-        (self.folder / "d" / "e" / "l").symlink_to(self.folder / "d")
-        self.assertIn("is a link to a folder that it lies in", self.refusal(extra_files=(self.path("d"),)))
-
-    def test_file_and_folder_of_one_name(self) -> None:
-        self.write("d1/s/1")
-        for names in (("d1", "e/s"), ("e/s", "d1")):
-            self.write("e/s")
-            why = self.refusal(extra_files=tuple(map(self.path, names)))
-            self.assertEqual(why, "s is a file and a folder of the archive.")
-
-    def test_file_that_cannot_be_read_leaves_the_old_archive(self) -> None:
-        for form in FORMATS:
-            made = pack(evolve(self.request, archive_format=form, force=True))
-            before = content_of(made) if made.is_dir() else made.read_bytes()
-            missing = (self.write("gone/x"),)
-            shutil.rmtree(self.folder / "gone")
-            self.refusal(archive_format=form, force=True, extra_files=missing)
-            self.assertEqual(content_of(made) if made.is_dir() else made.read_bytes(), before)
-
-    def test_failure_in_the_middle_leaves_nothing(self) -> None:
-        unreadable = "/proc/self/mem"
-        if not os.path.exists(unreadable):
-            raise SkipTest("no file here is plain and cannot be read")
-        for form in ("default", "zip-store", "no-archive"):
-            with self.subTest(form):
-                self.refusal(archive_format=form, extra_files=(unreadable,))
-
-    def test_archive_in_the_place_of_a_folder(self) -> None:
-        self.write("out/m")
-        self.refusal(archive_format="no-archive", force=True)
-        (self.out / "m").unlink()
-        (self.out / "m.mar").mkdir()
-        self.refusal(force=True)
 
 
 class FolderPackTests(PackCase):

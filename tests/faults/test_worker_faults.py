@@ -4,83 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from attrs import frozen
 
-from tests.harness.faults import OBEY, WatchedServer, serving, watching
+from tests.harness.faults import WatchedServer, watching
+from tests.harness.obedient_models import PACKER, in_background, say, serve
 from tests.harness.server_process import (
     LONGEST,
     Answer,
-    ServerTests,
     ask,
     eventually,
     is_alive,
 )
 
 pytestmark = pytest.mark.xdist_group("worker faults")
-
-PACKER = ServerTests("add_model")
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[WatchedServer]:
-    """One server for all rows; each row registers a model of its own."""
-    properties = {
-        "worker_grace": "0.5",
-        "blacklist_env_vars": ".*SECRET.*",
-        "unregister_model_timeout": "20",
-        "default_response_timeout": "30",
-        "metrics_mode": "prometheus",
-    }
-    with serving({"obey": OBEY}, properties, {"MY_SECRET_KEY": "hidden", "MY_PLAIN_KEY": "seen"}) as started:
-        yield started
-
-
-@pytest.fixture
-def model(server: WatchedServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a model that is there for one test."""
-    name = "m-" + re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[-60:]
-    yield name
-    server.management("DELETE", f"/models/{name}")
-
-
-def serve(server: WatchedServer, model: str, workers: int = 1, config: str = "", **more: object) -> None:
-    """Register the obedient model under this name."""
-    archive = "obey.mar"
-    if config:
-        file = server.folder / f"{model}.yaml"
-        file.write_text(config)
-        archive = PACKER.add_model(server, model, OBEY, config_file=str(file)).name
-    answer = server.register(archive, model_name=model, initial_workers=workers, **more)
-    assert answer.status == 200, answer.text
-
-
-def say(server: WatchedServer, model: str, order: str) -> Answer:
-    """Give an order to a worker of the model."""
-    return server.predict(model, order.encode())
-
-
-def in_background(
-    server: WatchedServer, model: str, orders: list[str]
-) -> tuple[list[Answer], threading.Thread]:
-    """Give several orders at the same time; the answers come into the list in the end."""
-    answers: list[Answer] = []
-
-    def give() -> None:
-        answers.extend(server.predict_together(model, [order.encode() for order in orders]))
-
-    thread = threading.Thread(target=give)
-    thread.start()
-    return answers, thread
 
 
 @frozen
@@ -300,78 +244,6 @@ def test_hidden_variables_are_hidden(server: WatchedServer, model: str) -> None:
     serve(server, model)
     assert say(server, model, "environment MY_SECRET_KEY").body == b"-"
     assert say(server, model, "environment MY_PLAIN_KEY").body == b"seen"
-
-
-def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back(server: WatchedServer, model: str) -> None:
-    """The limit is named; those who are in are served."""
-    serve(server, model, config="jobQueueSize: 2\n")
-    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
-    answers, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
-    eventually(started.exists)
-    others, more = in_background(server, model, ["a", "b"])
-    eventually(lambda: _waiting(server, model) == 2)
-    refused = say(server, model, "c")
-    gate.touch()
-    for each in (thread, more):
-        each.join(LONGEST)
-    assert refused.status == 503
-    assert "job_queue_size" in refused.text
-    assert int(refused.headers["retry-after"]) >= 1
-    assert [answer.status for answer in (*answers, *others)] == [200] * 3
-
-
-def _waiting(server: WatchedServer, model: str) -> int:
-    (described,) = server.management("GET", f"/models/{model}").json()
-    return int(described["jobQueueStatus"]["pendingRequests"])
-
-
-def test_without_a_free_worker_there_is_no_job_ticket(server: WatchedServer, model: str) -> None:
-    """``useJobTicket``: nobody waits."""
-    serve(server, model, config="useJobTicket: true\n")
-    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
-    _, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
-    eventually(started.exists)
-    refused = say(server, model, "b")
-    gate.touch()
-    thread.join(LONGEST)
-    assert (refused.status, "job ticket" in refused.text) == (503, True), refused.text
-    assert say(server, model, "b").status == 200
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_scaling_down_answers_everybody(server: WatchedServer, model: str, workers: int) -> None:
-    """What is in hand is finished; what waits is finished, or refused when nobody is left."""
-    serve(server, model, workers=2)
-    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
-    orders = [f"noted-wait {started} {gate}"] * 2
-    answers, thread = in_background(server, model, orders)
-    eventually(lambda: started.exists() and len(started.read_text().split()) == 2)
-    queued, more = in_background(server, model, ["a", "b"])
-    eventually(lambda: _waiting(server, model) == 2)
-    server.management("PUT", f"/models/{model}?min_worker={workers}&max_worker={workers}")
-    gate.touch()
-    for each in (thread, more):
-        each.join(LONGEST)
-    assert [answer.status for answer in answers] == [200, 200]
-    assert [answer.status for answer in queued] == ([200, 200] if workers else [503, 503])
-
-
-def test_unregistering_answers_everybody(server: WatchedServer, model: str) -> None:
-    """What is in hand is finished; what waits is refused."""
-    serve(server, model)
-    started, gate = server.folder / f"{model}.started", server.folder / f"{model}.gate"
-    answers, thread = in_background(server, model, [f"noted-wait {started} {gate}"])
-    eventually(started.exists)
-    queued, more = in_background(server, model, ["a", "b"])
-    eventually(lambda: _waiting(server, model) == 2)
-    gone = threading.Thread(target=server.management, args=("DELETE", f"/models/{model}"))
-    gone.start()
-    more.join(LONGEST)
-    gate.touch()
-    thread.join(LONGEST)
-    gone.join(LONGEST)
-    assert [answer.status for answer in answers] == [200]
-    assert [answer.status for answer in queued] == [503, 503]
 
 
 BROKEN = (

@@ -27,16 +27,9 @@ from unittest import skipUnless
 import pytest
 
 from modelserver.archive.pack import PackRequest, pack
-from tests.harness.document_lines import (
-    MMS,
-    MMS_MISTAKES,
-    S3,
-    TORCHSERVE,
-    TORCHSERVE_MISTAKES,
-    Line,
-    masked,
-    missing,
-)
+from tests.harness.buckets import fill
+from tests.harness.document_lines import Line, masked, missing
+from tests.harness.mms_lines import MMS, MMS_MISTAKES
 from tests.harness.server_process import (
     HOST,
     LONGEST,
@@ -46,7 +39,7 @@ from tests.harness.server_process import (
     eventually,
     free_ports,
 )
-from tests.integration.test_downloads import fill
+from tests.harness.torchserve_lines import S3, TORCHSERVE, TORCHSERVE_MISTAKES
 
 PEERS = {
     "torchserve": os.environ.get("MODELSERVER_PEER_TS", ""),

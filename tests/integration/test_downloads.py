@@ -2,186 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
-from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
+from ipaddress import ip_address
 
-import boto3
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
-from twisted.internet.address import IPv4Address as Endpoint
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.interfaces import IHostnameResolver, IPullProducer, IReactorProcess
-from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
-from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
-from twisted.internet.threads import deferToThread
-from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
-from twisted.web.client import BrowserLikePolicyForHTTPS
-from zope.interface import implementer
+from twisted.internet.defer import CancelledError, DeferredList
+from twisted.internet.protocol import Factory
 
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, DownloadFailed
 from modelserver.sources.address_policy import is_open
-from modelserver.sources.download import Downloader, DownloadLimits
-from modelserver.sources.http import HttpSource
-from modelserver.sources.pinned_agent import pinned_agent
-from modelserver.sources.router import Sources
-from modelserver.sources.s3 import S3Source
-from modelserver.sources.store import StoreSource
+from modelserver.sources.download import DownloadLimits
 from modelserver.sources.url_policy import UrlPolicy
-
-ARCHIVE = os.urandom(3_000_000)
-EVERYWHERE = UrlPolicy.parse("file://.*|http(s)?://.*")
-LOCALHOST, ELSEWHERE = "127.0.0.1", "127.0.0.2"
-
-
-def head(*lines: str, status: str = "200 OK") -> bytes:
-    """The head of a response."""
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
-
-
-def found(location: str) -> bytes:
-    """A redirect."""
-    return head(f"Location: {location}", "Content-Length: 0", status="302 Found")
-
-
-def whole(body: bytes) -> bytes:
-    """A response that tells the truth."""
-    return head(f"Content-Length: {len(body)}") + body
-
-
-@implementer(IPullProducer)
-class Speaker(Protocol):
-    """Answers every request by its path, in raw bytes; ``/endless`` goes on until the client is gone."""
-
-    factory: RawServer
-    _received = b""
-    _written = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        self._received += data
-        if not self._received.endswith(b"\r\n\r\n"):
-            return
-        path = self._received.split(b" ")[1].decode()
-        self.factory.requests.append(path)
-        if path.startswith("/endless"):
-            self.transport.write(head(*self.factory.endless_head))
-            self.transport.registerProducer(self, False)
-        else:
-            self.transport.write(self.factory.pages[path])
-            self.transport.loseConnection()
-
-    def resumeProducing(self) -> None:
-        self.transport.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
-        self._written += 1
-        if self._written == 1000:  # more than any buffer on the way holds
-            self.factory.goes_on.callback(None)
-
-    def stopProducing(self) -> None:
-        pass
-
-    def connectionLost(self, reason: Failure) -> None:
-        if not self.factory.gone.called:
-            self.factory.gone.callback(None)
-
-
-class RawServer(Factory):
-    """A server on loopback, on a port that the system chooses."""
-
-    protocol = Speaker
-    endless_head = ("Transfer-Encoding: chunked",)
-
-    def __init__(self, pages: Mapping[str, bytes]) -> None:
-        self.pages = dict(pages)
-        self.requests: list[str] = []
-        self.goes_on: Deferred[None] = Deferred()
-        self.gone: Deferred[None] = Deferred()
-
-
-@implementer(IHostnameResolver)
-class Names:
-    """Each resolution gets the next answer; the last one is repeated."""
-
-    def __init__(self, *answers: str) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
-
-    def resolveHostName(
-        self,
-        receiver: object,
-        host: str,
-        port: int = 0,
-        addressTypes: object = None,
-        transportSemantics: str = "TCP",
-    ) -> None:
-        self.asked.append(host)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        receiver.addressResolved(Endpoint("TCP", answer, port))
-        receiver.resolutionComplete()
-
-
-class DownloadTestCase(TestCase):
-    """A store, and servers that end with the test."""
-
-    timeout = 60
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.store = Path(folder.name)
-
-    def serve(
-        self, pages: Mapping[str, bytes], interface: str = LOCALHOST, tls: PrivateCertificate | None = None
-    ) -> tuple[RawServer, int]:
-        """Start a server; gives it and its port."""
-        server = RawServer(pages)
-        if tls is None:
-            port = reactor.listenTCP(0, server, interface=interface)
-        else:
-            port = reactor.listenSSL(0, server, tls.options(), interface=interface)
-        self.addCleanup(port.stopListening)
-        return server, port.getHost().port
-
-    def sources(
-        self,
-        policy: UrlPolicy = EVERYWHERE,
-        names: IHostnameResolver | None = None,
-        allows: Callable[[IPv4Address | IPv6Address], bool] | None = None,
-        limits: DownloadLimits = DownloadLimits(),  # noqa: B008  # a frozen value
-        environment: Mapping[str, str] | None = None,
-        trust: Certificate | None = None,
-    ) -> Sources:
-        """The sources as the server has them, on the real reactor with real threads."""
-        agent = pinned_agent(
-            reactor,
-            names or reactor.nameResolver,
-            allows or policy.allows_address,
-            BrowserLikePolicyForHTTPS(trust),
-        )
-        downloader = Downloader(agent, reactor, deferToThread, policy, limits)
-        http = HttpSource(self.store, policy, downloader, deferToThread)
-        s3 = S3Source(http, environment or {})
-        return Sources(StoreSource(self.store, deferToThread), http, s3, policy, deferToThread)
-
-    async def refused(self, waiting: Deferred[object], *kinds: type[Exception]) -> str:
-        """Why a download did not come; nothing of it is left."""
-        error = await self.assertFailure(waiting, *kinds)
-        self.left_nothing()
-        return str(error.reason)
-
-    def left_nothing(self) -> None:
-        self.assertEqual(os.listdir(self.store), [])
+from tests.harness.downloads import (
+    ARCHIVE,
+    ELSEWHERE,
+    EVERYWHERE,
+    LOCALHOST,
+    DownloadTestCase,
+    Names,
+    certificate_for,
+    found,
+    head,
+    whole,
+)
 
 
 class WholeTests(DownloadTestCase):
@@ -324,121 +167,3 @@ class LiarTests(DownloadTestCase):
         number = port.getHost().port
         await port.stopListening()
         await self.refused(self.sources().fetch(f"http://{LOCALHOST}:{number}/x.mar"), DownloadFailed)
-
-
-class MotoProtocol(ProcessProtocol):
-    """A moto server, whose port is in what it logs."""
-
-    def __init__(self) -> None:
-        self.listening: Deferred[str] = Deferred()
-        self.ended: Deferred[None] = Deferred()
-        self._said = b""
-
-    def outReceived(self, data: bytes) -> None:
-        self._said += data
-        url = re.search(rb"Running on (http://127\.0\.0\.1:\d+)", self._said)
-        if url is not None and not self.listening.called:
-            self.listening.callback(url[1].decode())
-
-    errReceived = outReceived
-
-    def processEnded(self, reason: Failure) -> None:
-        reason.trap(ProcessDone, ProcessTerminated)
-        if not self.listening.called:
-            self.listening.errback(RuntimeError(self._said.decode()))
-        self.ended.callback(None)
-
-
-class S3Tests(DownloadTestCase):
-    """An object under SSE-KMS, behind a server that checks signatures."""
-
-    async def start(self) -> str:
-        """Start moto; it checks signatures after the six calls that ``fill`` makes."""
-        moto = MotoProtocol()
-        process = IReactorProcess(reactor).spawnProcess(
-            moto,
-            sys.executable,
-            [sys.executable, "-m", "moto.server", "-H", LOCALHOST, "-p", "0"],
-            {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "6"},
-        )
-
-        def stop() -> Deferred[None]:
-            if not moto.ended.called:
-                process.signalProcess("KILL")
-            return moto.ended
-
-        self.addCleanup(stop)
-        return await moto.listening
-
-    async def test_signed_archive(self) -> None:
-        url = await self.start()
-        key_id, secret = await deferToThread(fill, url)
-        archive = f"{url}/models/noop.mar"
-        environment = {
-            "AWS_ACCESS_KEY_ID": key_id,
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_DEFAULT_REGION": "eu-west-1",
-        }
-        sources = self.sources(environment=environment)
-        self.assertEqual(await self.refused(sources.fetch(archive), DownloadFailed), "code: 403")
-        wrong = self.sources(environment={**environment, "AWS_SECRET_ACCESS_KEY": "wrong"})
-        self.assertEqual(await self.refused(wrong.fetch(archive, signed=True), DownloadFailed), "code: 403")
-        fetched = await sources.fetch(archive, signed=True)
-        self.assertEqual(fetched.path.read_bytes(), ARCHIVE)
-        await sources.release(fetched)
-        self.left_nothing()
-
-
-def fill(url: str, archive: bytes = ARCHIVE) -> Sequence[str]:
-    """Put the archive under SSE-KMS into a bucket; gives the id and secret of a key that may read it."""
-    client = partial(
-        boto3.client,
-        endpoint_url=url,
-        region_name="eu-west-1",
-        aws_access_key_id="root",
-        aws_secret_access_key="root",
-    )
-    iam, s3 = client("iam"), client("s3")
-    policy = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
-    iam.create_user(UserName="reader")
-    key = iam.create_access_key(UserName="reader")["AccessKey"]
-    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=document)
-    kms_key = client("kms").create_key()["KeyMetadata"]["KeyId"]
-    s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    stored = s3.put_object(
-        Bucket="models",
-        Key="noop.mar",
-        Body=archive,
-        ServerSideEncryption="aws:kms",
-        SSEKMSKeyId=kms_key,
-    )
-    assert stored["ServerSideEncryption"] == "aws:kms"
-    return key["AccessKeyId"], key["SecretAccessKey"]
-
-
-def certificate_for(name: str) -> tuple[Certificate, PrivateCertificate]:
-    """A certificate for a host name that is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pair = KeyPair.load(secret, 1)
-    return Certificate.loadPEM(pem), PrivateCertificate.fromCertificateAndKeyPair(
-        Certificate.loadPEM(pem), pair
-    )

@@ -1,0 +1,67 @@
+"""Sources to pack, and what came of packing them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.archive.pack import FolderPackRequest, PackingFailed, PackRequest, pack
+from modelserver.archive.unpack import open_archive
+
+MANIFEST = "MAR-INF/MANIFEST.json"
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, but the manifest."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).as_posix() != MANIFEST
+    }
+
+
+class PackCase(SynchronousTestCase):
+    """A fresh folder with sources, and one to export to."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.out = self.folder / "out"
+        self.out.mkdir()
+        self.told: list[str] = []
+        self.write("h.py", "handler")
+        self.request = PackRequest(
+            "m", "1.0", self.path("h.py"), export_path=self.out, created=datetime(2026, 11, 22, 3, 4, 5)
+        )
+
+    def path(self, name: str) -> str:
+        """Where a source is."""
+        return str(self.folder / name)
+
+    def write(self, name: str, text: str = "") -> str:
+        """Make a source; returns where it is."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    def pack(
+        self, request: PackRequest | FolderPackRequest | None = None, **changes: object
+    ) -> dict[str, bytes]:
+        """Pack, and return the files that the server would see, without the manifest."""
+        made = pack(evolve(request or self.request, **changes), self.told.append)
+        self.seen = open_archive(made, self.folder / "unpacked" / os.urandom(4).hex())
+        return content_of(self.seen)
+
+    def refusal(self, request: PackRequest | FolderPackRequest | None = None, **changes: object) -> str:
+        """Why packing fails."""
+        before = sorted(self.out.rglob("*"))
+        why = self.assertRaises(PackingFailed, pack, evolve(request or self.request, **changes))
+        self.assertEqual(sorted(self.out.rglob("*")), before)
+        return str(why)
