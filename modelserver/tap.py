@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -122,8 +123,19 @@ def makeService(options: Options) -> IService:
     # Collections of what lives as long as the server cost pauses and bring nothing.
     # What clients who left and workers who died leave in cycles is still collected before it is megabytes.
     gc.set_threshold(10_000, 50, 50)
-    server = Server(settings, reactor, dict(os.environ), warnings, bool(options["console"]))
-    if options["pid-file"]:
-        server.given_back = partial(PidFile(Path(options["pid-file"])).remove_if, os.getpid())
-    service: IService = server
+    service: IService = Server(
+        settings=settings,
+        reactor=reactor,
+        environment=dict(os.environ),
+        warnings=warnings,
+        to_console=bool(options["console"]),
+        on_end=_pid_file_remover(options["pid-file"]),
+    )
     return service
+
+
+def _pid_file_remover(path: str | None) -> Callable[[], object]:
+    """What removes the pid file at the end, if the file still holds this process's id then."""
+    if not path:
+        return lambda: None
+    return partial(PidFile(Path(path)).remove_if, os.getpid())

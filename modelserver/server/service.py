@@ -29,8 +29,10 @@ from modelserver.rest.route import ListenerRole
 from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, open_to_others
-from modelserver.server.build import Core, Resources, build_core
+from modelserver.server.build import Core, build_core
+from modelserver.server.fronts import make_site
 from modelserver.server.listeners import AddressListener
+from modelserver.server.resources import Resources
 from modelserver.server.startup import start_models
 from modelserver.server.tls.context import TlsUnusable, make_tls
 from modelserver.system.file_limits import allowed_descriptors
@@ -49,6 +51,7 @@ class Server(MultiService):
 
     :param warnings: what the configuration wants to be known.
     :param to_console: log lines go to standard output, too.
+    :param on_end: called when the server has given back what it took, also where its start fails.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Server(MultiService):
         environment: Mapping[str, str],
         warnings: tuple[str, ...],
         to_console: bool = False,
+        on_end: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self.settings = settings
@@ -68,7 +72,7 @@ class Server(MultiService):
         self._to_console = to_console
         self._resources: Resources | None = None
         self._core: Core | None = None
-        self.given_back: Callable[[], object] = lambda: None
+        self._on_end = on_end
         self.connections = Connections(
             reactor,
             ConnectionTimeouts(
@@ -99,14 +103,17 @@ class Server(MultiService):
         resources = Resources.take(self.settings)
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
         self._resources, self._core = resources, core
-        core.observation.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+        core.telemetry.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         roles_by_address = self._roles()
         is_secure = any(address.is_tls for address in roles_by_address)
         tls = make_tls(self.settings, core.dialect) if is_secure else None
         for address, roles in roles_by_address.items():
-            make_site = partial(core.api, roles, self._door(roles))
             listener = AddressListener(
-                address, make_site, core.loop, self._reactor, tls if address.is_tls else None
+                address=address,
+                make_factory=partial(make_site, core, roles, self._door(roles)),
+                loop=core.runtime.loop,
+                reactor=self._reactor,
+                tls=tls if address.is_tls else None,
             )
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
@@ -181,7 +188,7 @@ class Server(MultiService):
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)
-            core.observation.end()
+            core.telemetry.end()
         await self.connections.close(LAST_WRITES)
         self._give_back()
 
@@ -200,7 +207,7 @@ class Server(MultiService):
             resources.give_back()
         if self._core is not None and self._core.tokens is not None:
             self._core.tokens.stop()
-        self.given_back()
+        self._on_end()
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, finish what is in hand, end the workers, remove the files."""

@@ -17,13 +17,13 @@ from twisted.logger import globalLogPublisher
 import modelserver
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
-from modelserver.interfaces import CommandRunner, InThread, Inventory
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.metrics.command_sampler import CommandSampler, SamplingCommand
 from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none, of_multi_model_server
 from modelserver.metrics.host_sampler import HostSampler, Probe
 from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
+from modelserver.server.resources import Runtime
 
 LINES_EVERY = 1.0
 """Seconds between two times that metrics are written to their log files."""
@@ -39,34 +39,41 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
     """
     return Logs(
         LogSettings(
-            settings.log_folder,
-            settings.metrics_log_folder,
-            settings.dialect,
-            settings.log_format == "json",
+            folder=settings.log_folder,
+            metrics_folder=settings.metrics_log_folder,
+            dialect=settings.dialect,
+            is_json=settings.log_format == "json",
         ),
-        LogInputs(reactor, time.time, reactor.callFromThread, sys.__stdout__ if to_console else None),
+        LogInputs(
+            clock=reactor,
+            now=time.time,
+            from_thread=reactor.callFromThread,
+            console=sys.__stdout__ if to_console else None,
+        ),
     )
 
 
-def make_instruments(settings: Settings, registry: Registry, logs: Logs) -> MetricsRecorder:
+def make_recorder(settings: Settings, registry: Registry, logs: Logs) -> MetricsRecorder:
     """The metrics, with what they are read from."""
     is_mms = settings.dialect == "mms"
     declarations = (
         of_multi_model_server() if is_mms else load_or_none(settings.metrics_config or DEFAULT_FILE)
     )
     inputs = MetricsInputs(
-        time.time,
-        lambda: [describe_version(each, registry.is_default(each), Facts()) for each in registry.all()],
-        registry.has,
-        logs.server_metric,
-        logs.model_metric,
+        now=time.time,
+        versions=lambda: [
+            describe_version(each, registry.is_default(each), Facts()) for each in registry.all()
+        ],
+        is_served=registry.has,
+        write_server=logs.server_metric,
+        write_model=logs.model_metric,
     )
     mode = MetricsSettings(
-        declarations,
-        settings.metrics_mode,
-        settings.model_metrics_auto_detect,
-        socket.gethostname(),
-        settings.dialect,
+        declarations=declarations,
+        mode=settings.metrics_mode,
+        auto_detect=settings.model_metrics_auto_detect,
+        hostname=socket.gethostname(),
+        dialect=settings.dialect,
     )
     return MetricsRecorder(mode, inputs)
 
@@ -77,53 +84,55 @@ def sampling_command(settings: Settings, environment: Mapping[str, str]) -> Samp
     if settings.disable_system_metrics or not words or words[0] == PEERS_SAMPLER:
         return None
     return SamplingCommand(
-        (str(settings.worker_python or sys.executable), *words),
-        dict(environment),
-        str(Path(modelserver.__file__).parent.parent),
-        settings.metric_time_interval,
+        command=(str(settings.worker_python or sys.executable), *words),
+        environment=dict(environment),
+        folder=str(Path(modelserver.__file__).parent.parent),
+        interval=settings.metric_time_interval,
     )
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True)
 class Telemetry(MultiService):
     """
-    Runs what is written and sampled at intervals.
+    Writes metrics to the logs and samples the host at intervals, while the server runs.
 
-    :param commands: run the operator's sampler.
-    :param environment: its environment variables.
+    :param registry: tells whose workers' memory is sampled.
     """
 
     settings: Settings
-    reactor: PosixReactorBase
-    logs: Logs
-    instruments: MetricsRecorder
+    runtime: Runtime
     registry: Registry
-    inventory: Inventory
-    in_thread: InThread
-    commands: CommandRunner
-    environment: Mapping[str, str]
+    logs: Logs
+    recorder: MetricsRecorder
     _command: CommandSampler | None = field(default=None, init=False)
     _sampler: HostSampler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
-        program = sampling_command(self.settings, self.environment)
+        runtime = self.runtime
+        program = sampling_command(self.settings, runtime.program_environment)
         if program is not None:
-            self._command = CommandSampler(program, self.commands, self.reactor, self._pids, self.instruments)
-        probe = Probe(self.inventory, not self.settings.disable_system_metrics and program is None)
+            self._command = CommandSampler(
+                program=program,
+                runner=runtime.commands,
+                clock=runtime.reactor,
+                pids=self._pids,
+                observer=self.recorder,
+            )
+        probe = Probe(runtime.inventory, not self.settings.disable_system_metrics and program is None)
         self._sampler = HostSampler(
-            probe.sample,
-            self.settings.metric_time_interval,
-            self.reactor,
-            self.in_thread,
-            self._pids,
-            self.instruments,
+            take=probe.sample,
+            interval=self.settings.metric_time_interval,
+            clock=runtime.reactor,
+            in_thread=runtime.in_thread,
+            pids=self._pids,
+            observer=self.recorder,
         )
-        self._every(LINES_EVERY, self.instruments.write_lines)
+        self._every(LINES_EVERY, self.recorder.write_lines)
 
     def _every(self, seconds: float, call: Callable[[], object]) -> None:
         service = TimerService(seconds, call)  # type: ignore[no-untyped-call]  # Twisted's
-        service.clock = self.reactor
+        service.clock = self.runtime.reactor
         service.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _pids(self) -> Sequence[int]:
@@ -144,6 +153,6 @@ class Telemetry(MultiService):
         self._sampler.stop()
         if self._command is not None:
             self._command.stop()
-        self.instruments.write_lines()
+        self.recorder.write_lines()
         globalLogPublisher.removeObserver(self.logs.observer)
         self.logs.close()

@@ -1,0 +1,131 @@
+"""Builds the site of a port: its routes, what answers them, and the endpoint that serves predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from uuid import uuid4
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from modelserver.config.settings import Settings
+from modelserver.core.entropy import Entropy
+from modelserver.http1.site import ChannelSite
+from modelserver.http1.states import ConnectionLimits
+from modelserver.rest.api import Api
+from modelserver.rest.binding import Operation
+from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
+from modelserver.rest.inference.handlers import InferenceApi
+from modelserver.rest.management.handlers import ManagementApi
+from modelserver.rest.management.tokens import TokenApi
+from modelserver.rest.metrics import MetricsApi
+from modelserver.rest.reply import KleinResponder
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, ListenerRole, Route
+from modelserver.rest.routes import select
+from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
+from modelserver.server.build import Core
+
+_log = Logger()
+
+
+def make_site(core: Core, roles: Collection[ListenerRole], connections: ConnectionLimits) -> ChannelSite:
+    """
+    Make the site of one port.
+
+    :param roles: what the port is for.
+    :param connections: counts the port's connections against their limits.
+    """
+    settings = core.settings
+    gate = AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens)
+    routes = select(roles, core.dialect.name, _features(core))
+    responder = KleinResponder(core.dialect, _new_uuid, _cors(settings))
+    endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
+    app = Api(
+        routes=routes,
+        operations=_operations(core, routes, responder, endpoint),
+        gate=gate,
+        responder=responder,
+        strict_parameters=settings.strict_parameters,
+    )
+    return ChannelSite(
+        app.resource(),
+        front=endpoint,
+        run_soon=core.runtime.events.call_soon,
+        connections=connections,
+        log_failure=_log_failure,
+        memory=core.body_memory,
+    )
+
+
+def _features(core: Core) -> Collection[str]:
+    """What is switched on, of what routes depend on."""
+    settings = core.settings
+    is_on = {
+        OPEN_INFERENCE: settings.open_inference_protocol,
+        MODEL_CONTROL: settings.enable_model_api or settings.dialect == "mms",
+        TOKENS: core.tokens is not None,
+    }
+    return [name for name, on in is_on.items() if on]
+
+
+def _operations(
+    core: Core, routes: tuple[Route, ...], responder: KleinResponder, endpoint: InferenceEndpoint
+) -> Mapping[str, Operation]:
+    """Return the functions that answer all routes, by operationId."""
+    settings = core.settings
+    management = ManagementApi(
+        management=core.management,
+        responder=responder,
+        routes=routes,
+        max_request_size=settings.max_request_size,
+        strict_parameters=settings.strict_parameters,
+    )
+    inference = InferenceApi(
+        front=endpoint,
+        registry=core.registry,
+        responder=responder,
+        routes=routes,
+        start_up=core.inference.start_up,
+        is_stopping=lambda: core.draining.begun,
+    )
+    metrics = MetricsApi(core.telemetry.recorder.pieces, responder, core.runtime.events.call_soon)
+    tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()
+    return {**management.operations(), **inference.operations(), **metrics.operations(), **tokens}
+
+
+def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> InferenceEndpoint:
+    settings = core.settings
+    return InferenceEndpoint(
+        inference=core.inference,
+        registry=core.registry,
+        dialect=core.dialect,
+        recorder=core.telemetry.recorder,
+        access_log=core.telemetry.logs.access,
+        gate=gate,
+        clock=core.runtime.reactor,
+        entropy=Entropy(os.urandom),
+        settings=InferenceSettings(
+            max_request_size=settings.max_request_size,
+            cors=b"".join(b"%b: %b\r\n" % header for header in _cors(settings)),
+            serves_plain=serves_plain,
+        ),
+        slots=core.slots,
+    )
+
+
+def _cors(settings: Settings) -> tuple[tuple[bytes, bytes], ...]:
+    named = (
+        (b"access-control-allow-origin", settings.cors_allowed_origin),
+        (b"access-control-allow-methods", settings.cors_allowed_methods),
+        (b"access-control-allow-headers", settings.cors_allowed_headers),
+    )
+    return tuple((name, value.encode("latin-1")) for name, value in named if value)
+
+
+def _new_uuid() -> str:
+    return str(uuid4())
+
+
+def _log_failure(failure: Failure) -> None:
+    _log.failure("A request ended in an error of the server", failure)

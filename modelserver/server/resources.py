@@ -1,0 +1,107 @@
+"""What a server takes from the system, and what its builders use of the reactor and the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.threads import deferToThreadPool
+
+from modelserver.backends.commands import Commands
+from modelserver.backends.event_loop import ReactorLoop
+from modelserver.config.settings import Settings
+from modelserver.interfaces import CommandRunner, EventLoop, InThread, Inventory
+from modelserver.protocol.shared_memory import SharedMemoryPool
+from modelserver.system.gpus import NvidiaInventory, load_library
+
+
+@define(eq=False)
+class Resources:
+    """
+    What a server takes from the system and must give back.
+
+    :param folder: where archives are unpacked.
+    :param lifeline: a pipe; workers end when its write end closes.
+    :param slots: memory that is shared with workers, or None.
+    """
+
+    folder: Path
+    lifeline: tuple[int, int]
+    slots: SharedMemoryPool | None
+
+    @classmethod
+    def take(cls, settings: Settings) -> Resources:
+        """
+        Make a folder of the server's own, a pipe whose write end no other process has, and shared memory.
+
+        :raises OSError: the system refuses one of them.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="modelserver-", dir=settings.temporary_folder))
+        return cls(folder, os.pipe(), SharedMemoryPool.open(settings.max_request_size))
+
+    def give_back(self) -> None:
+        """Remove the folder, close the pipe and the memory."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.slots is not None:
+            self.slots.close()
+        for end in self.lifeline:
+            os.close(end)
+
+
+@frozen(eq=False, kw_only=True)
+class Runtime:
+    """
+    The reactor, its threads, and the machine's devices, as the builders hand them to what they build.
+
+    :param loop: asyncio's event loop under the reactor, or None where the reactor has no such loop.
+    :param events: watches workers' sockets: that loop itself, else an adapter of the reactor.
+    :param environment: the environment variables that workers inherit.
+    :param program_environment: the same without those that ``blacklist_env_vars`` hides, for programs that
+        the server itself runs.
+    :param gpu_count: GPUs that workers may use: those that exist, or fewer where ``number_of_gpu`` says so.
+    """
+
+    reactor: PosixReactorBase
+    loop: asyncio.AbstractEventLoop | None
+    events: EventLoop
+    in_thread: InThread
+    commands: CommandRunner
+    environment: Mapping[str, str]
+    program_environment: Mapping[str, str]
+    inventory: Inventory
+    gpu_count: int
+
+    @classmethod
+    def of(cls, settings: Settings, reactor: PosixReactorBase, environment: Mapping[str, str]) -> Runtime:
+        """Look at the reactor and the machine; nothing is started but the GPU vendor's library."""
+        loop: asyncio.AbstractEventLoop | None = getattr(reactor, "_asyncioEventloop", None)
+        events: EventLoop = loop or ReactorLoop(cast(IReactorFDSet, reactor), reactor)
+        inventory = NvidiaInventory(load_library(), environment)
+        detected = len(inventory.gpus())
+        limit = settings.number_of_gpu
+        return cls(
+            reactor=reactor,
+            loop=loop,
+            events=events,
+            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            commands=Commands(reactor, events, reactor),
+            environment=environment,
+            program_environment=_without_hidden(settings, environment),
+            inventory=inventory,
+            gpu_count=detected if limit is None else min(limit, detected),
+        )
+
+
+def _without_hidden(settings: Settings, environment: Mapping[str, str]) -> Mapping[str, str]:
+    hidden = re.compile(settings.blacklist_env_vars or "(?!)")
+    return {name: value for name, value in environment.items() if not hidden.fullmatch(name)}

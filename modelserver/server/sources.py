@@ -1,0 +1,49 @@
+"""Builds the sources of archives: the model store, HTTP, and S3."""
+
+from __future__ import annotations
+
+from twisted.web.client import BrowserLikePolicyForHTTPS
+from twisted.web.iweb import IPolicyForHTTPS
+
+from modelserver.config.settings import Settings
+from modelserver.server.resources import Runtime
+from modelserver.sources.download import Downloader, DownloadLimits
+from modelserver.sources.http import HttpSource
+from modelserver.sources.pinned_agent import pinned_agent
+from modelserver.sources.router import Sources
+from modelserver.sources.s3 import S3Source
+from modelserver.sources.store import StoreSource
+from modelserver.sources.url_policy import UrlPolicy
+
+
+def make_sources(settings: Settings, runtime: Runtime) -> Sources:
+    """Make the router of registrations' URLs, with every source behind it."""
+    policy = UrlPolicy.parse(",".join(settings.allowed_urls) or None)
+    http = HttpSource(
+        folder=settings.model_store,
+        policy=policy,
+        downloader=_make_downloader(settings, runtime, policy),
+        in_thread=runtime.in_thread,
+    )
+    return Sources(
+        store=StoreSource(settings.model_store, runtime.in_thread),
+        http=http,
+        s3=S3Source(http, runtime.environment),
+        policy=policy,
+        in_thread=runtime.in_thread,
+    )
+
+
+def _make_downloader(settings: Settings, runtime: Runtime, policy: UrlPolicy) -> Downloader:
+    reactor = runtime.reactor
+    return Downloader(
+        agent=pinned_agent(reactor, reactor.nameResolver, policy.allows_address, _browser_policy()),
+        clock=reactor,
+        in_thread=runtime.in_thread,
+        policy=policy,
+        limits=DownloadLimits(size=settings.max_download_size, total=settings.download_timeout),
+    )
+
+
+def _browser_policy() -> IPolicyForHTTPS:
+    return BrowserLikePolicyForHTTPS()  # type: ignore[no-untyped-call]  # Twisted's
