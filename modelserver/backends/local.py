@@ -6,7 +6,6 @@ import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, cast
 
 from attrs import define
@@ -14,16 +13,17 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-import modelserver
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.backends.process import HostServices, LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
+from modelserver.protocol.descriptors import FIRST_RANK_FD, LIFELINE_FD, SLOTS_FD, SOCKET_FD
+from modelserver.protocol.load_request import LoadRequest
+from modelserver.protocol.worker_start import WORKER, start_command
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
 
 _log = Logger()
 
-SOCKET_FD, LIFELINE_FD, SLOTS_FD, FIRST_RANK_FD = 3, 4, 5, 6
 SOCKET_BUFFER = 1 << 21
 LARGEST_HEADS = 1 << 24
 """Bytes of everything in a frame that is no answer's body: a worker that claims more is lying."""
@@ -35,36 +35,6 @@ Blocks of up to 32 MB, and 128 MB of what was freed, are kept for the next batch
 back to the kernel, which clears them and hands them out again page by page: a third of the time of a small
 convolutional network.
 """
-_ROOT = str(Path(modelserver.__file__).parent.parent)
-_START = (
-    "import sys; sys.path.pop(0); sys.path.append(sys.argv.pop(1)); "
-    "from modelserver.child.process.main import main; main()"
-)
-
-
-def load_document(spec: WorkerSpec, settings: WorkerSettings, machine: HostServices) -> dict[str, object]:
-    """What a worker process is told to load, as JSON."""
-    version = spec.version
-    return {
-        "name": version.name,
-        "version": version.version,
-        "folder": str(version.folder),
-        "handler": version.handler,
-        "envelope": version.envelope,
-        "manifest": version.manifest,
-        "config": dict(version.config),
-        "batch_size": version.batch_size,
-        "mode": version.mode,
-        "gpu_id": spec.gpu_id,
-        "worker": spec.id,
-        "search_path": list(version.search_path),
-        "dialect": settings.dialect,
-        "decode_input_request": settings.decode_input_request,
-        "limit_max_image_pixels": settings.limit_max_image_pixels,
-        "max_response_size": settings.max_response_size,
-        "metrics_config": settings.metrics_config,
-        "slot_size": 0 if machine.slots is None else machine.slots.size,
-    }
 
 
 def worker_environment(
@@ -106,9 +76,14 @@ class LocalBackend:
         """Spawn a worker."""
         process = self.prepare(events, spec)
         environment = worker_environment(spec, self.settings, self.machine.environment)
-        document = load_document(spec, self.settings, self.machine)
-        self.spawn(process, environment, frames.pack_json(frames.LOAD, document))
+        load = self.load_request(spec).to_document()
+        self.spawn(process, environment, frames.pack_json(frames.LOAD, load))
         return process
+
+    def load_request(self, spec: WorkerSpec) -> LoadRequest:
+        """What a worker is told to load."""
+        slots = self.machine.slots
+        return LoadRequest.for_worker(spec, self.settings, 0 if slots is None else slots.size)
 
     def prepare(self, events: WorkerEvents, spec: WorkerSpec) -> LocalProcess:
         """A worker that is not launched yet."""
@@ -152,7 +127,7 @@ class LocalBackend:
         transport = self.machine.spawner.spawnProcess(
             _Protocol(process),
             python,
-            [python, "-c", _START, _ROOT, f"{version.name}/{version.version}/{process.spec.id}"],
+            start_command(python, WORKER, f"{version.name}/{version.version}/{process.spec.id}"),
             env=environment,
             childFDs=self._descriptors(*sockets),
         )

@@ -16,7 +16,6 @@ from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
     largest_frame,
-    load_document,
     worker_environment,
 )
 from modelserver.backends.output import LineLog, read_lines
@@ -101,8 +100,8 @@ class TemplateBackend:
         process.link.close()
         local = self.local
         environment = worker_environment(process.spec, local.settings, local.machine.environment)
-        document = load_document(process.spec, local.settings, local.machine)
-        local.spawn(process, environment, frames.pack_json(frames.LOAD, document))
+        load = local.load_request(process.spec).to_document()
+        local.spawn(process, environment, frames.pack_json(frames.LOAD, load))
 
     def forget(self, template: Template) -> list[ForkedProcess]:
         """Have the template no more; who waited for it is returned."""
@@ -185,7 +184,7 @@ class Template:
         self.process = TemplateProcess(self, self.spec, local.machine, owner=self)
         environment = worker_environment(self.spec, local.settings, local.machine.environment)
         environment |= dict.fromkeys(KEPT_TO_ONE, "1")
-        document = {**load_document(self.spec, local.settings, local.machine), "preload": self.preload}
+        document = {**local.load_request(self.spec).to_document(), "preload": self.preload}
         local.spawn(self.process, environment, frames.pack_json(frames.PRELOAD, document))
 
     def fork(self, process: ForkedProcess) -> None:

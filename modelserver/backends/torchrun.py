@@ -14,7 +14,6 @@ from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
     largest_frame,
-    load_document,
     worker_environment,
 )
 from modelserver.backends.process import LocalProcess
@@ -44,11 +43,11 @@ class TorchrunBackend:
         local, machine = self.local, self.local.machine
         process = RankedProcess(events, spec, machine)
         pairs = [socket_pair(SOCKET_BUFFER) for _ in range(torchrun.ranks)]
-        load = load_document(spec, local.settings, machine)
+        load = local.load_request(spec)
         order = {
             "arguments": torchrun_arguments(spec, torchrun, local.settings),
             "ranks": torchrun.ranks,
-            "slot_size": load["slot_size"],
+            "slot_size": load.slot_size,
         }
         environment = worker_environment(spec, local.settings, machine.environment)
         environment["OMP_NUM_THREADS"] = str(torchrun.threads)
@@ -61,7 +60,7 @@ class TorchrunBackend:
         )
         for _, theirs in pairs:
             theirs.close()
-        process.open(frames.pack_json(frames.LOAD, load))
+        process.open(frames.pack_json(frames.LOAD, load.to_document()))
         return process
 
     def retire(self, name: str, version: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import modelserver
 
 if TYPE_CHECKING:
-    from modelserver.child.loading.loader import LoadRequest
+    from modelserver.protocol.load_request import LoadRequest
 
 Headers = Mapping[str, object]
 HeaderSource = Headers | bytes | bytearray | memoryview | Callable[[], Headers]
@@ -317,22 +317,22 @@ class MmsContext(Context):
         del self._system_properties["limit_max_image_pixels"]
 
 
-def new_context(instructions: LoadRequest) -> Context:
+def new_context(request: LoadRequest) -> Context:
     """The context of a worker's handler, with metrics in the manner of the server's dialect."""
-    model = instructions.name, instructions.folder, instructions.manifest
-    place = instructions.batch_size, instructions.gpu_id, modelserver.__version__
-    if instructions.dialect == "mms":
+    model = request.name, request.folder, request.manifest
+    place = request.batch_size, request.gpu_id, modelserver.__version__
+    if request.dialect == "mms":
         from modelserver.child.metrics.mms import MmsMetricsStore
 
         context: Context = MmsContext(*model, *place)
-        context.metrics = MmsMetricsStore(None, instructions.name)
+        context.metrics = MmsMetricsStore(None, request.name)
         return context
     from modelserver.child.metrics.torchserve import HandlerMetrics
 
     return Context(
         *model,
         *place,
-        limit_max_image_pixels=instructions.limit_max_image_pixels,
-        metrics=HandlerMetrics(instructions.metrics_config, instructions.name),
-        model_yaml_config=instructions.config,
+        limit_max_image_pixels=request.limit_max_image_pixels,
+        metrics=HandlerMetrics(request.metrics_config, request.name),
+        model_yaml_config=request.config,
     )

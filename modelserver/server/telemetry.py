@@ -6,7 +6,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from attrs import define, field
 from twisted.application.internet import TimerService
@@ -14,7 +13,6 @@ from twisted.application.service import MultiService
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import globalLogPublisher
 
-import modelserver
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
@@ -24,6 +22,7 @@ from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none, of_mult
 from modelserver.metrics.host_sampler import HostSampler, Probe
 from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.server.resources import Runtime
+from modelserver.system.installation import ROOT
 
 LINES_EVERY = 1.0
 """Seconds between two times that metrics are written to their log files."""
@@ -86,7 +85,7 @@ def sampling_command(settings: Settings, environment: Mapping[str, str]) -> Samp
     return SamplingCommand(
         command=(str(settings.worker_python or sys.executable), *words),
         environment=dict(environment),
-        folder=str(Path(modelserver.__file__).parent.parent),
+        folder=str(ROOT),
         interval=settings.metric_time_interval,
     )
 

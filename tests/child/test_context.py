@@ -17,9 +17,9 @@ from modelserver.child.context import (
     new_context,
     parse_headers,
 )
-from modelserver.child.loading.loader import LoadRequest
 from modelserver.child.metrics.mms import MmsMetricsStore
 from modelserver.child.metrics.torchserve import HandlerMetrics
+from tests.harness.loops import load_request
 
 BLOCK = b"Host: here\r\nX-Trace: abc\r\ncontent-type:text/plain \r\n"
 names = st.text("abcdefgXYZ-", min_size=1, max_size=8)
@@ -226,10 +226,9 @@ class NewContextTests(SynchronousTestCase):
     """A worker's context says what the server told the worker."""
 
     def make(self, dialect: str) -> Context:
-        """The context for some instructions."""
-        document: dict[str, object] = dict.fromkeys(LoadRequest.__slots__)
+        """The context for a load request."""
         told = {"name": "m", "folder": "/d", "manifest": {"a": 1}, "config": {"b": 2}, "batch_size": 3}
-        return new_context(LoadRequest.from_document({**document, **told, "gpu_id": 1, "dialect": dialect}))
+        return new_context(load_request(**told, gpu_id=1, dialect=dialect))
 
     def test_torchserve(self) -> None:
         context = self.make("torchserve")

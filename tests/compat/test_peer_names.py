@@ -35,9 +35,9 @@ from modelserver.child.handlers import (
     vllm_handler,
     weights,
 )
-from modelserver.child.loading.loader import COMPAT
 from modelserver.child.metrics import mms as metrics_store
 from modelserver.child.metrics import torchserve as metrics
+from modelserver.system.installation import COMPAT
 
 TS = {
     "ts.context.Context": context.Context,
@@ -202,8 +202,8 @@ class NamesTestCase(SynchronousTestCase):
     """The folder of the peers' names is last on the path, as in a worker."""
 
     def setUp(self) -> None:
-        sys.path.append(COMPAT)
-        self.addCleanup(sys.path.remove, COMPAT)
+        sys.path.append(str(COMPAT))
+        self.addCleanup(sys.path.remove, str(COMPAT))
         importlib.invalidate_caches()
 
 
@@ -229,7 +229,7 @@ class PeerNamesTests(NamesTestCase):
 
     def test_context_is_imported_without_heavy_modules(self) -> None:
         script = (
-            f"import sys; sys.path.append({COMPAT!r})\n"
+            f"import sys; sys.path.append({str(COMPAT)!r})\n"
             "import ts.context, ts.service, ts.utils.util, ts.metrics.dimension, mms.service\n"
             "import ts.torch_handler.base_handler, ts.handler_utils.utils\n"
             "heavy = {'torch', 'numpy', 'yaml', 'PIL', 'twisted', 'captum', 'asyncio'} & set(sys.modules)\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from modelserver.child.loading.loader import COMPAT
+from modelserver.system.installation import COMPAT
 
 COMMAND = """#!{python}
 import sys
@@ -38,7 +38,7 @@ class LauncherTests(TestCase):
             command.write_text(COMMAND.format(python=sys.executable))
             command.chmod(0o755)
             ran = subprocess.run(
-                [sys.executable, "-u", "-c", SCRIPT, COMPAT],
+                [sys.executable, "-u", "-c", SCRIPT, str(COMPAT)],
                 env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
                 capture_output=True,
                 text=True,

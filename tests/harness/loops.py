@@ -6,15 +6,20 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 from unittest import TestCase
 
+from attrs import evolve
+
 from modelserver.child.context import Context
-from modelserver.child.loading.loader import LoadRequest
 from modelserver.child.loops.batches import Loop
 from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
+from modelserver.protocol.load_request import LoadRequest
+from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
 from modelserver.testing import CollectingObserver
 
 LONGEST = 20.0
@@ -22,14 +27,11 @@ FORM = b"Content-Type: multipart/form-data; boundary=B\r\n"
 Data = list[dict[str, object]]
 
 
-def instructions() -> LoadRequest:
-    """What a plain worker is told."""
-    plain = LoadRequest()
-    plain.decode_input_request = True
-    plain.max_response_size = 1000
-    plain.dialect = "torchserve"
-    plain.slot_size = 0
-    return plain
+def load_request(**changes: Any) -> LoadRequest:
+    """What a plain worker is told; ``changes`` are fields of it."""
+    version = VersionSpec("m", "1.0", "m.mar", Path("/nowhere"), "handler")
+    plain = LoadRequest.for_worker(WorkerSpec(version, "9000"), WorkerSettings(max_response_size=1000), 0)
+    return evolve(plain, **changes)
 
 
 class LoopTestCase(TestCase):
@@ -44,7 +46,7 @@ class LoopTestCase(TestCase):
         self.reader = frames.FrameReader()
         self.context = Context("m", "/nowhere", None, 1, None, "1", metrics=HandlerMetrics())
         reader = frames.FrameReader()
-        loop = self.loop = self.kind(theirs, reader, instructions(), handle, self.context)  # type: ignore[arg-type]
+        loop = self.loop = self.kind(theirs, reader, load_request(), handle, self.context)  # type: ignore[arg-type]
         events = asyncio.new_event_loop()
 
         def run() -> None:

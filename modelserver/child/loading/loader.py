@@ -8,13 +8,13 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import modelserver
 from modelserver.child.context import Context, new_context
+from modelserver.protocol.load_request import LoadRequest
+from modelserver.system.installation import COMPAT
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -22,60 +22,7 @@ if TYPE_CHECKING:
 EntryPoint = Callable[[object, Context], object]
 
 KEPT_LINES = 30
-COMPAT = str(Path(modelserver.__file__).parent / "compat")
 INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
-
-
-class LoadRequest:
-    """What the server told this worker: see ``modelserver.backends.local.load_document``."""
-
-    __slots__ = (
-        "batch_size",
-        "config",
-        "decode_input_request",
-        "dialect",
-        "envelope",
-        "folder",
-        "gpu_id",
-        "handler",
-        "limit_max_image_pixels",
-        "manifest",
-        "max_response_size",
-        "metrics_config",
-        "mode",
-        "name",
-        "search_path",
-        "slot_size",
-        "version",
-        "worker",
-    )
-
-    name: str
-    version: str
-    folder: str
-    handler: str
-    envelope: str | None
-    manifest: dict[str, object] | None
-    config: dict[str, object]
-    batch_size: int
-    mode: str
-    gpu_id: int | None
-    worker: str
-    search_path: Sequence[str]
-    slot_size: int
-    dialect: str
-    decode_input_request: bool
-    limit_max_image_pixels: bool
-    max_response_size: int
-    metrics_config: str | None
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, object]) -> LoadRequest:
-        """Read the document of a LOAD frame; a key that is missing is a defect of the server."""
-        instructions = cls()
-        for name in cls.__slots__:
-            setattr(instructions, name, document[name])
-        return instructions
 
 
 class LoadFailed(Exception):
@@ -112,35 +59,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def load(instructions: LoadRequest) -> tuple[EntryPoint, Context]:
+def load(request: LoadRequest) -> tuple[EntryPoint, Context]:
     """
     Import the handler and initialize it.
 
     :raises LoadFailed: it raised, or there is none.
     """
     try:
-        prepare(instructions)
-        module, function = import_handler(instructions.handler, instructions.folder)
-        return initialize(instructions, module, function)
+        prepare(request)
+        module, function = import_handler(request.handler, request.folder)
+        return initialize(request, module, function)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         raise LoadFailed.because(error) from error
 
 
-def prepare(instructions: LoadRequest) -> None:
+def prepare(request: LoadRequest) -> None:
     """Stand in the model's folder, with the search path that the peers give to handlers."""
-    folder = instructions.folder
+    folder = request.folder
     os.chdir(folder)
-    path, colon, _ = instructions.handler.partition(":")
+    path, colon, _ = request.handler.partition(":")
     first = [folder]
     if colon and "/" in path:
         first.insert(0, os.path.join(folder, os.path.dirname(path)))
     parent = os.path.dirname(folder)
     if os.path.islink(folder):
         first.append(parent)
-    sys.path[:0] = [*first, *instructions.search_path]
-    if COMPAT not in sys.path:
-        sys.path.append(COMPAT)
+    sys.path[:0] = [*first, *request.search_path]
+    if str(COMPAT) not in sys.path:
+        sys.path.append(str(COMPAT))
 
 
 def import_handler(handler: str, folder: str) -> tuple[ModuleType, str]:
@@ -189,29 +136,29 @@ def _import_file(name: str, file: str) -> ModuleType:
     return module
 
 
-def initialize(instructions: LoadRequest, module: ModuleType, function: str) -> tuple[EntryPoint, Context]:
+def initialize(request: LoadRequest, module: ModuleType, function: str) -> tuple[EntryPoint, Context]:
     """
     Call the handler's function once, or its class's ``initialize``.
 
     :raises ValueError: the module has neither the function nor exactly one class of its own.
     """
-    context = new_context(instructions)
-    is_concurrent = instructions.mode == "concurrent"
+    context = new_context(request)
+    is_concurrent = request.mode == "concurrent"
     entry: EntryPoint
     if hasattr(module, function):
         entry = getattr(module, function)
         loop = _event_loop(is_concurrent, entry)
         as_blocking(entry, loop)(None, context)
     else:
-        service = _new_service(instructions, module)
+        service = _new_service(request, module)
         entry, prepare_model = service.handle, getattr(service, "initialize", None)
         loop = _event_loop(is_concurrent, entry, prepare_model)
         if prepare_model is not None:
             as_blocking(prepare_model, loop)(context)
     if not is_concurrent:
         entry = as_blocking(entry, loop)
-    if instructions.envelope:
-        entry = _enveloped(instructions.envelope, entry, is_concurrent)
+    if request.envelope:
+        entry = _enveloped(request.envelope, entry, is_concurrent)
     return entry, context
 
 
@@ -225,15 +172,15 @@ def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:
     return in_thread(wrap(name, on_the_loop(entry)))
 
 
-def _new_service(instructions: LoadRequest, module: ModuleType) -> Any:
+def _new_service(request: LoadRequest, module: ModuleType) -> Any:
     """An object of the handler's class; a service of MMS 0.x is told of its model."""
-    manifest = instructions.manifest
+    manifest = request.manifest
     if manifest is None or "Model" not in manifest:
         return only_class(module)()
     from modelserver.child.handlers.model_service import ModelService
 
     service = only_class(module, ModelService)
-    return service(instructions.name, instructions.folder, manifest, instructions.gpu_id)
+    return service(request.name, request.folder, manifest, request.gpu_id)
 
 
 def only_class(module: ModuleType, base: type = object) -> type:

@@ -15,13 +15,14 @@ from functools import partial
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.data.decoder import PLAIN, BadForm, Decoder
-from modelserver.child.loading.loader import EntryPoint, LoadRequest
+from modelserver.child.loading.loader import EntryPoint
 from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
+from modelserver.protocol.descriptors import SLOTS_FD
+from modelserver.protocol.load_request import LoadRequest
 from modelserver.protocol.shared_memory import LARGE, map_slots
 from modelserver.system.cpus import usable_processors
 
-SLOTS_FD = 5
 JOIN = 0.0003
 """Seconds that an answer may wait for the next one, to leave in the same write."""
 
@@ -44,19 +45,19 @@ class Loop:
         self,
         connection: socket.socket,
         reader: frames.FrameReader,
-        instructions: LoadRequest,
+        request: LoadRequest,
         entry: EntryPoint,
         context: Context,
     ) -> None:
         self._connection = connection
         self._reader = reader
-        self._instructions = instructions
+        self._load_request = request
         self._entry = entry
         self._context = context
-        self._slot_size = instructions.slot_size
+        self._slot_size = request.slot_size
         self._shared = map_slots(SLOTS_FD) if self._slot_size else None
-        plain = {} if instructions.dialect == "mms" else PLAIN
-        self._decoder = Decoder(instructions.decode_input_request, plain)
+        plain = {} if request.dialect == "mms" else PLAIN
+        self._decoder = Decoder(request.decode_input_request, plain)
         context.send_parts = self._send_parts
         self._number = 0
         self._first = 0
@@ -241,7 +242,7 @@ class Loop:
         for processor in processors:
             if processor.changed and processor.get_response_header(MORE_FOLLOWS):
                 processor.add_response_property(MORE_FOLLOWS, "false")
-        return answer_rows(result, processors, self._instructions.max_response_size)
+        return answer_rows(result, processors, self._load_request.max_response_size)
 
     def _log_failure(self, error: BaseException, context: Context | None = None) -> None:
         ids = ", ".join(((context or self._context).request_ids or {}).values())
@@ -261,7 +262,7 @@ class Loop:
         self._is_calling = False
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, processors, self._instructions.max_response_size)
+        rows = part_rows(parts, processors, self._load_request.max_response_size)
         self._listen(wait=False)
         while not self._is_deserted() and self._stopped == number:
             self._release()

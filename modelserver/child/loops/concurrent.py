@@ -174,7 +174,7 @@ class ConcurrentLoop(Loop):
         """
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, processors, self._instructions.max_response_size)
+        rows = part_rows(parts, processors, self._load_request.max_response_size)
         if work.is_deserted:
             raise ClientsGone("the client has left")
         self._send(frames.pack_answers(frames.PART, work.number, 0, work.filled(rows)))

@@ -121,7 +121,7 @@ class ContinuousLoop(Loop):
     def _rows_of(self, result: object, processors: Sequence[RequestProcessor]) -> list[ReplyRow]:
         """The rows of a turn; which streams end with it, the handler's criteria decide."""
         failed = self._decide(result, processors)
-        rows = answer_rows(result, processors, self._instructions.max_response_size)
+        rows = answer_rows(result, processors, self._load_request.max_response_size)
         return [failed.get(place, row) for place, row in enumerate(rows)]
 
     def _decide(self, result: object, processors: Sequence[RequestProcessor]) -> dict[int, ReplyRow]:
@@ -154,7 +154,7 @@ class ContinuousLoop(Loop):
         """
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, processors, self._instructions.max_response_size)
+        rows = part_rows(parts, processors, self._load_request.max_response_size)
         self._listen(wait=False)
         present = [(each, row) for each, row in zip(live, rows, strict=True) if each.number in self._live]
         if not present:

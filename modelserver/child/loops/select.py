@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from modelserver.child.loading.loader import LoadRequest
 from modelserver.child.loops.batches import Loop
+from modelserver.protocol.load_request import LoadRequest
 
 
-def loop_class(instructions: LoadRequest) -> type[Loop]:
+def loop_class(request: LoadRequest) -> type[Loop]:
     """The loop of a mode; those that few handlers want are imported when one does."""
-    if instructions.mode == "continuous":
+    if request.mode == "continuous":
         from modelserver.child.loops.continuous import ContinuousLoop
 
         return ContinuousLoop
-    if instructions.mode == "concurrent":
+    if request.mode == "concurrent":
         from modelserver.child.loops.concurrent import ConcurrentLoop
 
         return ConcurrentLoop

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from modelserver.protocol import frames
+from modelserver.protocol.descriptors import LIFELINE_FD, SLOTS_FD, SOCKET_FD
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context
-    from modelserver.child.loading.loader import EntryPoint, LoadRequest
-
-SOCKET_FD, LIFELINE_FD, SLOTS_FD = 3, 4, 5
+    from modelserver.child.loading.loader import EntryPoint
+    from modelserver.protocol.load_request import LoadRequest
 
 
 def main() -> None:
@@ -91,25 +91,26 @@ def work(connection: socket.socket, reader: frames.FrameReader, document: Mappin
     """
     from modelserver.child.loops.select import loop_class
 
-    instructions, entry, context = load_or_end(connection, document)
-    loop_class(instructions)(connection, reader, instructions, entry, context).run()
+    request, entry, context = load_or_end(connection, document)
+    loop_class(request)(connection, reader, request, entry, context).run()
 
 
 def load_or_end(
     connection: socket.socket, document: Mapping[str, object]
 ) -> tuple[LoadRequest, EntryPoint, Context]:
     """Load what ``document`` says and tell the server; where that fails, the process ends."""
-    from modelserver.child.loading.loader import LoadFailed, LoadRequest, load
+    from modelserver.child.loading.loader import LoadFailed, load
+    from modelserver.protocol.load_request import LoadRequest
 
-    instructions = LoadRequest.from_document(document)
-    announce(instructions.dialect)
+    request = LoadRequest.from_document(document)
+    announce(request.dialect)
     try:
-        entry, context = load(instructions)
+        entry, context = load(request)
     except LoadFailed as failure:
         connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
         end(1)
     connection.sendall(frames.pack_bare(frames.LOADED))
-    return instructions, entry, context
+    return request, entry, context
 
 
 def announce(dialect: str) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow
 from modelserver.child.loops.batches import Loop
-from modelserver.child.process.main import LIFELINE_FD, SLOTS_FD, SOCKET_FD, begin, die_with, end, load_or_end
+from modelserver.child.process.main import begin, die_with, end, load_or_end
 from modelserver.child.process.torchrun import EQUIPMENT, INTRODUCTION
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
+from modelserver.protocol.descriptors import LIFELINE_FD, SLOTS_FD, SOCKET_FD
 
 _ABOVE = 16
 """Descriptors from here on are in nobody's way."""

@@ -15,22 +15,22 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from attrs import evolve
+
 from modelserver.child.context import Context
 from modelserver.child.loading.loader import (
     EntryPoint,
     LoadFailed,
-    LoadRequest,
     import_handler,
     initialize,
     prepare,
 )
 from modelserver.child.loops.select import loop_class
-from modelserver.child.process.main import LIFELINE_FD, announce, die_with, end
+from modelserver.child.process.main import announce, die_with, end
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
-
-DESCRIPTORS = 3
-"""What comes with a FORK: the worker's socket, its stdout and its stderr."""
+from modelserver.protocol.descriptors import FORK_DESCRIPTORS, LIFELINE_FD
+from modelserver.protocol.load_request import LoadRequest
 
 
 class Template:
@@ -46,7 +46,7 @@ class Template:
     def __init__(self, connection: socket.socket, document: Mapping[str, object]) -> None:
         self._receiver = _Receiver(connection)
         self._connection = connection
-        self._instructions = LoadRequest.from_document(document)
+        self._load_request = LoadRequest.from_document(document)
         self._keeps_model = document["preload"] == "model"
         self._children: dict[int, int] = {}
         self._poll = select.poll()
@@ -70,11 +70,11 @@ class Template:
 
     def _load(self) -> None:
         try:
-            prepare(self._instructions)
+            prepare(self._load_request)
             self._threads.hold()
-            self._module, self._function = module, function = _import(self._instructions)
+            self._module, self._function = module, function = _import(self._load_request)
             if self._keeps_model:
-                self._loaded = initialize(self._instructions, module, function)
+                self._loaded = initialize(self._load_request, module, function)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             raise LoadFailed.because(error) from error
@@ -94,7 +94,7 @@ class Template:
                 self._fork(frame.number, frames.unpack_json(frame))
 
     def _fork(self, number: int, order: Mapping[str, object]) -> None:
-        descriptors = self._receiver.take(DESCRIPTORS)
+        descriptors = self._receiver.take(FORK_DESCRIPTORS)
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -144,11 +144,11 @@ class Template:
         _set_environment(order)
         self._threads.release()
         _seed(has_gpu=order.get("gpu_id") is not None)
-        announce(self._instructions.dialect)
+        announce(self._load_request.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
-        loop = loop_class(self._instructions)
-        loop(connection, frames.FrameReader(), self._instructions, entry, context).run()
+        loop = loop_class(self._load_request)
+        loop(connection, frames.FrameReader(), self._load_request, entry, context).run()
 
     def _load_rest(
         self, connection: socket.socket, order: Mapping[str, object]
@@ -156,10 +156,10 @@ class Template:
         if self._loaded is not None:
             return self._loaded
         gpu_id = order.get("gpu_id")
-        self._instructions.gpu_id = gpu_id if isinstance(gpu_id, int) else None
+        request = evolve(self._load_request, gpu_id=gpu_id if isinstance(gpu_id, int) else None)
         assert self._module is not None  # it was imported before anything was forked
         try:
-            return initialize(self._instructions, self._module, self._function)
+            return initialize(request, self._module, self._function)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             connection.sendall(frames.pack_json(frames.LOAD_FAILED, LoadFailed.because(error).report))
@@ -175,7 +175,7 @@ class _Receiver:
 
     def recv_into(self, buffer: memoryview, /) -> int:
         """Receive bytes."""
-        space = socket.CMSG_SPACE(DESCRIPTORS * 4)
+        space = socket.CMSG_SPACE(FORK_DESCRIPTORS * 4)
         size, ancillary, _, _ = self._connection.recvmsg_into([buffer], space)
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -188,11 +188,11 @@ class _Receiver:
         return taken
 
 
-def _import(instructions: LoadRequest) -> tuple[ModuleType, str]:
+def _import(request: LoadRequest) -> tuple[ModuleType, str]:
     """Import the handler; what imports make is there to stay, and not looked through for garbage."""
     gc.disable()
     try:
-        return import_handler(instructions.handler, instructions.folder)
+        return import_handler(request.handler, request.folder)
     finally:
         gc.freeze()
         gc.enable()

@@ -8,23 +8,17 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from threading import Thread
 
-import modelserver
 from modelserver.child.loading.loader import LoadFailed
-from modelserver.child.process.main import SLOTS_FD, end
+from modelserver.child.process.main import end
 from modelserver.protocol import frames
+from modelserver.protocol.descriptors import FIRST_RANK_FD, SLOTS_FD
+from modelserver.protocol.worker_start import RANK, start_command
 
-FIRST_RANK_FD = 6
 EQUIPMENT = b"equipment"
 INTRODUCTION = struct.Struct("<II")
 """What a rank says of itself once it is equipped: its number on this machine, and its process id."""
-_ROOT = str(Path(modelserver.__file__).parent.parent)
-_START = (
-    "import sys; sys.path.pop(0); sys.path.append(sys.argv.pop(1)); "
-    "from modelserver.child.process.rank import main; main()"
-)
 
 
 class Launcher:
@@ -56,7 +50,7 @@ class Launcher:
         os.dup2(theirs.fileno(), 0)
         theirs.close()
         Thread(target=self._attend, args=(ours, os.pipe()), daemon=True).start()
-        command = ["--no-python", sys.executable, "-c", _START, _ROOT, *sys.argv[1:]]
+        command = ["--no-python", *start_command(sys.executable, RANK, *sys.argv[1:])]
         try:
             torchrun(parse_args([*self._arguments, *command]))  # type: ignore[no-untyped-call]  # torch's
         except SignalException:

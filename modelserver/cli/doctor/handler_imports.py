@@ -11,11 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-import modelserver
 from modelserver.archive.documents import read_bounded
-
-COMPAT = Path(modelserver.__file__).parent / "compat"
-"""The packages of the peers' names that workers see; a real one goes before it."""
+from modelserver.system.installation import COMPAT
 
 _LARGEST = 16 * 1024**2
 

@@ -13,8 +13,8 @@ from typing import NoReturn, Protocol
 import psutil
 from attrs import field, frozen
 
-import modelserver
 from modelserver.cli.launchers.serve import serve
+from modelserver.system.installation import ROOT
 from modelserver.system.pid_file import NAME, PidFile, PidFileUnsafe
 
 STOP_TIMEOUT = 60.0
@@ -28,7 +28,6 @@ MMS_CLASS = "com.amazonaws.ml.mms.ModelServer"
 PEERS = (TORCHSERVE_CLASS, MMS_CLASS)
 """The main classes of the servers that this one replaces: one that still runs is stopped, too."""
 
-_ROOT = str(Path(modelserver.__file__).parent.parent)
 _SERVE = (
     "import sys; sys.path[0] = sys.argv[1]; from modelserver.cli.launchers.serve import serve; "
     "sys.exit(serve(sys.argv[3:], own_console=True))"
@@ -119,7 +118,7 @@ class SystemProcesses:
         sys.stderr.flush()
         pid = os.fork()
         if not pid:
-            _become_server([sys.executable, "-c", _SERVE, _ROOT, main_class, *options])
+            _become_server([sys.executable, "-c", _SERVE, str(ROOT), main_class, *options])
         started(pid)
         return 0
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.handlers.model_service import SingleNodeService
-from modelserver.child.loading.loader import LoadRequest, initialize
+from modelserver.child.loading.loader import initialize
+from tests.harness.loops import load_request
 
 
 class OldestServiceTests(SynchronousTestCase):
@@ -20,10 +22,12 @@ class OldestServiceTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         (self.folder / "signature.json").write_text('{"inputs": [{"data_name": "data"}]}')
-        document: dict[str, object] = dict.fromkeys(LoadRequest.__slots__)
-        document |= {"name": "old", "folder": str(self.folder), "dialect": "mms", "batch_size": 1}
-        self.told = LoadRequest.from_document(document)
-        self.told.manifest = {"Model": {"Service": "service.py", "Signature": "signature.json"}}
+        self.told = load_request(
+            name="old",
+            folder=str(self.folder),
+            dialect="mms",
+            manifest={"Model": {"Service": "service.py", "Signature": "signature.json"}},
+        )
 
     def module(self, source: str) -> ModuleType:
         """A handler's module."""
@@ -44,8 +48,8 @@ class OldestServiceTests(SynchronousTestCase):
         self.assertEqual(entry([{"data": b"x"}], context), [["old", [b"x"]]])
 
     def test_service_of_a_newer_archive_is_made_without(self) -> None:
-        self.told.manifest = {"model": {}}
+        told = evolve(self.told, manifest={"model": {}})
         module = self.module("class Service:\n    def handle(self, data, context): return data\n")
-        entry, context = initialize(self.told, module, "handle")
+        entry, context = initialize(told, module, "handle")
         rows: list[Any] = [{"data": b"x"}]
         self.assertEqual(entry(rows, context), rows)

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
 
-from modelserver.cli.doctor.handler_imports import COMPAT, Missing, is_importable, missing_imports
+from modelserver.cli.doctor.handler_imports import Missing, is_importable, missing_imports
+from modelserver.system.installation import COMPAT
 
 NOTHING = frozenset[str]()
 
