@@ -1,13 +1,13 @@
-"""Whether the server does what it is meant to do: the peers' rule for a ping."""
+"""Whether the server, or one model, can answer: liveness, health and readiness, for every front."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, succeed
+from attrs import field, frozen
 
 from modelserver.core.registry import Registry
+from modelserver.inference.load_status import LoadStatus
 
 
 @frozen
@@ -25,8 +25,32 @@ class Health:
     is_healthy: bool
 
 
+@frozen
+class Readiness:
+    """
+    Whether traffic may be sent to this server.
+
+    :param unready: the names of the models that are meant to have workers and have none, sorted.
+    :param is_stopping: the server is about to end.
+    """
+
+    unready: tuple[str, ...] = ()
+    is_stopping: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every model has a worker, and the server stays."""
+        return not self.unready and not self.is_stopping
+
+
 def health_of(registry: Registry) -> Health:
-    """Look at every version; only default versions decide whether the server is healthy."""
+    """
+    Count the workers of every version; only default versions decide whether the server is healthy.
+
+    TorchServe's rule for a ping:
+    https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/ApiUtils.java
+    (``getWorkerStatus``).
+    """
     wanted = running = 0
     is_healthy = True
     for version in registry.all():
@@ -38,69 +62,57 @@ def health_of(registry: Registry) -> Health:
     return Health(wanted, running, is_healthy)
 
 
-@define(eq=False)
-class LoadStatus:
-    """The models of the start that are not registered: those on their way, and those that failed."""
-
-    _missing: dict[str, str | None] = field(factory=dict, init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
-
-    def expect(self, names: Iterable[str]) -> None:
-        """These are to come."""
-        self._missing.update(dict.fromkeys(names))
-
-    def registered(self, name: str) -> None:
-        """This one is in the registry, which knows more of it."""
-        self._missing.pop(name, None)
-        self._tell()
-
-    def failed(self, name: str, reason: str) -> None:
-        """This one does not come, and why."""
-        self._missing[name] = reason
-        self._tell()
-
-    def is_coming(self, name: str) -> bool:
-        """Whether this one is on its way."""
-        return self._missing.get(name, "") is None
-
-    def end(self) -> None:
-        """Nothing is loaded any more: what is still on its way does not come."""
-        for name, reason in self._missing.items():
-            self._missing[name] = reason or "its load ended without a word"
-        self._tell()
-
-    def when_over(self) -> Deferred[None]:
-        """Fires when none is on its way any more."""
-        if self._is_over:
-            return succeed(None)
-        self._waiting.append(Deferred())
-        return self._waiting[-1]
-
-    @property
-    def _is_over(self) -> bool:
-        return None not in self._missing.values()
-
-    def _tell(self) -> None:
-        if self._is_over:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
-
-    def missing(self, registry: Registry) -> list[str]:
-        """Those that are not there, unless somebody has registered them after all."""
-        served = registry.names()
-        return [name for name, why in self._missing.items() if why is None or name not in served]
-
-
-def unready_models(registry: Registry, start_up: LoadStatus | None = None) -> list[str]:
+def unready_models(registry: Registry, load_status: LoadStatus | None = None) -> list[str]:
     """
-    The models that are meant to have workers and have none that has loaded.
+    Return the models that are meant to have workers and have none that has loaded, sorted.
 
-    :param start_up: knows of more models that are meant to be there.
+    :param load_status: names more models that are meant to be there.
     """
     unready = {
         name
         for name in registry.names()
         if any(version.pool.minimum and not version.pool.ready for version in registry.versions(name))
     }
-    return sorted(unready.union(start_up.missing(registry) if start_up is not None else ()))
+    return sorted(unready.union(load_status.missing(registry) if load_status is not None else ()))
+
+
+def is_model_ready(registry: Registry, name: str, version: str | None = None) -> bool:
+    """
+    Return whether a worker of a version has loaded the model.
+
+    :param version: None for the default one.
+    :raises ModelNotFound: no model has this name.
+    :raises VersionNotFound: the model has no such version.
+    """
+    return registry.get(name, version).pool.ready > 0
+
+
+@frozen(eq=False)
+class ServerHealth:
+    """
+    Answers what load balancers and orchestrators ask about the whole server.
+
+    :param load_status: which models of the start are still to come.
+    :param is_stopping: whether the server is about to end; it is not ready then.
+    """
+
+    registry: Registry
+    load_status: LoadStatus = field(factory=LoadStatus)
+    is_stopping: Callable[[], bool] = lambda: False
+
+    def is_live(self) -> bool:
+        """Return whether the server runs: as long as it can answer, it does."""
+        return True
+
+    def readiness(self) -> Readiness:
+        """Return whether every model that is meant to have workers has one, and which have none."""
+        return Readiness(tuple(unready_models(self.registry, self.load_status)), self.is_stopping())
+
+    def is_ready(self) -> bool:
+        """
+        Return whether all models can be asked, by the rule of a ping.
+
+        This is ``ServerReady`` of the Open Inference Protocol; TorchServe answers it from its ping:
+        https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+        """
+        return health_of(self.registry).is_healthy and not self.is_stopping()

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import ModelVersion, Registry
 from modelserver.errors import ModelNotFound, NoWorkers, QueueFull
-from modelserver.inference.health import LoadStatus
+from modelserver.inference.load_status import LoadStatus
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Inputs, Job, ResponseObserver
 from modelserver.protocol.frames import ID_SIZE

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import ModelVersion, Registry, new_version
 from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
+from modelserver.inference.health import is_model_ready
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
@@ -205,7 +206,7 @@ class Management:
 
         :raises ModelNotFound: no model has this name.
         """
-        return self.registry.get(name).pool.ready > 0
+        return is_model_ready(self.registry, name)
 
     # Steps.
 

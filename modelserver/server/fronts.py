@@ -13,6 +13,7 @@ from modelserver.config.settings import Settings
 from modelserver.core.entropy import Entropy
 from modelserver.http1.site import ChannelSite
 from modelserver.http1.states import ConnectionLimits
+from modelserver.inference.health import ServerHealth
 from modelserver.rest.api import Api
 from modelserver.rest.binding import Operation
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
@@ -84,10 +85,9 @@ def _operations(
     inference = InferenceApi(
         front=endpoint,
         registry=core.registry,
+        health=ServerHealth(core.registry, core.inference.start_up, lambda: core.draining.begun),
         responder=responder,
         routes=routes,
-        start_up=core.inference.start_up,
-        is_stopping=lambda: core.draining.begun,
     )
     metrics = MetricsApi(core.telemetry.recorder.pieces, responder, core.runtime.events.call_soon)
     tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from modelserver.config.model_list import StartupModel
 from modelserver.config.settings import Settings
 from modelserver.errors import ServingError
-from modelserver.inference.health import LoadStatus
+from modelserver.inference.load_status import LoadStatus
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.restore import Restorer, settle

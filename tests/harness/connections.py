@@ -20,6 +20,7 @@ from modelserver.http1.connection import Channel
 from modelserver.http1.head import Head
 from modelserver.http1.limits import ListenerConnections
 from modelserver.http1.site import ChannelSite
+from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.protocol.frames import ID_SIZE
@@ -202,7 +203,7 @@ class ChannelStage:
         responder = KleinResponder(dialect, lambda: _TEXT_ID)
         routes = select({ListenerRole.INFERENCE}, dialect.name, [])
         handlers = {
-            **InferenceApi(front, self.registry, responder, routes).operations(),
+            **InferenceApi(front, self.registry, ServerHealth(self.registry), responder, routes).operations(),
             **MetricsApi(lambda names: [], responder, self.stage.call_soon).operations(),
         }
         resource = Api(routes, handlers, AllowAll(), responder).resource()

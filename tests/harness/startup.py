@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.config.loading import parse_properties
 from modelserver.config.model_list import parse_load_models
 from modelserver.config.settings import Settings
-from modelserver.inference.health import LoadStatus, unready_models
+from modelserver.inference.health import unready_models
+from modelserver.inference.load_status import LoadStatus
 from modelserver.management.descriptions import describe_version
 from modelserver.management.snapshots.format import Snapshot, newest_snapshot, parse_snapshot
 from modelserver.management.snapshots.writer import Snapshots

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from modelserver.errors import ArchiveInvalid, ModelNotFound, ServingError, VersionNotFound
-from modelserver.inference.health import LoadStatus
+from modelserver.inference.load_status import LoadStatus
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion

@@ -13,11 +13,12 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from modelserver.core.registry import Registry
-from modelserver.errors import BadRequest, ParameterMissing, RouteNotFound, ServingError
+from modelserver.errors import BadRequest, RouteNotFound, ServingError
 from modelserver.http1.connection import Channel
 from modelserver.http1.head import LONGEST_LINE, UNKNOWN, Head
 from modelserver.inference.health import Health, health_of
 from modelserver.inference.predict import Inference
+from modelserver.inference.targets import model_of_invocation
 from modelserver.interfaces import Dialect, Recorder, Reply
 from modelserver.jobs import Answer, Inputs, Job, SharedSlot, inputs_of
 from modelserver.protocol.frames import ID_SIZE, show_id
@@ -186,14 +187,7 @@ class InferenceEndpoint:
         return prediction._replace(name=self._name_from(_body(request), content_type))
 
     def _name_from(self, body: bytes, content_type: bytes) -> str:
-        """The model of an ``/invocations`` without a name: the one of the start, or a form's field."""
-        at_start = [version.spec.name for version in self.registry.all() if version.spec.loaded_at_startup]
-        if len(at_start) == 1:
-            return at_start[0]
-        name = field_of(body, content_type, "model_name")
-        if name:
-            return name
-        raise ParameterMissing("model_name")
+        return model_of_invocation(self.registry, lambda: field_of(body, content_type, "model_name"))
 
 
 def client_timeout_of(value: bytes | None) -> float:

@@ -1,0 +1,68 @@
+"""Whether the server and its models can answer, as any front is told."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+from modelserver.core.registry import ModelVersion, Registry
+from modelserver.errors import ModelNotFound, VersionNotFound
+from modelserver.inference.health import Health, Readiness, ServerHealth, health_of, is_model_ready
+from modelserver.inference.load_status import LoadStatus
+from modelserver.testing import Stage, make_spec
+
+
+class HealthTests(TestCase):
+    """Two models in memory: ``a`` is to have a worker, ``b`` none."""
+
+    def setUp(self) -> None:
+        self.stage = Stage()
+        self.registry = Registry()
+        self.load_status = LoadStatus()
+        self.is_stopping = False
+        self.health = ServerHealth(self.registry, self.load_status, lambda: self.is_stopping)
+        self.a, self.b = self.add("a"), self.add("b")
+        self.a.pool.scale(1, 1)
+
+    def add(self, name: str) -> ModelVersion:
+        version = self.stage.version(make_spec(name))
+        self.registry.add(version)
+        return version
+
+    def load(self) -> None:
+        self.stage.backend.last.load()
+        self.stage.turn()
+
+    def test_workers_are_counted(self) -> None:
+        self.assertEqual(health_of(self.registry), Health(1, 0, is_healthy=True))
+        self.load()
+        self.assertEqual(health_of(self.registry), Health(1, 1, is_healthy=True))
+
+    def test_a_model_without_its_worker_is_not_ready(self) -> None:
+        self.assertEqual(self.health.readiness(), Readiness(("a",)))
+        self.assertFalse(self.health.readiness().is_ready)
+        self.load()
+        self.assertEqual(self.health.readiness(), Readiness())
+        self.assertTrue(self.health.readiness().is_ready)
+
+    def test_a_model_that_is_still_loaded_is_not_ready(self) -> None:
+        self.load()
+        self.load_status.expect(["c"])
+        self.assertEqual(self.health.readiness(), Readiness(("c",)))
+
+    def test_a_server_that_stops_is_live_and_not_ready(self) -> None:
+        self.load()
+        self.assertTrue(self.health.is_ready())
+        self.is_stopping = True
+        self.assertEqual(self.health.readiness(), Readiness((), is_stopping=True))
+        self.assertFalse(self.health.readiness().is_ready)
+        self.assertFalse(self.health.is_ready())
+        self.assertTrue(self.health.is_live())
+
+    def test_one_model(self) -> None:
+        self.assertFalse(is_model_ready(self.registry, "a"))
+        self.load()
+        self.assertTrue(is_model_ready(self.registry, "a"))
+        self.assertTrue(is_model_ready(self.registry, "a", self.a.spec.version))
+        self.assertFalse(is_model_ready(self.registry, "b"))
+        self.assertRaises(ModelNotFound, is_model_ready, self.registry, "c")
+        self.assertRaises(VersionNotFound, is_model_ready, self.registry, "a", "99")
