@@ -165,14 +165,32 @@ class Inventory(Protocol):
 
 
 class ModelSource(Protocol):
-    """Where archives of one kind of URL come from."""
+    """Where archives of one kind of URL come from. What a source downloads, that source keeps and removes."""
 
     def fetch(self, url: str) -> Deferred[Path]:
         """
-        The local archive or folder for a URL.
+        Return the local archive or folder for a URL; the path is owed to ``release``.
+
+        Cancel the Deferred to give up.
 
         :raises ArchiveNotFound: there is nothing that may be read.
-        :raises DownloadFailed: it could not be fetched; nothing is left on disk.
+        :raises DownloadFailed: the archive could not be fetched; nothing is left on disk.
+        """
+
+    async def adopt(self, url: str) -> Path:
+        """
+        Return the file that an earlier server has fetched from a URL; the path is owed to ``release``.
+
+        :raises ArchiveNotFound: there is no such file, or the URL is not allowed any more.
+        """
+
+    def release(self, path: Path, keeps_file: bool = False) -> Deferred[None]:
+        """
+        Give back a path of ``fetch`` or ``adopt``, once; a file that nobody has any more is deleted.
+
+        The Deferred never fails: a file that cannot be deleted is logged.
+
+        :param keeps_file: the file stays, for the next server to adopt.
         """
 
 

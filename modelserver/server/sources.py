@@ -10,7 +10,7 @@ from modelserver.server.resources import Runtime
 from modelserver.sources.download import Downloader, DownloadLimits
 from modelserver.sources.http import HttpSource
 from modelserver.sources.pinned_agent import pinned_agent
-from modelserver.sources.router import Sources
+from modelserver.sources.router import NAME, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
@@ -25,10 +25,14 @@ def make_sources(settings: Settings, runtime: Runtime) -> Sources:
         downloader=_make_downloader(settings, runtime, policy),
         in_thread=runtime.in_thread,
     )
+    store = StoreSource(settings.model_store, runtime.in_thread)
+    store_or_path = StoreSource(settings.model_store, runtime.in_thread, anywhere=True)
+    s3 = S3Source(http, runtime.environment)
     return Sources(
-        store=StoreSource(settings.model_store, runtime.in_thread),
-        http=http,
-        s3=S3Source(http, runtime.environment),
+        store=settings.model_store,
+        by_scheme={NAME: store, "file": store, "http": http, "https": http},
+        signed={"http": s3, "https": s3},
+        of_operator={NAME: store_or_path, "file": store_or_path},
         policy=policy,
         in_thread=runtime.in_thread,
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
-from twisted.internet.defer import Deferred, succeed
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
 
-from modelserver.interfaces import InThread
+from modelserver.errors import StoreNotConfigured
+from modelserver.interfaces import InThread, ModelSource
 from modelserver.sources.digest import Sha256
-from modelserver.sources.http import HttpSource
-from modelserver.sources.s3 import S3Source
-from modelserver.sources.store import StoreSource, refuse_relative
-from modelserver.sources.url_policy import UrlPolicy
+from modelserver.sources.store import refuse_relative
+from modelserver.sources.url_policy import UrlPolicy, refusal
 from modelserver.sources.urls import is_url
+
+NAME = ""
+"""Stands for a scheme where a registration has the name of a file in the model store instead of a URL."""
 
 
 @frozen
@@ -21,20 +24,30 @@ class Fetched:
     """
     An archive or folder that a version may be made of; owed to ``Sources.release``.
 
-    :param downloaded: it came from elsewhere, and goes when nobody uses it any more.
+    :param source: where the archive comes from; the source takes it back.
     """
 
     path: Path
-    downloaded: bool
+    source: ModelSource
 
 
-@frozen
+@frozen(kw_only=True)
 class Sources:
-    """Chooses where an archive comes from, by its URL, after the checks in TorchServe's order."""
+    """
+    Chooses where an archive comes from, by its URL's scheme, after the checks in TorchServe's order.
 
-    store: StoreSource
-    http: HttpSource
-    s3: S3Source
+    A new source is a row in ``by_scheme`` (and a scheme that ``policy`` allows).
+
+    :param store: the model store, which every registration needs, or None if the operator has set none.
+    :param by_scheme: the sources, by scheme; ``NAME`` is the key for names in the model store.
+    :param signed: the sources that go first where a registration asks for signed requests, by scheme.
+    :param of_operator: the sources that go first for URLs that the operator has written, by scheme.
+    """
+
+    store: Path | None
+    by_scheme: Mapping[str, ModelSource]
+    signed: Mapping[str, ModelSource] = field(factory=dict)
+    of_operator: Mapping[str, ModelSource] = field(factory=dict)
     policy: UrlPolicy
     in_thread: InThread
 
@@ -42,38 +55,42 @@ class Sources:
         self, url: str, signed: bool = False, sha256: str | None = None, anywhere: bool = False
     ) -> Deferred[Fetched]:
         """
-        The local archive or folder for a URL.
+        Return the local archive or folder for a URL.
 
         Cancel the Deferred to give up; nothing is left on disk then.
 
         :param signed: the download is one from S3 that needs a signature.
-        :param sha256: what the file must have.
+        :param sha256: the digest that the file must have, in hexadecimal digits.
         :param anywhere: an absolute path may lead out of the model store: the operator has written it.
         :raises StoreNotConfigured: there is no model store.
         :raises ArchiveNotFound: there is nothing that may be read.
         :raises ArchiveExists: the store has a file of this name from elsewhere.
-        :raises DownloadFailed: it could not be fetched; nothing is left on disk.
-        :raises BadRequest: the variables for a signature are missing, or ``sha256`` is none.
+        :raises DownloadFailed: the archive could not be fetched; nothing is left on disk.
+        :raises BadRequest: the variables for a signature are missing, or ``sha256`` is not a digest.
         :raises ArchiveInvalid: the file does not have this ``sha256``; a download is deleted again.
         """
         return Deferred.fromCoroutine(self._fetch(url, signed, sha256, anywhere))
 
     async def adopt(self, url: str) -> Fetched:
         """
-        An archive that was downloaded before this server was started; owed to ``release``, as any other.
+        Return an archive that an earlier server has downloaded; owed to ``release``, as any other.
 
-        :raises ArchiveNotFound: it is not there, or the URL is not allowed any more.
+        :raises StoreNotConfigured: there is no model store.
+        :raises UrlInvalid: the URL is malformed.
+        :raises ArchiveNotFound: the file is not there, or the URL is not allowed any more.
         :raises ArchiveExists: the file is from another URL now.
         """
-        return Fetched(await self.http.adopt(url), downloaded=True)
+        self._require_store()
+        source = self._source(url, self.policy.check(url).scheme)
+        return Fetched(await source.adopt(url), source)
 
     def release(self, fetched: Fetched, keeps_download: bool = False) -> Deferred[None]:
         """
-        Give back what ``fetch`` gave, once. It never fails: a file that stays is logged.
+        Give back what ``fetch`` gave, once. The Deferred never fails: a file that stays is logged.
 
         :param keeps_download: what was downloaded stays in the store, for the next server to adopt.
         """
-        return self.http.release(fetched.path, keeps_download) if fetched.downloaded else succeed(None)
+        return fetched.source.release(fetched.path, keeps_download)
 
     async def _fetch(self, url: str, signed: bool, sha256: str | None, anywhere: bool) -> Fetched:
         expected = None if sha256 is None else Sha256.parse(sha256)
@@ -87,9 +104,19 @@ class Sources:
         return fetched
 
     async def _find(self, url: str, signed: bool, anywhere: bool) -> Fetched:
-        _ = self.store.folder  # raises if there is none
+        self._require_store()
         refuse_relative(url)
-        if not is_url(url) or self.policy.check(url).scheme == "file":
-            return Fetched(await self.store.fetch(url, anywhere), downloaded=False)
-        source = self.s3 if signed else self.http
-        return Fetched(await source.fetch(url), downloaded=True)
+        scheme = self.policy.check(url).scheme if is_url(url) else NAME
+        preferred = ((self.signed, signed), (self.of_operator, anywhere))
+        source = self._source(url, scheme, *(table for table, is_asked in preferred if is_asked))
+        return Fetched(await source.fetch(url), source)
+
+    def _require_store(self) -> None:
+        if self.store is None:
+            raise StoreNotConfigured()
+
+    def _source(self, url: str, scheme: str, *preferred: Mapping[str, ModelSource]) -> ModelSource:
+        for table in (*preferred, self.by_scheme):
+            if scheme in table:
+                return table[scheme]
+        raise refusal(url)

@@ -63,6 +63,18 @@ class S3Source:
         """
         return Deferred.fromCoroutine(self._fetch(url))
 
+    async def adopt(self, url: str) -> Path:
+        """
+        Return the file that an earlier server has downloaded from a URL, signed or not.
+
+        :raises StoreNotConfigured, ArchiveNotFound, ArchiveExists: as ``HttpSource.adopt``.
+        """
+        return await self.http.adopt(url)
+
+    def release(self, path: Path, keeps_file: bool = False) -> Deferred[None]:
+        """Give back a path of ``fetch`` or ``adopt``; the file goes with its last user."""
+        return self.http.release(path, keeps_file)
+
     async def _fetch(self, url: str) -> Path:
         return await self.http.fetch(url, self._signer())
 

@@ -11,7 +11,7 @@ from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from modelserver.errors import ArchiveNotFound, StoreNotConfigured
 from modelserver.interfaces import InThread
@@ -41,10 +41,12 @@ class StoreSource:
     The files and folders of the model store, by name or by a ``file://`` URL.
 
     :param store: the folder, or None if the operator has set none.
+    :param anywhere: an absolute path may lead out of the store: this source is for what the operator wrote.
     """
 
     store: Path | None
     in_thread: InThread
+    anywhere: bool = False
 
     @property
     def folder(self) -> Path:
@@ -57,27 +59,38 @@ class StoreSource:
             raise StoreNotConfigured()
         return self.store
 
-    def fetch(self, url: str, anywhere: bool = False) -> Deferred[Path]:
+    def fetch(self, url: str) -> Deferred[Path]:
         """
-        The file or folder with a name; nothing is copied, nor opened.
+        Return the file or folder with a name; nothing is copied, nor opened.
 
         Folders before the name are dropped, as the peers do. An absolute path and a ``file://`` URL are
         taken as they are, inside the store.
 
-        :param anywhere: an absolute path may lead out of the store: the operator has written it.
         :raises StoreNotConfigured: there is no store.
         :raises ArchiveNotFound: there is nothing of that name that may be read.
         """
-        return Deferred.fromCoroutine(self._fetch(url, anywhere))
+        return Deferred.fromCoroutine(self._fetch(url))
 
-    async def _fetch(self, url: str, anywhere: bool) -> Path:
+    async def adopt(self, url: str) -> Path:
+        """
+        Refuse: nothing is ever downloaded from the model store.
+
+        :raises ArchiveNotFound: always.
+        """
+        raise ArchiveNotFound(url)
+
+    def release(self, path: Path, keeps_file: bool = False) -> Deferred[None]:
+        """Leave the file where it is: it is the operator's."""
+        return succeed(None)
+
+    async def _fetch(self, url: str) -> Path:
         folder = self.folder
         refuse_relative(url)
         path = _named(folder, url)
         if path is None or path.name.startswith("."):  # a hidden file may be a half download
             raise ArchiveNotFound(url)
         is_whole_path = url.startswith("/") or is_url(url)
-        root = Path("/") if anywhere and is_whole_path else folder
+        root = Path("/") if self.anywhere and is_whole_path else folder
         if not await self.in_thread(_is_inside, root, path):
             raise ArchiveNotFound(url)
         return path

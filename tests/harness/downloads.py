@@ -28,7 +28,7 @@ from zope.interface import implementer
 from modelserver.sources.download import Downloader, DownloadLimits
 from modelserver.sources.http import HttpSource
 from modelserver.sources.pinned_agent import pinned_agent
-from modelserver.sources.router import Sources
+from modelserver.sources.router import NAME, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
@@ -164,7 +164,14 @@ class DownloadTestCase(TestCase):
         downloader = Downloader(agent, reactor, deferToThread, policy, limits)
         http = HttpSource(self.store, policy, downloader, deferToThread)
         s3 = S3Source(http, environment or {})
-        return Sources(StoreSource(self.store, deferToThread), http, s3, policy, deferToThread)
+        store = StoreSource(self.store, deferToThread)
+        return Sources(
+            store=self.store,
+            by_scheme={NAME: store, "file": store, "http": http, "https": http},
+            signed={"http": s3, "https": s3},
+            policy=policy,
+            in_thread=deferToThread,
+        )
 
     async def refused(self, waiting: Deferred[object], *kinds: type[Exception]) -> str:
         """Why a download did not come; nothing of it is left."""

@@ -21,7 +21,7 @@ from modelserver.management.models_json import VersionPreset
 from modelserver.management.registration import VersionPreparer
 from modelserver.management.service import Management, ManagementRules
 from modelserver.management.version_spec import VersionDefaults
-from modelserver.sources.router import Sources
+from modelserver.sources.router import NAME, Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.spec import WorkerFailure, WorkerState
@@ -114,13 +114,7 @@ class ManagementStage:
         self.management = Management(
             self.registry,
             VersionPreparer(
-                Sources(
-                    StoreSource(self.store, self.thread),
-                    self.downloads,
-                    self.downloads,
-                    UrlPolicy(None),
-                    self.thread,
-                ),
+                self._sources(),
                 self.thread,
                 self.unpacked,
                 lambda: f"model-{next(names)}",
@@ -133,6 +127,17 @@ class ManagementStage:
             HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
             ManagementRules(self.unregister_timeout, one_version=is_mms),
             lambda: succeed(self.changes.append(None)),
+        )
+
+    def _sources(self) -> Sources:
+        store = StoreSource(self.store, self.thread)
+        store_or_path = StoreSource(self.store, self.thread, anywhere=True)
+        return Sources(
+            store=self.store,
+            by_scheme={NAME: store, "file": store, "http": self.downloads, "https": self.downloads},
+            of_operator={NAME: store_or_path, "file": store_or_path},
+            policy=UrlPolicy(None),
+            in_thread=self.thread,
         )
 
     @property

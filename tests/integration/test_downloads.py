@@ -34,7 +34,7 @@ class WholeTests(DownloadTestCase):
         server, port = self.serve({"/x.mar": found("/y.mar"), "/y.mar": whole(ARCHIVE)})
         sources = self.sources()
         fetched = await sources.fetch(f"http://{LOCALHOST}:{port}/x.mar")
-        self.assertEqual((fetched.path, fetched.downloaded), (self.store / "x.mar", True))
+        self.assertEqual((fetched.path, fetched.source), (self.store / "x.mar", sources.by_scheme["http"]))
         self.assertEqual(fetched.path.read_bytes(), ARCHIVE)
         self.assertEqual(server.requests, ["/x.mar", "/y.mar"])
         await sources.release(fetched)

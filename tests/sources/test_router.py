@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from attrs import evolve
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -25,7 +26,7 @@ from modelserver.errors import (
 from modelserver.interfaces import InThread, ModelSource
 from modelserver.sources.download import Downloader
 from modelserver.sources.http import HttpSource
-from modelserver.sources.router import Fetched, Sources
+from modelserver.sources.router import NAME, Fetched, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
@@ -60,7 +61,14 @@ def sources(
     policy = policy or UrlPolicy()
     downloader = Downloader(RequestTraversalAgent(Files()), Clock(), in_thread, policy)
     http = HttpSource(store, policy, downloader, in_thread)
-    return Sources(StoreSource(store, in_thread), http, S3Source(http, environment), policy, in_thread)
+    local, s3 = StoreSource(store, in_thread), S3Source(http, environment)
+    return Sources(
+        store=store,
+        by_scheme={NAME: local, "file": local, "http": http, "https": http},
+        signed={"http": s3, "https": s3},
+        policy=policy,
+        in_thread=in_thread,
+    )
 
 
 class SourcesTestCase(SynchronousTestCase):
@@ -82,13 +90,13 @@ class FetchTests(SourcesTestCase):
     def test_archives_of_the_store_stay(self) -> None:
         for url in ("mine.mar", "sub/mine.mar", f"file://{self.store}/mine.mar"):
             fetched = self.successResultOf(self.sources.fetch(url))
-            self.assertEqual(fetched, Fetched(self.store / "mine.mar", downloaded=False))
+            self.assertEqual(fetched, Fetched(self.store / "mine.mar", self.sources.by_scheme[NAME]))
             self.successResultOf(self.sources.release(fetched))
             self.left_as_it_was()
 
     def test_downloads_go_with_their_release(self) -> None:
         fetched = self.successResultOf(self.sources.fetch("https://h/x.mar"))
-        self.assertEqual(fetched, Fetched(self.store / "x.mar", downloaded=True))
+        self.assertEqual(fetched, Fetched(self.store / "x.mar", self.sources.by_scheme["https"]))
         self.assertEqual(fetched.path.read_bytes(), ARCHIVE)
         self.successResultOf(self.sources.release(fetched))
         self.left_as_it_was()
@@ -98,12 +106,22 @@ class FetchTests(SourcesTestCase):
         self.failureResultOf(self.sources.fetch(url), DownloadFailed)
         self.left_as_it_was()
         fetched = self.successResultOf(self.sources.fetch(url, signed=True))
-        self.assertTrue(fetched.downloaded)
+        self.assertIs(fetched.source, self.sources.signed["http"])
 
     def test_a_store_needs_no_signature(self) -> None:
         unset = sources(self.store, environment={})
         self.successResultOf(unset.fetch("mine.mar", signed=True))
         self.failureResultOf(unset.fetch("http://h/signed.mar", signed=True), BadRequest)
+
+    def test_another_source_is_a_row(self) -> None:
+        other = StoreSource(self.store, at_once, anywhere=True)
+        rows = evolve(self.sources, by_scheme={**self.sources.by_scheme, "file": other})
+        fetched = self.successResultOf(rows.fetch(f"file://{self.store}/mine.mar"))
+        self.assertIs(fetched.source, other)
+
+    def test_an_allowed_scheme_without_a_source(self) -> None:
+        bare = evolve(self.sources, by_scheme={})
+        self.failureResultOf(bare.fetch("https://h/x.mar"), ArchiveNotFound)
 
     def test_failed_download_leaves_nothing(self) -> None:
         self.failureResultOf(self.sources.fetch("http://h/missing.mar"), DownloadFailed)
@@ -208,6 +226,16 @@ class ModelSourceContract:
         self.failureResultOf(self.fetch(self.unknown), ArchiveNotFound, DownloadFailed)
         self.left_as_it_was()
 
+    def test_a_released_path_is_left_to_the_source(self) -> None:
+        provider = self.provider(self.sources)
+        path = self.successResultOf(self.fetch(self.known))
+        self.successResultOf(provider.release(path))
+        self.left_as_it_was()
+
+    def test_an_unknown_url_has_nothing_to_adopt(self) -> None:
+        adopted = Deferred.fromCoroutine(self.provider(self.sources).adopt(self.unknown))
+        self.failureResultOf(adopted, ArchiveNotFound)
+
     def test_a_forbidden_url_is_not_found(self) -> None:
         self.failureResultOf(self.fetch(self.forbidden), ArchiveNotFound)
 
@@ -222,7 +250,7 @@ class StoreContractTests(ModelSourceContract, SourcesTestCase):
     known, unknown, forbidden = "mine.mar", "x.mar", "/etc/passwd"
 
     def provider(self, all_sources: Sources) -> ModelSource:
-        return all_sources.store
+        return all_sources.by_scheme[NAME]
 
 
 class HttpContractTests(ModelSourceContract, SourcesTestCase):
@@ -231,7 +259,7 @@ class HttpContractTests(ModelSourceContract, SourcesTestCase):
     known, unknown, forbidden = "http://h/x.mar", "http://h/y.mar", "http://127.0.0.1/x.mar"
 
     def provider(self, all_sources: Sources) -> ModelSource:
-        return all_sources.http
+        return all_sources.by_scheme["http"]
 
 
 class S3ContractTests(HttpContractTests):
@@ -240,4 +268,4 @@ class S3ContractTests(HttpContractTests):
     known = "http://h/signed.mar"
 
     def provider(self, all_sources: Sources) -> ModelSource:
-        return all_sources.s3
+        return all_sources.signed["http"]

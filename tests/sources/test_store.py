@@ -103,11 +103,12 @@ class RefusedTests(StoreTestCase):
         """SageMaker's toolkits start the server with ``--models model=/opt/ml/model``."""
         outside = self.top / "model"
         outside.mkdir()
+        anywhere = StoreSource(self.store, at_once, anywhere=True)
         for url in (str(outside), f"file://{outside}"):
-            self.assertEqual(self.successResultOf(self.source.fetch(url, anywhere=True)), outside)
+            self.assertEqual(self.successResultOf(anywhere.fetch(url)), outside)
         (self.store / "link").symlink_to(outside)
         for url in ("link", f"{outside}/../model", str(self.top / "missing"), "/"):
-            self.failureResultOf(self.source.fetch(url, anywhere=True), ArchiveNotFound)
+            self.failureResultOf(anywhere.fetch(url), ArchiveNotFound)
 
     def test_other_schemes(self) -> None:
         for url in ("s3://bucket/noop.mar", "http://h/noop.mar", "ftp://h/noop.mar"):

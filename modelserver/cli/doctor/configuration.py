@@ -197,7 +197,7 @@ def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
     store = settings.model_store
     if settings.load_models.everything and store is not None and store.is_dir():
         urls = sorted(path.name for path in store.iterdir() if _is_model(path))
-    source = StoreSource(store, _at_once)
+    source = StoreSource(store, _at_once, anywhere=True)
     archives: list[Path] = []
     findings: list[Finding] = []
     for url in dict.fromkeys(urls):
@@ -206,7 +206,7 @@ def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
                 Finding("works", url, "It is downloaded at the start; doctor did not look at it.")
             )
         else:
-            source.fetch(url, anywhere=True).addCallbacks(archives.append, _not_found(url, findings))
+            source.fetch(url).addCallbacks(archives.append, _not_found(url, findings))
     return tuple(archives), tuple(findings)
 
 

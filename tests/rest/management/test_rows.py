@@ -108,10 +108,7 @@ class Rows(ApiCase):
                 )
         self.on.management.preparation = evolve(
             self.on.management.preparation,
-            sources=evolve(
-                self.on.management.preparation.sources,
-                store=evolve(self.on.management.preparation.sources.store, store=None),
-            ),
+            sources=evolve(self.on.management.preparation.sources, store=None),
         )
         for url in ("noop.mar", "../x", "http://a.example/x.mar", ""):
             self.assertEqual(
