@@ -1,11 +1,15 @@
-"""A pool of one version over workers in memory."""
+"""One version over workers in memory: its pool, and the jobs that are put into it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
-from modelserver.spec import Timeouts, WorkerFailure, WorkerState
+from modelserver.jobs import Job
+from modelserver.spec import Timeouts, VersionSpec, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)
@@ -13,7 +17,13 @@ CRASH = WorkerFailure("signal", 0.0, signal="SIGSEGV")
 
 
 class WorkerTestCase(SynchronousTestCase):
-    """A pool of one version over workers in memory."""
+    """
+    A pool of one version over workers in memory.
+
+    :cvar settings: the version's, apart from those that a test gives to ``make`` or ``scaled``.
+    """
+
+    settings: ClassVar[Mapping[str, object]] = {"timeouts": TIMEOUTS, "retry_on_worker_death": 0}
 
     def setUp(self) -> None:
         self.stage = Stage()
@@ -21,14 +31,18 @@ class WorkerTestCase(SynchronousTestCase):
         self.version = self.make()
 
     def make(self, **more: object) -> ModelVersion:
-        more = {"timeouts": TIMEOUTS, "retry_on_worker_death": 0, **more}
-        return self.stage.version(make_spec(**more))
+        """Return a version without workers."""
+        return self.stage.version(make_spec(**{**self.settings, **more}))
 
     @property
     def process(self) -> MemoryWorker:
+        """The worker that was launched last."""
         return self.stage.backend.last
 
-    def scaled(self, count: int = 1) -> ModelVersion:
+    def scaled(self, count: int = 1, **more: object) -> ModelVersion:
+        """Scale to so many workers, which load at once; settings make the version anew."""
+        if more:
+            self.version = self.make(**more)
         self.version.pool.scale(count, count)
         for worker in self.stage.backend.workers:
             if not worker.is_gone and not worker.batches:
@@ -37,6 +51,7 @@ class WorkerTestCase(SynchronousTestCase):
         return self.version
 
     def ask(self, *bodies: bytes) -> list[CollectingObserver]:
+        """Put one job for each body; return their observers."""
         observers = []
         for body in bodies:
             observer = CollectingObserver()
@@ -47,4 +62,35 @@ class WorkerTestCase(SynchronousTestCase):
 
     @property
     def states(self) -> list[WorkerState]:
+        """The state of each worker of the pool."""
         return [worker.state for worker in self.version.pool.workers]
+
+
+class JobTestCase(SynchronousTestCase):
+    """A version whose workers in memory load as soon as they are launched, and its jobs."""
+
+    def start_version(self, spec: VersionSpec, workers: int = 1) -> None:
+        """Start anew, with this version and so many workers."""
+        self.stage = Stage(loads=True)
+        self.clock = self.stage.clock
+        self.version = self.stage.version(spec)
+        self.version.pool.scale(workers, workers)
+        self.stage.turn()
+        self.workers = list(self.stage.backend.workers)
+
+    def put_job(self, body: bytes, head: bytes = b"", exclusive: bool = False) -> Job:
+        """Put a job, and let it be dispatched if a worker is free."""
+        job = make_job(body, self.clock.seconds())
+        job.head, job.exclusive = head, exclusive
+        self.version.pool.put(job)
+        self.stage.turn()
+        return job
+
+    def observer(self, job: Job) -> CollectingObserver:
+        """Return who is told what becomes of a job."""
+        assert isinstance(job.observer, CollectingObserver)
+        return job.observer
+
+    def batch_of(self, job: Job, worker: MemoryWorker) -> int:
+        """Return the number of the batch in which a worker has a job."""
+        return next(number for number, jobs in worker.batches if job in jobs)

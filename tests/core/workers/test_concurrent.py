@@ -8,45 +8,31 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import ModelVersion
 from modelserver.core.workers.concurrent import LONGEST_BEHIND
 from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Timeouts, WorkerFailure, WorkerState
+from modelserver.spec import Timeouts, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from tests.harness.workers import CRASH, JobTestCase
 
 TIMEOUTS = Timeouts(startup=8.0, response=4.0, recovery=64.0, grace=2.0)
-CRASH = WorkerFailure("signal", 0.0, signal="SIGSEGV")
 
 
-class ConcurrentTestCase(SynchronousTestCase):
+class ConcurrentTestCase(JobTestCase):
     """One version over workers in memory, which answer whichever batch the test wants."""
 
     def start(self, workers: int = 1, **more: object) -> None:
-        self.stage = Stage(loads=True)
-        self.clock = self.stage.clock
-        self.version: ModelVersion = self.stage.version(make_spec(timeouts=TIMEOUTS, **more))
-        self.version.pool.scale(workers, workers)
-        self.stage.turn()
+        self.start_version(make_spec(timeouts=TIMEOUTS, **more), workers)
 
     @property
     def worker(self) -> MemoryWorker:
         return self.stage.backend.last
 
     def put(self, body: bytes, exclusive: bool = False) -> Job:
-        job = make_job(body, self.clock.seconds())
-        job.exclusive = exclusive
-        self.version.pool.put(job)
-        self.stage.turn()
-        return job
-
-    def observer(self, job: Job) -> CollectingObserver:
-        assert isinstance(job.observer, CollectingObserver)
-        return job.observer
+        return self.put_job(body, exclusive=exclusive)
 
     def number_of(self, job: Job, worker: MemoryWorker | None = None) -> int:
-        batches = (worker or self.worker).batches
-        return next(number for number, jobs in batches if job in jobs)
+        return self.batch_of(job, worker or self.worker)
 
     def in_hand(self, worker: MemoryWorker | None = None) -> list[list[object]]:
         return [[job.body for job in jobs] for _, jobs in (worker or self.worker).batches]

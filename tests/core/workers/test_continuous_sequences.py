@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from modelserver.core.registry import new_version
 from modelserver.errors import QueueFull
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences, WorkerFailure
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing import MemoryWorker, make_job, make_spec
+from tests.harness.workers import JobTestCase
 
 
-class LiveSequenceTests(SynchronousTestCase):
+class LiveSequenceTests(JobTestCase):
     """One or two workers with a batch size of 2, and sequences ``a``, ``b`` and so on."""
 
     def setUp(self) -> None:
         self.start(1)
 
     def start(self, workers: int) -> None:
-        self.stage = Stage(loads=True)
         rules = Sequences(max_idle=4.0, max_jobs=2, max_sequences=8)
         spec = make_spec(
             stateful=True, continuous_batching=True, sequences=rules, min_workers=workers, batch_size=2
         )
-        self.version = new_version(spec, self.stage.providers)
-        self.version.pool.scale(workers, workers)
-        self.stage.turn()
-        self.workers = list(self.stage.backend.workers)
+        self.start_version(spec, workers)
 
     @property
     def worker(self) -> MemoryWorker:
         return self.workers[0]
 
     def put(self, sequence: str, body: bytes) -> Job:
-        job = make_job(body, self.stage.clock.seconds())
-        job.head = b"ts_request_sequence_id: %b\r\n" % sequence.encode()
-        self.version.pool.put(job)
-        self.stage.turn()
-        return job
+        return self.put_job(body, b"ts_request_sequence_id: %b\r\n" % sequence.encode())
 
     def in_hand(self, worker: int = 0) -> list[bytes]:
         return [bytes(job.body) for _, jobs in self.workers[worker].batches for job in jobs]  # type: ignore[arg-type]
 
     def number_of(self, job: Job) -> int:
-        return next(number for number, jobs in self.worker.batches if job in jobs)
+        return self.batch_of(job, self.worker)
 
     def part(self, job: Job, body: bytes = b"part", head: bytes = b"") -> None:
         self.worker.events.part_arrived(self.number_of(job), [Answer(200, head, body)])
@@ -56,10 +46,6 @@ class LiveSequenceTests(SynchronousTestCase):
         self.worker.events.answered(number, [Answer(200, head, b"end")], 0.5)
         self.worker.events.turn_ended()
         self.stage.turn()
-
-    def observer(self, job: Job) -> CollectingObserver:
-        assert isinstance(job.observer, CollectingObserver)
-        return job.observer
 
     def test_next_request_joins_when_the_handler_has_seen_the_one_before(self) -> None:
         first = self.put("a", b"a1")

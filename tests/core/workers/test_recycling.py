@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import ModelVersion
 from modelserver.core.workers.recycling import Recycling
-from modelserver.spec import Timeouts, WorkerFailure, WorkerState
+from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from tests.harness.workers import TIMEOUTS, WorkerTestCase
 
-TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)
 
-
-class TurnoverTests(SynchronousTestCase):
+class TurnoverTests(WorkerTestCase):
     """A pool whose workers may serve two requests each."""
 
+    settings = {"timeouts": TIMEOUTS, "max_requests_per_worker": 2}
+
     def setUp(self) -> None:
-        self.stage = Stage()
-        self.version: ModelVersion = self.stage.version(
-            make_spec(timeouts=TIMEOUTS, max_requests_per_worker=2)
-        )
+        super().setUp()
         self.pool = self.version.pool
 
     @property
     def processes(self) -> list[MemoryWorker]:
         return self.stage.backend.workers
-
-    def scaled(self, count: int = 1) -> None:
-        self.pool.scale(count, count)
-        for process in self.processes:
-            process.load()
-        self.stage.turn()
 
     def serve(self, process: MemoryWorker, count: int = 1) -> None:
         for _ in range(count):

@@ -11,37 +11,15 @@ from modelserver.core.registry import ModelVersion
 from modelserver.errors import NoWorkers, Unregistered, WorkerDied
 from modelserver.spec import Timeouts, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from tests.harness.workers import CRASH, WorkerTestCase
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=64.0, grace=4.0)
-CRASH = WorkerFailure("signal", 0.0, signal="SIGSEGV")
 
 
-class RetryTests(SynchronousTestCase):
+class RetryTests(WorkerTestCase):
     """What becomes of the jobs of a worker that died."""
 
-    def setUp(self) -> None:
-        self.stage = Stage()
-        self.clock = self.stage.clock
-
-    def scaled(self, count: int = 1, **more: object) -> ModelVersion:
-        more = {"timeouts": TIMEOUTS, "max_batch_delay": 0.5, **more}
-        self.version = self.stage.version(make_spec(**more))
-        self.version.pool.scale(count, count)
-        for worker in self.stage.backend.workers:
-            worker.load()
-        self.stage.turn()
-        return self.version
-
-    def ask(self, *bodies: bytes) -> list[CollectingObserver]:
-        observers = [CollectingObserver() for _ in bodies]
-        for body, observer in zip(bodies, observers, strict=True):
-            self.version.pool.put(make_job(body, self.clock.seconds(), observer))
-        self.stage.turn()
-        return observers
-
-    @property
-    def process(self) -> MemoryWorker:
-        return self.stage.backend.last
+    settings = {"timeouts": TIMEOUTS, "max_batch_delay": 0.5}
 
     def bodies_in_hand(self, process: MemoryWorker) -> list[list[object]]:
         return [[job.body for job in jobs] for _, jobs in process.batches]

@@ -6,36 +6,28 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import new_version
 from modelserver.core.workers.sequences import sequence_of
 from modelserver.errors import NoWorkers, QueueFull
 from modelserver.jobs import Answer, Job
 from modelserver.spec import Sequences, WorkerFailure
-from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
+from modelserver.testing import make_job, make_spec
+from tests.harness.workers import JobTestCase
 
 
-class SequenceTests(SynchronousTestCase):
+class SequenceTests(JobTestCase):
     """Two workers, and sequences ``a``, ``b`` and so on."""
 
     def setUp(self) -> None:
         self.start(Sequences(max_idle=4.0, timeout=16.0, max_jobs=2, max_sequences=4))
 
     def start(self, rules: Sequences, workers: int = 2, batch_size: int = 1) -> None:
-        self.stage = Stage(loads=True)
         spec = make_spec(
             stateful=True, sequences=rules, min_workers=workers, batch_size=batch_size, max_batch_delay=2.0
         )
-        self.version = new_version(spec, self.stage.providers)
-        self.version.pool.scale(workers, workers)
-        self.stage.turn()
-        self.workers = list(self.stage.backend.workers)
+        self.start_version(spec, workers)
 
     def put(self, sequence: str, body: bytes = b"x") -> Job:
-        job = make_job(body, self.stage.clock.seconds())
-        job.head = b"Host: a\r\nTS_Request_Sequence_ID: %b\r\n" % sequence.encode()
-        self.version.pool.put(job)
-        self.stage.turn()
-        return job
+        return self.put_job(body, b"Host: a\r\nTS_Request_Sequence_ID: %b\r\n" % sequence.encode())
 
     def in_hand(self, worker: int) -> list[bytes]:
         """The bodies that a worker has."""
@@ -44,10 +36,6 @@ class SequenceTests(SynchronousTestCase):
     def answer(self, worker: int) -> None:
         self.workers[worker].answer()
         self.stage.turn()
-
-    def observer(self, job: Job) -> CollectingObserver:
-        assert isinstance(job.observer, CollectingObserver)
-        return job.observer
 
     def test_sequence_stays_with_its_worker_in_order(self) -> None:
         for body in (b"1", b"2", b"3"):

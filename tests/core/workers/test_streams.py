@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import Answer, Job
-from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
+from modelserver.jobs import Answer
+from modelserver.testing import make_spec
+from tests.harness.workers import JobTestCase
 
 
-class StreamTests(SynchronousTestCase):
+class StreamTests(JobTestCase):
     """A worker's parts reach their jobs; what its clients cannot take, it is not to make."""
 
     def setUp(self) -> None:
-        self.stage = Stage(loads=True)
-        self.version = self.stage.version(make_spec(batch_size=2))
-        self.version.pool.scale(1, 1)
-        self.stage.turn()
+        self.start_version(make_spec(batch_size=2))
         self.worker = self.stage.backend.last
-        self.jobs = [self.put(), self.put()]
-        self.stage.turn()
-
-    def put(self) -> Job:
-        job = make_job(b"x")
-        self.version.pool.put(job)
-        return job
-
-    def observer(self, number: int) -> CollectingObserver:
-        observer = self.jobs[number].observer
-        assert isinstance(observer, CollectingObserver)
-        return observer
+        self.jobs = [self.put_job(b"x"), self.put_job(b"x")]
 
     def parts(self, number: int) -> list[bytes]:
-        return [bytes(part.body) for part in self.observer(number).parts]
+        return [bytes(part.body) for part in self.observer(self.jobs[number]).parts]
 
     def test_parts_reach_their_jobs(self) -> None:
         self.worker.send_part(b"a", b"b")
@@ -48,13 +33,13 @@ class StreamTests(SynchronousTestCase):
         number = self.worker.batches[0][0]
         error = PredictionFailed(503, "no")
         self.worker.events.part_arrived(number, [error, Answer(200, b"", b"b")])
-        self.assertEqual(self.observer(0).errors, [error])
+        self.assertEqual(self.observer(self.jobs[0]).errors, [error])
         self.assertEqual(self.parts(1), [b"b"])
 
     def test_worker_is_held_until_every_client_can_take_more(self) -> None:
         number = self.worker.batches[0][0]
         for place in (0, 1):
-            self.observer(place).can_take = False
+            self.observer(self.jobs[place]).can_take = False
         self.worker.send_part(b"a", b"b")
         self.assertEqual(self.worker.holds, [(number, True)])
         self.resume(0)
@@ -69,7 +54,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_client_that_leaves_holds_nobody(self) -> None:
         number = self.worker.batches[0][0]
-        self.observer(0).can_take = False
+        self.observer(self.jobs[0]).can_take = False
         self.worker.send_part(b"a", b"b")
         self.jobs[0].cancel()
         self.version.pool.forget(self.jobs[0])
@@ -85,15 +70,17 @@ class StreamTests(SynchronousTestCase):
 
     def test_client_that_does_not_read_is_cut_off_and_the_worker_lives(self) -> None:
         number = self.worker.batches[0][0]
-        self.observer(0).can_take = False
+        self.observer(self.jobs[0]).can_take = False
         self.worker.send_part(b"a", b"b")
         self.stage.clock.advance(120)
-        self.assertEqual([type(error).__name__ for error in self.observer(0).errors], ["DeadlinePassed"])
+        self.assertEqual(
+            [type(error).__name__ for error in self.observer(self.jobs[0]).errors], ["DeadlinePassed"]
+        )
         self.assertIn((number, 0), self.worker.cancelled)
         self.assertEqual(self.worker.holds[-1], (number, False))
         self.assertFalse(self.worker.is_gone)
         self.worker.answer(Answer(200, b"", b""), Answer(200, b"", b"end"))
-        self.assertEqual(self.observer(1).bodies, [b"end"])
+        self.assertEqual(self.observer(self.jobs[1]).bodies, [b"end"])
 
     def test_each_part_buys_time(self) -> None:
         for _ in range(3):
