@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,6 +20,7 @@ from modelserver.archive.manifest import (
     read_manifest,
 )
 from modelserver.errors import ArchiveInvalid, BadRequest
+from tests.harness.folder import FolderCase
 
 FULL = {
     "createdOn": "22/11/2026 03:18:50",
@@ -97,12 +97,8 @@ REFUSED = [
 ]
 
 
-class FolderCase(SynchronousTestCase):
-    """A fresh folder for each test."""
-
-    def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(os.system, f"rm -rf {self.folder}")
+class ModelFolderCase(FolderCase):
+    """A folder in which files of a model are written."""
 
     def write(self, path: str, text: str | bytes) -> None:
         """Put a file into the folder."""
@@ -116,7 +112,7 @@ class FolderCase(SynchronousTestCase):
         return read_manifest(self.folder, rules)
 
 
-class ReadManifestTests(FolderCase):
+class ReadManifestTests(ModelFolderCase):
     """A manifest becomes one frozen value, or is refused with the peers' text."""
 
     def test_every_field(self) -> None:
@@ -209,7 +205,7 @@ class ReadManifestTests(FolderCase):
         self.assertEqual(self.manifest('{"engine": {"engineName": "MXNet"}}', MMS_RULES).engine, "MXNet")
 
 
-class LegacyManifestTests(FolderCase):
+class LegacyManifestTests(ModelFolderCase):
     """An MMS 0.x manifest at the top is converted."""
 
     def test_converted(self) -> None:
@@ -291,7 +287,7 @@ BAD_YAML = [
 ]
 
 
-class ModelConfigTests(FolderCase):
+class ModelConfigTests(ModelFolderCase):
     """``model-config.yaml`` is read, or counts as absent and the problem is told."""
 
     def config(self, text: str) -> tuple[object, str]:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
-
-from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import read_manifest
 from modelserver.archive.unpack import Limits, open_archive, remove, unpack
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, InternalError
+from tests.harness.folder import FolderCase
 
 FILES = {
     "h.py": b"def handle(data, context): return data\n",
@@ -157,12 +154,11 @@ def content_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-class FolderCase(SynchronousTestCase):
-    """A fresh folder for each test."""
+class ArchiveCase(FolderCase):
+    """A model store with an archive, and where it is unpacked."""
 
     def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
+        super().setUp()
         self.target = self.folder / "models" / "1"
 
     def archive(self, content: bytes, name: str = "m.mar") -> Path:
@@ -172,7 +168,7 @@ class FolderCase(SynchronousTestCase):
         return path
 
 
-class UnpackTests(FolderCase):
+class UnpackTests(ArchiveCase):
     """An archive's files come out as they went in, whatever the container."""
 
     def check(self, content: bytes, expected: dict[str, bytes], name: str) -> None:
@@ -228,7 +224,7 @@ for _case in VALID:
     _add_test(*_case)
 
 
-class OpenArchiveTests(FolderCase):
+class OpenArchiveTests(ArchiveCase):
     """A file is unpacked, a directory is used in place; removing takes only what was made."""
 
     def model(self, *below: str) -> Path:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import stat
 import tarfile
-import tempfile
-from pathlib import Path
-
-from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive
 from modelserver.errors import ArchiveInvalid
+from tests.harness.folder import FolderCase
 from tests.harness.hostile_archives import (
     SMALL,
     Maker,
@@ -183,14 +179,6 @@ CASES: list[tuple[str, Maker, str, Limits]] = [
         Limits(ratio=500),
     ),
 ]
-
-
-class FolderCase(SynchronousTestCase):
-    """A fresh folder for each test."""
-
-    def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
 
 
 class HostileArchiveTests(FolderCase):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from tests.harness.folder import FolderCase
 
 Command = Callable[[Sequence[str]], int]
 
@@ -46,12 +44,11 @@ SOURCES = {
 }
 
 
-class CommandCase(SynchronousTestCase):
+class CommandCase(FolderCase):
     """A fresh folder with sources, which is the current one."""
 
     def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
+        super().setUp()
         self.addCleanup(os.chdir, Path.cwd())
         for name, text in SOURCES.items():
             path = self.folder / "src" / name

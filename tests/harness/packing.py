@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from attrs import evolve
-from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.pack import FolderPackRequest, PackingFailed, PackRequest, pack
 from modelserver.archive.unpack import open_archive
+from tests.harness.folder import FolderCase
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 
@@ -26,12 +24,11 @@ def content_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-class PackCase(SynchronousTestCase):
+class PackCase(FolderCase):
     """A fresh folder with sources, and one to export to."""
 
     def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
+        super().setUp()
         self.out = self.folder / "out"
         self.out.mkdir()
         self.told: list[str] = []

@@ -1,17 +1,21 @@
-"""Connections: how many there may be, and how long each may take for what it does."""
+"""How long a connection may take for what it does."""
 
 from __future__ import annotations
 
+from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.http1.limits import SWEEP, Connections, ConnectionTimeouts, most_connections
+from modelserver.http1.limits import SWEEP, Connections, ConnectionTimeouts
+from modelserver.http1.states import Phase
 from modelserver.jobs import Answer
 from tests.harness.connections import ChannelStage, Client, MemoryTransport
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"
 CHUNKED = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+SHORT_HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 TIMEOUTS = ConnectionTimeouts(idle=16.0, head=8.0, linger=4.0, write=12.0, rate=100)
+SHORT_TIMEOUTS = ConnectionTimeouts(idle=8.0, head=4.0, linger=2.0, write=3.0, rate=10)
 
 
 class SlowTransport(MemoryTransport):
@@ -23,7 +27,7 @@ class SlowTransport(MemoryTransport):
         return self.left
 
 
-class ConnectionsTests(SynchronousTestCase):
+class SweepTests(SynchronousTestCase):
     """One listener, looked over once a second."""
 
     def setUp(self) -> None:
@@ -119,14 +123,109 @@ class ConnectionsTests(SynchronousTestCase):
         self.successResultOf(closed)
 
 
-class DoorTests(SynchronousTestCase):
-    """Limits in all, and by address."""
+class DeadlineTests(SynchronousTestCase):
+    """What each client has time for, and what becomes of one that takes longer."""
 
-    def test_descriptors_are_left_for_the_rest(self) -> None:
-        for limit, descriptors, expected in (
-            (0, 1024, 768),
-            (100, 1024, 100),
-            (0, 100, 50),
-            (5000, 1024, 768),
-        ):
-            self.assertEqual(expected, most_connections(limit, descriptors))
+    def setUp(self) -> None:
+        self.stage = ChannelStage()
+        self.clock = self.stage.stage.clock
+        self.connections = Connections(self.clock, SHORT_TIMEOUTS)
+        self.stage.site.connections = self.connections.door()
+        self.connections.start()
+        self.addCleanup(self.connections.close, 0.0)
+        self.client = self.stage.connect()
+
+    def wait(self, seconds: int) -> None:
+        self.clock.pump([1.0] * seconds)
+
+    def send(self, data: bytes) -> Client:
+        self.client.send(data)
+        return self.client
+
+    def test_an_idle_connection_has_its_time(self) -> None:
+        self.wait(8)
+        self.assertFalse(self.client.transport.disconnecting)
+        self.wait(1)
+        self.assertTrue(self.client.transport.disconnecting)
+        self.assertEqual(self.client.statuses, [])
+
+    def test_each_answer_begins_it_anew(self) -> None:
+        for _ in range(4):
+            self.wait(6)
+            self.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(self.client.statuses, [200] * 4)
+
+    def test_the_access_log_shows_remotes_as_the_peers_do(self) -> None:
+        unix = MemoryTransport()
+        unix.peerAddr = UNIXAddress(b"/run/client")
+        for client in (self.client, self.stage.connect(unix)):
+            client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(self.stage.access.remotes, ["/192.0.2.1:54321", "127.0.0.1"])
+
+    def test_a_head_has_its_time_however_it_comes(self) -> None:
+        self.send(b"GET /ping HTTP/1.1\r\n")
+        for _ in range(6):
+            self.wait(1)
+            self.send(b"X: y\r\n")
+        self.assertEqual(self.client.statuses, [408])
+        self.assertTrue(self.client.is_closing)
+
+    def test_a_body_that_comes_fast_enough_may_take_long(self) -> None:
+        self.send(SHORT_HEAD)
+        for _ in range(20):
+            self.wait(1)
+            self.send(b"x" * 20)
+        self.assertEqual(self.client.statuses, [])
+        self.send(b"x" * 600)
+        self.stage.settle()
+        self.assertEqual(self.client.statuses, [200])
+
+    def test_a_body_that_is_too_slow_is_refused(self) -> None:
+        self.send(SHORT_HEAD)
+        for _ in range(6):
+            self.wait(1)
+            self.send(b"x" * 5)
+        self.assertEqual(self.client.statuses, [408])
+
+    def test_the_same_for_a_body_that_twisted_web_reads(self) -> None:
+        self.send(SHORT_HEAD.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked") + b"ff\r\n")
+        for _ in range(6):
+            self.wait(1)
+            self.send(b"x")
+        self.assertEqual(self.client.statuses, [408])
+
+    def test_waiting_for_an_answer_has_no_end(self) -> None:
+        self.send(SHORT_HEAD + b"x" * 1000)
+        self.wait(100)
+        self.assertIs(self.client.channel.phase, Phase.BUSY)
+        self.assertFalse(self.client.is_closing)
+
+    def test_a_refused_client_may_read_why_and_is_then_cut_off(self) -> None:
+        self.send(b"GARBAGE\r\n\r\n")
+        self.assertEqual(self.client.statuses, [400])
+        self.wait(4)
+        self.assertTrue(self.client.transport.is_aborted)
+
+    def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(self) -> None:
+        self.client.channel._unsent = lambda: 1000
+        self.send(SHORT_HEAD + b"x" * 1000)
+        self.wait(3)
+        self.assertFalse(self.client.transport.is_aborted)
+        self.wait(2)
+        self.assertTrue(self.client.transport.is_aborted)
+
+    def test_a_client_that_takes_some_of_it_is_not(self) -> None:
+        left = iter(range(100_000, 0, -1))
+        self.client.channel._unsent = lambda: next(left)
+        self.send(SHORT_HEAD + b"x" * 1000)
+        self.wait(50)
+        self.assertFalse(self.client.transport.is_aborted)
+
+    def test_closing_waits_for_what_is_written_and_not_for_ever(self) -> None:
+        closed = self.connections.close(2.0)
+        self.assertTrue(self.client.transport.disconnecting)
+        self.clock.advance(0.5)
+        self.assertNoResult(closed)
+        self.client.leave()
+        self.clock.advance(0.5)
+        self.successResultOf(closed)

@@ -85,3 +85,59 @@ def ask(port: int, wanted: Ask) -> Told:
         assert int(headers.pop("content-length")) == len(body), headers
     headers.pop("date", None)
     return Told(response.status, response.reason, headers, body)
+
+
+DONE = (
+    "bytes",
+    "bytearray",
+    "str",
+    "dict",
+    "list",
+    "number",
+    "none",
+    "type",
+    "header",
+    "status",
+    "status201",
+    "status204",
+    "nophrase",
+    "allstatus",
+    "exception",
+    "prediction",
+    "prediction413",
+    "predictiondefault",
+    "memory",
+    "wrongcount",
+    "nolist",
+    "tuple",
+    "unserializable",
+)
+"""What the probe is told to do beside either peer."""
+
+SAME: dict[str, Ask] = {
+    "bytes": Ask(body=b"\x00\xff"),
+    "nothing": Ask(),
+    "GET": Ask(method="GET"),
+    "PUT": Ask(method="PUT", body=b"p"),
+    "PATCH": Ask(method="PATCH", body=b"p"),
+    "DELETE": Ask(method="DELETE", body=b"d"),
+    "JSON": Ask(body=b'{"a": [1, null, "x"]}', headers=JSON),
+    "text": Ask(body="grüß".encode(), headers=TEXT),
+    "form": Ask(body=b"a=1&b=x%20y&a=2&e=", headers=FORM),
+    "form of a word": Ask(body=b"word", headers=FORM),
+    "form that ends in a word": Ask(body=b"a=1&word", headers=FORM),
+    "form with a word": Ask(body=b"word&a=1", headers=FORM),
+    "multipart": Ask(body=PARTS, headers=MULTIPART),
+    "query of a prediction": Ask("/predictions/probe?q=1", b"x"),
+    "query of an invocation": Ask("/invocations?model_name=probe&q=1", b"x"),
+    "query of an invoke": Ask("/models/probe/invoke?q=1&q=2&z=", b"x"),
+    "query of the old route": Ask("/probe/predict?q=1", b"x"),
+    "only model": Ask("/invocations", b"x"),
+    "explanation": Ask("/explanations/probe", b"x"),
+    "KServe 1": Ask("/v1/models/probe:predict", b"x"),
+    "ping": Ask("/ping", method="GET"),
+    "unknown model": Ask("/predictions/nope", b"x"),
+    "unknown route": Ask("/nothing", method="GET"),
+    **{what: Ask.do(what) for what in DONE},
+}
+"""Requests whose answers are those of either peer: status, reason phrase, headers and body."""

@@ -1,4 +1,4 @@
-"""The peers' commands: options, messages, exit statuses, and the pid file, with processes in memory."""
+"""The peers' commands: options, messages, exit statuses, with processes in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from unittest import TestCase
 
 from attrs import define, field
@@ -15,8 +14,9 @@ from attrs import define, field
 import modelserver
 from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.cli.launchers.launcher import BackgroundLauncher, SystemProcesses
-from modelserver.system.pid_file import PidFile, PidFileUnsafe
+from modelserver.system.pid_file import PidFile
 from modelserver.tap import Options
+from tests.harness.folder import FolderCase
 
 BACKGROUND = 777_777
 OTHER = 888_888
@@ -60,60 +60,14 @@ class FakeProcesses:
         return 0
 
 
-class FolderCase(TestCase):
-    """A folder, and in it a pid file."""
-
-    def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        self.store = self.folder / "store"
-        self.store.mkdir()
-        self.pid_file = PidFile(self.folder / ".model_server.pid")
-
-
-class PidFileTests(FolderCase):
-    """The file is never written through, and trusted no further than its owner."""
-
-    def test_holds_what_was_claimed(self) -> None:
-        self.assertIsNone(self.pid_file.read())
-        self.assertTrue(self.pid_file.claim(5))
-        self.assertFalse(self.pid_file.claim(6))
-        self.assertEqual(self.pid_file.read(), 5)
-        self.pid_file.replace(7)
-        self.assertEqual(self.pid_file.read(), 7)
-        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), [".model_server.pid", "store"])
-
-    def test_is_removed_by_whom_it_names(self) -> None:
-        self.pid_file.claim(5)
-        self.pid_file.remove_if(6)
-        self.assertEqual(self.pid_file.read(), 5)
-        self.pid_file.remove_if(5)
-        self.pid_file.remove_if(5)
-        self.assertIsNone(self.pid_file.read())
-
-    def test_what_is_no_number_is_no_process(self) -> None:
-        for text in ("", "\n", "x", "-5", "12 34", "9" * 50):
-            self.pid_file.path.write_text(text, "ascii")
-            self.assertEqual(self.pid_file.read(), 0, text)
-
-    def test_links_and_other_kinds_of_files_are_left_alone(self) -> None:
-        victim = self.folder / "victim"
-        victim.write_text("1", "ascii")
-        self.pid_file.path.symlink_to(victim)
-        self.assertRaises(PidFileUnsafe, self.pid_file.read)
-        self.assertFalse(self.pid_file.claim(5))
-        self.assertEqual(victim.read_text("ascii"), "1")
-        self.pid_file.remove()
-        os.mkfifo(self.pid_file.path)
-        self.assertRaises(PidFileUnsafe, self.pid_file.read)
-
-
 class LauncherCase(FolderCase):
     """A command with processes in memory."""
 
     def setUp(self) -> None:
         super().setUp()
+        self.store = self.folder / "store"
+        self.store.mkdir()
+        self.pid_file = PidFile(self.folder / ".model_server.pid")
         self.processes = FakeProcesses()
         self.before = Path.cwd()
         os.chdir(self.folder)
