@@ -89,7 +89,7 @@ def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) 
 
 
 @define(eq=False)
-class EmittedMetrics:
+class HandlerMetrics:
     """
     Keeps what is declared, or everything if ``auto_detect``; what cannot be kept is logged once by name.
 

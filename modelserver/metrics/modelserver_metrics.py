@@ -1,16 +1,16 @@
-"""What this server measures beyond its peers: histograms, and gauges that are read at a scrape."""
+"""The metrics that only modelserver has, beside those of TorchServe: histograms, and gauges of a scrape."""
 
 from __future__ import annotations
 
-from collections import Counter as Tally
+from collections import Counter as Multiset
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
 from modelserver.metrics.exposition import Exposed
 from modelserver.metrics.series import Counter, Family, Gauge, Histogram
-from modelserver.metrics.tallies import SECONDS, SIZES, BatchTally, JobTally
+from modelserver.metrics.tallies import SECONDS, SIZES, RequestTallies
 from modelserver.spec import VersionDescription
 
 _VERSION = ("model", "version")
@@ -49,22 +49,9 @@ _HELP = {
 }
 
 
-@frozen
-class Tallies:
-    """
-    What the request path has counted.
-
-    :param answers: how many HTTP answers had each status code.
-    """
-
-    answers: Mapping[int, int]
-    jobs: Iterable[JobTally]
-    batches: Iterable[BatchTally]
-
-
 @define(eq=False)
-class OwnMetrics:
-    """The families of this server, each with a name that Prometheus' conventions ask for."""
+class ModelServerMetrics:
+    """The families ``modelserver_...``, each named by Prometheus' conventions."""
 
     restarts: Counter = field(factory=lambda: _counter("worker_restarts", *_VERSION), init=False)
     retries: Counter = field(factory=lambda: _counter("job_retries", *_VERSION), init=False)
@@ -72,12 +59,12 @@ class OwnMetrics:
     gpu_memory: Gauge = field(factory=lambda: _gauge("gpu_memory_bytes", "gpu"), init=False)
 
     def exposed(
-        self, tallies: Tallies, versions: Iterable[VersionDescription], memory: Mapping[int, int]
+        self, tallies: RequestTallies, versions: Iterable[VersionDescription], memory: Mapping[int, int]
     ) -> Iterator[Exposed]:
         """
-        Every family as it is now.
+        Return every family as it is now.
 
-        :param memory: resident bytes by process id, for workers whose description does not tell theirs.
+        :param memory: resident bytes by process id, for workers whose description has no memory.
         """
         for family in (
             *_of_tallies(tallies),
@@ -90,17 +77,17 @@ class OwnMetrics:
             yield Exposed(family, _HELP[family.declaration.name])
 
 
-def _of_tallies(tallies: Tallies) -> Iterable[Family]:
+def _of_tallies(tallies: RequestTallies) -> Iterable[Family]:
     responses = _counter("http_responses", "code")
     for code, count in sorted(tallies.answers.items()):
         responses.update((str(code),), count)
     queue, request = _histogram("queue_seconds", SECONDS), _histogram("request_seconds", SECONDS)
-    for job in tallies.jobs:
+    for job in tallies.jobs.values():
         queue.add((job.model, job.version), job.queue)
         request.add((job.model, job.version), job.total)
     size, handler = _histogram("batch_size", SIZES), _histogram("handler_seconds", SECONDS)
     batch_wait = _histogram("batch_wait_seconds", SECONDS)
-    for batch in tallies.batches:
+    for batch in tallies.batches.values():
         size.add((batch.model, batch.version), batch.size)
         handler.add((batch.model, batch.version), batch.handler)
         batch_wait.add((batch.model, batch.version), batch.outside)
@@ -119,7 +106,7 @@ def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, in
         depth.update(labels, described.waiting)
         waiting_bytes.update(labels, described.waiting_bytes)
         in_flight.update(labels, described.in_flight)
-        for state, count in Tally(worker.state.value for worker in described.workers).items():
+        for state, count in Multiset(worker.state.value for worker in described.workers).items():
             workers.update((*labels, state), count)
         for worker in described.workers:
             worker_memory.update((*labels, worker.id), worker.memory or memory.get(worker.pid or 0, 0))

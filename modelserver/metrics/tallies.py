@@ -44,6 +44,8 @@ class JobTally:
     The jobs of one version that came with one way of naming it.
 
     :param asked: the version as clients named it, or ``default``.
+    :param queue: seconds that the jobs waited for a worker.
+    :param total: seconds from the jobs' arrival to their answers.
     """
 
     model: str
@@ -58,7 +60,11 @@ class BatchTally:
     """
     The batches of one version.
 
-    :param prediction_time: of the last batch, in seconds, until it is told.
+    :param size: jobs in a batch.
+    :param handler: seconds that the handler took for a batch.
+    :param outside: seconds that a worker had a batch outside the handler.
+    :param prediction_time: seconds that the handler took for the last batch; None once the declared metrics
+        have the value.
     """
 
     model: str
@@ -67,3 +73,20 @@ class BatchTally:
     handler: Observations = field(factory=_seconds, init=False)
     outside: Observations = field(factory=_seconds, init=False)
     prediction_time: float | None = field(default=None, init=False)
+
+
+@define(eq=False)
+class RequestTallies:
+    """
+    What the request path has counted since the server's start.
+
+    :param arrivals: accepted requests, by model and by the version that the client named (None: no version).
+    :param answers: HTTP answers, by status code.
+    :param jobs: finished jobs, by model, version, and the version that the client named.
+    :param batches: finished batches, by model and version.
+    """
+
+    arrivals: dict[tuple[str, str | None], int] = field(factory=dict, init=False)
+    answers: dict[int, int] = field(factory=dict, init=False)
+    jobs: dict[tuple[str, str, str | None], JobTally] = field(factory=dict, init=False)
+    batches: dict[tuple[str, str], BatchTally] = field(factory=dict, init=False)

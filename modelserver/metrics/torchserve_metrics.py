@@ -1,4 +1,4 @@
-"""The metrics that the peers' front ends have: those that are declared, to the endpoint or to the log."""
+"""The metrics that the front ends of TorchServe and MMS have: declared ones, for the endpoint or the log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LABEL_COUNTS: Mapping[str, int] = {
 }
 
 # A program that makes up names must not fill the memory.
-MOST_TOLD = 1_000
+MOST_UNDECLARED = 1_000
 
 _log = Logger()
 
@@ -42,11 +42,11 @@ def _ignore(labels: Labels, value: float) -> None:
 
 
 @define(eq=False)
-class ServerMetrics:
+class TorchServeMetrics:
     """
-    Declared metrics of the server itself.
+    The metrics that ``metrics.yaml`` declares and the server itself measures, as TorchServe does.
 
-    Those for the log are summed up between two calls of ``write_lines``: a counter's line tells what was
+    Those for the log are summed up between two calls of ``write_lines``: a counter's line has what was
     added since the line before, a gauge's the last value. So a high rate of requests writes no more lines
     than a low one, and sums over lines remain right.
 
@@ -59,7 +59,7 @@ class ServerMetrics:
     _logged: dict[str, Counter | Gauge] = field(factory=dict, init=False)
     _updates: dict[str, Update] = field(factory=dict, init=False)
     _dimensions: dict[str, int] = field(factory=dict, init=False)
-    _told: set[str] = field(factory=set, init=False)
+    _undeclared: set[str] = field(factory=set, init=False)
 
     def declare(self, declarations: Iterable[Declaration]) -> None:
         """Keep these metrics from now on, unless their labels are not the server's."""
@@ -90,7 +90,7 @@ class ServerMetrics:
         return family.update
 
     def update(self, name: str) -> Update:
-        """What counts, sets or observes a metric; does nothing if that is not declared."""
+        """Return what counts, sets or observes a metric; it does nothing if the metric is not declared."""
         return self._updates.get(name, _ignore)
 
     def report(self, value: Reported) -> None:
@@ -104,8 +104,8 @@ class ServerMetrics:
         if wanted is not None and len(value.dimensions) + 1 == wanted:
             host = () if value.hostname == self.log.hostname else (value.hostname,)
             self.update(value.name)(value.dimensions + host, value.value)
-        elif value.name not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(value.name)
+        elif value.name not in self._undeclared and len(self._undeclared) < MOST_UNDECLARED:
+            self._undeclared.add(value.name)
             _log.warn(
                 "Metric {metric} with {count} dimensions is not declared in ts_metrics",
                 metric=value.name,
@@ -119,11 +119,11 @@ class ServerMetrics:
             family.keep(wanted)
 
     def names(self) -> frozenset[str]:
-        """The metrics at the endpoint."""
+        """Return the names of the metrics at the endpoint."""
         return frozenset(self._exposed)
 
     def exposed(self, hostname: str) -> Iterator[Exposed]:
-        """The families at the endpoint."""
+        """Return the families at the endpoint."""
         for family in self._exposed.values():
             yield Exposed(family, peers_help(family.declaration), (hostname,))
 

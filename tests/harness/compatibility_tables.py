@@ -16,7 +16,8 @@ from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.config.keys import Key
 from modelserver.config.table import KEYS
 from modelserver.metrics.declarations import load
-from modelserver.metrics.modelserver_metrics import OwnMetrics, Tallies
+from modelserver.metrics.modelserver_metrics import ModelServerMetrics
+from modelserver.metrics.tallies import RequestTallies
 from modelserver.rest.route import Access, Route
 from modelserver.rest.routes import ROUTES
 
@@ -95,7 +96,7 @@ def peers_metrics() -> str:
 
 def own_metrics() -> str:
     """The metrics that the peers do not have."""
-    exposed = OwnMetrics().exposed(Tallies({}, (), ()), (), {})
+    exposed = ModelServerMetrics().exposed(RequestTallies(), (), {})
     rows = [
         (
             _code(each.family.declaration.name),
