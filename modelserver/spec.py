@@ -8,15 +8,17 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from modelserver.version_settings.table import default_of
+
 
 @frozen
 class Timeouts:
     """How long each state of a worker may last, in seconds."""
 
-    startup: float = 120.0
-    response: float = 120.0
-    recovery: float = 300.0
-    grace: float = 5.0
+    startup: float = default_of("startup_timeout")
+    response: float = default_of("response_timeout")
+    recovery: float = default_of("recovery")
+    grace: float = default_of("worker_grace")
     longest_backoff: float = 1597.0
 
 
@@ -30,10 +32,10 @@ class Sequences:
     :param end_header: the header of an answer that ends the sequences which it names, separated by ``;``.
     """
 
-    max_idle: float = 0.0
-    timeout: float = 0.0
-    max_jobs: int = 1
-    max_sequences: int = 1
+    max_idle: float = default_of("sequence_max_idle")
+    timeout: float = default_of("sequence_timeout")
+    max_jobs: int = default_of("sequence_jobs")
+    max_sequences: int = default_of("sequences")
     id_header: str = "ts_request_sequence_id"
     start_header: str = "ts_request_sequence_start"
     end_header: str = "ts_request_sequence_end"
@@ -91,32 +93,32 @@ class VersionSpec:
     manifest: Mapping[str, object] | None = None
     config: Mapping[str, object] = field(factory=dict)
     envelope: str | None = None
-    batch_size: int = 1
-    max_batch_delay: float = 0.1
-    min_workers: int = 0
-    max_workers: int = 0
-    job_queue_size: int = 100
-    job_queue_bytes: int = 0
+    batch_size: int = default_of("batch_size")
+    max_batch_delay: float = default_of("max_batch_delay")
+    min_workers: int = default_of("min_workers")
+    max_workers: int = default_of("max_workers")
+    job_queue_size: int = default_of("job_queue_size")
+    job_queue_bytes: int = default_of("job_queue_bytes")
     timeouts: Timeouts = Timeouts()
-    client_timeout: float = 0.0
-    device_type: str = ""
-    device_ids: tuple[int, ...] = ()
-    parallel_type: str = ""
-    parallel_level: int = 0
+    client_timeout: float = default_of("client_timeout")
+    device_type: str = default_of("device_type")
+    device_ids: tuple[int, ...] = default_of("device_ids")
+    parallel_type: str = default_of("parallel_type")
+    parallel_level: int = default_of("parallel_level")
     torchrun: Torchrun | None = None
-    continuous_batching: bool = False
-    async_communication: bool = False
-    job_tickets: bool = False
-    stateful: bool = False
+    continuous_batching: bool = default_of("continuous_batching")
+    async_communication: bool = default_of("async_communication")
+    job_tickets: bool = default_of("job_tickets")
+    stateful: bool = default_of("stateful")
     sequences: Sequences = Sequences()
-    use_venv: bool = False
+    use_venv: bool = default_of("use_venv")
     python: str | None = None
     search_path: tuple[str, ...] = ()
     worker_start: str = "spawn"
-    preload: str = "imports"
-    retry_on_worker_death: int = 1
-    max_requests_per_worker: int = 0
-    worker_memory_limit: int = 0
+    preload: str = default_of("preload")
+    retry_on_worker_death: int = default_of("retry_on_worker_death")
+    max_requests_per_worker: int = default_of("max_requests_per_worker")
+    worker_memory_limit: int = default_of("worker_memory_limit")
     loaded_at_startup: bool = False
 
     @property

@@ -51,6 +51,7 @@ PLACES = {
     "modelserver.interfaces": WORDS,
     "modelserver.jobs": WORDS,
     "modelserver.spec": WORDS,
+    "modelserver.version_settings": WORDS,
 }
 """Every module's place: that of the longest prefix that is named here."""
 
@@ -64,6 +65,7 @@ FOR_WORKERS = (
     "modelserver.jobs",
     "modelserver.protocol",
     "modelserver.spec",
+    "modelserver.version_settings",
     "modelserver.system.bounded_cache",
     "modelserver.system.cgroups",
     "modelserver.system.cpus",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from modelserver.spec import Torchrun
+from modelserver.version_settings.setting import Setting, SettingValues, Unit
+from modelserver.version_settings.table import VERSION_SETTINGS
 
 _LAUNCHED_TYPES = ("pp", "tp", "pptp")
-_PARALLEL_TYPES = (*_LAUNCHED_TYPES, "custom")
 _SIZE = re.compile(r"([0-9]{1,15})([KMG])", re.IGNORECASE)
 _FACTORS = {"K": 1024, "M": 1024**2, "G": 1024**3}
-_MILLISECOND = 0.001
 
 Problems = tuple[str, ...]
 Reader = Callable[[object], object]
@@ -22,46 +23,16 @@ Reader = Callable[[object], object]
 @frozen
 class ModelConfig:
     """
-    The keys of ``model-config.yaml`` that are for the server; None where a key is unset or was ignored.
-
-    Durations are seconds, sizes bytes.
+    What ``model-config.yaml`` says for the server.
 
     :param document: the whole file, for the handler.
-    :param device_type: ``cpu``, ``gpu``, or empty for automatic.
-    :param parallel_type: ``pp``, ``tp``, ``pptp``, ``custom``, or empty.
-    :param parallel_level: devices for each worker; 0 without a parallel type.
+    :param settings: the values that are valid; see ``modelserver/version_settings/table.py``.
     :param torchrun: of the parallel types whose workers torchrun starts, else None.
     """
 
     document: Mapping[str, object] = field(factory=dict)
-    min_workers: int | None = None
-    max_workers: int | None = None
-    batch_size: int | None = None
-    max_batch_delay: float | None = None
-    response_timeout: float | None = None
-    startup_timeout: float | None = None
-    recovery: float | None = None
-    client_timeout: float | None = None
-    job_queue_size: int | None = None
-    device_type: str = ""
-    device_ids: tuple[int, ...] = ()
-    parallel_type: str = ""
-    parallel_level: int = 0
+    settings: SettingValues = field(factory=dict)
     torchrun: Torchrun | None = None
-    job_tickets: bool = False
-    use_venv: bool = False
-    continuous_batching: bool = False
-    async_communication: bool = False
-    stateful: bool = False
-    sequence_max_idle: float = 0.0
-    sequence_timeout: float = 0.0
-    sequence_jobs: int = 1
-    sequences: int = 1
-    worker_start: str | None = None
-    preload: str | None = None
-    retry_on_worker_death: int | None = None
-    max_requests_per_worker: int | None = None
-    worker_memory_limit: int | None = None
 
 
 class _Ignored(ValueError):
@@ -74,36 +45,29 @@ def _whole(value: object) -> int:
     return value
 
 
-def _at_least_one(value: object) -> int:
-    return max(1, _whole(value))
+def _within(least: int, most: int | None = None) -> Callable[[object], int]:
+    """Return a reader of whole numbers from ``least`` (0 or 1) to ``most``."""
+
+    def read(value: object) -> int:
+        number = _whole(value)
+        if most is not None and not least <= number <= most:
+            raise _Ignored(f"{least} or {most} is needed")
+        if number < least:
+            raise _Ignored("it is negative" if least == 0 else "it is not above 0")
+        return number
+
+    return read
 
 
-def _not_negative(value: object) -> int:
-    number = _whole(value)
-    if number < 0:
-        raise _Ignored("it is negative")
-    return number
+_not_negative, _positive = _within(0), _within(1)
 
 
-def _positive(value: object) -> int:
-    number = _whole(value)
-    if number <= 0:
-        raise _Ignored("it is not above 0")
-    return number
-
-
-def _zero_or_one(value: object) -> int:
-    if _whole(value) not in (0, 1):
-        raise _Ignored("0 or 1 is needed")
-    return _whole(value)
+def _raised_to(least: int) -> Callable[[object], int]:
+    return lambda value: max(least, _whole(value))
 
 
 def _seconds(value: object) -> float:
     return float(_positive(value))
-
-
-def _milliseconds(value: object) -> float:
-    return _not_negative(value) * _MILLISECOND
 
 
 def _boolean(value: object) -> bool:
@@ -142,36 +106,20 @@ def _bytes(value: object) -> int:
     return _not_negative(value)
 
 
-# key of the file -> (field of ModelConfig, how it is read)
-_KEYS: Mapping[str, tuple[str, Reader]] = {
-    "minWorkers": ("min_workers", _at_least_one),
-    "maxWorkers": ("max_workers", _not_negative),
-    "batchSize": ("batch_size", _at_least_one),
-    "maxBatchDelay": ("max_batch_delay", _milliseconds),
-    "responseTimeout": ("response_timeout", _seconds),
-    "startupTimeout": ("startup_timeout", _seconds),
-    "maxRetryTimeoutInSec": ("recovery", lambda value: float(_not_negative(value))),
-    "clientTimeoutInMills": ("client_timeout", _milliseconds),
-    "jobQueueSize": ("job_queue_size", _positive),
-    "deviceType": ("device_type", _one_of("cpu", "gpu")),
-    "deviceIds": ("device_ids", _device_ids),
-    "parallelType": ("parallel_type", _one_of(*_PARALLEL_TYPES)),
-    "parallelLevel": ("parallel_level", _positive),
-    "useJobTicket": ("job_tickets", _boolean),
-    "useVenv": ("use_venv", _boolean),
-    "continuousBatching": ("continuous_batching", _boolean),
-    "asyncCommunication": ("async_communication", _boolean),
-    "sequenceBatching": ("stateful", _boolean),
-    "sequenceMaxIdleMSec": ("sequence_max_idle", _milliseconds),
-    "sequenceTimeoutMSec": ("sequence_timeout", _milliseconds),
-    "maxSequenceJobQueueSize": ("sequence_jobs", _at_least_one),
-    "maxNumSequence": ("sequences", _at_least_one),
-    "workerStart": ("worker_start", _one_of("spawn", "template")),
-    "preload": ("preload", _one_of("imports", "model")),
-    "retryOnWorkerDeath": ("retry_on_worker_death", _zero_or_one),
-    "maxRequestsPerWorker": ("max_requests_per_worker", _not_negative),
-    "workerMemoryLimit": ("worker_memory_limit", _bytes),
-}
+def _reader(setting: Setting) -> Reader:
+    """Return the reader of a setting's value in the file."""
+    match setting.unit:
+        case Unit.FLAG:
+            return _boolean
+        case Unit.WORD:
+            return _one_of(*setting.choices)
+        case Unit.DEVICES:
+            return _device_ids
+        case Unit.BYTES:
+            return _bytes
+    number = _raised_to(setting.least) if setting.is_raised else _within(setting.least, setting.most)
+    return lambda value: setting.from_number(number(value))
+
 
 # key of the map ``torchrun`` -> (field of Torchrun, how it is read)
 _TORCHRUN_KEYS: Mapping[str, tuple[str, Reader]] = {
@@ -187,11 +135,10 @@ _TORCHRUN_KEYS: Mapping[str, tuple[str, Reader]] = {
     "OMP_NUMBER_THREADS": ("threads", _positive),
 }
 
-CONFIG_KEYS = tuple(_KEYS)
-"""The keys of ``model-config.yaml`` that are for the server, apart from ``torchrun``."""
 
-
-def read_model_config(document: object, number_of_gpu: int) -> tuple[ModelConfig, Problems]:
+def read_model_config(
+    document: object, number_of_gpu: int, table: Iterable[Setting] = VERSION_SETTINGS
+) -> tuple[ModelConfig, Problems]:
     """
     Read a parsed ``model-config.yaml``.
 
@@ -200,21 +147,23 @@ def read_model_config(document: object, number_of_gpu: int) -> tuple[ModelConfig
 
     :param document: what the YAML loader returned; anything but a mapping counts as absent.
     :param number_of_gpu: the devices there are.
+    :param table: the settings to look for.
     """
     if not isinstance(document, Mapping):
         return ModelConfig(), ("model-config.yaml is not a mapping of keys to values; it is ignored.",)
-    values, problems = _read(document, _KEYS, "")
-    config = evolve(ModelConfig(document), **values)  # type: ignore[arg-type]  # _KEYS pairs names and readers
-    for settle in (_settle_workers, _settle_devices, _settle_parallel, _settle_sequences):
-        config, more = settle(config, number_of_gpu)
-        problems.extend(more)
-    return config, tuple(problems)
+    keys = {row.model_config: (row.name, _reader(row)) for row in table if row.model_config}
+    values, problems = _read(document, keys, "")
+    for settle in (_settle_workers, _settle_sequences):
+        problems.extend(settle(values))
+    problems.extend(_settle_devices(values, number_of_gpu))
+    torchrun, more = _settle_parallel(values, document.get("torchrun"))
+    return ModelConfig(document, values, torchrun), (*problems, *more)
 
 
 def _read(
     document: Mapping[str, object], keys: Mapping[str, tuple[str, Reader]], prefix: str
 ) -> tuple[dict[str, object], list[str]]:
-    """The fields that a mapping gives values to, and what is wrong with the others."""
+    """Return the values that a mapping gives, by their names, and what is wrong with the others."""
     values: dict[str, object] = {}
     problems: list[str] = []
     for key, (name, read) in keys.items():
@@ -227,55 +176,60 @@ def _read(
     return values, problems
 
 
-def _settle_workers(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfig, Problems]:
-    """Workers count only as a pair."""
-    least, most = config.min_workers, config.max_workers
-    if least is None and most is None:
-        return config, ()
-    if least is not None and most is not None and most >= least:
-        return config, ()
-    problem = (
+def _settle_workers(values: dict[str, Any]) -> Problems:
+    """Drop ``minWorkers`` and ``maxWorkers`` unless both are there and in order."""
+    least, most = values.get("min_workers"), values.get("max_workers")
+    if (least is None and most is None) or (least is not None and most is not None and most >= least):
+        return ()
+    for name in ("min_workers", "max_workers"):
+        values.pop(name, None)
+    return (
         f"model-config.yaml: minWorkers={least} and maxWorkers={most} are ignored: "
-        "both are needed, and maxWorkers may not be smaller."
+        "both are needed, and maxWorkers may not be smaller.",
     )
-    return evolve(config, min_workers=None, max_workers=None), (problem,)
 
 
-def _settle_devices(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfig, Problems]:
+def _settle_devices(values: dict[str, Any], number_of_gpu: int) -> Problems:
+    """Drop device numbers that do not exist, and take the CPU where there is no GPU."""
     problems = []
-    if any(number >= number_of_gpu for number in config.device_ids):
+    if any(number >= number_of_gpu for number in values.get("device_ids", ())):
         problems.append(
-            f"model-config.yaml: deviceIds={list(config.device_ids)} is ignored: "
+            f"model-config.yaml: deviceIds={list(values.pop('device_ids'))} is ignored: "
             f"there are {number_of_gpu} devices, counted from 0."
         )
-        config = evolve(config, device_ids=())
-    if config.device_type == "gpu" and number_of_gpu == 0:
+    if values.get("device_type") == "gpu" and number_of_gpu == 0:
         problems.append("model-config.yaml: deviceType=gpu, but there is no GPU: the CPU is used.")
-        config = evolve(config, device_type="cpu")
-    return config, tuple(problems)
+        values["device_type"] = "cpu"
+    return tuple(problems)
 
 
-def _settle_parallel(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfig, Problems]:
-    """torchrun's ``nproc-per-node`` is the level of the types that it starts; custom has its own key."""
-    if not config.parallel_type:
-        return evolve(config, parallel_level=0), ()
-    if config.parallel_type not in _LAUNCHED_TYPES:
-        return config, ()
-    section = config.document.get("torchrun")
+def _settle_parallel(values: dict[str, Any], section: object) -> tuple[Torchrun | None, Problems]:
+    """
+    Read the section ``torchrun`` and set the devices of each worker.
+
+    torchrun's ``nproc-per-node`` is the level of the types that it starts; ``custom`` has ``parallelLevel``.
+    """
+    kind, level = values.get("parallel_type"), values.get("parallel_level", 0)
+    if kind not in _LAUNCHED_TYPES:
+        if not kind:
+            values.pop("parallel_level", None)
+        return None, ()
     if not isinstance(section, Mapping):
-        section = {"nproc-per-node": config.parallel_level or None}
+        section = {"nproc-per-node": level or None}
     elif section.get("nproc-per-node") is None:
         section = {**section, "nproc-per-node": 1}
-    values, problems = _read(section, _TORCHRUN_KEYS, "torchrun.")
-    level = values.setdefault("ranks", config.parallel_level)
-    torchrun = Torchrun(**values) if level else None  # type: ignore[arg-type]  # the table has the readers
-    ranks = 0 if torchrun is None else torchrun.ranks
-    return evolve(config, parallel_level=ranks, torchrun=torchrun), tuple(problems)
+    options, problems = _read(section, _TORCHRUN_KEYS, "torchrun.")
+    options.setdefault("ranks", level)
+    if not options["ranks"]:
+        return None, tuple(problems)
+    torchrun = Torchrun(**options)  # type: ignore[arg-type]  # the table has the readers
+    values["parallel_level"] = torchrun.ranks
+    return torchrun, tuple(problems)
 
 
-def _settle_sequences(config: ModelConfig, number_of_gpu: int) -> tuple[ModelConfig, Problems]:
-    if config.stateful and config.sequence_max_idle == 0:
-        return evolve(config, stateful=False), (
-            "model-config.yaml: sequenceBatching is ignored: sequenceMaxIdleMSec must be above 0.",
-        )
-    return config, ()
+def _settle_sequences(values: dict[str, Any]) -> Problems:
+    """Drop ``sequenceBatching`` without a time after which a sequence ends."""
+    if values.get("stateful") and not values.get("sequence_max_idle"):
+        del values["stateful"]
+        return ("model-config.yaml: sequenceBatching is ignored: sequenceMaxIdleMSec must be above 0.",)
+    return ()

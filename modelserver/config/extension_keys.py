@@ -39,23 +39,7 @@ API = (
 )
 
 WORKERS = (
-    _key(
-        "job_queue_bytes",
-        size(),
-        "268435456",
-        "Bytes of bodies that each version may have waiting; 0: no limit.",
-    ),
-    _key(
-        "worker_start",
-        choice("auto", "spawn", "template"),
-        "auto",
-        "How workers start; auto: forked from a template where one can be used.",
-    ),
     _key("worker_python", PATH, None, "The interpreter of workers; unset: the server's."),
-    _key("worker_grace", _SECONDS, "5", "Seconds between a polite and a forced end of a worker."),
-    _key("worker_memory_limit", size(), "0", "Resident bytes at which a worker is ended; 0: no limit."),
-    _key("max_requests_per_worker", whole(0), "0", "Requests after which a worker is replaced; 0: never."),
-    _key("retry_on_worker_death", whole(0, 1), "1", "1: a request whose worker died is tried once more."),
     _key("startup_parallelism", whole(1), "4", "Models that load at the same time at the start."),
 )
 

@@ -161,13 +161,6 @@ WORKERS = (
         _BOTH,
     ),
     _key(
-        "default_response_timeout",
-        _POSITIVE_SECONDS,
-        "120",
-        "How long one batch may take, in seconds.",
-        _BOTH,
-    ),
-    _key(
         "default_response_timeout_seconds",
         whole(-1),
         "-1",
@@ -176,16 +169,12 @@ WORKERS = (
         setting="",
     ),
     _key(
-        "default_startup_timeout", _POSITIVE_SECONDS, "120", "How long loading a model may take, in seconds."
-    ),
-    _key(
         "unregister_model_timeout",
         _SECONDS,
         "120",
         "How long an unregistered version may drain, in seconds.",
         _BOTH,
     ),
-    _key("job_queue_size", whole(1), "100", "How many requests each version may have waiting.", _BOTH),
     _key("number_of_gpu", whole(0), None, "The GPUs to use; no more than there are.", _BOTH),
     _key(
         "limit_max_image_pixels", PEER_BOOLEAN, "true", "Keep Pillow's limit of pixels in built-in handlers."

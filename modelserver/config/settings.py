@@ -14,10 +14,13 @@ from modelserver.config.address import Address
 from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
+from modelserver.config.version_keys import VERSION_KEYS
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import Snapshot
 from modelserver.management.version_spec import VersionDefaults
 from modelserver.spec import WorkerSettings
+from modelserver.version_settings.setting import SettingValues
+from modelserver.version_settings.table import default_of
 
 
 def read_value(name: str, text: str, cwd: Path) -> object:
@@ -52,6 +55,8 @@ class Settings:
     :param open_inference_protocol: ``ts_open_inference_protocol``.
     :param sequence_id_header: with its two siblings, ``ts_header_key_sequence_...``.
     :param load_models: nothing where a snapshot is restored.
+    :param version_settings: the settings of versions that were given, by their names in the table of
+        ``modelserver/version_settings/table.py``.
     :param allowed_urls: patterns; empty where the server's own rule holds.
     :param number_of_gpu: as configured, or None; what there is, limits it.
     :param snapshots: whether snapshots are written and looked for.
@@ -102,12 +107,9 @@ class Settings:
     requirements_timeout: float = _default("requirements_timeout")
     requirements_cache: Path | None = None
 
+    version_settings: SettingValues = field(factory=dict)
     default_workers_per_model: int = _default("default_workers_per_model")
-    default_response_timeout: float = _default("default_response_timeout")
-    default_startup_timeout: float = _default("default_startup_timeout")
     unregister_model_timeout: float = _default("unregister_model_timeout")
-    job_queue_size: int = _default("job_queue_size")
-    job_queue_bytes: int = _default("job_queue_bytes")
     number_of_gpu: int | None = None
     limit_max_image_pixels: bool = _default("limit_max_image_pixels")
     decode_input_request: bool = _default("decode_input_request")
@@ -118,12 +120,7 @@ class Settings:
     sequence_id_header: str = _default("ts_header_key_sequence_id")
     sequence_start_header: str = _default("ts_header_key_sequence_start")
     sequence_end_header: str = _default("ts_header_key_sequence_end")
-    worker_start: str = _default("worker_start")
     worker_python: Path | None = None
-    worker_grace: float = _default("worker_grace")
-    worker_memory_limit: int = _default("worker_memory_limit")
-    max_requests_per_worker: int = _default("max_requests_per_worker")
-    retry_on_worker_death: int = _default("retry_on_worker_death")
     startup_parallelism: int = _default("startup_parallelism")
 
     enable_metrics_api: bool = _default("enable_metrics_api")
@@ -163,9 +160,13 @@ class Settings:
         """Whether predictions and management have one listener."""
         return self.inference_address == self.management_address
 
-    def models_entry(self, name: str, version: str) -> VersionPreset:
+    def version_preset(self, name: str, version: str) -> VersionPreset:
         """Find a version's entry in the ``models`` JSON; an empty one where there is none."""
         return self.models.get(name, {}).get(version, VersionPreset())
+
+    def version_default(self, name: str) -> object:
+        """Return what holds for a setting of versions where neither they nor their callers give it."""
+        return self.version_settings.get(name, default_of(name))
 
     def version_defaults(self, number_of_gpu: int, cpus: int, can_fork: bool) -> VersionDefaults:
         """
@@ -178,18 +179,9 @@ class Settings:
         return VersionDefaults(
             workers=self.default_workers_per_model,
             startup_workers=self.default_workers_per_model or number_of_gpu or cpus,
-            response_timeout=self.default_response_timeout,
-            startup_timeout=self.default_startup_timeout,
-            job_queue_size=self.job_queue_size,
-            job_queue_bytes=self.job_queue_bytes,
             handler=self.default_service_handler,
             envelope=self.service_envelope,
-            worker_start=self.worker_start,
-            preload="model" if self.preload_model else "imports",
-            retry_on_worker_death=self.retry_on_worker_death,
-            max_requests_per_worker=self.max_requests_per_worker,
-            worker_memory_limit=self.worker_memory_limit,
-            worker_grace=self.worker_grace,
+            settings={**self.version_settings, "preload": "model" if self.preload_model else "imports"},
             number_of_gpu=number_of_gpu,
             can_fork=can_fork,
             sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
@@ -228,16 +220,28 @@ def build_settings(properties: Mapping[str, str], dialect: str, cwd: Path) -> Se
     :raises ConfigurationError: a value is not allowed.
     """
     values = {key.setting: _value(key.name, properties, dialect, cwd) for key in KEYS if key.setting}
-    seconds = properties.get("default_response_timeout_seconds")
-    override = read_value("default_response_timeout_seconds", seconds, cwd) if seconds else -1
-    if isinstance(override, int) and override > 0:
-        values["default_response_timeout"] = float(override)
     # Which type each field has, only the table knows; a test compares it with the fields.
     known: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if "model_snapshot" in known:
         known["load_models"] = LoadList()
-    known.update(dialect=dialect, properties=properties)
+    known.update(
+        version_settings=_version_settings(properties, dialect, cwd), dialect=dialect, properties=properties
+    )
     return Settings(**known)
+
+
+def _version_settings(properties: Mapping[str, str], dialect: str, cwd: Path) -> SettingValues:
+    """Return the defaults that keys set for versions, by the settings' names."""
+    values = {
+        name: _value(key.name, properties, dialect, cwd)
+        for name, key in VERSION_KEYS.items()
+        if properties.get(key.name)
+    }
+    seconds = properties.get("default_response_timeout_seconds")
+    override = read_value("default_response_timeout_seconds", seconds, cwd) if seconds else -1
+    if isinstance(override, int) and override > 0:
+        values["response_timeout"] = float(override)
+    return values
 
 
 def _value(name: str, properties: Mapping[str, str], dialect: str, cwd: Path) -> object:

@@ -58,8 +58,8 @@ class VersionPreparer:
 
         :raises ServingError: the archive cannot be had, or breaks a rule.
         """
-        if request.wishes.runtime is not None:
-            known_runtime(request.wishes.runtime)  # nothing is fetched for a registration that cannot be
+        if request.overrides.runtime is not None:
+            known_runtime(request.overrides.runtime)  # nothing is fetched for a registration that cannot be
         if request.is_kept:
             fetched = await self.sources.adopt(request.url)
         else:
@@ -96,18 +96,18 @@ class VersionPreparer:
 
     def _decide(self, request: RegisterRequest, folder: Path) -> VersionSpec:
         """Read what the archive says, and resolve_version_spec. Blocks."""
-        wishes = request.wishes
-        manifest = read_manifest(folder, self.rules, wishes.runtime)
+        overrides = request.overrides
+        manifest = read_manifest(folder, self.rules, overrides.runtime)
         given_name = request.name or (request.fallback_name if manifest.model_name is None else None)
-        manifest = complete(manifest, self.rules, given_name, wishes.handler)
+        manifest = complete(manifest, self.rules, given_name, overrides.handler)
         name, version = manifest.model_name or "", manifest.model_version
         _check_name("name", name)
         _check_name("version", version)
         document, why = model_config(folder, manifest)
         config, problems = read_model_config(document, self.defaults.number_of_gpu)
-        entry = self.models.get(name, {}).get(version, VersionPreset())
+        preset = self.models.get(name, {}).get(version, VersionPreset())
         found = OpenedArchive(name, version, request.url, folder, manifest)
-        spec = resolve_version_spec(found, wishes, config, entry, self.defaults, request.start_up)
+        spec = resolve_version_spec(found, overrides, config, preset, self.defaults, request.start_up)
         for problem in (why, *problems, *unsupported_settings(spec)):
             if problem:
                 _log.warn(

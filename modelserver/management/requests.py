@@ -6,6 +6,8 @@ import re
 
 from attrs import field, frozen
 
+from modelserver.version_settings.setting import SettingValues
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
 """What names of models and versions look like: they stand in paths, labels and log lines."""
 
@@ -13,27 +15,16 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
 @frozen
 class VersionOverrides:
     """
-    What the caller of a registration asked for; None where nothing was asked.
+    What the caller of a registration asks for; None, and no value, where the caller asks for nothing.
 
-    Durations are seconds, sizes bytes.
-
-    :param initial_workers: ``initial_workers`` of the API; a model-config with valid workers goes before it.
-    :param min_workers: with ``max_workers``, what a snapshot restores; nothing goes before it.
-    :param worker_start: ``spawn`` or ``template``.
-    :param preload: what a template holds: ``imports`` or ``model``.
+    :param initial_workers: the parameter of the API; a model-config with valid workers goes before it.
+    :param settings: a snapshot gives ``min_workers`` and ``max_workers``, too; nothing goes before those.
     """
 
     handler: str | None = None
     runtime: str | None = None
-    batch_size: int | None = None
-    max_batch_delay: float | None = None
-    response_timeout: float | None = None
-    startup_timeout: float | None = None
     initial_workers: int | None = None
-    min_workers: int | None = None
-    max_workers: int | None = None
-    worker_start: str | None = None
-    preload: str | None = None
+    settings: SettingValues = field(factory=dict)
 
 
 @frozen
@@ -52,7 +43,7 @@ class RegisterRequest:
 
     url: str
     name: str | None = None
-    wishes: VersionOverrides = field(factory=VersionOverrides)
+    overrides: VersionOverrides = field(factory=VersionOverrides)
     synchronous: bool = True
     signed: bool = False
     sha256: str | None = None

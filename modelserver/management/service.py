@@ -43,10 +43,10 @@ class Management:
     """
 
     registry: Registry
-    preparation: VersionPreparer
-    surroundings: CoreProviders
+    preparer: VersionPreparer
+    providers: CoreProviders
     observer: Observer
-    self_description: HandlerMetadata
+    handler_metadata: HandlerMetadata
     rules: ManagementRules = ManagementRules()
     changed: Callable[[], Deferred[None]] = lambda: succeed(None)
     _files: dict[ModelVersion, PreparedVersion] = field(factory=dict, init=False)
@@ -65,16 +65,16 @@ class Management:
         :raises WorkersFailed: its workers cannot start.
         :raises ServingError: its archive cannot be had, or breaks a rule.
         """
-        prepared = await self.preparation.prepare(request)
+        prepared = await self.preparer.prepare(request)
         spec = prepared.spec
-        version = new_version(spec, self.surroundings)
+        version = new_version(spec, self.providers)
         try:
             was_default = await self._clear_failed(spec)
             self._add(version)
             if was_default:
                 self.registry.set_default(spec.name, spec.version)
         except ServingError:
-            await self.preparation.discard(prepared, request.is_kept)
+            await self.preparer.discard(prepared, request.is_kept)
             raise
         self._files[version] = prepared
         try:
@@ -183,7 +183,7 @@ class Management:
         :raises InternalError: the handler has no answer.
         """
         found = self.registry.get(name, version)
-        metadata = await self.self_description.ask(found, head)
+        metadata = await self.handler_metadata.ask(found, head)
         (description,) = await self._describe([found])
         return evolve(description, metadata=metadata)
 
@@ -266,18 +266,18 @@ class Management:
         try:
             closed = version.pool.close(drain)
             # Past the drain come TERM, the grace, and KILL.
-            await closed.addTimeout(drain + 2 * spec.timeouts.grace, self.surroundings.clock)
+            await closed.addTimeout(drain + 2 * spec.timeouts.grace, self.providers.clock)
         except TimeoutError:
             self._leaving.discard(key)
             self._put_back(version)
             raise DrainTimedOut(spec.name) from None
-        self.surroundings.backend.retire(spec.name, spec.version)
-        await self.preparation.discard(self._files.pop(version), keeps_download)
+        self.providers.backend.retire(spec.name, spec.version)
+        await self.preparer.discard(self._files.pop(version), keeps_download)
         self._leaving.discard(key)
 
     def _put_back(self, version: ModelVersion) -> None:
         """Register a version without workers, so that it can be unregistered again."""
         spec = evolve(version.spec, min_workers=0, max_workers=0)
-        again = new_version(spec, self.surroundings)
+        again = new_version(spec, self.providers)
         self._files[again] = evolve(self._files.pop(version), spec=spec)
         self.registry.add(again)

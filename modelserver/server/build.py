@@ -168,10 +168,10 @@ def _make_management(
 ) -> Management:
     return Management(
         registry=registry,
-        preparation=_make_preparer(settings, runtime, resources.folder),
-        surroundings=providers,
+        preparer=_make_preparer(settings, runtime, resources.folder),
+        providers=providers,
         observer=Observer(tree_memories, runtime.inventory, runtime.in_thread),
-        self_description=HandlerMetadata(runtime.reactor, os.urandom),
+        handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
         rules=ManagementRules(settings.unregister_model_timeout, settings.dialect == "mms"),
         changed=changed,
     )

@@ -38,7 +38,7 @@ async def start_models(
     # Before anything is awaited: whoever asks from now on is told that they are to come.
     start_up.expect(map(label, models) if snapshot is None else snapshot.models)
     if settings.model_store is not None:
-        await management.preparation.in_thread(sweep_store, settings.model_store)
+        await management.preparer.in_thread(sweep_store, settings.model_store)
     is_complete = True
     if snapshot is not None:
         is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)

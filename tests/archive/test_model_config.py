@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.archive.model_config import CONFIG_KEYS, ModelConfig, read_model_config
+from modelserver.archive.model_config import ModelConfig, read_model_config
 from modelserver.spec import Torchrun
+from modelserver.version_settings.table import VERSION_SETTINGS
 
 GPUS = 2
 
@@ -127,12 +127,14 @@ class ModelConfigTests(SynchronousTestCase):
     """Keys of the file become one value; what is wrong is left out and told."""
 
     def test_every_key_of_the_reference_is_known(self) -> None:
-        self.assertEqual(sorted(CONFIG_KEYS), sorted(KEYS))
+        found = [row.model_config for row in VERSION_SETTINGS if row.model_config]
+        self.assertEqual(sorted(found), sorted(KEYS))
 
     def test_values(self) -> None:
         for document, expected in READ:
             config, problems = read_model_config(document, GPUS)
-            self.assertEqual(config, evolve(ModelConfig(document), **expected), document)
+            settings = {name: value for name, value in expected.items() if name != "torchrun"}
+            self.assertEqual(config, ModelConfig(document, settings, expected.get("torchrun")), document)
             self.assertEqual(problems, (), document)
 
     def test_wrong_values_are_ignored_and_told(self) -> None:
@@ -143,7 +145,7 @@ class ModelConfigTests(SynchronousTestCase):
 
     def test_one_wrong_value_leaves_the_others(self) -> None:
         config, problems = read_model_config({"batchSize": "x", "jobQueueSize": 3}, GPUS)
-        self.assertEqual((config.batch_size, config.job_queue_size, len(problems)), (None, 3, 1))
+        self.assertEqual((config.settings, len(problems)), ({"job_queue_size": 3}, 1))
 
     def test_wrong_number_of_processes(self) -> None:
         document = {"parallelType": "tp", "parallelLevel": 2, "torchrun": {"nproc-per-node": "auto"}}
@@ -153,7 +155,7 @@ class ModelConfigTests(SynchronousTestCase):
 
     def test_gpu_without_gpus_is_the_cpu(self) -> None:
         config, problems = read_model_config({"deviceType": "gpu"}, 0)
-        self.assertEqual((config.device_type, len(problems)), ("cpu", 1))
+        self.assertEqual((config.settings["device_type"], len(problems)), ("cpu", 1))
 
     def test_document_is_kept_whole(self) -> None:
         document = {"batchSize": "x", "handler": {"a": [1]}}

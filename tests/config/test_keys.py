@@ -9,8 +9,9 @@ from typing import get_type_hints
 from attrs import fields
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.config.settings import Settings, read_value
+from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY, KEYS
+from modelserver.version_settings.table import VERSION_SETTINGS
 
 # Every key of configuration.md, section 2: key, default, who knows it.
 BOTH, TS, MMS = ("TS", "MMS"), ("TS",), ("MMS",)
@@ -122,6 +123,7 @@ NOT_FROM_KEYS = {
     "temporary_folder",
     "config_file",
     "properties",
+    "version_settings",
 }
 
 
@@ -164,6 +166,15 @@ class TableAndSettingsTests(SynchronousTestCase):
             if key.setting and key.default is not None:
                 value = read_value(key.name, key.default, Path("/"))
                 self.assertEqual(getattr(plain, key.setting), value, key.name)
+
+    def test_keys_of_version_settings(self) -> None:
+        for row in VERSION_SETTINGS:
+            if row.key is not None:
+                key = KEY[row.key.name]
+                value = read_value(key.name, key.default or "", Path("/"))
+                self.assertEqual((value, type(value)), (row.default, type(row.default)), row.name)
+                built = build_settings({key.name: key.default or ""}, "torchserve", Path("/"))
+                self.assertEqual(built.version_settings, {row.name: row.default})
 
     def test_defaults_have_the_fields_types(self) -> None:
         types, plain = get_type_hints(Settings), Settings()

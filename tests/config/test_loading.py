@@ -72,34 +72,34 @@ class FileTests(SourcesTestCase):
     def test_none(self) -> None:
         settings = self.load()
         self.assertIsNone(settings.config_file)
-        self.assertEqual(settings.job_queue_size, 100)
+        self.assertEqual(settings.version_default("job_queue_size"), 100)
 
     def test_order(self) -> None:
         self.write("config.properties", "job_queue_size=1")
-        self.assertEqual(self.load().job_queue_size, 1)
+        self.assertEqual(self.load().version_default("job_queue_size"), 1)
         self.write("logs/config/20260101000000000-shutdown.cfg", "job_queue_size=2")
-        self.assertEqual(self.load().job_queue_size, 2)
+        self.assertEqual(self.load().version_default("job_queue_size"), 2)
         self.write("option.properties", "job_queue_size=3")
         option = CommandLine(config_file="option.properties")
-        self.assertEqual(self.load(option).job_queue_size, 3)
+        self.assertEqual(self.load(option).version_default("job_queue_size"), 3)
         variable = self.write("variable.properties", "job_queue_size=4")
         settings = self.load(option, {"TS_CONFIG_FILE": str(variable)})
-        self.assertEqual((settings.job_queue_size, settings.config_file), (4, variable))
+        self.assertEqual((settings.version_default("job_queue_size"), settings.config_file), (4, variable))
 
     def test_no_snapshot_is_looked_for_without_snapshots(self) -> None:
         self.write("logs/config/20260101000000000-shutdown.cfg", "job_queue_size=2")
         settings = self.load(CommandLine(no_config_snapshots=True))
-        self.assertEqual((settings.job_queue_size, settings.snapshots), (100, False))
+        self.assertEqual((settings.version_default("job_queue_size"), settings.snapshots), (100, False))
 
     def test_mms_has_no_snapshots(self) -> None:
         self.write("logs/config/20260101000000000-shutdown.cfg", "job_queue_size=2")
         settings = self.load(dialect="mms")
-        self.assertEqual((settings.job_queue_size, settings.snapshots), (100, False))
+        self.assertEqual((settings.version_default("job_queue_size"), settings.snapshots), (100, False))
 
     def test_snapshots_are_in_the_log_location(self) -> None:
         self.write("elsewhere/config/20260101000000000-shutdown.cfg", "job_queue_size=2")
         settings = self.load(environ={"LOG_LOCATION": "elsewhere"})
-        self.assertEqual(settings.job_queue_size, 2)
+        self.assertEqual(settings.version_default("job_queue_size"), 2)
         self.assertEqual(settings.snapshot_folder, self.cwd / "elsewhere/config")
 
     def test_missing_files_are_named(self) -> None:
@@ -172,7 +172,7 @@ class CommandLineTests(SourcesTestCase):
         self.assertEqual(
             settings.load_models, LoadList((StartupModel(None, "m.mar"), StartupModel("x", "n.mar")))
         )
-        self.assertEqual(settings.job_queue_size, 6)
+        self.assertEqual(settings.version_default("job_queue_size"), 6)
         self.assertTrue(settings.enable_model_api and settings.disable_token_authorization)
 
     def test_switches_only_turn_on(self) -> None:
@@ -192,9 +192,9 @@ class EnvironmentTests(SourcesTestCase):
     def test_only_with_enable_envvars_config(self) -> None:
         environ = {"TS_JOB_QUEUE_SIZE": "7"}
         self.write("config.properties", "job_queue_size=5")
-        self.assertEqual(self.load(environ=environ).job_queue_size, 5)
+        self.assertEqual(self.load(environ=environ).version_default("job_queue_size"), 5)
         self.write("config.properties", "job_queue_size=5\nenable_envvars_config=true")
-        self.assertEqual(self.load(environ=environ).job_queue_size, 7)
+        self.assertEqual(self.load(environ=environ).version_default("job_queue_size"), 7)
 
     def test_environment_goes_before_the_command_line(self) -> None:
         self.write("config.properties", "enable_envvars_config=true")
@@ -208,13 +208,13 @@ class EnvironmentTests(SourcesTestCase):
 
     def test_empty_variable_says_nothing(self) -> None:
         self.write("config.properties", "job_queue_size=5\nenable_envvars_config=true")
-        self.assertEqual(self.load(environ={"TS_JOB_QUEUE_SIZE": ""}).job_queue_size, 5)
+        self.assertEqual(self.load(environ={"TS_JOB_QUEUE_SIZE": ""}).version_default("job_queue_size"), 5)
 
     def test_prefix_is_the_dialects(self) -> None:
         self.write("config.properties", "enable_envvars_config=true")
         environ = {"TS_JOB_QUEUE_SIZE": "7", "MMS_JOB_QUEUE_SIZE": "8"}
-        self.assertEqual(self.load(environ=environ).job_queue_size, 7)
-        self.assertEqual(self.load(environ=environ, dialect="mms").job_queue_size, 8)
+        self.assertEqual(self.load(environ=environ).version_default("job_queue_size"), 7)
+        self.assertEqual(self.load(environ=environ, dialect="mms").version_default("job_queue_size"), 8)
 
     def test_variables_that_always_count(self) -> None:
         settings = self.load(environ={"TS_OPEN_INFERENCE_PROTOCOL": "oip", "TS_TOKEN_FILE": "/run/tokens"})
@@ -249,7 +249,7 @@ class DialectTests(SourcesTestCase):
         environ = {"MMS_CONFIG_FILE": str(file)}
         self.assertEqual(self.load().dialect, "torchserve")
         self.assertEqual(self.load(environ=environ).dialect, "mms")
-        self.assertEqual(self.load(environ=environ).job_queue_size, 3)
+        self.assertEqual(self.load(environ=environ).version_default("job_queue_size"), 3)
         self.assertEqual(self.load(environ=environ, dialect="torchserve").dialect, "torchserve")
         self.assertEqual(self.load(dialect="mms").dialect, "mms")
         self.write("config.properties", "dialect=mms")
@@ -279,7 +279,9 @@ class SageMakerTests(SourcesTestCase):
         self.assertEqual(settings.model_store, Path("/opt/ml/model"))
         self.assertEqual(settings.default_service_handler, "service:handle")
         self.assertEqual(settings.default_workers_per_model, 3)
-        self.assertEqual((settings.default_response_timeout, settings.unregister_model_timeout), (60.0, 60.0))
+        self.assertEqual(
+            (settings.version_default("response_timeout"), settings.unregister_model_timeout), (60.0, 60.0)
+        )
         self.assertEqual((settings.max_request_size, settings.max_response_size), (100, 200))
         self.assertFalse(settings.decode_input_request)
 

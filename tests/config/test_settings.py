@@ -40,7 +40,7 @@ READ: tuple[tuple[str, str, object], ...] = (
     ("allowed_urls", r"https://a/.*, file://.*", (r"https://a/.*", "file://.*")),
     ("blacklist_env_vars", "AWS_.*|SECRET", "AWS_.*|SECRET"),
     ("load_models", "x=a.mar", LoadList((StartupModel("x", "a.mar"),))),
-    ("models", '{"m": {"1.0": {"batchSize": 4}}}', {"m": {"1.0": VersionPreset(batch_size=4)}}),
+    ("models", '{"m": {"1.0": {"batchSize": 4}}}', {"m": {"1.0": VersionPreset(settings={"batch_size": 4})}}),
     ("overload_status", "429", 429),
     ("dialect", "MMS", "mms"),
 )
@@ -101,7 +101,7 @@ class BuildSettingsTests(SynchronousTestCase):
 
     def test_empty_value_is_unset(self) -> None:
         built = build_settings({"job_queue_size": "", "model_store": ""}, "torchserve", HOME)
-        self.assertEqual((built.job_queue_size, built.model_store), (100, None))
+        self.assertEqual((built.version_default("job_queue_size"), built.model_store), (100, None))
 
     def test_properties_are_kept(self) -> None:
         properties = {"job_queue_size": "7", "unknown": "x"}
@@ -123,7 +123,9 @@ class BuildSettingsTests(SynchronousTestCase):
                 "default_response_timeout": "60",
                 "default_response_timeout_seconds": seconds,
             }
-            self.assertEqual(build_settings(properties, "mms", HOME).default_response_timeout, expected)
+            self.assertEqual(
+                build_settings(properties, "mms", HOME).version_default("response_timeout"), expected
+            )
 
     def test_snapshot_goes_before_load_models(self) -> None:
         properties = {"load_models": "all", "model_snapshot": '{"modelCount": 0, "models": {}}'}
@@ -151,24 +153,26 @@ class DerivedTests(SynchronousTestCase):
             default_service_handler="h",
             service_envelope="json",
             preload_model=True,
-            worker_start="spawn",
-            worker_grace=1.0,
+            version_settings={"worker_start": "spawn", "worker_grace": 1.0},
         )
         self.assertEqual(
             settings.version_defaults(2, 8, can_fork=False),
             VersionDefaults(
                 workers=0,
                 startup_workers=2,
-                job_queue_bytes=268435456,
                 handler="h",
                 envelope="json",
-                worker_start="spawn",
-                preload="model",
-                worker_grace=1.0,
                 number_of_gpu=2,
                 can_fork=False,
+                settings={
+                    "worker_start": "spawn",
+                    "preload": "model",
+                    "worker_grace": 1.0,
+                },
             ),
         )
+
+        self.assertEqual(settings.version_default("job_queue_bytes"), 268435456)
 
     def test_workers_at_the_start(self) -> None:
         for workers, gpus, cpus, expected in ((3, 2, 8, 3), (0, 2, 8, 2), (0, 0, 8, 8)):
@@ -194,11 +198,11 @@ class DerivedTests(SynchronousTestCase):
         self.assertEqual(Settings(dialect="mms").manifest_rules(), MMS_RULES)
         self.assertTrue(Settings(allow_external_handlers=True).manifest_rules().allow_outside_handler)
 
-    def test_models_entry(self) -> None:
-        settings = Settings(models={"m": {"1.0": VersionPreset(batch_size=4)}})
-        self.assertEqual(settings.models_entry("m", "1.0"), VersionPreset(batch_size=4))
-        self.assertEqual(settings.models_entry("m", "2.0"), VersionPreset())
-        self.assertEqual(settings.models_entry("n", "1.0"), VersionPreset())
+    def test_version_preset(self) -> None:
+        settings = Settings(models={"m": {"1.0": VersionPreset(settings={"batch_size": 4})}})
+        self.assertEqual(settings.version_preset("m", "1.0"), VersionPreset(settings={"batch_size": 4}))
+        self.assertEqual(settings.version_preset("m", "2.0"), VersionPreset())
+        self.assertEqual(settings.version_preset("n", "1.0"), VersionPreset())
 
     def test_snapshot_folder(self) -> None:
         self.assertEqual(Settings(log_folder=Path("/l")).snapshot_folder, Path("/l/config"))

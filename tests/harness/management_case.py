@@ -31,7 +31,7 @@ class ManagementCase(SynchronousTestCase):
         return [worker for worker in self.on.stage.backend.workers if not worker.is_gone]
 
     def start(self, url: str = "noop.mar", workers: int = 0, **more: Any) -> Deferred[VersionSpec]:
-        request = RegisterRequest(url, wishes=VersionOverrides(initial_workers=workers), **more)
+        request = RegisterRequest(url, overrides=VersionOverrides(initial_workers=workers), **more)
         return Deferred.fromCoroutine(self.on.management.register(request))
 
     def register(self, url: str = "noop.mar", workers: int = 0, **more: Any) -> VersionSpec:

@@ -26,13 +26,15 @@ class ModelsTests(SynchronousTestCase):
             "parallelLevel": 2,
         }
         expected = VersionPreset(
-            min_workers=1,
-            max_workers=2,
-            batch_size=4,
-            max_batch_delay=0.05,
-            response_timeout=33.0,
-            startup_timeout=44.0,
             runtime="python3",
+            settings={
+                "min_workers": 1,
+                "max_workers": 2,
+                "batch_size": 4,
+                "max_batch_delay": 0.05,
+                "response_timeout": 33.0,
+                "startup_timeout": 44.0,
+            },
         )
         self.assertEqual(read_models(json.dumps({"m": {"1.0": entry}})), {"m": {"1.0": expected}})
 

@@ -23,13 +23,13 @@ FOUND = OpenedArchive(
     manifest=Manifest(handler="own", envelope="body", engine="Torch", raw={"runtime": "python"}),
 )
 NOBODY = (VersionOverrides(), ModelConfig(), VersionPreset(), VersionDefaults())
-ALL_WORKERS = ModelConfig(min_workers=2, max_workers=4)
+ALL_WORKERS = ModelConfig(settings={"min_workers": 2, "max_workers": 4})
 
 
 def decided(
-    wishes: VersionOverrides | None = None,
+    overrides: VersionOverrides | None = None,
     config: ModelConfig | None = None,
-    entry: VersionPreset | None = None,
+    preset: VersionPreset | None = None,
     defaults: VersionDefaults | None = None,
     start_up: bool = False,
     found: OpenedArchive = FOUND,
@@ -37,9 +37,9 @@ def decided(
     """Decide, where most say nothing."""
     return resolve_version_spec(
         found,
-        wishes or VersionOverrides(),
+        overrides or VersionOverrides(),
         config or ModelConfig(),
-        entry or VersionPreset(),
+        preset or VersionPreset(),
         defaults or VersionDefaults(),
         start_up,
     )
@@ -49,33 +49,36 @@ class PrecedenceTests(SynchronousTestCase):
     """The caller, model-config.yaml, the models JSON, the defaults: the first who says something."""
 
     def test_batch_size(self) -> None:
-        wishes, config, entry = (
-            VersionOverrides(batch_size=4),
-            ModelConfig(batch_size=3),
-            VersionPreset(batch_size=2),
+        overrides, config, preset = (
+            VersionOverrides(settings={"batch_size": 4}),
+            ModelConfig(settings={"batch_size": 3}),
+            VersionPreset(settings={"batch_size": 2}),
         )
-        self.assertEqual(decided(wishes, config, entry).batch_size, 4)
-        self.assertEqual(decided(None, config, entry).batch_size, 3)
-        self.assertEqual(decided(None, None, entry).batch_size, 2)
+        self.assertEqual(decided(overrides, config, preset).batch_size, 4)
+        self.assertEqual(decided(None, config, preset).batch_size, 3)
+        self.assertEqual(decided(None, None, preset).batch_size, 2)
         self.assertEqual(decided().batch_size, 1)
 
     def test_max_batch_delay(self) -> None:
-        wishes, config = VersionOverrides(max_batch_delay=0.0), ModelConfig(max_batch_delay=3.0)
-        entry = VersionPreset(max_batch_delay=2.0)
-        self.assertEqual(decided(wishes, config, entry).max_batch_delay, 0.0)
-        self.assertEqual(decided(None, config, entry).max_batch_delay, 3.0)
-        self.assertEqual(decided(None, None, entry).max_batch_delay, 2.0)
+        overrides, config = (
+            VersionOverrides(settings={"max_batch_delay": 0.0}),
+            ModelConfig(settings={"max_batch_delay": 3.0}),
+        )
+        preset = VersionPreset(settings={"max_batch_delay": 2.0})
+        self.assertEqual(decided(overrides, config, preset).max_batch_delay, 0.0)
+        self.assertEqual(decided(None, config, preset).max_batch_delay, 3.0)
+        self.assertEqual(decided(None, None, preset).max_batch_delay, 2.0)
         self.assertEqual(decided().max_batch_delay, 0.1)
 
     def test_timeouts(self) -> None:
-        wishes = VersionOverrides(response_timeout=8.0, startup_timeout=7.0)
-        config = ModelConfig(response_timeout=6.0, startup_timeout=5.0)
-        entry = VersionPreset(response_timeout=4.0, startup_timeout=3.0)
-        defaults = VersionDefaults(response_timeout=2.0, startup_timeout=1.0)
+        overrides = VersionOverrides(settings={"response_timeout": 8.0, "startup_timeout": 7.0})
+        config = ModelConfig(settings={"response_timeout": 6.0, "startup_timeout": 5.0})
+        preset = VersionPreset(settings={"response_timeout": 4.0, "startup_timeout": 3.0})
+        defaults = VersionDefaults(settings={"response_timeout": 2.0, "startup_timeout": 1.0})
         for who, expected in (
-            ((wishes, config, entry, defaults), (8.0, 7.0)),
-            ((None, config, entry, defaults), (6.0, 5.0)),
-            ((None, None, entry, defaults), (4.0, 3.0)),
+            ((overrides, config, preset, defaults), (8.0, 7.0)),
+            ((None, config, preset, defaults), (6.0, 5.0)),
+            ((None, None, preset, defaults), (4.0, 3.0)),
             ((None, None, None, defaults), (2.0, 1.0)),
             ((None, None, None, None), (120.0, 120.0)),
         ):
@@ -92,11 +95,11 @@ class PrecedenceTests(SynchronousTestCase):
         self.assertEqual(str(error), "Model handler is not defined.")
 
     def test_runtime(self) -> None:
-        entry = VersionPreset(runtime="python3")
-        self.assertEqual(decided(VersionOverrides(runtime="PYTHON"), entry=entry).runtime, "python")
-        self.assertEqual(decided(entry=entry).runtime, "python3")
+        preset = VersionPreset(runtime="python3")
+        self.assertEqual(decided(VersionOverrides(runtime="PYTHON"), preset=preset).runtime, "python")
+        self.assertEqual(decided(preset=preset).runtime, "python3")
         self.assertEqual(decided().runtime, "python")
-        self.assertRaises(ArchiveInvalid, decided, entry=VersionPreset(runtime="LSP"))
+        self.assertRaises(ArchiveInvalid, decided, preset=VersionPreset(runtime="LSP"))
 
     def test_envelope(self) -> None:
         self.assertEqual(decided(defaults=VersionDefaults(envelope="json")).envelope, "json")
@@ -104,19 +107,23 @@ class PrecedenceTests(SynchronousTestCase):
 
     def test_what_only_model_config_and_defaults_say(self) -> None:
         defaults = VersionDefaults(
-            job_queue_size=1,
-            job_queue_bytes=2,
-            retry_on_worker_death=0,
-            max_requests_per_worker=3,
-            worker_memory_limit=4,
-            preload="model",
+            settings={
+                "job_queue_size": 1,
+                "job_queue_bytes": 2,
+                "retry_on_worker_death": 0,
+                "max_requests_per_worker": 3,
+                "worker_memory_limit": 4,
+                "preload": "model",
+            }
         )
         config = ModelConfig(
-            job_queue_size=5,
-            retry_on_worker_death=1,
-            max_requests_per_worker=0,
-            worker_memory_limit=7,
-            preload="imports",
+            settings={
+                "job_queue_size": 5,
+                "retry_on_worker_death": 1,
+                "max_requests_per_worker": 0,
+                "worker_memory_limit": 7,
+                "preload": "imports",
+            }
         )
 
         def told(spec: VersionSpec) -> tuple[object, ...]:
@@ -131,7 +138,7 @@ class PrecedenceTests(SynchronousTestCase):
 
         self.assertEqual(told(decided(defaults=defaults)), (1, 2, 0, 3, 4, "model"))
         self.assertEqual(told(decided(config=config, defaults=defaults)), (5, 2, 1, 0, 7, "imports"))
-        self.assertEqual(decided(VersionOverrides(preload="model"), config).preload, "model")
+        self.assertEqual(decided(VersionOverrides(settings={"preload": "model"}), config).preload, "model")
 
 
 class WorkersTests(SynchronousTestCase):
@@ -150,29 +157,33 @@ class WorkersTests(SynchronousTestCase):
         self.assert_workers(decided(), 0, 0)
 
     def test_registration_does_not_look_at_the_models_json(self) -> None:
-        self.assert_workers(decided(entry=VersionPreset(min_workers=3, max_workers=4)), 0, 0)
+        self.assert_workers(
+            decided(preset=VersionPreset(settings={"min_workers": 3, "max_workers": 4})), 0, 0
+        )
 
     def test_model_config_goes_before_initial_workers(self) -> None:
         self.assert_workers(decided(VersionOverrides(initial_workers=1), ALL_WORKERS), 2, 4)
 
     def test_start_up(self) -> None:
         defaults = VersionDefaults(workers=0, startup_workers=3)
-        for entry, least, most in (
-            (VersionPreset(min_workers=1, max_workers=2), 1, 2),
-            (VersionPreset(min_workers=5), 5, 5),
-            (VersionPreset(max_workers=6), 3, 6),
-            (VersionPreset(max_workers=1), 3, 3),
+        for preset, least, most in (
+            (VersionPreset(settings={"min_workers": 1, "max_workers": 2}), 1, 2),
+            (VersionPreset(settings={"min_workers": 5}), 5, 5),
+            (VersionPreset(settings={"max_workers": 6}), 3, 6),
+            (VersionPreset(settings={"max_workers": 1}), 3, 3),
             (VersionPreset(), 3, 3),
         ):
-            self.assert_workers(decided(None, None, entry, defaults, start_up=True), least, most)
+            self.assert_workers(decided(None, None, preset, defaults, start_up=True), least, most)
 
     def test_start_up_with_model_config(self) -> None:
-        entry = VersionPreset(min_workers=1, max_workers=1)
-        self.assert_workers(decided(None, ALL_WORKERS, entry, start_up=True), 2, 4)
+        preset = VersionPreset(settings={"min_workers": 1, "max_workers": 1})
+        self.assert_workers(decided(None, ALL_WORKERS, preset, start_up=True), 2, 4)
 
     def test_snapshot_goes_before_everything(self) -> None:
-        self.assert_workers(decided(VersionOverrides(min_workers=0, max_workers=3), ALL_WORKERS), 0, 3)
-        self.assert_workers(decided(VersionOverrides(min_workers=1), ALL_WORKERS), 1, 1)
+        self.assert_workers(
+            decided(VersionOverrides(settings={"min_workers": 0, "max_workers": 3}), ALL_WORKERS), 0, 3
+        )
+        self.assert_workers(decided(VersionOverrides(settings={"min_workers": 1}), ALL_WORKERS), 1, 1)
 
     def test_start_up_is_noted(self) -> None:
         self.assertTrue(decided(start_up=True).loaded_at_startup)
@@ -184,21 +195,41 @@ class WorkerStartTests(SynchronousTestCase):
 
     def test_rows(self) -> None:
         with_gpus = VersionDefaults(number_of_gpu=2)
-        for expected, wishes, config, defaults in (
+        for expected, overrides, config, defaults in (
             ("template", None, None, None),
-            ("spawn", VersionOverrides(worker_start="spawn"), ModelConfig(worker_start="template"), None),
-            ("spawn", None, ModelConfig(worker_start="spawn"), None),
-            ("spawn", None, None, VersionDefaults(worker_start="spawn")),
+            (
+                "spawn",
+                VersionOverrides(settings={"worker_start": "spawn"}),
+                ModelConfig(settings={"worker_start": "template"}),
+                None,
+            ),
+            ("spawn", None, ModelConfig(settings={"worker_start": "spawn"}), None),
+            ("spawn", None, None, VersionDefaults(settings={"worker_start": "spawn"})),
             ("spawn", None, None, VersionDefaults(can_fork=False)),
-            ("spawn", VersionOverrides(worker_start="template"), None, VersionDefaults(can_fork=False)),
-            ("spawn", VersionOverrides(worker_start="template"), ModelConfig(use_venv=True), None),
-            ("spawn", VersionOverrides(worker_start="template"), ModelConfig(parallel_level=1), None),
+            (
+                "spawn",
+                VersionOverrides(settings={"worker_start": "template"}),
+                None,
+                VersionDefaults(can_fork=False),
+            ),
+            (
+                "spawn",
+                VersionOverrides(settings={"worker_start": "template"}),
+                ModelConfig(settings={"use_venv": True}),
+                None,
+            ),
+            (
+                "spawn",
+                VersionOverrides(settings={"worker_start": "template"}),
+                ModelConfig(settings={"parallel_level": 1}),
+                None,
+            ),
             ("spawn", None, None, with_gpus),
-            ("template", None, ModelConfig(device_type="cpu"), with_gpus),
-            ("template", VersionOverrides(worker_start="template"), None, with_gpus),
+            ("template", None, ModelConfig(settings={"device_type": "cpu"}), with_gpus),
+            ("template", VersionOverrides(settings={"worker_start": "template"}), None, with_gpus),
         ):
-            spec = decided(wishes, config, None, defaults)
-            self.assertEqual(spec.worker_start, expected, (wishes, config, defaults))
+            spec = decided(overrides, config, None, defaults)
+            self.assertEqual(spec.worker_start, expected, (overrides, config, defaults))
 
 
 class DeviceTests(SynchronousTestCase):
@@ -206,24 +237,25 @@ class DeviceTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         for config in (
-            ModelConfig(parallel_type="tp", parallel_level=3),
-            ModelConfig(parallel_type="tp", parallel_level=2, device_ids=(1,)),
+            ModelConfig(settings={"parallel_type": "tp", "parallel_level": 3}),
+            ModelConfig(settings={"parallel_type": "tp", "parallel_level": 2, "device_ids": (1,)}),
         ):
             error = self.assertRaises(
                 NotEnoughDevices, decided, config=config, defaults=VersionDefaults(number_of_gpu=2)
             )
             self.assertEqual(
-                str(error), f"No enough gpu devices for model:m parallelLevel:{config.parallel_level}"
+                str(error),
+                f"No enough gpu devices for model:m parallelLevel:{config.settings['parallel_level']}",
             )
 
     def test_enough(self) -> None:
         for config, gpus in (
-            (ModelConfig(parallel_type="tp", parallel_level=2), 2),
-            (ModelConfig(parallel_type="tp", parallel_level=3), 0),
-            (ModelConfig(parallel_type="tp", parallel_level=3, device_type="cpu"), 2),
+            (ModelConfig(settings={"parallel_type": "tp", "parallel_level": 2}), 2),
+            (ModelConfig(settings={"parallel_type": "tp", "parallel_level": 3}), 0),
+            (ModelConfig(settings={"parallel_type": "tp", "parallel_level": 3, "device_type": "cpu"}), 2),
         ):
             spec = decided(config=config, defaults=VersionDefaults(number_of_gpu=gpus))
-            self.assertEqual(spec.parallel_level, config.parallel_level)
+            self.assertEqual(spec.parallel_level, config.settings["parallel_level"])
 
 
 class WholeTests(SynchronousTestCase):
@@ -240,23 +272,25 @@ class WholeTests(SynchronousTestCase):
     def test_model_config(self) -> None:
         config = ModelConfig(
             document={"handler": {"a": 1}},
-            recovery=5.0,
-            client_timeout=0.5,
-            device_type="gpu",
-            device_ids=(1,),
-            parallel_type="custom",
-            parallel_level=1,
-            job_tickets=True,
-            use_venv=True,
-            continuous_batching=True,
-            async_communication=True,
-            stateful=True,
-            sequence_max_idle=1.0,
-            sequence_timeout=2.0,
-            sequence_jobs=3,
-            sequences=4,
+            settings={
+                "recovery": 5.0,
+                "client_timeout": 0.5,
+                "device_type": "gpu",
+                "device_ids": (1,),
+                "parallel_type": "custom",
+                "parallel_level": 1,
+                "job_tickets": True,
+                "use_venv": True,
+                "continuous_batching": True,
+                "async_communication": True,
+                "stateful": True,
+                "sequence_max_idle": 1.0,
+                "sequence_timeout": 2.0,
+                "sequence_jobs": 3,
+                "sequences": 4,
+            },
         )
-        defaults = VersionDefaults(number_of_gpu=2, worker_grace=1.0)
+        defaults = VersionDefaults(number_of_gpu=2, settings={"worker_grace": 1.0})
         self.assertEqual(
             decided(config=config, defaults=defaults),
             VersionSpec(

@@ -196,9 +196,7 @@ class RequestTests(SynchronousTestCase):
         )
         self.assertEqual((request.url, request.name, request.synchronous), ("x.mar", None, True))
         self.assertEqual((request.signed, request.sha256), (True, "A" * 64))
-        wishes = request.wishes
-        self.assertEqual((wishes.max_batch_delay, wishes.response_timeout), (0.25, None))
-        self.assertEqual((wishes.startup_timeout, wishes.batch_size, wishes.preload), (0.0, None, None))
+        self.assertEqual(request.overrides.settings, {"max_batch_delay": 0.25, "startup_timeout": 0.0})
 
     def test_register_needs_a_url(self) -> None:
         self.assertRaises(ParameterMissing, register_request, Fields({}))

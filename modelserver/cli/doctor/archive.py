@@ -157,7 +157,8 @@ def _about_model_config(manifest: Manifest, folder: Path, examination: Examinati
     for problem in problems:
         yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))
     if config.torchrun is not None and not examination.importable("torch"):
-        text = f"parallelType={config.parallel_type} needs torchrun, but torch is not installed here."
+        kind = config.settings["parallel_type"]
+        text = f"parallelType={kind} needs torchrun, but torch is not installed here."
         yield Finding("fails", "model-config.yaml", text)
     elif document and not problems:
         yield Finding("works", "model-config.yaml", ", ".join(document))

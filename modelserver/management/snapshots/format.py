@@ -52,16 +52,18 @@ class SnapshotVersion:
     parallel_level: int = 0
     url: str = ""
 
-    def wishes(self) -> VersionOverrides:
+    def overrides(self) -> VersionOverrides:
         """What a registration that restores this version asks for: all of it, before anything else."""
         return VersionOverrides(
             runtime=self.runtime,
-            batch_size=self.batch_size,
-            max_batch_delay=self.max_batch_delay,
-            response_timeout=self.response_timeout,
-            startup_timeout=self.startup_timeout,
-            min_workers=self.min_workers,
-            max_workers=self.max_workers,
+            settings={
+                "batch_size": self.batch_size,
+                "max_batch_delay": self.max_batch_delay,
+                "response_timeout": self.response_timeout,
+                "startup_timeout": self.startup_timeout,
+                "min_workers": self.min_workers,
+                "max_workers": self.max_workers,
+            },
         )
 
 

@@ -104,7 +104,7 @@ class Restorer:
         request = RegisterRequest(
             values.url or values.archive,
             item.name,
-            values.wishes(),
+            values.overrides(),
             synchronous=False,
             start_up=True,
             is_kept=bool(values.url),

@@ -12,7 +12,6 @@ from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
-    milliseconds,
     out_of_memory_code,
     prediction_code,
     pretty,
@@ -23,7 +22,9 @@ from modelserver.rest.dialects.bodies import (
     worker_history,
     worker_status,
 )
+from modelserver.rest.dialects.settings import described_settings
 from modelserver.spec import ModelSummary, VersionDescription, WorkerDescription
+from modelserver.version_settings.table import BATCHES, WORKERS
 
 
 def _no_worker(error: errors.QueueFull | errors.NoWorkers) -> str:
@@ -173,10 +174,7 @@ def _version(description: VersionDescription) -> dict[str, object]:
         keys["engine"] = spec.engine
     keys |= {
         "runtime": spec.runtime,
-        "minWorkers": spec.min_workers,
-        "maxWorkers": spec.max_workers,
-        "batchSize": spec.batch_size,
-        "maxBatchDelay": milliseconds(spec.max_batch_delay),
+        **described_settings(spec, (*WORKERS, *BATCHES)),
         "loadedAtStartup": spec.loaded_at_startup,
         "workers": [_worker(worker) for worker in description.workers],
     }

@@ -12,19 +12,20 @@ from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
-    milliseconds,
     out_of_memory_code,
     prediction_code,
     pretty,
     refuse,
     said,
-    seconds,
     template_memory,
     timestamp,
     worker_history,
     worker_status,
 )
+from modelserver.rest.dialects.settings import described_settings
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
+from modelserver.version_settings.setting import Unit
+from modelserver.version_settings.table import SEQUENCES, VERSION_SETTINGS
 
 
 def _no_worker(error: errors.QueueFull | errors.NoWorkers) -> str:
@@ -165,7 +166,7 @@ class TorchServe:
 def _version(description: VersionDescription) -> dict[str, object]:
     """One element of a describe."""
     spec = description.spec
-    keys = _identity(spec) | _limits(spec) | _modes(spec, description)
+    keys = _identity(spec) | _settings(description)
     keys["workers"] = [_worker(worker) for worker in description.workers]
     keys["jobQueueStatus"] = {
         "remainingCapacity": max(0, spec.job_queue_size - description.waiting),
@@ -185,40 +186,18 @@ def _identity(spec: VersionSpec) -> dict[str, object]:
     return keys
 
 
-def _limits(spec: VersionSpec) -> dict[str, object]:
-    return {
-        "minWorkers": spec.min_workers,
-        "maxWorkers": spec.max_workers,
-        "batchSize": spec.batch_size,
-        "maxBatchDelay": milliseconds(spec.max_batch_delay),
-        "responseTimeout": seconds(spec.timeouts.response),
-        "startupTimeout": seconds(spec.timeouts.startup),
-        "maxRetryTimeoutInSec": seconds(spec.timeouts.recovery),
-        "clientTimeoutInMills": milliseconds(spec.client_timeout),
-    }
-
-
-def _modes(spec: VersionSpec, description: VersionDescription) -> dict[str, object]:
-    on_gpu = any(worker.gpu_id is not None for worker in description.workers)
-    keys: dict[str, object] = {
-        "parallelType": spec.parallel_type,
-        "parallelLevel": spec.parallel_level,
-        "deviceType": spec.device_type or ("gpu" if on_gpu else "cpu"),
-    }
-    if spec.device_ids:
-        keys["deviceIds"] = list(spec.device_ids)
-    stateful = spec.stateful
-    keys |= {
-        "continuousBatching": spec.continuous_batching,
-        "useJobTicket": spec.job_tickets,
-        "useVenv": spec.use_venv,
-        "stateful": stateful,
-        "sequenceMaxIdleMSec": milliseconds(spec.sequences.max_idle) if stateful else 0,
-        "sequenceTimeoutMSec": milliseconds(spec.sequences.timeout) if stateful else 0,
-        "maxNumSequence": spec.sequences.max_sequences if stateful else 0,
-        "maxSequenceJobQueueSize": spec.sequences.max_jobs if stateful else 0,
-        "loadedAtStartup": spec.loaded_at_startup,
-    }
+def _settings(description: VersionDescription) -> dict[str, object]:
+    """Return the settings; those of sequences are 0 for a version without sequences, as in TorchServe."""
+    spec = description.spec
+    keys = described_settings(spec, VERSION_SETTINGS)
+    if not spec.device_type:
+        on_gpu = any(worker.gpu_id is not None for worker in description.workers)
+        keys["deviceType"] = "gpu" if on_gpu else "cpu"
+    if not spec.device_ids:
+        del keys["deviceIds"]
+    if not spec.stateful:
+        keys |= {row.described: 0 for row in SEQUENCES if row.unit is not Unit.FLAG}
+    keys["loadedAtStartup"] = spec.loaded_at_startup
     return keys
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import frozen
 
 from modelserver.errors import BadRequest
 from modelserver.management.requests import NAME, RegisterRequest, ScaleRequest, VersionOverrides
-from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Parameter
+from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
+from modelserver.version_settings.setting import Setting, SettingValues, Unit
+from modelserver.version_settings.table import VERSION_SETTINGS
 
-_MILLISECOND = 0.001
 _TORCHSERVE = ("torchserve",)
 _MOST_LISTED = 100
 
@@ -23,23 +26,6 @@ MODEL_NAME = Parameter(
 )
 HANDLER = Parameter("handler", "text", "The entry point of the handler; the archive's by default.")
 RUNTIME = Parameter("runtime", "text", "The language of the handler; the archive's by default.")
-BATCH_SIZE = Parameter("batch_size", "integer", "The most requests in one batch; 1 by default.", least=1)
-MAX_BATCH_DELAY = Parameter(
-    "max_batch_delay", "integer", "Milliseconds that a batch waits to be full; 100 by default."
-)
-RESPONSE_TIMEOUT = Parameter(
-    "response_timeout",
-    "integer",
-    "Seconds that a worker may take for a batch; -1: the server's default_response_timeout.",
-    least=-1,
-)
-STARTUP_TIMEOUT = Parameter(
-    "startup_timeout",
-    "integer",
-    "Seconds that a worker may take to load the model; -1: the server's default_startup_timeout.",
-    least=-1,
-    dialects=_TORCHSERVE,
-)
 INITIAL_WORKERS = Parameter(
     "initial_workers",
     "integer",
@@ -60,18 +46,6 @@ S3_SSE_KMS = Parameter(
 SHA256 = Parameter(
     "sha256", "text", "What the archive's SHA-256 must be, in hexadecimal.", pattern="[0-9A-Fa-f]{64}"
 )
-WORKER_START = Parameter(
-    "worker_start",
-    "text",
-    "How workers start: on their own, or forked from a template process.",
-    choices=("spawn", "template"),
-)
-PRELOAD = Parameter(
-    "preload",
-    "text",
-    "What the template process holds: what the handler imports, or the loaded model, too.",
-    choices=("imports", "model"),
-)
 PRELOAD_MODEL = Parameter(
     "preload_model",
     "boolean",
@@ -79,21 +53,43 @@ PRELOAD_MODEL = Parameter(
     default=False,
     dialects=("mms",),
 )
+
+
+def setting_parameter(setting: Setting) -> Parameter | None:
+    """Return the parameter of a registration that gives a setting, or None."""
+    if setting.parameter is None:
+        return None
+    kind: Kind = "text" if setting.unit is Unit.WORD else "integer"
+    return Parameter(
+        setting.parameter.name,
+        kind,
+        setting.parameter.meaning,
+        least=-1 if setting.parameter.can_be_unset else setting.least,
+        most=LARGEST if setting.most is None else setting.most,
+        choices=setting.choices,
+        dialects=setting.parameter.dialects,
+    )
+
+
+SETTINGS = tuple((row, each) for row in VERSION_SETTINGS if (each := setting_parameter(row)) is not None)
+"""The settings of a version that a registration can give, each with its parameter."""
+
+
+def _is_extension(setting: Setting) -> bool:
+    return setting.parameter is not None and setting.parameter.is_extension
+
+
 REGISTER = (
     URL,
     MODEL_NAME,
     HANDLER,
     RUNTIME,
-    BATCH_SIZE,
-    MAX_BATCH_DELAY,
-    RESPONSE_TIMEOUT,
-    STARTUP_TIMEOUT,
+    *(each for row, each in SETTINGS if not _is_extension(row)),
     INITIAL_WORKERS,
     SYNCHRONOUS_REGISTER,
     S3_SSE_KMS,
     SHA256,
-    WORKER_START,
-    PRELOAD,
+    *(each for row, each in SETTINGS if _is_extension(row)),
     PRELOAD_MODEL,
 )
 
@@ -154,9 +150,11 @@ class Page:
     offset: int
 
 
-def register_request(fields: Fields) -> RegisterRequest:
+def register_request(
+    fields: Fields, settings: Iterable[tuple[Setting, Parameter]] = SETTINGS
+) -> RegisterRequest:
     """
-    What a registration asks for.
+    Read what a registration asks for.
 
     :raises ParameterMissing: there is no URL.
     :raises BadRequest: a value is out of range.
@@ -164,30 +162,40 @@ def register_request(fields: Fields) -> RegisterRequest:
     return RegisterRequest(
         url=fields.required_text(URL),
         name=fields.text(MODEL_NAME),
-        wishes=_wishes(fields),
+        overrides=_overrides(fields, settings),
         synchronous=fields.boolean(SYNCHRONOUS_REGISTER),
         signed=fields.boolean(S3_SSE_KMS),
         sha256=fields.text(SHA256),
     )
 
 
-def _wishes(fields: Fields) -> VersionOverrides:
+def _overrides(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) -> VersionOverrides:
     return VersionOverrides(
         handler=fields.text(HANDLER),
         runtime=fields.text(RUNTIME),
-        batch_size=fields.integer(BATCH_SIZE),
-        max_batch_delay=_duration(fields.integer(MAX_BATCH_DELAY), _MILLISECOND),
-        response_timeout=_duration(fields.integer(RESPONSE_TIMEOUT)),
-        startup_timeout=_duration(fields.integer(STARTUP_TIMEOUT)),
+        settings=_given_settings(fields, settings),
         initial_workers=fields.integer(INITIAL_WORKERS),
-        worker_start=fields.text(WORKER_START),
-        preload=fields.text(PRELOAD) or ("model" if fields.boolean(PRELOAD_MODEL) else None),
     )
 
 
-def _duration(number: int | None, unit: float = 1.0) -> float | None:
-    """Seconds; -1 is as good as nothing."""
-    return None if number is None or number < 0 else number * unit
+def _given_settings(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) -> SettingValues:
+    given = {row.name: _setting_value(fields, row, parameter) for row, parameter in settings}
+    if given.get("preload") is None and fields.boolean(PRELOAD_MODEL):
+        given["preload"] = "model"
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> object:
+    """Read a setting; None where the caller gives none, or -1 instead."""
+    if parameter.kind == "text":
+        return fields.text(parameter)
+    number = fields.integer(parameter)
+    return None if number is None or number < 0 else setting.from_number(number)
+
+
+def _duration(number: int | None) -> float | None:
+    """Return seconds; None for -1, which says as much as no parameter."""
+    return None if number is None or number < 0 else float(number)
 
 
 def scale_request(name: str, version: str | None, fields: Fields) -> ScaleRequest:

@@ -106,8 +106,10 @@ class ReadTests(SynchronousTestCase):
 
     def test_restored_values_go_before_everything(self) -> None:
         found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
-        config = ModelConfig(min_workers=7, max_workers=8, batch_size=9, response_timeout=9.0)
-        spec = resolve_version_spec(found, NOOP.wishes(), config, VersionPreset(), VersionDefaults())
+        config = ModelConfig(
+            settings={"min_workers": 7, "max_workers": 8, "batch_size": 9, "response_timeout": 9.0}
+        )
+        spec = resolve_version_spec(found, NOOP.overrides(), config, VersionPreset(), VersionDefaults())
         self.assertEqual(
             (spec.min_workers, spec.max_workers, spec.batch_size, spec.max_batch_delay),
             (1, 2, 4, 0.05),

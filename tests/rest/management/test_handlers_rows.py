@@ -106,9 +106,9 @@ class Rows(ApiCase):
                 self.assertEqual(
                     self.call("POST", f"/models?url={url}").error[:2], (404, "ModelNotFoundException")
                 )
-        self.on.management.preparation = evolve(
-            self.on.management.preparation,
-            sources=evolve(self.on.management.preparation.sources, store=None),
+        self.on.management.preparer = evolve(
+            self.on.management.preparer,
+            sources=evolve(self.on.management.preparer.sources, store=None),
         )
         for url in ("noop.mar", "../x", "http://a.example/x.mar", ""):
             self.assertEqual(
@@ -166,7 +166,7 @@ class TorchServeRowTests(Rows):
     def use_defaults(self, defaults: VersionDefaults) -> None:
         """Register with these defaults."""
         management: Management = self.on.management
-        management.preparation = evolve(management.preparation, defaults=defaults)
+        management.preparer = evolve(management.preparer, defaults=defaults)
 
     def test_default_workers(self) -> None:
         self.use_defaults(VersionDefaults(workers=2))
