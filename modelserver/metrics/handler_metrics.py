@@ -63,13 +63,13 @@ def read(record: Mapping[str, object]) -> Emitted | None:
     if not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in pairs):
         return None
     return Emitted(
-        name,
-        value,
-        shown_unit,
-        kind,
-        tuple((str(dimension), str(text)) for dimension, text in pairs),
-        str(record.get("request_id") or ""),
-        timestamp if isinstance(timestamp, int | float) else None,
+        name=name,
+        value=value,
+        unit=shown_unit,
+        kind=kind,
+        dimensions=tuple((str(dimension), str(text)) for dimension, text in pairs),
+        request_id=str(record.get("request_id") or ""),
+        timestamp=timestamp if isinstance(timestamp, int | float) else None,
     )
 
 
@@ -89,7 +89,7 @@ def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) 
 
 
 @define(eq=False)
-class HandlerMetrics:
+class EmittedMetrics:
     """
     Keeps what is declared, or everything if ``auto_detect``; what cannot be kept is logged once by name.
 

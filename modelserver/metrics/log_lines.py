@@ -75,13 +75,13 @@ class MetricLog:
         is_ours = not labels or len(labels) < len(dimensions)
         self.write(
             MetricLine(
-                declaration.name,
-                declaration.unit,
-                value if self.keeps_integers or isinstance(value, str) else float(value),
-                tuple(zip(dimensions[:-1], labels, strict=False)),
-                self.hostname if is_ours else labels[-1],
-                int(self.now() if timestamp is None else timestamp),
-                request_id,
+                name=declaration.name,
+                unit=declaration.unit,
+                value=value if self.keeps_integers or isinstance(value, str) else float(value),
+                dimensions=tuple(zip(dimensions[:-1], labels, strict=False)),
+                hostname=self.hostname if is_ours else labels[-1],
+                timestamp=int(self.now() if timestamp is None else timestamp),
+                request_id=request_id,
             )
         )
 

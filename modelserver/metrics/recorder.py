@@ -12,7 +12,7 @@ from modelserver.jobs import Job
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.exposition import Exposed, new_registry, pieces
-from modelserver.metrics.handler_metrics import HandlerMetrics
+from modelserver.metrics.handler_metrics import EmittedMetrics
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
@@ -86,7 +86,7 @@ class MetricsRecorder:
     _tallies: RequestTallies = field(factory=RequestTallies, init=False)
     _modelserver: ModelServerMetrics = field(factory=ModelServerMetrics, init=False)
     _torchserve: TorchServeMetrics = field(init=False)
-    _handlers: HandlerMetrics = field(init=False)
+    _handlers: EmittedMetrics = field(init=False)
     _totals: TorchServeTotals = field(init=False)
     _memory: Mapping[int, int] = field(factory=dict, init=False)
     _is_exact: bool = field(init=False)
@@ -100,7 +100,7 @@ class MetricsRecorder:
         )
         self._torchserve = TorchServeMetrics(server_log, _exposed_in(LOG if is_mms else settings.mode))
         self._torchserve.declare(settings.declarations.server)
-        self._handlers = HandlerMetrics(model_log, settings.auto_detect or is_mms)
+        self._handlers = EmittedMetrics(model_log, settings.auto_detect or is_mms)
         if settings.mode == PROMETHEUS and not is_mms:
             self._handlers.expose(self._torchserve.names())
         self._handlers.declare(settings.declarations.model)
@@ -267,7 +267,7 @@ class MetricsRecorder:
         self._totals.write_lines()
 
 
-def _prediction_time(handlers: HandlerMetrics, model_sums: TorchServeMetrics) -> Update:
+def _prediction_time(handlers: EmittedMetrics, model_sums: TorchServeMetrics) -> Update:
     """Return what takes a model's prediction time: a series of the endpoint, or a sum for the model's log."""
     exposed = handlers.update(_PREDICTION_TIME)
     if exposed is not None:

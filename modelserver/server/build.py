@@ -100,13 +100,7 @@ def build_core(
         runtime=runtime,
         registry=registry,
         management=_make_management(settings, runtime, resources, registry, providers, changed=changed),
-        inference=Inference(
-            registry=registry,
-            deadlines=Deadlines(reactor),
-            clock=reactor,
-            recorder=telemetry.recorder,
-            entropy=Entropy(os.urandom),
-        ),
+        inference=_make_inference(runtime, registry, telemetry.recorder),
         dialect=_make_dialect(settings),
         telemetry=telemetry,
         draining=Draining(registry, reactor),
@@ -174,6 +168,16 @@ def _make_management(
         handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
         rules=ManagementRules(settings.unregister_model_timeout, settings.dialect == "mms"),
         changed=changed,
+    )
+
+
+def _make_inference(runtime: Runtime, registry: Registry, recorder: Recorder) -> Inference:
+    return Inference(
+        registry=registry,
+        deadlines=Deadlines(runtime.reactor),
+        clock=runtime.reactor,
+        recorder=recorder,
+        entropy=Entropy(os.urandom),
     )
 
 

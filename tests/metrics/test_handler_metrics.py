@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
 from modelserver.metrics.exposition import render
-from modelserver.metrics.handler_metrics import MOST_METRICS, HandlerMetrics, labels_for, read
+from modelserver.metrics.handler_metrics import MOST_METRICS, EmittedMetrics, labels_for, read
 from modelserver.metrics.log_lines import MetricLine, MetricLog, as_text
 
 MODEL = [["ModelName", "noop"], ["Level", "Model"]]
@@ -85,8 +85,8 @@ class LoggedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[MetricLine] = []
 
-    def metrics(self, auto_detect: bool = False) -> HandlerMetrics:
-        metrics = HandlerMetrics(MetricLog("vm", lambda: 5.0, self.lines.append), auto_detect)
+    def metrics(self, auto_detect: bool = False) -> EmittedMetrics:
+        metrics = EmittedMetrics(MetricLog("vm", lambda: 5.0, self.lines.append), auto_detect)
         metrics.declare([HITS])
         return metrics
 
@@ -144,13 +144,13 @@ class LoggedTests(SynchronousTestCase):
 class ExposedTests(SynchronousTestCase):
     """At the endpoint counters add up, gauges are set, histograms observe."""
 
-    def metrics(self) -> HandlerMetrics:
-        metrics = HandlerMetrics(MetricLog("vm", lambda: 5.0, self.fail), True)
+    def metrics(self) -> EmittedMetrics:
+        metrics = EmittedMetrics(MetricLog("vm", lambda: 5.0, self.fail), True)
         metrics.expose(frozenset({"QueueTime"}))
         metrics.declare([HITS, SPREAD])
         return metrics
 
-    def samples(self, metrics: HandlerMetrics) -> list[str]:
+    def samples(self, metrics: EmittedMetrics) -> list[str]:
         text = render(metrics.exposed("vm")).decode()
         return [line for line in text.splitlines() if not line.startswith("#") and " 0.0" not in line]
 

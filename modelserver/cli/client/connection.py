@@ -69,7 +69,8 @@ class Remote:
 
         :raises Unreachable: it does not answer.
         """
-        return self._ask("inference", self.inference, method, path, body, content_type)
+        headers = {"Content-Type": content_type} if content_type else {}
+        return self._ask("inference", self.inference, method, path, body=body, headers=headers)
 
     def manage(self, method: str, path: str) -> ServerReply:
         """
@@ -77,17 +78,21 @@ class Remote:
 
         :raises Unreachable: it does not answer.
         """
-        return self._ask("management", self.management, method, path, None, "")
+        return self._ask("management", self.management, method, path)
 
     def _ask(
-        self, kind: Kind, address: Address, method: str, path: str, body: bytes | None, content_type: str
+        self,
+        kind: Kind,
+        address: Address,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ServerReply:
-        headers = {"Content-Type": content_type} if content_type else {}
-        if kind in self.secrets:
-            headers["Authorization"] = f"Bearer {self.secrets[kind]}"
+        key = {"Authorization": f"Bearer {self.secrets[kind]}"} if kind in self.secrets else {}
         connection = self.connect(address, self.seconds, self.tls)
         try:
-            connection.request(method, path, body, headers)
+            connection.request(method, path, body, {**(headers or {}), **key})
             answer = connection.getresponse()
             return ServerReply(answer.status, answer.read())
         except (OSError, http.client.HTTPException) as why:
