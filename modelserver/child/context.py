@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import modelserver
-
-if TYPE_CHECKING:
-    from modelserver.protocol.load_request import LoadRequest
+from modelserver.protocol.load_request import LoadRequest
 
 Headers = Mapping[str, object]
 HeaderSource = Headers | bytes | bytearray | memoryview | Callable[[], Headers]
@@ -315,6 +313,10 @@ class MmsContext(Context):
     ) -> None:
         super().__init__(model_name, model_dir, manifest, batch_size, gpu, mms_version)
         del self._system_properties["limit_max_image_pixels"]
+
+
+EntryPoint = Callable[[object, Context], object]
+"""A handler as the worker calls it: with ``data`` and the context."""
 
 
 def new_context(request: LoadRequest) -> Context:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.child import context
 from modelserver.child.data import streaming
 from modelserver.child.envelopes import base as envelopes
-from modelserver.child.envelopes import open_inference
+from modelserver.child.envelopes import kserve, open_inference
 from modelserver.child.handlers import (
     base_handler,
     deepspeed_engine,
@@ -37,6 +37,7 @@ from modelserver.child.handlers import (
 )
 from modelserver.child.metrics import mms as metrics_store
 from modelserver.child.metrics import torchserve as metrics
+from modelserver.child.metrics import types as metric_types
 from modelserver.system.installation import COMPAT
 
 TS = {
@@ -64,15 +65,15 @@ TS = {
     "ts.handler_utils.text_utils.ngrams_iterator": tokens.ngrams_iterator,
     "ts.protocol.otf_message_handler.send_intermediate_predict_response": None,
     "ts.protocol.otf_message_handler.create_predict_response": None,
-    "ts.metrics.dimension.Dimension": metrics.Dimension,
-    "ts.metrics.metric_type_enum.MetricTypes": metrics.MetricTypes,
+    "ts.metrics.dimension.Dimension": metric_types.Dimension,
+    "ts.metrics.metric_type_enum.MetricTypes": metric_types.MetricTypes,
     "ts.metrics.metric.Metric": metrics_store.Metric,
     "ts.metrics.metric_abstract.MetricAbstract": metrics.CachingMetric,
     "ts.metrics.caching_metric.CachingMetric": metrics.CachingMetric,
     "ts.metrics.metric_cache_abstract.MetricCacheAbstract": metrics.HandlerMetrics,
     "ts.metrics.metric_cache_yaml_impl.MetricsCacheYamlImpl": metrics.HandlerMetrics,
-    "ts.metrics.metric_cache_errors.MetricsCacheKeyError": metrics.MetricsCacheKeyError,
-    "ts.metrics.metric_cache_errors.MetricsCachePyYamlError": metrics.MetricsCacheValueError,
+    "ts.metrics.metric_cache_errors.MetricsCacheKeyError": metric_types.MetricsCacheKeyError,
+    "ts.metrics.metric_cache_errors.MetricsCachePyYamlError": metric_types.MetricsCacheValueError,
     "ts.metrics.metrics_store.MetricsStore": metrics_store.MetricsStore,
     "ts.metrics.metric_encoder.MetricEncoder": metrics_store.MetricEncoder,
     "ts.metrics.unit.Units": metrics_store.Units,
@@ -103,8 +104,8 @@ TS = {
     "ts.launcher.register_model_with_params": None,
     "ts.torch_handler.request_envelope.base.BaseEnvelope": envelopes.BaseEnvelope,
     "ts.torch_handler.request_envelope.body.BodyEnvelope": envelopes.BodyEnvelope,
-    "ts.torch_handler.request_envelope.json.JSONEnvelope": envelopes.JSONEnvelope,
-    "ts.torch_handler.request_envelope.kserve.KServeEnvelope": envelopes.KServeEnvelope,
+    "ts.torch_handler.request_envelope.json.JSONEnvelope": kserve.JSONEnvelope,
+    "ts.torch_handler.request_envelope.kserve.KServeEnvelope": kserve.KServeEnvelope,
     "ts.torch_handler.request_envelope.kservev2.KServev2Envelope": open_inference.KServev2Envelope,
     "ts.version.__version__": None,
     "ts.__version__": None,
@@ -115,7 +116,7 @@ MMS = {
     "mms.service.PredictionException": context.PredictionException,
     "mms.service.Service": None,
     "mms.service.emit_metrics": None,
-    "mms.metrics.dimension.Dimension": metrics.Dimension,
+    "mms.metrics.dimension.Dimension": metric_types.Dimension,
     "mms.metrics.metric.Metric": metrics_store.Metric,
     "mms.metrics.metrics_store.MetricsStore": metrics_store.MmsMetricsStore,
     "mms.metrics.metric_encoder.MetricEncoder": metrics_store.MetricEncoder,

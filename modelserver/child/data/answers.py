@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Protocol
 
-from modelserver.child.loading.loader import is_out_of_memory
+from modelserver.child.failures import is_out_of_resources
 from modelserver.jobs import Answer, answer_of
 from modelserver.protocol import frames
 
@@ -63,7 +63,7 @@ def verdict(error: BaseException) -> tuple[int, str]:
     code = getattr(error, "error_code", None)
     if any(base.__name__ == "PredictionException" for base in type(error).__mro__) and isinstance(code, int):
         return code, str(getattr(error, "message", error))
-    if is_out_of_memory(error) or "CUDA" in str(error):
+    if is_out_of_resources(error):
         return 507, "Out of resources"
     return 503, "Prediction failed"
 

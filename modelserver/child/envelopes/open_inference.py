@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from modelserver.child.context import PredictionException
+from modelserver.child.context import Context, PredictionException
 from modelserver.child.data.rows import json_value, row_value
 from modelserver.child.envelopes.base import (
     MISMATCH,
     BaseEnvelope,
-    Refused,
+    EnvelopeRefused,
     Rows,
     has_requests,
     narrowed,
     refused,
 )
 from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
-
-if TYPE_CHECKING:
-    from modelserver.child.context import Context
 
 Document = dict[str, object]
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -139,7 +136,7 @@ def open_request(row: object, header_length: str | None) -> InferRequest:
     document, tail = _split(row, header_length)
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(tensor, dict) for tensor in inputs):
-        raise Refused('The request is not JSON with a list of "inputs".')
+        raise EnvelopeRefused('The request is not JSON with a list of "inputs".')
     position, tensors = 0, []
     for tensor in inputs:
         size = _parameters(tensor).get("binary_data_size")
@@ -164,12 +161,12 @@ def _split(row: object, header_length: str | None) -> tuple[Document, memoryview
     if header_length is not None and isinstance(value, bytes | bytearray | memoryview):
         size, whole = int(header_length), memoryview(value)
         if not 0 <= size <= len(whole):
-            raise Refused(f"{HEADER_LENGTH} is {size}, the body has {len(whole)} bytes.")
+            raise EnvelopeRefused(f"{HEADER_LENGTH} is {size}, the body has {len(whole)} bytes.")
         document, tail = json.loads(bytes(whole[:size])), whole[size:]
     else:
         document = json_value(row)
     if not isinstance(document, dict):
-        raise Refused('The request is not JSON with a list of "inputs".')
+        raise EnvelopeRefused('The request is not JSON with a list of "inputs".')
     return document, tail
 
 
@@ -194,21 +191,21 @@ def _json_input(tensor: Document) -> Document:
 def _binary_input(tensor: Document, raw: memoryview, size: int) -> Document:
     _check(tensor, ("name", "shape", "datatype"))
     if len(raw) != size:
-        raise Refused(f"The input {tensor['name']} says {size} bytes, the body has {len(raw)}.")
+        raise EnvelopeRefused(f"The input {tensor['name']} says {size} bytes, the body has {len(raw)}.")
     return {**tensor, "data": from_binary(str(tensor["datatype"]), raw, _shape(tensor))}
 
 
 def _shape(tensor: Document) -> list[int]:
     shape = tensor["shape"]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise Refused(f"The shape of the input {tensor['name']} is no list of sizes.")
+        raise EnvelopeRefused(f"The shape of the input {tensor['name']} is no list of sizes.")
     return shape
 
 
 def _check(tensor: Document, keys: Sequence[str]) -> None:
     missing = [key for key in keys if key not in tensor]
     if missing:
-        raise Refused(f"An input has no {', '.join(missing)}.")
+        raise EnvelopeRefused(f"An input has no {', '.join(missing)}.")
 
 
 def _parameters(document: Document) -> Document:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from modelserver.child.context import Context, MmsContext, RequestProcessor
+from modelserver.child.context import Context, EntryPoint, MmsContext, RequestProcessor
 from modelserver.child.data.answers import verdict
 from modelserver.child.handler_tests.messages import create_predict_response
 from modelserver.child.metrics.mms import MmsMetricsStore
@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 
 PREDICTION_METRIC = "PredictionTime"
 Batch = Sequence[Mapping[str, Any]]
-EntryPoint = Callable[[Any, Any], Any]
 
 
 def emit_metrics(metrics: Iterable[object]) -> None:

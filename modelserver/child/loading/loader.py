@@ -4,59 +4,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from modelserver.child.context import Context, new_context
+from modelserver.child.context import Context, EntryPoint, new_context
+from modelserver.child.failures import LoadFailed
+from modelserver.child.loading.event_loops import as_blocking, in_thread, new_event_loop, on_the_loop
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.system.installation import COMPAT
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
-EntryPoint = Callable[[object, Context], object]
-
-KEPT_LINES = 30
-INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
-
-
-class LoadFailed(Exception):
-    """
-    The handler could not be loaded.
-
-    :param report: what the server is told, as JSON.
-    """
-
-    def __init__(self, report: Mapping[str, object]) -> None:
-        super().__init__(report)
-        self.report = report
-
-    @classmethod
-    def because(cls, error: BaseException) -> LoadFailed:
-        """Describe an exception that the handler's import or ``initialize`` raised."""
-        lines = "".join(traceback.format_exception(error)).splitlines()
-        return cls(
-            {
-                "code": OUT_OF_MEMORY if is_out_of_memory(error) else INTERNAL_ERROR,
-                "exception": type(error).__name__,
-                "text": str(error),
-                "traceback": lines[-KEPT_LINES:],
-                "permanent": isinstance(error, (ImportError, SyntaxError, FileNotFoundError)),
-            }
-        )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory, the host's or a GPU's, was the problem; the peers look for CUDA in the text."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or "CUDA" in str(error))
-    )
 
 
 def load(request: LoadRequest) -> tuple[EntryPoint, Context]:
@@ -147,12 +105,12 @@ def initialize(request: LoadRequest, module: ModuleType, function: str) -> tuple
     entry: EntryPoint
     if hasattr(module, function):
         entry = getattr(module, function)
-        loop = _event_loop(is_concurrent, entry)
+        loop = new_event_loop(is_concurrent, entry)
         as_blocking(entry, loop)(None, context)
     else:
         service = _new_service(request, module)
         entry, prepare_model = service.handle, getattr(service, "initialize", None)
-        loop = _event_loop(is_concurrent, entry, prepare_model)
+        loop = new_event_loop(is_concurrent, entry, prepare_model)
         if prepare_model is not None:
             as_blocking(prepare_model, loop)(context)
     if not is_concurrent:
@@ -163,12 +121,10 @@ def initialize(request: LoadRequest, module: ModuleType, function: str) -> tuple
 
 
 def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:
-    from modelserver.child.envelopes.base import wrap
+    from modelserver.child.envelopes.select import wrap
 
     if not is_concurrent:
         return wrap(name, entry)
-    from modelserver.child.loops.concurrent import in_thread, on_the_loop
-
     return in_thread(wrap(name, on_the_loop(entry)))
 
 
@@ -201,27 +157,3 @@ def only_class(module: ModuleType, base: type = object) -> type:
             f"found {[found.__name__ for found in classes]} in {module.__name__}"
         )
     return classes[0]
-
-
-def _event_loop(is_concurrent: bool, *functions: Callable[..., object] | None) -> AbstractEventLoop | None:
-    """The loop of a handler that is asynchronous, which lives as long as the worker."""
-    if not is_concurrent and not any(map(inspect.iscoroutinefunction, functions)):
-        return None
-    import asyncio
-
-    loop = asyncio.new_event_loop()
-    if is_concurrent:
-        # What the handler prepares by itself is for this loop, too.
-        asyncio.set_event_loop(loop)
-    return loop
-
-
-def as_blocking(entry: Callable[..., object], loop: AbstractEventLoop | None) -> Callable[..., object]:
-    """A function that, if it is ``async``, runs on ``loop`` until it returns."""
-    if loop is None or not inspect.iscoroutinefunction(entry):
-        return entry
-
-    def run(*arguments: object) -> object:
-        return loop.run_until_complete(entry(*arguments))
-
-    return run

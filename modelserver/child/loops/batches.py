@@ -12,10 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from modelserver.child.context import Context, RequestProcessor
+from modelserver.child.context import Context, EntryPoint, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.data.decoder import PLAIN, BadForm, Decoder
-from modelserver.child.loading.loader import EntryPoint
 from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import SLOTS_FD

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from functools import partial
 
@@ -16,12 +15,8 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import BadForm
-from modelserver.child.loading.loader import EntryPoint
 from modelserver.child.loops.batches import MORE_FOLLOWS, ClientsGone, Loop
 from modelserver.protocol import frames
-
-MOST_ENVELOPES = 64
-"""Batches behind a request envelope that may be at work."""
 
 
 class RunningBatch:
@@ -187,26 +182,3 @@ class ConcurrentLoop(Loop):
                 self._release()
             except OSError:
                 pass  # the server is gone: the reader will meet the end of the stream
-
-
-def on_the_loop(entry: EntryPoint) -> EntryPoint:
-    """An entry point that may be asynchronous for a caller in another thread than the event loop's."""
-    loop = asyncio.get_event_loop()
-
-    def wait(data: object, context: Context) -> object:
-        result = entry(data, context)
-        if inspect.iscoroutine(result):
-            return asyncio.run_coroutine_threadsafe(result, loop).result()
-        return result
-
-    return wait
-
-
-def in_thread(entry: EntryPoint) -> EntryPoint:
-    """An entry point that blocks as one that can be awaited: it is called in a thread."""
-    loop, threads = asyncio.get_event_loop(), ThreadPoolExecutor(MOST_ENVELOPES)
-
-    async def wait(data: object, context: Context) -> object:
-        return await loop.run_in_executor(threads, entry, data, context)
-
-    return wait

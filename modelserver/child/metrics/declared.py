@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelserver.child.metrics.torchserve import (
+from modelserver.child.metrics.types import (
     MetricsCacheIOError,
     MetricsCacheKeyError,
     MetricsCacheValueError,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from json import JSONEncoder
 
-from modelserver.child.metrics.torchserve import (
+from modelserver.child.metrics.types import (
     LEVEL,
     MODEL,
     SIZE_UNITS,

@@ -4,88 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from enum import Enum
 from typing import cast
 
-Record = dict[str, object]
-RequestIds = Mapping[int, str]
+from modelserver.child.metrics.declared import read_model_metrics
+from modelserver.child.metrics.types import (
+    LEVEL,
+    MODEL,
+    SIZE_UNITS,
+    TIME_UNITS,
+    Dimension,
+    MetricsCacheKeyError,
+    MetricsCacheTypeError,
+    MetricsCacheValueError,
+    MetricTypes,
+    Record,
+    RequestIds,
+    check_unit,
+    joined_ids,
+)
+
 Emit = Callable[[Record], None]
 
 log = logging.getLogger(__name__)
-
-TIME_UNITS = ("ms", "s")
-SIZE_UNITS = ("MB", "kB", "GB", "B")
-MODEL, LEVEL = "ModelName", "Level"
-
-
-class MetricTypes(Enum):
-    """How the values of a metric add up."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class MetricsCacheKeyError(KeyError):
-    """There is no such metric, or a key is missing in a ``metrics.yaml``."""
-
-
-class MetricsCacheValueError(ValueError):
-    """A value or a unit that a metric cannot have."""
-
-
-class MetricsCacheTypeError(TypeError):
-    """An argument of a wrong type."""
-
-
-class MetricsCacheIOError(OSError):
-    """A ``metrics.yaml`` that cannot be read."""
-
-
-class GeneralMetricsCacheError(Exception):
-    """Any other failure of the metrics."""
-
-
-class Dimension:
-    """A label of a metric: its name and its value."""
-
-    def __init__(self, name: str, value: object) -> None:
-        self.name = name
-        self.value = value
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.value}"
-
-    def to_dict(self) -> dict[str, object]:
-        """The label as TorchServe's JSON shows it."""
-        return {"Name": self.name, "Value": self.value}
-
-
-def joined_ids(request_ids: RequestIds | object, idx: int | None) -> str:
-    """
-    The id of the request at ``idx`` of the batch, or all ids joined by commas; empty if there are none.
-
-    :param request_ids: by place in the batch, or one id of any kind, as handlers' own tests have it.
-    """
-    if not request_ids:
-        return ""
-    if not isinstance(request_ids, Mapping):
-        return str(request_ids)
-    if idx is not None and idx in request_ids:
-        return str(request_ids[idx])
-    return ",".join(request_ids.values())
-
-
-def check_unit(unit: str, units: Sequence[str], what: str, error: type[ValueError] = ValueError) -> None:
-    """
-    Refuse a unit that is none of ``units``.
-
-    :raises ValueError: or ``error``, its subclass.
-    """
-    if unit not in units:
-        raise error(f"The unit of a {what} metric is one of {', '.join(units)}, not {unit!r}")
 
 
 class CachingMetric:
@@ -207,8 +149,6 @@ class HandlerMetrics:
     def cache(self) -> dict[MetricTypes, dict[str, CachingMetric]]:
         """The known metrics by type and name, those of the ``metrics.yaml`` among them."""
         if self._undeclared:
-            from modelserver.child.metrics.declared import read_model_metrics
-
             declarations = read_model_metrics(self._undeclared[0])
             self._undeclared.clear()
             for name, unit, labels, kind in declarations:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow
 from modelserver.child.loops.batches import Loop
-from modelserver.child.process.main import begin, die_with, end, load_or_end
+from modelserver.child.process.bootstrap import begin, die_with, end
+from modelserver.child.process.main import load_or_end
 from modelserver.child.process.torchrun import EQUIPMENT, INTRODUCTION
 from modelserver.jobs import Answer
 from modelserver.protocol import frames

@@ -17,23 +17,22 @@ from typing import NoReturn
 
 from attrs import evolve
 
-from modelserver.child.context import Context
+from modelserver.child.context import Context, EntryPoint
+from modelserver.child.failures import LoadFailed
 from modelserver.child.loading.loader import (
-    EntryPoint,
-    LoadFailed,
     import_handler,
     initialize,
     prepare,
 )
 from modelserver.child.loops.select import loop_class
-from modelserver.child.process.main import announce, die_with, end
+from modelserver.child.process.bootstrap import announce, die_with, end
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import FORK_DESCRIPTORS, LIFELINE_FD
 from modelserver.protocol.load_request import LoadRequest
 
 
-class Template:
+class TemplateServer:
     """
     Loads, then forks on request, and tells the server which of its children ended, and how.
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 from threading import Thread
 
-from modelserver.child.loading.loader import LoadFailed
-from modelserver.child.process.main import end
+from modelserver.child.failures import LoadFailed
+from modelserver.child.process.bootstrap import end
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import FIRST_RANK_FD, SLOTS_FD
 from modelserver.protocol.worker_start import RANK, start_command
@@ -21,7 +21,7 @@ INTRODUCTION = struct.Struct("<II")
 """What a rank says of itself once it is equipped: its number on this machine, and its process id."""
 
 
-class Launcher:
+class RankLauncher:
     """
     Runs ``torch.distributed.run`` in this process.
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.context import Context, PredictionException, RequestProcessor
-from modelserver.child.envelopes.base import BaseEnvelope, wrap
+from modelserver.child.envelopes.base import BaseEnvelope
+from modelserver.child.envelopes.select import wrap
 from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
 
 

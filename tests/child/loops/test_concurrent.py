@@ -8,8 +8,9 @@ from unittest import TestCase
 
 from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
-from modelserver.child.envelopes.base import wrap
-from modelserver.child.loops.concurrent import ConcurrentLoop, in_thread, on_the_loop
+from modelserver.child.envelopes.select import wrap
+from modelserver.child.loading.event_loops import in_thread, on_the_loop
+from modelserver.child.loops.concurrent import ConcurrentLoop
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
 from modelserver.protocol import frames

@@ -13,10 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.context import Context
 from modelserver.child.metrics.mms import MetricsStore, MmsMetricsStore
-from modelserver.child.metrics.torchserve import (
-    CachingMetric,
+from modelserver.child.metrics.torchserve import CachingMetric, HandlerMetrics
+from modelserver.child.metrics.types import (
     Dimension,
-    HandlerMetrics,
     MetricsCacheIOError,
     MetricsCacheKeyError,
     MetricsCacheTypeError,

@@ -1,5 +1,5 @@
 """Labels of metrics."""
 
-from modelserver.child.metrics.torchserve import Dimension
+from modelserver.child.metrics.types import Dimension
 
 __all__ = ["Dimension"]

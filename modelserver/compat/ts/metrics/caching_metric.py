@@ -1,5 +1,6 @@
 """A metric of which values can be given at any time."""
 
-from modelserver.child.metrics.torchserve import CachingMetric, Dimension, MetricTypes
+from modelserver.child.metrics.torchserve import CachingMetric
+from modelserver.child.metrics.types import Dimension, MetricTypes
 
 __all__ = ["CachingMetric", "Dimension", "MetricTypes"]

@@ -1,6 +1,6 @@
 """What can be wrong with metrics."""
 
-from modelserver.child.metrics.torchserve import (
+from modelserver.child.metrics.types import (
     GeneralMetricsCacheError,
     MetricsCacheIOError,
     MetricsCacheKeyError,

@@ -1,5 +1,5 @@
 """Types of metrics."""
 
-from modelserver.child.metrics.torchserve import MetricTypes
+from modelserver.child.metrics.types import MetricTypes
 
 __all__ = ["MetricTypes"]

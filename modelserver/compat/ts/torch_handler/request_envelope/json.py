@@ -1,5 +1,5 @@
 """A format of request bodies."""
 
-from modelserver.child.envelopes.base import JSONEnvelope
+from modelserver.child.envelopes.kserve import JSONEnvelope
 
 __all__ = ["JSONEnvelope"]

@@ -1,5 +1,5 @@
 """A format of request bodies."""
 
-from modelserver.child.envelopes.base import KServeEnvelope
+from modelserver.child.envelopes.kserve import KServeEnvelope
 
 __all__ = ["KServeEnvelope"]

@@ -1,0 +1,54 @@
+"""What went wrong in a handler, in the codes that the peers give to it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+
+KEPT_LINES = 30
+"""Lines of a traceback that the server is told: the last ones."""
+INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
+
+
+class LoadFailed(Exception):
+    """
+    The handler could not be loaded.
+
+    :param report: what the server is told, as JSON.
+    """
+
+    def __init__(self, report: Mapping[str, object]) -> None:
+        super().__init__(report)
+        self.report = report
+
+    @classmethod
+    def because(cls, error: BaseException) -> LoadFailed:
+        """Describe an exception that the handler's import or ``initialize`` raised."""
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        return cls(
+            {
+                "code": OUT_OF_MEMORY if is_out_of_memory(error) else INTERNAL_ERROR,
+                "exception": type(error).__name__,
+                "text": str(error),
+                "traceback": lines[-KEPT_LINES:],
+                "permanent": isinstance(error, (ImportError, SyntaxError, FileNotFoundError)),
+            }
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a load failed for want of memory, the host's or a GPU's."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and (type(error).__name__ == "OutOfMemoryError" or _names_cuda(error))
+    )
+
+
+def is_out_of_resources(error: BaseException) -> bool:
+    """Return whether a prediction failed for want of memory; any exception that names CUDA counts."""
+    return is_out_of_memory(error) or _names_cuda(error)
+
+
+def _names_cuda(error: BaseException) -> bool:
+    # As TorchServe decides it (ts/service.py, ``Service.predict``): CUDA reports some shortages of memory as
+    # other errors, such as CUBLAS_STATUS_NOT_INITIALIZED, and torch has one class for nearly all of them.
+    return "CUDA" in str(error)

@@ -1,0 +1,83 @@
+"""What the metrics of both peers have in common: types, labels, units, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+Record = dict[str, object]
+"""One value as the worker's loop sends it: see ``HandlerMetrics.drain``."""
+RequestIds = Mapping[int, str]
+"""The ids of the requests in hand, by place in the batch."""
+
+TIME_UNITS = ("ms", "s")
+SIZE_UNITS = ("MB", "kB", "GB", "B")
+MODEL, LEVEL = "ModelName", "Level"
+
+
+class MetricTypes(Enum):
+    """How the values of a metric add up."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class MetricsCacheKeyError(KeyError):
+    """There is no such metric, or a key is missing in a ``metrics.yaml``."""
+
+
+class MetricsCacheValueError(ValueError):
+    """A value or a unit that a metric cannot have."""
+
+
+class MetricsCacheTypeError(TypeError):
+    """An argument of a wrong type."""
+
+
+class MetricsCacheIOError(OSError):
+    """A ``metrics.yaml`` that cannot be read."""
+
+
+class GeneralMetricsCacheError(Exception):
+    """Any other failure of the metrics."""
+
+
+class Dimension:
+    """A label of a metric: its name and its value."""
+
+    def __init__(self, name: str, value: object) -> None:
+        self.name = name
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.value}"
+
+    def to_dict(self) -> dict[str, object]:
+        """The label as TorchServe's JSON shows it."""
+        return {"Name": self.name, "Value": self.value}
+
+
+def joined_ids(request_ids: RequestIds | object, idx: int | None) -> str:
+    """
+    The id of the request at ``idx`` of the batch, or all ids joined by commas; empty if there are none.
+
+    :param request_ids: by place in the batch, or one id of any kind, as handlers' own tests have it.
+    """
+    if not request_ids:
+        return ""
+    if not isinstance(request_ids, Mapping):
+        return str(request_ids)
+    if idx is not None and idx in request_ids:
+        return str(request_ids[idx])
+    return ",".join(request_ids.values())
+
+
+def check_unit(unit: str, units: Sequence[str], what: str, error: type[ValueError] = ValueError) -> None:
+    """
+    Refuse a unit that is none of ``units``.
+
+    :raises ValueError: or ``error``, its subclass.
+    """
+    if unit not in units:
+        raise error(f"The unit of a {what} metric is one of {', '.join(units)}, not {unit!r}")

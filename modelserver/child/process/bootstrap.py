@@ -1,0 +1,68 @@
+"""The first and last acts of every process that runs a handler."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from modelserver.protocol.descriptors import SLOTS_FD, SOCKET_FD
+
+
+def begin() -> socket.socket:
+    """
+    Keep the descriptors from what the handler starts, and write by lines; returns the worker's socket.
+
+    Handlers' log records from level INFO on are lines of the output, the message alone, as in the peers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What the handler starts shall not hold the socket open.
+    for descriptor in (SOCKET_FD, SLOTS_FD):
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:
+            pass  # there are no slots
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    return socket.socket(fileno=SOCKET_FD)
+
+
+def die_with(lifeline: int) -> int | None:
+    """
+    Be killed by the kernel when the write end of the pipe ``lifeline`` closes: when the server is gone.
+
+    The kernel signals the owner of a file description; opening the pipe again gives this process its own,
+    which is returned: a process that is forked from this one has no use for it.
+    """
+    os.set_inheritable(lifeline, False)
+    try:
+        own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+    except (OSError, AttributeError):
+        # No Linux: the end of the socket is the only sign, seen at the next read.
+        return None
+    return own
+
+
+def announce(dialect: str) -> None:
+    """Print what the peers' workers print before they load: tools read it in the logs."""
+    is_mms = dialect == "mms"
+    print(f"[PID] {os.getpid()}" if is_mms else f"[PID]{os.getpid()}")
+    print(f"{'MMS' if is_mms else 'Torch'} worker started.")
+
+
+def end(code: int) -> NoReturn:
+    """Leave without waiting for the handler's threads, but with its output written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(code)
