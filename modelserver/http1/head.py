@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from attrs import define, field, frozen
 
-from modelserver.rest.inference.targets import Prediction
+from modelserver.rest.inference.targets import PredictionTarget
 from modelserver.system.bounded_cache import Memo
 
 Field = tuple[bytes, bytes]
@@ -60,7 +60,7 @@ class Head:
     length: int | None
     is_plain: bool
     closes: bool = False
-    prediction: Prediction | None = None
+    prediction: PredictionTarget | None = None
     client_timeout: float = 0.0
     operation: str = ""
     end: int = 0

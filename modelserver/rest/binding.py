@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from modelserver.errors import BadRequest
 from modelserver.rest.reply import INVALID_MESSAGE, KleinResponder
-from modelserver.rest.route import Access, Route
+from modelserver.rest.route import Route
 from modelserver.security.authorization import Authorizer
 
 Operation = Callable[..., bytes | Awaitable[bytes]]
@@ -50,9 +50,11 @@ def klein_path(path: str) -> str:
 
 
 def _guarded(route: Route, operation: Operation, gate: Authorizer) -> Operation:
+    key_kind = route.key_kind
+
     def guarded(request: Request, **variables: str) -> bytes | Awaitable[bytes]:
-        if route.access is not Access.OPEN:
-            gate.check(route.access.value, request.getHeader(b"authorization"))
+        if key_kind is not None:
+            gate.check(key_kind, request.getHeader(b"authorization"))
         return operation(request, **variables)
 
     guarded.__name__ = route.operation

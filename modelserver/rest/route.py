@@ -40,6 +40,28 @@ TOKENS = "tokens"
 
 
 @frozen
+class PredictionRule:
+    """
+    How a prediction route reads a request.
+
+    The model and the version are the variables ``model_name`` and ``model_version`` of the path. Where the
+    path names no model, a parameter of the query does, or the request's body.
+
+    :param explains: the handler is to explain, rather than to predict.
+    :param passes_query: the handler is told the fields of the query.
+    :param passes_rest: the handler is told the ``rest`` of the path.
+    :param takes_empty_version: the segment of the version may be empty.
+    :param reserved_names: names of models that the route does not serve: they begin other paths.
+    """
+
+    explains: bool = False
+    passes_query: bool = False
+    passes_rest: bool = False
+    takes_empty_version: bool = False
+    reserved_names: tuple[str, ...] = ()
+
+
+@frozen
 class Route:
     """
     One row of the table.
@@ -52,6 +74,7 @@ class Route:
     :param feature: what must be switched on for the route to exist, or empty.
     :param body: ``inputs`` (a prediction), ``fields`` (the parameters as JSON or a form), or empty.
     :param is_deprecated: the peers advise against it.
+    :param prediction: how a prediction is read from a request; None: the route is no prediction.
     """
 
     operation: str
@@ -67,3 +90,9 @@ class Route:
     feature: str = ""
     body: str = ""
     is_deprecated: bool = False
+    prediction: PredictionRule | None = None
+
+    @property
+    def key_kind(self) -> str | None:
+        """The kind of key that ``Authorizer.check`` asks a request for; None: the route is open."""
+        return None if self.access is Access.OPEN else self.access.value

@@ -24,7 +24,8 @@ from modelserver.jobs import Answer, Inputs, Job, SharedSlot, inputs_of
 from modelserver.protocol.frames import ID_SIZE, show_id
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.forms import field_of
-from modelserver.rest.inference.targets import Prediction, resolve
+from modelserver.rest.inference.routes import INFERENCE_ROUTES
+from modelserver.rest.inference.targets import PredictionGrammar, PredictionTarget
 from modelserver.rest.reply import Headers, prepare
 from modelserver.security.authorization import Authorizer
 from modelserver.system.bounded_cache import Memo
@@ -75,10 +76,15 @@ class InferenceEndpoint:
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
-    _targets: Memo[bytes, Prediction | None] = field(init=False)
+    _grammar: PredictionGrammar = field(init=False)
+    _ping_key: str | None = field(init=False)
+    _targets: Memo[bytes, PredictionTarget | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._targets = Memo(lambda target: resolve(target, self.dialect.name), MOST_TARGETS, LONGEST_LINE)
+        routes = [route for route in INFERENCE_ROUTES if self.dialect.name in route.dialects]
+        self._grammar = PredictionGrammar(routes)
+        self._targets = Memo(self._grammar.resolve, MOST_TARGETS, LONGEST_LINE)
+        self._ping_key = next(route.key_kind for route in routes if route.operation == PING)
         self.max_request_size = self.settings.max_request_size
         self.cors = self.settings.cors
 
@@ -105,7 +111,7 @@ class InferenceEndpoint:
 
     def is_prediction(self, head: Head) -> bool:
         """Whether it asks a model, rather than for the server's state or a change of it."""
-        return resolve(head.target, self.dialect.name) is not None
+        return self._grammar.resolve(head.target) is not None
 
     def predict(self, head: Head, body: bytes | SharedSlot, observer: Channel) -> Job | None:
         """
@@ -113,11 +119,14 @@ class InferenceEndpoint:
 
         :raises ServingError: it is refused.
         """
-        self.gate.check("inference", head.fields.get(b"authorization"))
         if head.prediction is None:
+            if self._ping_key is not None:
+                self.gate.check(self._ping_key, head.fields.get(b"authorization"))
             observer.reply(self.ping())
             return None
-        name, version, extra, flags = head.prediction
+        name, version, extra, flags, key_kind = head.prediction
+        if key_kind is not None:
+            self.gate.check(key_kind, head.fields.get(b"authorization"))
         if name is None:
             name = self._name_from(b"", b"")
         inputs = inputs_of((head.block, extra, body, flags))
@@ -161,7 +170,7 @@ class InferenceEndpoint:
 
     def predict_request(self, request: Request) -> Deferred[bytes]:
         """Answer a prediction that Twisted Web has read."""
-        name, version, extra, flags = self.prediction_of(request)
+        name, version, extra, flags, _ = self.prediction_of(request)
         client_timeout = client_timeout_of(
             request.requestHeaders.getRawHeaders(b"x-request-timeout-ms", [None])[0]
         )
@@ -172,13 +181,13 @@ class InferenceEndpoint:
         observer.answer.addErrback(_left, lambda: self.inference.withdraw(job))
         return observer.answer
 
-    def prediction_of(self, request: Request) -> Prediction:
+    def prediction_of(self, request: Request) -> PredictionTarget:
         """
         What a request on a prediction route asks for, with the model's name.
 
         :raises ParameterMissing: nothing tells which model is meant.
         """
-        prediction = resolve(request.uri, self.dialect.name)
+        prediction = self._grammar.resolve(request.uri)
         if prediction is None:
             raise RouteNotFound(request.path.decode("latin-1"))
         if prediction.name is not None:

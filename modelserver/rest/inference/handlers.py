@@ -15,32 +15,13 @@ from modelserver.interfaces import Reply
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.inference.front import InferenceEndpoint
+from modelserver.rest.inference.routes import PREDICTION_ROUTES
 from modelserver.rest.openapi import model_document
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import ListenerRole, Route
 
 NOT_READY = 400
 """The Open Inference Protocol's "no": its clients look at the status alone."""
-
-_PREDICTIONS = (
-    "predictions",
-    "predictions_below",
-    "version_predictions",
-    "version_predictions_below",
-    "explanations",
-    "version_explanations",
-    "version_explanations_below",
-    "invocations",
-    "invoke",
-    "predict",
-    "version_predict",
-    "kserve_v1_predict",
-    "kserve_v1_explain",
-    "kserve_v2_infer",
-    "kserve_v2_explain",
-    "kserve_v2_version_infer",
-    "kserve_v2_version_explain",
-)
 
 
 @frozen(eq=False)
@@ -59,13 +40,14 @@ class InferenceApi:
 
     def operations(self) -> Mapping[str, Operation]:
         """Return the functions that answer, by operationId."""
+        predictions = [route.operation for route in PREDICTION_ROUTES]
         return {
-            **dict.fromkeys(_PREDICTIONS, self.predict),
+            **dict.fromkeys(predictions, self.predict),
             "ping": self.ping,
             "ping_below": self.ping,
             "live": self.live,
             "ready": self.ready,
-            **{f"{operation}Description": self.describe_routes for operation in _PREDICTIONS},
+            **{f"{operation}Description": self.describe_routes for operation in predictions},
             "kserve_v2_server": self.describe_server,
             "kserve_v2_live": self.live,
             "kserve_v2_ready": self.protocol_ready,

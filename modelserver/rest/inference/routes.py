@@ -1,4 +1,4 @@
-"""The rows of the inference listener, and of those that tell how the server is."""
+"""The rows of the inference listener: predictions, health, metadata."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from modelserver.rest.route import (
     TORCHSERVE,
     Access,
     ListenerRole,
+    PredictionRule,
     Route,
 )
 
 _INFERENCE = frozenset({ListenerRole.INFERENCE})
+PREDICT = PredictionRule()
+EXPLAIN = PredictionRule(explains=True)
+INVOKE = PredictionRule(passes_query=True)
 _METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 _REFUSALS = (400, 404, 405, 408, 413, 429, 500, 503, 504, 507)
 _STATE = {200: "Status", 500: "Status"}
@@ -33,24 +37,25 @@ def _prediction(
     operation: str,
     path: str,
     description: str,
+    rule: PredictionRule = PREDICT,
     dialects: tuple[str, ...] = (TORCHSERVE,),
     parameters: tuple[Parameter, ...] = (),
     is_deprecated: bool = False,
 ) -> Route:
     return Route(
-        operation,
-        _METHODS,
-        path,
-        _INFERENCE,
-        Access.INFERENCE,
-        description,
-        {200: "Prediction"},
-        _REFUSALS,
-        parameters,
-        dialects,
-        "",
-        "inputs",
-        is_deprecated,
+        operation=operation,
+        methods=_METHODS,
+        path=path,
+        listeners=_INFERENCE,
+        access=Access.INFERENCE,
+        description=description,
+        answers={200: "Prediction"},
+        refusals=_REFUSALS,
+        parameters=parameters,
+        dialects=dialects,
+        body="inputs",
+        is_deprecated=is_deprecated,
+        prediction=rule,
     )
 
 
@@ -66,50 +71,60 @@ def _question(
     access: Access = Access.INFERENCE,
 ) -> Route:
     return Route(
-        operation,
-        methods,
-        path,
-        _INFERENCE,
-        access,
-        description,
-        answers,
-        (400, 405, *refusals),
-        (),
-        dialects,
-        feature,
+        operation=operation,
+        methods=methods,
+        path=path,
+        listeners=_INFERENCE,
+        access=access,
+        description=description,
+        answers=answers,
+        refusals=(400, 405, *refusals),
+        dialects=dialects,
+        feature=feature,
     )
 
 
-_PREDICTIONS = (
-    _prediction("predictions", "/predictions/{model_name}", _ASK, BOTH),
-    _prediction("predictions_below", "/predictions/{model_name}/{rest}", _ASK, (MMS,)),
+PREDICTION_ROUTES = (
+    _prediction("predictions", "/predictions/{model_name}", _ASK, dialects=BOTH),
+    _prediction("predictions_below", "/predictions/{model_name}/{rest}", _ASK, dialects=(MMS,)),
     _prediction("version_predictions", "/predictions/{model_name}/{model_version}", _ASK_VERSION),
     _prediction(
         "version_predictions_below",
         "/predictions/{model_name}/{model_version}/{rest}",
         _ASK_VERSION + _REST,
+        PredictionRule(passes_rest=True, takes_empty_version=True),
     ),
-    _prediction("explanations", "/explanations/{model_name}", _EXPLAIN),
-    _prediction("version_explanations", "/explanations/{model_name}/{model_version}", _EXPLAIN_VERSION),
+    _prediction("explanations", "/explanations/{model_name}", _EXPLAIN, EXPLAIN),
+    _prediction(
+        "version_explanations", "/explanations/{model_name}/{model_version}", _EXPLAIN_VERSION, EXPLAIN
+    ),
     _prediction(
         "version_explanations_below",
         "/explanations/{model_name}/{model_version}/{rest}",
         _EXPLAIN_VERSION + _REST,
+        PredictionRule(explains=True, passes_rest=True, takes_empty_version=True),
     ),
     _prediction(
         "invocations",
         "/invocations",
         "Ask the model that a parameter names, or the only one (SageMaker).",
+        INVOKE,
         BOTH,
         (_MODEL_QUERY,),
     ),
-    _prediction("invoke", "/models/{model_name}/invoke", _ASK, BOTH),
-    _prediction("predict", "/{model_name}/predict", _ASK, BOTH, is_deprecated=True),
-    _prediction("version_predict", "/{model_name}/{model_version}/predict", _ASK_VERSION, is_deprecated=True),
+    _prediction("invoke", "/models/{model_name}/invoke", _ASK, INVOKE, BOTH),
+    _prediction("predict", "/{model_name}/predict", _ASK, INVOKE, BOTH, is_deprecated=True),
+    _prediction(
+        "version_predict",
+        "/{model_name}/{model_version}/predict",
+        _ASK_VERSION,
+        PredictionRule(passes_query=True, takes_empty_version=True, reserved_names=("v1", "v2")),
+        is_deprecated=True,
+    ),
     _prediction("kserve_v1_predict", "/v1/models/{model_name}:predict", _ASK),
-    _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN),
+    _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN, EXPLAIN),
     _prediction("kserve_v2_infer", "/v2/models/{model_name}/infer", _ASK),
-    _prediction("kserve_v2_explain", "/v2/models/{model_name}/explain", _EXPLAIN),
+    _prediction("kserve_v2_explain", "/v2/models/{model_name}/explain", _EXPLAIN, EXPLAIN),
     _prediction(
         "kserve_v2_version_infer",
         "/v2/models/{model_name}/versions/{model_version}/infer",
@@ -119,8 +134,15 @@ _PREDICTIONS = (
         "kserve_v2_version_explain",
         "/v2/models/{model_name}/versions/{model_version}/explain",
         _EXPLAIN_VERSION,
+        EXPLAIN,
     ),
 )
+"""The grammar of prediction URLs; the first row that matches decides. The peers' documents:
+
+https://github.com/pytorch/serve/blob/master/docs/inference_api.md
+https://github.com/awslabs/multi-model-server/blob/master/docs/inference_api.md
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
 
 _OPEN_PROTOCOL = tuple(
     _question(operation, ("GET",), path, description, _OBJECT, refusals, (TORCHSERVE,), feature)
@@ -156,7 +178,7 @@ _OPEN_PROTOCOL = tuple(
 INFERENCE_ROUTES: tuple[Route, ...] = (
     _question("ping", ANY_METHOD, "/ping", "Tell whether the models have their workers.", _STATE),
     _question("ping_below", ANY_METHOD, "/ping/{rest}", "The same as /ping.", _STATE),
-    *_PREDICTIONS,
+    *PREDICTION_ROUTES,
     *_OPEN_PROTOCOL,
     *(
         _question(
@@ -168,7 +190,7 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
             (404,),
             route.dialects,
         )
-        for route in _PREDICTIONS
+        for route in PREDICTION_ROUTES
     ),
     _question("live", ("GET",), "/health/live", "Tell that the server runs.", _OBJECT, access=Access.OPEN),
     _question(

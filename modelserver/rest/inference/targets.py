@@ -1,90 +1,121 @@
-"""What an inference URL means: which model, which version, and what the handler is told beside the body."""
+"""Which prediction a request target asks for: reads it by the prediction rows of the table of routes."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from attrs import define, field
+
 from modelserver.protocol.frames import EXPLAIN, QUERY
+from modelserver.rest.route import PredictionRule, Route
+
+_VARIABLE = re.compile(r"\{(\w+)\}(.?)")
 
 
-class Prediction(NamedTuple):
+class PredictionTarget(NamedTuple):
     """
-    A request for a model.
+    What a request target asks of a model.
 
     :param name: the model, or None when the request's body or the server's models have to tell.
+    :param version: the version, or None for the default one.
     :param extra: see ``modelserver.jobs.Inputs``.
+    :param flags: see ``modelserver.jobs.Inputs``.
+    :param key_kind: the kind of key that the route asks for, or None: ``Route.key_kind``.
     """
 
     name: str | None
     version: str | None = None
     extra: bytes = b""
     flags: int = 0
+    key_kind: str | None = "inference"
 
 
-_KSERVE1 = re.compile(r"/v1/models/([^/:]+):(predict|explain)")
-_KSERVE2 = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/(infer|explain)")
+class _Row(NamedTuple):
+    pattern: re.Pattern[str]
+    route: Route
+    rule: PredictionRule
+
+    @property
+    def first(self) -> str:
+        """The first segment of the path's template."""
+        return self.route.path.split("/")[1]
 
 
-def resolve(target: bytes, dialect: str = "torchserve") -> Prediction | None:
+@define(eq=False)
+class PredictionGrammar:
     """
-    The prediction that a request target asks for, or None when it asks for none.
+    Reads request targets by rows of the table; the first row that matches decides.
 
-    :param target: path and query as they stand in the request line.
+    A path is percent-decoded, then matched; slashes at its end do not count.
+
+    :param routes: those of the listener's dialect; rows without a ``prediction`` are left out.
     """
-    path, _, query = target.partition(b"?")
-    try:
-        decoded = unquote(path.decode("ascii"), errors="strict")
-    except UnicodeError:
+
+    routes: Iterable[Route]
+    _rows: Mapping[str, Sequence[_Row]] = field(init=False)
+    """The rows that can match a path, by its first segment; ``""``: those for every other segment."""
+
+    def __attrs_post_init__(self) -> None:
+        rows = [
+            _Row(_pattern(route.path, route.prediction), route, route.prediction)
+            for route in self.routes
+            if route.prediction is not None
+        ]
+        firsts = {row.first for row in rows if not row.first.startswith("{")}
+        self._rows = {
+            first: [row for row in rows if row.first == first or row.first.startswith("{")]
+            for first in (*firsts, "")
+        }
+
+    def resolve(self, target: bytes) -> PredictionTarget | None:
+        """
+        Return the prediction that a request target asks for, or None when it asks for none.
+
+        :param target: path and query as they stand in the request line.
+        """
+        path, _, query = target.partition(b"?")
+        try:
+            decoded = unquote(path.decode("ascii"), errors="strict")
+        except UnicodeError:
+            return None
+        if "\0" in decoded:
+            return None
+        decoded = decoded.rstrip("/")
+        for row in self._rows.get(decoded[1:].partition("/")[0]) or self._rows[""]:
+            found = row.pattern.fullmatch(decoded)
+            if found is not None:
+                variables = found.groupdict()
+                if variables.get("model_name") not in row.rule.reserved_names:
+                    return _target(variables, query, row)
         return None
-    if "\0" in decoded:
-        return None
-    parts = decoded.rstrip("/").split("/")[1:]
-    found = _kserve(decoded.rstrip("/")) if dialect == "torchserve" else None
-    return found or _by_segments(parts, query.decode("latin-1"), dialect)
 
 
-def _kserve(path: str) -> Prediction | None:
-    if first := _KSERVE1.fullmatch(path):
-        return Prediction(first[1], None, *_explained(first[2] == "explain"))
-    if second := _KSERVE2.fullmatch(path):
-        return Prediction(second[1], second[2], *_explained(second[3] == "explain"))
-    return None
+def _pattern(path: str, rule: PredictionRule) -> re.Pattern[str]:
+    """Compile a path of the table: a variable ends at the next slash, or at the character that follows it."""
+
+    def expression(variable: re.Match[str]) -> str:
+        name, end = variable.groups()
+        if name == "rest":
+            return "(?P<rest>.+)"
+        count = "*" if name == "model_version" and rule.takes_empty_version else "+"
+        return f"(?P<{name}>[^/{re.escape(end)}]{count}){re.escape(end)}"
+
+    return re.compile(_VARIABLE.sub(expression, path), re.DOTALL)
 
 
-def _explained(explain: bool) -> tuple[bytes, int]:
-    return b"", EXPLAIN if explain else 0
-
-
-def _by_segments(parts: list[str], query: str, dialect: str) -> Prediction | None:
-    is_mms = dialect == "mms"
-    match parts:
-        case ["predictions", name, *rest] if name:
-            return _named(name, [] if is_mms else rest, 0)
-        case ["explanations", name, *rest] if name and not is_mms:
-            return _named(name, rest, EXPLAIN)
-        case ["invocations"]:
-            return _with_query(None, None, query)
-        case ["models", name, "invoke"] if name:
-            return _with_query(name, None, query)
-        case [name, "predict"] if name:
-            return _with_query(name, None, query)
-        case [name, version, "predict"] if name and not is_mms and name not in ("v1", "v2"):
-            return _with_query(name, version, query)
-    return None
-
-
-def _named(name: str, rest: list[str], flags: int) -> Prediction:
-    version = rest[0] if rest and rest[0] else None
-    url_path = "/".join(rest[1:])
-    extra = json.dumps({"headers": {"url_path": url_path}}).encode() if url_path else b""
-    return Prediction(name, version, extra, flags)
-
-
-def _with_query(name: str | None, version: str | None, query: str) -> Prediction:
-    fields = parse_qsl(query, keep_blank_values=True)
-    if name is None:
-        name = next((value for field, value in fields if field == "model_name" and value), None)
-    return Prediction(name, version, json.dumps({"query": fields}).encode(), QUERY)
+def _target(variables: dict[str, str], query: bytes, row: _Row) -> PredictionTarget:
+    rule = row.rule
+    name, version, rest = (variables.get(each) for each in ("model_name", "model_version", "rest"))
+    extra, flags = b"", EXPLAIN if rule.explains else 0
+    if rule.passes_query:
+        fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        if name is None:
+            name = next((value for field, value in fields if field == "model_name" and value), None)
+        extra, flags = json.dumps({"query": fields}).encode(), flags | QUERY
+    elif rule.passes_rest:
+        version, extra = version or None, json.dumps({"headers": {"url_path": rest}}).encode()
+    return PredictionTarget(name, version, extra, flags, row.route.key_kind)

@@ -8,7 +8,9 @@ from unittest import TestCase
 from modelserver.errors import BadRequest
 from modelserver.protocol.frames import EXPLAIN, QUERY
 from modelserver.rest.inference.forms import field_of
-from modelserver.rest.inference.targets import Prediction, resolve
+from modelserver.rest.inference.targets import PredictionGrammar, PredictionTarget
+from modelserver.rest.route import ListenerRole
+from modelserver.rest.routes import select
 
 
 def headers(**added: str) -> bytes:
@@ -20,17 +22,19 @@ def query(*fields: tuple[str, str]) -> bytes:
 
 
 BOTH = {
-    b"/predictions/m": Prediction("m"),
-    b"/predictions/m/": Prediction("m"),
-    b"/predictions/m?q=1": Prediction("m"),
-    b"/predictions/%6D": Prediction("m"),
-    b"/invocations": Prediction(None, None, query(), QUERY),
-    b"/invocations?model_name=m": Prediction("m", None, query(("model_name", "m")), QUERY),
-    b"/invocations?q=1": Prediction(None, None, query(("q", "1")), QUERY),
-    b"/models/m/invoke": Prediction("m", None, query(), QUERY),
-    b"/models/m/invoke?a=1&a=2&b=": Prediction("m", None, query(("a", "1"), ("a", "2"), ("b", "")), QUERY),
-    b"/m/predict": Prediction("m", None, query(), QUERY),
-    b"/m/predict?a=%20": Prediction("m", None, query(("a", " ")), QUERY),
+    b"/predictions/m": PredictionTarget("m"),
+    b"/predictions/m/": PredictionTarget("m"),
+    b"/predictions/m?q=1": PredictionTarget("m"),
+    b"/predictions/%6D": PredictionTarget("m"),
+    b"/invocations": PredictionTarget(None, None, query(), QUERY),
+    b"/invocations?model_name=m": PredictionTarget("m", None, query(("model_name", "m")), QUERY),
+    b"/invocations?q=1": PredictionTarget(None, None, query(("q", "1")), QUERY),
+    b"/models/m/invoke": PredictionTarget("m", None, query(), QUERY),
+    b"/models/m/invoke?a=1&a=2&b=": PredictionTarget(
+        "m", None, query(("a", "1"), ("a", "2"), ("b", "")), QUERY
+    ),
+    b"/m/predict": PredictionTarget("m", None, query(), QUERY),
+    b"/m/predict?a=%20": PredictionTarget("m", None, query(("a", " ")), QUERY),
     b"/predictions": None,
     b"/predictions/": None,
     b"/models/m": None,
@@ -42,25 +46,25 @@ BOTH = {
     b"/v1/models/m": None,
 }
 TORCHSERVE = {
-    b"/predictions/m/1.0": Prediction("m", "1.0"),
-    b"/predictions/m/1.0/": Prediction("m", "1.0"),
-    b"/predictions/m/1.0/a/b": Prediction("m", "1.0", headers(url_path="a/b")),
-    b"/explanations/m": Prediction("m", None, b"", EXPLAIN),
-    b"/explanations/m/1.0": Prediction("m", "1.0", b"", EXPLAIN),
-    b"/explanations/m/1.0/a": Prediction("m", "1.0", headers(url_path="a"), EXPLAIN),
-    b"/m/1.0/predict": Prediction("m", "1.0", query(), QUERY),
-    b"/v1/models/m:predict": Prediction("m"),
-    b"/v1/models/m:explain": Prediction("m", None, b"", EXPLAIN),
+    b"/predictions/m/1.0": PredictionTarget("m", "1.0"),
+    b"/predictions/m/1.0/": PredictionTarget("m", "1.0"),
+    b"/predictions/m/1.0/a/b": PredictionTarget("m", "1.0", headers(url_path="a/b")),
+    b"/explanations/m": PredictionTarget("m", None, b"", EXPLAIN),
+    b"/explanations/m/1.0": PredictionTarget("m", "1.0", b"", EXPLAIN),
+    b"/explanations/m/1.0/a": PredictionTarget("m", "1.0", headers(url_path="a"), EXPLAIN),
+    b"/m/1.0/predict": PredictionTarget("m", "1.0", query(), QUERY),
+    b"/v1/models/m:predict": PredictionTarget("m"),
+    b"/v1/models/m:explain": PredictionTarget("m", None, b"", EXPLAIN),
     b"/v1/models/m:other": None,
-    b"/v2/models/m/infer": Prediction("m"),
-    b"/v2/models/m/explain": Prediction("m", None, b"", EXPLAIN),
-    b"/v2/models/m/versions/1.0/infer": Prediction("m", "1.0"),
-    b"/v2/models/m/versions/1.0/explain": Prediction("m", "1.0", b"", EXPLAIN),
+    b"/v2/models/m/infer": PredictionTarget("m"),
+    b"/v2/models/m/explain": PredictionTarget("m", None, b"", EXPLAIN),
+    b"/v2/models/m/versions/1.0/infer": PredictionTarget("m", "1.0"),
+    b"/v2/models/m/versions/1.0/explain": PredictionTarget("m", "1.0", b"", EXPLAIN),
     b"/v2/models/m": None,
 }
 MMS = {
-    b"/predictions/m/1.0": Prediction("m"),
-    b"/predictions/m/1.0/a": Prediction("m"),
+    b"/predictions/m/1.0": PredictionTarget("m"),
+    b"/predictions/m/1.0/a": PredictionTarget("m"),
     b"/explanations/m": None,
     b"/m/1.0/predict": None,
     b"/v1/models/m:predict": None,
@@ -69,12 +73,13 @@ MMS = {
 
 
 class TargetTests(TestCase):
-    """``resolve``."""
+    """``PredictionGrammar.resolve``, with the table of routes."""
 
-    def check(self, table: dict[bytes, Prediction | None], dialect: str) -> None:
+    def check(self, table: dict[bytes, PredictionTarget | None], dialect: str) -> None:
+        grammar = PredictionGrammar(select({ListenerRole.INFERENCE}, dialect))
         for target, prediction in table.items():
             with self.subTest(dialect, target=target):
-                self.assertEqual(resolve(target, dialect), prediction)
+                self.assertEqual(grammar.resolve(target), prediction)
 
     def test_routes_of_both_dialects(self) -> None:
         self.check(BOTH, "torchserve")
