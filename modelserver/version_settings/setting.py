@@ -104,6 +104,8 @@ class Setting:
         """Return the default as it would be written."""
         if self.unit is Unit.FLAG:
             return str(self.default).lower()
+        if self.unit is Unit.DEVICES:
+            return ", ".join(map(str, self.default))
         if self.unit is Unit.MILLISECONDS:
             return f"{self.default / MILLISECOND:g}"
         return f"{self.default:g}" if self.unit is Unit.SECONDS else str(self.default)

@@ -20,6 +20,7 @@ from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.tallies import RequestTallies
 from modelserver.rest.route import Access, Route
 from modelserver.rest.routes import ROUTES
+from modelserver.version_settings.table import VERSION_SETTINGS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
@@ -67,6 +68,24 @@ def keys(wanted: Iterable[Key]) -> str:
         does = _DOES[key.status] + (f": {key.reason}" if key.reason else "")
         rows.append((_code(key.name), " ".join(key.peers), _code(key.default or ""), does, key.meaning))
     return table(("key", "peer", "default", "here", "meaning"), rows)
+
+
+def version_settings() -> str:
+    """Where each setting of a version is given, the more important place first, and its default."""
+    rows = [
+        (
+            _code(row.parameter.name if row.parameter is not None else ""),
+            _code(row.model_config),
+            _code(row.models_json),
+            _code(row.key.name if row.key is not None else ""),
+            _code(row.default_text()),
+            row.unit.value,
+        )
+        for row in VERSION_SETTINGS
+    ]
+    return table(
+        ("registration", "model-config.yaml", "`models` JSON", "config.properties", "default", "unit"), rows
+    )
 
 
 def flags(parser: argparse.ArgumentParser) -> str:
@@ -128,6 +147,7 @@ def tables() -> dict[str, str]:
     return {
         "peers' keys": keys(key for key in KEYS if key.peers),
         "own keys": keys(key for key in KEYS if not key.peers),
+        "settings of a version": version_settings(),
         "torchserve": flags(torchserve.build_parser()),
         "multi-model-server": flags(multi_model_server.build_parser()),
         "peers' metrics": peers_metrics(),
