@@ -50,7 +50,7 @@ class Inputs(NamedTuple):
 
     :param head: the client's header lines, each ended by CRLF, as they came.
     :param extra: JSON of what the route adds (headers, query parameters), or ``b""`` for a plain prediction.
-    :param flags: ``modelserver.protocol.frames.EXPLAIN`` and others.
+    :param flags: of ``modelserver.protocol.frames.JobFlag``.
     """
 
     head: bytes
@@ -100,7 +100,7 @@ class Job:
     :param body: the request body, still encoded, or where it lies in shared memory.
     :param arrived: when the request was complete, in the clock's seconds.
     :param deadline: when the client stops waiting, or None.
-    :param flags: ``modelserver.protocol.frames.EXPLAIN`` and others.
+    :param flags: of ``modelserver.protocol.frames.JobFlag``.
     :param exclusive: it may not share a batch (describe; a second try after a crash).
     :param asked: the version that the client named, or None.
     """

@@ -10,7 +10,8 @@ from attrs import define, field
 
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Job
-from modelserver.protocol.frames import SMALL, Frame, FrameError, FrameReader, Pieces, pack_batch, unsent
+from modelserver.protocol.frame_stream import FrameReader, unsent
+from modelserver.protocol.frames import SMALL, Frame, FrameError, Pieces, pack_batch
 
 
 class FrameSocketEvents(Protocol):

@@ -172,7 +172,7 @@ class LocalProcess:
         elif kind == frames.LOAD_FAILED:
             self._load_failure = frames.unpack_json(frame)
         else:
-            raise frames.FrameError(f"a frame of kind {kind}")
+            raise frames.unexpected(kind)
 
     def turn_ended(self) -> None:
         """Pass it on."""

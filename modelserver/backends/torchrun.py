@@ -232,7 +232,7 @@ class RankedProcess(LocalProcess):
         elif kind in (frames.ANSWERS, frames.PART):
             self._hear(rank, frame)
         elif kind != frames.METRICS:
-            raise frames.FrameError(f"a frame of kind {kind}")
+            raise frames.unexpected(kind)
         elif rank.number == 0:
             super().frame_arrived(frame)
 

@@ -11,8 +11,9 @@ from twisted.logger import Logger
 
 from modelserver.metrics.declarations import COUNTER, KINDS, Declaration
 from modelserver.metrics.exposition import Exposed, is_exposable, peers_help
-from modelserver.metrics.log_lines import UNITS, MetricLog
+from modelserver.metrics.log_lines import MetricLog
 from modelserver.metrics.series import Family, Labels, new_family
+from modelserver.protocol.metric_units import UNIT_NAMES
 
 # A handler that makes up names must not fill the memory.
 MOST_METRICS = 1_000
@@ -55,7 +56,7 @@ def read(record: Mapping[str, object]) -> Emitted | None:
         or not isinstance(pairs, Sequence)
     ):
         return None
-    shown_unit = UNITS.get(str(unit or ""), str(unit))
+    shown_unit = UNIT_NAMES.get(str(unit or ""), str(unit))
     if kind not in KINDS or not _NAME.fullmatch(name) or not _UNIT.fullmatch(shown_unit):
         return None
     if isinstance(value, float) and not isfinite(value):

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from attrs import frozen
 
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.series import Labels
-
-# Unit words of the handler API, and the names that the peers write for them.
-UNITS: Mapping[str, str] = {
-    "ms": "Milliseconds",
-    "s": "Seconds",
-    "percent": "Percent",
-    "count": "Count",
-    "MB": "Megabytes",
-    "GB": "Gigabytes",
-    "kB": "Kilobytes",
-    "B": "Bytes",
-    "": "unit",
-}
 
 
 class MetricLine(NamedTuple):

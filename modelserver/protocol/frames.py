@@ -25,25 +25,79 @@ size (u32).
 from __future__ import annotations
 
 import json
-import socket
 import struct
 from binascii import hexlify
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum, IntFlag
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer, Job, SharedSlot, answer_of
 
-LOAD, BATCH, CANCEL, CREDIT, PRELOAD, FORK, LAUNCH = 1, 2, 3, 4, 5, 6, 7
-STARTED, LOADED, LOAD_FAILED, ANSWERS, PART, METRICS, FORKED, CHILD_EXITED = 16, 17, 18, 19, 20, 21, 22, 23
-RANK_EXITED = 24
 
-SHARED, EXPLAIN, DESCRIBE, QUERY, ERROR, REFUSED = 1, 2, 4, 8, 16, 32
-"""
-Flags of a job or an item: see the module; QUERY: query parameters in ``extra`` are inputs, too; REFUSED: an
-error that is the client's fault.
-"""
+class FrameKind(IntEnum):
+    """What a frame is: below 16 those to a worker, from there on those from one."""
+
+    LOAD = 1
+    BATCH = 2
+    CANCEL = 3
+    CREDIT = 4
+    PRELOAD = 5
+    FORK = 6
+    LAUNCH = 7
+    STARTED = 16
+    LOADED = 17
+    LOAD_FAILED = 18
+    ANSWERS = 19
+    PART = 20
+    METRICS = 21
+    FORKED = 22
+    CHILD_EXITED = 23
+    RANK_EXITED = 24
+
+
+class JobFlag(IntFlag):
+    """Traits of a job in a BATCH; ``QUERY``: the query parameters in ``extra`` are inputs, too."""
+
+    SHARED = 1
+    EXPLAIN = 2
+    DESCRIBE = 4
+    QUERY = 8
+
+
+class ItemFlag(IntFlag):
+    """Traits of an item of ANSWERS or a PART; ``REFUSED``: an error that is the client's fault."""
+
+    SHARED = 1
+    ERROR = 16
+    REFUSED = 32
+
+
+# Plain integers, for the path of every request: to compare or combine members of an Enum takes a call.
+LOAD = FrameKind.LOAD.value
+BATCH = FrameKind.BATCH.value
+CANCEL = FrameKind.CANCEL.value
+CREDIT = FrameKind.CREDIT.value
+PRELOAD = FrameKind.PRELOAD.value
+FORK = FrameKind.FORK.value
+LAUNCH = FrameKind.LAUNCH.value
+STARTED = FrameKind.STARTED.value
+LOADED = FrameKind.LOADED.value
+LOAD_FAILED = FrameKind.LOAD_FAILED.value
+ANSWERS = FrameKind.ANSWERS.value
+PART = FrameKind.PART.value
+METRICS = FrameKind.METRICS.value
+FORKED = FrameKind.FORKED.value
+CHILD_EXITED = FrameKind.CHILD_EXITED.value
+RANK_EXITED = FrameKind.RANK_EXITED.value
+
+SHARED = JobFlag.SHARED.value
+EXPLAIN = JobFlag.EXPLAIN.value
+DESCRIBE = JobFlag.DESCRIBE.value
+QUERY = JobFlag.QUERY.value
+ERROR = ItemFlag.ERROR.value
+REFUSED = ItemFlag.REFUSED.value
 
 PIPELINED = 1
 """Flag of a BATCH frame: see the module."""
@@ -66,7 +120,15 @@ def _rows(count: int) -> struct.Struct:
 
 
 class FrameError(Exception):
-    """The bytes are no frame: the other side is broken."""
+    """The bytes are no frame, or none that may come here: the other side is broken."""
+
+
+def unexpected(kind: int) -> FrameError:
+    """Return the error of a frame whose kind has no meaning for its receiver."""
+    try:
+        return FrameError(f"a frame of kind {FrameKind(kind).name}")
+    except ValueError:
+        return FrameError(f"a frame of kind {kind}")
 
 
 class Frame(NamedTuple):
@@ -95,12 +157,6 @@ class Item(NamedTuple):
 _item: Callable[[tuple[object, ...]], Item] = partial(tuple.__new__, Item)
 
 Pieces = list[bytes | bytearray | memoryview]
-
-
-class Fillable(Protocol):
-    """What frames are read from: a socket."""
-
-    def recv_into(self, buffer: memoryview, /) -> int: ...
 
 
 def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
@@ -277,100 +333,3 @@ def unpack_json(frame: Frame) -> Mapping[str, object]:
     if not isinstance(document, dict):
         raise FrameError("no JSON object")
     return document
-
-
-class FrameReader:
-    """
-    Cuts a byte stream into frames, in one buffer that is kept and grows to the largest frame.
-
-    :param largest: a frame that claims to be larger is refused, in bytes.
-    """
-
-    def __init__(self, largest: int = 1 << 31, size: int = 1 << 16) -> None:
-        self._largest = largest
-        self._buffer = bytearray(size)
-        self._view = memoryview(self._buffer)
-        self._low = self._high = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no byte is waiting."""
-        return self._low == self._high
-
-    def fill(self, source: Fillable) -> int:
-        """Receive once into the buffer; 0 at the end of the stream. Views given out before are void."""
-        if self._low == self._high:
-            self._low = self._high = 0
-        elif self._high == len(self._buffer):
-            self._make_room()
-        received = source.recv_into(self._view[self._high :])
-        self._high += received
-        return received
-
-    def _make_room(self) -> None:
-        wanted = self._wanted()
-        rest = bytes(self._view[self._low : self._high])
-        if wanted > len(self._buffer) or self._low == 0:
-            self._buffer = bytearray(max(wanted, 2 * len(self._buffer)))
-            self._view = memoryview(self._buffer)
-        self._buffer[: len(rest)] = rest
-        self._low, self._high = 0, len(rest)
-
-    def _wanted(self) -> int:
-        if self._high - self._low < HEADER.size:
-            return HEADER.size
-        return HEADER.size + int(HEADER.unpack_from(self._buffer, self._low)[0])
-
-    def next(self) -> Frame | None:
-        """
-        The next whole frame, or None.
-
-        :raises FrameError: the frame is larger than allowed.
-        """
-        low = self._low
-        waiting = self._high - low
-        if waiting < 16:
-            return None
-        size, kind, flags, count, number, microseconds = HEADER.unpack_from(self._buffer, low)
-        if size > self._largest:
-            raise FrameError(f"a frame of {size} bytes")
-        if waiting < 16 + size:
-            return None
-        self._low = end = low + 16 + size
-        return Frame(kind, flags, count, number, microseconds, self._view[low + 16 : end])
-
-    def __iter__(self) -> Iterator[Frame]:
-        """All whole frames that are here."""
-        while (frame := self.next()) is not None:
-            yield frame
-
-    def wait(self, source: socket.socket) -> Frame:
-        """
-        Block until a frame is here.
-
-        :raises EOFError: the other side closed.
-        """
-        while (frame := self.next()) is None:
-            if not self.fill(source):
-                raise EOFError
-        return frame
-
-
-def send_all(target: socket.socket, pieces: Pieces) -> None:
-    """Write all pieces to a blocking socket, as few calls as it takes."""
-    total = sum(map(len, pieces))
-    if total < SMALL:
-        target.sendall(b"".join(pieces))
-        return
-    while pieces:
-        sent = target.sendmsg(pieces[:1000])
-        pieces = unsent(pieces, sent)
-
-
-def unsent(pieces: Pieces, sent: int) -> Pieces:
-    """What is left of ``pieces`` after ``sent`` bytes."""
-    for index, piece in enumerate(pieces):
-        if sent < len(piece):
-            return [memoryview(piece)[sent:], *pieces[index + 1 :]]
-        sent -= len(piece)
-    return []

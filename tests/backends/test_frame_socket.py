@@ -19,7 +19,8 @@ from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
-from modelserver.protocol.frames import Frame, FrameError, FrameReader
+from modelserver.protocol.frame_stream import FrameReader
+from modelserver.protocol.frames import Frame, FrameError
 from modelserver.testing import make_job
 
 try:

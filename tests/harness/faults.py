@@ -23,6 +23,7 @@ import sys
 import time
 
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import send_all
 from modelserver.child.data import answers
 
 
@@ -118,7 +119,7 @@ def answer(shift):
     loop = frame.f_locals["self"]
     rows = answers.answer_rows(["first"], loop._processors, 1000)
     number = loop._number + int(shift)
-    frames.send_all(loop._connection, frames.pack_answers(frames.ANSWERS, number, 0, rows))
+    send_all(loop._connection, frames.pack_answers(frames.ANSWERS, number, 0, rows))
     return "second"
 
 

@@ -18,6 +18,7 @@ from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
 from modelserver.testing import CollectingObserver
@@ -43,9 +44,9 @@ class LoopTestCase(TestCase):
         """Run a loop with this handler in a thread until the test ends."""
         self.ours, theirs = socket.socketpair()
         self.ours.settimeout(LONGEST)
-        self.reader = frames.FrameReader()
+        self.reader = FrameReader()
         self.context = Context("m", "/nowhere", None, 1, None, "1", metrics=HandlerMetrics())
-        reader = frames.FrameReader()
+        reader = FrameReader()
         loop = self.loop = self.kind(theirs, reader, load_request(), handle, self.context)  # type: ignore[arg-type]
         events = asyncio.new_event_loop()
 
@@ -65,7 +66,7 @@ class LoopTestCase(TestCase):
 
     def send(self, number: int, *jobs: Job) -> None:
         """Send a batch."""
-        frames.send_all(self.ours, frames.pack_batch(number, jobs))
+        send_all(self.ours, frames.pack_batch(number, jobs))
 
     def leave(self, number: int, place: int = 0) -> None:
         """Say that a client has left."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.testing import CollectingObserver
 
 jobs = st.builds(
@@ -43,7 +44,7 @@ class Pipe:
         return size
 
 
-def read_all(reader: frames.FrameReader, pipe: Pipe) -> list[tuple[int, ...]]:
+def read_all(reader: FrameReader, pipe: Pipe) -> list[tuple[int, ...]]:
     """The frames of a pipe, each with its payload copied, as the next fill voids it."""
     found = []
     while reader.fill(pipe):
@@ -57,7 +58,7 @@ class FrameTests(SynchronousTestCase):
 
     @given(st.lists(jobs, min_size=1, max_size=300))
     def test_batch_comes_back(self, batch: list[Job]) -> None:
-        reader = frames.FrameReader(size=64)
+        reader = FrameReader(size=64)
         data = b"".join(frames.pack_batch(7, batch))
         pipe = Pipe(data, [])
         while (frame := reader.next()) is None:
@@ -74,8 +75,8 @@ class FrameTests(SynchronousTestCase):
         self, rows: list[tuple[int, Answer]], cuts: list[int]
     ) -> None:
         data = b"".join(frames.pack_answers(frames.ANSWERS, 3, 1500, rows)) * 2
-        whole = read_all(frames.FrameReader(), Pipe(data, []))
-        self.assertEqual(read_all(frames.FrameReader(size=64), Pipe(data, cuts)), whole)
+        whole = read_all(FrameReader(), Pipe(data, []))
+        self.assertEqual(read_all(FrameReader(size=64), Pipe(data, cuts)), whole)
         kind, items, number, microseconds, payload = whole[1]
         frame = frames.Frame(kind, 0, items, number, microseconds, memoryview(payload))
         self.assertEqual(frames.unpack_answers(frame), [answer for _, answer in rows])
@@ -84,7 +85,7 @@ class FrameTests(SynchronousTestCase):
     def test_an_item_that_failed_comes_back_as_an_error(self) -> None:
         body = frames.error_answer(507, "Out of resources", "MemoryError", "no")
         data = b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [(frames.ERROR, Answer(0, b"", body))]))
-        reader = frames.FrameReader()
+        reader = FrameReader()
         reader.fill(Pipe(data, []))
         (frame,) = reader
         (error,) = frames.unpack_answers(frame)
@@ -93,7 +94,7 @@ class FrameTests(SynchronousTestCase):
 
     def test_a_shared_body_is_found_where_its_place_says(self) -> None:
         job = Job(bytes(16), CollectingObserver(), b"", b"", SharedSlot(3, 4), 0.0)
-        reader = frames.FrameReader()
+        reader = FrameReader()
         reader.fill(Pipe(b"".join(frames.pack_batch(1, [job])), []))
         (frame,) = reader
         (item,) = frames.unpack_batch(frame, memoryview(b"abcdefghij"))
@@ -110,8 +111,12 @@ class FrameTests(SynchronousTestCase):
             except frames.FrameError:
                 pass
 
+    def test_error_names_the_kind_of_an_unexpected_frame(self) -> None:
+        self.assertEqual(str(frames.unexpected(frames.BATCH)), "a frame of kind BATCH")
+        self.assertEqual(str(frames.unexpected(99)), "a frame of kind 99")
+
     def test_a_frame_over_the_limit_is_refused(self) -> None:
-        reader = frames.FrameReader(largest=10)
+        reader = FrameReader(largest=10)
         reader.fill(Pipe(frames.HEADER.pack(11, frames.LOADED, 0, 0, 0, 0), []))
         with self.assertRaises(frames.FrameError):
             reader.next()
@@ -132,6 +137,6 @@ class FrameTests(SynchronousTestCase):
 
         reader = threading.Thread(target=read)
         reader.start()
-        frames.send_all(left, pieces)
+        send_all(left, pieces)
         reader.join(5)
         self.assertEqual(bytes(got), expected)

@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
 
@@ -29,7 +30,7 @@ class LoadRequestTests(SynchronousTestCase):
         self.request = LoadRequest.for_worker(WorkerSpec(version, "9000", gpu_id=1), settings, 4096)
 
     def test_worker_reads_what_the_server_wrote(self) -> None:
-        reader = frames.FrameReader()
+        reader = FrameReader()
         sent = memoryview(frames.pack_json(frames.LOAD, self.request.to_document()))
 
         class Source:

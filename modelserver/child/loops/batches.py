@@ -18,6 +18,7 @@ from modelserver.child.data.decoder import PLAIN, BadForm, Decoder
 from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import SLOTS_FD
+from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.protocol.shared_memory import LARGE, map_slots
 from modelserver.system.cpus import usable_processors
@@ -43,7 +44,7 @@ class Loop:
     def __init__(
         self,
         connection: socket.socket,
-        reader: frames.FrameReader,
+        reader: FrameReader,
         request: LoadRequest,
         entry: EntryPoint,
         context: Context,
@@ -102,7 +103,7 @@ class Loop:
         elif frame.kind == frames.CREDIT:
             self._stopped = None if frame.items else frame.number
         else:
-            raise frames.FrameError(f"a frame of kind {frame.kind}")
+            raise frames.unexpected(frame.kind)
 
     def _serve(self, frame: frames.Frame) -> None:
         self._number = frame.number
@@ -164,7 +165,7 @@ class Loop:
         self._close()
         if self._held:
             held, self._held, self._held_since = self._held, [], 0.0
-            frames.send_all(self._connection, held)
+            send_all(self._connection, held)
 
     def release_kept(self) -> None:
         """The handler takes long: what was to leave with its answer leaves now, unless it is on its way."""

@@ -92,7 +92,7 @@ class ConcurrentLoop(Loop):
                 elif frame.kind == frames.CANCEL:
                     self._forget(frame.number, frame.items)
                 else:
-                    raise frames.FrameError(f"a frame of kind {frame.kind}")
+                    raise frames.unexpected(frame.kind)
         except Exception as error:  # an event loop would log it, and whoever asked would wait
             self._end(error)
 

@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Callable
 
-from modelserver.protocol.frames import Frame, FrameReader
+from modelserver.protocol.frame_stream import FrameReader
+from modelserver.protocol.frames import Frame
 
 LOOK = 0.0005
 """

@@ -10,8 +10,6 @@ from json import JSONEncoder
 from modelserver.child.metrics.types import (
     LEVEL,
     MODEL,
-    SIZE_UNITS,
-    TIME_UNITS,
     Dimension,
     MetricTypes,
     Record,
@@ -19,6 +17,7 @@ from modelserver.child.metrics.types import (
     check_unit,
     joined_ids,
 )
+from modelserver.protocol.metric_units import SIZE_UNITS, TIME_UNITS, UNIT_NAMES
 
 COUNTER = "counter"
 
@@ -27,18 +26,8 @@ class Units:
     """The long names of units."""
 
     def __init__(self) -> None:
-        self.units: dict[str | None, str] = {
-            "ms": "Milliseconds",
-            "s": "Seconds",
-            "percent": "Percent",
-            "count": "Count",
-            "MB": "Megabytes",
-            "GB": "Gigabytes",
-            "kB": "Kilobytes",
-            "B": "Bytes",
-            "": "unit",
-            None: "unit",
-        }
+        self.units: dict[str | None, str] = {None: UNIT_NAMES[""]}
+        self.units.update(UNIT_NAMES)
 
 
 class Metric:

@@ -12,8 +12,6 @@ from modelserver.child.metrics.declared import read_model_metrics
 from modelserver.child.metrics.types import (
     LEVEL,
     MODEL,
-    SIZE_UNITS,
-    TIME_UNITS,
     Dimension,
     MetricsCacheKeyError,
     MetricsCacheTypeError,
@@ -24,6 +22,7 @@ from modelserver.child.metrics.types import (
     check_unit,
     joined_ids,
 )
+from modelserver.protocol.metric_units import SIZE_UNITS, TIME_UNITS
 
 Emit = Callable[[Record], None]
 

@@ -10,8 +10,6 @@ Record = dict[str, object]
 RequestIds = Mapping[int, str]
 """The ids of the requests in hand, by place in the batch."""
 
-TIME_UNITS = ("ms", "s")
-SIZE_UNITS = ("MB", "kB", "GB", "B")
 MODEL, LEVEL = "ModelName", "Level"
 
 

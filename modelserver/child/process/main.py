@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from modelserver.child.process.bootstrap import announce, begin, die_with, end
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import LIFELINE_FD
+from modelserver.protocol.frame_stream import FrameReader
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context, EntryPoint
@@ -21,7 +22,7 @@ def main() -> None:
     os.setpgid(0, 0)
     die_with(LIFELINE_FD)
     connection = begin()
-    reader = frames.FrameReader()
+    reader = FrameReader()
     try:
         frame = reader.wait(connection)
         connection.sendall(frames.pack_bare(frames.STARTED))
@@ -41,7 +42,7 @@ def main() -> None:
     end(0)
 
 
-def work(connection: socket.socket, reader: frames.FrameReader, document: Mapping[str, object]) -> None:
+def work(connection: socket.socket, reader: FrameReader, document: Mapping[str, object]) -> None:
     """
     Load what ``document`` says and serve batches.
 

@@ -16,6 +16,7 @@ from modelserver.child.process.torchrun import EQUIPMENT, INTRODUCTION
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import LIFELINE_FD, SLOTS_FD, SOCKET_FD
+from modelserver.protocol.frame_stream import FrameReader
 
 _ABOVE = 16
 """Descriptors from here on are in nobody's way."""
@@ -30,7 +31,7 @@ def main() -> None:
     if lifeline is not None and _is_over(lifeline):
         end(1)
     connection = begin()
-    reader = frames.FrameReader()
+    reader = FrameReader()
     try:
         frame = reader.wait(connection)
         introduction = {"rank": rank, "pid": os.getpid()}

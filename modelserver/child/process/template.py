@@ -29,6 +29,7 @@ from modelserver.child.process.bootstrap import announce, die_with, end
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import FORK_DESCRIPTORS, LIFELINE_FD
+from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.load_request import LoadRequest
 
 
@@ -80,7 +81,7 @@ class TemplateServer:
 
     def _serve(self) -> NoReturn:
         self._poll.register(self._connection, select.POLLIN)
-        reader = frames.FrameReader()
+        reader = FrameReader()
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor != self._connection.fileno():
@@ -89,7 +90,7 @@ class TemplateServer:
                     end(0)
             for frame in reader:
                 if frame.kind != frames.FORK:
-                    raise frames.FrameError(f"a frame of kind {frame.kind}")
+                    raise frames.unexpected(frame.kind)
                 self._fork(frame.number, frames.unpack_json(frame))
 
     def _fork(self, number: int, order: Mapping[str, object]) -> None:
@@ -147,7 +148,7 @@ class TemplateServer:
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
         loop = loop_class(self._load_request)
-        loop(connection, frames.FrameReader(), self._load_request, entry, context).run()
+        loop(connection, FrameReader(), self._load_request, entry, context).run()
 
     def _load_rest(
         self, connection: socket.socket, order: Mapping[str, object]

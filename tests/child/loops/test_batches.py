@@ -10,6 +10,7 @@ from modelserver.child.data.streaming import send_intermediate_predict_response
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import send_all
 from tests.harness.loops import FORM, LONGEST, Data, LoopTestCase
 
 
@@ -32,7 +33,7 @@ class LoopTests(LoopTestCase):
 
         self.start(handle)
         jobs = [self.job(b"a"), self.job(b"--B", FORM), self.job(b"c")]
-        frames.send_all(self.ours, frames.pack_batch(1, jobs, frames.PIPELINED))
+        send_all(self.ours, frames.pack_batch(1, jobs, frames.PIPELINED))
         answers: list[Answer | ServingError] = []
         while len(answers) < 3:
             answers += self.receive(frames.ANSWERS, 1)
@@ -75,8 +76,8 @@ class LoopTests(LoopTestCase):
 
         self.start(handle)
         jobs = [self.job(b"first"), self.job(b"parts"), self.job(b"third" + bytes(70000))]
-        frames.send_all(self.ours, frames.pack_batch(1, jobs, frames.PIPELINED))
-        frames.send_all(self.ours, frames.pack_batch(2, [self.job(b"other" * 20000)]))
+        send_all(self.ours, frames.pack_batch(1, jobs, frames.PIPELINED))
+        send_all(self.ours, frames.pack_batch(2, [self.job(b"other" * 20000)]))
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"done first"])
         self.assertEqual(self.bodies(frames.PART, 1), [b"part"])
         rest: list[bytes] = []
@@ -88,8 +89,8 @@ class LoopTests(LoopTestCase):
     def test_the_client_of_one_apart_leaves(self) -> None:
         outcome: list[str] = []
         self.start(self.stream(1000, outcome))
-        frames.send_all(self.ours, frames.pack_batch(1, [self.job(b"a"), self.job(b"b")], frames.PIPELINED))
-        frames.send_all(self.ours, [frames.pack_bare(frames.CANCEL, 1, 1)])
+        send_all(self.ours, frames.pack_batch(1, [self.job(b"a"), self.job(b"b")], frames.PIPELINED))
+        send_all(self.ours, [frames.pack_bare(frames.CANCEL, 1, 1)])
         for part in range(1000):
             self.assertEqual(self.bodies(frames.PART, 1), [b"%d" % part])
         rest: list[object] = []

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.loops.wait import LOOK, MOST_MISSES, NEXT_LOOK, SpinThenBlock
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader
 
 
 class WaitingTests(SynchronousTestCase):
@@ -36,7 +37,7 @@ class WaitingTests(SynchronousTestCase):
         self.ours.send(frames.pack_bare(frames.CREDIT, 7))
 
     def waiting(self, processors: int = 2) -> SpinThenBlock:
-        reader = frames.FrameReader()
+        reader = FrameReader()
         return SpinThenBlock(self.theirs, reader, processors, lambda: self.seconds, self.rest)
 
     def ask(self, waiting: SpinThenBlock, was_alone: bool = True) -> int:
