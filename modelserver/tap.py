@@ -1,4 +1,4 @@
-"""The twistd plugin: what can be set, and the service that is built of it. Alone imports the reactor."""
+"""The twistd plugin: the options, and the service made of them. Only this module imports the reactor."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from modelserver.system.pid_file import PidFile
 
 PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
 """
-What a launcher presets: the peers' ones keep the peers' defaults, where TorchServe's model API is off and
-its tokens are on; started by its own name, the server can be used at once, on the loopback interface.
+What a launcher presets. The launchers of TorchServe and MMS keep the defaults of these, where TorchServe's
+model API is off and tokens are on; started by its own name, the server can be used at once, on loopback.
 """
 
 
 class Options(usage.Options):
-    """``twistd -n modelserver``: the peers' options."""
+    """The options of ``twistd -n modelserver``: those of TorchServe and MMS."""
 
     synopsis = "[options]"
     longdesc = "Serve models: the successor of TorchServe and Multi Model Server."
@@ -57,13 +57,13 @@ class Options(usage.Options):
         self["models"] += models.replace(",", " ").split()
 
     def parseArgs(self, *models: str) -> None:
-        """Words behind ``--models NAME`` are models, too, as with the peers' launchers."""
+        """Take words behind ``--models NAME`` as models, too, as TorchServe's and MMS's launchers do."""
         if models and not self["models"]:
             raise usage.UsageError(f"What is {models[0]!r}? Models are given by --models.")
         self["models"] += models
 
     def command_line(self) -> CommandLine:
-        """The options as the configuration reads them."""
+        """Return the options as the configuration reads them."""
         return CommandLine(
             config_file=self["mms-config"] or self["ts-config"],
             model_store=self["model-store"],
@@ -135,7 +135,7 @@ def makeService(options: Options) -> IService:
 
 
 def _pid_file_remover(path: str | None) -> Callable[[], object]:
-    """What removes the pid file at the end, if the file still holds this process's id then."""
+    """Return what removes the pid file at the end, if the file still holds this process's id then."""
     if not path:
         return lambda: None
     return partial(PidFile(Path(path)).remove_if, os.getpid())

@@ -1,4 +1,4 @@
-"""How lines of logs look: the peers' layouts, which tools parse, or JSON."""
+"""Layouts of log lines: those of TorchServe and MMS, which tools parse, or JSON."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ class Layout(Protocol):
     """
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
-        """Lines of ``access_log.log``, and the same for the server's log."""
+        """Return lines for ``access_log.log``, and the same for the server's log."""
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
-        """A line of a metrics log, and the same for the server's log."""
+        """Return a line for a metrics log, and the same for the server's log."""
 
     def output(self, event: LogEvent) -> str:
-        """A line that a worker wrote."""
+        """Return the line for what a worker wrote."""
 
     def event(self, event: LogEvent) -> str:
-        """Anything else that the server logs."""
+        """Return the line for any other event."""
 
 
 @define(eq=False)
@@ -72,7 +72,7 @@ class Stamps:
     _shown: str = field(default="", init=False)
 
     def show(self, at: float) -> str:
-        """A time, given in seconds since the epoch."""
+        """Return the text of a time, given in seconds since the epoch."""
         moment = int(at * 1000)
         if moment != self._moment:
             self._moment = moment
@@ -87,12 +87,12 @@ class Stamps:
 
 
 def thread_name(event: LogEvent) -> str:
-    """What the peers call the thread that reads a worker's output."""
+    """Return TorchServe's name for the thread that reads a worker's output."""
     return f"W-{event.get('worker')}-{event.get('model')}_{event.get('version')}-{event.get('stream')}"
 
 
 def mms_thread_name(event: LogEvent) -> str:
-    """The same for Multi Model Server, which has no versions."""
+    """Return Multi Model Server's name for that thread; it has no versions."""
     return f"W-{event.get('worker')}-{event.get('model')}-{event.get('stream')}"
 
 
@@ -116,7 +116,7 @@ def _as_members(asked: Asked) -> str:
 
 @define(eq=False)
 class TextLayout:
-    """The peers' lines. Further lines of an event begin with a tab: none can be taken for a first one."""
+    """The lines of TorchServe and MMS. Further lines of an event begin with a tab, unlike first lines."""
 
     dialect: str
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)

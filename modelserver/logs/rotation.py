@@ -1,4 +1,4 @@
-"""Files of lines: put aside when they are full or of yesterday, then compressed, and removed in the end."""
+"""Log files: renamed when they are full or of another day, then compressed, and deleted in the end."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _log = Logger()
 @frozen
 class Rotation:
     """
-    When a file is put aside, and what becomes of it.
+    When a file is renamed, and what becomes of old files.
 
-    :param largest: bytes that a file may have.
+    :param largest: the bytes that a file may have.
     :param kept: how many old files stay.
-    :param in_thread: compresses them; None: they stay as they are.
+    :param in_thread: runs the compression of old files; None: they are not compressed.
     """
 
     largest: int = 100 * 1024 * 1024
@@ -37,7 +37,7 @@ class Rotation:
 @define(eq=False)
 class RotatingFile:
     """
-    Appends to a file, and never raises: a disk that is full costs lines, not requests.
+    Appends to a file, and never raises: a full disk costs log lines, not requests.
 
     A file that would grow too large, or was last written on another day, is renamed to
     ``<name>.<day>-<month>.log``, with a number where that exists.
@@ -72,7 +72,7 @@ class RotatingFile:
             self._failed(error)
 
     def close(self) -> None:
-        """Write no more; a later ``write`` opens the file again."""
+        """Close the file; a later ``write`` opens it again."""
         with suppress(OSError):
             self._close()
 
@@ -149,7 +149,7 @@ def _pack(path: Path, aside: Path, kept: int) -> None:
 
 
 def remove_old(path: Path, kept: int) -> None:
-    """Remove the files that were put aside for ``path``, but for the newest ``kept``."""
+    """Delete the old files of ``path``, but for the newest ``kept``."""
     name = re.compile(rf"{re.escape(path.stem)}\.\d\d-\w{{3}}(\.\d+)?\.log(\.gz)?")
     aside = [each for each in path.parent.iterdir() if name.fullmatch(each.name)]
     for old in sorted(aside, key=lambda each: each.stat().st_mtime_ns, reverse=True)[kept:]:

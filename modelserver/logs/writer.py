@@ -1,4 +1,4 @@
-"""The server's log files and its console: lines are gathered for a moment and written together."""
+"""The server's log files and its console: lines are buffered for up to 0.1 s and written together."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ MOST_WAITING = 256
 @frozen
 class LogSettings:
     """
-    Where logs are, and how they look.
+    Where logs are, and which layout they have.
 
-    :param folder: for all but metrics (``LOG_LOCATION``).
-    :param metrics_folder: for metrics (``METRICS_LOCATION``).
+    :param folder: the folder of all logs but those of metrics (``LOG_LOCATION``).
+    :param metrics_folder: the folder of the logs of metrics (``METRICS_LOCATION``).
     :param is_json: lines are JSON objects (``log_format=json``).
-    :param debugs: the server's own debug lines are kept, too, as in the peers.
+    :param debugs: the server's own debug lines are kept, too.
     """
 
     folder: Path
@@ -59,8 +59,8 @@ class LogInputs:
     What the logs are given.
 
     :param now: seconds since the epoch.
-    :param from_thread: runs something in the reactor's thread, for what is logged in others.
-    :param console: where every line goes, too, or None.
+    :param from_thread: runs something in the reactor's thread, for events of other threads.
+    :param console: a stream that gets every line, too, or None.
     """
 
     clock: IReactorTime
@@ -70,7 +70,7 @@ class LogInputs:
 
 
 class TextSink(Protocol):
-    """Takes text."""
+    """What lines are written to."""
 
     def write(self, text: str) -> None:
         """Take whole lines."""
@@ -78,12 +78,12 @@ class TextSink(Protocol):
 
 @frozen
 class Console:
-    """Standard output; nobody may be listening any more."""
+    """Writes to standard output; errors of a closed pipe are ignored."""
 
     stream: TextIO
 
     def write(self, text: str) -> None:
-        """Write lines, if that can still be done."""
+        """Write lines, if the stream still takes them."""
         try:
             self.stream.write(text)
             self.stream.flush()
@@ -94,9 +94,10 @@ class Console:
 @define(eq=False)
 class LineBuffer:
     """
-    Lines that wait to be written together.
+    Lines of one file, buffered.
 
-    :param soon: asks for a ``flush`` in a moment.
+    :param sinks: what the lines are written to.
+    :param soon: asks for a ``flush`` within ``LONGEST_WAIT`` seconds.
     """
 
     sinks: tuple[TextSink, ...]
@@ -104,7 +105,7 @@ class LineBuffer:
     _waiting: list[str] = field(factory=list, init=False)
 
     def add(self, line: str) -> None:
-        """Write a line, with its end, in a moment."""
+        """Write a line, which ends in a line feed, at the next ``flush``."""
         self._waiting.append(line)
         if len(self._waiting) == 1:
             self.soon()
@@ -112,7 +113,7 @@ class LineBuffer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the buffered lines."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             text = "".join(waiting)
@@ -122,7 +123,7 @@ class LineBuffer:
 
 @define(eq=False)
 class AccessLogWriter:
-    """Notes answered requests: a tuple is kept for each, and made into lines when some have come together."""
+    """Logs answered requests: keeps a tuple for each, and formats several tuples at once."""
 
     layout: Layout
     own: LineBuffer
@@ -132,7 +133,7 @@ class AccessLogWriter:
     _waiting: list[Access] = field(factory=list, init=False)
 
     def record(self, remote: str, asked: Asked, status: int, milliseconds: float, request_id: bytes) -> None:
-        """One request that was answered; what it asked for may be any text of the client's."""
+        """Log one answered request; ``asked`` may hold any text, for it comes from the client."""
         waiting = self._waiting
         if not waiting:
             self.soon()
@@ -143,7 +144,7 @@ class AccessLogWriter:
             self.root.flush()
 
     def flush(self) -> None:
-        """Make lines of what waits."""
+        """Format the buffered requests."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             own, root = self.layout.access(waiting)
@@ -157,8 +158,9 @@ class LineObserver:
     """
     Makes lines of log events, for one or more files.
 
-    :param show: makes a line.
-    :param urgently: called after an event that may be the last.
+    :param show: formats an event.
+    :param urgently: called after an error, which may be the last event of the process: it flushes.
+    :param from_thread: runs something in the reactor's thread.
     """
 
     show: Callable[[LogEvent], str]
@@ -168,7 +170,7 @@ class LineObserver:
     _home: int = field(factory=get_ident, init=False)
 
     def __call__(self, event: LogEvent) -> None:
-        """Take an event, in any thread."""
+        """Take an event; may be called in any thread."""
         line = self.show(event)
         if get_ident() == self._home:
             self._add(event, line)
@@ -185,10 +187,10 @@ class LineObserver:
 
 @implementer(ILogFilterPredicate)
 class OutputOnly:
-    """Lets pass what workers wrote."""
+    """Passes the events that hold workers' output."""
 
     def __call__(self, event: LogEvent) -> NamedConstant:
-        """Whether an event passes."""
+        """Return whether an event passes."""
         is_output = event.get("log_namespace") == OUTPUT_NAMESPACE and "line" in event
         return PredicateResult.yes if is_output else PredicateResult.no
 
@@ -198,8 +200,8 @@ class Logs:
     """
     All logs of a server.
 
-    As in the peers, each line goes into the file of its kind, into the server's log and to the console; a
-    line of the server itself stands in its log once.
+    As in TorchServe and MMS, each line goes into the file of its kind, into the server's log and to the
+    console; a line of the server itself is in the server's log once.
     """
 
     settings: LogSettings
@@ -263,11 +265,11 @@ class Logs:
             file.open()
 
     def server_metric(self, line: MetricLine) -> None:
-        """A value for ``ts_metrics.log``."""
+        """Write a value into ``ts_metrics.log``."""
         self._metric(f"{self._prefix.upper()}_METRICS", self._server_metrics, line)
 
     def model_metric(self, line: MetricLine) -> None:
-        """A value for ``model_metrics.log``."""
+        """Write a value into ``model_metrics.log``."""
         self._metric("MODEL_METRICS", self._model_metrics, line)
 
     def _metric(self, logger: str, file: LineBuffer, line: MetricLine) -> None:
@@ -276,7 +278,7 @@ class Logs:
         self._root.add(root)
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Write all that is buffered."""
         self.access.flush()
         for lines in self._lines:
             lines.flush()
@@ -286,7 +288,7 @@ class Logs:
         self._flushing = None
 
     def close(self) -> None:
-        """Write all that waits, and close the files."""
+        """Write all that is buffered, and close the files."""
         self.flush()
         for file in self._files:
             file.close()

@@ -1,1 +1,1 @@
-"""What is counted, and what the host has left."""
+"""Metrics: counted on the request path or sampled from the host; exposed to scrapes, or logged."""

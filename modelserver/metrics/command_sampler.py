@@ -1,4 +1,4 @@
-"""The operator's own sampler of the host (``system_metrics_cmd``): a program whose lines are metrics."""
+"""Runs the operator's own sampler of the host (``system_metrics_cmd``): a program whose lines are metrics."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _log = Logger()
 
 class Reported(NamedTuple):
     """
-    One value that the program told.
+    One value that the program reported.
 
     :param dimensions: the values of its dimensions in order; their names do not count.
-    :param hostname: the host that it says it is of.
+    :param hostname: the host that the value is of, as the program says.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Reported(NamedTuple):
 
 
 def parse_line(line: str) -> Reported | None:
-    """The value in a line of the peers' format, None if it is of another."""
+    """Return the value in a line of TorchServe's format, or None if the line has another format."""
     found = _LINE.fullmatch(line.strip())
     if found is None:
         return None
@@ -55,21 +55,24 @@ def parse_line(line: str) -> Reported | None:
 
 
 class ReportObserver(Protocol):
-    """Who is told what the program says."""
+    """Takes the values that the program reports."""
 
     def reported(self, value: Reported) -> None:
-        """One value."""
+        """Take one value."""
 
 
 @define(eq=False)
 class _Output:
-    """Reads one run: metrics come first; behind an empty line the peer has memory, which we know better."""
+    """Reads the output of one run: metrics, up to the first empty line.
+
+    TorchServe's own program writes the workers' memory behind that line; this server samples memory itself.
+    """
 
     observer: ReportObserver
     _is_over: bool = field(default=False, init=False)
 
     def line(self, line: str) -> None:
-        """A line of standard output."""
+        """Take a line of standard output."""
         if self._is_over or not line.strip():
             self._is_over = True
             return
@@ -89,8 +92,8 @@ class SamplingCommand:
     """
     How the program is run.
 
-    :param command: what the operator named, run by Python and in this server's home, as in TorchServe.
-    :param interval: seconds from one start to the next; also what it may take.
+    :param command: what the operator named, run by Python in the folder of this package, as in TorchServe.
+    :param interval: seconds from one start to the next; also the seconds that a run may take.
     """
 
     command: Sequence[str]
@@ -99,7 +102,7 @@ class SamplingCommand:
     interval: float
 
     def on(self, pids: Sequence[int]) -> Command:
-        """The command for the workers of this moment, whose process ids it reads from its standard input."""
+        """Return the command; the program reads the workers' process ids from its standard input."""
         return Command(
             self.command,
             self.environment,
@@ -130,13 +133,13 @@ class CommandSampler:
         self._loop.clock = self.clock
 
     def start(self) -> None:
-        """Begin."""
+        """Run the program now, and then at every interval."""
         self._loop.start(self.program.interval).addErrback(
             lambda failure: _log.failure("system_metrics_cmd is not run any more", failure)
         )
 
     def stop(self) -> None:
-        """Run it no more, and end it where it runs."""
+        """Do not run the program again, and end a run in progress."""
         if self._loop.running:
             self._loop.stop()
         if self._running is not None:

@@ -1,4 +1,4 @@
-"""Which metrics are kept: ``metrics.yaml`` read into values."""
+"""Which metrics are kept: reads ``metrics.yaml`` into values."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Declarations:
 
 def parse(text: str) -> Declarations:
     """
-    The declarations in a YAML document.
+    Return the declarations in a YAML document.
 
-    :raises DeclarationError: it is no YAML, or an entry has no name, no unit, no list of dimensions or a
-        type that does not exist.
+    :raises DeclarationError: the text is not YAML, or an entry has no name, no unit, no list of dimensions
+        or a type that does not exist.
     """
     try:
         document = yaml.safe_load(text)
@@ -82,7 +82,7 @@ def parse(text: str) -> Declarations:
 
 def load(path: Path = DEFAULT_FILE) -> Declarations:
     """
-    The declarations in a file.
+    Return the declarations in a file.
 
     :raises DeclarationError: as ``parse``, or the file cannot be read.
     """
@@ -93,7 +93,7 @@ def load(path: Path = DEFAULT_FILE) -> Declarations:
 
 
 def load_or_none(path: Path = DEFAULT_FILE) -> Declarations:
-    """The declarations in a file; a bad one is logged, and then there are none, as in TorchServe."""
+    """Return the declarations in a file; an error in it is logged, and declares nothing, as in TorchServe."""
     try:
         return load(path)
     except DeclarationError as error:
@@ -102,7 +102,7 @@ def load_or_none(path: Path = DEFAULT_FILE) -> Declarations:
 
 
 def of_multi_model_server() -> Declarations:
-    """What Multi Model Server measures itself; every metric of a handler is kept there undeclared."""
+    """Return what Multi Model Server measures itself; it keeps every metric of a handler undeclared."""
     default = load()
     return Declarations(tuple(each for each in default.server if each.name in _MMS_SERVER_METRICS))
 

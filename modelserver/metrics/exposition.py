@@ -25,12 +25,12 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 def peers_help(declaration: Declaration) -> str:
-    """The HELP text that the peers' metrics have."""
+    """Return the HELP text that TorchServe's metrics have."""
     return f"Torchserve prometheus {declaration.kind} metric with unit: {declaration.unit}"
 
 
 def is_exposable(declaration: Declaration) -> bool:
-    """Whether the names of a metric and of its labels are ones that Prometheus accepts."""
+    """Return whether Prometheus accepts the names of a metric and of its labels."""
     dimensions = declaration.dimensions
     return (
         _NAME.fullmatch(declaration.name) is not None
@@ -45,7 +45,7 @@ class Exposed:
     """
     A family at a scrape.
 
-    :param added: values of the labels at the end, for series that do not have their own there.
+    :param added: values for the last labels, where a series has fewer values than the family has labels.
     """
 
     family: Family
@@ -53,7 +53,7 @@ class Exposed:
     added: Labels = ()
 
     def metric(self) -> Metric:
-        """The family in the client library's terms; a counter's samples have its bare name."""
+        """Return the family as ``prometheus_client`` has it; a counter's samples have its bare name."""
         declaration = self.family.declaration
         metric = Metric(declaration.name, self.help, declaration.kind)
         for suffix, labels, bound, value in self.family.samples():
@@ -65,10 +65,10 @@ class Exposed:
 
     def lines(self, names: Collection[str] = ()) -> Iterator[str]:
         """
-        The family in the text format; an empty text for each sample that is not wanted.
+        Return the family in the text format; an empty text for each sample that is not wanted.
 
-        :param names: the samples that are wanted; empty: all. A family without any of them has no lines, one
-            that merely has no samples yet has its HELP and TYPE.
+        :param names: the samples that are wanted; empty: all. A family without any of them has no lines; a
+            family that has no samples yet has its HELP and TYPE.
         """
         declaration = self.family.declaration
         name, told = declaration.name, self.help.translate(_HELP_ESCAPES)
@@ -105,21 +105,21 @@ class Exposed:
 
 @frozen
 class FamilyCollector(Collector):
-    """Tells a registry of the client library what ``exposed`` finds when it is asked."""
+    """Gives a registry of ``prometheus_client`` the families that ``exposed`` finds at a scrape."""
 
     exposed: Callable[[], Iterable[Exposed]]
 
     def collect(self) -> Iterable[Metric]:
-        """The families of this moment."""
+        """Return the families as they are now."""
         return [each.metric() for each in self.exposed()]
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: which metrics there are is known at a scrape only."""
+        """Return nothing: which metrics there are is known only at a scrape."""
         return []
 
 
 def new_registry(exposed: Callable[[], Iterable[Exposed]]) -> CollectorRegistry:
-    """A registry with these families and nothing else, for whoever exports them in another way."""
+    """Return a registry with these families and nothing else, for other ways to export them."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FamilyCollector(exposed))
     return registry
@@ -141,7 +141,7 @@ def pieces(exposed: Iterable[Exposed], names: Collection[str] = ()) -> Iterator[
 
 
 def render(exposed: Iterable[Exposed], names: Collection[str] = ()) -> bytes:
-    """All ``pieces`` together."""
+    """Return all ``pieces`` as one text."""
     return b"".join(pieces(exposed, names))
 
 

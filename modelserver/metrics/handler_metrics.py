@@ -1,4 +1,4 @@
-"""What handlers emit through ``context.metrics``: checked, matched with its declaration, and kept."""
+"""Keeps the metrics that handlers emit through ``context.metrics``, as they are declared."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Emitted:
 
 
 def read(record: Mapping[str, object]) -> Emitted | None:
-    """A record as it came out of a worker's frame, None if it has not the form of one."""
+    """Return a record of a worker's frame as a value, or None if the record does not have the form of one."""
     name, value, unit = record.get("name"), record.get("value"), record.get("unit")
     kind, timestamp = str(record.get("type", COUNTER)).lower(), record.get("timestamp")
     pairs = record.get("dimensions", ())
@@ -76,9 +76,8 @@ def read(record: Mapping[str, object]) -> Emitted | None:
 
 def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) -> Labels | None:
     """
-    The values of the declared dimensions but the host's: by name where the names agree, else by position.
-
-    None if there are more or fewer than declared.
+    Return the values of the declared dimensions but the host's: by name where all names agree, else by
+    position; None if there are more or fewer than declared.
     """
     wanted = declaration.dimensions[:-1]
     if len(dimensions) != len(wanted):
@@ -92,7 +91,8 @@ def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) 
 @define(eq=False)
 class EmittedMetrics:
     """
-    Keeps what is declared, or everything if ``auto_detect``; what cannot be kept is logged once by name.
+    Keeps the values of declared metrics, or of all metrics if ``auto_detect``. The name of a metric that
+    cannot be kept is logged once.
 
     Values go to the log, one line each, unless ``expose`` was called: then they are series.
     """
@@ -106,7 +106,7 @@ class EmittedMetrics:
     _refused: set[str] = field(factory=set, init=False)
 
     def expose(self, taken: frozenset[str]) -> None:
-        """Keep series for the endpoint; ``taken`` are names that other metrics have there."""
+        """Keep series for the endpoint; ``taken`` are the names that other metrics have there."""
         self._families, self._taken = {}, taken
 
     def declare(self, declarations: Iterable[Declaration]) -> None:
@@ -118,12 +118,12 @@ class EmittedMetrics:
                 _log.error("Metric {metric} has a name that cannot be exposed", metric=declaration.name)
 
     def update(self, name: str) -> Callable[[Labels, float], None] | None:
-        """What sets a declared metric of a model and a level at the endpoint, None if it is not there."""
+        """Return what sets a metric of a model and a level, or None if the endpoint does not have it."""
         family = (self._families or {}).get(name)
         return None if family is None or len(family.declaration.dimensions) != 3 else family.update
 
     def exposed(self, hostname: str) -> Iterator[Exposed]:
-        """The families at the endpoint."""
+        """Return the families at the endpoint."""
         for family in (self._families or {}).values():
             yield Exposed(family, peers_help(family.declaration), (hostname,))
 

@@ -1,4 +1,4 @@
-"""What the host and its GPUs have left, and what workers take: sampled in a thread, now and then."""
+"""Samples, at intervals and in a thread, the load of the host and its GPUs and the memory of workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HostValue:
     """
     One value of a sample.
 
-    :param name: of the metric.
+    :param name: the metric's name.
     :param device: the GPU that it belongs to, or None.
     """
 
@@ -37,7 +37,7 @@ class HostValue:
 @frozen
 class Sample:
     """
-    The machine at one moment.
+    The load of the machine at one moment.
 
     :param memory: resident bytes of process trees, by the process id of their root.
     """
@@ -48,9 +48,9 @@ class Sample:
 
 def host_values(root: str = "/") -> tuple[HostValue, ...]:
     """
-    Processor, memory and disk. The processor's share counts since the call before.
+    Return the load of processor, memory and disk; the processor's is an average since the call before.
 
-    :param root: where the disk is mounted that is looked at.
+    :param root: a path on the disk to look at.
     """
     memory = psutil.virtual_memory()
     disk = psutil.disk_usage(root)
@@ -66,7 +66,7 @@ def host_values(root: str = "/") -> tuple[HostValue, ...]:
 
 
 def gpu_values(inventory: Inventory) -> tuple[HostValue, ...]:
-    """The load of each GPU that tells it."""
+    """Return the load of each GPU whose driver reports one."""
     values: list[HostValue] = []
     for gpu in inventory.gpus():
         load = inventory.usage(gpu.id)
@@ -80,12 +80,12 @@ def gpu_values(inventory: Inventory) -> tuple[HostValue, ...]:
 
 
 def tree_memory(pid: int) -> int:
-    """Resident bytes of a process and all its descendants, 0 if it is gone. Blocks for some milliseconds."""
+    """Return the resident bytes of a process and its descendants, 0 if it is gone. Blocks."""
     return tree_memories([pid])[pid]
 
 
 def tree_memories(pids: Iterable[int]) -> dict[int, int]:
-    """Resident bytes of several process trees, by their root: the machine's processes are listed once."""
+    """Return the resident bytes of process trees, by their root's process id. Blocks."""
     children: dict[int, list[int]] = {}
     resident: dict[int, int] = {}
     for process in psutil.process_iter(["pid", "ppid", "memory_info"]):
@@ -105,13 +105,13 @@ def _sum_of_tree(root: int, children: Mapping[int, Sequence[int]], resident: Map
 
 
 class HostSampleObserver(Protocol):
-    """Who is told what a sample says."""
+    """Takes what a sample holds."""
 
     def host_sampled(self, values: Iterable[HostValue]) -> None:
-        """Processor, memory, disk and GPUs."""
+        """Take the values of processor, memory, disk and GPUs."""
 
     def memory_sampled(self, memory: Mapping[int, int]) -> None:
-        """Resident bytes of workers' process trees, by process id."""
+        """Take the resident bytes of workers' process trees, by process id."""
 
 
 @frozen
@@ -119,7 +119,7 @@ class Probe:
     """
     Takes samples; its call blocks, so it belongs into a thread.
 
-    :param gpus: what knows the GPUs, or None if there are none.
+    :param gpus: what knows the GPUs, or None to leave GPUs out.
     :param measures_host: false: only the workers' memory is looked at (``disable_system_metrics``).
     """
 
@@ -127,7 +127,7 @@ class Probe:
     measures_host: bool = True
 
     def sample(self, pids: Sequence[int]) -> Sample:
-        """The machine now, and the process trees of ``pids``."""
+        """Return the load of the machine now, and the memory of the process trees of ``pids``. Blocks."""
         values: tuple[HostValue, ...] = ()
         if self.measures_host:
             values = host_values() + (() if self.gpus is None else gpu_values(self.gpus))
@@ -158,18 +158,18 @@ class HostSampler:
         self._loop.clock = self.clock
 
     def start(self) -> None:
-        """Begin to sample."""
+        """Take a sample now, and then at every interval."""
         self._loop.start(self.interval).addErrback(
             lambda failure: _log.failure("The host is not sampled any more", failure)
         )
 
     def stop(self) -> None:
-        """Take no more samples; one that is on its way is still told."""
+        """Take no more samples; the observer still gets one that a thread is taking."""
         if self._loop.running:
             self._loop.stop()
 
     def memory(self, pid: int) -> int:
-        """Resident bytes of a worker's process tree at the last sample, 0 if it was not there."""
+        """Return the resident bytes of a worker's process tree at the last sample, 0 if it was not in it."""
         return self._memory.get(pid, 0)
 
     async def _sample_once(self) -> None:

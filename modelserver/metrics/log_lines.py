@@ -1,4 +1,4 @@
-"""Metrics as lines of a log, in the shape that the peers' tools read, or as JSON."""
+"""Metrics as lines of a log, in the format that tools for TorchServe and MMS read, or as JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MetricLine(NamedTuple):
 @frozen
 class MetricLog:
     """
-    Where the values of metrics go as lines.
+    Writes values of metrics as lines.
 
     :param now: seconds since the epoch.
     :param write: takes each line.
@@ -54,9 +54,10 @@ class MetricLog:
         timestamp: float | None = None,
     ) -> None:
         """
-        Write a value, as of now unless ``timestamp`` tells another time.
+        Write a value.
 
-        :param labels: the last one may be missing: it is this host's name then.
+        :param labels: the values of the dimensions; where the last is missing, it is this host's name.
+        :param timestamp: seconds since the epoch; None: now.
         """
         dimensions = declaration.dimensions
         is_ours = not labels or len(labels) < len(dimensions)
@@ -84,7 +85,7 @@ def as_text(line: MetricLine) -> str:
 
 
 def as_json(line: MetricLine) -> str:
-    """The same as an object, with the keys of the peers' JSON layout."""
+    """Return the line as a JSON object, with the keys of TorchServe's JSON layout."""
     document: dict[str, object] = {
         "MetricName": line.name,
         "Value": line.value,
@@ -99,7 +100,7 @@ def as_json(line: MetricLine) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Text that cannot end a line or steer a terminal: control characters become ``\x0a`` and so on."""
+    r"""Return text that cannot end a line or steer a terminal: control characters become ``\x0a`` etc."""
     if text.isprintable():
         return text
     return "".join([char if char.isprintable() or char == "\t" else _shown(char) for char in text])

@@ -29,7 +29,7 @@ class Family(Protocol):
 
     @property
     def declaration(self) -> Declaration:
-        """Its name, type, unit and the names of its labels."""
+        """Return its name, type, unit and the names of its labels."""
 
     def update(self, labels: Labels, value: float) -> None:
         """Add to a counter, set a gauge, observe for a histogram."""
@@ -44,7 +44,7 @@ class Family(Protocol):
 
 @define(eq=False)
 class _Bounded:
-    """Remembers whether it was told that there are too many series."""
+    """A family that keeps at most ``MOST_SERIES`` series, and logs once when there are more."""
 
     declaration: Declaration
     _is_full: bool = field(default=False, init=False)
@@ -74,24 +74,24 @@ class Counter(_Bounded):
                     self.values[labels] = value
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
-        """One sample for each series."""
+        """Return one sample for each series."""
         for labels, value in list(self.values.items()):
             yield "", labels, "", value
 
     def take(self) -> dict[Labels, float]:
-        """What was added since the last call, which starts again from nothing."""
+        """Return what was added since the last call, and start again from nothing."""
         taken, self.values = self.values, {}
         return taken
 
 
 @define(eq=False)
 class Gauge(_Bounded):
-    """The last value that was seen."""
+    """The last value of each series."""
 
     values: dict[Labels, float] = field(factory=dict, init=False)
 
     def update(self, labels: Labels, value: float) -> None:
-        """Set to ``value``."""
+        """Set the series to ``value``."""
         if labels in self.values or self._has_room(len(self.values)):
             self.values[labels] = value
 
@@ -101,12 +101,12 @@ class Gauge(_Bounded):
             del self.values[labels]
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
-        """One sample for each series."""
+        """Return one sample for each series."""
         for labels, value in list(self.values.items()):
             yield "", labels, "", value
 
     def take(self) -> dict[Labels, float]:
-        """What was set since the last call, which starts again from nothing."""
+        """Return what was set since the last call, and start again from nothing."""
         taken, self.values = self.values, {}
         return taken
 
@@ -128,19 +128,19 @@ class Observations:
         self.counts = [0] * (len(self.bounds) + 1)
 
     def observe(self, total: float, count: int = 1) -> None:
-        """Count so many like values, of which the sum is given."""
+        """Count ``count`` equal values, whose sum is ``total``."""
         self.counts[bisect_left(self.bounds, total / count)] += count
         self.total += total
 
     def add(self, other: Observations) -> None:
-        """Count what another series with the same bounds has counted, too."""
+        """Add what another series with the same bounds has counted."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
 
 @define(eq=False)
 class Histogram(_Bounded):
-    """How values are distributed."""
+    """The distribution of values, in buckets."""
 
     bounds: Sequence[float] = DEFAULT_BOUNDS
     values: dict[Labels, Observations] = field(factory=dict, init=False)
@@ -157,7 +157,7 @@ class Histogram(_Bounded):
             series.total += value
 
     def add(self, labels: Labels, observations: Observations) -> None:
-        """Count what was counted elsewhere, with the same bounds."""
+        """Add what another series with the same bounds has counted."""
         series = self.values.get(labels)
         if series is None:
             if not self._has_room(len(self.values)):
@@ -166,7 +166,7 @@ class Histogram(_Bounded):
         series.add(observations)
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
-        """The cumulative buckets, the count and the sum of each series."""
+        """Return the cumulative buckets, the count and the sum of each series."""
         for labels, series in list(self.values.items()):
             seen, counts, total = 0, tuple(series.counts), series.total
             for bound, count in zip(self.bounds, counts, strict=False):
@@ -179,7 +179,7 @@ class Histogram(_Bounded):
 
 
 def new_family(declaration: Declaration) -> Counter | Gauge | Histogram:
-    """An empty family of the declared type."""
+    """Return an empty family of the declared type."""
     if declaration.kind == COUNTER:
         return Counter(declaration)
     if declaration.kind == GAUGE:

@@ -1,4 +1,4 @@
-"""What the request path adds to: a few numbers and lists, found with one look into a dictionary."""
+"""The numbers that the request path adds to; each is found with one look into a dictionary."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _sizes() -> Observations:
 @define(eq=False)
 class JobTally:
     """
-    The jobs of one version that came with one way of naming it.
+    The jobs of one version whose clients named the version in the same way.
 
     :param asked: the version as clients named it, or ``default``.
     :param queue: seconds that the jobs waited for a worker.

@@ -1,4 +1,4 @@
-"""Says at the start who may do what, and who has decided so: the configuration, a default, or the command."""
+"""The log lines of the start that say who may do what, and what has decided so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODEL_API = "enable_model_api"
 
 
 def access_line(settings: Settings) -> str:
-    """One line: whether tokens are asked for, and whether models may come and go over HTTP."""
+    """Return the line that says whether tokens are asked for, and whether models may be changed over HTTP."""
     tokens = "are not asked for" if settings.disable_token_authorization else "are asked for"
     control = "can" if settings.enable_model_api else "cannot"
     return (
@@ -23,7 +23,7 @@ def access_line(settings: Settings) -> str:
 
 
 def open_to_others(settings: Settings) -> str | None:
-    """A warning where the command, and not the configuration, lets other machines in; else None."""
+    """Return a warning if the command, and not the configuration, lets other machines in; else None."""
     if not settings.disable_token_authorization or not _is_preset(settings, TOKENS_OFF):
         return None
     addresses = dict.fromkeys((settings.inference_address, settings.management_address))
@@ -37,7 +37,7 @@ def open_to_others(settings: Settings) -> str | None:
 
 
 def _is_preset(settings: Settings, key: str) -> bool:
-    """Whether nothing was configured, and the value is not the default either."""
+    """Return whether a value is neither configured nor the default: the command has preset it."""
     default = KEY[key].default_in(settings.dialect)
     return not settings.properties.get(key) and getattr(settings, key) != (default == "true")
 

@@ -145,7 +145,7 @@ def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) ->
         environment=runtime.environment,
         now=time.time,
         slots=resources.slots,
-        was_out_of_memory=OomDetector(find_counter()).was_out_of_memory,
+        was_out_of_memory=OomDetector(find_counter()).killed_since_last_call,
     )
     local = LocalBackend(services, settings.worker_settings())
     return TorchrunBackend(TemplateBackend(local), local)

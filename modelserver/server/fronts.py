@@ -60,7 +60,7 @@ def make_site(core: Core, roles: Collection[ListenerRole], connections: Connecti
 
 
 def _features(core: Core) -> Collection[str]:
-    """What is switched on, of what routes depend on."""
+    """Return the names of the features that are switched on; routes depend on features."""
     settings = core.settings
     is_on = {
         OPEN_INFERENCE: settings.open_inference_protocol,

@@ -1,4 +1,4 @@
-"""Listening sockets: bound at once, so that a port in use stops the start; read by whatever loop there is."""
+"""Listening sockets: bound first, so that a port in use stops the start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BACKLOG = 1024
 
 def bind(address: Address) -> socket.socket:
     """
-    A listening socket.
+    Return a socket that listens on an address.
 
     :raises OSError: the address is in use, or not this machine's.
     """
@@ -43,7 +43,7 @@ def bind(address: Address) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """A socket file that nobody listens on is left over from a server that was killed."""
+    """Remove a socket file that no process listens on: a killed server has left it."""
     if not os.path.exists(path) or not stat.S_ISSOCK(os.stat(path).st_mode):
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -57,12 +57,12 @@ def _remove_stale(path: str) -> None:
 @define(eq=False)
 class AddressListener(Service):
     """
-    One address. On asyncio its own transports are used, elsewhere the reactor's.
+    Listens on one address: with our transports on asyncio's loop, elsewhere with the reactor's.
 
-    :param make_factory: makes what builds the protocols; called once, when the server starts.
+    :param make_factory: makes the factory of protocols; called once, when the service starts.
     :param loop: asyncio's loop under the reactor, or None.
     :param reactor: reads sockets where there is no such loop.
-    :param tls: for ``https:`` addresses.
+    :param tls: the TLS context of ``https:`` addresses, else None.
     """
 
     address: Address
@@ -77,9 +77,9 @@ class AddressListener(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Bind.
+        Bind the address.
 
-        :raises OSError: the address cannot be had.
+        :raises OSError: the address is in use, or not this machine's.
         """
         self._socket = bind(self.address)
         self._socket.setblocking(False)
@@ -119,7 +119,7 @@ class AddressListener(Service):
             self._server.close()
 
     def stopService(self) -> Deferred[None] | None:
-        """Accept no more; connections that are open stay."""
+        """Accept no more connections; open ones stay."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         if self._server is not None:
             self._server.close()

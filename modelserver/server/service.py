@@ -1,4 +1,4 @@
-"""The service that twistd runs: listens, loads the models of the start, and ends in order."""
+"""The service that twistd runs: listens, loads the models of the start, and stops in order."""
 
 from __future__ import annotations
 
@@ -38,18 +38,19 @@ from modelserver.server.tls.context import TlsUnusable, make_tls
 from modelserver.system.file_limits import allowed_descriptors
 
 LAST_WRITES = 2.0
-"""Seconds that clients have at the end to take their answers."""
+"""Seconds that clients have at the end to read their answers."""
 RELOAD = 5.0
-"""Seconds between two looks at the operator's keys."""
+"""Seconds between two readings of the operator's key file."""
 
 _log = Logger()
 
 
 class Server(MultiService):
     """
-    Owns what a running server has.
+    Owns the resources and the parts of a running server.
 
-    :param warnings: what the configuration wants to be known.
+    :param environment: the environment variables that workers inherit.
+    :param warnings: what the configuration warns of, logged at the start.
     :param to_console: log lines go to standard output, too.
     :param on_end: called when the server has given back what it took, also where its start fails.
     """
@@ -84,7 +85,11 @@ class Server(MultiService):
         )
 
     def privilegedStartService(self) -> None:
-        """Bind all ports before anything else is started."""
+        """
+        Bind all ports before anything else is started.
+
+        :raises SystemExit: a port, a key file, a certificate or a snapshot cannot be used.
+        """
         try:
             self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
@@ -110,15 +115,15 @@ class Server(MultiService):
         for address, roles in roles_by_address.items():
             listener = AddressListener(
                 address=address,
-                make_factory=partial(make_site, core, roles, self._door(roles)),
+                make_factory=partial(make_site, core, roles, self._listener_connections(roles)),
                 loop=core.runtime.loop,
                 reactor=self._reactor,
                 tls=tls if address.is_tls else None,
             )
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
-    def _door(self, roles: set[ListenerRole]) -> ListenerConnections:
-        """The way in of one listener; predictions leave descriptors to everything else."""
+    def _listener_connections(self, roles: set[ListenerRole]) -> ListenerConnections:
+        """Return the connections of one listener; predictions leave descriptors to everything else."""
         settings = self.settings
         limit = settings.max_connections
         descriptors = allowed_descriptors(limit + MOST_RESERVED)
@@ -193,7 +198,7 @@ class Server(MultiService):
         self._give_back()
 
     def _end_at_next_signal(self, core: Core) -> None:
-        """Twisted takes the first signal only; the next one shall not be lost."""
+        """Handle the next signal: Twisted takes only the first."""
 
         def stop_now(number: int, frame: object) -> None:
             self._reactor.callFromThread(core.draining.stop_now)
@@ -210,5 +215,5 @@ class Server(MultiService):
         self._on_end()
 
     def stopService(self) -> Deferred[None]:
-        """Accept no more, finish what is in hand, end the workers, remove the files."""
+        """Stop listening, finish the requests in progress, end the workers, remove the files."""
         return Deferred.fromCoroutine(self._end())

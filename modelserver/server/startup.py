@@ -1,4 +1,4 @@
-"""The models that a server loads when it starts."""
+"""Loads the models of a server's start."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def start_models(
     """
     Restore the snapshot, or load the models of the start; from then on, snapshots are written.
 
-    :param start_up: told what is still to come, and what does not.
+    :param start_up: keeps which models are still to come, and which have failed.
     """
     snapshot = settings.model_snapshot
     models = models_to_load(settings)
@@ -49,7 +49,7 @@ async def start_models(
 
 
 def sweep_store(store: Path) -> None:
-    """Remove from the model store what downloads of a server that was killed have left. Blocks."""
+    """Remove the partial downloads that a killed server has left in the model store. Blocks."""
     try:
         swept = sweep(store)
     except OSError as error:
@@ -61,14 +61,14 @@ def sweep_store(store: Path) -> None:
 
 @define(eq=False)
 class StartupLoader:
-    """Registers the models of the start, some at a time: each takes memory while it loads."""
+    """Registers models of the start, ``parallelism`` at a time, since each takes memory while it loads."""
 
     parallelism: int
     management: Management
     start_up: LoadStatus
 
     async def load(self, models: Iterable[StartupModel]) -> None:
-        """Load all; one that fails is logged, named by readiness, and left out."""
+        """Load all models; one that fails is logged, named by readiness, and left out."""
         turns = DeferredSemaphore(max(1, self.parallelism))
         await DeferredList([turns.run(self._begin, model) for model in models])
 
@@ -94,19 +94,19 @@ class StartupLoader:
 
 
 def label(model: StartupModel) -> str:
-    """What a model is called before its archive is open."""
+    """Return the name of a model whose archive is not open yet."""
     return model.name or name_of(model.url)
 
 
 def models_to_load(settings: Settings) -> tuple[StartupModel, ...]:
-    """What ``load_models`` means; ALL is every archive and folder of the store. Blocks."""
+    """Return the models of ``load_models``; ``all`` means all archives and folders of the store. Blocks."""
     if not settings.load_models.everything:
         return settings.load_models.models
     return tuple(StartupModel(None, name) for name in archives_in(settings.model_store, settings.dialect))
 
 
 def archives_in(store: Path | None, dialect: str = "torchserve") -> list[str]:
-    """The names of all archives and folders of a model store, without hidden ones."""
+    """Return the names of all archives and folders of a model store, without hidden ones. Blocks."""
     if store is None or not store.is_dir():
         return []
     return sorted(
@@ -117,6 +117,6 @@ def archives_in(store: Path | None, dialect: str = "torchserve") -> list[str]:
 
 
 def name_of(location: str) -> str:
-    """The name for a model whose archive has none: the last component, without its ending."""
+    """Return the name of a model whose archive has none: the last component, without its suffix."""
     last = location.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     return re.sub(r"\W", "_", _ENDINGS.sub("", last), flags=re.ASCII)

@@ -1,4 +1,4 @@
-"""What a server tells of itself: its log files, its metrics, and the samples of its host."""
+"""Builds and runs the telemetry of a server: log files, metrics, and the samplers of its host."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ PEERS_SAMPLER = "ts/metrics/metric_collector.py"
 
 def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -> Logs:
     """
-    The log files, not opened yet.
+    Make the log files, without opening them.
 
-    :param to_console: every line goes to standard output, too, as with the peers' launchers.
+    :param to_console: every line goes to standard output, too, as with TorchServe's launcher.
     """
     return Logs(
         LogSettings(
@@ -53,7 +53,7 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
 
 
 def make_recorder(settings: Settings, registry: Registry, logs: Logs) -> MetricsRecorder:
-    """The metrics, with what they are read from."""
+    """Make the recorder of metrics."""
     is_mms = settings.dialect == "mms"
     declarations = (
         of_multi_model_server() if is_mms else load_or_none(settings.metrics_config or DEFAULT_FILE)
@@ -78,7 +78,7 @@ def make_recorder(settings: Settings, registry: Registry, logs: Logs) -> Metrics
 
 
 def sampling_command(settings: Settings, environment: Mapping[str, str]) -> SamplingCommand | None:
-    """The operator's sampler of the host, or None where the server samples it itself, or nobody does."""
+    """Return the operator's sampler of the host, or None where the server samples it itself, or does not."""
     words = settings.system_metrics_cmd.split()
     if settings.disable_system_metrics or not words or words[0] == PEERS_SAMPLER:
         return None
@@ -139,7 +139,7 @@ class Telemetry(MultiService):
         return [worker.pid for worker in workers if worker.pid is not None]
 
     def startService(self) -> None:
-        """Open the files and begin."""
+        """Open the log files, and start the samplers."""
         self.logs.open()
         globalLogPublisher.addObserver(self.logs.observer)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
@@ -148,7 +148,7 @@ class Telemetry(MultiService):
             self._command.start()
 
     def end(self) -> None:
-        """Write what is left, and close the files; the last thing that a server does."""
+        """Stop the samplers, write what is left, and close the log files; a server does this last."""
         self._sampler.stop()
         if self._command is not None:
             self._command.stop()

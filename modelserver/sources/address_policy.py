@@ -1,4 +1,4 @@
-"""Addresses that a download may connect to without the operator's leave."""
+"""The addresses that a download may connect to where the operator has set no patterns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 def is_open(address: IPv4Address | IPv6Address) -> bool:
     """
-    Whether an address is a public one or one of a private network.
+    Return whether an address is a public one or one of a private network.
 
     Loopback, link-local, metadata, multicast, unspecified and reserved addresses are not, nor is an IPv6
     address that carries one of these (mapped, 6to4, Teredo, NAT64).
@@ -44,7 +44,7 @@ def is_open(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _carried(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that a gateway would find in an IPv6 address."""
+    """Return the IPv4 addresses that a gateway would find in an IPv6 address."""
     if address.sixtofour is not None:
         return (address.sixtofour,)
     if address.teredo is not None:

@@ -1,4 +1,4 @@
-"""Whether an archive is the one that the client meant."""
+"""The SHA-256 that a registration may demand of its archive."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Sha256:
         """
         Read hexadecimal digits of either case.
 
-        :raises BadRequest: it is no SHA-256.
+        :raises BadRequest: the text is not a SHA-256.
         """
         if not _SHA256.fullmatch(text.lower()):
             raise BadRequest("Parameter sha256 must be 64 hexadecimal digits.")
@@ -39,9 +39,9 @@ class Sha256:
 
     def verify(self, path: Path, in_thread: InThread) -> Deferred[None]:
         """
-        Compare it with a file's.
+        Compare the digest with that of a file.
 
-        :raises ArchiveInvalid: the file has another one, or is a folder, which has none.
+        :raises ArchiveInvalid: the file has another digest, or is a folder, which has none.
         """
         return Deferred.fromCoroutine(self._verify(path, in_thread))
 

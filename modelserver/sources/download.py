@@ -1,4 +1,4 @@
-"""One download: over checked redirects, within limits, to a file that is whole or is not there."""
+"""Downloads one archive: over checked redirects, within limits, to a file that is whole or absent."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ from modelserver.sources.urls import NormalUrl
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 Result = TypeVar("Result")
 Sign = Callable[[str], Mapping[str, str]]
-"""Makes the header fields that sign a GET of a URL. It may block."""
+"""Return the header fields that sign a GET of a URL. May block."""
 
 
 @frozen
 class DownloadLimits:
     """
-    What one download may take.
+    The limits of one download.
 
-    :param size: bytes of the archive.
-    :param total: seconds for all of it, redirects included.
-    :param idle: seconds without a byte.
-    :param free_disk: bytes that stay free on the disk of the model store.
+    :param size: the bytes that an archive may have.
+    :param total: the seconds that the whole download may take, redirects included.
+    :param idle: the seconds that may pass without a byte.
+    :param free_disk: the bytes that stay free on the disk of the model store.
+    :param redirects: how many redirects are followed.
     """
 
     size: int = 256 << 30
@@ -54,7 +55,7 @@ class Wanted:
     What to download, and where to.
 
     :param shown: the URL as the client wrote it, for messages.
-    :param sign: signs what goes to the URL's own origin; redirects to another one get no signature.
+    :param sign: signs requests to the URL's own origin; requests to other origins get no signature.
     """
 
     url: NormalUrl
@@ -64,7 +65,7 @@ class Wanted:
 
 
 def free_bytes(folder: Path) -> int:
-    """The bytes that are free on a folder's disk."""
+    """Return the bytes that are free on a folder's disk. Blocks."""
     return shutil.disk_usage(folder).free
 
 
@@ -73,11 +74,11 @@ class Downloader:
     """
     Downloads archives, each to a file of its own.
 
-    The agent is asked as it is. treq's client around it would offer gzip and unpack what comes, and so turn
-    a ``.tar.gz`` that is declared as encoded into something else, of another length.
+    The agent is used directly. treq's client would offer gzip and unpack the answer, and so turn a
+    ``.tar.gz`` that is declared as encoded into another file, of another length.
 
     :param agent: connects to checked addresses only, follows no redirect.
-    :param free_space: the bytes that are free on a folder's disk; it may block.
+    :param free_space: returns the bytes that are free on a folder's disk; may block.
     """
 
     agent: IAgent
@@ -89,10 +90,10 @@ class Downloader:
 
     async def run(self, wanted: Wanted) -> None:
         """
-        Download it. When this ends, cancelled or not, the target is there and whole, or nothing is left.
+        Download an archive. At the end, cancelled or not, the target is there and whole, or nothing is left.
 
         :raises ArchiveNotFound: a redirect or an address is not allowed.
-        :raises ArchiveExists: the target is there already.
+        :raises ArchiveExists: a file of the target's name is there already.
         :raises DownloadFailed: anything else.
         """
         transfer = Deferred.fromCoroutine(self._transfer(wanted))
@@ -122,7 +123,7 @@ class Downloader:
             raise
 
     async def _follow(self, wanted: Wanted) -> IResponse:
-        """The response at the end of all redirects; its body is still to come."""
+        """Return the response at the end of all redirects; its body is still to come."""
         url = wanted.url
         for _ in range(self.limits.redirects + 1):
             headers = await self._headers(wanted, url)
@@ -173,7 +174,7 @@ class Downloader:
             raise DownloadFailed(wanted.shown, "not enough free disk")
 
     async def _answer(self, wanted: Wanted, waiting: Deferred[Result]) -> Result:
-        """What the server sends, or the reason why nothing comes."""
+        """Wait for what the server sends, or raise the reason why nothing comes."""
         try:
             return await waiting.addTimeout(self.limits.idle, self.clock, _timed_out)
         except TimeoutError as error:
@@ -189,7 +190,7 @@ class Downloader:
 
 @define
 class _Progress:
-    """Logs how far a download is, every 10 s or 10 %."""
+    """Logs the progress of a download, every 10 s or 10 %."""
 
     _clock: IReactorTime
     _file: str
@@ -220,7 +221,7 @@ def _timed_out(result: object, timeout: float) -> NoReturn:
 
 
 def _cause(error: Exception) -> str:
-    """The innermost reason that Twisted gives, in one line."""
+    """Return the innermost reason that Twisted gives, in one line."""
     while isinstance(error, ResponseFailed) and error.reasons:
         error = error.reasons[-1].value
     return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Archives that are downloaded into the model store, and leave it with the last version that uses them."""
+"""Archives that are downloaded into the model store, and deleted with the last version that uses them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class _Archive:
     A file of the store that a URL was, or is being, downloaded to.
 
     :param work: the download, while it runs.
-    :param waiting: who asked for it meanwhile.
-    :param users: who has it.
+    :param waiting: those who wait for the download.
+    :param users: how many have the file.
     """
 
     wanted: Wanted
@@ -37,7 +37,11 @@ class _Archive:
     users: int = 0
 
     def serves(self, wanted: Wanted) -> bool:
-        """Whether who wants this may have the same file; a running download also needs the same rights."""
+        """
+        Return whether a request may share this file.
+
+        A running download is shared only if both requests are signed, or none.
+        """
         is_same = self.wanted.url == wanted.url
         return is_same and (self.work is None or (self.wanted.sign is None) == (wanted.sign is None))
 
@@ -47,7 +51,7 @@ class HttpSource:
     """
     Downloads from ``http`` and ``https`` URLs, and knows which files came from where.
 
-    Every ``fetch`` that succeeded is owed a ``release`` of its path; the last one deletes the file.
+    Every ``fetch`` that succeeded owes a ``release`` of its path; the last one deletes the file.
 
     :param folder: the model store, or None if the operator has set none.
     """
@@ -70,13 +74,13 @@ class HttpSource:
         :raises StoreNotConfigured: there is no store to download to.
         :raises ArchiveNotFound: the URL, a redirect or an address is not allowed.
         :raises ArchiveExists: the store has a file of this name from elsewhere.
-        :raises DownloadFailed: it could not be fetched; nothing is left on disk.
+        :raises DownloadFailed: the archive could not be fetched; nothing is left on disk.
         """
         return Deferred.fromCoroutine(self._fetch(url, sign))
 
     async def adopt(self, url: str) -> Path:
         """
-        The file that a server before this one has downloaded from a URL: it goes with its last user, too.
+        Return the file that an earlier server has downloaded from a URL; owed to ``release``, as any other.
 
         :raises StoreNotConfigured: there is no store.
         :raises ArchiveNotFound: the URL is not allowed (any more), or there is no such file.
@@ -94,9 +98,9 @@ class HttpSource:
 
     def release(self, path: Path, keeps_file: bool = False) -> Deferred[None]:
         """
-        Give back what ``fetch`` gave; the file goes with its last user. Other paths are left alone.
+        Give back a path of ``fetch`` or ``adopt``; the last user's deletes the file. Other paths are ignored.
 
-        :param keeps_file: it stays, and is not known any more.
+        :param keeps_file: the file stays on disk, and is forgotten here.
         """
         archive = self._archives.get(path.name)
         if archive is None or archive.wanted.target != path or not archive.users:

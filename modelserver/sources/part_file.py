@@ -1,4 +1,4 @@
-"""A file that grows under a hidden name, and has its own name only when it is whole."""
+"""A file that is written under a hidden name, and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PartFile:
 
     After ``discard`` nothing of it is left and nothing comes back, even if a thread is late with a write.
 
-    :param target: the name at the end.
-    :param token: keeps the hidden names of two downloads apart.
+    :param target: the final path.
+    :param token: distinguishes the hidden names of two downloads.
     """
 
     target: Path
@@ -35,12 +35,12 @@ class PartFile:
 
     @property
     def path(self) -> Path:
-        """The hidden name, in the folder of the target."""
+        """Return the hidden name, in the folder of the target."""
         return self.target.with_name(f".{self.target.name}.{self.token}.part")
 
     def open(self) -> None:
         """
-        Make the file.
+        Create the file.
 
         :raises FileExistsError: the target is there already.
         """
@@ -53,7 +53,7 @@ class PartFile:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: bytes) -> None:
-        """Append."""
+        """Append a piece."""
         with self._lock:
             if self._file is not None:
                 self._file.write(data)
@@ -62,7 +62,7 @@ class PartFile:
         """
         Give the file its name.
 
-        :raises FileExistsError: something else has it by now.
+        :raises FileExistsError: another file has the name by now.
         """
         with self._lock:
             if self._file is None:
@@ -88,7 +88,7 @@ def sweep(folder: Path) -> list[Path]:
     """
     Remove what downloads of servers that were killed have left in a folder. Blocks.
 
-    :return: the files that are gone; those that somebody still writes stay.
+    :return: the files that were removed; files that a process still writes stay.
     :raises OSError: the folder cannot be read.
     """
     return [path for path in folder.iterdir() if _HIDDEN.fullmatch(path.name) and _sweep(path)]

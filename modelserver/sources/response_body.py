@@ -1,4 +1,4 @@
-"""The body of a response, asked for piece by piece, so that a slow disk slows the server down."""
+"""The body of a response, read piece by piece, so that a slow disk slows the sender down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_WAITING = 1 << 20
 
 
 class Body(Protocol):
-    """Keeps what arrived until it is read."""
+    """Buffers what arrived until it is read."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -29,16 +29,16 @@ class Body(Protocol):
 
     @classmethod
     def of(cls, response: IResponse) -> Body:
-        """The body of a response that nobody else reads."""
+        """Return the body of a response; nothing else may read it."""
         body = cls()
         response.deliverBody(body)  # type: ignore[no-untyped-call]  # Twisted's
         return body
 
     def read(self) -> Deferred[bytes]:
         """
-        The bytes that have arrived since, waiting for some; none means the end.
+        Return the bytes that have arrived since the last call, or wait for some; no bytes mean the end.
 
-        One reader at a time. It fails if the response breaks off.
+        One reader at a time. The Deferred fails if the response breaks off.
         """
         if self._pieces:
             data, self._pieces, self._size = b"".join(self._pieces), [], 0
@@ -52,14 +52,14 @@ class Body(Protocol):
         return self._reader
 
     def close(self) -> None:
-        """End the connection, whatever is still to come; nothing is read after that."""
+        """Abort the connection, whatever is still to come; nothing is read after that."""
         self._is_closed = True
         self._pieces = []
         if self._end is None and self.transport is not None:
             self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Some of the body is here."""
+        """Take a piece of the body."""
         if self._is_closed:
             return
         if self._reader is not None:
@@ -73,7 +73,7 @@ class Body(Protocol):
             self._producer.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body is at its end, or broken."""
+        """Take the end of the body, or its failure."""
         self._end = reason
         if self._reader is not None:
             reader, self._reader = self._reader, None

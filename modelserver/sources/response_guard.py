@@ -1,4 +1,4 @@
-"""What Twisted's HTTP client does not look at in a response: how long its head is, and a length that lies."""
+"""Checks what Twisted's HTTP client does not: the length of a response's head, and that of its body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CODED = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
 
 
 class ResponseLied(Exception):
-    """The head of a response has no end, or its body is longer than it says."""
+    """The head of a response has no end, or the body is longer than ``Content-Length``."""
 
     def __str__(self) -> str:
         return "the head is endless, or more came than Content-Length says"
@@ -27,10 +27,10 @@ class ResponseLied(Exception):
 
 class ResponseGuard(ProtocolWrapper):
     """
-    Stands between a connection and the client of one request, and aborts the connection at a lie.
+    Stands between a connection and the client of one request, and aborts the connection at a violation.
 
-    A head without end and more bytes than ``Content-Length`` are lies. What the client gives up half-read
-    is aborted, too, so that no server can go on sending for ever.
+    Violations are a head without end, and more bytes than ``Content-Length``. A response that the client
+    gives up half-read is aborted, too, so that no server can go on sending for ever.
     """
 
     transport: ITCPTransport
@@ -39,7 +39,7 @@ class ResponseGuard(ProtocolWrapper):
     _lie: Failure | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass on what is believed."""
+        """Pass on what is within the limits."""
         body = len(data) if self._head is None else self._read_head(data)
         if self._left is not None:
             self._left -= body
@@ -50,7 +50,7 @@ class ResponseGuard(ProtocolWrapper):
             self.wrappedProtocol.dataReceived(data)
 
     def loseConnection(self) -> None:
-        """Close the connection after a whole response, abort it after less."""
+        """Close the connection after a complete response, abort it after less."""
         self.disconnecting = 1
         if self._left == 0:
             self.transport.loseConnection()
@@ -77,7 +77,7 @@ class ResponseGuard(ProtocolWrapper):
 
 
 def guarding(factory: IProtocolFactory) -> IProtocolFactory:
-    """The factory with a guard around every protocol of it; ``wrappedProtocol`` is the protocol itself."""
+    """Return a factory with a guard around each protocol, which is the guard's ``wrappedProtocol``."""
     wrapping: WrappingFactory = WrappingFactory(factory)  # type: ignore[no-untyped-call]  # Twisted's
     wrapping.protocol = ResponseGuard
     for each in (wrapping, factory):

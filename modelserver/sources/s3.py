@@ -21,7 +21,7 @@ KEY_ID, SECRET, TOKEN, REGION = (
 
 @frozen
 class Signer:
-    """Credentials that can sign; neither the secret nor the token shows in a log."""
+    """Signs with AWS credentials; neither the secret nor the token is in the ``repr``."""
 
     key_id: str
     secret: str = field(repr=False)
@@ -30,9 +30,9 @@ class Signer:
 
     def __call__(self, url: str) -> dict[str, str]:
         """
-        The header fields that sign a GET of a URL now.
+        Return the header fields that sign a GET of a URL now. Blocks: the first call imports botocore.
 
-        botocore is imported here, by the first who needs it: the server starts faster without.
+        botocore is imported here since a server that signs nothing starts faster without.
         """
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
@@ -58,7 +58,7 @@ class S3Source:
         """
         Download an archive with signed requests.
 
-        :raises BadRequest: variables are missing; it names them.
+        :raises BadRequest: variables are missing; the text names them.
         :raises ArchiveNotFound, ArchiveExists, DownloadFailed: as ``HttpSource.fetch``.
         """
         return Deferred.fromCoroutine(self._fetch(url))

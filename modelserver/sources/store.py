@@ -27,7 +27,7 @@ def refuse_relative(url: str) -> None:
     """
     Refuse an empty URL, and one with ``..`` in it, however it is encoded.
 
-    :raises ArchiveNotFound: with the peers' texts.
+    :raises ArchiveNotFound: the URL is refused; the texts are TorchServe's.
     """
     if not url:
         raise ArchiveNotFound(url, "empty url")
@@ -41,7 +41,7 @@ class StoreSource:
     The files and folders of the model store, by name or by a ``file://`` URL.
 
     :param store: the folder, or None if the operator has set none.
-    :param anywhere: an absolute path may lead out of the store: this source is for what the operator wrote.
+    :param anywhere: an absolute path may lead out of the store: for URLs that the operator has written.
     """
 
     store: Path | None
@@ -51,9 +51,9 @@ class StoreSource:
     @property
     def folder(self) -> Path:
         """
-        The model store.
+        Return the model store.
 
-        :raises StoreNotConfigured: there is none.
+        :raises StoreNotConfigured: the operator has set none.
         """
         if self.store is None:
             raise StoreNotConfigured()
@@ -63,8 +63,8 @@ class StoreSource:
         """
         Return the file or folder with a name; nothing is copied, nor opened.
 
-        Folders before the name are dropped, as the peers do. An absolute path and a ``file://`` URL are
-        taken as they are, inside the store.
+        Folders before the name are dropped, as TorchServe and MMS do. An absolute path and a ``file://`` URL
+        are taken as they are, inside the store.
 
         :raises StoreNotConfigured: there is no store.
         :raises ArchiveNotFound: there is nothing of that name that may be read.
@@ -97,7 +97,7 @@ class StoreSource:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """A text in every form that some program could decode it to."""
+    """Yield a text in every form that some program could decode it to."""
     for _ in range(_DEEPEST_ENCODING):
         yield text
         yield normalize("NFKC", text)
@@ -112,7 +112,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 
 def _named(folder: Path, url: str) -> Path | None:
-    """The path that a name or a ``file://`` URL stands for, or None if it cannot stand for one."""
+    """Return the path that a name or a ``file://`` URL stands for, or None if it cannot stand for one."""
     if is_url(url):
         try:
             normal = NormalUrl.parse(url)
@@ -129,7 +129,7 @@ def _named(folder: Path, url: str) -> Path | None:
 
 
 def _is_inside(folder: Path, path: Path) -> bool:
-    """Whether a path leads to a file or folder below a folder, whatever symbolic links are on the way."""
+    """Return whether a path leads to a file or folder below a folder, symbolic links resolved. Blocks."""
     try:
         root, real = os.path.realpath(folder), os.path.realpath(path, strict=True)
         mode = os.stat(real).st_mode

@@ -1,4 +1,4 @@
-"""Which URLs archives may come from: the operator's patterns, or the default that keeps out of the host."""
+"""Which URLs archives may come from: the operator's patterns, or a default that excludes the host itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UrlPolicy:
         """
         Read the comma-separated patterns of the setting; None is the default policy.
 
-        :raises ValueError: a pattern is no regular expression.
+        :raises ValueError: a pattern is not a regular expression.
         """
         if setting is None:
             return cls()
@@ -43,15 +43,15 @@ class UrlPolicy:
 
     @property
     def is_default(self) -> bool:
-        """Whether the operator has set no patterns."""
+        """Return whether the operator has set no patterns."""
         return self.patterns is None
 
     def check(self, url: str) -> NormalUrl:
         """
-        The normal form of a URL that is allowed.
+        Return the normal form of an allowed URL.
 
-        :raises UrlInvalid: it is malformed.
-        :raises ArchiveNotFound: it is not allowed.
+        :raises UrlInvalid: the URL is malformed.
+        :raises ArchiveNotFound: the URL is not allowed.
         """
         try:
             normal = NormalUrl.parse(url)
@@ -63,9 +63,9 @@ class UrlPolicy:
 
     def check_redirect(self, url: NormalUrl, location: str) -> NormalUrl:
         """
-        Where a redirect leads to, checked as a URL of its own; it never leads to a file.
+        Return where a redirect leads to, checked as a URL of its own.
 
-        :raises ArchiveNotFound: it is not allowed.
+        :raises ArchiveNotFound: the target is not allowed, or is a file.
         """
         try:
             normal = url.joined(location)
@@ -76,7 +76,7 @@ class UrlPolicy:
         return self.check(str(normal))
 
     def allows_address(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether a URL that passed ``check`` may lead to this address."""
+        """Return whether a URL that passed ``check`` may lead to this address."""
         return self.patterns is not None or is_open(address)
 
     def _allows(self, url: NormalUrl) -> bool:
@@ -90,5 +90,5 @@ class UrlPolicy:
 
 
 def refusal(url: str) -> ArchiveNotFound:
-    """What a client is told of a URL that is not allowed."""
+    """Return the error for a URL that is not allowed."""
     return ArchiveNotFound(url, f"Given URL {url} does not match any allowed URL(s)")

@@ -26,12 +26,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is meant as a URL, and not as a name in the model store."""
+    """Return whether a text is meant as a URL, and not as a name in the model store."""
     return _URL_LIKE.match(text) is not None
 
 
 def is_remote(text: str) -> bool:
-    """Whether a text is a URL of something that has to be downloaded."""
+    """Return whether a text is a URL of something that has to be downloaded."""
     return is_url(text) and not text.lower().startswith("file:")
 
 
@@ -58,7 +58,7 @@ class NormalUrl:
         """
         Read a URL.
 
-        :raises ValueError: it is malformed, or written so that two programs could read it differently.
+        :raises ValueError: the text is malformed, or two programs could read it differently.
         """
         parts = _PARTS.fullmatch(text)
         if parts is None or len(text) > LONGEST_URL or _NEVER.search(text):
@@ -81,18 +81,18 @@ class NormalUrl:
 
     @property
     def authority(self) -> str:
-        """Host and port as they stand in a URL."""
+        """Return host and port as they stand in a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
     @property
     def origin(self) -> tuple[str, str, int | None]:
-        """What must be equal for two URLs to lead to the same server."""
+        """Return what is equal for two URLs of the same server: scheme, host and port."""
         return self.scheme, self.host, self.port
 
     @property
     def address(self) -> IPv4Address | IPv6Address | None:
-        """The address, if the host is one."""
+        """Return the host as an address, or None if it is a name."""
         try:
             return ip_address(self.host)
         except ValueError:
@@ -100,17 +100,17 @@ class NormalUrl:
 
     @property
     def file_path(self) -> str:
-        """The path as a file system has it."""
+        """Return the path as a file system has it."""
         return unquote(self.path)
 
     @property
     def file_name(self) -> str:
-        """The last component of the path, decoded; it may contain anything."""
+        """Return the last component of the path, decoded; it may contain any character."""
         return unquote(self.path.rpartition("/")[2])
 
     def joined(self, location: str) -> NormalUrl:
         """
-        Where a redirect from here leads to.
+        Return where a redirect from this URL leads to.
 
         :raises ValueError: as ``parse``.
         """
@@ -144,7 +144,7 @@ def _ipv6(text: str) -> str:
 
 
 def _name(host: str) -> str:
-    """A host name in lower-case ASCII, or an IPv4 address in dotted decimal."""
+    """Return a host name in lower-case ASCII, or an IPv4 address in dotted decimal."""
     name = host.lower()
     if not name.isascii():
         name = idna.encode(name, uts46=True).decode("ascii")

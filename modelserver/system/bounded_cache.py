@@ -1,4 +1,4 @@
-"""What was worked out once and is kept: it is forgotten, all together, when there is too much of it."""
+"""A bounded cache of computed values: when it is full, it is emptied."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Value = TypeVar("Value")
 
 class Memo(dict[Key, Value]):
     """
-    Makes a value at the first look for it; a later look costs what a look into a dictionary costs.
+    Computes a value at the first look-up of its key; a later look-up costs as much as that of a ``dict``.
 
-    :param make: the value of a key; what it raises is not kept.
-    :param most: values that are kept.
-    :param longest: of keys that are kept; None: of any length.
+    :param make: computes the value of a key; an exception of it is not cached.
+    :param most: how many values are kept.
+    :param longest: the length of the longest key that is kept; None: any length.
     """
 
     def __init__(self, make: Callable[[Key], Value], most: int, longest: int | None = None) -> None:

@@ -15,8 +15,8 @@ class Membership:
     """
     One line of ``/proc/self/cgroup``.
 
-    :param controllers: of version 1; none: it is the group of version 2.
-    :param path: of the group, below where its hierarchy is mounted.
+    :param controllers: the controllers of version 1; empty for the group of version 2.
+    :param path: the path of the group, below the mount point of its hierarchy.
     """
 
     controllers: tuple[str, ...]
@@ -24,12 +24,12 @@ class Membership:
 
 
 def groups_mount(root: Path) -> Path:
-    """Where the hierarchies are mounted; ``root`` is where the kernel's file systems are."""
+    """Return where the hierarchies are mounted, below ``root``, where the kernel's file systems are."""
     return root / _MOUNT
 
 
 def memberships(root: Path) -> Iterator[Membership]:
-    """The groups of this process; in a container, paths are often those outside of it."""
+    """Return the groups of this process; in a container, their paths are often those outside of it."""
     try:
         lines = (root / "proc" / "self" / "cgroup").read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -15,7 +15,7 @@ _AT_THE_TOP = Membership(("cpu",), Path()), Membership((), Path())
 
 def usable_processors() -> int:
     """
-    The processors that this process may run on, or the share that its control groups have, if that is less.
+    Return how many processors this process may run on, or the share of its control groups if that is less.
 
     The same number as a Java virtual machine finds: a container with two of 64 processors has two.
     """
@@ -26,9 +26,9 @@ def usable_processors() -> int:
 
 def processor_share(root: Path = Path("/")) -> float:
     """
-    How many processors the control groups around this process can keep busy; infinite without a limit.
+    Return how many processors the control groups of this process can keep busy; infinite without a limit.
 
-    :param root: where the kernel's file systems are mounted; another one in tests.
+    :param root: where the kernel's file systems are mounted.
     """
     groups = *_AT_THE_TOP, *memberships(root)
     return min((share for group in groups for share in _shares(groups_mount(root), group)), default=inf)

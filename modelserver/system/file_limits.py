@@ -1,4 +1,4 @@
-"""How many descriptors this process may have: raised to what is needed, as far as the system allows."""
+"""Raises the limit of file descriptors of this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import resource
 
 
 def allowed_descriptors(wanted: int) -> int:
-    """Raise the soft limit to ``wanted``, or as near as the hard limit is; returns what holds then."""
+    """Raise the soft limit to ``wanted``, or to the hard limit if that is less; return the new soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

@@ -1,4 +1,4 @@
-"""The machine's NVIDIA GPUs, by the vendor's library."""
+"""The machine's NVIDIA GPUs, as the vendor's library lists them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = Logger()
 
 
 def load_library() -> ModuleType | None:
-    """The library, started; None where it or the driver is absent."""
+    """Return the library, initialized; None where the library or the driver is absent."""
     try:
         import pynvml
 
@@ -31,7 +31,7 @@ class NvidiaInventory:
     """
     The GPUs that handlers will see: those that ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
 
-    :param library: ``pynvml``, started, or None for no GPU at all.
+    :param library: ``pynvml``, initialized, or None for no GPU at all.
     """
 
     library: ModuleType | None
@@ -43,7 +43,7 @@ class NvidiaInventory:
         self._physical = visible(self.environment.get("CUDA_VISIBLE_DEVICES"), count)
 
     def gpus(self) -> Sequence[Gpu]:
-        """The visible devices."""
+        """Return the visible devices."""
         return [Gpu(index, self._name(physical)) for index, physical in enumerate(self._physical)]
 
     def _name(self, physical: int) -> str:
@@ -53,7 +53,7 @@ class NvidiaInventory:
         return name.decode() if isinstance(name, bytes) else str(name)
 
     def usage(self, gpu_id: int) -> GpuUsage | None:
-        """A device's load; None if the driver does not tell."""
+        """Return a device's load, or None if the driver does not report one."""
         if self.library is None or not 0 <= gpu_id < len(self._physical):
             return None
         try:
@@ -67,7 +67,7 @@ class NvidiaInventory:
 
 def visible(setting: str | None, count: int) -> tuple[int, ...]:
     """
-    The physical indices that ``CUDA_VISIBLE_DEVICES`` leaves of ``count`` devices.
+    Return the physical indices that ``CUDA_VISIBLE_DEVICES`` leaves of ``count`` devices.
 
     As CUDA reads it: the list ends at the first entry that names no device; unset means all. Entries that
     are UUIDs cannot be told apart here and end the list as well.

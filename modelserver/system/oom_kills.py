@@ -1,4 +1,4 @@
-"""Whether the kernel killed a process for want of memory: what its counters say, where they can be read."""
+"""Detects that the kernel killed a process for want of memory, by the kernel's counters of such kills."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class KillCounter:
     """
     A file of the kernel with a line ``oom_kill NUMBER``.
 
-    :param path: of cgroup v2 (``memory.events``) or v1 (``memory.oom_control``), or ``/proc/vmstat``.
+    :param path: ``memory.events`` of cgroup v2, ``memory.oom_control`` of v1, or ``/proc/vmstat``.
     """
 
     path: Path
 
     def read(self) -> int | None:
-        """How many processes were killed so far, None where that cannot be read."""
+        """Return how many processes were killed so far, or None where the file cannot be read."""
         try:
             lines = self.path.read_text("ascii").splitlines()
         except (OSError, ValueError):
@@ -34,9 +34,9 @@ class KillCounter:
 
 def find_counter(root: Path = Path("/")) -> KillCounter | None:
     """
-    The counter that is nearest to this process: its control group's, else the machine's.
+    Return the counter of this process's control group, else that of the machine, else None.
 
-    :param root: where the kernel's file systems are mounted; another one in tests.
+    :param root: where the kernel's file systems are mounted.
     """
     groups = groups_mount(root)
     choices = []
@@ -57,16 +57,16 @@ def find_counter(root: Path = Path("/")) -> KillCounter | None:
 
 @define(eq=False)
 class OomDetector:
-    """Tells an out-of-memory kill from any other KILL."""
+    """Distinguishes an out-of-memory kill from any other SIGKILL."""
 
     counter: KillCounter | None
     _seen: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.was_out_of_memory()
+        self.killed_since_last_call()
 
-    def was_out_of_memory(self) -> bool:
-        """Whether the kernel has killed for want of memory since the last question."""
+    def killed_since_last_call(self) -> bool:
+        """Return whether the kernel has killed for want of memory since the last call."""
         now = None if self.counter is None else self.counter.read()
         if now is None:
             return False

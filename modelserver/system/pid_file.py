@@ -1,4 +1,4 @@
-"""The file with a server's process id, by which the peers' commands find the server that runs."""
+"""The file with a server's process id, by which launchers find the running server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST = 64
 
 
 class PidFileUnsafe(Exception):
-    """What lies there was not put there by a server of this user; the text says why it is left alone."""
+    """The file was not written by a server of this user; the text says why it is left alone."""
 
 
 @frozen
@@ -29,9 +29,9 @@ class PidFile:
 
     def read(self) -> int | None:
         """
-        The process id, 0 for a file that holds none, or None for no file.
+        Return the process id, 0 for a file without one, or None where there is no file.
 
-        :raises PidFileUnsafe: it is a link, no plain file, or somebody else's.
+        :raises PidFileUnsafe: the file is a link, not a plain file, or of another user.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -51,7 +51,7 @@ class PidFile:
         return int(text) if text.isdigit() and len(text) < 10 else 0
 
     def claim(self, pid: int) -> bool:
-        """Create the file with a process id; False if there is one already."""
+        """Create the file with a process id; return False if there is a file already."""
         unfinished = self._write(pid)
         try:
             os.link(unfinished, self.path, follow_symlinks=False)
@@ -62,7 +62,7 @@ class PidFile:
         return True
 
     def replace(self, pid: int) -> None:
-        """Write another process id over it."""
+        """Replace the process id in the file."""
         os.replace(self._write(pid), self.path)
 
     def _write(self, pid: int) -> Path:
@@ -73,12 +73,12 @@ class PidFile:
         return unfinished
 
     def remove(self) -> None:
-        """Remove it, whatever it is."""
+        """Remove the file, whatever it holds."""
         with suppress(FileNotFoundError):
             self.path.unlink()
 
     def remove_if(self, pid: int) -> None:
-        """Remove it if it holds this process id."""
+        """Remove the file if it holds this process id."""
         with suppress(PidFileUnsafe):
             if self.read() == pid:
                 self.remove()

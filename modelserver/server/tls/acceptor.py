@@ -1,4 +1,4 @@
-"""Accepts connections on a TLS port: TLS begins where the client begins it; plain HTTP is told so."""
+"""Accepts connections on a TLS port, on asyncio's loop; clients that speak plain HTTP get an answer."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class TlsAcceptor:
     """
     Owns a listening socket, and connections until their first byte.
 
-    :param refusal: what a client that speaks plain HTTP is sent.
-    :param most_silent: connections that may be without their first byte; the oldest goes for one more.
+    :param refusal: the answer for a client that speaks plain HTTP.
+    :param most_silent: how many connections may be without their first byte; one more closes the oldest.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -44,12 +44,12 @@ class TlsAcceptor:
     _pause: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept connections."""
         self._pause = None
         self.loop.add_reader(self.bound.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more; connections that have begun stay."""
+        """Accept no more connections; those past their first byte stay."""
         if self._pause is not None:
             self._pause.cancel()
         else:
@@ -85,7 +85,7 @@ class TlsAcceptor:
         connection.close()
 
     def _look(self, connection: socket.socket) -> None:
-        """The first byte is here, and stays in the socket."""
+        """Look at the first byte, which stays in the socket."""
         try:
             first = connection.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -119,7 +119,7 @@ class Refusing(asyncio.Protocol):
     """
     Sends one answer, and reads what still comes until the client has closed.
 
-    A close with unread bytes in the socket would take the answer with it.
+    A close with unread bytes in the socket would reset the connection, and the answer would be lost.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, answer: bytes) -> None:
@@ -128,7 +128,7 @@ class Refusing(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Answer, whatever was asked."""
+        """Send the answer, whatever was asked."""
         # uvloop's transports are no subclasses of asyncio's.
         stream = cast(asyncio.Transport, transport)
         stream.write(self._answer)
@@ -136,6 +136,6 @@ class Refusing(asyncio.Protocol):
         self._timer = self._loop.call_later(LINGER, stream.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """Forget the connection."""
         if self._timer is not None:
             self._timer.cancel()

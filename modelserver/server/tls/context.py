@@ -45,10 +45,10 @@ class TlsUnusable(Exception):
 @frozen
 class Identity:
     """
-    What the server shows.
+    The key and the certificate of the server.
 
-    :param key: PEM.
-    :param chain: PEM: the certificate, and those between it and its root.
+    :param key: the private key, as PEM.
+    :param chain: the certificate and those between it and its root, as PEM.
     """
 
     key: bytes = field(repr=False)
@@ -60,7 +60,7 @@ class Tls:
     """
     What TLS listeners need.
 
-    :param context: for asyncio's transports.
+    :param context: the context of asyncio's transports.
     :param refusal: the answer for a client that speaks plain HTTP.
     """
 
@@ -69,7 +69,7 @@ class Tls:
     refusal: bytes
 
     def reactor_options(self) -> CertificateOptions:
-        """The same for the transports of Twisted's own reactors."""
+        """Return the same options for the transports of Twisted's own reactors."""
         certificate, *others = x509.load_pem_x509_certificates(self.shown.chain)
         return CertificateOptions(
             PKey.from_cryptography_key(serialization.load_pem_private_key(self.shown.key, None)),  # type: ignore[arg-type]  # any private key, in truth
@@ -80,7 +80,7 @@ class Tls:
 
 def make_tls(settings: Settings, dialect: Dialect) -> Tls:
     """
-    Get everything ready. Blocks.
+    Make what TLS listeners need. Blocks.
 
     :raises TlsUnusable: the configuration's key or certificate cannot be used.
     """
@@ -120,7 +120,7 @@ def from_keystore(path: Path, password: str, kind: str = "PKCS12") -> Identity:
 
     What the file is, its first bytes say, as they do for Java, where either type opens either format.
 
-    :raises TlsUnusable: it cannot be read, or holds no key with a certificate.
+    :raises TlsUnusable: the file cannot be read, or holds no key with a certificate.
     """
     if kind.upper() not in KEYSTORE_TYPES:
         raise TlsUnusable(f"keystore_type={kind} is not one of {', '.join(KEYSTORE_TYPES)}")
@@ -171,9 +171,9 @@ def _pem(key: PrivateKeyTypes) -> bytes:
 
 def self_signed(host: str, now: datetime) -> Identity:
     """
-    Make an identity that nobody vouches for, for this host and for loopback.
+    Make a self-signed identity, for this host and for loopback.
 
-    :param now: when it begins to be good.
+    :param now: the moment at which the certificate becomes valid.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "localhost")])
@@ -199,9 +199,9 @@ def self_signed(host: str, now: datetime) -> Identity:
 
 def server_context(shown: Identity) -> ssl.SSLContext:
     """
-    TLS 1.2 and 1.3 for servers. Blocks.
+    Return a context for servers with TLS 1.2 and 1.3. Blocks.
 
-    :raises TlsUnusable: the key is none, is encrypted, or is not the certificate's.
+    :raises TlsUnusable: the key is malformed, encrypted, or not the certificate's.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -220,5 +220,5 @@ def server_context(shown: Identity) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """Keeps OpenSSL from asking at the terminal."""
+    """Keep OpenSSL from asking for a password at the terminal."""
     raise ValueError("the key is encrypted")

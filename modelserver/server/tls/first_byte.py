@@ -1,4 +1,4 @@
-"""TLS on the transports of Twisted's own reactors; clients that speak plain HTTP are told so."""
+"""TLS on the transports of Twisted's own reactors; clients that speak plain HTTP get an answer."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class FirstByteFactory(WrappingFactory):
         self._secure = TLSMemoryBIOFactory(tls.reactor_options(), False, wrapped, clock)
 
     def buildProtocol(self, addr: IAddress) -> FirstByte:  # type: ignore[override]  # Twisted's own wraps at once
-        """Nothing is built for the connection until it is known to speak TLS."""
+        """Build what waits for the first byte; the inner protocol comes only when the client speaks TLS."""
         return FirstByte(self, addr)
 
     def wait_for(self, silent: FirstByte) -> None:
-        """A client has not said anything yet."""
+        """Count a connection that has not sent anything yet; one too many closes the oldest."""
         if len(self._silent) >= self.most_silent:
             next(iter(self._silent)).give_up()
         self._silent[silent] = None
 
     def forget(self, silent: FirstByte) -> None:
-        """It has, or is gone."""
+        """Count a connection no more: it has sent a byte, or is closed."""
         self._silent.pop(silent, None)
 
     def secure(self, address: IAddress) -> IProtocol | None:
-        """TLS and what it carries, or None if there are too many connections."""
+        """Return the TLS protocol around the inner one, or None if there are too many connections."""
         carried = self.wrappedFactory.buildProtocol(address)
         return None if carried is None else self._secure.protocol(self._secure, carried)
 
@@ -75,17 +75,17 @@ class FirstByte(Protocol):
             timer.cancel()
 
     def connectionMade(self) -> None:
-        """A client has so long for its first byte."""
+        """Start the timer of the first byte."""
         self._owner.wait_for(self)
         self._wait(HANDSHAKE_TIMEOUT)
 
     def give_up(self) -> None:
-        """It has said nothing for too long."""
+        """Close the connection: its first byte did not come in time."""
         self._owner.forget(self)
         self._stream.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """The first byte decides; after a refusal nothing is looked at."""
+        """Decide by the first byte; after a refusal, what comes is dropped."""
         if self._is_refused:
             return
         self._owner.forget(self)
@@ -105,6 +105,6 @@ class FirstByte(Protocol):
         secure.dataReceived(data)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        """The client is gone."""
+        """Forget the connection."""
         self._owner.forget(self)
         self._stop_waiting()
