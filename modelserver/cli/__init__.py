@@ -1,1 +1,1 @@
-"""The commands that a person types."""
+"""The command-line programs."""

@@ -25,7 +25,7 @@ class _Subcommand(Protocol):
     """A module that adds subcommands to the command."""
 
     def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        """Add its parser, with ``run=`` (from the parsed arguments to an exit status) as a default."""
+        """Add the parser, with ``run=`` (from the parsed arguments to an exit status) as a default."""
 
 
 def _subcommands() -> Iterator[_Subcommand]:
@@ -35,7 +35,7 @@ def _subcommands() -> Iterator[_Subcommand]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command, with every subcommand."""
+    """Return the parser of the whole command, with every subcommand."""
     parser = argparse.ArgumentParser(
         prog="modelserver", description="Serve models: the successor of TorchServe and Multi Model Server."
     )

@@ -1,1 +1,1 @@
-"""Programs that pack model archives, the peers' among them."""
+"""Programs that pack model archives: ``modelserver archive``, and those of TorchServe and MMS."""

@@ -1,4 +1,4 @@
-"""``modelserver archive``: packs model archives, and shows what the server would see in one."""
+"""``modelserver archive``: packs model archives, and shows what the server reads from one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 @frozen
 class Inspection:
     """
-    What the server would see in an archive.
+    What the server reads from an archive.
 
     :param files: each file's size in bytes, by its name in the archive.
     :param problems: what will be missing or ignored.
@@ -66,9 +66,9 @@ class Inspection:
 
 def inspect_archive(archive: Path) -> Inspection:
     """
-    Unpack an archive, as the server would, into a folder that goes again.
+    Unpack an archive, as the server would, into a temporary folder.
 
-    :raises ServingError: it would be refused.
+    :raises ServingError: the server would refuse the archive.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = open_archive(archive, Path(temporary, "model"))

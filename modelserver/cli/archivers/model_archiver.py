@@ -65,7 +65,11 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _check_convertible(folder: Path) -> None:
-    """Without an ONNX file there is nothing to convert; with one, MXNet would be needed."""
+    """
+    Refuse a folder whose ONNX file ``--convert`` would have to convert; without such a file, nothing is.
+
+    :raises PackingFailed: there is an ONNX file, and MXNet would be needed; or there are several.
+    """
     found = sorted(path.name for path in folder.glob("*.onnx"))
     if len(found) > 1:
         raise PackingFailed(

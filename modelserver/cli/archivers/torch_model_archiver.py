@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_request(arguments: argparse.Namespace) -> PackRequest:
-    """What the options ask for."""
+    """Return the packing request that the options ask for."""
     return PackRequest(
         model_name=arguments.model_name,
         version=arguments.version,
@@ -67,7 +67,7 @@ def read_request(arguments: argparse.Namespace) -> PackRequest:
 
 
 def pack_or_tell(request: PackRequest) -> Path | None:
-    """Pack, with warnings and the reason of a failure on stderr; None where it failed."""
+    """Pack an archive; print warnings and failures to stderr. Return None after a failure."""
     try:
         return pack(request, tell=lambda text: print(f"WARNING - {text}", file=sys.stderr))
     except PackingFailed as why:

@@ -1,1 +1,1 @@
-"""Subcommands that ask a running server."""
+"""Subcommands that send requests to a running server."""

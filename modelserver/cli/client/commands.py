@@ -1,4 +1,4 @@
-"""``modelserver models``, ``register``, ``scale`` and their like: a running server is asked over HTTP."""
+"""``modelserver models``, ``register``, ``scale`` and the like: send requests to a running server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from modelserver.cli.client.http import ServerReply
 from modelserver.cli.client.output import models_table, version_table, workers_table
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
-"""Exit statuses: the server refuses; the words make no sense; there is no server."""
+"""Exit statuses: the server refuses; the arguments are wrong; there is no server."""
 
 FIRST_ERROR = 400
 PAGE = 100
 
 
 class RequestRefused(Exception):
-    """The server says no; the text is its reason."""
+    """The server refuses a request; the text is the server's reason."""
 
 
 @frozen
@@ -33,9 +33,9 @@ class Terminal:
     """
     Where a command writes.
 
-    :param results: what was asked for; may be read by a program.
-    :param remarks: everything else.
-    :param as_json: results are JSON.
+    :param results: takes what was asked for; a program may read it.
+    :param remarks: takes everything else.
+    :param as_json: results are printed as JSON.
     """
 
     results: Console
@@ -62,7 +62,7 @@ class ServerCommand:
     terminal: Terminal
     input: BinaryIO = field(factory=lambda: sys.stdin.buffer)
 
-    # What is asked.
+    # Questions.
 
     def models(self) -> None:
         """List every model."""
@@ -82,7 +82,7 @@ class ServerCommand:
         self.terminal.show([self._workers_of(each) for each in versions], workers_table(versions))
 
     def ping(self) -> None:
-        """Ask how the server is."""
+        """Show the server's health."""
         self._tell(self._json(self.remote.infer("GET", "/ping")))
 
     def predict(self) -> None:
@@ -99,7 +99,7 @@ class ServerCommand:
             self.terminal.output.write(b"\n")
         self.terminal.output.flush()
 
-    # What is changed.
+    # Changes.
 
     def register(self) -> None:
         """Register an archive, and wait for its workers unless told otherwise."""
@@ -250,7 +250,7 @@ def _add_register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what the words say; returns 1 if the server refuses, 2 for wrong words, 3 if there is none."""
+    """Run the subcommand; return 1 if the server refuses, 2 for wrong arguments, 3 if there is no server."""
     return run_on(arguments, remote_of, sys.stdout, sys.stderr)
 
 
@@ -261,9 +261,9 @@ def run_on(
     errors: TextIO,
 ) -> int:
     """
-    The same, with the server and the terminal given.
+    Run the subcommand with a given terminal.
 
-    :param find: the server that the options mean.
+    :param find: returns the server that the options mean.
     """
     remarks = Console(file=errors, highlight=False)
     terminal = Terminal(Console(file=output), remarks, output.buffer, arguments.json)

@@ -1,4 +1,4 @@
-"""``modelserver completion``: a script that teaches a shell the commands and their options."""
+"""``modelserver completion``: prints a script with which a shell completes commands and options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def commands_of(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> dict[str, list[str]]:
-    """The subcommands and their long options, in order."""
+    """Return the subcommands and their long options, in order."""
     return {
         name: sorted(
             option
@@ -44,7 +44,7 @@ def commands_of(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def script(shell: str, commands: Commands) -> str:
-    """The completion script for a shell."""
+    """Return the completion script for a shell."""
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 

@@ -1,4 +1,4 @@
-"""A running server, for the commands that control it: its addresses, its keys, and how it is asked."""
+"""A running server as commands see it: its addresses, its keys, and requests to it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def connect(address: Address, seconds: float, tls: ssl.SSLContext) -> http.client.HTTPConnection:
-    """A connection for one request; it is opened by the request."""
+    """Return a connection for one request; the request opens it."""
     if address.scheme == "unix":
         return UnixConnection(address.unix_path, seconds)
     if address.is_tls:
@@ -52,8 +52,8 @@ class Remote:
     """
     Both APIs of one server.
 
-    :param secrets: the keys to show, by the kind of route.
-    :param seconds: how long to wait for a connection, and for each part of an answer.
+    :param secrets: the keys to send, by the kind of route.
+    :param seconds: how long to wait for a connection, and for each read of an answer.
     """
 
     inference: Address
@@ -65,18 +65,18 @@ class Remote:
 
     def infer(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> ServerReply:
         """
-        Ask the inference API.
+        Send a request to the inference API.
 
-        :raises Unreachable: it does not answer.
+        :raises Unreachable: the server does not answer.
         """
         headers = {"Content-Type": content_type} if content_type else {}
         return self._ask("inference", self.inference, method, path, body=body, headers=headers)
 
     def manage(self, method: str, path: str) -> ServerReply:
         """
-        Ask the management API.
+        Send a request to the management API.
 
-        :raises Unreachable: it does not answer.
+        :raises Unreachable: the server does not answer.
         """
         return self._ask("management", self.management, method, path)
 
@@ -102,7 +102,7 @@ class Remote:
 
 
 def path_of(*segments: str | None) -> str:
-    """A path of these segments, whatever characters they have; those that are None are left out."""
+    """Return a path of these segments, percent-encoded; segments that are None are left out."""
     return "".join(f"/{quote(segment, safe='')}" for segment in segments if segment is not None)
 
 
@@ -131,7 +131,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 def remote_of(arguments: argparse.Namespace) -> Remote:
     """
-    The server that the options mean.
+    Return the server that the options mean.
 
     :raises ValueError: an option cannot be used; the text is for the user.
     """

@@ -1,4 +1,4 @@
-"""A small HTTP client for the commands: one request, one reply, no proxy in between."""
+"""A small HTTP client for the commands: one request, one reply, no proxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ServerReply(NamedTuple):
 
     @property
     def message(self) -> str:
-        """The sentence for a person: an error's message or a status, else the body as it is."""
+        """Return the text for a person: an error's message or a status, else the body as it is."""
         text = self.body.decode("utf-8", "replace").strip()
         try:
             values = json.loads(text)
@@ -33,9 +33,9 @@ Ask = Callable[[str, str, bytes], ServerReply]
 
 class Client:
     """
-    Asks one server.
+    Sends requests to one server.
 
-    :param seconds: how long to wait for a connection, and for each part of an answer.
+    :param seconds: how long to wait for a connection, and for each read of an answer.
     """
 
     def __init__(self, host: str, port: int, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Client:
         Send a request and read the whole answer.
 
         :raises OSError: there is no server, or it does not answer in time.
-        :raises http.client.HTTPException: what it answers is not HTTP.
+        :raises http.client.HTTPException: the answer is not HTTP.
         """
         connection = http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
         try:

@@ -1,4 +1,4 @@
-"""Tables of what a server tells. What it says is text, never markup."""
+"""Tables of a server's answers. Their texts are escaped, never read as markup."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LIMITS = (
 
 
 def models_table(versions: Iterable[Description]) -> Table:
-    """One row for each model: its default version."""
+    """Return a table with the default version of each model."""
     table = _table("Models", "model", "version", "workers", "archive")
     for version in versions:
         ready = sum(worker.get("status") == "READY" for worker in version.get("workers", ()))
@@ -57,7 +57,7 @@ def models_table(versions: Iterable[Description]) -> Table:
 
 
 def version_table(version: Description) -> Table:
-    """What is set for one version."""
+    """Return a table of the settings of one version."""
     table = _table(_title(version), "", "")
     table.show_header = False
     table.add_row("archive", _text(version.get("modelUrl")))
@@ -71,7 +71,7 @@ def version_table(version: Description) -> Table:
 
 
 def workers_table(versions: Sequence[Description]) -> Table:
-    """One row for each worker; columns that would be empty in every row are left out."""
+    """Return a table with a row for each worker; columns that would be empty in every row are left out."""
     rows = [_worker_row(version, worker) for version in versions for worker in version.get("workers", ())]
     columns = [name for name in _WORKER_COLUMNS if name not in _OPTIONAL or any(row[name] for row in rows)]
     table = _table("Workers", *columns)
@@ -100,7 +100,7 @@ def _worker_row(version: Description, worker: Mapping[str, Any]) -> dict[str, st
 
 
 def size(count: object) -> str:
-    """Bytes, with a unit."""
+    """Return a number of bytes as text with a unit."""
     number = float(count) if isinstance(count, int) else 0.0
     for unit in _UNITS:
         if number < 1024 or unit == _UNITS[-1]:

@@ -1,4 +1,4 @@
-"""Examines a model archive: would it be served here, as it is?"""
+"""Examines a model archive: finds what this server would refuse or lack."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _ANY_GPU = 1 << 16
 @frozen
 class Examination:
     """
-    Where archives are examined.
+    What archives are examined with.
 
     :param scratch: a folder to unpack into.
-    :param settings: of the server that shall serve them.
+    :param settings: the settings of the server that shall serve them.
     :param importable: whether workers can import a module.
     """
 
@@ -47,7 +47,7 @@ class Examination:
 
 
 def examine_archive(path: Path, examination: Examination) -> Report:
-    """Unpack an archive, read what it says of itself, and look at its Python files without running them."""
+    """Unpack an archive, read its manifest, and read its Python files without running them. Blocks."""
     return Report(str(path), tuple(_findings(path, examination)))
 
 
@@ -103,7 +103,7 @@ def _about_handler(manifest: Manifest, folder: Path, examination: Examination) -
 
 
 def _handler_elsewhere(handler: str, examination: Examination) -> Finding:
-    """What becomes of a handler that the archive does not have."""
+    """Return what this server does with a handler that is not in the archive."""
     module = _module_name(handler)
     if module in BUILT_IN_HANDLERS:
         return Finding("works", "handler", f"{handler} comes with the server.")
@@ -128,7 +128,7 @@ def _handler_file(handler: str, folder: Path) -> Path | None:
 def _about_imports(
     files: Sequence[Path], manifest: Manifest, folder: Path, examination: Examination
 ) -> Iterator[Finding]:
-    """What is wrong with Python files."""
+    """Yield what is wrong with Python files."""
     missing: list[Missing] = []
     for file in files:
         try:

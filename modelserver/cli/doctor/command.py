@@ -1,4 +1,4 @@
-"""``modelserver doctor``: says what of a TorchServe or MMS installation will work here, and what will not."""
+"""``modelserver doctor``: shows what of a TorchServe or MMS installation works with this server."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def examine(
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is a model's folder or archive, and not a configuration."""
+    """Return whether a path is a model's folder or archive, and not a configuration."""
     return path.is_dir() or path.name.endswith(SUFFIXES)
 
 
@@ -95,5 +95,5 @@ def _table(report: Report) -> Table:
 
 
 def _row(finding: Finding) -> tuple[Text, Text, Text]:
-    """A row; what a file says is text, never markup."""
+    """Return a row; texts of files are escaped, never read as markup."""
     return Text(finding.verdict, _STYLES[finding.verdict]), Text(finding.what), Text(finding.text)

@@ -1,4 +1,4 @@
-"""Examines a peer's ``config.properties``: what of it works, differs, is ignored, or fails here."""
+"""Examines a ``config.properties`` of TorchServe or MMS: what works, differs, is ignored, or fails here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Installation:
 
 @frozen
 class _Read:
-    """Properties with their variables replaced, and what was found on the way."""
+    """Properties with their variables replaced, and what was found while reading them."""
 
     good: dict[str, str] = field(factory=dict)
     findings: list[Finding] = field(factory=list)
@@ -78,12 +78,12 @@ def examine_configuration(
 
 
 def _tells_dialect(properties: Mapping[str, str]) -> bool:
-    """Whether a key tells whose configuration it is."""
+    """Return whether the keys tell the dialect: one is ``dialect``, or known to one of the two only."""
     return "dialect" in properties or any(len(KEY[name].peers) == 1 for name in properties if name in KEY)
 
 
 def _dialect_of(properties: Mapping[str, str]) -> str:
-    """The peer that alone knows some of the keys; TorchServe where none tells."""
+    """Return the dialect that alone has some of the keys; ``torchserve`` where no key decides."""
     if properties.get("dialect", "").lower() in ("torchserve", "mms"):
         return properties["dialect"].lower()
     peers = [KEY[name].peers for name in properties if name in KEY]
@@ -133,7 +133,7 @@ def _sentence(text: str) -> str:
 
 
 def _difference(name: str, value: str, dialect: str) -> str | None:
-    """What is done otherwise with this value of a key that is implemented."""
+    """Return how this server differs from the peer for a value of an implemented key, or None."""
     if name == "default_response_timeout" and dialect == "mms":
         return "It is in seconds, as documented; MMS's program takes minutes."
     if name == "use_env_allowed_urls" and value.lower() == "true":
@@ -144,7 +144,7 @@ def _difference(name: str, value: str, dialect: str) -> str | None:
 
 
 def _in_order(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """What works in one row, then the rest, what fails last."""
+    """Return the findings in order: those that work in one row, then the rest, failures last."""
     rest = [finding for finding in findings if finding.verdict != "works"]
     works = {finding.what for finding in findings} - {finding.what for finding in rest}
     if works:
@@ -181,14 +181,14 @@ def _about_access(settings: Settings) -> Iterator[Finding]:
 
 
 def _under_serve(settings: Settings, key: str) -> str:
-    """What holds for the command that has a preset."""
+    """Return the remark on ``modelserver serve``, which presets a key that is not configured."""
     if settings.properties.get(key):
         return ""
     return f" Under 'modelserver serve' only where {key}=false is written."
 
 
 def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
-    """The archives that are loaded at the start, and what was found out about the others."""
+    """Return the archives that are loaded at the start, and the findings about the others."""
     if settings.model_snapshot is not None:
         versions = settings.model_snapshot.models.values()
         urls = [version.archive for each in versions for version in each.values()]
@@ -220,7 +220,7 @@ def _not_found(url: str, findings: list[Finding]) -> Callable[[Failure], None]:
 def _at_once(
     function: Callable[_Arguments, _Result], /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
 ) -> Deferred[_Result]:
-    """Instead of in a thread: nothing else waits meanwhile."""
+    """Run a function at once instead of in a thread: nothing else waits meanwhile."""
     return execute(function, *args, **kwargs)
 
 

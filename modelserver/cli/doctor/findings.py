@@ -1,4 +1,4 @@
-"""What an examination found out about one thing of an installation."""
+"""The results of an examination."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Verdict = Literal["works", "differs", "ignored", "fails"]
 @frozen
 class Finding:
     """
-    One thing, and what becomes of it here.
+    One thing of an installation, and what this server does with it.
 
     :param what: a key, a file, or several of them.
     :param text: a sentence; empty where the verdict says it all.
@@ -33,5 +33,5 @@ class Report:
 
     @property
     def fails(self) -> bool:
-        """Whether something will not work."""
+        """Return whether something will not work."""
         return any(finding.verdict == "fails" for finding in self.findings)

@@ -1,4 +1,4 @@
-"""What the Python files of an archive import, and which of it would not be found. Nothing is run."""
+"""Finds the imports of an archive's Python files that would fail, without running anything."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Missing:
     """
     An import that would fail.
 
-    :param module: its dotted name.
-    :param file: the archive's file, with the line.
+    :param module: the dotted name of the module.
+    :param file: the file in the archive, with the line.
     """
 
     module: str
@@ -33,9 +33,9 @@ class Missing:
 
 def is_importable(name: str) -> bool:
     """
-    Whether a worker could import a module, as far as can be told without importing anything.
+    Return whether a worker could import a module, as far as is known without importing anything.
 
-    :param name: dotted; of a package that is installed, only the package is looked for.
+    :param name: a dotted name; of an installed package, only the package is looked for.
     """
     top, _, rest = name.partition(".")
     try:
@@ -49,7 +49,7 @@ def is_importable(name: str) -> bool:
 
 
 def _is_ours(spec: ModuleSpec) -> bool:
-    """Whether a package is ours of a peer's name: an installation has them on the path."""
+    """Return whether a package is our ``ts`` or ``mms``, which an installation has on Python's path."""
     return spec.origin is not None and Path(spec.origin).is_relative_to(COMPAT)
 
 
@@ -80,7 +80,7 @@ def missing_imports(
 
 
 def _own_module(name: str, folder: Path) -> Path | None:
-    """The archive's file that a dotted name leads to."""
+    """Return the archive's file that a dotted name leads to."""
     path = folder.joinpath(*name.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
@@ -92,7 +92,7 @@ def _own_module(name: str, folder: Path) -> Path | None:
 
 
 def _imports(file: Path) -> Iterator[tuple[str, int]]:
-    """The dotted names that a file imports, with their lines."""
+    """Yield the dotted names that a file imports, with their lines."""
     try:
         tree = ast.parse(read_bounded(file, _LARGEST), file.name)
     except RecursionError as why:
@@ -110,7 +110,7 @@ def _in_statements(node: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def _needed(node: ast.AST) -> Iterator[ast.AST]:
-    """The children of a node without those that it can do without."""
+    """Yield the children of a node, without optional imports."""
     if isinstance(node, ast.Try) and any(map(_catches_import, node.handlers)):
         yield from (*node.orelse, *node.finalbody)
     elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):

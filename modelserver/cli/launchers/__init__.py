@@ -1,1 +1,1 @@
-"""Programs that start and stop a server, the peers' among them."""
+"""Programs that start and stop a server: ``modelserver serve``, and those of TorchServe and MMS."""

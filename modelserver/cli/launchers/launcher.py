@@ -1,4 +1,4 @@
-"""What the peers' commands have in common: they start a server, in the background or here, and stop it."""
+"""Starts a server, in the background or in this process, and stops it: what all launchers share."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _SERVE = (
 @frozen
 class Words:
     """
-    What a command says of its server.
+    The texts of a launcher.
 
     :param main_class: a word in the command line of a server in the background: that of the peer's program,
         by which toolkits such as SageMaker's find the server among the processes.
-    :param gone: it ended by itself just now.
-    :param stale: at a stop, of a pid file whose process is no server.
+    :param gone: printed at a stop, where the server has just ended by itself.
+    :param stale: printed at a stop, where the process of the pid file is not a server.
     """
 
     main_class: str
@@ -56,22 +56,22 @@ class Words:
 
 
 class Processes(Protocol):
-    """What a launcher does with processes."""
+    """What a launcher asks of the operating system."""
 
     def is_server(self, pid: int) -> bool:
-        """Whether this process is one that a command of this kind has started."""
+        """Return whether a launcher has started this process."""
 
     def end(self, pid: int, seconds: float) -> bool | None:
-        """Ask a process to end; whether it has within that time, or None if it was gone before."""
+        """Ask a process to end; return whether it has within ``seconds``, or None if it was gone before."""
 
     def serve_here(self, options: Sequence[str]) -> int:
-        """Be the server; returns its exit status."""
+        """Be the server; return its exit status."""
 
     def serve_in_background(
         self, main_class: str, options: Sequence[str], started: Callable[[int], None]
     ) -> int:
         """
-        Start the server as a process of its own; ``started`` is told its id before this returns.
+        Start the server as a process of its own; ``started`` gets its id before this returns.
 
         :param main_class: a word of its command line.
         """
@@ -81,7 +81,7 @@ class SystemProcesses:
     """The processes of this machine."""
 
     def is_server(self, pid: int) -> bool:
-        """Whether this process is one that a command of this kind, or of a peer, has started."""
+        """Return whether this launcher, or that of TorchServe or MMS, has started this process."""
         try:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -93,7 +93,7 @@ class SystemProcesses:
         return any(command in commands for command in COMMANDS) or any(peer in words for peer in PEERS)
 
     def end(self, pid: int, seconds: float) -> bool | None:
-        """Send TERM, and wait; a process whose parent does not care has ended all the same."""
+        """Send TERM, and wait; a zombie, which its parent has not reaped, counts as ended."""
         try:
             process = psutil.Process(pid)
             process.terminate()
@@ -113,7 +113,7 @@ class SystemProcesses:
     def serve_in_background(
         self, main_class: str, options: Sequence[str], started: Callable[[int], None]
     ) -> int:
-        """Fork; the child has a session of its own, no input, this process's output, another command line."""
+        """Fork; the child has its own session, no input, this process's output, another command line."""
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -203,7 +203,7 @@ class BackgroundLauncher:
 
 
 def missing(option: str, kind: str, name: str | None, is_there: Callable[[Path], bool]) -> str | None:
-    """What to say of an option whose file or folder does not exist, or None."""
+    """Return the message about an option whose file or folder does not exist, or None."""
     if name is None or is_there(Path(name)):
         return None
     return f"--{option} {kind} not found: {name}"

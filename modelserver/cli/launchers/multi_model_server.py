@@ -51,13 +51,13 @@ def main(argv: Sequence[str] | None = None, launcher: BackgroundLauncher | None 
 
 
 def main_by_old_name() -> int:
-    """The command ``mxnet-model-server``: the same, with a warning."""
+    """Start or stop the server by its old name ``mxnet-model-server``, with a warning."""
     print(OLD_NAME)
     return main()
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options of ``multi-model-server``."""
+    """Return the parser of ``multi-model-server``."""
     parser = argparse.ArgumentParser(
         prog="multi-model-server", description="Serve models: modelserver, in Multi Model Server's place."
     )
@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd: Path) -> str | None:
-    """Why the server cannot be started with these options, or None."""
+    """Return why the server cannot be started with these options, or None."""
     config = None if arguments.mms_config == SAGEMAKER else arguments.mms_config
     given = (
         ("mms-config", "file", config, Path.is_file),
@@ -99,7 +99,7 @@ def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd:
 
 
 def options_for(arguments: argparse.Namespace) -> list[str]:
-    """The options of the server's plugin that mean the same."""
+    """Return the same options as the server's plugin has them."""
     options = ["--launcher", "mms", "--dialect", "mms"]
     for name in ("mms_config", "model_store", "log_config"):
         value = getattr(arguments, name)

@@ -39,7 +39,7 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
 
     :param options: of ``twistd -n modelserver``.
     :param own_console: the server writes to standard output itself, instead of twistd.
-    :raises SystemExit: they cannot be used, or only asked for help.
+    :raises SystemExit: the options cannot be used, or only asked for help.
     """
     # Imported where it is used: the other subcommands start faster without it.
     from twisted.scripts import twistd
@@ -57,7 +57,7 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
 
 
 def no_observer() -> ILogObserver:
-    """What twistd logs to when the server's own logs go to the console."""
+    """Return an observer that drops events, for twistd where the server itself writes to the console."""
 
     @provider(ILogObserver)
     def ignore(event: LogEvent) -> None:

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None, launcher: BackgroundLauncher | None 
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options of ``torchserve``."""
+    """Return the parser of ``torchserve``."""
     parser = argparse.ArgumentParser(
         prog="torchserve", description="Serve PyTorch models: modelserver, in TorchServe's place."
     )
@@ -92,7 +92,7 @@ def add_foreground(parser: argparse.ArgumentParser) -> None:
 
 
 def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd: Path) -> str | None:
-    """Why the server cannot be started with these options, or None."""
+    """Return why the server cannot be started with these options, or None."""
     given = (
         ("ts-config", "file", arguments.ts_config, Path.is_file),
         ("model-store", "directory", arguments.model_store, Path.is_dir),
@@ -119,7 +119,7 @@ def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd:
 
 
 def options_for(arguments: argparse.Namespace) -> list[str]:
-    """The options of the server's plugin that mean the same."""
+    """Return the same options as the server's plugin has them."""
     options = ["--launcher", "torchserve", "--dialect", "torchserve"]
     for name in (
         "ts_config",
@@ -139,7 +139,7 @@ def options_for(arguments: argparse.Namespace) -> list[str]:
 
 
 def invalid_temporary_folder(environ: Mapping[str, str]) -> str | None:
-    """What to say of a ``TEMP`` that is no folder, or None; ``tempfile`` would pass over it."""
+    """Return the message about a ``TEMP`` that is not a folder, or None; ``tempfile`` would ignore it."""
     name = environ.get("TEMP")
     if not name or Path(name).is_dir():
         return None

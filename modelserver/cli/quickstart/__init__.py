@@ -1,1 +1,1 @@
-"""The subcommand that shows a working server with a model."""
+"""The subcommand that starts a server with an example model."""

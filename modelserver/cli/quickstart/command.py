@@ -41,7 +41,7 @@ REGISTER_SECONDS = 180.0
 
 @frozen
 class DigitPrediction:
-    """What the model made of one picture."""
+    """The prediction for one picture."""
 
     picture: str
     expected: int
@@ -50,7 +50,7 @@ class DigitPrediction:
 
     @property
     def is_right(self) -> bool:
-        """Whether it read what the picture shows."""
+        """Return whether the model read the digit that the picture shows."""
         return self.expected == self.predicted
 
 
@@ -76,7 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _first_port(text: str) -> int:
-    """The first of three ports in a row, or 0."""
+    """Return the first of three ports in a row, or 0."""
     port = int(text)
     if not 0 <= port <= LAST_PORT - 2:
         raise argparse.ArgumentTypeError(f"{port} is not between 0 and {LAST_PORT - 2}")
@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace, folder: Path, console: Console) -> int:
-    """Everything between an empty folder and the exit status."""
+    """Run the example in an empty folder; return the exit status."""
     store = (arguments.model_store or folder / "model-store").resolve()
     store.mkdir(parents=True, exist_ok=True)
     archive = pack_digits(store)
@@ -143,7 +143,7 @@ def _predict(server: ChildServer, ports: Ports, archive: str, console: Console) 
 
 
 def _serve(server: ChildServer, console: Console) -> None:
-    """Serve until somebody interrupts."""
+    """Serve until an interrupt."""
     try:
         server.wait()
     except KeyboardInterrupt:
@@ -154,7 +154,7 @@ def pack_digits(store: Path) -> Path:
     """
     Build ``digits.mar`` in the model store, as ``torch-model-archiver`` would.
 
-    :raises PackingFailed: it cannot be written.
+    :raises PackingFailed: the archive cannot be written.
     """
     request = PackRequest(
         model_name=MODEL,
@@ -176,12 +176,12 @@ def write_options(folder: Path, store: Path, ports: Ports) -> list[str]:
 
 
 def example() -> Path:
-    """The folder of the packaged example; nothing of it is imported here, since its modules load torch."""
+    """Return the folder of the packaged example; nothing of it is imported here: its modules load torch."""
     return Path(str(files("modelserver.examples"))) / "digits"
 
 
 def samples(number: int) -> list[Path]:
-    """The packaged pictures, from 0 to 9: the first of each digit (white on black), or the second."""
+    """Return the packaged pictures, from 0 to 9: the first of each digit (white on black), or the second."""
     return [example() / "samples" / f"{digit}-{number}.png" for digit in range(10)]
 
 
@@ -189,8 +189,8 @@ def register(ask: Ask, archive: str) -> str:
     """
     Register an archive of the model store with one worker, and wait for the worker.
 
-    :returns: what the server says.
-    :raises ServerFailed: it refused, or the model cannot be loaded.
+    :returns: the server's message.
+    :raises ServerFailed: the server refused, or the model cannot be loaded.
     """
     path = f"/models?url={archive}&initial_workers=1&synchronous=true"
     return _accepted(ask("POST", path, b""), f"POST {path}").message
@@ -220,7 +220,7 @@ def _accepted(reply: ServerReply, request: str) -> ServerReply:
 
 
 def as_table(predictions: Sequence[DigitPrediction]) -> Table:
-    """The predictions, a line each."""
+    """Return a table of the predictions."""
     table = Table(title="Handwritten digits, read by the model")
     table.add_column("picture")
     for name in ("expected", "predicted", "probability", "ok"):
@@ -237,7 +237,7 @@ def as_table(predictions: Sequence[DigitPrediction]) -> Table:
 
 
 def what_next(ports: Ports, picture: Path) -> str:
-    """The addresses, and commands to try while the server runs."""
+    """Return the addresses, and commands to try while the server runs."""
     inference, management, metrics = (
         f"http://{HOST}:{port}" for port in (ports.inference, ports.management, ports.metrics)
     )

@@ -1,4 +1,4 @@
-"""A server of our own as a child process: started, waited for, and stopped with all that it started."""
+"""Runs a server as a child process, and stops it with all processes that it started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAUSE = 0.1
 
 @frozen
 class ServerFailed(Exception):
-    """The server did not start, ended, or refused what was asked of it."""
+    """The server did not start, ended, or refused a request."""
 
     reason: str
 
@@ -44,7 +44,7 @@ class Ports:
 
     @property
     def settings(self) -> str:
-        """The lines of a ``config.properties`` that say so."""
+        """Return the lines of a ``config.properties`` with these ports."""
         return "".join(
             f"{name}_address=http://{HOST}:{port}\n"
             for name, port in (
@@ -56,7 +56,7 @@ class Ports:
 
 
 def choose_ports(wanted: Sequence[int] = (8080, 8081, 8082)) -> Ports:
-    """The three wanted ports; another free one for each that is taken."""
+    """Return the three wanted ports, with another free port for each that is taken."""
     sockets: list[socket.socket] = []
     try:
         for port in wanted:
@@ -68,7 +68,7 @@ def choose_ports(wanted: Sequence[int] = (8080, 8081, 8082)) -> Ports:
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket that holds this port, or any free one when it is taken."""
+    """Return a socket bound to this port, or to any free one when it is taken."""
     bound = socket.socket()
     try:
         # As a server would: connections that only linger do not count as taken.
@@ -84,20 +84,20 @@ def _bound(port: int) -> socket.socket:
 
 
 def _is_for_a_server(variable: str) -> bool:
-    """Whether an environment variable would change a server that is to be as its options say."""
+    """Return whether an environment variable would change the settings of the server."""
     return variable.startswith(("TS_", "MMS_")) or variable in ("LOG_LOCATION", "METRICS_LOCATION")
 
 
 @define
 class ChildServer:
     """
-    ``modelserver serve`` in a session of its own, so that a Ctrl-C reaches only us and we end it in order.
+    Runs ``modelserver serve`` in its own session: a Ctrl-C reaches only this process, which stops the server.
 
     Use it as a context manager: leaving stops the server.
 
     :param options: the words after ``serve``.
-    :param folder: where it runs, and keeps its log.
-    :param grace: seconds that it has to end in order, before it is killed.
+    :param folder: the server's working directory, with its log.
+    :param grace: seconds from TERM to KILL.
     """
 
     options: Sequence[str]
@@ -107,7 +107,7 @@ class ChildServer:
 
     @property
     def log(self) -> Path:
-        """The file that has what the server wrote to stdout and stderr."""
+        """Return the file with what the server wrote to stdout and stderr."""
         return self.folder / "server.log"
 
     def __enter__(self) -> ChildServer:
@@ -150,21 +150,21 @@ class ChildServer:
         """
         Watch the process for some seconds.
 
-        :raises ServerFailed: it ended.
+        :raises ServerFailed: the process ended.
         """
         with suppress(subprocess.TimeoutExpired):
             self._raise_ended(self._running.wait(seconds))
 
     def wait(self) -> None:
         """
-        Return never: serve until somebody interrupts.
+        Serve until an interrupt; never return.
 
         :raises ServerFailed: the process ended by itself.
         """
         self._raise_ended(self._running.wait())
 
     def last_lines(self) -> str:
-        """The end of the log."""
+        """Return the last lines of the log."""
         with suppress(FileNotFoundError):
             lines = self.log.read_text("utf-8", "replace").splitlines()
             return "\n".join(lines[-LAST_LINES:])

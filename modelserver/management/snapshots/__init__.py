@@ -1,1 +1,1 @@
-"""The configuration that survives a restart: its format, its writer, its restoration."""
+"""Snapshots of the registered models, which survive a restart: format, writer, restoration."""

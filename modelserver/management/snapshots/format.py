@@ -1,4 +1,4 @@
-"""Snapshots of what is registered: their JSON, the properties file around it, their names, and the folder."""
+"""The format of snapshots: their JSON, the properties file around it, their file names and their folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT_TIMEOUT = 120.0
 
 
 class SnapshotInvalid(ValueError):
-    """A snapshot's JSON has not the shape of one; the text says where."""
+    """A snapshot's JSON does not have the shape of one; the text says where."""
 
 
 @frozen
@@ -36,8 +36,8 @@ class SnapshotVersion:
     One version in a snapshot. Durations are seconds.
 
     :param archive: the archive's file name (``marName``) in the model store.
-    :param url: where it was downloaded from (``modelUrl``, which TorchServe does not write or read); empty
-        for an archive that the operator has put there.
+    :param url: the URL that the archive was downloaded from (``modelUrl``, which TorchServe neither writes
+        nor reads); empty for an archive that the operator has put into the store.
     """
 
     archive: str
@@ -53,7 +53,7 @@ class SnapshotVersion:
     url: str = ""
 
     def overrides(self) -> VersionOverrides:
-        """What a registration that restores this version asks for: all of it, before anything else."""
+        """Return the overrides of the registration that restores this version; they go before all else."""
         return VersionOverrides(
             runtime=self.runtime,
             settings={
@@ -70,7 +70,7 @@ class SnapshotVersion:
 @frozen
 class Snapshot:
     """
-    What was registered at one moment.
+    The models that were registered at one moment.
 
     :param name: the snapshot's file name.
     :param created: seconds since the epoch.
@@ -83,7 +83,7 @@ class Snapshot:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to restore."""
+        """Return whether there is nothing to restore."""
         return not self.models
 
 
@@ -122,7 +122,7 @@ def parse_snapshot(text: str) -> Snapshot:
     """
     Read the JSON of ``model_snapshot``, whoever wrote it.
 
-    :raises SnapshotInvalid: it is not JSON, or something in it has a wrong type.
+    :raises SnapshotInvalid: the text is not JSON, or a value has a wrong type.
     """
     try:
         document = json.loads(text)
@@ -231,9 +231,9 @@ def render_file(properties: Mapping[str, str], snapshot: Snapshot, zone: tzinfo 
     """
     Write a whole snapshot file: every effective property, and the snapshot.
 
-    It is itself a configuration file, here and for TorchServe.
+    The file is itself a configuration file, for this server and for TorchServe.
 
-    :param zone: of the date in it; None for the system's.
+    :param zone: the time zone of the date in the file; None: the system's.
     """
     when = datetime.fromtimestamp(snapshot.created, zone).astimezone(zone)
     text = javaproperties.dumps(
@@ -250,7 +250,7 @@ def snapshot_name(occasion: str, created: float, zone: tzinfo | None = None) -> 
     Name a snapshot: the moment, to the millisecond, and the occasion.
 
     :param created: seconds since the epoch.
-    :param zone: None for the system's: names are compared with TorchServe's, which are in local time.
+    :param zone: the time zone; None: the system's, as in TorchServe's names, which are compared with these.
     """
     when = datetime.fromtimestamp(created, zone)
     return f"{when:%Y%m%d%H%M%S}{when.microsecond // 1000:03}-{occasion}.cfg"
@@ -258,11 +258,11 @@ def snapshot_name(occasion: str, created: float, zone: tzinfo | None = None) -> 
 
 def write_snapshot(folder: Path, name: str, text: str) -> bool:
     """
-    Put a snapshot into the folder, whole or not at all.
+    Write a snapshot into the folder, whole or not at all. Blocks.
 
     Only the owner may read it, since it holds passwords.
 
-    :returns: whether it was written: a file of this name stays as it is.
+    :returns: whether the snapshot was written: an existing file of this name stays as it is.
     """
     target = folder / name
     if target.exists():
@@ -282,7 +282,7 @@ def write_snapshot(folder: Path, name: str, text: str) -> bool:
 
 
 def newest_snapshot(folder: Path) -> Path | None:
-    """Find the snapshot with the newest name, as TorchServe does, or None; other files are none."""
+    """Return the snapshot with the newest name, as TorchServe does, or None; other files are ignored."""
     try:
         files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Restores what a snapshot holds: all of it, or nothing."""
+"""Restores a snapshot: all of its models, or none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Item:
 
 def check_archives(snapshot: Snapshot, store: Path | None) -> None:
     """
-    See that everything is there before anything is begun. Blocks.
+    Check that all archives exist, before anything is registered. Blocks.
 
     :raises RestoreFailed: an archive is not in the model store.
     """
@@ -49,7 +49,7 @@ def check_archives(snapshot: Snapshot, store: Path | None) -> None:
 
 
 def _items(snapshot: Snapshot) -> list[_Item]:
-    """The versions; of each model, the default one first."""
+    """Return the versions; of each model, the default one first."""
     return [
         _Item(name, version, values)
         for name, versions in snapshot.models.items()
@@ -60,9 +60,9 @@ def _items(snapshot: Snapshot) -> list[_Item]:
 @define(eq=False)
 class Restorer:
     """
-    Registers the versions of a snapshot, some at a time.
+    Registers the versions of a snapshot.
 
-    :param parallelism: how many load at the same time.
+    :param parallelism: how many versions load at the same time.
     """
 
     management: Management
@@ -73,10 +73,10 @@ class Restorer:
 
     async def restore(self, snapshot: Snapshot) -> bool:
         """
-        Restore everything. If one version cannot be registered, none is; workers that do not load are no
-        reason, for they may still come.
+        Restore everything. If one version cannot be registered, none is; workers that fail to load are no
+        reason, for they are started again.
 
-        :returns: whether it is all there.
+        :returns: whether all versions are registered.
         """
         if snapshot.is_empty:
             _log.warn("Model snapshot is empty. Starting TorchServe without initial models.")
@@ -125,7 +125,7 @@ class Restorer:
             self._why = self._why or f"{item.name} {item.version}: {error}"
 
     async def _undo(self, items: Sequence[_Item]) -> None:
-        """Unregister; the default version goes last, as it must. The snapshot still needs all archives."""
+        """Unregister what was restored, the default version last. The snapshot keeps its archives."""
         for item in sorted(items, key=lambda each: each.values.is_default):
             try:
                 await self.management.unregister(item.name, item.version, keeps_download=True)
@@ -137,7 +137,7 @@ async def settle(management: Management, name: str, version: str) -> bool:
     """
     Wait for a version's workers.
 
-    :returns: whether they came; their failure is in the log.
+    :returns: whether the workers have loaded the model; a failure is logged.
     """
     try:
         await management.registry.get(name, version).pool.when_settled()

@@ -1,4 +1,4 @@
-"""Writes snapshots of what is registered: after the start, after each change, and at the end."""
+"""Writes snapshots of the registered models: after the start, after each change, and at the end."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _log = Logger()
 @define(eq=False)
 class Snapshots:
     """
-    Keeps the newest snapshot true. Nothing is written before ``begin``: what is loaded half is no state to
-    come back to.
+    Keeps the newest snapshot up to date. Nothing is written before ``begin``: a start that is half done is
+    no state to come back to.
 
     :param properties: every effective key of the configuration, as text.
-    :param versions: what is registered now.
+    :param versions: describes what is registered now.
     :param now: seconds since the epoch.
     :param run_soon: runs something in the reactor's next turn; the changes of one turn are one snapshot.
     """
@@ -51,10 +51,10 @@ class Snapshots:
 
     def begin(self, is_complete: bool = True) -> None:
         """
-        The start is over; from now on, changes are written.
+        Write changes from now on: the start is over.
 
-        :param is_complete: everything that was to be loaded was. If not, the newest snapshot stays what to
-            come back to, until somebody changes something.
+        :param is_complete: all models of the start were loaded. If not, the newest snapshot stays the one to
+            come back to, until a model is changed.
         """
         self._is_on = True
         if is_complete:
@@ -62,9 +62,10 @@ class Snapshots:
 
     def changed(self) -> Deferred[None]:
         """
-        Something was registered, unregistered, scaled or made the default.
+        Note that a version was registered, unregistered, scaled or made the default.
 
-        :returns: fires when that is on disk, or cannot be written: what a client was told survives a crash.
+        :returns: fires when the change is on disk, or cannot be written: what a client was answered survives
+            a crash.
         """
         if not self._is_on:
             return succeed(None)
@@ -80,7 +81,7 @@ class Snapshots:
             written.chainDeferred(each)
 
     async def end(self) -> None:
-        """Write the last one; it is on disk, and those before it, when this returns."""
+        """Write the last snapshot; it is on disk when this returns, as are those before it."""
         if not self._is_on:
             return
         self._is_on = False
@@ -89,7 +90,7 @@ class Snapshots:
         await self._turn.run(lambda: None)
 
     def _write(self, occasion: str) -> Deferred[None]:
-        """Describe now, and write when those before are written."""
+        """Describe the models now, and write when earlier snapshots are written."""
         self._is_current = True
         # The names are milliseconds: two of the same would be one file.
         created = self._last = max(self.now(), self._last + 0.002)
