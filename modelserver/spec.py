@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from modelserver.dialect_rules import TORCHSERVE
 from modelserver.version_settings.table import default_of
 
 
@@ -147,7 +148,7 @@ class WorkerSettings:
     :param torchrun_logs: where torchrun makes its folders.
     """
 
-    dialect: str = "torchserve"
+    dialect: str = TORCHSERVE.name
     decode_input_request: bool = True
     limit_max_image_pixels: bool = True
     max_response_size: int = 6553500

@@ -14,6 +14,7 @@ from twisted.python import usage
 
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
+from modelserver.dialect_rules import MMS
 from modelserver.system.pid_file import PidFile
 
 PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
@@ -106,7 +107,7 @@ def makeService(options: Options) -> IService:
 
     :raises SystemExit: the configuration cannot be used; the reason is on stderr.
     """
-    dialect = options["dialect"] or ("mms" if options["mms-config"] else None)
+    dialect = options["dialect"] or (MMS.name if options["mms-config"] else None)
     try:
         settings, warnings = load_settings(
             options.command_line(), os.environ, Path.cwd(), dialect, PRESETS.get(options["launcher"])

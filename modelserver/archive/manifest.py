@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from modelserver.archive.documents import TooDeep, check_depth, read_bounded, read_yaml
+from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.errors import ArchiveInvalid, BadRequest
 
 MANIFEST = Path("MAR-INF", "MANIFEST.json")
@@ -40,6 +41,8 @@ class ManifestRules:
 
 TORCHSERVE_RULES = ManifestRules()
 MMS_RULES = ManifestRules(require_engine_name=True, wrapped_folders=False)
+RULES: Mapping[str, ManifestRules] = {TORCHSERVE.name: TORCHSERVE_RULES, MMS.name: MMS_RULES}
+"""The rules of each dialect."""
 
 
 @frozen

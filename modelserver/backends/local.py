@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.backends.process import HostServices, LocalProcess
+from modelserver.dialect_rules import DIALECTS
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import FIRST_RANK_FD, LIFELINE_FD, SLOTS_FD, SOCKET_FD
@@ -46,15 +47,15 @@ def worker_environment(
         name: value for name, value in inherited.items() if hidden is None or not hidden.fullmatch(name)
     }
     decode = "true" if settings.decode_input_request else "false"
-    prefix = "MMS" if settings.dialect == "mms" else "TS"
-    environment[f"{prefix}_DECODE_INPUT_REQUEST"] = decode
+    rules = DIALECTS[settings.dialect]
+    environment[f"{rules.variable_prefix}DECODE_INPUT_REQUEST"] = decode
     environment["PYTHONUNBUFFERED"] = "1"
     for part, name in zip(("ID", "START", "END"), settings.sequence_headers, strict=True):
         environment[f"TS_REQUEST_SEQUENCE_{part}"] = name
     if not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in environment):
         environment |= ALLOCATION
-    if settings.dialect == "mms":
-        environment.setdefault("OMP_NUM_THREADS", "1")
+    if rules.worker_threads:
+        environment.setdefault("OMP_NUM_THREADS", rules.worker_threads)
     if spec.visible_devices is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.visible_devices))
     return environment

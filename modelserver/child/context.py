@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import modelserver
+from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.load_request import LoadRequest
 
 Headers = Mapping[str, object]
@@ -323,7 +324,7 @@ def new_context(request: LoadRequest) -> Context:
     """The context of a worker's handler, with metrics in the manner of the server's dialect."""
     model = request.name, request.folder, request.manifest
     place = request.batch_size, request.gpu_id, modelserver.__version__
-    if request.dialect == "mms":
+    if DIALECTS[request.dialect].has_mms_context:
         from modelserver.child.metrics.mms import MmsMetricsStore
 
         context: Context = MmsContext(*model, *place)

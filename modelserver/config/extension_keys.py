@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modelserver.config.keys import Key
 from modelserver.config.value_types import BOOLEAN, PATH, Kind, choice, duration, size, whole
+from modelserver.dialect_rules import DIALECTS
 
 _SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)
 
@@ -21,7 +22,7 @@ def _key(name: str, kind: Kind, default: str | None, meaning: str, always: bool 
 
 
 API = (
-    _key("dialect", choice("torchserve", "mms"), None, "Whose words are spoken; unset: the launcher's."),
+    _key("dialect", choice(*DIALECTS), None, "Whose words are spoken; unset: the launcher's."),
     _key(
         "strict_parameters",
         BOOLEAN,

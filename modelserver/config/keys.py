@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from attrs import frozen
 
 from modelserver.config.value_types import PEER_BOOLEAN, Kind
+from modelserver.dialect_rules import DIALECTS, MMS
 
 Status = Literal["implemented", "accepted", "unsupported", "ours"]
 """``accepted``: has no meaning here, and a use of it is told once. ``unsupported``: is for something that
 this server does not have; told likewise. ``ours``: the peers do not know it."""
-
-PREFIXES: Mapping[str, str] = {"torchserve": "TS_", "mms": "MMS_"}
-"""What names of environment variables start with, for each dialect."""
 
 
 @frozen
@@ -50,12 +47,12 @@ class Key:
     def variable_name(self, dialect: str) -> str | None:
         """The environment variable in this dialect, or None if only a file can set the key."""
         if self.variable is None:
-            return PREFIXES[dialect] + self.name.upper()
+            return DIALECTS[dialect].variable_prefix + self.name.upper()
         return self.variable or None
 
     def default_in(self, dialect: str) -> str | None:
         """The default in this dialect, as it would be written."""
-        if dialect == "mms" and self.mms_default is not None:
+        if dialect == MMS.name and self.mms_default is not None:
             return self.mms_default
         return self.default
 

@@ -9,17 +9,15 @@ from pathlib import Path
 import javaproperties
 from attrs import evolve, field, frozen
 
-from modelserver.config.keys import PREFIXES
 from modelserver.config.settings import Settings, build_settings
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
+from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE, DialectRules
 from modelserver.management.snapshots.format import newest_snapshot
 
 SAGEMAKER = "sagemaker"
 """The name of the packaged profile for SageMaker, in the place of a file's name."""
 
-_CONFIG_FILE: Mapping[str, str] = {"torchserve": "TS_CONFIG_FILE", "mms": "MMS_CONFIG_FILE"}
-_OPTION: Mapping[str, str] = {"torchserve": "--ts-config", "mms": "--mms-config"}
 _PROFILE = Path(__file__).with_name("sagemaker.properties")
 _VARIABLE = re.compile(r"\$\$(\w+)\$\$")
 _LOG4J = re.compile(r"-Dlog4j\.configurationFile=(\S+)")
@@ -78,19 +76,19 @@ def load_settings(
     :return: the settings, and warnings for the log.
     :raises ConfigurationError: a file cannot be read, a value is not allowed, a variable is missing.
     """
-    implied = dialect or ("mms" if "MMS_CONFIG_FILE" in environ else "torchserve")
+    implied = dialect or (MMS.name if _config_variable(MMS) in environ else TORCHSERVE.name)
     log_folder = cwd / environ.get("LOG_LOCATION", "logs")
     file = _find_file(options, environ, cwd, implied, log_folder / "config")
     properties = {} if file is None else read_properties(file, environ)
     properties.update(_from_command_line(options))
     spoken = (properties.get("dialect") or implied).lower()
-    if spoken not in PREFIXES:
+    if spoken not in DIALECTS:
         raise ConfigurationError("dialect", spoken, KEY["dialect"].kind.allowed)
     properties.update(_from_environment(properties, environ, spoken))
     settings = evolve(
         build_settings({**(preset or {}), **properties}, spoken, cwd),
         properties=properties,
-        snapshots=spoken == "torchserve" and not options.no_config_snapshots,
+        snapshots=DIALECTS[spoken].has_snapshots and not options.no_config_snapshots,
         log_config=_log_config(options, properties, cwd),
         log_folder=log_folder,
         metrics_log_folder=cwd / environ.get("METRICS_LOCATION", "logs"),
@@ -100,18 +98,24 @@ def load_settings(
     return settings, _warnings(options, properties, settings)
 
 
+def _config_variable(rules: DialectRules) -> str:
+    """Name the environment variable that names the configuration file."""
+    return f"{rules.variable_prefix}CONFIG_FILE"
+
+
 def _find_file(
     options: CommandLine, environ: Mapping[str, str], cwd: Path, dialect: str, snapshots: Path
 ) -> Path | None:
-    variable = _CONFIG_FILE[dialect]
-    for source, name in ((variable, environ.get(variable)), (_OPTION[dialect], options.config_file)):
+    rules = DIALECTS[dialect]
+    variable = _config_variable(rules)
+    for source, name in ((variable, environ.get(variable)), (rules.config_option, options.config_file)):
         if name == SAGEMAKER:
             return _PROFILE
         if name:
             if not (cwd / name).exists():
                 raise ConfigurationError("", f"{source} file not found: {name}")
             return cwd / name
-    if dialect == "torchserve" and not options.no_config_snapshots:
+    if rules.has_snapshots and not options.no_config_snapshots:
         newest = newest_snapshot(snapshots)
         if newest is not None:
             return newest
@@ -201,11 +205,11 @@ def _from_environment(
         value = environ.get(variable, "") if variable and (everything or key.always) else ""
         if value:
             found[key.name] = value.strip()
-    urls = environ.get(PREFIXES[dialect] + "ALLOWED_URLS")
+    urls = environ.get(DIALECTS[dialect].variable_prefix + "ALLOWED_URLS")
     if urls and _is_true(properties, "use_env_allowed_urls"):
         found["allowed_urls"] = urls.strip()
     workers = {**properties, **found}.get("default_workers_per_model") or "0"
-    if dialect == "mms" and workers == "0" and environ.get("NUM_WORKERS"):
+    if DIALECTS[dialect].reads_num_workers and workers == "0" and environ.get("NUM_WORKERS"):
         found["default_workers_per_model"] = environ["NUM_WORKERS"].strip()
     return found
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES, ManifestRules
+from modelserver.archive.manifest import RULES, ManifestRules
 from modelserver.archive.unpack import Limits
 from modelserver.config.address import Address
 from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
 from modelserver.config.version_keys import VERSION_KEYS
+from modelserver.dialect_rules import TORCHSERVE
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import Snapshot
 from modelserver.management.version_spec import VersionDefaults
@@ -85,7 +86,7 @@ class Settings:
     token_expiration: float = _default("token_expiration_min")
     token_file: Path | None = None
     enable_model_api: bool = _default("enable_model_api")
-    dialect: str = "torchserve"
+    dialect: str = TORCHSERVE.name
     strict_parameters: bool = _default("strict_parameters")
     expose_errors: bool = _default("expose_errors")
     overload_status: int = _default("overload_status")
@@ -193,8 +194,7 @@ class Settings:
 
     def manifest_rules(self) -> ManifestRules:
         """Give what a manifest must have."""
-        rules = MMS_RULES if self.dialect == "mms" else TORCHSERVE_RULES
-        return evolve(rules, allow_outside_handler=self.allow_external_handlers)
+        return evolve(RULES[self.dialect], allow_outside_handler=self.allow_external_handlers)
 
     def worker_settings(self) -> WorkerSettings:
         """Give what every worker is told."""

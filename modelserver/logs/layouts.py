@@ -14,6 +14,7 @@ from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 from modelserver.protocol.frames import show_id
 from modelserver.system.bounded_cache import Memo
 from modelserver.metrics.log_lines import MetricLine, as_json, as_text, one_line
+from modelserver.dialect_rules import MMS, TORCHSERVE
 
 MODEL_LOG = "MODEL_LOG"
 
@@ -114,6 +115,13 @@ def _as_members(asked: Asked) -> str:
     return f'"method": {method}, "uri": {uri}, "protocol": {protocol}'
 
 
+_WORKER_LOGGERS = {
+    TORCHSERVE.name: (thread_name, MODEL_LOG),
+    MMS.name: (mms_thread_name, "com.amazonaws.ml.mms.wlm.WorkerLifeCycle"),
+}
+"""For each dialect: what names the thread of a worker's line, and the logger of such lines."""
+
+
 @define(eq=False)
 class TextLayout:
     """The lines of TorchServe and MMS. Further lines of an event begin with a tab, unlike first lines."""
@@ -143,11 +151,9 @@ class TextLayout:
 
     def output(self, event: LogEvent) -> str:
         """``<time> [LEVEL] <thread> <logger> - <line>``."""
-        if self.dialect == "mms":
-            thread, logger = mms_thread_name(event), "com.amazonaws.ml.mms.wlm.WorkerLifeCycle"
-        else:
-            thread, logger = thread_name(event), MODEL_LOG
-        return self._line(event["log_time"], _output_level(event), one_line(thread), logger, event["line"])
+        name, logger = _WORKER_LOGGERS[self.dialect]
+        thread = one_line(name(event))
+        return self._line(event["log_time"], _output_level(event), thread, logger, event["line"])
 
     def event(self, event: LogEvent) -> str:
         """``<time> [LEVEL] <thread> <logger> - <text>``."""

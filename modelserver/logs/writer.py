@@ -23,6 +23,7 @@ from zope.interface import implementer
 from modelserver.logs.rotation import RotatingFile, Rotation
 from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
 from modelserver.metrics.log_lines import MetricLine
+from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 
 if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
@@ -47,7 +48,7 @@ class LogSettings:
 
     folder: Path
     metrics_folder: Path
-    dialect: str = "torchserve"
+    dialect: str = TORCHSERVE.name
     is_json: bool = False
     debugs: bool = False
     rotation: Rotation = field(factory=Rotation)
@@ -235,7 +236,7 @@ class Logs:
 
     @property
     def _prefix(self) -> str:
-        return "mms" if self.settings.dialect == "mms" else "ts"
+        return DIALECTS[self.settings.dialect].log_prefix
 
     def _new_lines(self, path: Path, *more: TextSink) -> LineBuffer:
         file = RotatingFile(path, self.inputs.now, self.settings.rotation)
@@ -249,7 +250,7 @@ class Logs:
         if self.settings.debugs:
             levels.setLogLevelForNamespace("modelserver", LogLevel.debug)
         # Multi Model Server has the workers' lines in its own log only.
-        files = (self._root,) if self.settings.dialect == "mms" else (output, self._root)
+        files = (output, self._root) if DIALECTS[self.settings.dialect].has_model_log else (self._root,)
         return FilteringLogObserver(
             self._observing(self._layout.output, *files),
             [OutputOnly()],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from attrs import define, field, frozen
 from prometheus_client import CollectorRegistry
 
+from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.jobs import Job
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
@@ -50,7 +51,7 @@ class MetricsSettings:
     mode: str = LOG
     auto_detect: bool = False
     hostname: str = "localhost"
-    dialect: str = "torchserve"
+    dialect: str = TORCHSERVE.name
 
 
 @frozen
@@ -93,15 +94,15 @@ class MetricsRecorder:
 
     def __attrs_post_init__(self) -> None:
         settings, inputs = self.settings, self.inputs
-        is_mms = settings.dialect == "mms"
+        declares = DIALECTS[settings.dialect].declares_metrics
         server_log, model_log = (
-            MetricLog(settings.hostname, inputs.now, write, keeps_integers=is_mms)
+            MetricLog(settings.hostname, inputs.now, write, keeps_integers=not declares)
             for write in (inputs.write_server, inputs.write_model)
         )
-        self._torchserve = TorchServeMetrics(server_log, _exposed_in(LOG if is_mms else settings.mode))
+        self._torchserve = TorchServeMetrics(server_log, _exposed_in(settings.mode if declares else LOG))
         self._torchserve.declare(settings.declarations.server)
-        self._handlers = EmittedMetrics(model_log, settings.auto_detect or is_mms)
-        if settings.mode == PROMETHEUS and not is_mms:
+        self._handlers = EmittedMetrics(model_log, settings.auto_detect or not declares)
+        if settings.mode == PROMETHEUS and declares:
             self._handlers.expose(self._torchserve.names())
         self._handlers.declare(settings.declarations.model)
         if self._handlers.auto_detect and _PREDICTION_TIME not in self._handlers.declared:
@@ -192,7 +193,7 @@ class MetricsRecorder:
     def worker_loaded(self, model: str, version: str, worker: str, seconds: float) -> None:
         """Note that a worker is ready, ``seconds`` after its launch."""
         milliseconds = int(seconds * 1000)
-        if self.settings.dialect == "mms":
+        if not DIALECTS[self.settings.dialect].declares_metrics:
             name = f"W-{worker}-{model[:25]}"
             declaration = Declaration(name, GAUGE, "ms", ("Level", "Hostname"))
             self._torchserve.log.tell(declaration, HOST, milliseconds)

@@ -7,21 +7,22 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from modelserver import __version__
+from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.management.requests import NAME
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
 from modelserver.rest.parameters import FORM, JSON, Parameter
 from modelserver.rest.route import ListenerRole, Route
 
 _INFO: Mapping[str, Schema] = {
-    "torchserve": {"title": "TorchServe APIs", "version": __version__},
-    "mms": {"title": "Model Server APIs", "version": "1.0.0"},
+    TORCHSERVE.name: {"title": "TorchServe APIs", "version": __version__},
+    MMS.name: {"title": "Model Server APIs", "version": "1.0.0"},
 }
 _MODEL_TITLES = {
     ListenerRole.MANAGEMENT: "RESTful Management API for: ",
     ListenerRole.INFERENCE: "RESTful API for: ",
 }
 _ABOUT = "Serves machine learning models over HTTP."
-_ONLY_IN = {206: "torchserve", 210: "mms"}
+_ONLY_IN = {206: TORCHSERVE.name, 210: MMS.name}
 _PHRASES = {210: "Partial Success"}
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _VARIABLES: Mapping[str, Schema] = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modelserver.dialect_rules import MMS, TORCHSERVE
+
 Schema = dict[str, object]
 
 _TEXT: Schema = {"type": "string"}
@@ -107,8 +109,8 @@ _SHARED: Mapping[str, Schema] = {
 }
 
 SCHEMAS: Mapping[str, Mapping[str, Schema]] = {
-    "torchserve": {**_SHARED, "Description": _array(_TORCHSERVE_VERSION)},
-    "mms": {**_SHARED, "Description": _MMS_VERSION},
+    TORCHSERVE.name: {**_SHARED, "Description": _array(_TORCHSERVE_VERSION)},
+    MMS.name: {**_SHARED, "Description": _MMS_VERSION},
 }
 """The schemas of JSON bodies, by dialect and name."""
 

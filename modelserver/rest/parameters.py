@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from attrs import define, field, frozen
 
+from modelserver.dialect_rules import DIALECTS
 from modelserver.errors import BadRequest, ParameterMissing
 from modelserver.rest.lenient_json import read_object
 
@@ -49,7 +50,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     pattern: str = ""
     required: bool = False
-    dialects: tuple[str, ...] = ("torchserve", "mms")
+    dialects: tuple[str, ...] = tuple(DIALECTS)
 
 
 @define

@@ -6,6 +6,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from modelserver.dialect_rules import DIALECTS
 from modelserver.rest.parameters import Parameter
 
 
@@ -26,8 +27,9 @@ class Access(Enum):
     API_KEY = "token"
 
 
-TORCHSERVE, MMS = "torchserve", "mms"
-BOTH = (TORCHSERVE, MMS)
+BOTH = tuple(DIALECTS)
+TORCHSERVE, MMS = BOTH
+"""The names of the dialects that have a route."""
 ANY_METHOD = ("GET", "POST", "PUT", "DELETE", "PATCH")
 """The methods of routes that the peers serve whatever the method is."""
 

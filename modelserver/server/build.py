@@ -27,6 +27,7 @@ from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.workers.busy_poll import TURNS
+from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect, Recorder, WorkerBackend
@@ -166,7 +167,9 @@ def _make_management(
         providers=providers,
         observer=Observer(tree_memories, runtime.inventory, runtime.in_thread),
         handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
-        rules=ManagementRules(settings.unregister_model_timeout, settings.dialect == "mms"),
+        rules=ManagementRules(
+            settings.unregister_model_timeout, one_version=not DIALECTS[settings.dialect].has_versions
+        ),
         changed=changed,
     )
 
@@ -208,12 +211,15 @@ def _make_dependencies(settings: Settings, runtime: Runtime, folder: Path) -> De
 
 
 def _make_dialect(settings: Settings) -> Dialect:
-    kind = MultiModelServer if settings.dialect == "mms" else TorchServe
-    return kind(settings.expose_errors, settings.overload_status)
+    kinds: Mapping[str, Callable[[bool, int], Dialect]] = {
+        TORCHSERVE.name: TorchServe,
+        MMS.name: MultiModelServer,
+    }
+    return kinds[settings.dialect](settings.expose_errors, settings.overload_status)
 
 
 def _make_tokens(settings: Settings, runtime: Runtime) -> Tokens | None:
-    if settings.disable_token_authorization or settings.dialect == "mms":
+    if settings.disable_token_authorization or not DIALECTS[settings.dialect].has_tokens:
         return None
     return Tokens(
         file=Path.cwd() / KEY_FILE,

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from modelserver.config.settings import Settings
 from modelserver.core.entropy import Entropy
+from modelserver.dialect_rules import DIALECTS
 from modelserver.http1.site import ChannelSite
 from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.health import ServerHealth
@@ -64,7 +65,7 @@ def _features(core: Core) -> Collection[str]:
     settings = core.settings
     is_on = {
         OPEN_INFERENCE: settings.open_inference_protocol,
-        MODEL_CONTROL: settings.enable_model_api or settings.dialect == "mms",
+        MODEL_CONTROL: settings.enable_model_api or not DIALECTS[settings.dialect].can_forbid_model_control,
         TOKENS: core.tokens is not None,
     }
     return [name for name, on in is_on.items() if on]

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from modelserver.config.model_list import StartupModel
 from modelserver.config.settings import Settings
+from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.errors import ServingError
 from modelserver.inference.load_status import LoadStatus
 from modelserver.management.requests import RegisterRequest
@@ -21,7 +22,6 @@ from modelserver.management.snapshots.writer import Snapshots
 from modelserver.sources.part_file import sweep
 
 _log = Logger()
-_ARCHIVES = {"torchserve": (".mar", ".model", ".tar.gz"), "mms": (".mar", ".model")}
 _ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
 
 
@@ -105,14 +105,15 @@ def models_to_load(settings: Settings) -> tuple[StartupModel, ...]:
     return tuple(StartupModel(None, name) for name in archives_in(settings.model_store, settings.dialect))
 
 
-def archives_in(store: Path | None, dialect: str = "torchserve") -> list[str]:
+def archives_in(store: Path | None, dialect: str = TORCHSERVE.name) -> list[str]:
     """Return the names of all archives and folders of a model store, without hidden ones. Blocks."""
     if store is None or not store.is_dir():
         return []
+    endings = DIALECTS[dialect].archive_endings
     return sorted(
         entry.name
         for entry in store.iterdir()
-        if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(_ARCHIVES[dialect]))
+        if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(endings))
     )
 
 

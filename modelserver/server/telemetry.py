@@ -15,6 +15,7 @@ from twisted.logger import globalLogPublisher
 
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
+from modelserver.dialect_rules import DIALECTS
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.metrics.command_sampler import CommandSampler, SamplingCommand
@@ -54,9 +55,9 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
 
 def make_recorder(settings: Settings, registry: Registry, logs: Logs) -> MetricsRecorder:
     """Make the recorder of metrics."""
-    is_mms = settings.dialect == "mms"
+    has_declarations = DIALECTS[settings.dialect].declares_metrics
     declarations = (
-        of_multi_model_server() if is_mms else load_or_none(settings.metrics_config or DEFAULT_FILE)
+        load_or_none(settings.metrics_config or DEFAULT_FILE) if has_declarations else of_multi_model_server()
     )
     inputs = MetricsInputs(
         now=time.time,

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
+from modelserver.dialect_rules import DIALECTS
+
 SettingValues = Mapping[str, object]
 """Values by the names of their settings; a setting that is absent was not given by this source."""
 
@@ -64,7 +66,7 @@ class SettingParameter:
     meaning: str
     can_be_unset: bool = False
     is_extension: bool = False
-    dialects: tuple[str, ...] = ("torchserve", "mms")
+    dialects: tuple[str, ...] = tuple(DIALECTS)
 
 
 @frozen(kw_only=True)

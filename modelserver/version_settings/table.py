@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelserver.dialect_rules import TORCHSERVE
 from modelserver.version_settings.setting import Setting, SettingKey, SettingParameter, Unit
 
 _TS, _BOTH = ("TS",), ("TS", "MMS")
@@ -95,7 +96,7 @@ TIMEOUTS = (
             "startup_timeout",
             "Seconds that a worker may take to load the model; -1: the server's default_startup_timeout.",
             can_be_unset=True,
-            dialects=("torchserve",),
+            dialects=(TORCHSERVE.name,),
         ),
         models_json="startupTimeout",
         described="startupTimeout",

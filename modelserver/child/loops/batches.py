@@ -16,6 +16,7 @@ from modelserver.child.context import Context, EntryPoint, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows, refused_row
 from modelserver.child.data.decoder import PLAIN, BadForm, Decoder
 from modelserver.child.loops.wait import SpinThenBlock
+from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import SLOTS_FD
 from modelserver.protocol.frame_stream import FrameReader, send_all
@@ -56,7 +57,7 @@ class Loop:
         self._context = context
         self._slot_size = request.slot_size
         self._shared = map_slots(SLOTS_FD) if self._slot_size else None
-        plain = {} if request.dialect == "mms" else PLAIN
+        plain = PLAIN if DIALECTS[request.dialect].tells_plain_fields else {}
         self._decoder = Decoder(request.decode_input_request, plain)
         context.send_parts = self._send_parts
         self._number = 0

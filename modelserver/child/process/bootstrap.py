@@ -10,6 +10,7 @@ import socket
 import sys
 from typing import NoReturn
 
+from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.descriptors import SLOTS_FD, SOCKET_FD
 
 
@@ -53,9 +54,7 @@ def die_with(lifeline: int) -> int | None:
 
 def announce(dialect: str) -> None:
     """Print what the peers' workers print before they load: tools read it in the logs."""
-    is_mms = dialect == "mms"
-    print(f"[PID] {os.getpid()}" if is_mms else f"[PID]{os.getpid()}")
-    print(f"{'MMS' if is_mms else 'Torch'} worker started.")
+    print(DIALECTS[dialect].worker_banner % os.getpid())
 
 
 def end(code: int) -> NoReturn:

@@ -17,6 +17,7 @@ from modelserver.cli.doctor.archive import SUFFIXES, Examination, examine_archiv
 from modelserver.cli.doctor.configuration import examine_configuration
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.config.settings import Settings
+from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 
 _STYLES: Mapping[str, str] = {"works": "green", "differs": "yellow", "ignored": "dim", "fails": "bold red"}
 
@@ -33,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("paths", nargs="+", type=Path, metavar="CONFIG|ARCHIVE", help="files to examine")
     parser.add_argument(
         "--dialect",
-        choices=("torchserve", "mms"),
+        choices=tuple(DIALECTS),
         help="whose configuration it is; told by its keys if absent",
     )
     parser.set_defaults(run=run)
@@ -67,7 +68,7 @@ def examine(
 
     :param cwd: the folder that the server will be started in.
     """
-    settings = Settings(dialect=dialect or "torchserve")
+    settings = Settings(dialect=dialect or TORCHSERVE.name)
     with tempfile.TemporaryDirectory(prefix="modelserver-doctor-") as scratch:
         for path in paths:
             if is_archive(path):

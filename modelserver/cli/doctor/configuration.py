@@ -15,6 +15,7 @@ from modelserver.config.loading import parse_properties, read_text, replace_vari
 from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
+from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
 from modelserver.server.tls.context import TlsUnusable, identity, server_context
 from modelserver.sources.store import StoreSource
 
@@ -84,10 +85,10 @@ def _tells_dialect(properties: Mapping[str, str]) -> bool:
 
 def _dialect_of(properties: Mapping[str, str]) -> str:
     """Return the dialect that alone has some of the keys; ``torchserve`` where no key decides."""
-    if properties.get("dialect", "").lower() in ("torchserve", "mms"):
+    if properties.get("dialect", "").lower() in DIALECTS:
         return properties["dialect"].lower()
     peers = [KEY[name].peers for name in properties if name in KEY]
-    return "mms" if ("MMS",) in peers and ("TS",) not in peers else "torchserve"
+    return MMS.name if ("MMS",) in peers and ("TS",) not in peers else TORCHSERVE.name
 
 
 def _read(properties: Mapping[str, str], environ: Mapping[str, str], cwd: Path) -> _Read:
@@ -134,7 +135,7 @@ def _sentence(text: str) -> str:
 
 def _difference(name: str, value: str, dialect: str) -> str | None:
     """Return how this server differs from the peer for a value of an implemented key, or None."""
-    if name == "default_response_timeout" and dialect == "mms":
+    if name == "default_response_timeout" and DIALECTS[dialect].counts_minutes:
         return "It is in seconds, as documented; MMS's program takes minutes."
     if name == "use_env_allowed_urls" and value.lower() == "true":
         return "It is enough by itself; TorchServe wants enable_envvars_config, too."
@@ -170,7 +171,7 @@ def _about_files(settings: Settings) -> Iterator[Finding]:
 
 
 def _about_access(settings: Settings) -> Iterator[Finding]:
-    if settings.dialect == "mms":
+    if not DIALECTS[settings.dialect].has_tokens:
         return
     if not settings.disable_token_authorization:
         text = "Every call needs one from key_file.json, as in TorchServe 0.12."

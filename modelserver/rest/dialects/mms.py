@@ -8,6 +8,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from modelserver import errors
+from modelserver.dialect_rules import MMS
 from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
     Refusal,
@@ -106,7 +107,7 @@ class MultiModelServer:
     @property
     def name(self) -> str:
         """``mms``."""
-        return "mms"
+        return MMS.name
 
     def failed(self, error: errors.ServingError) -> Reply:
         """An error body, and the status that goes with it."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from modelserver import errors
+from modelserver.dialect_rules import TORCHSERVE
 from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
     Refusal,
@@ -107,7 +108,7 @@ class TorchServe:
     @property
     def name(self) -> str:
         """``torchserve``."""
-        return "torchserve"
+        return TORCHSERVE.name
 
     def failed(self, error: errors.ServingError) -> Reply:
         """An error body, and the status that goes with it."""

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.errors import BadRequest
 from modelserver.management.requests import NAME, RegisterRequest, ScaleRequest, VersionOverrides
 from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.version_settings.setting import Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
-_TORCHSERVE = ("torchserve",)
+_TORCHSERVE = (TORCHSERVE.name,)
 _MOST_LISTED = 100
 
 URL = Parameter(
@@ -51,7 +52,7 @@ PRELOAD_MODEL = Parameter(
     "boolean",
     "Whether the model is loaded once and workers are forked.",
     default=False,
-    dialects=("mms",),
+    dialects=(MMS.name,),
 )
 
 

@@ -23,6 +23,7 @@ from OpenSSL.crypto import X509, PKey
 from twisted.internet.ssl import CertificateOptions
 
 from modelserver.config.settings import Settings
+from modelserver.dialect_rules import DIALECTS
 from modelserver.http1.responses import reply
 from modelserver.interfaces import Dialect
 
@@ -85,7 +86,7 @@ def make_tls(settings: Settings, dialect: Dialect) -> Tls:
     :raises TlsUnusable: the configuration's key or certificate cannot be used.
     """
     shown = identity(settings)
-    name = "model server" if dialect.name == "mms" else "TorchServe"
+    name = DIALECTS[dialect.name].title
     told = dialect.status(f"This {name} instance only accepts HTTPS requests", HTTPStatus.FORBIDDEN)
     return Tls(shown, server_context(shown), reply(os.urandom(16), told, close=True))
 
