@@ -1,4 +1,4 @@
-"""The end of a server that is told to stop: not ready any more, then finished, then gone."""
+"""The phases of a server's stop: readiness fails, new requests are refused, old ones are served."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = Logger()
 @define(eq=False)
 class Draining:
     """
-    Leads through the phases of a stop; each can be cut short.
+    Runs the phases of a stop; each can be cut short.
 
-    :param begun: readiness fails.
+    :param begun: whether the stop has begun; readiness fails from then on.
     """
 
     registry: Registry
@@ -33,12 +33,12 @@ class Draining:
     _timer: IDelayedCall | None = field(default=None, init=False)
 
     async def announce(self, lag: float) -> None:
-        """Be not ready, and serve on for ``lag`` seconds, in which nobody new should be sent here."""
+        """Fail readiness, and serve on for ``lag`` seconds, in which load balancers notice."""
         self.begun = True
         await self._wait(lag)
 
     async def finish(self, timeout: float) -> None:
-        """Refuse what is new, and wait until what is old is served, for ``timeout`` seconds at most."""
+        """Refuse new requests, and wait until all others are served, at most ``timeout`` seconds."""
         self._versions = self.registry.all()
         for version in self._versions:
             spec = version.spec
@@ -53,7 +53,7 @@ class Draining:
         return not all(version.pool.is_idle for version in self._versions)
 
     def stop_now(self) -> None:
-        """Wait for nobody, and kill the workers: a second signal."""
+        """End the present wait, and kill the workers: a second signal came."""
         self._is_hurried = True
         for version in self._versions or self.registry.all():
             version.pool.kill()

@@ -130,6 +130,7 @@ class CommandSampler:
 
     def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self._run)
+        # Assigned since Twisted's constructor does not take a clock.
         self._loop.clock = self.clock
 
     def start(self) -> None:

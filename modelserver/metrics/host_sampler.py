@@ -155,6 +155,7 @@ class HostSampler:
 
     def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self._sample)
+        # Assigned since Twisted's constructor does not take a clock.
         self._loop.clock = self.clock
 
     def start(self) -> None:

@@ -137,6 +137,7 @@ class Server(MultiService):
         tokens.start()
         if tokens.given is not None:
             watch = TimerService(RELOAD, lambda: Deferred.fromCoroutine(tokens.reload()))  # type: ignore[no-untyped-call]  # Twisted's
+            # Assigned since Twisted's constructor does not take a clock.
             watch.clock = self._reactor
             watch.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 

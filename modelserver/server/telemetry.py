@@ -132,6 +132,7 @@ class Telemetry(MultiService):
 
     def _every(self, seconds: float, call: Callable[[], object]) -> None:
         service = TimerService(seconds, call)  # type: ignore[no-untyped-call]  # Twisted's
+        # Assigned since Twisted's constructor does not take a clock.
         service.clock = self.runtime.reactor
         service.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
