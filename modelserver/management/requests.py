@@ -6,10 +6,14 @@ import re
 
 from attrs import field, frozen
 
+from modelserver.errors import BadRequest
 from modelserver.version_settings.setting import SettingValues
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
 """What names of models and versions look like: they stand in paths, labels and log lines."""
+
+MOST_LISTED = 100
+"""Models in one page of the list."""
 
 
 @frozen
@@ -70,3 +74,38 @@ class ScaleRequest:
     gpu_workers: int | None = None
     synchronous: bool = False
     drain: float | None = None
+
+
+@frozen
+class Page:
+    """A part of the list of models: at most ``limit`` models from ``offset`` on."""
+
+    limit: int
+    offset: int
+
+    @classmethod
+    def of(cls, limit: int | None, offset: int | None) -> Page:
+        """
+        Return the page that a caller means by numbers that may be absent or out of range.
+
+        :param limit: ``MOST_LISTED`` if it is absent, negative or larger.
+        :param offset: 0 if it is absent or negative.
+        """
+        if limit is None or not 0 <= limit <= MOST_LISTED:
+            limit = MOST_LISTED
+        return cls(limit, max(0, offset or 0))
+
+
+def worker_range(minimum: int | None, maximum: int | None) -> tuple[int, int]:
+    """
+    Return the least and the most workers that a caller means by numbers that may be absent.
+
+    :param minimum: 1 if it is absent.
+    :param maximum: as many as the minimum if it is absent.
+    :raises BadRequest: the maximum is below the minimum.
+    """
+    minimum = 1 if minimum is None else minimum
+    maximum = minimum if maximum is None else maximum
+    if maximum < minimum:
+        raise BadRequest("max_worker cannot be less than min_worker.")
+    return minimum, maximum

@@ -80,7 +80,6 @@ def _operations(
         management=core.management,
         responder=responder,
         routes=routes,
-        max_request_size=settings.max_request_size,
         strict_parameters=settings.strict_parameters,
     )
     inference = InferenceApi(

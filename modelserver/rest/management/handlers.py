@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
-from modelserver.errors import BodyTooLarge
+from modelserver.inference.targets import require_served
 from modelserver.interfaces import Dialect, Reply
 from modelserver.management.service import Management
 from modelserver.rest.binding import Operation
@@ -32,14 +32,12 @@ class ManagementApi:
     Answers the management rows of the table.
 
     :param routes: those of the listener, for the descriptions of single models.
-    :param max_request_size: bytes that the body of a registration may have.
     :param strict_parameters: refuse parameters that cannot be read, rather than take the defaults.
     """
 
     management: Management
     responder: KleinResponder
     routes: tuple[Route, ...]
-    max_request_size: int = 6553500
     strict_parameters: bool = False
 
     @property
@@ -71,7 +69,7 @@ class ManagementApi:
             read_fields(
                 _query(request),
                 request.getHeader(b"content-type") or b"",
-                self._body(request),
+                _body(request),
                 self.strict_parameters,
             ),
             calls.REGISTER,
@@ -132,7 +130,7 @@ class ManagementApi:
         self, request: Request, model_name: str, model_version: str | None = None
     ) -> bytes:
         """Describe the management routes of a model."""
-        self.management.registry.get(model_name, model_version)
+        require_served(self.management.registry, model_name, model_version)
         document = model_document(
             self.routes, self.dialect.name, model_name, ListenerRole.MANAGEMENT, self.strict_parameters
         )
@@ -145,12 +143,6 @@ class ManagementApi:
 
     def _known(self, fields: Fields, parameters: Iterable[Parameter]) -> Fields:
         return fields.known_to(self.dialect.name, parameters)
-
-    def _body(self, request: Request) -> bytes:
-        body: bytes = b"" if request.content is None else request.content.read(self.max_request_size + 1)
-        if len(body) > self.max_request_size:
-            raise BodyTooLarge(self.max_request_size)
-        return body
 
     def _render(self, request: Request, reply: Reply, fields: Fields | None = None) -> bytes:
         """The reply, with a warning about parameters that were replaced by their defaults."""
@@ -172,6 +164,12 @@ def uninterrupted(work: Coroutine[Any, Any, _T]) -> Deferred[_T]:
 
     Deferred.fromCoroutine(work).addCallbacks(waiting.callback, fail)
     return waiting
+
+
+def _body(request: Request) -> bytes:
+    # The connection has checked its size: BufferedRequest.
+    body: bytes = b"" if request.content is None else request.content.read()
+    return body
 
 
 def _query(request: Request) -> bytes:

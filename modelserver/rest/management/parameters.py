@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import frozen
-
 from modelserver.dialect_rules import MMS, TORCHSERVE
-from modelserver.errors import BadRequest
-from modelserver.management.requests import NAME, RegisterRequest, ScaleRequest, VersionOverrides
+from modelserver.management.requests import (
+    MOST_LISTED,
+    NAME,
+    Page,
+    RegisterRequest,
+    ScaleRequest,
+    VersionOverrides,
+    worker_range,
+)
 from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.version_settings.setting import Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
 _TORCHSERVE = (TORCHSERVE.name,)
-_MOST_LISTED = 100
 
 URL = Parameter(
     "url",
@@ -129,8 +133,8 @@ DESCRIBE = (CUSTOMIZED,)
 LIMIT = Parameter(
     "limit",
     "integer",
-    f"The most models in the answer; {_MOST_LISTED} if it is more, or negative.",
-    default=_MOST_LISTED,
+    f"The most models in the answer; {MOST_LISTED} if it is more, or negative.",
+    default=MOST_LISTED,
     least=-LARGEST - 1,
 )
 NEXT_PAGE_TOKEN = Parameter(
@@ -141,14 +145,6 @@ LIST = (LIMIT, NEXT_PAGE_TOKEN)
 TOKEN_TYPE = Parameter(
     "type", "text", "Which key to renew.", choices=("management", "inference"), required=True
 )
-
-
-@frozen
-class Page:
-    """A part of a list: at most ``limit`` rows from ``offset`` on."""
-
-    limit: int
-    offset: int
 
 
 def register_request(
@@ -206,12 +202,7 @@ def scale_request(name: str, version: str | None, fields: Fields) -> ScaleReques
     :param version: of the path, or None.
     :raises BadRequest: a value is out of range.
     """
-    minimum = fields.integer(MIN_WORKER)
-    minimum = 1 if minimum is None else minimum
-    maximum = fields.integer(MAX_WORKER)
-    maximum = minimum if maximum is None else maximum
-    if maximum < minimum:
-        raise BadRequest("max_worker cannot be less than min_worker.")
+    minimum, maximum = worker_range(fields.integer(MIN_WORKER), fields.integer(MAX_WORKER))
     return ScaleRequest(
         name=name,
         version=version if version is not None else fields.text(MODEL_VERSION),
@@ -225,7 +216,4 @@ def scale_request(name: str, version: str | None, fields: Fields) -> ScaleReques
 
 def page_request(fields: Fields) -> Page:
     """Which part of the list of models is wanted, by the peers' rules for numbers out of range."""
-    limit, offset = fields.integer(LIMIT), fields.integer(NEXT_PAGE_TOKEN)
-    if limit is None or not 0 <= limit <= _MOST_LISTED:
-        limit = _MOST_LISTED
-    return Page(limit, max(0, offset or 0))
+    return Page.of(fields.integer(LIMIT), fields.integer(NEXT_PAGE_TOKEN))
