@@ -16,6 +16,9 @@ LONGEST_LINE = 8192
 LINES_PER_SECOND = 1000
 """Lines that one stream may log in a second: a worker that prints without end must not stop the server."""
 KEPT_LINES = 20
+"""Lines of stderr that are kept for the reason of a worker's end."""
+OUTPUT_NAMESPACE = "modelserver.backends.process"
+"""The log namespace of what workers print; the logs put these events into ``model_log.log``."""
 
 
 @define(eq=False)

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorT
 from twisted.logger import Logger
 
 from modelserver.backends.frame_socket import FrameSocket
-from modelserver.backends.output import LineLog
+from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog
 from modelserver.interfaces import EventLoop, WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
@@ -20,7 +20,7 @@ from modelserver.protocol.frames import Frame
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerFailure, WorkerSpec
 
-_log = Logger()
+_log = Logger(namespace=OUTPUT_NAMESPACE)
 
 RELEASE = signal.SIGURG
 """Ignored by programs that do not know it; see ``modelserver.child.loops.batches``."""

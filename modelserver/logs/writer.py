@@ -20,15 +20,14 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-from modelserver.logs.rotation import RotatingFile, Rotation
-from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
-from modelserver.metrics.log_lines import MetricLine
+from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
+from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
+from modelserver.logs.rotation import RotatingFile, Rotation
+from modelserver.metrics.log_lines import MetricLine
 
 if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
-
-OUTPUT_NAMESPACE = "modelserver.backends.process"
 
 # How long a line may wait for others, in seconds, and how many wait at most.
 LONGEST_WAIT = 0.1

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, Logs, LogSettings, LogInputs
 from modelserver.metrics.log_lines import MetricLine
 from modelserver.testing import START_OF_TIME
@@ -40,7 +41,7 @@ class Server:
 
     def print_line(self, line: str, stream: str = "stdout") -> None:
         """What the backend logs when a worker writes a line."""
-        self.log("modelserver.backends.process").info(
+        self.log(OUTPUT_NAMESPACE).info(
             "{line}", line=line, stream=stream, model="noop", version="1.0", worker="9000"
         )
 
