@@ -25,7 +25,7 @@ _LEVELS: Mapping[object, str] = {
     LogLevel.error: "ERROR",
     LogLevel.critical: "FATAL",
 }
-# What a structured line tells of an event besides its text.
+# The fields of a structured line besides its text.
 _FIELDS = ("request_id", "model", "version", "worker", "stream")
 _THREAD = "main"
 
@@ -191,7 +191,7 @@ class JsonLayout:
         return text, text
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
-        """The metric with the keys of the peers' JSON layout, in the server's log as ``metric``."""
+        """The metric with the keys of TorchServe's JSON layout, in the server's log as ``metric``."""
         document = as_json(line)
         return f"{document}\n", self._line(at, "INFO", logger, {"metric": json.loads(document)})
 

@@ -131,13 +131,13 @@ def _declaration(entry: object, place: str, kind: str, added: tuple[str, ...]) -
     if not isinstance(entry, Mapping):
         raise DeclarationError(f"An entry of {place} is not a mapping.")
     name, unit, dimensions = (entry.get(key) for key in ("name", "unit", "dimensions"))
-    told = f"name: {name}, unit: {unit}, dimensions: {dimensions}"
+    shown = f"name: {name}, unit: {unit}, dimensions: {dimensions}"
     if not name:
-        raise DeclarationError(f"Metric name cannot be empty. {told}")
+        raise DeclarationError(f"Metric name cannot be empty. {shown}")
     if not unit:
-        raise DeclarationError(f"Metric unit cannot be empty. {told}")
+        raise DeclarationError(f"Metric unit cannot be empty. {shown}")
     if not isinstance(dimensions, list):
-        raise DeclarationError(f"Metric dimensions must be a list. {told}")
+        raise DeclarationError(f"Metric dimensions must be a list. {shown}")
     if not all(dimensions):
-        raise DeclarationError(f"Metric dimension cannot be empty. {told}")
+        raise DeclarationError(f"Metric dimension cannot be empty. {shown}")
     return Declaration(str(name), kind, str(unit), (*map(str, dimensions), *added))

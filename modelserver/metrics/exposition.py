@@ -71,8 +71,8 @@ class Exposed:
             family that has no samples yet has its HELP and TYPE.
         """
         declaration = self.family.declaration
-        name, told = declaration.name, self.help.translate(_HELP_ESCAPES)
-        head = f"# HELP {name} {told}\n# TYPE {name} {declaration.kind}\n"
+        name, help_text = declaration.name, self.help.translate(_HELP_ESCAPES)
+        head = f"# HELP {name} {help_text}\n# TYPE {name} {declaration.kind}\n"
         if not names:
             yield head
             yield from self._lines(names)

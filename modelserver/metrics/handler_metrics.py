@@ -18,7 +18,7 @@ from modelserver.protocol.metric_units import UNIT_NAMES
 # A handler that makes up names must not fill the memory.
 MOST_METRICS = 1_000
 
-# What the peers' parser accepts as a name; and units that cannot be taken for another part of a line.
+# The names that TorchServe's parser accepts; and units that cannot be taken for another part of a line.
 _NAME = re.compile(r"[\w ]+")
 _UNIT = re.compile(r"[^\x00-\x1f:|#,]+")
 
@@ -82,9 +82,9 @@ def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) 
     wanted = declaration.dimensions[:-1]
     if len(dimensions) != len(wanted):
         return None
-    told = dict(dimensions)
-    if len(told) == len(wanted) and all(name in told for name in wanted):
-        return tuple(told[name] for name in wanted)
+    by_name = dict(dimensions)
+    if len(by_name) == len(wanted) and all(name in by_name for name in wanted):
+        return tuple(by_name[name] for name in wanted)
     return tuple(value for _, value in dimensions)
 
 

@@ -15,7 +15,7 @@ from modelserver.metrics.declarations import COUNTER, GAUGE, Declaration
 Labels = tuple[str, ...]
 """The values of a series' labels, in the order of their names; the host's name is not among them."""
 
-# The buckets that the peers' client library has by default.
+# The default buckets of the Java client library, which TorchServe uses.
 DEFAULT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 # A handler that puts a request's id into a label must not fill the memory.

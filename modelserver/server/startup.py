@@ -35,7 +35,7 @@ async def start_models(
     """
     snapshot = settings.model_snapshot
     models = models_to_load(settings)
-    # Before anything is awaited: whoever asks from now on is told that they are to come.
+    # Before anything is awaited, so that requests from now on are answered that the models are loading.
     start_up.expect(map(label, models) if snapshot is None else snapshot.models)
     if settings.model_store is not None:
         await management.preparer.in_thread(sweep_store, settings.model_store)

@@ -96,7 +96,7 @@ class Telemetry(MultiService):
     """
     Writes metrics to the logs and samples the host at intervals, while the server runs.
 
-    :param registry: tells whose workers' memory is sampled.
+    :param registry: whose workers' memory is sampled.
     """
 
     settings: Settings

@@ -151,11 +151,11 @@ class HttpSource:
         else:
             archive.users = len(waiting)
         for waiter in waiting:
-            if not waiter.called:  # one that is told may cancel another
+            if not waiter.called:  # a waiter that is called may cancel another
                 waiter.callback(archive.wanted.target if result is None else result)
 
     def _leave(self, archive: _Archive, waiter: Deferred[Path]) -> None:
-        if waiter not in archive.waiting:  # it was about to be told: what it would have had goes back
+        if waiter not in archive.waiting:  # its result is on the way: give the file back
             self.release(archive.wanted.target)
             return
         archive.waiting.remove(waiter)

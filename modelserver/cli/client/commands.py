@@ -102,7 +102,7 @@ class ServerCommand:
     # Changes.
 
     def register(self) -> None:
-        """Register an archive, and wait for its workers unless told otherwise."""
+        """Register an archive, and wait for its workers unless an option says otherwise."""
         arguments = self.arguments
         wanted = {
             "url": arguments.url,

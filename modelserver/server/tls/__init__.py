@@ -1,1 +1,1 @@
-"""TLS: contexts, handshakes, and the first byte that tells TLS from plain HTTP."""
+"""TLS: contexts, handshakes, and the first byte, which distinguishes TLS from plain HTTP."""
