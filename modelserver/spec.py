@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from modelserver.dialect_rules import TORCHSERVE
-from modelserver.version_settings.table import default_of
-
-
-@frozen
-class Timeouts:
-    """How long each state of a worker may last, in seconds."""
-
-    startup: float = default_of("startup_timeout")
-    response: float = default_of("response_timeout")
-    recovery: float = default_of("recovery")
-    grace: float = default_of("worker_grace")
-    longest_backoff: float = 1597.0
-
-
-@frozen
-class Sequences:
-    """
-    How requests that belong together are kept together (TorchServe's stateful models).
-
-    :param id_header: the header that names a request's sequence.
-    :param start_header: the header that tells a handler that the server has made the name.
-    :param end_header: the header of an answer that ends the sequences which it names, separated by ``;``.
-    """
-
-    max_idle: float = default_of("sequence_max_idle")
-    timeout: float = default_of("sequence_timeout")
-    max_jobs: int = default_of("sequence_jobs")
-    max_sequences: int = default_of("sequences")
-    id_header: str = "ts_request_sequence_id"
-    start_header: str = "ts_request_sequence_start"
-    end_header: str = "ts_request_sequence_end"
+from modelserver.version_settings.setting import Setting, SettingValues
+from modelserver.version_settings.table import VERSION_SETTINGS, default_of
+from modelserver.version_settings.values import (
+    Batching,
+    DeviceSettings,
+    QueueLimits,
+    Sequences,
+    Timeouts,
+    WorkerLimits,
+    WorkerRange,
+    WorkerStart,
+)
 
 
 @frozen
@@ -72,16 +53,12 @@ class VersionSpec:
     """
     One deployed version of a model, complete: whatever was left open at registration is decided here.
 
-    Durations are seconds, sizes bytes.
-
     :param url: as given at registration.
     :param folder: the unpacked archive.
     :param manifest: ``MAR-INF/MANIFEST.json`` as it was read, or None.
     :param config: ``model-config.yaml`` as it was read, for the handler.
-    :param device_ids: the GPUs that the version may use; empty means all.
+    :param client_timeout: seconds that a client waits that does not say so itself; 0: as long as it takes.
     :param torchrun: for a version whose workers are several processes, else None.
-    :param worker_start: ``spawn`` or ``template``.
-    :param preload: what the template holds: ``imports`` or ``model``.
     """
 
     name: str
@@ -94,33 +71,31 @@ class VersionSpec:
     manifest: Mapping[str, object] | None = None
     config: Mapping[str, object] = field(factory=dict)
     envelope: str | None = None
-    batch_size: int = default_of("batch_size")
-    max_batch_delay: float = default_of("max_batch_delay")
-    min_workers: int = default_of("min_workers")
-    max_workers: int = default_of("max_workers")
-    job_queue_size: int = default_of("job_queue_size")
-    job_queue_bytes: int = default_of("job_queue_bytes")
-    timeouts: Timeouts = Timeouts()
+    batching: Batching = field(factory=Batching)
+    workers: WorkerRange = field(factory=WorkerRange)
+    queue: QueueLimits = field(factory=QueueLimits)
+    timeouts: Timeouts = field(factory=Timeouts)
     client_timeout: float = default_of("client_timeout")
-    device_type: str = default_of("device_type")
-    device_ids: tuple[int, ...] = default_of("device_ids")
-    parallel_type: str = default_of("parallel_type")
-    parallel_level: int = default_of("parallel_level")
+    devices: DeviceSettings = field(factory=DeviceSettings)
     torchrun: Torchrun | None = None
-    continuous_batching: bool = default_of("continuous_batching")
-    async_communication: bool = default_of("async_communication")
-    job_tickets: bool = default_of("job_tickets")
-    stateful: bool = default_of("stateful")
-    sequences: Sequences = Sequences()
-    use_venv: bool = default_of("use_venv")
-    python: str | None = None
-    search_path: tuple[str, ...] = ()
-    worker_start: str = "spawn"
-    preload: str = default_of("preload")
-    retry_on_worker_death: int = default_of("retry_on_worker_death")
-    max_requests_per_worker: int = default_of("max_requests_per_worker")
-    worker_memory_limit: int = default_of("worker_memory_limit")
+    sequences: Sequences = field(factory=Sequences)
+    start: WorkerStart = field(factory=WorkerStart)
+    limits: WorkerLimits = field(factory=WorkerLimits)
     loaded_at_startup: bool = False
+
+    def with_settings(
+        self, values: SettingValues, table: Iterable[Setting] = VERSION_SETTINGS
+    ) -> VersionSpec:
+        """Return this version with other values of settings, each at the path that the table names."""
+        parts: dict[str, dict[str, object]] = {}
+        changes: dict[str, object] = {}
+        for row in table:
+            if row.name in values:
+                part, _, attribute = row.path.rpartition(".")
+                (parts.setdefault(part, {}) if part else changes)[attribute] = values[row.name]
+        for part, attributes in parts.items():
+            changes[part] = evolve(getattr(self, part), **attributes)
+        return evolve(self, **changes)  # type: ignore[arg-type]  # the table's paths; a test compares types
 
     @property
     def mode(self) -> str:
@@ -132,9 +107,9 @@ class VersionSpec:
         """
         if self.torchrun is not None:
             return "batches"
-        if self.continuous_batching:
+        if self.batching.continuous:
             return "continuous"
-        return "concurrent" if self.async_communication and not self.stateful else "batches"
+        return "concurrent" if self.batching.asynchronous and not self.sequences.enabled else "batches"
 
 
 @frozen

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields_dict
 from twisted.internet.task import Clock
 
 from modelserver.core.gpus import Devices
@@ -23,9 +23,15 @@ START_OF_TIME = 1_700_000_000.0
 
 
 def make_spec(name: str = "resnet", version: str = "1.0", **more: object) -> VersionSpec:
-    """A version whose archive nobody reads."""
+    """
+    Return a version whose archive nobody reads.
+
+    :param more: other fields of ``VersionSpec``, and settings by their names in the table.
+    """
     spec = VersionSpec(name, version, f"{name}.mar", Path("/nowhere"), "handler")
-    return evolve(spec, **more)  # type: ignore[arg-type]  # the names are the caller's
+    places = {key: value for key, value in more.items() if key in fields_dict(VersionSpec)}
+    spec = evolve(spec, **places)  # type: ignore[arg-type]  # the names are the caller's
+    return spec.with_settings({key: value for key, value in more.items() if key not in places})
 
 
 @define(eq=False)

@@ -63,7 +63,7 @@ def worker_environment(
 
 def largest_frame(spec: WorkerSpec, settings: WorkerSettings) -> int:
     """Bytes that a worker may send in one piece: a full batch of the largest answers, and their heads."""
-    return spec.version.batch_size * settings.max_response_size + LARGEST_HEADS
+    return spec.version.batching.size * settings.max_response_size + LARGEST_HEADS
 
 
 @define(eq=False)
@@ -124,7 +124,7 @@ class LocalBackend:
         self, process: LocalProcess, environment: Mapping[str, str], sockets: Sequence[socket.socket]
     ) -> None:
         version = process.spec.version
-        python = version.python or self.settings.python or sys.executable
+        python = version.start.python or self.settings.python or sys.executable
         transport = self.machine.spawner.spawnProcess(
             _Protocol(process),
             python,

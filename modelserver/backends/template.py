@@ -51,7 +51,7 @@ class TemplateBackend:
     def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
         """Start a worker, by a fork if its version has a template."""
         key = spec.version.name, spec.version.version
-        if spec.version.worker_start != "template" or self._unsafe.get(key) == "spawn":
+        if spec.version.start.method != "template" or self._unsafe.get(key) == "spawn":
             return self.local.launch(events, spec)
         process = ForkedProcess(events, spec, self.local.machine)
         process.link = FrameSocket(socket.socket(socket.AF_UNIX), self.local.machine.loop, process)
@@ -71,7 +71,7 @@ class TemplateBackend:
         key = spec.version.name, spec.version.version
         if spec.gpu_id is not None or key in self._unsafe:
             return IMPORTS  # a GPU may only be touched after the fork
-        return spec.version.preload
+        return spec.version.start.preload
 
     def fall_back(self, template: Template, hazards: str) -> None:
         """What the template has loaded cannot be forked: keep less, or nothing, from now on."""

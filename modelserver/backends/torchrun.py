@@ -180,7 +180,7 @@ class RankedProcess(LocalProcess):
             rank.link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)
 
     def _takers(self) -> list[Rank]:
-        if self.spec.version.parallel_type == _FIRST_RANK_ONLY:
+        if self.spec.version.devices.parallel_type == _FIRST_RANK_ONLY:
             return [rank for rank in self.ranks if rank.number == 0]
         return self.ranks
 

@@ -21,9 +21,9 @@ class WorkerNumbers:
 
     def take(self, spec: VersionSpec) -> str:
         """The id of one more worker of this version."""
-        if spec.parallel_level > 0:
+        if spec.devices.parallel_level > 0:
             number = self.parallel
-            self.parallel += spec.parallel_level
+            self.parallel += spec.devices.parallel_level
         else:
             number = self.plain
             self.plain += 1

@@ -87,13 +87,13 @@ class Dependencies:
                     version=spec.version,
                     file=requirements,
                 )
-        if not lines.strip() and not spec.use_venv:
+        if not lines.strip() and not spec.start.use_venv:
             return spec
         place = self.rules.folder / self._key(lines, spec)
         await self._have(place, spec, lines)
-        if spec.use_venv:
-            return evolve(spec, python=str(place / "bin" / "python"))
-        return evolve(spec, search_path=(*spec.search_path, str(place)))
+        if spec.start.use_venv:
+            return evolve(spec, start=evolve(spec.start, python=str(place / "bin" / "python")))
+        return evolve(spec, start=evolve(spec.start, search_path=(*spec.start.search_path, str(place))))
 
     def _read(self, spec: VersionSpec, name: str) -> bytes:
         """Read a requirements file, and refuse what it may not say. Blocks."""
@@ -111,7 +111,7 @@ class Dependencies:
 
     def _key(self, lines: bytes, spec: VersionSpec) -> str:
         """What environments are the same: same kind, same interpreter, same lines."""
-        kind = "venv" if spec.use_venv else "target"
+        kind = "venv" if spec.start.use_venv else "target"
         # Options may lead to other files of the archive: such lines mean something in that folder only.
         folder = str(spec.folder) if options(lines.decode("utf-8", "replace")) else ""
         words = (kind.encode(), self.rules.python.encode(), folder.encode(), lines)
@@ -140,13 +140,13 @@ class Dependencies:
     async def _make(self, place: Path, spec: VersionSpec, lines: bytes) -> None:
         await self.in_thread(_clear, place)
         python = self.rules.python
-        if spec.use_venv:
+        if spec.start.use_venv:
             await self._run(spec, (python, "-c", _VENV, str(place)), "Virtual environment creation")
             python = str(place / "bin" / "python")
         if lines.strip():
             where = (
                 ("--upgrade-strategy", "only-if-needed")
-                if spec.use_venv
+                if spec.start.use_venv
                 else ("--target", str(place), "--no-warn-script-location")
             )
             pip = (python, "-m", "pip", "--no-input", "--disable-pip-version-check", "install", "--upgrade")

@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 from modelserver.core.registry import ModelVersion
 from modelserver.interfaces import InThread, Inventory
 from modelserver.spec import GpuUsage, VersionDescription, WorkerDescription
+from modelserver.version_settings.values import WorkerRange
 
 _MEBIBYTE = 1 << 20
 
@@ -63,7 +64,7 @@ def describe_version(
     pool, known = version.pool, facts or Facts()
     template = _template(version)
     return VersionDescription(
-        spec=evolve(version.spec, min_workers=pool.minimum, max_workers=pool.maximum),
+        spec=evolve(version.spec, workers=WorkerRange(pool.minimum, pool.maximum)),
         is_default=is_default,
         workers=tuple(_complete(worker, known) for worker in pool.describe()),
         waiting=version.queue.waiting,

@@ -51,7 +51,7 @@ class MemoryLimits:
 
     async def look(self) -> None:
         """Sample once, and end who is over the limit."""
-        limited = [version for version in self.registry.all() if version.spec.worker_memory_limit]
+        limited = [version for version in self.registry.all() if version.spec.limits.memory]
         pids = [pid for version in limited for pid in _pids(version)]
         if not pids:
             return
@@ -62,7 +62,7 @@ class MemoryLimits:
             return
         for version in limited:
             for pid in _pids(version):
-                if memories.get(pid, 0) > version.spec.worker_memory_limit:
+                if memories.get(pid, 0) > version.spec.limits.memory:
                     version.pool.end_worker(pid, "memory")
 
 

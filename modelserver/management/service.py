@@ -17,6 +17,7 @@ from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
+from modelserver.version_settings.values import WorkerRange
 
 _log = Logger()
 
@@ -78,8 +79,8 @@ class Management:
             raise
         self._files[version] = prepared
         try:
-            version.pool.scale(spec.min_workers, spec.max_workers)
-            if request.synchronous and spec.min_workers > 0:
+            version.pool.scale(spec.workers.minimum, spec.workers.maximum)
+            if request.synchronous and spec.workers.minimum > 0:
                 await version.pool.when_settled()
         except (ServingError, CancelledError):
             await self._undo(version)
@@ -277,7 +278,7 @@ class Management:
 
     def _put_back(self, version: ModelVersion) -> None:
         """Register a version without workers, so that it can be unregistered again."""
-        spec = evolve(version.spec, min_workers=0, max_workers=0)
+        spec = evolve(version.spec, workers=WorkerRange())
         again = new_version(spec, self.providers)
         self._files[again] = evolve(self._files.pop(version), spec=spec)
         self.registry.add(again)

@@ -8,13 +8,13 @@ from modelserver.spec import VersionSpec
 def unsupported_settings(spec: VersionSpec) -> list[str]:
     """Sentences for the log, one for each key of its model-config that has no effect, or another one."""
     found = []
-    if spec.continuous_batching and spec.mode != "continuous":
+    if spec.batching.continuous and spec.mode != "continuous":
         found.append("continuousBatching has no effect with torchrun: all ranks must get the same batches.")
-    if spec.async_communication and spec.mode != "concurrent":
+    if spec.batching.asynchronous and spec.mode != "concurrent":
         others = {
             "torchrun": spec.torchrun is not None,
-            "continuousBatching": spec.continuous_batching,
-            "sequenceBatching": spec.stateful,
+            "continuousBatching": spec.batching.continuous,
+            "sequenceBatching": spec.sequences.enabled,
         }
         other = next(name for name, is_set in others.items() if is_set)
         found.append(f"asyncCommunication has no effect with {other}: one batch is at work at a time.")

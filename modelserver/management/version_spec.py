@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +13,10 @@ from modelserver.archive.model_config import ModelConfig
 from modelserver.errors import ArchiveInvalid, NotEnoughDevices
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import VersionOverrides
-from modelserver.spec import Sequences, VersionSpec
-from modelserver.version_settings.setting import Setting, SettingValues, resolve_settings
+from modelserver.spec import VersionSpec
+from modelserver.version_settings.setting import SettingValues, resolve_settings
 from modelserver.version_settings.table import VERSION_SETTINGS
+from modelserver.version_settings.values import Sequences
 
 _RUNTIMES = ("python", "python3")
 _T = TypeVar("_T")
@@ -118,24 +119,9 @@ def resolve_version_spec(
         sequences=_sequences(defaults),
         loaded_at_startup=start_up,
     )
-    spec = place_settings(spec, {**sources.settings, "min_workers": least, "max_workers": most})
+    spec = spec.with_settings({**sources.settings, "min_workers": least, "max_workers": most})
     _check_devices(spec, defaults)
-    return evolve(spec, worker_start=_worker_start(spec, defaults))
-
-
-def place_settings(
-    spec: VersionSpec, values: SettingValues, table: Iterable[Setting] = VERSION_SETTINGS
-) -> VersionSpec:
-    """Return the spec with values of settings at the paths that the table names."""
-    parts: dict[str, dict[str, object]] = {}
-    changes: dict[str, object] = {}
-    for row in table:
-        if row.name in values:
-            part, _, attribute = row.path.rpartition(".")
-            (parts.setdefault(part, {}) if part else changes)[attribute] = values[row.name]
-    for part, attributes in parts.items():
-        changes[part] = evolve(getattr(spec, part), **attributes)
-    return evolve(spec, **changes)  # type: ignore[arg-type]  # the table's paths; a test compares the types
+    return evolve(spec, start=evolve(spec.start, method=_start_method(spec, defaults)))
 
 
 def _first(*values: _T | None, default: _T) -> _T:
@@ -189,22 +175,22 @@ def _sequences(defaults: VersionDefaults) -> Sequences:
 
 def _check_devices(spec: VersionSpec, defaults: VersionDefaults) -> None:
     """Without any GPU, and with deviceType cpu, the ranks of a worker share the CPU."""
-    if spec.device_type == "cpu" or defaults.number_of_gpu == 0:
+    if spec.devices.type == "cpu" or defaults.number_of_gpu == 0:
         return
-    usable = len(spec.device_ids) or defaults.number_of_gpu
-    if spec.parallel_level > usable:
-        raise NotEnoughDevices(spec.name, spec.parallel_level)
+    usable = len(spec.devices.ids) or defaults.number_of_gpu
+    if spec.devices.parallel_level > usable:
+        raise NotEnoughDevices(spec.name, spec.devices.parallel_level)
 
 
-def _worker_start(spec: VersionSpec, defaults: VersionDefaults) -> str:
+def _start_method(spec: VersionSpec, defaults: VersionDefaults) -> str:
     """
     Decide how workers start.
 
     A template is for plain workers of this server's interpreter; unasked only for those on the CPU.
     """
-    if not defaults.can_fork or spec.use_venv or spec.parallel_level > 0:
+    if not defaults.can_fork or spec.start.use_venv or spec.devices.parallel_level > 0:
         return "spawn"
-    if spec.worker_start != "auto":
-        return spec.worker_start
-    on_cpu = spec.device_type == "cpu" or defaults.number_of_gpu == 0
+    if spec.start.method != "auto":
+        return spec.start.method
+    on_cpu = spec.devices.type == "cpu" or defaults.number_of_gpu == 0
     return "template" if on_cpu else "spawn"

@@ -19,7 +19,7 @@ _TS, _BOTH = ("TS",), ("TS", "MMS")
 WORKERS = (
     Setting(
         name="min_workers",
-        path="min_workers",
+        path="workers.minimum",
         unit=Unit.COUNT,
         default=0,
         least=1,
@@ -30,7 +30,7 @@ WORKERS = (
     ),
     Setting(
         name="max_workers",
-        path="max_workers",
+        path="workers.maximum",
         unit=Unit.COUNT,
         default=0,
         model_config="maxWorkers",
@@ -43,7 +43,7 @@ WORKERS = (
 BATCHES = (
     Setting(
         name="batch_size",
-        path="batch_size",
+        path="batching.size",
         unit=Unit.COUNT,
         default=1,
         least=1,
@@ -55,7 +55,7 @@ BATCHES = (
     ),
     Setting(
         name="max_batch_delay",
-        path="max_batch_delay",
+        path="batching.max_delay",
         unit=Unit.MILLISECONDS,
         default=0.1,
         model_config="maxBatchDelay",
@@ -129,7 +129,7 @@ TIMEOUTS = (
 DEVICES = (
     Setting(
         name="parallel_type",
-        path="parallel_type",
+        path="devices.parallel_type",
         unit=Unit.WORD,
         default="",
         choices=("pp", "tp", "pptp", "custom"),
@@ -138,7 +138,7 @@ DEVICES = (
     ),
     Setting(
         name="parallel_level",
-        path="parallel_level",
+        path="devices.parallel_level",
         unit=Unit.COUNT,
         default=0,
         least=1,
@@ -147,7 +147,7 @@ DEVICES = (
     ),
     Setting(
         name="device_type",
-        path="device_type",
+        path="devices.type",
         unit=Unit.WORD,
         default="",
         choices=("cpu", "gpu"),
@@ -156,7 +156,7 @@ DEVICES = (
     ),
     Setting(
         name="device_ids",
-        path="device_ids",
+        path="devices.ids",
         unit=Unit.DEVICES,
         default=(),
         model_config="deviceIds",
@@ -167,7 +167,7 @@ DEVICES = (
 MODES = (
     Setting(
         name="continuous_batching",
-        path="continuous_batching",
+        path="batching.continuous",
         unit=Unit.FLAG,
         default=False,
         model_config="continuousBatching",
@@ -175,14 +175,14 @@ MODES = (
     ),
     Setting(
         name="async_communication",
-        path="async_communication",
+        path="batching.asynchronous",
         unit=Unit.FLAG,
         default=False,
         model_config="asyncCommunication",
     ),
     Setting(
         name="job_tickets",
-        path="job_tickets",
+        path="queue.tickets",
         unit=Unit.FLAG,
         default=False,
         model_config="useJobTicket",
@@ -190,7 +190,7 @@ MODES = (
     ),
     Setting(
         name="use_venv",
-        path="use_venv",
+        path="start.use_venv",
         unit=Unit.FLAG,
         default=False,
         model_config="useVenv",
@@ -201,7 +201,7 @@ MODES = (
 SEQUENCES = (
     Setting(
         name="stateful",
-        path="stateful",
+        path="sequences.enabled",
         unit=Unit.FLAG,
         default=False,
         model_config="sequenceBatching",
@@ -224,7 +224,7 @@ SEQUENCES = (
         described="sequenceTimeoutMSec",
     ),
     Setting(
-        name="sequences",
+        name="max_sequences",
         path="sequences.max_sequences",
         unit=Unit.COUNT,
         default=1,
@@ -248,7 +248,7 @@ SEQUENCES = (
 QUEUE = (
     Setting(
         name="job_queue_size",
-        path="job_queue_size",
+        path="queue.jobs",
         unit=Unit.COUNT,
         default=100,
         least=1,
@@ -257,7 +257,7 @@ QUEUE = (
     ),
     Setting(
         name="job_queue_bytes",
-        path="job_queue_bytes",
+        path="queue.size",
         unit=Unit.BYTES,
         default=256 * 1024**2,
         key=SettingKey("job_queue_bytes", "Bytes of bodies that each version may have waiting; 0: no limit."),
@@ -267,7 +267,7 @@ QUEUE = (
 PROCESSES = (
     Setting(
         name="worker_start",
-        path="worker_start",
+        path="start.method",
         unit=Unit.WORD,
         default="auto",
         choices=("spawn", "template"),
@@ -285,7 +285,7 @@ PROCESSES = (
     ),
     Setting(
         name="preload",
-        path="preload",
+        path="start.preload",
         unit=Unit.WORD,
         default="imports",
         choices=("imports", "model"),
@@ -298,7 +298,7 @@ PROCESSES = (
     ),
     Setting(
         name="retry_on_worker_death",
-        path="retry_on_worker_death",
+        path="limits.retries",
         unit=Unit.COUNT,
         default=1,
         most=1,
@@ -307,7 +307,7 @@ PROCESSES = (
     ),
     Setting(
         name="max_requests_per_worker",
-        path="max_requests_per_worker",
+        path="limits.requests",
         unit=Unit.COUNT,
         default=0,
         key=SettingKey("max_requests_per_worker", "Requests after which a worker is replaced; 0: never."),
@@ -315,7 +315,7 @@ PROCESSES = (
     ),
     Setting(
         name="worker_memory_limit",
-        path="worker_memory_limit",
+        path="limits.memory",
         unit=Unit.BYTES,
         default=0,
         key=SettingKey("worker_memory_limit", "Resident bytes at which a worker is ended; 0: no limit."),

@@ -86,7 +86,7 @@ READ: tuple[tuple[dict[str, object], dict[str, object]], ...] = (
             "sequence_max_idle": 0.5,
             "sequence_timeout": 0.25,
             "sequence_jobs": 3,
-            "sequences": 1,
+            "max_sequences": 1,
         },
     ),
     ({"workerStart": "spawn", "preload": "model"}, {"worker_start": "spawn", "preload": "model"}),

@@ -19,6 +19,7 @@ from modelserver.backends.template import TemplateBackend
 from modelserver.interfaces import WorkerBackend
 from modelserver.spec import WorkerSettings, WorkerSpec
 from modelserver.testing import make_spec
+from modelserver.version_settings.values import WorkerStart
 from tests.harness.backend_contract import BackendContract, RecordingEvents
 
 ECHO = "def handle(data, context):\n    return None if data is None else [row['body'] for row in data]\n"
@@ -52,8 +53,7 @@ class ProcessBackendContract(BackendContract):
             make_spec(),
             folder=self.folder,
             handler=handler,
-            worker_start=self.worker_start,
-            preload="imports",
+            start=WorkerStart(self.worker_start, "imports"),
         )
         return WorkerSpec(version, worker)
 
@@ -72,7 +72,7 @@ class LocalBackendTests(ProcessBackendContract, TestCase):
 
     async def test_interpreter_that_is_none_is_reported(self) -> None:
         spec = self.echo_spec("9000")
-        spec = evolve(spec, version=evolve(spec.version, python="/nowhere/python"))
+        spec = evolve(spec, version=evolve(spec.version, start=WorkerStart(python="/nowhere/python")))
         events = RecordingEvents()
         process = self.backend.launch(events, spec)
         await events.when(lambda: events.is_over)

@@ -18,6 +18,7 @@ from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.spec import Torchrun, WorkerSpec
 from modelserver.testing import make_job
+from modelserver.version_settings.values import DeviceSettings
 from tests.harness.backend_contract import RecordingEvents
 from tests.harness.server_process import ServerTests, eventually, is_alive
 from tests.integration.test_backends import ProcessBackendContract
@@ -111,7 +112,11 @@ class RanksTests(ProcessBackendContract, TestCase):
     def _spec(self, handler: str, worker: str) -> WorkerSpec:
         spec = super()._spec(handler, worker)
         torchrun = Torchrun(ranks=RANKS, monitor_interval=1.0)
-        version = evolve(spec.version, parallel_type="tp", parallel_level=RANKS, torchrun=torchrun)
+        version = evolve(
+            spec.version,
+            devices=DeviceSettings(parallel_type="tp", parallel_level=RANKS),
+            torchrun=torchrun,
+        )
         return evolve(spec, version=version)
 
     def start(self, **config: object) -> tuple[RecordingEvents, WorkerProcess]:
@@ -208,7 +213,9 @@ class RanksTests(ProcessBackendContract, TestCase):
         (self.folder / "pipeline.py").write_text(PIPELINE)
         spec = self._spec("pipeline.py", "29500")
         version = evolve(
-            spec.version, parallel_type="pp", config={"pippy": {"rpc_timeout": 60, "num_worker_threads": 4}}
+            spec.version,
+            devices=evolve(spec.version.devices, parallel_type="pp"),
+            config={"pippy": {"rpc_timeout": 60, "num_worker_threads": 4}},
         )
         events = RecordingEvents()
         process = self.backend.launch(events, evolve(spec, version=version))

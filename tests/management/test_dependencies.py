@@ -78,7 +78,7 @@ class DependenciesTests(SynchronousTestCase):
         self.assertEqual((command.environment, command.timeout), ({"A": "b"}, 600.0))
         target = self.target(command)
         self.commands.end()
-        self.assertEqual(self.successResultOf(satisfied).search_path, (target,))
+        self.assertEqual(self.successResultOf(satisfied).start.search_path, (target,))
         self.assertTrue(target.startswith(str(self.rules.folder)))
 
     def test_same_lines_are_installed_once(self) -> None:
@@ -87,7 +87,7 @@ class DependenciesTests(SynchronousTestCase):
         self.commands.end()
         third = self.satisfy(self.spec(name="third"))
         self.assertEqual(len(self.commands.asked), 1)
-        paths = {self.successResultOf(each).search_path for each in (first, second, third)}
+        paths = {self.successResultOf(each).start.search_path for each in (first, second, third)}
         self.assertEqual(len(paths), 1)
 
     def test_other_lines_are_installed_elsewhere(self) -> None:
@@ -157,13 +157,13 @@ class DependenciesTests(SynchronousTestCase):
         self.assertEqual(pip[0], f"{place}/bin/python")
         self.assertIn("only-if-needed", pip)
         self.commands.end()
-        self.assertEqual(self.successResultOf(satisfied).python, f"{place}/bin/python")
+        self.assertEqual(self.successResultOf(satisfied).start.python, f"{place}/bin/python")
 
     def test_virtual_environment_without_requirements(self) -> None:
         satisfied = self.satisfy(self.spec(None, use_venv=True), is_on=False)
         self.commands.end()
         self.assertEqual(len(self.commands.asked), 1)
-        self.assertIsNotNone(self.successResultOf(satisfied).python)
+        self.assertIsNotNone(self.successResultOf(satisfied).start.python)
 
     def test_virtual_environment_that_fails(self) -> None:
         satisfied = self.satisfy(self.spec(None, use_venv=True))

@@ -168,7 +168,7 @@ class QuestionTests(ManagementCase):
         self.register(workers=1)
         self.successResultOf(self.scale(minimum=1, maximum=4))
         described = self.describe("noop")
-        self.assertEqual((described.spec.min_workers, described.spec.max_workers), (1, 4))
+        self.assertEqual((described.spec.workers.minimum, described.spec.workers.maximum), (1, 4))
         (worker,) = described.workers
         self.assertEqual(worker.memory, worker.pid * 1000)
         self.assertEqual(

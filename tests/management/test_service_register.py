@@ -41,7 +41,7 @@ class RegisterTests(ManagementCase):
         self.workers[0].load()
         self.assertNoResult(started)
         self.workers[1].load()
-        self.assertEqual(self.successResultOf(started).min_workers, 2)
+        self.assertEqual(self.successResultOf(started).workers.minimum, 2)
 
     def test_it_does_not_wait_when_the_caller_does_not(self) -> None:
         self.successResultOf(self.start(workers=1, synchronous=False))

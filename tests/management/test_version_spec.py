@@ -13,7 +13,15 @@ from modelserver.errors import ArchiveInvalid, NotEnoughDevices
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import VersionOverrides
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
-from modelserver.spec import Sequences, Timeouts, VersionSpec
+from modelserver.spec import VersionSpec
+from modelserver.version_settings.values import (
+    Batching,
+    DeviceSettings,
+    QueueLimits,
+    Sequences,
+    Timeouts,
+    WorkerStart,
+)
 
 FOUND = OpenedArchive(
     name="m",
@@ -54,10 +62,10 @@ class PrecedenceTests(SynchronousTestCase):
             ModelConfig(settings={"batch_size": 3}),
             VersionPreset(settings={"batch_size": 2}),
         )
-        self.assertEqual(decided(overrides, config, preset).batch_size, 4)
-        self.assertEqual(decided(None, config, preset).batch_size, 3)
-        self.assertEqual(decided(None, None, preset).batch_size, 2)
-        self.assertEqual(decided().batch_size, 1)
+        self.assertEqual(decided(overrides, config, preset).batching.size, 4)
+        self.assertEqual(decided(None, config, preset).batching.size, 3)
+        self.assertEqual(decided(None, None, preset).batching.size, 2)
+        self.assertEqual(decided().batching.size, 1)
 
     def test_max_batch_delay(self) -> None:
         overrides, config = (
@@ -65,10 +73,10 @@ class PrecedenceTests(SynchronousTestCase):
             ModelConfig(settings={"max_batch_delay": 3.0}),
         )
         preset = VersionPreset(settings={"max_batch_delay": 2.0})
-        self.assertEqual(decided(overrides, config, preset).max_batch_delay, 0.0)
-        self.assertEqual(decided(None, config, preset).max_batch_delay, 3.0)
-        self.assertEqual(decided(None, None, preset).max_batch_delay, 2.0)
-        self.assertEqual(decided().max_batch_delay, 0.1)
+        self.assertEqual(decided(overrides, config, preset).batching.max_delay, 0.0)
+        self.assertEqual(decided(None, config, preset).batching.max_delay, 3.0)
+        self.assertEqual(decided(None, None, preset).batching.max_delay, 2.0)
+        self.assertEqual(decided().batching.max_delay, 0.1)
 
     def test_timeouts(self) -> None:
         overrides = VersionOverrides(settings={"response_timeout": 8.0, "startup_timeout": 7.0})
@@ -128,17 +136,19 @@ class PrecedenceTests(SynchronousTestCase):
 
         def told(spec: VersionSpec) -> tuple[object, ...]:
             return (
-                spec.job_queue_size,
-                spec.job_queue_bytes,
-                spec.retry_on_worker_death,
-                spec.max_requests_per_worker,
-                spec.worker_memory_limit,
-                spec.preload,
+                spec.queue.jobs,
+                spec.queue.size,
+                spec.limits.retries,
+                spec.limits.requests,
+                spec.limits.memory,
+                spec.start.preload,
             )
 
         self.assertEqual(told(decided(defaults=defaults)), (1, 2, 0, 3, 4, "model"))
         self.assertEqual(told(decided(config=config, defaults=defaults)), (5, 2, 1, 0, 7, "imports"))
-        self.assertEqual(decided(VersionOverrides(settings={"preload": "model"}), config).preload, "model")
+        self.assertEqual(
+            decided(VersionOverrides(settings={"preload": "model"}), config).start.preload, "model"
+        )
 
 
 class WorkersTests(SynchronousTestCase):
@@ -146,7 +156,7 @@ class WorkersTests(SynchronousTestCase):
 
     def assert_workers(self, spec: VersionSpec, least: int, most: int) -> None:
         """Check the least and the most."""
-        self.assertEqual((spec.min_workers, spec.max_workers), (least, most))
+        self.assertEqual((spec.workers.minimum, spec.workers.maximum), (least, most))
 
     def test_registration(self) -> None:
         defaults = VersionDefaults(workers=2, startup_workers=9)
@@ -229,7 +239,7 @@ class WorkerStartTests(SynchronousTestCase):
             ("template", VersionOverrides(settings={"worker_start": "template"}), None, with_gpus),
         ):
             spec = decided(overrides, config, None, defaults)
-            self.assertEqual(spec.worker_start, expected, (overrides, config, defaults))
+            self.assertEqual(spec.start.method, expected, (overrides, config, defaults))
 
 
 class DeviceTests(SynchronousTestCase):
@@ -255,7 +265,7 @@ class DeviceTests(SynchronousTestCase):
             (ModelConfig(settings={"parallel_type": "tp", "parallel_level": 3, "device_type": "cpu"}), 2),
         ):
             spec = decided(config=config, defaults=VersionDefaults(number_of_gpu=gpus))
-            self.assertEqual(spec.parallel_level, config.settings["parallel_level"])
+            self.assertEqual(spec.devices.parallel_level, config.settings["parallel_level"])
 
 
 class WholeTests(SynchronousTestCase):
@@ -266,7 +276,7 @@ class WholeTests(SynchronousTestCase):
         spec = decided(VersionOverrides(handler="h"), found=found)
         self.assertEqual(
             spec,
-            VersionSpec("m", "1.0", "m.mar", Path("/unpacked"), "h", worker_start="template"),
+            VersionSpec("m", "1.0", "m.mar", Path("/unpacked"), "h", start=WorkerStart("template")),
         )
 
     def test_model_config(self) -> None:
@@ -287,7 +297,7 @@ class WholeTests(SynchronousTestCase):
                 "sequence_max_idle": 1.0,
                 "sequence_timeout": 2.0,
                 "sequence_jobs": 3,
-                "sequences": 4,
+                "max_sequences": 4,
             },
         )
         defaults = VersionDefaults(number_of_gpu=2, settings={"worker_grace": 1.0})
@@ -305,16 +315,10 @@ class WholeTests(SynchronousTestCase):
                 envelope="body",
                 timeouts=Timeouts(recovery=5.0, grace=1.0),
                 client_timeout=0.5,
-                device_type="gpu",
-                device_ids=(1,),
-                parallel_type="custom",
-                parallel_level=1,
-                continuous_batching=True,
-                async_communication=True,
-                job_tickets=True,
-                stateful=True,
-                sequences=Sequences(1.0, 2.0, 3, 4),
-                use_venv=True,
-                worker_start="spawn",
+                devices=DeviceSettings("gpu", (1,), "custom", 1),
+                batching=Batching(continuous=True, asynchronous=True),
+                queue=QueueLimits(tickets=True),
+                sequences=Sequences(1.0, 2.0, 3, 4, enabled=True),
+                start=WorkerStart("spawn", use_venv=True),
             ),
         )

@@ -10,6 +10,7 @@ from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
+from modelserver.version_settings.values import Batching
 
 
 class LoadRequestTests(SynchronousTestCase):
@@ -24,7 +25,7 @@ class LoadRequestTests(SynchronousTestCase):
             "service.py:handle",
             manifest={"model": {"modelName": "m"}},
             config={"handler": {"a": 1}},
-            batch_size=4,
+            batching=Batching(4),
         )
         settings = WorkerSettings(dialect="mms", metrics_config="/metrics.yaml")
         self.request = LoadRequest.for_worker(WorkerSpec(version, "9000", gpu_id=1), settings, 4096)

@@ -139,7 +139,7 @@ class RestoreTests(StartCase):
         self.assertEqual((self.served, self.unready), (["model", "other"], []))
         version = self.on.registry.get("model")
         self.assertEqual((version.spec.version, version.pool.minimum, version.pool.maximum), ("2.0", 2, 3))
-        self.assertEqual((version.spec.batch_size, version.spec.timeouts.response), (4, 7.0))
+        self.assertEqual((version.spec.batching.size, version.spec.timeouts.response), (4, 7.0))
         self.assertEqual(self.on.registry.get("model", "1.0").pool.minimum, 0)
         self.assertEqual(self.newest().models, self.snapshot().models)
 

@@ -18,7 +18,7 @@ from modelserver.config.table import KEY
 from modelserver.config.version_keys import version_keys
 from modelserver.errors import ServingError
 from modelserver.management.models_json import read_models
-from modelserver.management.version_spec import OpenedArchive, place_settings, resolve_version_spec
+from modelserver.management.version_spec import OpenedArchive, resolve_version_spec
 from modelserver.rest.dialects.settings import described_settings
 from modelserver.rest.management.parameters import REGISTER, register_request, setting_parameter
 from modelserver.rest.parameters import Fields
@@ -173,6 +173,6 @@ class NewRowTests(SynchronousTestCase):
 
     def test_spec_and_description(self) -> None:
         plain = PatientSpec("m", "1.0", "m.mar", Path("/f"), "h")
-        spec = place_settings(plain, {"patience": 0.75, "batch_size": 3}, WITH_PATIENCE)
+        spec = plain.with_settings({"patience": 0.75, "batch_size": 3}, WITH_PATIENCE)
         shown = described_settings(spec, WITH_PATIENCE)
         self.assertEqual((shown["patience"], shown["batchSize"]), (750, 3))

@@ -6,25 +6,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import QueueFull, ServingError
 from modelserver.jobs import Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
+from modelserver.version_settings.values import QueueLimits
 
 MOST_APART = 1 << 16
 """Bytes of bodies that jobs which travel together, each a batch by itself, may have."""
 SCANNED_PER_REFUSAL = 16
 """Jobs that one refusal may look at, on the average, for some whose clients have left."""
-
-
-@frozen
-class QueueLimits:
-    """How many jobs, and how many bytes of bodies (0: any), may wait for a version."""
-
-    jobs: int
-    size: int = 0
 
 
 @define(eq=False)

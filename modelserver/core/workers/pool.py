@@ -47,9 +47,16 @@ class WorkerPool:
     _rate: DrainRate = field(factory=DrainRate, init=False)
     _recycling: Recycling = field(init=False)
     _attention: BusyPoll = field(init=False)
+    # Read for each job or batch, and so not through the spec.
+    _batch_size: int = field(init=False)
+    _has_tickets: bool = field(init=False)
+    _max_requests: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._recycling = Recycling(self.spec.max_requests_per_worker, self.providers.random)
+        self._batch_size = self.spec.batching.size
+        self._has_tickets = self.spec.queue.tickets
+        self._max_requests = self.spec.limits.requests
+        self._recycling = Recycling(self._max_requests, self.providers.random)
         self._attention = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
 
     # How many.
@@ -112,15 +119,15 @@ class WorkerPool:
 
     def _place(self, worker_id: str, gpu_workers: int | None) -> WorkerSpec:
         spec, devices = self.spec, self.providers.devices
-        if spec.parallel_level > 0 and spec.device_type != "cpu" and devices.count:
-            group = devices.take_group(spec.parallel_level, spec.device_ids)
+        if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
+            group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
             if group is None:
-                raise NotEnoughDevices(spec.name, spec.parallel_level)
+                raise NotEnoughDevices(spec.name, spec.devices.parallel_level)
             return WorkerSpec(spec, worker_id, 0, group)
         on_gpus = sum(worker.spec.gpu_id is not None for worker in self.workers)
-        if spec.device_type == "cpu" or (gpu_workers is not None and on_gpus >= gpu_workers):
+        if spec.devices.type == "cpu" or (gpu_workers is not None and on_gpus >= gpu_workers):
             return WorkerSpec(spec, worker_id)
-        return WorkerSpec(spec, worker_id, devices.take(spec.device_ids))
+        return WorkerSpec(spec, worker_id, devices.take(spec.devices.ids))
 
     def when_settled(self) -> Deferred[None]:
         """
@@ -184,7 +191,7 @@ class WorkerPool:
                 break
         else:
             raise self.refusal()
-        if self.spec.job_tickets and self._idle <= self.queue.waiting:
+        if self._has_tickets and self._idle <= self.queue.waiting:
             raise QueueFull(
                 self.spec.name, self.spec.version, self.ready, "job ticket", self._seconds_to_drain()
             )
@@ -205,7 +212,7 @@ class WorkerPool:
         measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
         if measured is None:
             times = [worker.mean_batch for worker in self.workers if worker.state is READY]
-            speed = sum(self.spec.batch_size / seconds for seconds in times if seconds)
+            speed = sum(self._batch_size / seconds for seconds in times if seconds)
             measured = waiting / speed if speed else 1.0
         return min(measured, LONGEST_RETRY)
 
@@ -258,7 +265,7 @@ class WorkerPool:
     @property
     def has_many_waiting(self) -> bool:
         """Whether more jobs wait than all workers could have ahead."""
-        return self.queue.length > MANY * self.spec.batch_size * len(self.workers)
+        return self.queue.length > MANY * self._batch_size * len(self.workers)
 
     def schedule(self) -> None:
         """Hand out batches once the events of this turn are over."""
@@ -312,7 +319,7 @@ class WorkerPool:
         self._rate.finished += len(jobs)
         recorder.batches_finished(spec.name, spec.version, calls, len(jobs), times.handler, times.total)
         recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
-        if spec.max_requests_per_worker and self._recycling.is_due(worker, len(jobs)):
+        if self._max_requests and self._recycling.is_due(worker, len(jobs)):
             self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:
@@ -341,7 +348,7 @@ class WorkerPool:
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """See to the jobs that a dead worker had: the other workers, or its successor, take them."""
-        tries = self.spec.retry_on_worker_death if self.healthy else 0
+        tries = self.spec.limits.retries if self.healthy else 0
         again, retried = retry_or_fail(batches, failure, tries)
         for _ in range(retried):
             self.providers.recorder.job_retried(self.spec.name, self.spec.version)

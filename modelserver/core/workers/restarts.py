@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from modelserver.spec import Timeouts
+from modelserver.version_settings.values import Timeouts
 
 # https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/wlm/WorkerThread.java
 BACKOFF = (1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 89.0, 144.0, 233.0, 377.0, 610.0, 987.0)

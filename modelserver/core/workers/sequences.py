@@ -15,7 +15,8 @@ from modelserver.core.workers.pool import WorkerPool
 from modelserver.core.workers.worker import Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Sequences, WorkerFailure
+from modelserver.spec import WorkerFailure
+from modelserver.version_settings.values import Sequences
 
 
 @define(eq=False)

@@ -17,7 +17,8 @@ from modelserver.core.workers.restarts import RestartPolicy
 from modelserver.errors import DeadlinePassed, ServingError
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Timeouts, WorkerFailure, WorkerSpec, WorkerState
+from modelserver.spec import WorkerFailure, WorkerSpec, WorkerState
+from modelserver.version_settings.values import Timeouts
 
 _log = Logger()
 

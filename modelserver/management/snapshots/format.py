@@ -95,14 +95,14 @@ def take_snapshot(name: str, created: float, versions: Iterable[VersionDescripti
         models.setdefault(spec.name, {})[spec.version] = SnapshotVersion(
             archive=_archive_name(spec.url),
             is_default=version.is_default,
-            min_workers=spec.min_workers,
-            max_workers=spec.max_workers,
-            batch_size=spec.batch_size,
-            max_batch_delay=spec.max_batch_delay,
+            min_workers=spec.workers.minimum,
+            max_workers=spec.workers.maximum,
+            batch_size=spec.batching.size,
+            max_batch_delay=spec.batching.max_delay,
             response_timeout=spec.timeouts.response,
             startup_timeout=spec.timeouts.startup,
             runtime=spec.runtime,
-            parallel_level=spec.parallel_level,
+            parallel_level=spec.devices.parallel_level,
             url=spec.url if is_remote(spec.url) else "",
         )
     return Snapshot(name, created, models)

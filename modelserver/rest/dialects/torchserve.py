@@ -170,7 +170,7 @@ def _version(description: VersionDescription) -> dict[str, object]:
     keys = _identity(spec) | _settings(description)
     keys["workers"] = [_worker(worker) for worker in description.workers]
     keys["jobQueueStatus"] = {
-        "remainingCapacity": max(0, spec.job_queue_size - description.waiting),
+        "remainingCapacity": max(0, spec.queue.jobs - description.waiting),
         "pendingRequests": description.waiting,
     }
     keys |= template_memory(description.template)
@@ -191,12 +191,12 @@ def _settings(description: VersionDescription) -> dict[str, object]:
     """Return the settings; those of sequences are 0 for a version without sequences, as in TorchServe."""
     spec = description.spec
     keys = described_settings(spec, VERSION_SETTINGS)
-    if not spec.device_type:
+    if not spec.devices.type:
         on_gpu = any(worker.gpu_id is not None for worker in description.workers)
         keys["deviceType"] = "gpu" if on_gpu else "cpu"
-    if not spec.device_ids:
+    if not spec.devices.ids:
         del keys["deviceIds"]
-    if not spec.stateful:
+    if not spec.sequences.enabled:
         keys |= {row.described: 0 for row in SEQUENCES if row.unit is not Unit.FLAG}
     keys["loadedAtStartup"] = spec.loaded_at_startup
     return keys

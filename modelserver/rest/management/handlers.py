@@ -76,7 +76,7 @@ class ManagementApi:
         )
         wanted = calls.register_request(fields)
         spec = await uninterrupted(self.management.register(wanted))
-        reply = self.dialect.registered(spec.name, spec.version, spec.min_workers, wanted.synchronous)
+        reply = self.dialect.registered(spec.name, spec.version, spec.workers.minimum, wanted.synchronous)
         return self._render(request, reply, fields)
 
     async def scale(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:

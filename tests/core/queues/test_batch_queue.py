@@ -7,11 +7,12 @@ from hypothesis import given
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.queues.batch_queue import MOST_APART, BatchAggregator, QueueLimits
+from modelserver.core.queues.batch_queue import MOST_APART, BatchAggregator
 from modelserver.errors import QueueFull, Unregistered
 from modelserver.jobs import Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
 from modelserver.testing import CollectingObserver, make_job
+from modelserver.version_settings.values import QueueLimits
 
 
 class BatchAggregatorTests(SynchronousTestCase):

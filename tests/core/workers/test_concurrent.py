@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.workers.concurrent import LONGEST_BEHIND
 from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Timeouts, WorkerState
+from modelserver.spec import WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.version_settings.values import Timeouts
 from tests.harness.workers import CRASH, JobTestCase
 
 TIMEOUTS = Timeouts(startup=8.0, response=4.0, recovery=64.0, grace=2.0)

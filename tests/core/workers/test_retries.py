@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import ModelVersion
 from modelserver.errors import NoWorkers, Unregistered, WorkerDied
-from modelserver.spec import Timeouts, WorkerFailure, WorkerState
+from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.version_settings.values import Timeouts
 from tests.harness.workers import CRASH, WorkerTestCase
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=64.0, grace=4.0)

@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.workers.sequences import sequence_of
 from modelserver.errors import NoWorkers, QueueFull
 from modelserver.jobs import Answer, Job
-from modelserver.spec import Sequences, WorkerFailure
+from modelserver.spec import WorkerFailure
 from modelserver.testing import make_job, make_spec
+from modelserver.version_settings.values import Sequences
 from tests.harness.workers import JobTestCase
 
 

@@ -32,7 +32,8 @@ from modelserver.management.snapshots.format import (
     write_snapshot,
 )
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
-from modelserver.spec import Timeouts, VersionDescription, VersionSpec
+from modelserver.spec import VersionDescription, VersionSpec
+from modelserver.version_settings.values import Batching, DeviceSettings, Timeouts, WorkerRange
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.
 BY_TORCHSERVE = r"""#Saving snapshot
@@ -111,7 +112,7 @@ class ReadTests(SynchronousTestCase):
         )
         spec = resolve_version_spec(found, NOOP.overrides(), config, VersionPreset(), VersionDefaults())
         self.assertEqual(
-            (spec.min_workers, spec.max_workers, spec.batch_size, spec.max_batch_delay),
+            (spec.workers.minimum, spec.workers.maximum, spec.batching.size, spec.batching.max_delay),
             (1, 2, 4, 0.05),
         )
         self.assertEqual((spec.timeouts.response, spec.timeouts.startup), (33.0, 120.0))
@@ -185,19 +186,16 @@ class WriteTests(SynchronousTestCase):
 
     def test_taken_from_what_is_registered(self) -> None:
         specs = (
-            VersionSpec(
-                "m", "1", "https://h/x/m%20a.mar?a=b/c", Path("/"), "h", min_workers=1, max_workers=2
-            ),
+            VersionSpec("m", "1", "https://h/x/m%20a.mar?a=b/c", Path("/"), "h", workers=WorkerRange(1, 2)),
             VersionSpec(
                 "m",
                 "2",
                 "m2.mar",
                 Path("/"),
                 "h",
-                batch_size=3,
-                max_batch_delay=0.5,
+                batching=Batching(3, 0.5),
                 timeouts=Timeouts(startup=7.0, response=8.0),
-                parallel_level=2,
+                devices=DeviceSettings(parallel_level=2),
             ),
         )
         versions = [VersionDescription(spec, spec.version == "2", ()) for spec in specs]

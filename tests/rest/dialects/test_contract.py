@@ -17,6 +17,7 @@ from modelserver.rest.dialects.torchserve import REFUSALS as REFUSALS_OF_TORCHSE
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.openapi_schemas import SCHEMAS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
+from modelserver.version_settings.values import DeviceSettings
 from tests.harness.server_errors import of_the_server
 
 FAILURE = errors.WorkerFailure(
@@ -30,7 +31,9 @@ FAILURE = errors.WorkerFailure(
     stderr=("b",),
     out_of_memory=True,
 )
-SPEC = VersionSpec("noop", "1.0", "noop.mar", Path("/x"), "h", engine="Torch", device_ids=(0,))
+SPEC = VersionSpec(
+    "noop", "1.0", "noop.mar", Path("/x"), "h", engine="Torch", devices=DeviceSettings(ids=(0,))
+)
 WORKER = WorkerDescription("9000", WorkerState.FAILED, 1.25, None, 3, 0, None, 2, FAILURE)
 ERRORS = [
     errors.ModelNotFound("m"),

@@ -11,6 +11,7 @@ from modelserver import errors
 from modelserver.rest.dialects.mms import REFUSALS as REFUSALS_OF_MMS
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
+from modelserver.version_settings.values import WorkerRange
 from tests.harness.server_errors import of_the_server
 
 FAILURE = errors.WorkerFailure(cause="exit", at=0.0, exit_code=3)
@@ -165,8 +166,7 @@ class DescribeTests(SynchronousTestCase):
             folder=Path("/unpacked"),
             handler="noop:handle",
             engine="MXNet",
-            min_workers=1,
-            max_workers=1,
+            workers=WorkerRange(1, 1),
         )
         worker = WorkerDescription(
             "9000", WorkerState.READY, 0.0, pid=1, memory=2, restarts=1, failure=FAILURE

@@ -9,15 +9,8 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.spec import (
-    ModelSummary,
-    Sequences,
-    Timeouts,
-    VersionDescription,
-    VersionSpec,
-    WorkerDescription,
-    WorkerState,
-)
+from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
+from modelserver.version_settings.values import Batching, DeviceSettings, Sequences, Timeouts, WorkerRange
 from tests.harness.server_errors import OUT_OF_MEMORY
 
 SPEC = VersionSpec(
@@ -26,10 +19,8 @@ SPEC = VersionSpec(
     url="noop.mar",
     folder=Path("/unpacked"),
     handler="noop:handle",
-    batch_size=4,
-    max_batch_delay=0.2,
-    min_workers=1,
-    max_workers=2,
+    batching=Batching(4, 0.2),
+    workers=WorkerRange(1, 2),
     timeouts=Timeouts(startup=60.0, response=2.5, recovery=300.0),
     client_timeout=1.5,
 )
@@ -138,10 +129,8 @@ class DescribeTests(SynchronousTestCase):
         spec = evolve(
             SPEC,
             engine="Torch",
-            device_type="gpu",
-            device_ids=(0, 2),
-            stateful=True,
-            sequences=Sequences(0.5, 2.0, 7, 9),
+            devices=DeviceSettings("gpu", (0, 2)),
+            sequences=Sequences(0.5, 2.0, 7, 9, enabled=True),
         )
         template = WorkerDescription("t", WorkerState.READY, 0.0, pid=5, memory=1)
         description = VersionDescription(spec, True, (), metadata={"a": 1}, template=template)

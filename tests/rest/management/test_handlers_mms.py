@@ -55,7 +55,7 @@ class MmsTests(ApiCase):
 
     def test_preload_model(self) -> None:
         self.register(preload_model="true")
-        self.assertEqual(self.on.registry.get("noop").spec.preload, "model")
+        self.assertEqual(self.on.registry.get("noop").spec.start.preload, "model")
 
     def test_scale(self) -> None:
         self.register()

@@ -45,11 +45,11 @@ class RegisterTests(ApiCase):
         )
         spec = self.on.registry.get("mine").spec
         self.assertEqual(
-            (spec.handler, spec.runtime, spec.batch_size, spec.max_batch_delay, spec.min_workers),
+            (spec.handler, spec.runtime, spec.batching.size, spec.batching.max_delay, spec.workers.minimum),
             ("handler.py:other", "python", 4, 0.25, 1),
         )
         self.assertEqual((spec.timeouts.response, spec.timeouts.startup), (3.0, 7.0))
-        self.assertEqual((spec.worker_start, spec.preload), ("spawn", "model"))
+        self.assertEqual((spec.start.method, spec.start.preload), ("spawn", "model"))
 
     def test_json_instead_of_the_query(self) -> None:
         for number, body in enumerate(
@@ -67,7 +67,7 @@ class RegisterTests(ApiCase):
             )
             self.assertEqual(got.status[0], 200, body)
             spec = self.on.registry.get("noop").spec
-            self.assertEqual((spec.batch_size, spec.max_batch_delay), (3, 0.1))
+            self.assertEqual((spec.batching.size, spec.batching.max_delay), (3, 0.1))
             self.call("DELETE", "/models/noop")
 
     def test_json_that_is_none(self) -> None:
@@ -95,7 +95,7 @@ class RegisterTests(ApiCase):
             data=b"url=noop.mar&model_name=b&batch_size=2",
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
-        self.assertEqual(self.on.registry.get("a").spec.batch_size, 2)
+        self.assertEqual(self.on.registry.get("a").spec.batching.size, 2)
 
     def test_any_other_body_is_ignored(self) -> None:
         got = self.call("POST", "/models?url=noop.mar", data=b"\0\1", headers={"Content-Type": "text/plain"})
@@ -160,7 +160,7 @@ class RegisterTests(ApiCase):
             got = self.register(batch_size=value)
             warning = '299 - "Parameter batch_size could not be read; its default was used."'
             self.assertEqual(got.headers.getRawHeaders("warning"), [warning])
-            self.assertEqual(self.on.registry.get("noop").spec.batch_size, 1)
+            self.assertEqual(self.on.registry.get("noop").spec.batching.size, 1)
             self.call("DELETE", "/models/noop")
 
     def test_numbers_that_are_none_are_refused_where_parameters_are_strict(self) -> None:

@@ -1,0 +1,133 @@
+"""The settings of a version as the parts of its spec; the defaults are the table's."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from modelserver.version_settings.table import default_of
+
+
+@frozen
+class Timeouts:
+    """How long each state of a worker may last, in seconds."""
+
+    startup: float = default_of("startup_timeout")
+    response: float = default_of("response_timeout")
+    recovery: float = default_of("recovery")
+    grace: float = default_of("worker_grace")
+    longest_backoff: float = 1597.0
+
+
+@frozen
+class Sequences:
+    """
+    How requests that belong together are kept together (TorchServe's stateful models). Durations are seconds.
+
+    :param enabled: whether a request is one of a sequence.
+    :param max_idle: how long a sequence may be without a request.
+    :param timeout: how long a request may wait for its sequence; 0: no limit.
+    :param max_jobs: requests of one sequence that may wait.
+    :param max_sequences: sequences that the version may have at a time.
+    :param id_header: the header that names a request's sequence.
+    :param start_header: the header that tells a handler that the server has made the name.
+    :param end_header: the header of an answer that ends the sequences which it names, separated by ``;``.
+    """
+
+    max_idle: float = default_of("sequence_max_idle")
+    timeout: float = default_of("sequence_timeout")
+    max_jobs: int = default_of("sequence_jobs")
+    max_sequences: int = default_of("max_sequences")
+    id_header: str = "ts_request_sequence_id"
+    start_header: str = "ts_request_sequence_start"
+    end_header: str = "ts_request_sequence_end"
+    enabled: bool = default_of("stateful")
+
+
+@frozen
+class Batching:
+    """
+    How jobs become batches.
+
+    :param size: the most jobs in a batch.
+    :param max_delay: seconds that the oldest job may wait for others.
+    :param continuous: a batch is a set of jobs that changes from turn to turn of the handler.
+    :param asynchronous: batches are side by side on the handler's event loop.
+    """
+
+    size: int = default_of("batch_size")
+    max_delay: float = default_of("max_batch_delay")
+    continuous: bool = default_of("continuous_batching")
+    asynchronous: bool = default_of("async_communication")
+
+
+@frozen
+class WorkerRange:
+    """The least and the most workers of a version."""
+
+    minimum: int = default_of("min_workers")
+    maximum: int = default_of("max_workers")
+
+
+@frozen
+class QueueLimits:
+    """
+    What may wait for a version.
+
+    :param size: bytes of bodies; 0: any number.
+    :param tickets: a job is taken only if a worker is idle for it.
+    """
+
+    jobs: int = default_of("job_queue_size")
+    size: int = default_of("job_queue_bytes")
+    tickets: bool = default_of("job_tickets")
+
+
+@frozen
+class DeviceSettings:
+    """
+    Where a version's workers run.
+
+    :param type: ``cpu``, ``gpu``, or empty for a GPU where there is one.
+    :param ids: the GPUs that the version may use; empty means all.
+    :param parallel_type: ``pp``, ``tp``, ``pptp``, ``custom``, or empty.
+    :param parallel_level: GPUs of each worker; 0 without a parallel type.
+    """
+
+    type: str = default_of("device_type")
+    ids: tuple[int, ...] = default_of("device_ids")
+    parallel_type: str = default_of("parallel_type")
+    parallel_level: int = default_of("parallel_level")
+
+
+@frozen
+class WorkerStart:
+    """
+    How a version's workers start.
+
+    :param method: ``spawn`` or ``template``.
+    :param preload: what the template holds: ``imports`` or ``model``.
+    :param use_venv: workers have a virtual environment of their own.
+    :param python: the interpreter of that environment, or None.
+    :param search_path: folders before the others in Python's path.
+    """
+
+    method: str = "spawn"
+    preload: str = default_of("preload")
+    use_venv: bool = default_of("use_venv")
+    python: str | None = None
+    search_path: tuple[str, ...] = ()
+
+
+@frozen
+class WorkerLimits:
+    """
+    When workers are replaced, and what becomes of their jobs.
+
+    :param retries: how often a job is tried again when its worker dies.
+    :param requests: after how many requests a worker is replaced; 0: never.
+    :param memory: resident bytes at which a worker is ended; 0: no limit.
+    """
+
+    retries: int = default_of("retry_on_worker_death")
+    requests: int = default_of("max_requests_per_worker")
+    memory: int = default_of("worker_memory_limit")
