@@ -8,11 +8,15 @@ from modelserver.interfaces import Reply
 from modelserver.jobs import Answer
 from modelserver.protocol.frames import show_id
 
-SHARED = (
-    b"Pragma: no-cache\r\n"
-    b"Cache-Control: no-cache; no-store, must-revalidate, private\r\n"
-    b"Expires: Thu, 01 Jan 1970 00:00:00 UTC\r\n"
+UNCACHED = (
+    (b"Pragma", b"no-cache"),
+    (b"Cache-Control", b"no-cache; no-store, must-revalidate, private"),
+    (b"Expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
 )
+"""Fields of every answer, as the peers have them: ``NettyUtils.sendHttpResponse`` in
+https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/NettyUtils.java
+"""
+SHARED = b"".join(b"%b: %b\r\n" % field for field in UNCACHED)
 _TAIL = b"content-length: %d\r\nconnection: keep-alive\r\n\r\n"
 _PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL + b"%b"
 _WHOLE = (

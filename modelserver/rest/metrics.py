@@ -21,13 +21,13 @@ _NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may b
 
 def _row(operation: str, path: str, description: str) -> Route:
     return Route(
-        operation,
-        (*ANY_METHOD, "OPTIONS"),
-        path,
-        frozenset({ListenerRole.METRICS}),
-        Access.OPEN,
-        description,
-        {200: "Metrics"},
+        operation=operation,
+        methods=(*ANY_METHOD, "OPTIONS"),
+        path=path,
+        listeners=frozenset({ListenerRole.METRICS}),
+        access=Access.OPEN,
+        description=description,
+        answers={200: "Metrics"},
         parameters=(_NAMES,),
     )
 

@@ -21,16 +21,11 @@ from modelserver.errors import (
     RouteNotFound,
     ServingError,
 )
-from modelserver.http1.responses import BODILESS
+from modelserver.http1.responses import BODILESS, UNCACHED
 from modelserver.interfaces import Dialect, Reply
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-UNCACHED: Headers = (
-    (b"pragma", b"no-cache"),
-    (b"cache-control", b"no-cache; no-store, must-revalidate, private"),
-    (b"expires", b"Thu, 01 Jan 1970 00:00:00 UTC"),
-)
 INVALID_MESSAGE = "Invalid HTTP message."
 
 _log = Logger()

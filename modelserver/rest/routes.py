@@ -11,14 +11,14 @@ from modelserver.rest.route import ANY_METHOD, Access, ListenerRole, Route
 
 def _description(operation: str, path: str, methods: tuple[str, ...], is_deprecated: bool) -> Route:
     return Route(
-        operation,
-        methods,
-        path,
-        frozenset(ListenerRole),
-        Access.OPEN,
-        "Describe the routes of this listener as an OpenAPI document.",
-        {200: "OpenApi"},
-        (405,),
+        operation=operation,
+        methods=methods,
+        path=path,
+        listeners=frozenset(ListenerRole),
+        access=Access.OPEN,
+        description="Describe the routes of this listener as an OpenAPI document.",
+        answers={200: "OpenApi"},
+        refusals=(405,),
         is_deprecated=is_deprecated,
     )
 

@@ -38,6 +38,7 @@ def _prediction(
     path: str,
     description: str,
     rule: PredictionRule = PREDICT,
+    *,
     dialects: tuple[str, ...] = (TORCHSERVE,),
     parameters: tuple[Parameter, ...] = (),
     is_deprecated: bool = False,
@@ -65,6 +66,7 @@ def _question(
     path: str,
     description: str,
     answers: dict[int, str],
+    *,
     refusals: tuple[int, ...] = (),
     dialects: tuple[str, ...] = BOTH,
     feature: str = "",
@@ -109,11 +111,11 @@ PREDICTION_ROUTES = (
         "/invocations",
         "Ask the model that a parameter names, or the only one (SageMaker).",
         INVOKE,
-        BOTH,
-        (_MODEL_QUERY,),
+        dialects=BOTH,
+        parameters=(_MODEL_QUERY,),
     ),
-    _prediction("invoke", "/models/{model_name}/invoke", _ASK, INVOKE, BOTH),
-    _prediction("predict", "/{model_name}/predict", _ASK, INVOKE, BOTH, is_deprecated=True),
+    _prediction("invoke", "/models/{model_name}/invoke", _ASK, INVOKE, dialects=BOTH),
+    _prediction("predict", "/{model_name}/predict", _ASK, INVOKE, dialects=BOTH, is_deprecated=True),
     _prediction(
         "version_predict",
         "/{model_name}/{model_version}/predict",
@@ -145,7 +147,16 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 """
 
 _OPEN_PROTOCOL = tuple(
-    _question(operation, ("GET",), path, description, _OBJECT, refusals, (TORCHSERVE,), feature)
+    _question(
+        operation,
+        ("GET",),
+        path,
+        description,
+        _OBJECT,
+        refusals=refusals,
+        dialects=(TORCHSERVE,),
+        feature=feature,
+    )
     for operation, path, description, refusals, feature in (
         ("kserve_v2_server", "/v2", "Tell which server this is.", (), OPEN_INFERENCE),
         ("kserve_v2_live", "/v2/health/live", "Tell that the server runs.", (), OPEN_INFERENCE),
@@ -187,8 +198,8 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
             route.path,
             _OF_MODEL,
             {200: "OpenApi"},
-            (404,),
-            route.dialects,
+            refusals=(404,),
+            dialects=route.dialects,
         )
         for route in PREDICTION_ROUTES
     ),

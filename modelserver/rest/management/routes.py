@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from modelserver.rest.management import parameters as calls
 from modelserver.rest.parameters import Parameter
 from modelserver.rest.route import (
     ANY_METHOD,
+    BOTH,
     MODEL_CONTROL,
     TOKENS,
     TORCHSERVE,
@@ -32,38 +31,41 @@ def _route(
     path: str,
     description: str,
     answers: dict[int, str],
+    *,
     refusals: tuple[int, ...] = (),
     parameters: tuple[Parameter, ...] = (),
+    dialects: tuple[str, ...] = BOTH,
     feature: str = "",
     body: str = "",
 ) -> Route:
     return Route(
-        operation,
-        (method,),
-        path,
-        frozenset({ListenerRole.MANAGEMENT}),
-        Access.MANAGEMENT,
-        description,
-        answers,
-        (400, 405, *refusals),
-        parameters,
+        operation=operation,
+        methods=(method,),
+        path=path,
+        listeners=frozenset({ListenerRole.MANAGEMENT}),
+        access=Access.MANAGEMENT,
+        description=description,
+        answers=answers,
+        refusals=(400, 405, *refusals),
+        parameters=parameters,
+        dialects=dialects,
         feature=feature,
         body=body,
     )
 
 
-_MODELS = (
-    _route("listModels", "GET", "/models", "List the models.", {200: "ModelList"}, (), calls.LIST),
+MANAGEMENT_ROUTES: tuple[Route, ...] = (
+    _route("listModels", "GET", "/models", "List the models.", {200: "ModelList"}, parameters=calls.LIST),
     _route(
         "registerModel",
         "POST",
         "/models",
         "Register a version of a model from an archive, and start its first workers.",
         {200: "Status", 202: "Status"},
-        (403, 404, 408, 409, 413, 500, 503, 507),
-        calls.REGISTER,
-        MODEL_CONTROL,
-        "fields",
+        refusals=(403, 404, 408, 409, 413, 500, 503, 507),
+        parameters=calls.REGISTER,
+        feature=MODEL_CONTROL,
+        body="fields",
     ),
     _route(
         "describeModel",
@@ -71,8 +73,8 @@ _MODELS = (
         _MODEL,
         "Describe the default version of a model, and its workers.",
         _DESCRIPTION,
-        (404, 500, 503),
-        calls.DESCRIBE,
+        refusals=(404, 500, 503),
+        parameters=calls.DESCRIBE,
     ),
     _route(
         "setAutoScale",
@@ -80,8 +82,8 @@ _MODELS = (
         _MODEL,
         "Set the number of workers of the default version.",
         _SCALED,
-        (404, 500, 507),
-        calls.SCALE,
+        refusals=(404, 500, 507),
+        parameters=calls.SCALE,
     ),
     _route(
         "unregisterModel",
@@ -89,85 +91,100 @@ _MODELS = (
         _MODEL,
         "Unregister the default version, which must be the only one.",
         _STATUS,
-        (403, 404, 408, 500),
-        (),
-        MODEL_CONTROL,
+        refusals=(403, 404, 408, 500),
+        feature=MODEL_CONTROL,
     ),
-)
-
-_TORCHSERVE_ROWS = (
-    ("modelApiDescription", "OPTIONS", _MODEL, _OF_MODEL, _OPEN_API, (404,)),
-    (
+    _route(
+        "modelApiDescription",
+        "OPTIONS",
+        _MODEL,
+        _OF_MODEL,
+        _OPEN_API,
+        refusals=(404,),
+        dialects=(TORCHSERVE,),
+    ),
+    _route(
         "describeAllVersions",
         "GET",
         "/models/{model_name}/all",
         "Describe every version of a model, and their workers.",
         _DESCRIPTION,
-        (404,),
+        refusals=(404,),
+        dialects=(TORCHSERVE,),
     ),
-    (
+    _route(
         "version_describeModel",
         "GET",
         _VERSION,
         "Describe a version of a model, and its workers.",
         _DESCRIPTION,
-        (404, 500, 503),
-        calls.DESCRIBE,
+        refusals=(404, 500, 503),
+        parameters=calls.DESCRIBE,
+        dialects=(TORCHSERVE,),
     ),
-    (
+    _route(
         "version_setAutoScale",
         "PUT",
         _VERSION,
         "Set the number of workers of a version.",
         _SCALED,
-        (404, 500, 507),
-        calls.SCALE_VERSION,
+        refusals=(404, 500, 507),
+        parameters=calls.SCALE_VERSION,
+        dialects=(TORCHSERVE,),
     ),
-    (
+    _route(
         "version_unregisterModel",
         "DELETE",
         _VERSION,
         "Unregister a version; the default one only if it is the last.",
         _STATUS,
-        (403, 404, 408, 500),
-        (),
-        MODEL_CONTROL,
+        refusals=(403, 404, 408, 500),
+        feature=MODEL_CONTROL,
+        dialects=(TORCHSERVE,),
     ),
-    ("version_modelApiDescription", "OPTIONS", _VERSION, _OF_MODEL, _OPEN_API, (404,)),
-    (
+    _route(
+        "version_modelApiDescription",
+        "OPTIONS",
+        _VERSION,
+        _OF_MODEL,
+        _OPEN_API,
+        refusals=(404,),
+        dialects=(TORCHSERVE,),
+    ),
+    _route(
         "setDefault",
         "PUT",
         "/models/{model_name}/{model_version}/set-default",
         "Make a version the one that is meant when none is named.",
         _STATUS,
-        (404,),
+        refusals=(404,),
+        dialects=(TORCHSERVE,),
     ),
-    (
+    _route(
         "modelReady",
         "GET",
         "/v1/models/{model_name}",
         "Tell whether a worker has loaded the model (KServe's protocol, version 1).",
         {200: "Ready"},
-        (404,),
+        refusals=(404,),
+        dialects=(TORCHSERVE,),
+    ),
+    Route(
+        operation="token",
+        methods=ANY_METHOD,
+        path="/token",
+        listeners=frozenset({ListenerRole.MANAGEMENT}),
+        access=Access.API_KEY,
+        description="Renew a key; the new one is written to the key file.",
+        answers={200: "Nothing"},
+        refusals=(400,),
+        parameters=(calls.TOKEN_TYPE,),
+        dialects=(TORCHSERVE,),
+        feature=TOKENS,
     ),
 )
+"""The grammar of management URLs. The peers' documents:
 
-_TOKEN = Route(
-    "token",
-    ANY_METHOD,
-    "/token",
-    frozenset({ListenerRole.MANAGEMENT}),
-    Access.API_KEY,
-    "Renew a key; the new one is written to the key file.",
-    {200: "Nothing"},
-    (400,),
-    (calls.TOKEN_TYPE,),
-    (TORCHSERVE,),
-    TOKENS,
-)
-
-MANAGEMENT_ROUTES: tuple[Route, ...] = (
-    *_MODELS,
-    *(evolve(_route(*row), dialects=(TORCHSERVE,)) for row in _TORCHSERVE_ROWS),
-    _TOKEN,
-)
+https://github.com/pytorch/serve/blob/master/docs/management_api.md
+https://github.com/awslabs/multi-model-server/blob/master/docs/management_api.md
+"""
