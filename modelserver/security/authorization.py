@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from attrs import define, field, frozen
 
-from modelserver.security.key_file import Key, Kind
+from modelserver.security.key_file import AccessKey, Kind
 from modelserver.security.tokens import Tokens
 
 
@@ -37,12 +37,12 @@ class TokenAuthorizer:
     """Lets requests pass that have the key of their kind; asked for each request, so ``check`` is quick."""
 
     tokens: Tokens
-    _keys: Mapping[str, Key] = field(init=False)
+    _keys: Mapping[str, AccessKey] = field(init=False)
     _now: Callable[[], float] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # The mapping is only read here, and by kinds that callers give as plain texts.
-        self._keys = cast(Mapping[str, Key], self.tokens.keys)
+        self._keys = cast(Mapping[str, AccessKey], self.tokens.keys)
         self._now = self.tokens.now
 
     def check(self, kind: str, authorization: bytes | None) -> None:

@@ -31,7 +31,7 @@ class KeyFileInvalid(ValueError):
 
 
 @frozen
-class Key:
+class AccessKey:
     """
     One key.
 
@@ -47,7 +47,7 @@ class Key:
         object.__setattr__(self, "bearer", b"Bearer " + self.secret.encode("ascii"))
 
 
-def read_keys(path: Path) -> dict[Kind, Key]:
+def read_keys(path: Path) -> dict[Kind, AccessKey]:
     """
     Read the keys of a file, or of a folder with files named like the kinds of keys. Blocks.
 
@@ -58,7 +58,7 @@ def read_keys(path: Path) -> dict[Kind, Key]:
     try:
         if path.is_dir():
             found = {kind: path / name for kind, name in _NAMES.items() if (path / name).is_file()}
-            return {kind: Key(_secret(_read(file).strip(), file)) for kind, file in found.items()}
+            return {kind: AccessKey(_secret(_read(file).strip(), file)) for kind, file in found.items()}
         return parse_keys(_read(path))
     except (OSError, UnicodeDecodeError) as why:
         raise KeyFileInvalid(f"{path} cannot be read: {why}") from why
@@ -69,7 +69,7 @@ def _read(path: Path) -> str:
         return file.read(_LARGEST).decode("utf-8")
 
 
-def parse_keys(text: str) -> dict[Kind, Key]:
+def parse_keys(text: str) -> dict[Kind, AccessKey]:
     """
     Read the JSON of a key file, whoever wrote it. Kinds may be absent; without an expiration, a key stays.
 
@@ -81,14 +81,16 @@ def parse_keys(text: str) -> dict[Kind, Key]:
         raise KeyFileInvalid("it is not JSON") from why
     if not isinstance(document, dict):
         raise KeyFileInvalid("it is not a JSON object")
-    keys: dict[Kind, Key] = {}
+    keys: dict[Kind, AccessKey] = {}
     for kind, name in _NAMES.items():
         entry = document.get(name)
         if entry is None:
             continue
         if not isinstance(entry, dict):
             raise KeyFileInvalid(f"{name} is not a JSON object")
-        keys[kind] = Key(_secret(entry.get("key"), name), _expiration(entry.get("expiration time"), name))
+        keys[kind] = AccessKey(
+            _secret(entry.get("key"), name), _expiration(entry.get("expiration time"), name)
+        )
     return keys
 
 
@@ -112,7 +114,7 @@ def _expiration(value: object, where: str) -> float:
     return whole.timestamp() + float(f"0.{instant[2] or 0}")
 
 
-def render_keys(keys: Mapping[Kind, Key]) -> str:
+def render_keys(keys: Mapping[Kind, AccessKey]) -> str:
     """Write the JSON of a key file as the peer does."""
     document: dict[str, dict[str, str]] = {}
     for kind, name in _NAMES.items():

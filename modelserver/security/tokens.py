@@ -16,7 +16,7 @@ from modelserver.interfaces import InThread
 from modelserver.security.key_file import (
     KINDS,
     NEVER,
-    Key,
+    AccessKey,
     KeyFileInvalid,
     Kind,
     read_keys,
@@ -55,8 +55,8 @@ class Tokens:
     now: Callable[[], float]
     entropy: Callable[[int], bytes]
     in_thread: InThread
-    keys: dict[Kind, Key] = field(factory=dict, init=False)
-    _given_keys: Mapping[Kind, Key] = field(factory=dict, init=False)
+    keys: dict[Kind, AccessKey] = field(factory=dict, init=False)
+    _given_keys: Mapping[Kind, AccessKey] = field(factory=dict, init=False)
     _written: tuple[int, int] | None = field(default=None, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
 
@@ -70,7 +70,7 @@ class Tokens:
         self._take(self._read_given())
         self._write()
 
-    def _read_given(self) -> Mapping[Kind, Key]:
+    def _read_given(self) -> Mapping[Kind, AccessKey]:
         if self.given is None:
             return {}
         keys = read_keys(self.given)
@@ -78,7 +78,7 @@ class Tokens:
             raise KeyFileInvalid(f"{self.given} lacks keys, and the server would write over it")
         return keys
 
-    def _take(self, given: Mapping[Kind, Key]) -> None:
+    def _take(self, given: Mapping[Kind, AccessKey]) -> None:
         for kind, key in given.items():
             if len(key.secret) < SHORTEST_GIVEN:
                 _log.warn("The {kind} key of token_file is short, and could be guessed.", kind=kind)
@@ -89,9 +89,9 @@ class Tokens:
             elif kind not in self.keys or kind in before:
                 self.keys[kind] = self._new_key(kind)
 
-    def _new_key(self, kind: Kind) -> Key:
+    def _new_key(self, kind: Kind) -> AccessKey:
         secret = base64.urlsafe_b64encode(self.entropy(KEY_BYTES)).rstrip(b"=").decode("ascii")
-        return Key(secret, NEVER if kind == "token" else self.now() + self.lifetime)
+        return AccessKey(secret, NEVER if kind == "token" else self.now() + self.lifetime)
 
     def _write(self) -> None:
         """Write the key file, unless every key is in the operator's already."""

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied, BadRequest
 from modelserver.interfaces import InThread
-from modelserver.security.key_file import KINDS, Key, KeyFileInvalid, parse_keys, read_keys, render_keys
+from modelserver.security.key_file import KINDS, AccessKey, KeyFileInvalid, parse_keys, read_keys, render_keys
 from modelserver.security.tokens import Tokens
 from tests.harness.management import HeldThread, at_once
 
@@ -39,7 +39,7 @@ class KeyFileTests(SynchronousTestCase):
         self.assertEqual(keys["token"].expires, float("inf"))
 
     def test_reads_what_it_writes(self) -> None:
-        keys = {kind: Key(kind * 3, START + 0.5) for kind in KINDS}
+        keys = {kind: AccessKey(kind * 3, START + 0.5) for kind in KINDS}
         self.assertEqual(parse_keys(render_keys(keys)), keys)
 
     def test_has_the_peers_names(self) -> None:
@@ -69,7 +69,7 @@ class KeyFileTests(SynchronousTestCase):
                 self.assertNotIn("secret", str(error))
 
     def test_a_key_does_not_show(self) -> None:
-        self.assertNotIn("hush", repr(Key("hush")))
+        self.assertNotIn("hush", repr(AccessKey("hush")))
 
 
 class TokensCase(SynchronousTestCase):
