@@ -39,6 +39,7 @@ from modelserver.child.metrics import mms as metrics_store
 from modelserver.child.metrics import torchserve as metrics
 from modelserver.child.metrics import types as metric_types
 from modelserver.system.installation import COMPAT
+from tests.harness.packages import needs_torch
 
 TS = {
     "ts.context.Context": context.Context,
@@ -228,6 +229,7 @@ class PeerNamesTests(NamesTestCase):
         self.assertEqual(names("add_metric"), ["name", "value", "unit", "idx", "dimensions", "metric_type"])
         self.assertEqual(names("add_time"), ["name", "value", "idx", "unit", "dimensions", "metric_type"])
 
+    @needs_torch
     def test_context_is_imported_without_heavy_modules(self) -> None:
         script = (
             f"import sys; sys.path.append({str(COMPAT)!r})\n"
@@ -258,6 +260,7 @@ class HelperTests(NamesTestCase):
                 file.write(text)
             self.assertEqual(found("ts.utils.util.get_yaml_config")(path), content)
 
+    @needs_torch
     def test_context_for_tests_of_handlers(self) -> None:
         folder = self.mktemp()
         os.mkdir(folder)

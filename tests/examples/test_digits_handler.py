@@ -12,6 +12,7 @@ from unittest import TestCase
 from PIL import Image, ImageOps
 
 from modelserver.examples import digits
+from tests.harness.packages import needs_torch
 
 FOLDER = Path(digits.__file__).parent
 
@@ -58,6 +59,7 @@ def digits_of(answers: list[dict[str, Any]]) -> list[int]:
     return [answer["digit"] for answer in answers]
 
 
+@needs_torch
 class DigitHandlerTests(TestCase):
     """Pictures in, digits out, in order."""
 
@@ -121,6 +123,7 @@ class DigitHandlerTests(TestCase):
         self.assertEqual(self.context.statuses, {0: (400, "Bad Request")})
 
 
+@needs_torch
 class EagerDigitsTests(TestCase):
     """An archive with a model file and a state dict reads the same digits."""
 

@@ -21,6 +21,7 @@ from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.loading.loader import only_class
 from modelserver.child.metrics.mms import MetricsStore
 from modelserver.child.metrics.torchserve import HandlerMetrics
+from tests.harness.packages import needs_torch
 
 DOUBLE = """
 import torch
@@ -102,6 +103,7 @@ class LoadingTests(ArchiveTestCase):
         answer = handler.handle([{"body": [1.0, 2.0]}, {"data": [3.0, 4.0]}], context)
         self.assertEqual(answer, [[2.0, 4.0], [6.0, 8.0]])
 
+    @needs_torch
     def test_torchscript(self) -> None:
         self.save_script()
         handler = self.loaded(serializedFile="model.pt")
@@ -112,6 +114,7 @@ class LoadingTests(ArchiveTestCase):
         self.assertEqual(handler.get_device(), handler.device)
         self.assertIsNone(handler.mapping)
 
+    @needs_torch
     def test_model_file_with_weights(self) -> None:
         import torch
 
@@ -121,10 +124,12 @@ class LoadingTests(ArchiveTestCase):
         self.assertEqual(handler.handle([{"body": [1.0]}], self.context), [[3.0]])
         self.assertFalse(handler.model.training)
 
+    @needs_torch
     def test_model_file_without_weights(self) -> None:
         self.write_model()
         self.check_doubles(self.loaded(modelFile="double_model.py"))
 
+    @needs_torch
     def test_model_file_must_hold_one_class(self) -> None:
         self.write_model(DOUBLE + "class Other: pass\n")
         self.assertRaises(ValueError, self.loaded, modelFile="double_model.py")
@@ -149,19 +154,23 @@ class LoadingTests(ArchiveTestCase):
         onnx.save(model, str(self.folder / "model.onnx"))
         self.check_doubles(self.loaded(serializedFile="model.onnx"))
 
+    @needs_torch
     def test_nothing_to_load(self) -> None:
         self.assertRaises(RuntimeError, self.loaded)
         self.assertRaises(RuntimeError, self.loaded, serializedFile="absent.pt")
 
+    @needs_torch
     def test_gpu_number_without_a_gpu(self) -> None:
         self.save_script()
         self.assertEqual(str(self.loaded(serializedFile="model.pt", gpu=1).device), "cpu")
 
+    @needs_torch
     def test_labels(self) -> None:
         self.save_script()
         (self.folder / "index_to_name.json").write_text(json.dumps({"0": "cat", "1": ["n1", "dog"]}))
         self.assertEqual(self.loaded(serializedFile="model.pt").mapping, {"0": "cat", "1": "dog"})
 
+    @needs_torch
     def test_handler_with_an_init_of_its_own(self) -> None:
         class Bare(BaseHandler):
             def __init__(self) -> None:
@@ -171,6 +180,7 @@ class LoadingTests(ArchiveTestCase):
         self.check_doubles(self.loaded(Bare(), serializedFile="model.pt"))
 
 
+@needs_torch
 class HandlingTests(ArchiveTestCase):
     """The steps of a request."""
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 from unittest import TestCase
 
-import torch
+import pytest
 
 from modelserver.child.context import Context
 from modelserver.child.handlers.deepspeed_engine import get_ds_engine
@@ -18,6 +18,7 @@ from modelserver.child.handlers.distributed_handlers import BaseDeepSpeedHandler
 from modelserver.child.handlers.pipelines import get_pipeline_driver
 from modelserver.child.handlers.vllm_handler import VLLMHandler
 
+torch = pytest.importorskip("torch")
 MODEL = torch.nn.Linear(1, 1)
 
 

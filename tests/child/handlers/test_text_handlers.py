@@ -13,6 +13,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from modelserver.child.context import Context, PredictionException, RequestProcessor
 from modelserver.child.handlers import contractions, tokens
 from modelserver.child.handlers.text_classifier import TextClassifier
+from tests.harness.packages import needs_torch
 
 MODEL = """
 import torch
@@ -82,6 +83,7 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(tokens.look_up({"a": 5, "<unk>": 0}, ["a", "b"]), (["a", "b"], [5, 0]))
 
 
+@needs_torch
 class TextClassifierTests(SynchronousTestCase):
     """The classifier, with a model that knows good from bad."""
 

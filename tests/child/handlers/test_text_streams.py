@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.handlers.text_streams import TextIteratorStreamerBatch
+from tests.harness.packages import needs_torch
 
 
 class Bytes:
@@ -55,6 +56,7 @@ class TextIteratorStreamerBatchTests(SynchronousTestCase):
         streamer.end()
         self.assertEqual(list(streamer), [["p "], ["a"]])
 
+    @needs_torch
     def test_tensors(self) -> None:
         import torch
 

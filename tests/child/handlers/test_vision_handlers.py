@@ -28,6 +28,7 @@ from modelserver.child.handlers.image_transforms import (
     open_image,
 )
 from modelserver.child.handlers.object_detector import ObjectDetector
+from tests.harness.packages import needs_torch
 
 CLASSIFIER = """
 import torch
@@ -96,6 +97,7 @@ class TransformTests(SynchronousTestCase):
         self.assertEqual(cropped.size, (4, 4))
         self.assertEqual([cropped.getpixel((x, 0))[0] for x in range(4)], [0, 9, 9, 0])
 
+    @needs_torch
     def test_tensor(self) -> None:
         image = gradient(3, 2)
         tensor = ToTensor()(image)
@@ -105,12 +107,14 @@ class TransformTests(SynchronousTestCase):
             self.assertAlmostEqual(tensor[channel, y, x].item(), expected, places=6)
         self.assertEqual(tuple(ToTensor()(image.convert("L")).shape), (1, 2, 3))
 
+    @needs_torch
     def test_normalize(self) -> None:
         import torch
 
         tensor = Normalize([0.5, 0.0], [0.5, 2.0])(torch.ones(2, 1, 1))
         self.assertEqual(tensor.flatten().tolist(), [1.0, 0.5])
 
+    @needs_torch
     def test_any_mode_becomes_rgb(self) -> None:
         for mode in ("L", "RGBA", "P", "1", "CMYK", "LA"):
             self.assertEqual(tuple(imagenet()(Image.new(mode, (300, 260))).shape), (3, 224, 224))
@@ -165,6 +169,7 @@ class VisionTestCase(SynchronousTestCase):
         return handler
 
 
+@needs_torch
 class ImageClassifierTests(VisionTestCase):
     """The classifier."""
 
@@ -235,6 +240,7 @@ class ImageClassifierTests(VisionTestCase):
         self.assertGreater(red, green)
 
 
+@needs_torch
 class ImageSegmenterTests(VisionTestCase):
     """The segmenter."""
 
@@ -251,6 +257,7 @@ class ImageSegmenterTests(VisionTestCase):
         self.assertEqual(ImageSegmenter().postprocess(scores), [[[[0.0, 0.5]]]])
 
 
+@needs_torch
 class ObjectDetectorTests(VisionTestCase):
     """The detector."""
 

@@ -9,6 +9,7 @@ from unittest import TestCase
 
 from modelserver.cli.doctor.handler_imports import Missing, is_importable, missing_imports
 from modelserver.system.installation import COMPAT
+from tests.harness.packages import needs_torch
 
 NOTHING = frozenset[str]()
 
@@ -102,11 +103,13 @@ class IsImportableTests(TestCase):
         ):
             self.assertEqual(is_importable(name), expected, name)
 
+    @needs_torch
     def test_compatibility_packages(self) -> None:
         for package in (path for path in COMPAT.glob("*") if (path / "__init__.py").is_file()):
             self.assertTrue(is_importable(package.name), package)
             self.assertFalse(is_importable(f"{package.name}.no_such_part"), package)
 
+    @needs_torch
     def test_names_of_the_peers_where_they_are_on_the_path(self) -> None:
         """As they are in an installation, but for an editable one."""
         sys.path.append(str(COMPAT))
