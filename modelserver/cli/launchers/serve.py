@@ -42,18 +42,28 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
     :raises SystemExit: the options cannot be used, or only asked for help.
     """
     # Imported where it is used: the other subcommands start faster without it.
+    from twisted.application import app
     from twisted.scripts import twistd
+
+    were_usable = False
+    run_app: Callable[[object], None] = twistd.runApp
+
+    def run_with(config: object) -> None:
+        nonlocal were_usable
+        were_usable = True
+        run_app(config)
 
     # The options are twistd's to read, and it reads the words of the process.
     console = (["--logger", f"{__name__}.{no_observer.__name__}"], ["--console"]) if own_console else ([], [])
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", *console[0], "modelserver", *console[1], *options]
-    run_twistd: Callable[[], None] = twistd.run
+    run: Callable[..., None] = app.run
     try:
-        run_twistd()
+        run(run_with, twistd.ServerOptions)  # type: ignore[attr-defined]  # public, though not in __all__
     finally:
         # Twisted has made log events of what is written there; what ends this process is for the console.
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    return 0
+    # Of options that cannot be used, Twisted before 26.10 tells, and returns as if all were well.
+    return 0 if were_usable else 1
 
 
 def no_observer() -> ILogObserver:
