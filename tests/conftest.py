@@ -31,3 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"integration", "faults"} & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many tests needed a second try, and which: a test that needs it often hides a defect."""
+    again = sorted({report.nodeid for report in terminalreporter.stats.get("rerun", ())})
+    terminalreporter.write_line(f"tests that needed a second try: {len(again)}")
+    for test in again:
+        terminalreporter.write_line(f"  {test}")
