@@ -228,7 +228,11 @@ class AsyncioLinkTests(LinkContract, TestCase):
         return self.asyncio_loop
 
     def turn(self) -> None:
-        self.asyncio_loop.run_until_complete(asyncio.sleep(0.001))
+        async def due() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        self.asyncio_loop.run_until_complete(due())
 
 
 @skipIf(uvloop is None, "uvloop is not installed")

@@ -28,9 +28,10 @@ LONGEST = 30.0
 
 
 class Recorder(Protocol):
-    """Keeps what happens to it."""
+    """Keeps what happens to it, and sets an event each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, change: asyncio.Event) -> None:
+        self.change = change
         self.received = b""
         self.reasons: list[type[BaseException]] = []
         self.on_data: Callable[[bytes], object] = lambda data: None
@@ -38,23 +39,26 @@ class Recorder(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.received += data
         self.on_data(data)
+        self.change.set()
 
     def connectionLost(self, reason: Failure) -> None:
         assert reason.type is not None
         self.reasons.append(reason.type)
+        self.change.set()
 
 
 class Factory(ServerFactory):
     """Builds recorders, or nothing."""
 
-    def __init__(self, admits: bool = True) -> None:
+    def __init__(self, change: asyncio.Event, admits: bool = True) -> None:
+        self.change = change
         self.admits = admits
         self.built: list[Recorder] = []
 
     def buildProtocol(self, addr: object) -> Recorder | None:
         if not self.admits:
             return None
-        self.built.append(Recorder())
+        self.built.append(Recorder(self.change))
         return self.built[-1]
 
 
@@ -110,7 +114,8 @@ class LoopTransportContract:
         self.client, theirs = socket.socketpair()
         self.addCleanup(self.client.close)
         self.client.setblocking(False)
-        self.factory = Factory()
+        self.change = asyncio.Event()
+        self.factory = Factory(self.change)
         self.accept(theirs)
         (self.protocol,) = self.factory.built
         self.transport: LoopTransport = self.protocol.transport
@@ -124,11 +129,12 @@ class LoopTransportContract:
         return self.loop.run_until_complete(asyncio.wait_for(awaitable, LONGEST))
 
     def until(self, holds: Callable[[], object]) -> None:
-        """Run the loop until something is so."""
+        """Run the loop until something is so; whatever makes it so sets ``change``."""
 
         async def look() -> None:
             while not holds():
-                await asyncio.sleep(0.001)
+                self.change.clear()
+                await self.change.wait()
 
         self.run_loop(look())
 
@@ -178,12 +184,17 @@ class LoopTransportContract:
 
     def test_sent_is_told_when_nothing_of_it_is_left(self) -> None:
         told: list[int] = []
-        self.transport.when_sent(lambda: told.append(self.transport.unsent()))
+
+        def sent() -> None:
+            told.append(self.transport.unsent())
+            self.change.set()
+
+        self.transport.when_sent(sent)
         self.assertEqual([0], told)
         data = bytearray(b"x" * 5_000_000)
         for _ in range(2):
             self.transport.write(memoryview(data))
-            self.transport.when_sent(lambda: told.append(self.transport.unsent()))
+            self.transport.when_sent(sent)
         self.turn()
         self.assertEqual([0], told[:1])
         self.transport.loseConnection()
@@ -304,7 +315,7 @@ class LoopTransportContract:
         client, theirs = socket.socketpair()
         with client:
             client.setblocking(False)
-            self.accept(theirs, Factory(admits=False))
+            self.accept(theirs, Factory(self.change, admits=False))
             self.assertEqual(b"", self.run_loop(self.loop.sock_recv(client, 10)))
 
     def test_addresses(self) -> None:
@@ -314,7 +325,7 @@ class LoopTransportContract:
             client = socket.create_connection(server.getsockname())
             theirs, _ = server.accept()
             with client:
-                factory = Factory()
+                factory = Factory(self.change)
                 self.accept(theirs, factory)
                 transport = factory.built[0].transport
                 self.assertEqual(IPv4Address("TCP", *client.getsockname()), transport.getPeer())
