@@ -1,1 +1,1 @@
-"""Use cases of prediction: predict, readiness, what a model says about itself."""
+"""Use cases of prediction: predict, health and readiness, metadata, which model a request means."""

@@ -1,1 +1,1 @@
-"""The HTTP front: channels, routes and bodies."""
+"""The REST front: the table of routes, the APIs that answer it, and the words of each dialect."""

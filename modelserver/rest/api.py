@@ -42,7 +42,7 @@ class Api:
         self.app.handle_errors(Exception)(self.responder.refuse)
 
     def resource(self) -> ApiResource:
-        """What a site serves."""
+        """Return the resource that a site serves."""
         return ApiResource(self.app, self.responder)
 
     def _describe(self, request: Request) -> bytes:

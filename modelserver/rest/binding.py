@@ -1,4 +1,4 @@
-"""Puts routes of the table into a Klein app, behind their access checks, and makes the app a resource."""
+"""Binds routes of the table to a Klein app, behind their access checks, and makes the app a resource."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bind(app: Klein, routes: Iterable[Route], operations: Mapping[str, Operation
 
 
 def klein_path(path: str) -> str:
-    """A path of the table as Klein writes it."""
+    """Return a path of the table in the syntax of Klein."""
     return _VARIABLE.sub(lambda match: "<path:rest>" if match[1] == "rest" else f"<{match[1]}>", path)
 
 
@@ -74,7 +74,7 @@ class ApiResource(KleinResource):
         self._responder = responder
 
     def render(self, request: IRequest) -> bytes | int:  # type: ignore[override]  # Klein forgets NOT_DONE_YET
-        """Let the app answer."""
+        """Let the app answer a request that is well-formed; refuse any other."""
         request = cast(Request, request)  # whatever else implements the interface is no part of Twisted Web
         segments = list(request.postpath or ())
         if not _is_sound(request, segments):

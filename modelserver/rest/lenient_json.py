@@ -1,4 +1,7 @@
-"""Reads one flat JSON object as leniently as the peers' parser does."""
+"""Reads one flat JSON object as leniently as the parser of TorchServe and MMS (Gson) does.
+
+https://github.com/google/gson/blob/main/gson/src/main/java/com/google/gson/stream/JsonReader.java
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ _LONGEST = 1 << 13
 
 def read_object(body: bytes) -> dict[str, object]:
     """
-    The members of a JSON object. Single quotes and names without quotes are taken, too.
+    Return the members of a JSON object; single quotes and names without quotes are taken, too.
 
-    :raises BadRequest: the body is empty, or no such object.
+    :raises BadRequest: the body is empty, or is no such object.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -48,7 +51,7 @@ class _Reader:
         self._at = 0
 
     def members(self) -> dict[str, object]:
-        """The whole text as an object."""
+        """Read the whole text as an object."""
         members: dict[str, object] = {}
         self._expect("{")
         if self._next() != "}":
@@ -105,7 +108,7 @@ class _Quoted(str):
 
 
 def _unescape(text: str) -> str:
-    """The meaning of a string's inside, whichever quotes it stood in."""
+    """Return the text of a string literal's inside, whichever quotes it stood in."""
     try:
         value = json.loads('"' + _ESCAPE.sub(_as_json, text) + '"', strict=False)
     except ValueError as error:
@@ -114,5 +117,5 @@ def _unescape(text: str) -> str:
 
 
 def _as_json(match: re.Match[str]) -> str:
-    """What is special in single quotes, as it is written in double ones."""
+    """Return the inside of single quotes as it is written in double quotes."""
     return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])

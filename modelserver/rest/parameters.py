@@ -68,16 +68,16 @@ class Fields:
     ignored: list[str] = field(factory=list, init=False)
 
     def known_to(self, dialect: str, parameters: Iterable[Parameter]) -> Fields:
-        """Those of ``parameters`` that the dialect knows; the others are ignored, as in the peers."""
+        """Return the fields of the ``parameters`` that the dialect knows; the peers ignore others, too."""
         names = {parameter.name for parameter in parameters if dialect in parameter.dialects}
         values = {name: value for name, value in self.values.items() if name in names}
         return Fields(values, self.strict, self.typed)
 
     def integer(self, parameter: Parameter) -> int | None:
         """
-        An integer, or the default when it is absent or, as in the peers, cannot be read.
+        Return an integer, or the default when the field is absent or, as in TorchServe, cannot be read.
 
-        :raises BadRequest: it is out of range; or it cannot be read, and that matters.
+        :raises BadRequest: the number is out of range, or cannot be read and ``strict`` or ``typed`` is set.
         """
         value = self.values.get(parameter.name)
         if value is None:
@@ -94,9 +94,9 @@ class Fields:
 
     def boolean(self, parameter: Parameter) -> bool:
         """
-        A boolean; as in the peers, every word but "true" is false.
+        Return a boolean; as in TorchServe and MMS, every word but "true" is false.
 
-        :raises BadRequest: it is neither true nor false, and that matters.
+        :raises BadRequest: the word is neither true nor false, and ``strict`` or ``typed`` is set.
         """
         value = self.values.get(parameter.name)
         if value is None:
@@ -110,9 +110,9 @@ class Fields:
 
     def text(self, parameter: Parameter) -> str | None:
         """
-        A text, None when it is absent or empty.
+        Return a text, or None when the field is absent or empty.
 
-        :raises BadRequest: it is not one of the choices, or does not match the pattern, or is no text.
+        :raises BadRequest: the value is no text, not one of the choices, or does not match the pattern.
         """
         value = self.values.get(parameter.name)
         if value is None:
@@ -133,9 +133,9 @@ class Fields:
 
     def required_text(self, parameter: Parameter) -> str:
         """
-        A text that may be empty, but not absent.
+        Return a text that may be empty, but not absent.
 
-        :raises ParameterMissing: it is absent.
+        :raises ParameterMissing: the field is absent.
         """
         if self.values.get(parameter.name) is None:
             raise ParameterMissing(parameter.name)
@@ -149,9 +149,9 @@ class Fields:
 
 def read_query(query: bytes) -> Values:
     """
-    The parameters of a query string; of a repeated one the first value counts.
+    Read the parameters of a query string; of a repeated parameter the first value counts.
 
-    :raises BadRequest: there are too many.
+    :raises BadRequest: the query has too many parameters.
     """
     try:
         pairs = parse_qsl(
@@ -167,7 +167,7 @@ def read_query(query: bytes) -> Values:
 
 def read_fields(query: bytes, content_type: bytes, body: bytes, strict: bool) -> Fields:
     """
-    The parameters of a call that may bring them in its body.
+    Read the parameters of a call that may have them in its body.
 
     A JSON body counts instead of the query, a form beside and after it, any other body not at all.
 

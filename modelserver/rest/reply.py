@@ -77,20 +77,20 @@ class KleinResponder:
     headers: Headers = ()
 
     def render(self, request: Request, reply: Reply) -> bytes:
-        """The body of a reply, whose status and headers are set on the request."""
+        """Set the status and headers of a reply on the request, and return the body."""
         if request.channel is None:  # the client is gone, and so is what it would be written to
             return b""
         return prepare(request, reply, self.new_id(), self.headers)
 
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """The body for whatever a route raised; for ``Klein.handle_errors``."""
+        """Return the body for an exception of a route; for ``Klein.handle_errors``."""
         if failure.check(CancelledError):  # the client is gone
             return b""
         # What else implements the interface is no part of Twisted Web.
         return self.render(cast(Request, request), self.reply_to(failure))
 
     def reply_to(self, failure: Failure) -> Reply:
-        """The reply for an error; one that is not meant for clients goes to the log."""
+        """Return the reply for an error; log an error that is not meant for clients."""
         error = failure.value
         if isinstance(error, ServingError):
             return self.dialect.failed(error)

@@ -1,4 +1,4 @@
-"""What a route of the table is."""
+"""The row of the table of routes, and the values in it."""
 
 from __future__ import annotations
 

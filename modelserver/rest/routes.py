@@ -35,10 +35,10 @@ def select(
     listeners: Collection[ListenerRole], dialect: str, features: Collection[str] = ()
 ) -> tuple[Route, ...]:
     """
-    The routes of one port.
+    Return the routes of one port.
 
-    :param listeners: what the port is.
-    :param features: what is switched on.
+    :param listeners: the roles of the port.
+    :param features: the names of the features that are switched on.
     """
     return tuple(
         route

@@ -1,1 +1,1 @@
-"""Who may ask: tokens and the file that holds them."""
+"""Who may ask: the authorizers, the keys and the file that holds them."""

@@ -1,4 +1,7 @@
-"""Files with keys: the peer's ``key_file.json``, and folders with a file for each key (a mounted secret)."""
+"""Files with keys: TorchServe's ``key_file.json``, and folders with a file for each key (mounted secrets).
+
+https://github.com/pytorch/serve/blob/master/docs/token_authorization_api.md
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class AccessKey:
     """
     One key.
 
-    :param expires: when it is good no more, in seconds since the epoch.
+    :param expires: the end of its validity, in seconds since the epoch.
     """
 
     secret: str = field(repr=False)
@@ -53,7 +56,7 @@ def read_keys(path: Path) -> dict[Kind, AccessKey]:
 
     Links are followed: mounted secrets consist of them.
 
-    :raises KeyFileInvalid: it cannot be read, or is no key file.
+    :raises KeyFileInvalid: the path cannot be read, or is no key file.
     """
     try:
         if path.is_dir():
@@ -73,7 +76,7 @@ def parse_keys(text: str) -> dict[Kind, AccessKey]:
     """
     Read the JSON of a key file, whoever wrote it. Kinds may be absent; without an expiration, a key stays.
 
-    :raises KeyFileInvalid: it has not the shape of a key file.
+    :raises KeyFileInvalid: the text has not the shape of a key file.
     """
     try:
         document = json.loads(text)
@@ -101,7 +104,7 @@ def _secret(value: object, where: object) -> str:
 
 
 def _expiration(value: object, where: str) -> float:
-    """An instant as Java writes it, whose fraction may have nine digits."""
+    """Return seconds since the epoch of an instant as Java writes it: its fraction may have nine digits."""
     if value is None:
         return NEVER
     instant = _INSTANT.fullmatch(value) if isinstance(value, str) else None
@@ -115,7 +118,7 @@ def _expiration(value: object, where: str) -> float:
 
 
 def render_keys(keys: Mapping[Kind, AccessKey]) -> str:
-    """Write the JSON of a key file as the peer does."""
+    """Return the JSON of a key file, as TorchServe writes it."""
     document: dict[str, dict[str, str]] = {}
     for kind, name in _NAMES.items():
         if kind in keys:
@@ -134,9 +137,9 @@ def write_private(path: Path, text: str, unique: str) -> tuple[int, int]:
     """
     Put a file in place, whole, for its owner's eyes only; a link of that name is replaced, not followed.
 
-    :param unique: makes the name of the unfinished file one that nobody else has.
-    :returns: which file it is: device and inode.
-    :raises OSError: it cannot be written.
+    :param unique: a part of the unfinished file's name that no other process has.
+    :returns: the identity of the file: device and inode.
+    :raises OSError: the file cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.{unique}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -155,7 +158,7 @@ def write_private(path: Path, text: str, unique: str) -> tuple[int, int]:
 
 
 def remove_own(path: Path, identity: tuple[int, int]) -> None:
-    """Remove a file if it still is the one that was written."""
+    """Remove a file if it has the identity of the one that was written."""
     try:
         status = path.lstat()
         if (status.st_dev, status.st_ino) == identity:

@@ -44,9 +44,9 @@ class Tokens:
 
     :param file: the server's own key file; removed at the end.
     :param given: the operator's file or folder of keys, or None.
-    :param lifetime: seconds that a made key is good for; the one that renews others stays.
+    :param lifetime: seconds that a made key is valid; the key that renews the others does not expire.
     :param now: seconds since the epoch.
-    :param keys: those that are good now, by kind. Only this object changes them.
+    :param keys: the valid keys, by kind. Only this object changes the mapping.
     """
 
     file: Path
@@ -99,7 +99,7 @@ class Tokens:
             self._written = write_private(self.file, render_keys(self.keys), self.entropy(8).hex())
 
     async def reload(self) -> None:
-        """Read the given keys again; where they cannot be read, the ones that were read last stay."""
+        """Read the operator's keys again; where the file cannot be read, the keys stay as they are."""
         if self.given is None:
             return
         async with self._turn:
@@ -144,7 +144,7 @@ class Tokens:
             raise AccessDenied("Authentication" if kind == "token" else "Authorization")
 
     def stop(self) -> None:
-        """Remove the key file, if it still is the one that was written."""
+        """Remove the key file, unless another process has replaced it."""
         if self._written is not None:
             remove_own(self.file, self._written)
             self._written = None

@@ -45,12 +45,12 @@ class Refusal:
     message: Callable[[Any], str] = str
 
     def code_for(self, error: ServingError) -> int:
-        """The HTTP status for this error."""
+        """Return the HTTP status for an error of this class."""
         return self.code if isinstance(self.code, int) else self.code(error)
 
 
 def said(text: str) -> Callable[[ServingError], str]:
-    """A message that is the same for every error of a class."""
+    """Make a message that is the same for every error of a class."""
 
     def message(error: ServingError) -> str:
         return text
@@ -59,7 +59,7 @@ def said(text: str) -> Callable[[ServingError], str]:
 
 
 def pretty(value: object, escape_html: bool = False) -> bytes:
-    """JSON with two spaces of indentation and a final newline, as both peers print it."""
+    """Return JSON with two spaces of indentation and a final newline, as both peers print it."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if escape_html:
         text = text.translate(_HTML_ESCAPES)
@@ -68,24 +68,24 @@ def pretty(value: object, escape_html: bool = False) -> bytes:
 
 
 def timestamp(seconds: float) -> str:
-    """A point in time (seconds since the epoch) as ``yyyy-MM-ddTHH:mm:ss.SSSZ`` in UTC."""
+    """Format a time (seconds since the epoch) as ``yyyy-MM-ddTHH:mm:ss.SSSZ`` in UTC."""
     whole, milliseconds = divmod(round(seconds * 1000), 1000)
     moment = datetime.fromtimestamp(whole, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
 
 
 def seconds(duration: float) -> int | float:
-    """A duration in seconds, without a fraction where it has none, as the APIs show it."""
+    """Return a duration in seconds as the APIs show it: an integer unless it has a fraction."""
     return int(duration) if duration == int(duration) else duration
 
 
 def milliseconds(duration: float) -> int:
-    """A duration (seconds) in the milliseconds of the APIs."""
+    """Convert a duration in seconds to the milliseconds of the APIs."""
     return round(duration * 1000)
 
 
 def worker_status(worker: WorkerDescription) -> str:
-    """The peers' word for a worker's state."""
+    """Return the word that TorchServe and MMS have for a worker's state."""
     if worker.is_ready:
         return "READY"
     # The programs say UNLOADING here as well; LOADING is what their OpenAPI documents promise.
@@ -93,7 +93,7 @@ def worker_status(worker: WorkerDescription) -> str:
 
 
 def worker_history(worker: WorkerDescription) -> dict[str, object]:
-    """Keys that the peers do not have: how often a worker was restarted and why it failed last."""
+    """Return keys that only this server has: how often a worker was restarted and why it failed last."""
     keys: dict[str, object] = {}
     if worker.restarts:
         keys["restarts"] = worker.restarts
@@ -103,7 +103,7 @@ def worker_history(worker: WorkerDescription) -> dict[str, object]:
 
 
 def template_memory(template: WorkerDescription | None) -> dict[str, object]:
-    """A key that the peers do not have: the process from which a version's workers are forked."""
+    """Return a key that only this server has: the process from which a version's workers are forked."""
     if template is None:
         return {}
     pid = -1 if template.pid is None else template.pid
@@ -111,7 +111,7 @@ def template_memory(template: WorkerDescription | None) -> dict[str, object]:
 
 
 def failure_body(failure: WorkerFailure) -> dict[str, object]:
-    """Why a worker ended, as an object; what is not known is left out."""
+    """Return why a worker ended, as a JSON object without the facts that are not known."""
     keys: dict[str, object] = {
         "type": failure.exception or failure.cause,
         "text": failure.text or str(failure),
@@ -137,7 +137,7 @@ def refuse(
     overload_status: int,
     escape_html: bool = False,
 ) -> Reply:
-    """The reply for an error, by the nearest of its classes in ``table``."""
+    """Return the reply for an error, by the nearest of its classes in ``table``."""
     refusal = next(table[kind] for kind in type(error).__mro__ if kind in table)
     code = overload_status if isinstance(error, QueueFull) else refusal.code_for(error)
     body: dict[str, object] = {"code": code, "type": refusal.type, "message": refusal.message(error)}
@@ -151,22 +151,22 @@ def refuse(
 
 
 def out_of_memory_code(error: WorkerDied | WorkersFailed) -> int:
-    """507 where the worker ran out of memory, 500 otherwise."""
+    """Return 507 where the worker ran out of memory, 500 otherwise."""
     return 507 if error.failure is not None and error.failure.out_of_memory else 500
 
 
 def prediction_code(error: PredictionFailed) -> int:
-    """The handler's status; what is no final status is 500."""
+    """Return the handler's status, or 500 where that is no final status."""
     return error.code if 200 <= error.code <= 999 else 500
 
 
 def deadline_code(error: DeadlinePassed) -> int:
-    """504 once a worker had the request, 408 while it waited."""
+    """Return 504 once a worker had the request, 408 while it waited."""
     return 504 if error.started else 408
 
 
 def _limit(error: ServingError) -> dict[str, object]:
-    """Which limit refused a request; told to every client."""
+    """Return which limit refused a request; every client may know that."""
     if isinstance(error, QueueFull):
         return {"limit": error.limit_name, "limitValue": error.limit}
     if isinstance(error, NoWorkers):
@@ -175,7 +175,7 @@ def _limit(error: ServingError) -> dict[str, object]:
 
 
 def _cause(error: ServingError) -> dict[str, object]:
-    """What a client is told of the cause, unless the operator forbids it."""
+    """Return the cause as clients see it where the operator allows it (``expose_errors``)."""
     if isinstance(error, PredictionFailed) and error.exception:
         return {"exception": error.exception, "text": error.text}
     if isinstance(error, WorkerDied | WorkersFailed) and error.failure is not None:

@@ -1,4 +1,7 @@
-"""Multi Model Server's words: codes, texts and JSON of its REST API."""
+"""Multi Model Server's words: codes, texts and JSON of its REST API.
+
+https://github.com/awslabs/multi-model-server/blob/master/docs/management_api.md
+"""
 
 from __future__ import annotations
 
@@ -158,7 +161,7 @@ class MultiModelServer:
         return _reply(token | {"models": rows})
 
     def pinged(self, wanted: int, running: int, healthy: bool) -> Reply:
-        """The state of the whole server: always 200, told by comparing workers wanted and running."""
+        """The state of the whole server: always 200; the text compares the workers wanted and running."""
         if running >= wanted:
             return self.status("Healthy")
         return self.status("Partial Healthy" if running > 0 else "Unhealthy")

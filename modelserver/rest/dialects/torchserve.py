@@ -1,4 +1,7 @@
-"""TorchServe's words: codes, texts and JSON of its REST API."""
+"""TorchServe's words: codes, texts and JSON of its REST API.
+
+https://github.com/pytorch/serve/blob/master/docs/management_api.md
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def _workers_failed(error: errors.WorkersFailed) -> str:
 
 
 def _prediction_code(error: errors.PredictionFailed) -> int:
-    """413 means memory inside of TorchServe."""
+    """Return the handler's status; its 413 becomes 507, for in TorchServe it means a lack of memory."""
     return 507 if error.code == 413 else prediction_code(error)
 
 

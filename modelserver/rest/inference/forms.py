@@ -1,4 +1,4 @@
-"""A field of a form, for a request that says only there which model it is for."""
+"""Reads one field of a form: a request to ``/invocations`` may name its model there only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_FIELD = 4096
 
 def field_of(body: bytes, content_type: bytes, name: str) -> str | None:
     """
-    The last value that a form has for ``name``, or None: it has none, or the body is no form.
+    Return the last value that a form has for ``name``, or None: no such field, or the body is no form.
 
     :raises BadRequest: the form cannot be read, or has too many fields.
     """
@@ -33,7 +33,7 @@ def field_of(body: bytes, content_type: bytes, name: str) -> str | None:
 
 
 def _value_of(body: bytes, name: str) -> str | None:
-    """Only what could be the wanted value is decoded: the others may be large."""
+    """Decode only fields that could be the wanted one: the others may be large."""
     fields = body.split(b"&", MOST_FIELDS)
     if len(fields) > MOST_FIELDS:
         raise ValueError(f"it has more than {MOST_FIELDS} fields")

@@ -42,7 +42,7 @@ class ManagementApi:
 
     @property
     def dialect(self) -> Dialect:
-        """The words that are spoken."""
+        """The dialect of the answers."""
         return self.responder.dialect
 
     def operations(self) -> Mapping[str, Operation]:
@@ -121,7 +121,7 @@ class ManagementApi:
         )
 
     def is_ready(self, request: Request, model_name: str) -> bytes:
-        """Tell KServe whether a model is ready; what follows a colon does not belong to its name."""
+        """Answer KServe whether a model is ready; a colon ends the model's name."""
         name = model_name.partition(":")[0]
         body = {"name": name, "ready": self.management.is_ready(name)}
         return self._render(request, Reply(200, pretty(body)))
@@ -145,7 +145,7 @@ class ManagementApi:
         return fields.known_to(self.dialect.name, parameters)
 
     def _render(self, request: Request, reply: Reply, fields: Fields | None = None) -> bytes:
-        """The reply, with a warning about parameters that were replaced by their defaults."""
+        """Return the body of a reply, with a warning for each parameter that was replaced by its default."""
         for name in fields.ignored if fields is not None else ():
             _log.warn("Parameter {name} could not be read; its default was used", name=name)
             warning = b'299 - "Parameter %b could not be read; its default was used."' % name.encode("ascii")
@@ -154,7 +154,7 @@ class ManagementApi:
 
 
 def uninterrupted(work: Coroutine[Any, Any, _T]) -> Deferred[_T]:
-    """Do something to its end: who cancels only stops waiting."""
+    """Run work to its end; a caller that cancels the Deferred only stops waiting."""
     waiting: Deferred[_T] = Deferred()
 
     def fail(failure: Failure) -> None:
@@ -178,7 +178,7 @@ def _query(request: Request) -> bytes:
 
 
 def _head(request: Request) -> bytes:
-    """The client's header lines, without those about a body: a question has none."""
+    """Return the client's header lines, without those about a body: a describe has none."""
     lines = [
         b"%b: %b\r\n" % (name, value)
         for name, values in request.requestHeaders.getAllRawHeaders()

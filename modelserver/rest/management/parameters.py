@@ -1,4 +1,4 @@
-"""What the management calls take, and the values that are made of it: here milliseconds become seconds."""
+"""The parameters of management calls, and the requests made of them: milliseconds become seconds here."""
 
 from __future__ import annotations
 
@@ -197,9 +197,9 @@ def _duration(number: int | None) -> float | None:
 
 def scale_request(name: str, version: str | None, fields: Fields) -> ScaleRequest:
     """
-    What a change of the number of workers asks for.
+    Read what a change of the number of workers asks for.
 
-    :param version: of the path, or None.
+    :param version: the version in the path, or None.
     :raises BadRequest: a value is out of range.
     """
     minimum, maximum = worker_range(fields.integer(MIN_WORKER), fields.integer(MAX_WORKER))
@@ -215,5 +215,5 @@ def scale_request(name: str, version: str | None, fields: Fields) -> ScaleReques
 
 
 def page_request(fields: Fields) -> Page:
-    """Which part of the list of models is wanted, by the peers' rules for numbers out of range."""
+    """Read which part of the list of models is wanted."""
     return Page.of(fields.integer(LIMIT), fields.integer(NEXT_PAGE_TOKEN))
