@@ -78,8 +78,8 @@ class WorkerProcess(Protocol):
     def flush(self) -> None:
         """Write what was handed over."""
 
-    def release(self) -> None:
-        """Have it send the answers that it keeps to send them with the next one, which does not come."""
+    def flush_answers(self) -> None:
+        """Have the process send the answers that it keeps to send them with the next ones."""
 
     def cancel(self, number: int, index: int) -> None:
         """The client of one job of a streaming batch is gone."""

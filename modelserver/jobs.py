@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -16,12 +17,12 @@ class Answer(NamedTuple):
     One item of a handler's answer, ready to be sent.
 
     :param status: the HTTP status the handler chose, 200 unless it did.
-    :param head: ``b""``, or the reason phrase, CRLF, and header lines that each end in CRLF; checked by the
-        worker process, so that it may be written as it is.
+    :param header_block: ``b""``, or the reason phrase, CRLF, and header lines that each end in CRLF; checked
+        by the worker process, so that it may be written as it is.
     """
 
     status: int
-    head: bytes
+    header_block: bytes
     body: bytes | bytearray | memoryview
 
 
@@ -32,7 +33,7 @@ answer_of: Callable[[tuple[int, bytes, bytes | bytearray | memoryview]], Answer]
 
 
 class ResponseObserver(Protocol):
-    """Whoever waits for a job. Exactly one of ``answered`` and ``failed`` is called, once, last."""
+    """Whoever waits for a job. Exactly one of ``completed`` and ``failed`` is called, once, last."""
 
     def completed(self, job: Job, answer: Answer) -> None:
         """The handler's item for this job; the last part, if parts came before."""
@@ -48,12 +49,12 @@ class Inputs(NamedTuple):
     """
     What a request brings for a handler, still encoded.
 
-    :param head: the client's header lines, each ended by CRLF, as they came.
+    :param header_block: the client's header lines, each ended by CRLF, as they came.
     :param extra: JSON of what the route adds (headers, query parameters), or ``b""`` for a plain prediction.
     :param flags: of ``modelserver.protocol.frames.JobFlag``.
     """
 
-    head: bytes
+    header_block: bytes
     extra: bytes
     body: bytes | bytearray | SharedSlot
     flags: int = 0
@@ -88,76 +89,155 @@ class SharedSlot:
             give_back()
 
 
-@define(eq=False)
-class Job:
+class JobState(Enum):
+    """Where a job is on its way."""
+
+    WAITING = "waiting"
+    """In a queue, also after a worker died with it."""
+    ASSIGNED = "assigned"
+    """A worker has it, and no part of its answer has come."""
+    STREAMING = "streaming"
+    """Parts of its answer have come, the last one not yet."""
+    FINISHED = "finished"
+    """Its observer was told the end, or its client has left. A worker may still hold it."""
+
+
+# Aliases: attribute access on an Enum is slow on the request path.
+WAITING, ASSIGNED, STREAMING, FINISHED = (
+    JobState.WAITING,
+    JobState.ASSIGNED,
+    JobState.STREAMING,
+    JobState.FINISHED,
+)
+
+
+class JobRequest(NamedTuple):
     """
-    One request for one version of a model.
+    What a job is asked to do; it does not change while the job is on its way.
 
     :param id: 16 random bytes; shown as a UUID.
-    :param observer: who is told.
-    :param head: the client's header lines, each ended by CRLF, as they came.
+    :param header_block: the client's header lines, each ended by CRLF, as they came.
     :param extra: JSON of what the route adds (headers, query parameters), or ``b""`` for a plain prediction.
     :param body: the request body, still encoded, or where it lies in shared memory.
-    :param arrived: when the request was complete, in the clock's seconds.
-    :param deadline: when the client stops waiting, or None.
     :param flags: of ``modelserver.protocol.frames.JobFlag``.
-    :param exclusive: it may not share a batch (describe; a second try after a crash).
     :param asked: the version that the client named, or None.
+    :param arrived: when the request was complete, in the clock's (monotonic) seconds.
+    :param deadline: when the client stops waiting, in the clock's seconds, or None.
     """
 
     id: bytes
-    observer: ResponseObserver
-    head: bytes
+    header_block: bytes
     extra: bytes
     body: bytes | bytearray | SharedSlot
+    flags: int
+    asked: str | None
     arrived: float
-    deadline: float | None = None
-    flags: int = 0
+    deadline: float | None
+
+
+request_of: Callable[
+    [tuple[bytes, bytes, bytes, bytes | bytearray | SharedSlot, int, str | None, float, float | None]],
+    JobRequest,
+] = partial(tuple.__new__, JobRequest)
+
+
+class JobHolder(Protocol):
+    """The batches in flight of one worker, as the jobs among them know it."""
+
+    def cancel_stream(self, job: Job) -> None:
+        """Have the worker's handler send no more parts for ``job``, whose client is gone."""
+
+    def resume(self, job: Job) -> None:
+        """Let the handler send further parts for ``job``, whose observer can take them again."""
+
+
+@define(eq=False)
+class Job:
+    """
+    One request for one version of a model, on its way.
+
+    :param observer: who is told.
+    :param exclusive: it may not share a batch (describe; a second try after a crash).
+    :param tries: how many workers have died while they worked on it.
+    :param holder: the worker's batches among which it is, None while no worker has it. A worker that has it
+        may be reading its body, also when the job is finished.
+    :param assigned: when the worker got it, in the clock's (monotonic) seconds; not set before.
+    """
+
+    request: JobRequest
+    observer: ResponseObserver
     exclusive: bool = False
+    # Not ``init=False``: attrs looks such defaults up for each new job, which takes as long as a call.
     tries: int = 0
-    assigned: float = 0.0
-    streaming: bool = False
-    asked: str | None = None
-    resume: Callable[[], None] | None = None
-    finished: bool = field(default=False, init=False)
-    held: bool = field(default=False, init=False)
-    """A worker has it, and may be reading its body."""
+    state: JobState = WAITING
+    holder: JobHolder | None = None
+    assigned: float = field(init=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nobody waits for it any more. The request path compares ``state`` instead."""
+        return self.state is FINISHED
 
     def settle(self, outcome: Answer | ServingError) -> None:
-        """The worker that had it is done with it: tell the observer, unless it was told already."""
-        self.held = False
-        if not self.finished:
-            self.finished = True
+        """Tell the observer what the worker that had the job says, unless the observer was told already."""
+        self.holder = None
+        if self.state is not FINISHED:
+            self.state = FINISHED
             if isinstance(outcome, Answer):
                 self.observer.completed(self, outcome)
             else:
                 self.observer.failed(self, outcome)
-        if type(self.body) is SharedSlot:
-            self.body.free()
+        body = self.request.body
+        if type(body) is SharedSlot:
+            body.free()
 
     def hand_over_place(self) -> SharedSlot | None:
-        """Its place in shared memory, from now on the caller's to free: the answer may lie there."""
-        place, self.body = self.body, b""
-        return place if isinstance(place, SharedSlot) else None
+        """Return its place in shared memory, from now on the caller's to free: the answer may lie there."""
+        place = self.request.body
+        if not isinstance(place, SharedSlot):
+            return None
+        self.request = self.request._replace(body=b"")
+        return place
 
     def fail(self, error: ServingError) -> None:
         """Tell the observer why there is no answer, unless it was told already."""
-        if not self.finished:
+        if self.state is not FINISHED:
             self._finish()
             self.observer.failed(self, error)
 
     def cancel(self) -> None:
-        """The client is gone: nobody is told any more, and the job leaves its queue unserved."""
-        if not self.finished:
+        """Tell nobody any more: the client is gone, and the job leaves its queue unserved."""
+        if self.state is not FINISHED:
             self._finish()
 
+    def withdraw(self) -> None:
+        """Cancel the job, and have the handler that streams to its client told, if there is one."""
+        self.cancel()
+        if self.holder is not None:
+            self.holder.cancel_stream(self)
+
+    def resume(self) -> None:
+        """Let a handler that was held send its next part: the observer can take more."""
+        if self.holder is not None:
+            self.holder.resume(self)
+
     def released_by_worker(self) -> None:
-        """The worker that had it has it no more."""
-        self.held = False
-        if self.finished and type(self.body) is SharedSlot:
-            self.body.free()
+        """Free the body of a finished job: the worker that had it is gone."""
+        self.holder = None
+        if self.state is FINISHED:
+            self._free()
+
+    def wait_again(self) -> None:
+        """Wait for another worker, which may then work on nothing else."""
+        self.exclusive = True
+        self.state = WAITING
 
     def _finish(self) -> None:
-        self.finished = True
-        if not self.held and type(self.body) is SharedSlot:
-            self.body.free()
+        self.state = FINISHED
+        if self.holder is None:
+            self._free()
+
+    def _free(self) -> None:
+        body = self.request.body
+        if type(body) is SharedSlot:
+            body.free()

@@ -12,10 +12,10 @@ from twisted.internet.task import Clock
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
-from modelserver.core.registry import ModelVersion, new_version
+from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError
 from modelserver.interfaces import WorkerEvents, WorkerProcess
-from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
 from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerFailure, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
@@ -67,9 +67,21 @@ class CollectingObserver:
         return [bytes(answer.body) for answer in self.answers]
 
 
-def make_job(body: bytes = b"", arrived: float = 0.0, observer: CollectingObserver | None = None) -> Job:
-    """A plain job."""
-    return Job(body.rjust(16, b"\0")[:16], observer or CollectingObserver(), b"", b"", body, arrived)
+def make_job(
+    body: bytes | SharedSlot = b"",
+    arrived: float = 0.0,
+    observer: CollectingObserver | None = None,
+    **more: object,
+) -> Job:
+    """
+    Make a job, a plain one unless told otherwise.
+
+    :param more: other fields of its request, and ``exclusive``.
+    """
+    request_id = body.rjust(16, b"\0")[:16] if isinstance(body, bytes) else bytes(16)
+    exclusive = bool(more.pop("exclusive", False))
+    request = JobRequest(request_id, b"", b"", body, 0, None, arrived, None)
+    return Job(request._replace(**more), observer or CollectingObserver(), exclusive)  # type: ignore[arg-type]  # the names are the caller's
 
 
 @define(eq=False)
@@ -102,7 +114,7 @@ class MemoryWorker:
         """Count."""
         self.flushed += 1
 
-    def release(self) -> None:
+    def flush_answers(self) -> None:
         """Count."""
         self.released += 1
 
@@ -142,7 +154,9 @@ class MemoryWorker:
         """Answer the oldest batch; without items, each job gets its own body back."""
         number, jobs = self.batches.pop(0)
         answers = items or tuple(
-            Answer(200, b"", job.body) for job in jobs if not isinstance(job.body, SharedSlot)
+            Answer(200, b"", body)
+            for body in (job.request.body for job in jobs)
+            if not isinstance(body, SharedSlot)
         )
         self.events.answered(number, answers, seconds)
         if end_turn:
@@ -210,7 +224,7 @@ class CountingRecorder:
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """Count."""
         for job in jobs:
-            self._count("job_finished", model, *([] if job.asked is None else [job.asked]))
+            self._count("job_finished", model, *([] if job.request.asked is None else [job.request.asked]))
 
     def batches_finished(
         self, model: str, version: str, batches: int, jobs: int, handler: float, total: float

@@ -106,7 +106,7 @@ class LocalProcess:
         """Write what was handed over."""
         self.link.flush()
 
-    def release(self) -> None:
+    def flush_answers(self) -> None:
         """A signal: the worker is in its handler, and does not look into its socket."""
         if self.pid is not None:
             with suppress(ProcessLookupError):

@@ -1,10 +1,15 @@
-"""Ids of workers: numbers that are never used again, as the peers number theirs by ports."""
+"""Ids of workers, which are numbers that are never used again, and random bytes for ids of requests."""
 
 from __future__ import annotations
 
-from attrs import define
+from collections.abc import Callable
+
+from attrs import define, field
 
 from modelserver.spec import VersionSpec
+
+BLOCK = 4096
+"""Bytes that are drawn from the system at once."""
 
 
 @define(eq=False)
@@ -28,3 +33,24 @@ class WorkerNumbers:
             number = self.plain
             self.plain += 1
         return str(number)
+
+
+@define(eq=False)
+class Entropy:
+    """
+    Gives random bytes, each byte once: a call for each id would be a system call for each request.
+
+    :param source: ``os.urandom``.
+    """
+
+    source: Callable[[int], bytes]
+    _block: bytes = field(default=b"", init=False)
+    _position: int = field(default=0, init=False)
+
+    def __call__(self, size: int) -> bytes:
+        """``size`` bytes that nobody had before."""
+        start, end = self._position, self._position + size
+        if end > len(self._block):
+            self._block, start, end = self.source(max(BLOCK, size)), 0, size
+        self._position = end
+        return self._block[start:end]

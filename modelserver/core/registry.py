@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from modelserver.core.providers import CoreProviders
-from modelserver.core.queues.batch_queue import BatchAggregator
-from modelserver.core.version import make_queue_and_pool
-from modelserver.core.workers.pool import WorkerPool
+from modelserver.core.version import ModelVersion
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,
@@ -15,23 +12,6 @@ from modelserver.errors import (
     VersionExists,
     VersionNotFound,
 )
-from modelserver.spec import VersionSpec
-
-
-@frozen(eq=False)
-class ModelVersion:
-    """One version with its queue and its workers."""
-
-    spec: VersionSpec
-    queue: BatchAggregator
-    pool: WorkerPool
-
-
-def new_version(spec: VersionSpec, providers: CoreProviders) -> ModelVersion:
-    """A version with an empty queue and no workers."""
-    queue, pool = make_queue_and_pool(spec, providers)
-    queue.due = pool.schedule
-    return ModelVersion(spec, queue, pool)
 
 
 @define(eq=False)

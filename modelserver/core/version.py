@@ -1,56 +1,111 @@
-"""Which queue, pool and workers a version gets: batches, sequences, continuous batching, an event loop."""
+"""
+One version of a model with its queue and its workers, and the parts that its mode is put together from.
+
+==================  ==============================  ======================================================
+mode                queue                           batches in flight
+==================  ==============================  ======================================================
+batches             ``BatchAggregator``             ``InOrder``
+concurrent          ``BatchAggregator``, joining    ``SideBySide``: as many as an event loop takes
+continuous          ``BatchAggregator`` of one job  ``SideBySide``: as many as ``batch_size``
+stateful            ``SequenceQueue(OneOfEach)``    ``InOrder``
+stateful and        ``SequenceQueue(Joining)``      ``SideBySide``: twice ``batch_size``, since as many again
+continuous                                          as a batch may be new requests of sequences in hand
+==================  ==============================  ======================================================
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
-from twisted.internet.interfaces import IReactorTime
+from attrs import frozen
 
 from modelserver.core.providers import CoreProviders
+from modelserver.core.queues.batch_delay import BatchDelay
 from modelserver.core.queues.batch_queue import BatchAggregator
-from modelserver.core.workers.concurrent import AT_ONCE, ConcurrentQueue, ConcurrentWorker
-from modelserver.core.workers.continuous_sequences import (
-    LiveSequencePool,
-    LiveSequenceQueue,
-    LiveSequenceWorker,
-)
+from modelserver.core.queues.job_queue import JobQueue
+from modelserver.core.queues.sequence_queue import HandOut, Joining, OneOfEach, SequenceQueue
+from modelserver.core.workers.concurrent import AT_ONCE, SideBySide
+from modelserver.core.workers.in_flight import AnswerWatch, InOrder, MakeInFlight
 from modelserver.core.workers.pool import WorkerPool
-from modelserver.core.workers.sequences import SequencePool, SequenceQueue, SequenceWorker
-from modelserver.spec import VersionSpec
-from modelserver.version_settings.values import QueueLimits
-
-QueueAndPool = tuple[BatchAggregator, WorkerPool]
+from modelserver.spec import VersionSpec, WorkerDescription
 
 
-def make_queue_and_pool(spec: VersionSpec, providers: CoreProviders) -> QueueAndPool:
-    """The empty queue of a version and the pool that empties it."""
+@frozen(eq=False)
+class ModelVersion:
+    """One version with its queue and its workers."""
+
+    spec: VersionSpec
+    queue: JobQueue
+    pool: WorkerPool
+
+    def describe_template(self) -> WorkerDescription | None:
+        """Describe the process that the version's workers come from (a template), if there is one."""
+        return self.pool.providers.backend.describe(self.spec.name, self.spec.version)
+
+
+def new_version(spec: VersionSpec, providers: CoreProviders) -> ModelVersion:
+    """Make a version with an empty queue and no workers."""
+    queue, pool = make_queue_and_pool(spec, providers)
+    return ModelVersion(spec, queue, pool)
+
+
+def make_queue_and_pool(spec: VersionSpec, providers: CoreProviders) -> tuple[JobQueue, WorkerPool]:
+    """Make the empty queue of a version and the pool that empties it."""
+
+    # Queue, pool and workers ask each other: what is asked later is bound by these two.
+    def due() -> None:
+        pool.schedule()
+
+    def has_many_waiting() -> bool:
+        return pool.has_many_waiting
+
+    queue, watch = _queue(spec, providers, due)
+    pool = WorkerPool(spec, queue, providers, _in_flight(spec, watch, has_many_waiting))
+    return queue, pool
+
+
+def _queue(
+    spec: VersionSpec, providers: CoreProviders, due: Callable[[], None]
+) -> tuple[JobQueue, AnswerWatch | None]:
+    """Make a version's queue; also what has to see the answers of its workers, if anything has."""
     if spec.sequences.enabled:
-        return _sequences(spec, providers)
-    if spec.mode == "batches":
-        queue = BatchAggregator(*_common(spec, providers, spec.batching.size))
-        return queue, WorkerPool(spec, queue, providers)
+        queue = SequenceQueue(
+            model=spec.name,
+            version=spec.version,
+            clock=providers.clock,
+            hand_out=_hand_out(spec, providers, due),
+            rules=spec.sequences,
+            share=max(1, spec.sequences.max_sequences // max(1, spec.workers.minimum)),
+        )
+        return queue, queue.answers_came
+    aggregator = BatchAggregator(
+        model=spec.name,
+        version=spec.version,
+        # Where batches are continuous, a job joins the others by itself, and as soon as there is room.
+        batch_size=1 if spec.mode == "continuous" else spec.batching.size,
+        max_batch_delay=spec.batching.max_delay,
+        limits=spec.queue,
+        clock=providers.clock,
+        due=due,
+        joins=spec.mode == "concurrent",
+    )
+    return aggregator, None
+
+
+def _hand_out(spec: VersionSpec, providers: CoreProviders, due: Callable[[], None]) -> HandOut:
     if spec.mode == "continuous":
-        # A job joins the others by itself, and as soon as there is room.
-        queue, capacity = BatchAggregator(*_common(spec, providers, 1)), spec.batching.size
-    else:
-        queue, capacity = ConcurrentQueue(*_common(spec, providers, spec.batching.size)), AT_ONCE
-    return queue, WorkerPool(spec, queue, providers, make_worker=partial(ConcurrentWorker, capacity=capacity))
+        return Joining()
+    return OneOfEach(spec.batching.size, BatchDelay(providers.clock, spec.batching.max_delay, due))
 
 
-def _common(
-    spec: VersionSpec, providers: CoreProviders, batch_size: int
-) -> tuple[str, str, int, float, QueueLimits, IReactorTime]:
-    return spec.name, spec.version, batch_size, spec.batching.max_delay, spec.queue, providers.clock
-
-
-def _sequences(spec: VersionSpec, providers: CoreProviders) -> QueueAndPool:
-    common = _common(spec, providers, spec.batching.size)
-    share = max(1, spec.sequences.max_sequences // max(1, spec.workers.minimum))
-    if spec.mode != "continuous":
-        queue = SequenceQueue(*common, rules=spec.sequences, share=share)
-        make = partial(SequenceWorker, sequences=queue)
-        return queue, SequencePool(spec, queue, providers, sequences=queue, make_worker=make)
-    live = LiveSequenceQueue(*common, rules=spec.sequences, share=share)
-    # As many again as a batch may be new requests of sequences that are being answered.
-    join = partial(LiveSequenceWorker, sequences=live, capacity=2 * spec.batching.size)
-    return live, LiveSequencePool(spec, live, providers, sequences=live, make_worker=join)
+def _in_flight(
+    spec: VersionSpec, watch: AnswerWatch | None, has_many_waiting: Callable[[], bool]
+) -> MakeInFlight:
+    if spec.mode == "batches":
+        return partial(InOrder, has_many_waiting=has_many_waiting, watch=watch)
+    if spec.mode == "concurrent":
+        return partial(SideBySide, capacity=AT_ONCE, watch=watch)
+    return partial(
+        SideBySide, capacity=spec.batching.size * (2 if spec.sequences.enabled else 1), watch=watch
+    )

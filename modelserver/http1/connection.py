@@ -220,10 +220,12 @@ class Channel(BodyChannel):
         elif len(body) >= responses.LARGE:
             self._send_large(job, answer)
         elif head or status != 200 or self.front.cors or self._closes:
-            self.transport.write(responses.answer_head(job.id, answer, self.front.cors, self._closes) + body)
+            self.transport.write(
+                responses.answer_head(job.request.id, answer, self.front.cors, self._closes) + body
+            )
         else:
-            self.transport.write(responses.plain_answer(job.id, body))
-        self._end(status, job.arrived, job.id, must_close)
+            self.transport.write(responses.plain_answer(job.request.id, body))
+        self._end(status, job.request.arrived, job.request.id, must_close)
 
     def _send_large(self, job: Job, answer: Answer) -> None:
         """Send a body without copying it; from shared memory, where the transport can tell when it has."""
@@ -231,7 +233,7 @@ class Channel(BodyChannel):
         is_shared = isinstance(body, memoryview)
         if is_shared and self._when_sent is None:
             body = bytes(body)
-        head = responses.answer_head(job.id, answer, self.front.cors, self._closes)
+        head = responses.answer_head(job.request.id, answer, self.front.cors, self._closes)
         self.transport.writeSequence((head, body))
         if is_shared and self._when_sent is not None:
             place = job.hand_over_place()
@@ -248,7 +250,9 @@ class Channel(BodyChannel):
         data = b""
         if not self._begun:
             self._begun = True
-            data = responses.stream_head(job.id, answer, self.front.cors, self._knows_chunks, self._closes)
+            data = responses.stream_head(
+                job.request.id, answer, self.front.cors, self._knows_chunks, self._closes
+            )
         part = responses.chunk(answer.body) if self._knows_chunks else bytes(answer.body)
         self.transport.write(data + part)
         return not self._waitingForTransport
@@ -256,7 +260,7 @@ class Channel(BodyChannel):
     def resumeProducing(self) -> None:
         """The client has read what was written: a handler that was held may send on, requests are read."""
         super().resumeProducing()
-        if self._job is not None and self._job.resume is not None:
+        if self._job is not None:
             self._job.resume()
         if self._rest and self.mode is Mode.HEAD:
             self.run_soon(self._read_on)
@@ -265,10 +269,10 @@ class Channel(BodyChannel):
         """Say why there is no answer; a stream that has begun can only be cut off."""
         self._job = None
         if self._begun:
-            self.front.finished(self.remote, self._head, 500, job.arrived, job.id)
+            self.front.finished(self.remote, self._head, 500, job.request.arrived, job.request.id)
             self.transport.abortConnection()
         else:
-            self._send_error(error, job.id, job.arrived)
+            self._send_error(error, job.request.id, job.request.arrived)
 
     def reply(self, value: Reply) -> None:
         """Send a dialect's reply."""

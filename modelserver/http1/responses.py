@@ -69,7 +69,7 @@ def stream_head(
     :param is_chunked: the client knows chunks; else the end of the connection is the end of the body.
     :param closes: the client wants no more than this answer.
     """
-    phrase, lines = _split(answer.head)
+    phrase, lines = _split(answer.header_block)
     coding = _CODING if is_chunked else b""
     closes = closes or not is_chunked or answer.status >= FIRST_ERROR
     connection = b"close" if closes else b"keep-alive"

@@ -8,11 +8,12 @@ from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.queues.deadlines import Deadlines
-from modelserver.core.registry import ModelVersion, Registry
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
 from modelserver.errors import ModelNotFound, NoWorkers, QueueFull
 from modelserver.inference.load_status import LoadStatus
 from modelserver.interfaces import Recorder
-from modelserver.jobs import Inputs, Job, ResponseObserver
+from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
 from modelserver.protocol.frames import ID_SIZE
 
 
@@ -50,9 +51,12 @@ class Inference:
         :raises QueueFull: as many jobs wait as may.
         """
         found = self._find(name, version)
-        head, extra, body, flags = inputs
+        header_block, extra, body, flags = inputs
         now = self.clock.seconds()
-        job = Job(self.entropy(ID_SIZE), observer, head, extra, body, now, None, flags, asked=version)
+        client_timeout = client_timeout or found.spec.client_timeout
+        deadline = now + client_timeout if client_timeout else None
+        request = (self.entropy(ID_SIZE), header_block, extra, body, flags, version, now, deadline)
+        job = Job(request_of(request), observer)
         try:
             found.pool.put(job)
         except NoWorkers as error:
@@ -62,9 +66,7 @@ class Inference:
             self.recorder.refused(name, error.limit_name)
             raise evolve(error, version=version) from None
         self.recorder.request_arrived(name, version)
-        client_timeout = client_timeout or found.spec.client_timeout
-        if client_timeout:
-            job.deadline = now + client_timeout
+        if deadline is not None:
             self.deadlines.watch(job)
         return job
 
@@ -77,8 +79,5 @@ class Inference:
             raise
 
     def withdraw(self, job: Job) -> None:
-        """The client is gone: the job leaves its queue; a handler that streams to it is told."""
-        job.cancel()
-        if job.assigned:
-            for version in self.registry.all():
-                version.pool.forget(job)
+        """Have the job leave its queue, for its client is gone; a handler that streams to it is told."""
+        job.withdraw()

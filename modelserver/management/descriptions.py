@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from modelserver.core.registry import ModelVersion
+from modelserver.core.version import ModelVersion
 from modelserver.interfaces import InThread, Inventory
 from modelserver.spec import GpuUsage, VersionDescription, WorkerDescription
 from modelserver.version_settings.values import WorkerRange
@@ -43,7 +43,8 @@ class Observer:
         """The processes and GPUs of these versions' workers, and their templates."""
         found = list(versions)
         workers = [worker for version in found for worker in version.pool.describe()]
-        workers += [template for template in map(_template, found) if template is not None]
+        templates = [version.describe_template() for version in found]
+        workers += [template for template in templates if template is not None]
         pids = [worker.pid for worker in workers if worker.pid is not None]
         gpus = {worker.gpu_id for worker in workers if worker.gpu_id is not None}
         return await self.in_thread(self._look, pids, gpus) if workers else Facts()
@@ -62,20 +63,16 @@ def describe_version(
     :param facts: what is known from outside, if somebody looked.
     """
     pool, known = version.pool, facts or Facts()
-    template = _template(version)
+    template = version.describe_template()
     return VersionDescription(
         spec=evolve(version.spec, workers=WorkerRange(pool.minimum, pool.maximum)),
         is_default=is_default,
         workers=tuple(_complete(worker, known) for worker in pool.describe()),
         waiting=version.queue.waiting,
         waiting_bytes=version.queue.size,
-        in_flight=sum(len(batch.jobs) for worker in pool.workers for batch in worker.in_hand),
+        in_flight=pool.jobs_in_hand,
         template=None if template is None else _complete(template, known),
     )
-
-
-def _template(version: ModelVersion) -> WorkerDescription | None:
-    return version.pool.providers.backend.describe(version.spec.name, version.spec.version)
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:

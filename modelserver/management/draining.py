@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from modelserver.core.registry import ModelVersion, Registry
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers
 
 LOOK = 0.05

@@ -9,9 +9,9 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from modelserver.core.registry import ModelVersion
+from modelserver.core.version import ModelVersion
 from modelserver.errors import DescribeUnavailable, InternalError, NoWorkers, QueueFull, ServingError
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, Job, JobRequest
 from modelserver.protocol.frames import DESCRIBE, ID_SIZE
 
 FAILED = "Failed to get customized model matadata."
@@ -59,16 +59,17 @@ class HandlerMetadata:
         :raises InternalError: the handler fails, or does not answer in time.
         """
         observer = _MetadataObserver()
-        job = Job(
-            self.entropy(ID_SIZE),
-            observer,
-            head,
-            b"",
-            b"",
-            self.clock.seconds(),
+        request = JobRequest(
+            id=self.entropy(ID_SIZE),
+            header_block=head,
+            extra=b"",
+            body=b"",
             flags=DESCRIBE,
-            exclusive=True,
+            asked=None,
+            arrived=self.clock.seconds(),
+            deadline=None,
         )
+        job = Job(request, observer, exclusive=True)
         try:
             version.pool.put(job)
         except (NoWorkers, QueueFull) as error:

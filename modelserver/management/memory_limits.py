@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from modelserver.core.registry import ModelVersion, Registry
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
 from modelserver.interfaces import InThread
 
 INTERVAL = 1.0

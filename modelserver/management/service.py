@@ -9,7 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.logger import Logger
 
 from modelserver.core.providers import CoreProviders
-from modelserver.core.registry import ModelVersion, Registry, new_version
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
 from modelserver.inference.health import is_model_ready
 from modelserver.management.descriptions import Observer, describe_version

@@ -141,10 +141,10 @@ class MetricsRecorder:
         """
         known, totals, is_exact = self._tallies.jobs, self._totals, self._is_exact
         for job in jobs:
-            tally = known.get((model, version, job.asked))
+            _, _, _, _, _, asked, arrived, _ = job.request
+            tally = known.get((model, version, asked))
             if tally is None:
-                tally = known[model, version, job.asked] = JobTally(model, version, job.asked or "default")
-            arrived = job.arrived
+                tally = known[model, version, asked] = JobTally(model, version, asked or "default")
             queued = job.assigned - arrived
             series = tally.queue
             series.counts[bisect_left(SECONDS, queued)] += 1

@@ -33,7 +33,7 @@ from functools import partial
 from typing import NamedTuple
 
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
-from modelserver.jobs import Answer, Job, SharedSlot, answer_of
+from modelserver.jobs import Answer, Job, JobRequest, SharedSlot, answer_of
 
 
 class FrameKind(IntEnum):
@@ -161,28 +161,30 @@ Pieces = list[bytes | bytearray | memoryview]
 
 def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
     """The frame that hands ``jobs`` to a worker; ``flags`` is 0 or PIPELINED."""
-    if len(jobs) == 1 and type(jobs[0].body) is not SharedSlot:
-        return _pack_single(number, jobs[0], jobs[0].body)
+    if len(jobs) == 1:
+        request = jobs[0].request
+        if type(request.body) is not SharedSlot:
+            return _pack_single(number, request)
     lengths: list[int] = []
     data: Pieces = []
     for job in jobs:
-        head, extra, body, traits = job.head, job.extra, job.body, job.flags
+        _, head, extra, body, traits, _, _, _ = job.request
         if type(body) is SharedSlot:
             body, traits = PLACE.pack(body.offset, body.size), traits | SHARED
         lengths += (len(head), len(extra), len(body), traits)
         data += (head, extra, body)  # type: ignore[arg-type]  # a SharedSlot has become bytes
     count = len(jobs)
-    table = _rows(count).pack(*lengths) + b"".join([job.id for job in jobs])
+    table = _rows(count).pack(*lengths) + b"".join([job.request.id for job in jobs])
     size = len(table) + sum(map(len, data))
     data.insert(0, _pack_header(size, BATCH, flags, count, number, 0) + table)
     return data if size > SMALL else [b"".join(data)]
 
 
-def _pack_single(number: int, job: Job, body: bytes | bytearray | SharedSlot) -> Pieces:
-    head, extra = job.head, job.extra
+def _pack_single(number: int, request: JobRequest) -> Pieces:
+    request_id, head, extra, body, flags, _, _, _ = request
     sizes = len(head), len(extra), len(body)
     size = _SINGLE.size - HEADER.size + sum(sizes)
-    row = _SINGLE.pack(size, BATCH, 0, 1, number, 0, *sizes, job.flags, job.id)
+    row = _SINGLE.pack(size, BATCH, 0, 1, number, 0, *sizes, flags, request_id)
     return [b"".join((row, head, extra)), body]  # type: ignore[list-item]  # the caller has seen to it
 
 

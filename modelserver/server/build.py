@@ -20,9 +20,8 @@ from modelserver.backends.process import HostServices
 from modelserver.backends.template import TemplateBackend
 from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.config.settings import Settings
-from modelserver.core.entropy import Entropy
 from modelserver.core.gpus import Devices
-from modelserver.core.ids import WorkerNumbers
+from modelserver.core.ids import Entropy, WorkerNumbers
 from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry

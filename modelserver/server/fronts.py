@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from modelserver.config.settings import Settings
-from modelserver.core.entropy import Entropy
+from modelserver.core.ids import Entropy
 from modelserver.dialect_rules import DIALECTS
 from modelserver.http1.site import ChannelSite
 from modelserver.http1.states import ConnectionLimits

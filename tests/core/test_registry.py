@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import ModelVersion, Registry
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from modelserver.core.queues.deadlines import Deadlines
-from modelserver.core.registry import ModelVersion, Registry
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
 from modelserver.http1.asyncio_transport import Sink
 from modelserver.http1.connection import Channel
 from modelserver.http1.head import Head
@@ -242,14 +243,16 @@ class ChannelStage:
         return False
 
     def _note(self, worker: MemoryWorker, job: Job) -> None:
-        if isinstance(job.body, SharedSlot):
+        if isinstance(job.request.body, SharedSlot):
             assert self.slots is not None  # where else should it be
-            body = bytes(self.slots.view(job.body))
+            body = bytes(self.slots.view(job.request.body))
         else:
-            body = bytes(job.body)
-        pairs = sorted(_pair(line) for line in job.head.split(b"\r\n") if line)
+            body = bytes(job.request.body)
+        pairs = sorted(_pair(line) for line in job.request.header_block.split(b"\r\n") if line)
         version = worker.spec.version
-        self.asked.append(Asked(version.name, version.version, tuple(pairs), job.extra, job.flags, body))
+        self.asked.append(
+            Asked(version.name, version.version, tuple(pairs), job.request.extra, job.request.flags, body)
+        )
 
     def settle(self) -> None:
         """Turn and answer until nothing is left to do."""

@@ -16,7 +16,7 @@ from modelserver.child.context import Context
 from modelserver.child.loops.batches import Loop
 from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, Job, JobRequest
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.load_request import LoadRequest
@@ -74,7 +74,7 @@ class LoopTestCase(TestCase):
 
     def job(self, body: bytes, head: bytes = b"", request_id: bytes = bytes(16)) -> Job:
         """A request."""
-        return Job(request_id, CollectingObserver(), head, b"", body, 0.0)
+        return Job(JobRequest(request_id, head, b"", body, 0, None, 0.0, None), CollectingObserver())
 
     def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
         """The next frame, which must be of this kind and batch."""

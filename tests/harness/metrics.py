@@ -66,6 +66,6 @@ class Server:
 
 def finished_job(queued: float, asked: str | None = None) -> Job:
     """A job that arrived when the clock began, and waited ``queued`` seconds."""
-    job = make_job()
-    job.assigned, job.asked = queued, asked
+    job = make_job(asked=asked)
+    job.assigned = queued
     return job

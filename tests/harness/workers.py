@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import ModelVersion
+from modelserver.core.version import ModelVersion
 from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
@@ -81,8 +81,7 @@ class JobTestCase(SynchronousTestCase):
 
     def put_job(self, body: bytes, head: bytes = b"", exclusive: bool = False) -> Job:
         """Put a job, and let it be dispatched if a worker is free."""
-        job = make_job(body, self.clock.seconds())
-        job.head, job.exclusive = head, exclusive
+        job = make_job(body, self.clock.seconds(), header_block=head, exclusive=exclusive)
         self.version.pool.put(job)
         self.stage.turn()
         return job

@@ -209,5 +209,5 @@ class ChannelTests(SynchronousTestCase):
         self.client.send(H + b"X-Request-Timeout-Ms: 2000\r\nContent-Length: 3\r\n\r\nabc")
         self.stage.turn()
         ((_, jobs),) = self.stage.waiting()[0].batches
-        self.assertEqual([2.0], [job.deadline for job in jobs])
-        self.assertEqual([ID], [job.id for job in jobs])
+        self.assertEqual([2.0], [job.request.deadline for job in jobs])
+        self.assertEqual([ID], [job.request.id for job in jobs])

@@ -66,7 +66,7 @@ class LargeBodyTests(SynchronousTestCase):
         client.send(HEAD % (b"noop", LARGE) + body)
         self.stage.turn()
         (worker,) = self.stage.waiting()
-        place = worker.batches[0][1][0].body
+        place = worker.batches[0][1][0].request.body
         assert isinstance(place, SharedSlot)
         self.assertTrue(self.stage.answer(Answer(200, b"", self.slots.view(place))))
         self.assertEqual(body, client.got[0].body)
@@ -79,7 +79,7 @@ class LargeBodyTests(SynchronousTestCase):
         self.client.send(HEAD % (b"noop", LARGE) + self.body(LARGE))
         self.stage.turn()
         (worker,) = self.stage.waiting()
-        place = worker.batches[0][1][0].body
+        place = worker.batches[0][1][0].request.body
         assert isinstance(place, SharedSlot)
         self.client.leave()
         self.assertTrue(self.stage.answer(Answer(200, b"", self.slots.view(place))))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from unittest import TestCase
 
-from modelserver.core.registry import ModelVersion, Registry
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
 from modelserver.errors import ModelNotFound, VersionNotFound
 from modelserver.inference.health import Health, Readiness, ServerHealth, health_of, is_model_ready
 from modelserver.inference.load_status import LoadStatus

@@ -138,9 +138,7 @@ class RanksTests(ProcessBackendContract, TestCase):
     ) -> list[Answer]:
         """Send a batch, and wait."""
         before = len(events.answers)
-        jobs = [make_job() for _ in bodies]
-        for job, body in zip(jobs, bodies, strict=True):
-            job.body = body
+        jobs = [make_job(body) for body in bodies]
         process.send(before, jobs)
         process.flush()
         await events.when(lambda: len(events.answers) > before or events.is_over)

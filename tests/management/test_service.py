@@ -235,7 +235,9 @@ class SelfDescriptionTests(ManagementCase):
         asked = self.ask()
         self.on.stage.turn()
         (job,) = self.workers[0].batches[0][1]
-        self.assertEqual((job.flags, job.exclusive, job.head), (DESCRIBE, True, b"a: b\r\n"))
+        self.assertEqual(
+            (job.request.flags, job.exclusive, job.request.header_block), (DESCRIBE, True, b"a: b\r\n")
+        )
         self.workers[0].answer(Answer(200, b"", b'{"classes": 10, "score": NaN}'))
         self.assertEqual(self.successResultOf(asked).metadata, {"classes": 10, "score": None})
 

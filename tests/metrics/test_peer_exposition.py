@@ -103,8 +103,8 @@ def exposed(mode: str) -> str:
     instruments.host_sampled([HostValue(name, 1.5) for name in HOST])
     for version in (None, "1.0"):
         instruments.request_arrived("echo", version)
-        job = make_job()
-        job.asked = version
+        job = make_job(asked=version)
+        job.assigned = 0.0
         instruments.batches_finished("echo", "1.0", 1, 1, 0.001, 0.002)
         instruments.jobs_finished("echo", "1.0", [job], 0.003)
         instruments.answered(200)

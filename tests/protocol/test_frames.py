@@ -9,13 +9,15 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader, send_all
-from modelserver.testing import CollectingObserver
+from modelserver.testing import CollectingObserver, make_job
 
 jobs = st.builds(
-    lambda id, head, extra, body, flags: Job(id, CollectingObserver(), head, extra, body, 0.0, None, flags),
+    lambda id, head, extra, body, flags: Job(
+        JobRequest(id, head, extra, body, flags, None, 0.0, None), CollectingObserver()
+    ),
     st.binary(min_size=16, max_size=16),
     st.binary(max_size=40),
     st.binary(max_size=10),
@@ -67,7 +69,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(frame.number, 7)
         self.assertEqual(
             [(item.id, item.head, item.extra, bytes(item.body), item.flags) for item in items],
-            [(job.id, job.head, job.extra, job.body, job.flags) for job in batch],
+            [job.request[:5] for job in batch],
         )
 
     @given(st.lists(answers, min_size=1, max_size=300), st.lists(st.integers(1, 50)))
@@ -93,7 +95,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(repr(error), repr(PredictionFailed(507, "Out of resources", "MemoryError", "no")))
 
     def test_a_shared_body_is_found_where_its_place_says(self) -> None:
-        job = Job(bytes(16), CollectingObserver(), b"", b"", SharedSlot(3, 4), 0.0)
+        job = make_job(SharedSlot(3, 4))
         reader = FrameReader()
         reader.fill(Pipe(b"".join(frames.pack_batch(1, [job])), []))
         (frame,) = reader

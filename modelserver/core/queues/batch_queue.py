@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from modelserver.core.queues.batch_delay import BatchDelay
+from modelserver.core.queues.job_queue import AnyTaker, Taker
 from modelserver.errors import QueueFull, ServingError
-from modelserver.jobs import Job, SharedSlot
+from modelserver.jobs import FINISHED, Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
 from modelserver.version_settings.values import QueueLimits
 
@@ -26,9 +28,11 @@ class BatchAggregator:
     Makes batches: one is due when ``batch_size`` jobs wait or the oldest has waited ``max_batch_delay``
     seconds.
 
-    It does not know workers. Whoever has a free one asks ``take``; ``due`` is called when the passing of time
-    has made a batch due.
+    All its workers are alike: a batch goes to the one with the least in hand.
 
+    :param max_batch_delay: seconds.
+    :param due: is called when the passing of time has made a batch due.
+    :param joins: workers begin each batch at once, so that none waits behind those in hand.
     :param closed: why no job is taken any more, once it is so.
     """
 
@@ -39,20 +43,28 @@ class BatchAggregator:
     limits: QueueLimits
     clock: IReactorTime
     due: Callable[[], None] = lambda: None
+    joins: bool = False
+    pipelined: bool = field(init=False)
+    _delay: BatchDelay = field(init=False)
     _jobs: deque[Job] = field(factory=deque, init=False)
     _size: int = field(default=0, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
     closed: ServingError | None = field(default=None, init=False)
     _refused: int = field(default=0, init=False)
 
+    frees_when_settled = False
+
+    def __attrs_post_init__(self) -> None:
+        self.pipelined = self.batch_size == 1
+        self._delay = BatchDelay(self.clock, self.max_batch_delay, self.due)
+
     @property
     def waiting(self) -> int:
-        """How many jobs wait, those whose clients have left not counted."""
-        return sum(not job.finished for job in self._jobs)
+        """How many jobs wait, those whose clients have left not counted; costs a look at each."""
+        return sum(job.state is not FINISHED for job in self._jobs)
 
     @property
     def length(self) -> int:
-        """How many jobs wait, also of clients who have left; costs nothing."""
+        """How many jobs wait, also of clients who have left."""
         return len(self._jobs)
 
     @property
@@ -72,23 +84,37 @@ class BatchAggregator:
         if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
             self._make_room(job)
         self._jobs.append(job)
-        self._size += len(job.body)
+        self._size += len(job.request.body)
 
     def put_back(self, jobs: list[Job]) -> None:
-        """Jobs that a worker could not finish are the next ones again, whatever the limits say."""
+        """Make jobs that a worker could not finish the next ones again, whatever the limits say."""
         self._jobs.extendleft(reversed(jobs))
-        self._size += sum(len(job.body) for job in jobs)
+        self._size += sum(len(job.request.body) for job in jobs)
+
+    def next_batch(self, workers: Sequence[AnyTaker]) -> tuple[AnyTaker, Sequence[Job]] | None:
+        """Take the next batch that is due, for the worker with the least in hand; None when there is none."""
+        waiting = len(self._jobs)
+        if not waiting or not workers:
+            return None
+        worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
+        hand = worker.in_flight
+        room = hand.room
+        if room < 1:
+            return None
+        # Each worker gets its share of what waits, so that none is idle while another has some ahead.
+        jobs = self.take(hand.load > 0, min(room, -(-waiting // len(workers))))
+        return (worker, jobs) if jobs else None
 
     def take(self, for_later: bool = False, most: int = 1) -> list[Job]:
         """
-        The next batch if one is due, else no jobs.
+        Return the next batch if one is due, else no jobs.
 
-        :param for_later: the worker has a batch already: leave one that is due by its age alone, and jobs
-            that want a worker to themselves.
+        :param for_later: the worker has a batch already: leave jobs that want a worker to themselves and,
+            unless batches join, a batch that is due by its age alone.
         :param most: where the batch size is one, so many batches together, if they are small.
         """
         jobs = self._jobs
-        while jobs and jobs[0].finished:
+        while jobs and jobs[0].state is FINISHED:
             self._drop_first()
         if not jobs:
             return []
@@ -97,7 +123,8 @@ class BatchAggregator:
         if self.batch_size == 1:
             return self._take_apart(most)
         is_full = len(jobs) >= self.batch_size and self._members() >= self.batch_size
-        if is_full or (not for_later and self._is_old(jobs[0])):
+        is_behind = for_later and not self.joins
+        if is_full or (not is_behind and self._delay.is_over(jobs[0].request.arrived)):
             return self._cut()
         return []
 
@@ -110,53 +137,38 @@ class BatchAggregator:
             if size > MOST_APART:
                 break
             job = self._drop_first()
-            if not job.finished:
+            if job.state is not FINISHED:
                 taken.append(job)
         return taken
 
     def _members(self) -> int:
-        """How many live jobs the next batch has to choose from, at most ``batch_size``."""
+        """Return how many live jobs the next batch has to choose from, at most ``batch_size``."""
         count = 0
-        explain = self._jobs[0].flags & EXPLAIN
+        explain = self._jobs[0].request.flags & EXPLAIN
         for job in self._jobs:
-            if job.exclusive or job.flags & EXPLAIN != explain:
+            if job.exclusive or job.request.flags & EXPLAIN != explain:
                 return self.batch_size  # what is before it goes alone: waiting longer would bring nothing
-            count += not job.finished
+            count += job.state is not FINISHED
             if count == self.batch_size:
                 break
         return count
 
-    def _is_old(self, oldest: Job) -> bool:
-        due_at = oldest.arrived + self.max_batch_delay
-        now = self.clock.seconds()
-        if now >= due_at:
-            return True
-        if self._timer is None:
-            self._timer = self.clock.callLater(due_at - now, self._time_passed)
-        return False
-
-    def _time_passed(self) -> None:
-        self._timer = None
-        self.due()
-
     def _cut(self) -> list[Job]:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._delay.stop()
         batch: list[Job] = []
         # A handler looks at the first of a batch to know whether it shall predict or explain.
-        explain = self._jobs[0].flags & EXPLAIN
+        explain = self._jobs[0].request.flags & EXPLAIN
         while self._jobs and len(batch) < self.batch_size and not self._jobs[0].exclusive:
-            if self._jobs[0].flags & EXPLAIN != explain:
+            if self._jobs[0].request.flags & EXPLAIN != explain:
                 break
             job = self._drop_first()
-            if not job.finished:
+            if job.state is not FINISHED:
                 batch.append(job)
         return batch
 
     def _drop_first(self) -> Job:
         job = self._jobs.popleft()
-        self._size -= len(job.body)
+        self._size -= len(job.request.body)
         return job
 
     def _make_room(self, job: Job) -> None:
@@ -165,14 +177,14 @@ class BatchAggregator:
         if self._refused < len(self._jobs):
             self._refuse(job)
         self._refused = 0
-        live = [job for job in self._jobs if not job.finished]
+        live = [job for job in self._jobs if job.state is not FINISHED]
         self._jobs = deque(live)
-        self._size = sum(len(job.body) for job in live)
+        self._size = sum(len(job.request.body) for job in live)
         if len(live) >= self.limits.jobs or self._is_over_size(job):
             self._refuse(job)
 
     def _is_over_size(self, job: Job) -> bool:
-        return bool(self.limits.size) and self._size + len(job.body) > self.limits.size
+        return bool(self.limits.size) and self._size + len(job.request.body) > self.limits.size
 
     def _refuse(self, job: Job) -> NoReturn:
         if len(self._jobs) >= self.limits.jobs:
@@ -182,11 +194,12 @@ class BatchAggregator:
     def fail_all(self, error: ServingError) -> None:
         """Answer every waiting job with ``error``."""
         waiting, self._jobs, self._size = self._jobs, deque(), 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._delay.stop()
         for job in waiting:
             job.fail(error)
+
+    def worker_gone(self, worker: str, reason: str) -> None:
+        """Change nothing: the jobs that wait are for any worker."""
 
     def close(self, error: ServingError) -> None:
         """Take no more jobs; those that come now are refused with ``error``."""
@@ -194,5 +207,11 @@ class BatchAggregator:
 
 
 def _travelling(job: Job) -> int:
-    """Bytes of its body that go to the worker through its socket."""
-    return 0 if type(job.body) is SharedSlot else len(job.body)
+    """Return the bytes of a job's body that go to the worker through its socket."""
+    return 0 if type(job.request.body) is SharedSlot else len(job.request.body)
+
+
+def _room_and_rest(worker: Taker) -> tuple[bool, int]:
+    """The worker with the least in hand comes first, among those that have room."""
+    hand = worker.in_flight
+    return hand.room > 0, -hand.load

@@ -1,4 +1,4 @@
-"""Jobs whose clients wait only so long: each is answered when its time is over, wherever it is."""
+"""Answer jobs whose clients wait only so long when their time is over, wherever the jobs are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import DeadlinePassed
-from modelserver.jobs import Job
+from modelserver.jobs import FINISHED, WAITING, Job
 
 
 @define(eq=False)
@@ -23,10 +23,11 @@ class Deadlines:
 
     def watch(self, job: Job) -> None:
         """Answer ``job`` with DeadlinePassed at its deadline, unless it is finished by then."""
-        if job.deadline is None:
+        deadline = job.request.deadline
+        if deadline is None:
             return
         self._count += 1
-        heappush(self._jobs, (job.deadline, self._count, job))
+        heappush(self._jobs, (deadline, self._count, job))
         self._set_timer()
 
     def _set_timer(self) -> None:
@@ -43,10 +44,11 @@ class Deadlines:
     def _expire(self) -> None:
         self._timer = None
         now = self.clock.seconds()
-        while self._jobs and (self._jobs[0][0] <= now or self._jobs[0][2].finished):
+        while self._jobs and (self._jobs[0][0] <= now or self._jobs[0][2].state is FINISHED):
             _, _, job = heappop(self._jobs)
-            if not job.finished:
-                job.fail(DeadlinePassed(now - job.arrived, started=job.assigned > 0))
+            if job.state is not FINISHED:
+                is_started = job.state is not WAITING
+                job.fail(DeadlinePassed(now - job.request.arrived, started=is_started))
         self._set_timer()
 
     def stop(self) -> None:

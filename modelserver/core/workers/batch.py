@@ -1,4 +1,4 @@
-"""What a worker has in hand."""
+"""One batch that a worker has in hand, and what comes back of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from attrs import define, field
 
-from modelserver.jobs import Job
+from modelserver.errors import ServingError
+from modelserver.jobs import Answer, Job
 
 
 @define(eq=False)
@@ -15,9 +16,12 @@ class Batch:
     """
     Jobs that a worker has.
 
+    :param number: names the batch between the server and the worker process.
     :param jobs: those that are not answered yet.
     :param pipelined: the handler is called for each job by itself, in order: they only travel together.
-    :param started: when the worker can have begun to work on them.
+    :param started: when the worker can have begun to work on them, in the clock's (monotonic) seconds.
+    :param done: jobs that were answered before the others, of those pipelined.
+    :param full: jobs whose observers can take no more parts at present: the handler is held at its next one.
     """
 
     number: int
@@ -25,25 +29,27 @@ class Batch:
     pipelined: bool
     started: float
     done: int = 0
-    """Jobs that were answered before the others, of those that are apart."""
     full: set[Job] = field(factory=set, init=False)
-    """Jobs whose observers can take no more parts at present: the handler is held at its next one."""
 
     @property
     def calls(self) -> int:
-        """How often the handler will be called."""
+        """Return how often the handler will be called."""
         return len(self.jobs) if self.pipelined else 1
 
     @property
     def current(self) -> Sequence[Job]:
-        """The jobs of the handler's present call."""
+        """Return the jobs of the handler's present call."""
         return self.jobs[:1] if self.pipelined else self.jobs
+
+    def index_of(self, job: Job) -> int:
+        """Return the place of ``job`` in the batch as it was sent."""
+        return self.done + self.jobs.index(job)
 
     def cut(self, count: int) -> Sequence[Job]:
         """
         Take out the jobs that an answer is for.
 
-        :raises LookupError: it has not the number of answers that it should have.
+        :raises LookupError: ``count`` is not a number of answers that the worker may send next.
         """
         jobs = self.jobs
         if count == len(jobs):
@@ -58,12 +64,17 @@ class Batch:
 
 class Times(NamedTuple):
     """
-    When calls of a handler came back, on the clock, and how long they took in all, in seconds.
+    When calls of a handler came back, and how long they took in all.
 
-    :param handler: in the handler.
-    :param total: since the worker could begin.
+    :param now: when they came back, in the clock's (monotonic) seconds.
+    :param handler: seconds in the handler.
+    :param total: seconds since the worker could begin.
     """
 
     now: float
     handler: float
     total: float
+
+
+Settled = tuple[Sequence[Job], Sequence[Answer | ServingError], int, Times]
+"""Jobs with an answer for each, of so many calls of the handler."""

@@ -1,4 +1,4 @@
-"""Staying awake for the answer of a worker that takes next to no time."""
+"""Busy-poll the event loop (about 0.2 ms) while an answer is expected that takes next to no time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from modelserver.core.workers.worker import LEAST, Worker
+from modelserver.core.workers.in_flight import LEAST, InFlight
 
 TURNS = 40
 """Turns of the event loop for which it is worth it: about 0.2 ms."""
@@ -20,26 +20,27 @@ class BusyPoll:
     To wake the server would take longer than such an answer. Each turn serves whatever else is ready: nothing
     is blocked.
 
-    :param call_soon: run something once, after the events that are being handled.
-    :param turns: at most so many for each answer; 0: none, as where there is one processor for all.
+    :param call_soon: runs a function once, after the events that are being handled.
+    :param turns: turns of the event loop for each answer at most; 0 where one processor does everything.
     """
 
     call_soon: Callable[[Callable[[], None]], object]
     turns: int
     _left: int = field(default=0, init=False)
-    _worker: Worker | None = field(default=None, init=False)
+    _awaited: InFlight | None = field(default=None, init=False)
 
-    def pay(self, worker: Worker) -> None:
-        """A worker has just been given something."""
-        if worker.load == 1 and worker.mean_batch is not None and worker.mean_batch < LEAST:
+    def start(self, in_flight: InFlight) -> None:
+        """Stay awake for a worker that has just been given something, if it is worth it."""
+        mean = in_flight.pace.mean
+        if in_flight.load == 1 and mean is not None and mean < LEAST:
             is_idle = not self._left
-            self._worker, self._left = worker, self.turns
+            self._awaited, self._left = in_flight, self.turns
             if is_idle and self.turns:
                 self.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._left -= 1
-        if self._worker is None or self._worker.load != 1:
+        if self._awaited is None or self._awaited.load != 1:
             self._left = 0
         if self._left:
             self.call_soon(self._turn)

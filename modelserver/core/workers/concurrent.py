@@ -1,19 +1,19 @@
-"""Workers whose jobs are at work side by side: each batch is answered when it is done, in whatever order."""
+"""The batches of a worker that has them at work side by side: each is answered when it is done."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from modelserver.core.queues.batch_queue import BatchAggregator
-from modelserver.core.workers.batch import Batch, Times
-from modelserver.core.workers.worker import READY, Worker
+from modelserver.core.workers.batch import Batch, Settled, Times
+from modelserver.core.workers.in_flight import AnswerWatch, Pace, pass_parts_on
 from modelserver.errors import ClientGone, DeadlinePassed, ServingError
-from modelserver.jobs import Answer, Job
+from modelserver.interfaces import WorkerProcess
+from modelserver.jobs import ASSIGNED, Answer, Job
 from modelserver.spec import WorkerFailure
+from modelserver.version_settings.values import Timeouts
 
 AT_ONCE = 1024
 """Batches that an asynchronous handler may have at work; what comes then waits in the queue."""
@@ -22,124 +22,186 @@ LONGEST_BEHIND = 1 << 20
 
 
 @define(eq=False)
-class ConcurrentWorker(Worker):
+class SideBySide:
     """
-    A worker that takes batches while it has others at work.
+    Batches of which each is begun when it comes and answered when it is done.
 
     A batch of which nothing is heard for as long as an answer may take is given up, and the worker told so;
-    one that does not even react to that in its grace is ended. A client that is slow to read holds nobody:
-    its stream is cut off when too much waits for it.
+    a worker that does not even react to that in its grace is ended. A client that is slow to read holds
+    nobody: its stream is cut off when too much waits for it.
 
-    :param capacity: batches that it may have.
+    :param timed_out: is called when the worker does not react.
+    :param capacity: batches that the worker may have.
+    :param watch: is shown each batch of answers, and of parts.
     """
 
+    timeouts: Timeouts
+    clock: IReactorTime
+    timed_out: Callable[[], None]
     capacity: int = field(kw_only=True)
+    watch: AnswerWatch | None = field(default=None, kw_only=True)
+    process: WorkerProcess | None = field(default=None, init=False)
+    load: int = field(default=0, init=False)
+    pace: Pace = field(factory=Pace, init=False)
+    batches: list[Batch] = field(factory=list, init=False)
+    _is_open: bool = field(default=False, init=False)
+    _number: int = field(default=0, init=False)
+    _settled: list[Settled] = field(factory=list, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
     _heard: float = field(default=0.0, init=False)
+    """When the worker answered last, in the clock's seconds."""
     _given_up: dict[Batch, float] = field(factory=dict, init=False)
+    """When each batch was given up that the worker still has."""
     _behind: dict[Job, int] = field(factory=dict, init=False)
+    """Bytes of a streamed answer that wait for a job's client."""
 
     @property
     def room(self) -> int:
-        """How many more batches it may be given now; none beside a job that has the worker to itself."""
-        is_taken = bool(self.in_hand) and self.in_hand[-1].jobs[0].exclusive
-        return self.capacity - self.load if self.state is READY and not is_taken else 0
+        """How many more batches the worker may be given; none beside a job that has the worker to itself."""
+        is_taken = bool(self.batches) and self.batches[-1].jobs[0].exclusive
+        return self.capacity - self.load if self._is_open and not is_taken else 0
 
     def assign(self, jobs: Sequence[Job], pipelined: bool = False) -> None:
         """Send a batch, or several of one job each; they leave at ``flush``."""
         for batch in [[job] for job in jobs] if pipelined else [jobs]:
-            super().assign(batch)
+            self._send(batch)
+
+    def _send(self, jobs: Sequence[Job]) -> None:
+        assert self.process is not None  # room was asked for
+        now = self.clock.seconds()
+        for job in jobs:
+            job.assigned = now
+            job.state = ASSIGNED
+            job.holder = self
+        self._number = number = (self._number + 1) & 0xFFFFFFFF
+        self.batches.append(Batch(number, jobs, False, now))
+        self.load += 1
+        self.process.send(number, jobs, False)
+        if self._timer is None:
+            self._timer = self.clock.callLater(self.timeouts.response, self._look_at_silent)
+
+    def flush(self) -> None:
+        """Let the batches of this turn leave."""
+        if self.process is not None:
+            self.process.flush()
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
-        """Take the answers of a batch, whichever it is; its observers are told at the turn's end."""
+        """
+        Take the answers of a batch, whichever it is.
+
+        :raises LookupError: no batch has this number, or it has another number of jobs.
+        """
         batch = self._find(number, answers)
-        self.in_hand.remove(batch)
+        self.batches.remove(batch)
         self.load -= 1
         self._given_up.pop(batch, None)
-        self._learn(seconds, 1)
+        self.pace.learn(seconds, 1)
+        if self.watch is not None:
+            self.watch(batch.jobs, answers)
         times = Times(self._heard, seconds, self._heard - batch.jobs[0].assigned)
-        self._answers.append((batch.jobs, answers, 1, times))
+        self._settled.append((batch.jobs, answers, 1, times))
         for job in batch.jobs:
             self._behind.pop(job, None)
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
-        """Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more."""
+        """
+        Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more.
+
+        :raises LookupError: no batch has this number, or it has another number of jobs.
+        """
         batch = self._find(number, answers)
         batch.started = self._heard
-        self._pass_on(batch, batch.jobs, answers)
+        if self.watch is not None:
+            self.watch(batch.jobs, answers)
+        for job, size in pass_parts_on(batch.jobs, answers):
+            self._fall_behind(job, size)
 
     def _find(self, number: int, answers: Sequence[Answer | ServingError]) -> Batch:
         """
-        The batch that is meant.
+        Return the batch that is meant.
 
-        :raises LookupError: there is none, or it has another number of jobs.
+        :raises LookupError: no batch has this number, or it has another number of jobs.
         """
         self._heard = self.clock.seconds()
-        for batch in self.in_hand:
+        for batch in self.batches:
             if batch.number == number:
                 if len(answers) != len(batch.jobs):
                     raise LookupError(f"{len(answers)} answers to a batch of {len(batch.jobs)}")
                 return batch
         raise LookupError(f"an answer to batch {number}, which is not in hand")
 
-    def _hold(self, batch: Batch, job: Job, size: int) -> None:
-        """Count what waits for a client; ``job.resume`` is called when it has read everything."""
-        job.resume = partial(self._catch_up, job)
+    def _fall_behind(self, job: Job, size: int) -> None:
+        """Count what waits for a client, until the job resumes; cut the stream off when it is too much."""
         self._behind[job] = self._behind.get(job, 0) + size
         if self._behind[job] > LONGEST_BEHIND:
-            self._catch_up(job)
             job.fail(ClientGone())
-            self.forget(job)
+            self.cancel_stream(job)
 
-    def _catch_up(self, job: Job) -> None:
-        job.resume = None
+    def resume(self, job: Job) -> None:
+        """Note that the client has read everything."""
         self._behind.pop(job, None)
 
-    def _look_at_oldest(self) -> None:
-        """One timer watches all batches: it is set anew for the one that has been silent for longest."""
+    def cancel_stream(self, job: Job) -> None:
+        """Have the handler told that the client of ``job`` is gone."""
+        for batch in self.batches:
+            if job in batch.jobs and self.process is not None:
+                self.process.cancel(batch.number, batch.index_of(job))
+        self.resume(job)
+
+    def take_settled(self) -> Sequence[Settled]:
+        """Return, once, the jobs that were answered since the last call, in order."""
+        settled, self._settled = self._settled, []
+        return settled
+
+    def _look_at_silent(self) -> None:
+        """Watch all batches with one timer, set anew for the one that has been silent for longest."""
         self._timer = None
-        if not self.in_hand:
+        if not self.batches:
             return
         now, response_timeout = self.clock.seconds(), self.timeouts.response
-        for batch in [each for each in self.in_hand if each.started + response_timeout <= now]:
+        for batch in [each for each in self.batches if each.started + response_timeout <= now]:
             if self._heard < self._given_up.get(batch, 0.0):
-                self._inputs.timed_out()
+                self.timed_out()
                 return
             self._give_up(batch, now)
-        left = min(batch.started for batch in self.in_hand) + response_timeout - now
-        self._timer = self.clock.callLater(left, self._look_at_oldest)
+        left = min(batch.started for batch in self.batches) + response_timeout - now
+        self._timer = self.clock.callLater(left, self._look_at_silent)
 
     def _give_up(self, batch: Batch, now: float) -> None:
-        """Its jobs fail; look again when the worker has had the time to react."""
+        """Fail the jobs of a batch; look at it again when the worker has had the time to react."""
         self._given_up[batch] = now
         batch.started = now - self.timeouts.response + max(self.timeouts.grace, 1.0)
         for job in batch.jobs:
             job.fail(DeadlinePassed(self.timeouts.response, started=True))
-            self.forget(job)
+            self.cancel_stream(job)
 
-    def lose(self, failure: WorkerFailure) -> None:
+    def open(self) -> None:
+        """Let there be room: the worker is ready."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Have no room, and watch the batches in hand no more: the worker is in another state."""
+        self._is_open = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def lose(self, failure: WorkerFailure) -> Sequence[Batch]:
         """
-        Any of those in hand may have been the cause, as if they were one batch; but who has blocked the event
-        loop was given up before, and those who only waited for it are as those behind a batch.
+        Release all jobs, for the process is gone, and return them: those that may be the cause come first.
+
+        Any of them may be it, as if they had been one batch. But a job that has blocked the event loop was
+        given up before, and those that only waited for the loop are as those behind a batch.
         """
         self._given_up.clear()
         self._behind.clear()
         is_blocked = failure.cause == "response timeout"
         suspect: list[Job] = []
         innocent: list[Job] = []
-        for batch in self.in_hand:
+        for batch in self.batches:
             for job in batch.jobs:
-                is_innocent = is_blocked and not job.finished and not job.streaming
+                is_innocent = is_blocked and job.state is ASSIGNED
                 (innocent if is_innocent else suspect).append(job)
-        self.in_hand = deque(Batch(0, each, False, 0.0) for each in (suspect, innocent) if each)
-        super().lose(failure)
-
-
-@define(eq=False)
-class ConcurrentQueue(BatchAggregator):
-    """Batches for a worker that begins each at once: none waits for those before it."""
-
-    def take(self, for_later: bool = False, most: int = 1) -> list[Job]:
-        """The next batch if one is due; only a job that wants a worker to itself waits for an idle one."""
-        while self._jobs and self._jobs[0].finished:
-            self._drop_first()
-        return super().take(for_later and bool(self._jobs) and self._jobs[0].exclusive, most)
+                job.released_by_worker()
+        self.batches, self.load = [], 0
+        return [Batch(0, each, False, 0.0) for each in (suspect, innocent) if each]

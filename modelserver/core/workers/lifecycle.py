@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol
 
@@ -28,11 +28,8 @@ class WorkerInputs(Protocol):
 class Subject(Protocol):
     """What a transition may have a worker do; the worker says how."""
 
-    @property
-    def in_hand(self) -> Collection[object]: ...
     def enter(self, state: WorkerState) -> None: ...
-    def launch(self) -> None: ...
-    def revive(self) -> None: ...
+    def launch(self, anew: bool = False) -> None: ...
     def succeed(self) -> None: ...
     def kill(self, cause: str) -> None: ...
     def lose(self, failure: WorkerFailure) -> None: ...
@@ -97,7 +94,7 @@ def _relaunch(inputs: _Inputs, worker: Subject) -> None:
 
 @_upon(_Inputs.start, _FAILED, _WAITING, to=_STARTING)
 def _revive(inputs: _Inputs, worker: Subject) -> None:
-    worker.revive()
+    worker.launch(anew=True)
 
 
 @_upon(_Inputs.loaded, _STARTING, to=_READY)
@@ -129,8 +126,6 @@ def _give_up(inputs: _Inputs, worker: Subject) -> None:
 @_upon(_Inputs.stop, _READY, to=_DRAINING)
 def _drain(inputs: _Inputs, worker: Subject, drain: float | None) -> None:
     worker.drain(drain)
-    if not worker.in_hand:
-        inputs.drained()
 
 
 @_upon(_Inputs.stop, _DRAINING, to=_DRAINING)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from modelserver.core.providers import CoreProviders
-from modelserver.core.queues.batch_queue import BatchAggregator
 from modelserver.core.queues.drain_rate import DrainRate
+from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.busy_poll import BusyPoll
+from modelserver.core.workers.in_flight import MANY, MakeInFlight
+from modelserver.core.workers.placement import give_devices_back, place_worker
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
-from modelserver.core.workers.worker import MANY, READY, Worker
+from modelserver.core.workers.worker import READY, Worker
 from modelserver.errors import NotEnoughDevices, NoWorkers, QueueFull, ServingError, WorkersFailed
 from modelserver.jobs import Job
-from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
+from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerState
 
 _log = Logger()
 
@@ -34,9 +36,9 @@ class WorkerPool:
     """Keeps the wanted number of workers, and gives them batches from the version's queue."""
 
     spec: VersionSpec
-    queue: BatchAggregator
+    queue: JobQueue
     providers: CoreProviders
-    make_worker: Callable[..., Worker] = field(default=Worker, kw_only=True)
+    make_in_flight: MakeInFlight
     minimum: int = field(default=0, init=False)
     maximum: int = field(default=0, init=False)
     workers: list[Worker] = field(factory=list, init=False)
@@ -46,7 +48,7 @@ class WorkerPool:
     _scheduled: bool = field(default=False, init=False)
     _rate: DrainRate = field(factory=DrainRate, init=False)
     _recycling: Recycling = field(init=False)
-    _attention: BusyPoll = field(init=False)
+    _busy_poll: BusyPoll = field(init=False)
     # Read for each job or batch, and so not through the spec.
     _batch_size: int = field(init=False)
     _has_tickets: bool = field(init=False)
@@ -57,7 +59,7 @@ class WorkerPool:
         self._has_tickets = self.spec.queue.tickets
         self._max_requests = self.spec.limits.requests
         self._recycling = Recycling(self._max_requests, self.providers.random)
-        self._attention = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
+        self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
 
     # How many.
 
@@ -101,33 +103,23 @@ class WorkerPool:
                 self.workers.append(self._new_worker(gpu_workers))
         except NotEnoughDevices:
             for worker in self.workers[present:]:
-                self._give_devices_back(worker)
+                give_devices_back(worker.spec, self.providers.devices)
             del self.workers[present:]
             raise
         return self.workers[present:]
 
     def _new_worker(self, gpu_workers: int | None) -> Worker:
-        worker_id = self.providers.next_worker_id(self.spec)
-        return self.make_worker(
-            self._place(worker_id, gpu_workers),
-            self.spec.timeouts,
-            self,
-            self.providers.backend,
-            self.providers.clock,
-            self.providers.now,
-        )
-
-    def _place(self, worker_id: str, gpu_workers: int | None) -> WorkerSpec:
-        spec, devices = self.spec, self.providers.devices
-        if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
-            group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
-            if group is None:
-                raise NotEnoughDevices(spec.name, spec.devices.parallel_level)
-            return WorkerSpec(spec, worker_id, 0, group)
         on_gpus = sum(worker.spec.gpu_id is not None for worker in self.workers)
-        if spec.devices.type == "cpu" or (gpu_workers is not None and on_gpus >= gpu_workers):
-            return WorkerSpec(spec, worker_id)
-        return WorkerSpec(spec, worker_id, devices.take(spec.devices.ids))
+        is_cpu = gpu_workers is not None and on_gpus >= gpu_workers
+        return Worker(
+            spec=place_worker(self.spec, self.providers, is_cpu),
+            timeouts=self.spec.timeouts,
+            owner=self,
+            backend=self.providers.backend,
+            clock=self.providers.clock,
+            now=self.providers.now,
+            make_in_flight=self.make_in_flight,
+        )
 
     def when_settled(self) -> Deferred[None]:
         """
@@ -204,14 +196,14 @@ class WorkerPool:
 
     @property
     def _idle(self) -> int:
-        return sum(worker.state is READY and not worker.load for worker in self.workers)
+        return sum(worker.state is READY and not worker.in_flight.load for worker in self.workers)
 
     def _seconds_to_drain(self) -> float:
         """How long those who wait now will need, as measured, else as the handler's times promise."""
         waiting = self.queue.length + 1
         measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
         if measured is None:
-            times = [worker.mean_batch for worker in self.workers if worker.state is READY]
+            times = [worker.in_flight.pace.mean for worker in self.workers if worker.state is READY]
             speed = sum(self._batch_size / seconds for seconds in times if seconds)
             measured = waiting / speed if speed else 1.0
         return min(measured, LONGEST_RETRY)
@@ -223,11 +215,6 @@ class WorkerPool:
         failures = [worker.failure for worker in self.workers if worker.failure is not None]
         reason = str(failures[-1]) if failures else ""
         return NoWorkers(self.spec.name, self.spec.version, reason)
-
-    def forget(self, job: Job) -> None:
-        """The client of a streamed job is gone."""
-        for worker in (*self.workers, *self._leaving):
-            worker.forget(job)
 
     def end_worker(self, pid: int, cause: str) -> None:
         """Kill the worker that has this process; its jobs are tried again, and it is started again."""
@@ -242,10 +229,15 @@ class WorkerPool:
             worker.kill("exit")
 
     @property
+    def jobs_in_hand(self) -> int:
+        """How many jobs the wanted workers have, answered or not."""
+        return sum(len(batch.jobs) for worker in self.workers for batch in worker.in_flight.batches)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no job waits or is in a worker's hand."""
         everybody = (*self.workers, *self._leaving)
-        return not self.queue.waiting and not any(worker.in_hand for worker in everybody)
+        return not self.queue.waiting and not any(worker.in_flight.load for worker in everybody)
 
     def describe(self) -> tuple[WorkerDescription, ...]:
         """Every worker as it is now; memory is not the pool's to know."""
@@ -268,7 +260,13 @@ class WorkerPool:
         return self.queue.length > MANY * self._batch_size * len(self.workers)
 
     def schedule(self) -> None:
-        """Hand out batches once the events of this turn are over."""
+        """
+        Hand out batches once the events of this turn of the event loop are over.
+
+        A turn brings the requests of many connections. Handed out at its end, they leave together: one batch
+        and one write to a worker instead of one for each. However often this is called in one turn,
+        ``dispatch`` runs once.
+        """
         if not self._scheduled:
             self._scheduled = True
             self.providers.call_soon(self.dispatch)
@@ -276,26 +274,16 @@ class WorkerPool:
     def dispatch(self) -> None:
         """Hand out batches while there are some that are due, and workers that have room."""
         self._scheduled = False
-        workers, queue = self.workers, self.queue
-        if not queue.length:
-            return
+        queue, workers = self.queue, self.workers
         touched: dict[Worker, None] = {}
-        while workers:
-            worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
-            room = worker.room
-            if room < 1:
-                break
-            # Each worker gets its share of what waits, so that none is idle while another has some ahead.
-            share = -(-queue.length // len(workers))
-            jobs = queue.take(worker.load > 0, min(room, share))
-            if not jobs:
-                break
-            worker.assign(jobs, queue.batch_size == 1)
+        while (due := queue.next_batch(workers)) is not None:
+            worker, jobs = due
+            worker.in_flight.assign(jobs, queue.pipelined)
             touched[worker] = None
         for worker in touched:
-            worker.flush()
+            worker.in_flight.flush()
         if len(touched) == 1:
-            self._attention.pay(worker)
+            self._busy_poll.start(worker.in_flight)
 
     # What workers tell.
 
@@ -303,15 +291,18 @@ class WorkerPool:
         """A worker has loaded the model: it may have work at once."""
         spec = self.spec
         self.providers.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
-        self._recycling.forget(worker)
+        self._recycling.reset_count(worker)
         if worker is self._recycling.successor:
             self._end_recycling()
         self._settle()
         self.schedule()
 
     def worker_has_room(self, worker: Worker) -> None:
-        """Answers came: hand out what is due, without waiting for the turn's end."""
-        self.dispatch()
+        """Hand out what is due, before the observers of the jobs that were answered are told."""
+        if self.queue.frees_when_settled:
+            self.schedule()
+        else:
+            self.dispatch()
 
     def batch_finished(self, worker: Worker, jobs: Sequence[Job], calls: int, times: Times) -> None:
         """Count batches and their jobs."""
@@ -355,11 +346,12 @@ class WorkerPool:
         self.queue.put_back(again)
         if worker in self.workers and worker.state is not READY:
             self.providers.recorder.worker_restarted(self.spec.name, self.spec.version)
-            if not worker.served:
+            if not worker.in_flight.pace.calls:
                 self._fail_settlers(failure)
         if not self.healthy:
             self.queue.fail_all(self.refusal())
         self.schedule()
+        self.queue.worker_gone(worker.id, str(failure))
 
     def worker_gave_up(self, worker: Worker) -> None:
         """When no worker is left that may come back, nobody shall wait for one."""
@@ -374,17 +366,8 @@ class WorkerPool:
         """A worker that was to leave has left."""
         if worker in self._leaving:
             self._leaving.remove(worker)
-        self._recycling.forget(worker)
-        self._give_devices_back(worker)
+        self._recycling.reset_count(worker)
+        give_devices_back(worker.spec, self.providers.devices)
         self._settle()
         self._tell_leavers()
-
-    def _give_devices_back(self, worker: Worker) -> None:
-        spec = worker.spec
-        for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
-            self.providers.devices.give_back(gpu)
-
-
-def _room_and_rest(worker: Worker) -> tuple[bool, int]:
-    """The worker with the least in hand comes first, among those that have room."""
-    return worker.room > 0, -worker.load
+        self.queue.worker_gone(worker.id, "the worker of the sequence was stopped")

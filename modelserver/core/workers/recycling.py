@@ -28,7 +28,7 @@ class Recycling:
     _left: dict[Worker, int] = field(factory=dict, init=False)
 
     def is_due(self, worker: Worker, jobs: int) -> bool:
-        """Count what a worker has served; whether it should be replaced now."""
+        """Count what a worker has served. Return whether it should be replaced now."""
         if not self.limit:
             return False
         left = self._left.get(worker)
@@ -38,11 +38,11 @@ class Recycling:
         return left <= 0 and self.old is None
 
     def begin(self, old: Worker, successor: Worker) -> None:
-        """``successor`` is being started for ``old``."""
+        """Note that ``successor`` is being started for ``old``."""
         self.old, self.successor = old, successor
 
     def end(self) -> tuple[Worker, Worker] | None:
-        """The pair, which is one no more: the successor is there, or will not be."""
+        """Return the pair, which is one no more: the successor is there, or will not be."""
         old, successor = self.old, self.successor
         self.old = self.successor = None
         if old is None or successor is None:
@@ -50,6 +50,6 @@ class Recycling:
         self._left.pop(old, None)
         return old, successor
 
-    def forget(self, worker: Worker) -> None:
-        """A worker begins anew, or is gone."""
+    def reset_count(self, worker: Worker) -> None:
+        """Reset the request count of a worker that restarted or left."""
         self._left.pop(worker, None)

@@ -1,4 +1,4 @@
-"""What becomes of the jobs that a dead worker had: another try, or the news."""
+"""Decide which jobs of a dead worker are retried and which fail."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from modelserver.core.workers.batch import Batch
 from modelserver.errors import WorkerDied
-from modelserver.jobs import Job
+from modelserver.jobs import FINISHED, STREAMING, Job
 from modelserver.spec import WorkerFailure
 
 
 def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tuple[list[Job], int]:
     """
-    Tell those who get no other try; returns the jobs that do, in order, and how many of them have used it.
+    Fail the jobs that get no other try. Return those that do, in order, and how many of them have used it.
 
     Those of the handler's present call may have killed the worker: each gets a second worker, to itself. So
     do those behind them, for a worker may have begun them unseen; but that is not counted against them.
@@ -25,20 +25,19 @@ def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) 
     suspects = batches[0].current if batches else ()
     for batch in batches:
         for job in batch.jobs:
-            if job.finished:
+            if job.state is FINISHED:
                 continue
             is_suspect = job in suspects
             if is_suspect and not _has_another(job, failure, tries):
                 job.fail(WorkerDied(failure))
                 continue
             retried += is_suspect
-            job.exclusive = True
-            job.assigned = 0.0
+            job.wait_again()
             again.append(job)
     return again, retried
 
 
 def _has_another(job: Job, failure: WorkerFailure, tries: int) -> bool:
-    """Count a try; whether the next one is allowed, and could end otherwise than this one."""
+    """Count a try. Return whether the next one is allowed, and could end otherwise than this one."""
     job.tries += 1
-    return job.tries <= tries and not job.streaming and failure.cause != "response timeout"
+    return job.tries <= tries and job.state is not STREAMING and failure.cause != "response timeout"

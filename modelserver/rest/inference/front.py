@@ -249,7 +249,7 @@ class TwistedWebResponder:
     def resumeProducing(self) -> None:
         """The client has read what was written."""
         self._is_full = False
-        if self._job is not None and self._job.resume is not None:
+        if self._job is not None:
             self._job.resume()
 
     def stopProducing(self) -> None:
@@ -270,7 +270,7 @@ class TwistedWebResponder:
         return body
 
     def _prepare(self, job: Job, reply: Reply) -> bytes:
-        return prepare(self.request, reply, show_id(job.id).decode(), self.cors)
+        return prepare(self.request, reply, show_id(job.request.id).decode(), self.cors)
 
 
 def _body(request: Request) -> bytes:
@@ -294,7 +294,7 @@ def _left(failure: Failure, withdraw: Callable[[], None]) -> Failure:
 
 
 def _reply_of(answer: Answer) -> Reply:
-    phrase, _, lines = answer.head.partition(b"\r\n")
+    phrase, _, lines = answer.header_block.partition(b"\r\n")
     return Reply(answer.status, bytes(answer.body), phrase, _pairs(lines))
 
 

@@ -39,7 +39,9 @@ class BodyTests(TestCase):
         ):
             with self.subTest(item):
                 ((flags, answer),) = answer_rows([item], [processor()], LARGEST)
-                self.assertEqual((flags, answer.status, answer.head, bytes(answer.body)), (0, 200, b"", body))
+                self.assertEqual(
+                    (flags, answer.status, answer.header_block, bytes(answer.body)), (0, 200, b"", body)
+                )
 
     def test_item_that_cannot_be_serialized_fails_alone(self) -> None:
         cycle: list[object] = []
@@ -87,12 +89,12 @@ class HeadTests(TestCase):
         return row
 
     def test_header(self) -> None:
-        self.assertEqual(self.head(X_Own="ü")[1].head, "\r\nX-Own: ü\r\n".encode("latin-1"))
+        self.assertEqual(self.head(X_Own="ü")[1].header_block, "\r\nX-Own: ü\r\n".encode("latin-1"))
 
     def test_headers_of_the_server_are_its_own(self) -> None:
         for name in ("Content-Length", "connection", "Transfer-Encoding", "X-Request-Id", "Pragma"):
             with self.subTest(name):
-                self.assertNotIn(b"evil", self.head(**{name: "evil"})[1].head)
+                self.assertNotIn(b"evil", self.head(**{name: "evil"})[1].header_block)
 
     def test_illegal_headers(self) -> None:
         for name, value in (
@@ -113,7 +115,7 @@ class HeadTests(TestCase):
         made = processor()
         made.report_status(418, "teapot")
         ((_, answer),) = answer_rows(["x"], [made], LARGEST)
-        self.assertEqual((answer.status, answer.head), (418, b"teapot\r\n"))
+        self.assertEqual((answer.status, answer.header_block), (418, b"teapot\r\n"))
 
     def test_illegal_status(self) -> None:
         for code, phrase in ((99, ""), (1000, ""), (200, "a\r\nb")):

@@ -69,7 +69,7 @@ class ConcurrentLoopTests(LoopTestCase):
             frame = self.reader.wait(self.ours)
             (answer,) = frames.unpack_answers(frame)
             assert isinstance(answer, Answer)
-            answers[frame.number] = (bytes(answer.body), answer.head)
+            answers[frame.number] = (bytes(answer.body), answer.header_block)
         self.assertEqual(list(answers), [2, 1])
         self.assertEqual(answers[1], (b"wait", b"\r\nx-id: 1\r\n"))
         self.assertEqual(answers[2], (b"open", b"\r\nx-id: 2\r\n"))
@@ -103,7 +103,7 @@ class ConcurrentLoopTests(LoopTestCase):
             self.assertIsInstance(refused, BadRequest)
         last = self.receive(frames.ANSWERS, 1)[0]
         assert isinstance(last, Answer)
-        self.assertIn(b"ts_stream_next: false", last.head)
+        self.assertIn(b"ts_stream_next: false", last.header_block)
 
     def test_handler_whose_clients_have_all_left_is_cancelled(self) -> None:
         self.start(self.handle)

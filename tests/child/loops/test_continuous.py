@@ -109,7 +109,7 @@ class ContinuousLoopTests(LoopTestCase):
             self.turn()
             (answer,) = self.receive(kind, 1)
             assert isinstance(answer, Answer)
-            heads.append(answer.head)
+            heads.append(answer.header_block)
         self.assertEqual(heads[0], b"\r\nx-left: 1\r\nts_stream_next: true\r\n")
         self.assertEqual(heads[1], b"\r\nx-left: 0\r\nts_stream_next: false\r\n")
 
@@ -120,7 +120,7 @@ class ContinuousLoopTests(LoopTestCase):
             self.turn(what)
             (answer,) = self.receive(frames.ANSWERS, number)
             assert isinstance(answer, Answer)
-            self.assertNotIn(b"ts_stream_next", answer.head)
+            self.assertNotIn(b"ts_stream_next", answer.header_block)
 
     def test_parts_in_the_middle_of_a_turn(self) -> None:
         self.begin()

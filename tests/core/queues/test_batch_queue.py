@@ -57,7 +57,8 @@ class BatchAggregatorTests(SynchronousTestCase):
 
     def test_predictions_and_explanations_do_not_share_a_batch(self) -> None:
         jobs = self.put(b"a", b"b", b"c", b"d", b"e")
-        jobs[2].flags = jobs[3].flags = EXPLAIN
+        for job in jobs[2:4]:
+            job.request = job.request._replace(flags=EXPLAIN)
         self.assertEqual(self.queue.take(), jobs[:2])
         self.clock.advance(2)
         self.assertEqual(self.queue.take(), jobs[2:4])
@@ -85,8 +86,8 @@ class BatchAggregatorTests(SynchronousTestCase):
     def test_batches_of_one_may_be_taken_together(self) -> None:
         queue = self.queue = self.make(1, 0.1)
         self.put(b"a", b"b", b"c")
-        self.assertEqual([job.body for job in queue.take(most=2)], [b"a", b"b"])
-        self.assertEqual([job.body for job in queue.take(most=2)], [b"c"])
+        self.assertEqual([job.request.body for job in queue.take(most=2)], [b"a", b"b"])
+        self.assertEqual([job.request.body for job in queue.take(most=2)], [b"c"])
         self.assertEqual(queue.size, 0)
 
     def test_large_ones_and_solitary_ones_are_not(self) -> None:
@@ -98,9 +99,8 @@ class BatchAggregatorTests(SynchronousTestCase):
 
     def test_bodies_in_shared_memory_travel_at_no_cost(self) -> None:
         queue = self.queue = self.make(1, 0.1)
-        jobs = [make_job() for _ in range(3)]
+        jobs = [make_job(SharedSlot(0, MOST_APART, lambda: None)) for _ in range(3)]
         for job in jobs:
-            job.body = SharedSlot(0, MOST_APART, lambda: None)
             queue.put(job)
         self.assertEqual(queue.take(most=8), jobs)
         self.assertEqual(queue.size, 0)
@@ -109,7 +109,7 @@ class BatchAggregatorTests(SynchronousTestCase):
         queue = self.queue = self.make(1, 0.1)
         _, gone, _ = self.put(b"a", b"b", b"c")
         gone.cancel()
-        self.assertEqual([job.body for job in queue.take(most=8)], [b"a", b"c"])
+        self.assertEqual([job.request.body for job in queue.take(most=8)], [b"a", b"c"])
         self.assertEqual(queue.size, 0)
 
     def test_a_solitary_job_goes_alone_and_holds_nobody_up(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.queues.drain_rate import DrainRate
-from modelserver.core.registry import ModelVersion
+from modelserver.core.version import ModelVersion
 from modelserver.core.workers.pool import LONGEST_RETRY
 from modelserver.errors import QueueFull
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec

@@ -36,13 +36,15 @@ class ConcurrentTestCase(JobTestCase):
         return self.batch_of(job, worker or self.worker)
 
     def in_hand(self, worker: MemoryWorker | None = None) -> list[list[object]]:
-        return [[job.body for job in jobs] for _, jobs in (worker or self.worker).batches]
+        return [[job.request.body for job in jobs] for _, jobs in (worker or self.worker).batches]
 
     def answer(self, job: Job, *bodies: bytes) -> None:
         worker, number = self.worker, self.number_of(job)
         jobs = next(jobs for each, jobs in worker.batches if each == number)
         worker.batches = [pair for pair in worker.batches if pair[0] != number]
-        answers = [Answer(200, b"", body) for body in bodies or [b"of " + bytes(each.body) for each in jobs]]  # type: ignore[arg-type]
+        answers = [
+            Answer(200, b"", body) for body in bodies or [b"of " + bytes(each.request.body) for each in jobs]
+        ]  # type: ignore[arg-type]
         worker.events.answered(number, answers, 0.5)
         worker.events.turn_ended()
 
@@ -90,8 +92,7 @@ class ContinuousTests(ConcurrentTestCase):
 
     def test_client_that_leaves_is_told_to_the_worker_before_any_part(self) -> None:
         a, b = self.put(b"a"), self.put(b"b")
-        b.cancel()
-        self.version.pool.forget(b)
+        b.withdraw()
         self.assertEqual(self.worker.cancelled, [(self.number_of(b), 0)])
         c = self.put(b"c")
         self.assertEqual(self.in_hand(), [[b"a"], [b"b"]])
@@ -218,7 +219,7 @@ class ConcurrentTests(ConcurrentTestCase):
         self.observer(slow).can_take = False
         for _ in range(5):
             self.part(slow, bytes(LONGEST_BEHIND))
-            assert slow.resume is not None
+            assert slow.holder is not None
             slow.resume()
         self.assertEqual(self.observer(slow).errors, [])
 
@@ -281,8 +282,7 @@ class LawTests(SynchronousTestCase):
             job = next((job for job in self.jobs if not job.finished), None)
             if job is not None:
                 self.left.add(job)
-                job.cancel()
-                self.version.pool.forget(job)
+                job.withdraw()
         elif busy and step == "crash":
             busy[0].batches = []
             busy[0].exit(CRASH)

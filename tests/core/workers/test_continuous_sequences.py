@@ -31,7 +31,7 @@ class LiveSequenceTests(JobTestCase):
         return self.put_job(body, b"ts_request_sequence_id: %b\r\n" % sequence.encode())
 
     def in_hand(self, worker: int = 0) -> list[bytes]:
-        return [bytes(job.body) for _, jobs in self.workers[worker].batches for job in jobs]  # type: ignore[arg-type]
+        return [bytes(job.request.body) for _, jobs in self.workers[worker].batches for job in jobs]  # type: ignore[arg-type]
 
     def number_of(self, job: Job) -> int:
         return self.batch_of(job, self.worker)

@@ -7,7 +7,7 @@ from attrs import define, field
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import ModelVersion
+from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers, Unregistered, WorkerDied
 from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
@@ -23,7 +23,7 @@ class RetryTests(WorkerTestCase):
     settings = {"timeouts": TIMEOUTS, "max_batch_delay": 0.5}
 
     def bodies_in_hand(self, process: MemoryWorker) -> list[list[object]]:
-        return [[job.body for job in jobs] for _, jobs in process.batches]
+        return [[job.request.body for job in jobs] for _, jobs in process.batches]
 
     def come_back(self) -> None:
         """Let a replacement be launched and load."""
@@ -197,14 +197,14 @@ class Playing:
         if getattr(process.events, "state", None) is WorkerState.STARTING:
             process.load()
         for done, (_, jobs) in enumerate(list(process.batches)):
-            if any(job.body == b"poison" for job in jobs):
+            if any(job.request.body == b"poison" for job in jobs):
                 self.deaths += 1
                 process.exit(CRASH)  # and the answers that were held back are lost
                 return
             if done >= self.held:
                 process.answer(seconds=0.0001)
         while process.batches and not process.is_gone:
-            if any(job.body == b"poison" for job in process.batches[0][1]):
+            if any(job.request.body == b"poison" for job in process.batches[0][1]):
                 return
             process.answer(seconds=0.0001)
 

@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.workers.sequences import sequence_of
+from modelserver.core.queues.sequence_queue import sequence_of
 from modelserver.errors import NoWorkers, QueueFull
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerFailure
@@ -32,7 +32,7 @@ class SequenceTests(JobTestCase):
 
     def in_hand(self, worker: int) -> list[bytes]:
         """The bodies that a worker has."""
-        return [bytes(job.body) for _, jobs in self.workers[worker].batches for job in jobs]  # type: ignore[arg-type]
+        return [bytes(job.request.body) for _, jobs in self.workers[worker].batches for job in jobs]  # type: ignore[arg-type]
 
     def answer(self, worker: int) -> None:
         self.workers[worker].answer()
@@ -154,21 +154,21 @@ class NameTests(SynchronousTestCase):
 
     def test_name_of_the_header(self) -> None:
         job = make_job()
-        job.head = b"ts_request_sequence_id:  one \r\n"
+        job.request = job.request._replace(header_block=b"ts_request_sequence_id:  one \r\n")
         self.assertEqual(sequence_of(job, Sequences()), "one")
-        self.assertEqual(job.extra, b"")
+        self.assertEqual(job.request.extra, b"")
 
     def test_header_of_another_name(self) -> None:
         job = make_job()
-        job.head = b"ts_request_sequence_id: one\r\nX-Session: two\r\n"
+        job.request = job.request._replace(header_block=b"ts_request_sequence_id: one\r\nX-Session: two\r\n")
         self.assertEqual(sequence_of(job, Sequences(id_header="X-Session")), "two")
 
     def test_new_name_is_told_to_the_handler(self) -> None:
         job = make_job()
-        job.extra = json.dumps({"headers": {"url_path": "a"}}).encode()
+        job.request = job.request._replace(extra=json.dumps({"headers": {"url_path": "a"}}).encode())
         name = sequence_of(job, Sequences())
         self.assertRegex(name, "^ts-seq-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
         self.assertEqual(
-            json.loads(job.extra)["headers"],
+            json.loads(job.request.extra)["headers"],
             {"url_path": "a", "ts_request_sequence_id": name, "ts_request_sequence_start": "true"},
         )

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.registry import ModelVersion
+from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers, ServingError
 from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import Answer
+from modelserver.jobs import Answer, JobState
 from modelserver.testing import make_spec
 from tests.harness.workers import JobTestCase
 
@@ -27,7 +27,7 @@ class StreamTests(JobTestCase):
     def test_empty_part_is_none(self) -> None:
         self.worker.send_part(b"", b"b")
         self.assertEqual((self.parts(0), self.parts(1)), ([], [b"b"]))
-        self.assertEqual([job.streaming for job in self.jobs], [False, True])
+        self.assertEqual([job.state is JobState.STREAMING for job in self.jobs], [False, True])
 
     def test_error_among_the_parts_ends_its_job(self) -> None:
         number = self.worker.batches[0][0]
@@ -57,7 +57,7 @@ class StreamTests(JobTestCase):
         self.observer(self.jobs[0]).can_take = False
         self.worker.send_part(b"a", b"b")
         self.jobs[0].cancel()
-        self.version.pool.forget(self.jobs[0])
+        self.jobs[0].withdraw()
         self.assertEqual(self.worker.cancelled, [(number, 0)])
         self.assertEqual(self.worker.holds, [(number, True), (number, False)])
 

@@ -72,7 +72,7 @@ class DescribeTests(ApiCase):
         begun = self.begin("GET", "/models/noop?customized=true", headers={"X-Mine": "1"})
         self.on.stage.turn()
         (job,) = self.workers[0].batches[0][1]
-        self.assertIn(b"X-Mine: 1\r\n", job.head)
+        self.assertIn(b"X-Mine: 1\r\n", job.request.header_block)
         self.workers[0].answer(Answer(200, b"", b'{"classes": 10}'))
         (model,) = self.finish(begun).body
         self.assertEqual(model["customizedMetadata"], {"classes": 10})

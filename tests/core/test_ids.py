@@ -6,7 +6,7 @@ from itertools import count
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.entropy import BLOCK, Entropy
+from modelserver.core.ids import BLOCK, Entropy
 
 
 class EntropyTests(SynchronousTestCase):

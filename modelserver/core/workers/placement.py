@@ -1,0 +1,32 @@
+"""Which devices a worker of a version gets, and that they come back."""
+
+from __future__ import annotations
+
+from modelserver.core.gpus import Devices
+from modelserver.core.providers import CoreProviders
+from modelserver.errors import NotEnoughDevices
+from modelserver.spec import VersionSpec, WorkerSpec
+
+
+def place_worker(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
+    """
+    Give one more worker of a version its id and its devices.
+
+    :param is_cpu: the worker gets no GPU, unless it spans several.
+    :raises NotEnoughDevices: the worker needs more GPUs than there are.
+    """
+    worker_id, devices = providers.next_worker_id(spec), providers.devices
+    if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
+        group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
+        if group is None:
+            raise NotEnoughDevices(spec.name, spec.devices.parallel_level)
+        return WorkerSpec(spec, worker_id, 0, group)
+    if spec.devices.type == "cpu" or is_cpu:
+        return WorkerSpec(spec, worker_id)
+    return WorkerSpec(spec, worker_id, devices.take(spec.devices.ids))
+
+
+def give_devices_back(spec: WorkerSpec, devices: Devices) -> None:
+    """Let other workers have the devices of one that is gone."""
+    for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
+        devices.give_back(gpu)
