@@ -25,7 +25,7 @@ _RATIO_COUNTS_FROM = 100_000_000
 
 
 @frozen
-class Limits:
+class UnpackLimits:
     """
     How large an archive may become.
 
@@ -41,11 +41,11 @@ class Limits:
     path_length: int = 1024
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = UnpackLimits()
 
 
 def open_archive(
-    source: Path, folder: Path, limits: Limits = DEFAULT_LIMITS, looks_inside: bool = True
+    source: Path, folder: Path, limits: UnpackLimits = DEFAULT_LIMITS, looks_inside: bool = True
 ) -> Path:
     """
     Make a model folder of an archive or of a directory. Blocks: to be run in a thread.
@@ -83,7 +83,7 @@ def link(folder: Path, target: Path, looks_inside: bool = True) -> Path:
     return place
 
 
-def unpack(archive: Path, target: Path, limits: Limits = DEFAULT_LIMITS) -> None:
+def unpack(archive: Path, target: Path, limits: UnpackLimits = DEFAULT_LIMITS) -> None:
     """
     Unpack a zip (``.mar``, ``.model``) or a gzip-compressed tar; its content decides, not its name.
 
@@ -135,7 +135,7 @@ def _told_of(source: Path) -> Iterator[None]:
         raise InternalError(f"{text} ({why.strerror or why})") from why
 
 
-def _fill(stream: BinaryIO, folder: Path, limits: Limits) -> bool:
+def _fill(stream: BinaryIO, folder: Path, limits: UnpackLimits) -> bool:
     """Write the entries; returns whether the container is a tar."""
     magic = stream.read(4)
     is_tar = magic.startswith(tar_entries.MAGIC)
@@ -150,7 +150,7 @@ def _fill(stream: BinaryIO, folder: Path, limits: Limits) -> bool:
     return is_tar
 
 
-def _write(entry: Entry, folder: Path, places: Places, limits: Limits) -> None:
+def _write(entry: Entry, folder: Path, places: Places, limits: UnpackLimits) -> None:
     parts = path_parts(entry.name, limits.path_length)
     if not parts and not entry.is_folder:
         raise Refused(f"entry {shown(entry.name)} has a name that is not allowed")
@@ -168,7 +168,7 @@ def _write(entry: Entry, folder: Path, places: Places, limits: Limits) -> None:
 class _Budget:
     """How many bytes have been written of those that may be."""
 
-    limits: Limits
+    limits: UnpackLimits
     archive_size: int
     _spent: int = field(default=0, init=False)
 

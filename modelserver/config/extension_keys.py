@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelserver.config.keys import Key
+from modelserver.config.keys import ConfigurationKey
 from modelserver.config.value_types import BOOLEAN, PATH, Kind, choice, duration, size, whole
 from modelserver.dialect_rules import DIALECTS
 
@@ -17,8 +17,8 @@ def _overload_status(text: str, cwd: Path) -> int:
     return int(text)
 
 
-def _key(name: str, kind: Kind, default: str | None, meaning: str, always: bool = False) -> Key:
-    return Key(name, kind, default, meaning, status="ours", setting=name, always=always)
+def _key(name: str, kind: Kind, default: str | None, meaning: str, always: bool = False) -> ConfigurationKey:
+    return ConfigurationKey(name, kind, default, meaning, status="ours", setting=name, always=always)
 
 
 API = (
@@ -89,5 +89,5 @@ ARCHIVES = (
     _key("requirements_timeout", _POSITIVE_SECONDS, "600", "Seconds that installing requirements may take."),
 )
 
-OWN_KEYS = (*API, *WORKERS, *LIFE, *CONNECTIONS, *ARCHIVES)
+EXTENSION_KEYS = (*API, *WORKERS, *LIFE, *CONNECTIONS, *ARCHIVES)
 """Every key that only this server has."""

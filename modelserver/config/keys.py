@@ -15,7 +15,7 @@ this server does not have; told likewise. ``ours``: the peers do not know it."""
 
 
 @frozen
-class Key:
+class ConfigurationKey:
     """
     One key of ``config.properties``.
 

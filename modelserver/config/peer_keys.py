@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelserver.config.keys import Key
+from modelserver.config.keys import ConfigurationKey
 from modelserver.config.model_list import parse_load_models
 from modelserver.config.value_types import (
     PATH,
@@ -57,8 +57,8 @@ def _key(
     setting: str | None = None,
     mms_default: str | None = None,
     always: bool = False,
-) -> Key:
-    return Key(
+) -> ConfigurationKey:
+    return ConfigurationKey(
         name,
         kind,
         default,

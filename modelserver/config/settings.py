@@ -9,7 +9,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from modelserver.archive.manifest import RULES, ManifestRules
-from modelserver.archive.unpack import Limits
+from modelserver.archive.unpack import UnpackLimits
 from modelserver.config.address import Address
 from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
@@ -188,9 +188,9 @@ class Settings:
             sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
         )
 
-    def archive_limits(self) -> Limits:
+    def archive_limits(self) -> UnpackLimits:
         """Give how large an archive may become."""
-        return Limits(size=self.max_unpacked_size, entries=self.max_archive_entries)
+        return UnpackLimits(size=self.max_unpacked_size, entries=self.max_archive_entries)
 
     def manifest_rules(self) -> ManifestRules:
         """Give what a manifest must have."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.config.keys import Key, Status
+from modelserver.config.keys import ConfigurationKey, Status
 from modelserver.config.value_types import TEXT
 
 _BOTH, _TS, _MMS = ("TS", "MMS"), ("TS",), ("MMS",)
@@ -23,8 +23,8 @@ def _without(
     peers: tuple[str, ...] = _TS,
     variable: str | None = None,
     quiet: bool = False,
-) -> Key:
-    return Key(name, TEXT, default, meaning, peers, status, variable, reason=reason, quiet=quiet)
+) -> ConfigurationKey:
+    return ConfigurationKey(name, TEXT, default, meaning, peers, status, variable, reason=reason, quiet=quiet)
 
 
 ACCEPTED = (
@@ -122,5 +122,5 @@ UNSUPPORTED = (
     _without("unsupported", "cpp_log_config", None, "Log settings of the C++ backend.", _NO_CPP),
 )
 
-IDLE_KEYS = (*ACCEPTED, *UNSUPPORTED)
+UNUSED_KEYS = (*ACCEPTED, *UNSUPPORTED)
 """Every key of the peers that does nothing here."""

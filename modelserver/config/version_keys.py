@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelserver.config.keys import Key
+from modelserver.config.keys import ConfigurationKey
 from modelserver.config.value_types import BOOLEAN, Kind, choice, duration, size, whole
 from modelserver.version_settings.setting import MILLISECOND, Setting, SettingKey, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
 
-def version_keys(table: Iterable[Setting]) -> dict[str, Key]:
+def version_keys(table: Iterable[Setting]) -> dict[str, ConfigurationKey]:
     """Return the keys that set defaults of settings, by the settings' names."""
     return {row.name: _key(row, row.key) for row in table if row.key is not None}
 
 
-def _key(setting: Setting, key: SettingKey) -> Key:
-    return Key(
+def _key(setting: Setting, key: SettingKey) -> ConfigurationKey:
+    return ConfigurationKey(
         key.name,
         _kind(setting, key),
         setting.default_text(),

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
 from modelserver.archive.model_config import read_model_config
-from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive, remove
+from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive, remove
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.management.dependencies import Dependencies
@@ -49,7 +49,7 @@ class VersionPreparer:
     rules: ManifestRules = field(factory=ManifestRules)
     defaults: VersionDefaults = field(factory=VersionDefaults)
     models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
-    limits: Limits = DEFAULT_LIMITS
+    limits: UnpackLimits = DEFAULT_LIMITS
     dependencies: Dependencies | None = None
 
     async def prepare(self, request: RegisterRequest) -> PreparedVersion:

@@ -14,7 +14,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.posixbase import PosixReactorBase
 
-from modelserver.archive.unpack import Limits as UnpackLimits
+from modelserver.archive.unpack import UnpackLimits
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.process import HostServices
 from modelserver.backends.template import TemplateBackend

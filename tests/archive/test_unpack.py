@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from modelserver.archive.manifest import read_manifest
-from modelserver.archive.unpack import Limits, open_archive, remove, unpack
+from modelserver.archive.unpack import UnpackLimits, open_archive, remove, unpack
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, InternalError
 from tests.harness.folder import FolderCase
 
@@ -195,10 +195,14 @@ class UnpackTests(ArchiveCase):
 
     def test_limits_are_inclusive(self) -> None:
         archive = self.archive(zipped({"a/b": b"12345"}))
-        unpack(archive, self.target, Limits(size=5, entries=2, path_length=4))
-        self.assertRaises(ArchiveInvalid, unpack, archive, self.target.with_name("2"), Limits(size=4))
-        self.assertRaises(ArchiveInvalid, unpack, archive, self.target.with_name("3"), Limits(entries=1))
-        self.assertRaises(ArchiveInvalid, unpack, archive, self.target.with_name("4"), Limits(path_length=3))
+        unpack(archive, self.target, UnpackLimits(size=5, entries=2, path_length=4))
+        self.assertRaises(ArchiveInvalid, unpack, archive, self.target.with_name("2"), UnpackLimits(size=4))
+        self.assertRaises(
+            ArchiveInvalid, unpack, archive, self.target.with_name("3"), UnpackLimits(entries=1)
+        )
+        self.assertRaises(
+            ArchiveInvalid, unpack, archive, self.target.with_name("4"), UnpackLimits(path_length=3)
+        )
 
     def test_target_that_exists_is_left_alone(self) -> None:
         self.target.mkdir(parents=True)

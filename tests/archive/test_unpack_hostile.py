@@ -6,7 +6,7 @@ import gzip
 import stat
 import tarfile
 
-from modelserver.archive.unpack import DEFAULT_LIMITS, Limits, open_archive
+from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive
 from modelserver.errors import ArchiveInvalid
 from tests.harness.folder import FolderCase
 from tests.harness.hostile_archives import (
@@ -38,7 +38,7 @@ LINK, DEVICE, FIFO = stat.S_IFLNK | 0o777, stat.S_IFCHR | 0o600, stat.S_IFIFO | 
 ZEROS = bytes(200_000)
 
 # id, the archive, a part of the reason, limits
-CASES: list[tuple[str, Maker, str, Limits]] = [
+CASES: list[tuple[str, Maker, str, UnpackLimits]] = [
     # paths, in both containers
     ("zip-parent", named("../evil"), "leaves the target", DEFAULT_LIMITS),
     ("zip-parent-inside", named("a/../../evil"), "leaves the target", DEFAULT_LIMITS),
@@ -170,13 +170,13 @@ CASES: list[tuple[str, Maker, str, Limits]] = [
         "zip-ratio",
         zipped(bytes(101_000_000)),
         "compressed more than 500 to 1",
-        Limits(ratio=500),
+        UnpackLimits(ratio=500),
     ),
     (
         "tar-ratio",
         tarred(member("a", bytes(101_000_000))),
         "compressed more than 500 to 1",
-        Limits(ratio=500),
+        UnpackLimits(ratio=500),
     ),
 ]
 
@@ -184,7 +184,7 @@ CASES: list[tuple[str, Maker, str, Limits]] = [
 class HostileArchiveTests(FolderCase):
     """Whatever is wrong with an archive, it is refused with its reason, and nothing of it stays."""
 
-    def check(self, make: Maker, expected: str, limits: Limits) -> None:
+    def check(self, make: Maker, expected: str, limits: UnpackLimits) -> None:
         """Open one archive."""
         archive = self.folder / "model.mar"
         archive.write_bytes(make())
@@ -203,7 +203,7 @@ class HostileArchiveTests(FolderCase):
         self.assertGreater(len(CASES), 60)
 
 
-def _add_test(name: str, make: Maker, expected: str, limits: Limits) -> None:
+def _add_test(name: str, make: Maker, expected: str, limits: UnpackLimits) -> None:
     def test(self: HostileArchiveTests) -> None:
         self.check(make, expected, limits)
 

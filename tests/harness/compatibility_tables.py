@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from modelserver.cli.launchers import multi_model_server, torchserve
-from modelserver.config.keys import Key
+from modelserver.config.keys import ConfigurationKey
 from modelserver.config.table import KEYS
 from modelserver.metrics.declarations import load
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
@@ -61,7 +61,7 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
-def keys(wanted: Iterable[Key]) -> str:
+def keys(wanted: Iterable[ConfigurationKey]) -> str:
     """What each key of ``config.properties`` does."""
     rows = []
     for key in sorted(wanted, key=lambda each: each.name):

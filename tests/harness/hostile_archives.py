@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from modelserver.archive.unpack import Limits
+from modelserver.archive.unpack import UnpackLimits
 
 Maker = Callable[[], bytes]
 
@@ -179,4 +179,4 @@ def with_negative_size() -> bytes:
     return gzip.compress(bytes(entry) + bytes(1024))
 
 
-SMALL = Limits(size=100_000, entries=20, path_length=100)
+SMALL = UnpackLimits(size=100_000, entries=20, path_length=100)
