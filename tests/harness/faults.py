@@ -114,12 +114,12 @@ def write_socket(text):
 def answer(shift):
     """Answer the present batch, or another, behind the back of the worker's loop."""
     frame = sys._getframe()
-    while not hasattr(frame.f_locals.get("self"), "_connection"):
+    while not hasattr(frame.f_locals.get("self"), "_outbox"):
         frame = frame.f_back
     loop = frame.f_locals["self"]
-    rows = answers.answer_rows(["first"], loop._processors, 1000)
-    number = loop._number + int(shift)
-    send_all(loop._connection, frames.pack_answers(frames.ANSWERS, number, 0, rows))
+    rows = answers.answer_rows(["first"], loop._batch.processors, 1000)
+    number = loop._batch.number + int(shift)
+    send_all(loop._model.connection, frames.pack_answers(frames.ANSWERS, number, 0, rows))
     return "second"
 
 

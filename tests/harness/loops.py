@@ -13,7 +13,8 @@ from unittest import TestCase
 from attrs import evolve
 
 from modelserver.child.context import Context
-from modelserver.child.loops.batches import Loop
+from modelserver.child.loops.loaded import LoadedModel
+from modelserver.child.loops.select import make_loop
 from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job, JobRequest
@@ -35,10 +36,27 @@ def load_request(**changes: Any) -> LoadRequest:
     return evolve(plain, **changes)
 
 
+def loaded(
+    connection: socket.socket,
+    reader: FrameReader,
+    handle: Callable[[Data, Context], object],
+    context: Context,
+    **changes: Any,
+) -> LoadedModel:
+    """A handler that a loop can serve; ``changes`` are fields of its load request."""
+    return LoadedModel(
+        connection=connection,
+        reader=reader,
+        request=load_request(**changes),
+        entry=handle,  # type: ignore[arg-type]  # a handler says what its data is
+        context=context,
+    )
+
+
 class LoopTestCase(TestCase):
     """The server's end of the socket is the test's."""
 
-    kind: type[Loop] = Loop
+    mode = "batches"
 
     def start(self, handle: Callable[[Data, Context], object]) -> None:
         """Run a loop with this handler in a thread until the test ends."""
@@ -47,7 +65,8 @@ class LoopTestCase(TestCase):
         self.reader = FrameReader()
         self.context = Context("m", "/nowhere", None, 1, None, "1", metrics=HandlerMetrics())
         reader = FrameReader()
-        loop = self.loop = self.kind(theirs, reader, load_request(), handle, self.context)  # type: ignore[arg-type]
+        loop = make_loop(loaded(theirs, reader, handle, self.context, mode=self.mode))
+        self.loop: Any = loop
         events = asyncio.new_event_loop()
 
         def run() -> None:

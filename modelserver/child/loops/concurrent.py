@@ -15,7 +15,9 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import BadForm
-from modelserver.child.loops.batches import MORE_FOLLOWS, ClientsGone, Loop
+from modelserver.child.loops.calls import MORE_FOLLOWS, ClientsGone, last_rows, rows_of_failure
+from modelserver.child.loops.loaded import LoadedModel
+from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
 
 
@@ -48,29 +50,34 @@ class RunningBatch:
         return [next(handled) if row is None else row for row in self.rows]
 
 
-class ConcurrentLoop(Loop):
+class ConcurrentLoop:
     """Begins each batch as it comes, with a context of its own, and answers each when it is done."""
 
-    _work: dict[int, RunningBatch]
-    _has_warned = False
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._context = model.context
+        self._largest = model.request.max_response_size
+        self._rows_of = last_rows(self._largest)
+        self._outbox = Outbox(model.connection)
+        self._writing = threading.Lock()
+        self._work: dict[int, RunningBatch] = {}
+        self._has_warned = False
 
     def run(self) -> None:
         """
         Serve until the server closes the socket.
 
-        :raises EOFError: it did.
+        :raises EOFError: the server closed the socket.
         """
-        self._work = {}
-        self._writing = threading.Lock()
         self._loop = asyncio.get_event_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._loop.call_soon(self._take_in)
-        self._loop.add_reader(self._connection.fileno(), self._read)
+        self._loop.add_reader(self._model.connection.fileno(), self._read)
         self._loop.run_until_complete(self._ended)
 
     def _read(self) -> None:
         try:
-            if not self._reader.fill(self._connection):
+            if not self._model.reader.fill(self._model.connection):
                 raise EOFError
         except OSError as error:
             self._end(error)
@@ -80,13 +87,13 @@ class ConcurrentLoop(Loop):
             self._take_in()
 
     def _end(self, error: Exception) -> None:
-        self._loop.remove_reader(self._connection.fileno())
+        self._loop.remove_reader(self._model.connection.fileno())
         if not self._ended.done():
             self._ended.set_exception(error)
 
     def _take_in(self) -> None:
         try:
-            for frame in self._reader:
+            for frame in self._model.reader:
                 if frame.kind == frames.BATCH:
                     self._begin(frame)
                 elif frame.kind == frames.CANCEL:
@@ -98,9 +105,9 @@ class ConcurrentLoop(Loop):
 
     def _begin(self, frame: frames.Frame) -> None:
         work = self._work[frame.number] = RunningBatch(frame.number)
-        for item in frames.unpack_batch(frame, self._shared):
+        for item in frames.unpack_batch(frame, self._model.memory):
             try:
-                work.requests.append(DecodedRequest(self._decoder, item))
+                work.requests.append(DecodedRequest(self._model.decoder, item))
                 work.rows.append(None)
             except BadForm as error:
                 work.rows.append(refused_row(str(error)))
@@ -121,9 +128,9 @@ class ConcurrentLoop(Loop):
     def _finish(self, work: RunningBatch, task: asyncio.Task[list[ReplyRow]]) -> None:
         if task.cancelled():
             gone = ClientsGone("the client has left")
-            self._answer_with(work, self._failed(gone, len(work.requests)))
+            self._answer_with(work, rows_of_failure(gone, len(work.requests), self._context))
         elif (error := task.exception()) is not None:
-            self._answer_with(work, self._failed(error, len(work.requests)))
+            self._answer_with(work, rows_of_failure(error, len(work.requests), self._context))
         else:
             self._answer_with(work, task.result())
 
@@ -136,7 +143,7 @@ class ConcurrentLoop(Loop):
         processors = [request.processor() for request in work.requests]
         context = self._context_for(work, processors)
         try:
-            result = self._entry([request.row for request in work.requests], context)
+            result = self._model.entry([request.row for request in work.requests], context)
             if inspect.isawaitable(result):
                 result = await result
             elif not self._has_warned:
@@ -145,7 +152,7 @@ class ConcurrentLoop(Loop):
                     "asyncCommunication: the handler is not async; nothing runs beside it.", file=sys.stderr
                 )
         except Exception as error:
-            return self._failed(error, len(processors), context)
+            return rows_of_failure(error, len(processors), context)
         return self._rows_of(result, processors)
 
     def _context_for(self, work: RunningBatch, processors: list[RequestProcessor]) -> Context:
@@ -169,16 +176,16 @@ class ConcurrentLoop(Loop):
         """
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, processors, self._load_request.max_response_size)
+        rows = part_rows(parts, processors, self._largest)
         if work.is_deserted:
             raise ClientsGone("the client has left")
         self._send(frames.pack_answers(frames.PART, work.number, 0, work.filled(rows)))
 
     def _send(self, pieces: frames.Pieces) -> None:
         with self._writing:  # a handler may send its parts from a thread
-            self._held += pieces
-            self._report_metrics()
+            self._outbox.hold(pieces)
+            self._outbox.hold_metrics(self._context)
             try:
-                self._release()
+                self._outbox.release()
             except OSError:
                 pass  # the server is gone: the reader will meet the end of the stream

@@ -19,7 +19,10 @@ from modelserver.child.data.answers import (
     verdict,
 )
 from modelserver.child.data.decoder import BadForm
-from modelserver.child.loops.batches import MORE_FOLLOWS, ClientsGone, Loop
+from modelserver.child.loops.calls import MORE_FOLLOWS, ClientsGone, handler_call, log_failure
+from modelserver.child.loops.inbox import Inbox
+from modelserver.child.loops.loaded import LoadedModel
+from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
 
 SUCCESSION = 0.002
@@ -41,7 +44,7 @@ class ActiveRequest:
         self.begun = time.perf_counter()
 
 
-class ContinuousLoop(Loop):
+class ContinuousLoop:
     """
     Calls the handler for as long as there are live requests, each time with all of them: those that it has
     seen with an empty row, in the order of their arrival, then those that came since.
@@ -50,40 +53,52 @@ class ContinuousLoop(Loop):
     when its client has left.
     """
 
-    _live: dict[int, ActiveRequest]
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._context = model.context
+        self._largest = model.request.max_response_size
+        self._call = handler_call(model.entry, model.context, self._rows_of)
+        self._inbox = Inbox(model.connection, model.reader)
+        self._outbox = Outbox(model.connection)
+        self._live: dict[int, ActiveRequest] = {}
 
     def run(self) -> None:
         """
         Serve until the server closes the socket.
 
-        :raises ConnectionError: it did.
+        :raises ConnectionError: the server closed the socket.
         """
-        self._live = {}
-        for frame in self._reader:
+        for frame in self._model.reader:
             self._take_in(frame)
         while True:
             self._listen(wait=not self._live)
-            while self._ahead:
-                self._take_in(self._ahead.popleft())
+            while self._inbox.ahead:
+                self._take_in(self._inbox.ahead.popleft())
             count = len(self._live)
             if count:
                 self._turn()
                 if 0 < len(self._live) < count:
                     # Who waits in the server's queue for a place shall not miss the next turn.
-                    select.select([self._connection], [], [], SUCCESSION)
+                    select.select([self._model.connection], [], [], SUCCESSION)
+
+    def _listen(self, wait: bool) -> None:
+        for frame in self._inbox.listen(wait):
+            self._note(frame)
 
     def _take_in(self, frame: frames.Frame) -> None:
         if frame.kind != frames.BATCH:
             self._note(frame)
             return
-        items = frames.unpack_batch(frame, self._shared)
+        items = frames.unpack_batch(frame, self._model.memory)
         if len(items) != 1:
             raise frames.FrameError(f"{len(items)} requests in one frame; they join one by one")
         try:
-            self._live[frame.number] = ActiveRequest(frame.number, DecodedRequest(self._decoder, items[0]))
+            request = DecodedRequest(self._model.decoder, items[0])
         except BadForm as error:
             self._finish(frame.number, 0.0, refused_row(str(error)))
-            self._release()
+            self._outbox.release()
+        else:
+            self._live[frame.number] = ActiveRequest(frame.number, request)
 
     def _note(self, frame: frames.Frame) -> None:
         """A client that has left is no longer among the live ones; the server is told that it is so."""
@@ -91,13 +106,13 @@ class ContinuousLoop(Loop):
         if left is not None:
             (row,) = failed_rows(ClientsGone("the client has left"), 1)
             self._finish(left.number, left.begun, row)
-            self._release()
+            self._outbox.release()
         elif frame.kind != frames.CANCEL:
-            super()._note(frame)
+            self._inbox.note(frame)
 
     def _finish(self, number: int, begun: float, row: ReplyRow) -> None:
         microseconds = int((time.perf_counter() - begun) * 1e6) if begun else 0
-        self._held += frames.pack_answers(frames.ANSWERS, number, microseconds, [row])
+        self._outbox.hold(frames.pack_answers(frames.ANSWERS, number, microseconds, [row]))
 
     def _turn(self) -> None:
         live = list(self._live.values())
@@ -114,14 +129,14 @@ class ContinuousLoop(Loop):
                 self._finish(each.number, each.begun, row)
             else:
                 each.request.empty()
-                self._held += frames.pack_answers(frames.PART, each.number, 0, [row])
-        self._report_metrics()
-        self._release()
+                self._outbox.hold(frames.pack_answers(frames.PART, each.number, 0, [row]))
+        self._outbox.hold_metrics(self._context)
+        self._outbox.release()
 
     def _rows_of(self, result: object, processors: Sequence[RequestProcessor]) -> list[ReplyRow]:
         """The rows of a turn; which streams end with it, the handler's criteria decide."""
         failed = self._decide(result, processors)
-        rows = answer_rows(result, processors, self._load_request.max_response_size)
+        rows = answer_rows(result, processors, self._largest)
         return [failed.get(place, row) for place, row in enumerate(rows)]
 
     def _decide(self, result: object, processors: Sequence[RequestProcessor]) -> dict[int, ReplyRow]:
@@ -136,7 +151,7 @@ class ContinuousLoop(Loop):
                 try:
                     is_finished = criteria[place](result[place])
                 except Exception as error:
-                    self._log_failure(error)
+                    log_failure(error, self._context)
                     failed[place] = error_row(*verdict(error), error)
                     continue
                 if is_finished is not None:
@@ -154,11 +169,11 @@ class ContinuousLoop(Loop):
         """
         for processor in processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, processors, self._load_request.max_response_size)
+        rows = part_rows(parts, processors, self._largest)
         self._listen(wait=False)
         present = [(each, row) for each, row in zip(live, rows, strict=True) if each.number in self._live]
         if not present:
             raise ClientsGone("the client has left")
         for each, row in present:
-            self._held += frames.pack_answers(frames.PART, each.number, 0, [row])
-        self._release()
+            self._outbox.hold(frames.pack_answers(frames.PART, each.number, 0, [row]))
+        self._outbox.release()

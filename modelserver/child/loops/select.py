@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from modelserver.child.loops.batches import Loop
-from modelserver.protocol.load_request import LoadRequest
+from typing import Protocol
+
+from modelserver.child.loops.batches import BatchLoop
+from modelserver.child.loops.calls import handler_call, last_rows
+from modelserver.child.loops.loaded import LoadedModel
 
 
-def loop_class(request: LoadRequest) -> type[Loop]:
-    """The loop of a mode; those that few handlers want are imported when one does."""
-    if request.mode == "continuous":
+class Loop(Protocol):
+    """A worker's life after loading."""
+
+    def run(self) -> None:
+        """
+        Serve until the server closes the socket.
+
+        :raises EOFError, ConnectionError: the server closed the socket.
+        """
+
+
+def make_loop(model: LoadedModel) -> Loop:
+    """Return the loop of a mode; those that few handlers want are imported when one does."""
+    if model.request.mode == "continuous":
         from modelserver.child.loops.continuous import ContinuousLoop
 
-        return ContinuousLoop
-    if request.mode == "concurrent":
+        return ContinuousLoop(model)
+    if model.request.mode == "concurrent":
         from modelserver.child.loops.concurrent import ConcurrentLoop
 
-        return ConcurrentLoop
-    return Loop
+        return ConcurrentLoop(model)
+    call = handler_call(model.entry, model.context, last_rows(model.request.max_response_size))
+    return BatchLoop(model, call, uses_slots=model.memory is not None)

@@ -13,8 +13,7 @@ from modelserver.protocol.descriptors import LIFELINE_FD
 from modelserver.protocol.frame_stream import FrameReader
 
 if TYPE_CHECKING:
-    from modelserver.child.context import Context, EntryPoint
-    from modelserver.protocol.load_request import LoadRequest
+    from modelserver.child.loops.loaded import LoadedModel
 
 
 def main() -> None:
@@ -48,18 +47,18 @@ def work(connection: socket.socket, reader: FrameReader, document: Mapping[str, 
 
     :raises EOFError: the server closed the socket.
     """
-    from modelserver.child.loops.select import loop_class
+    from modelserver.child.loops.select import make_loop
 
-    request, entry, context = load_or_end(connection, document)
-    loop_class(request)(connection, reader, request, entry, context).run()
+    make_loop(load_or_end(connection, reader, document)).run()
 
 
 def load_or_end(
-    connection: socket.socket, document: Mapping[str, object]
-) -> tuple[LoadRequest, EntryPoint, Context]:
+    connection: socket.socket, reader: FrameReader, document: Mapping[str, object]
+) -> LoadedModel:
     """Load what ``document`` says and tell the server; where that fails, the process ends."""
     from modelserver.child.failures import LoadFailed
     from modelserver.child.loading.loader import load
+    from modelserver.child.loops.loaded import LoadedModel
     from modelserver.protocol.load_request import LoadRequest
 
     request = LoadRequest.from_document(document)
@@ -69,5 +68,6 @@ def load_or_end(
     except LoadFailed as failure:
         connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
         end(1)
+    model = LoadedModel(connection=connection, reader=reader, request=request, entry=entry, context=context)
     connection.sendall(frames.pack_bare(frames.LOADED))
-    return request, entry, context
+    return model

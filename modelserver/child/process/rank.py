@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Sequence
 
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow
-from modelserver.child.loops.batches import Loop
+from modelserver.child.data.decoder import Row
+from modelserver.child.loops.batches import BatchLoop
+from modelserver.child.loops.calls import Call, handler_call, last_rows
+from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.process.bootstrap import begin, die_with, end
 from modelserver.child.process.main import load_or_end
 from modelserver.child.process.torchrun import EQUIPMENT, INTRODUCTION
@@ -36,8 +38,7 @@ def main() -> None:
         frame = reader.wait(connection)
         introduction = {"rank": rank, "pid": os.getpid()}
         connection.sendall(frames.pack_json(frames.STARTED, introduction))
-        kind = FirstRankLoop if rank == 0 else OtherRankLoop
-        kind(connection, reader, *load_or_end(connection, frames.unpack_json(frame))).run()
+        _rank_loop(rank, load_or_end(connection, reader, frames.unpack_json(frame))).run()
     except (EOFError, ConnectionError):
         pass
     end(0)
@@ -68,22 +69,21 @@ def _is_over(lifeline: int) -> bool:
         return False
 
 
-class FirstRankLoop(Loop):
+def _rank_loop(rank: int, model: LoadedModel) -> BatchLoop:
     """
-    Rank 0's: its answers are the worker's.
+    Return the loop of a rank: the answers of rank 0 are the worker's.
 
     Large answers do not go where their requests were: another rank may still be reading there.
     """
-
-    def _in_slots(
-        self, rows: list[ReplyRow], items: Sequence[frames.Item], shared: memoryview
-    ) -> list[ReplyRow]:
-        return rows
+    call = handler_call(model.entry, model.context, last_rows(model.request.max_response_size))
+    return BatchLoop(model, call if rank == 0 else _without_answers(call), uses_slots=False)
 
 
-class OtherRankLoop(FirstRankLoop):
-    """The other ranks': the server learns that a batch is done, and nothing else."""
+def _without_answers(call: Call) -> Call:
+    """Return a call of which the server learns that a batch is done, and nothing else."""
 
-    def _call(self, data: list[dict[str, object]], processors: list[RequestProcessor]) -> list[ReplyRow]:
-        super()._call(data, processors)
+    def call_only(data: list[Row], processors: list[RequestProcessor]) -> list[ReplyRow]:
+        call(data, processors)
         return [_NOTHING] * len(data)
+
+    return call_only

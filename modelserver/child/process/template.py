@@ -24,7 +24,8 @@ from modelserver.child.loading.loader import (
     initialize,
     prepare,
 )
-from modelserver.child.loops.select import loop_class
+from modelserver.child.loops.loaded import LoadedModel
+from modelserver.child.loops.select import make_loop
 from modelserver.child.process.bootstrap import announce, die_with, end
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
@@ -147,8 +148,14 @@ class TemplateServer:
         announce(self._load_request.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
-        loop = loop_class(self._load_request)
-        loop(connection, FrameReader(), self._load_request, entry, context).run()
+        model = LoadedModel(
+            connection=connection,
+            reader=FrameReader(),
+            request=self._load_request,
+            entry=entry,
+            context=context,
+        )
+        make_loop(model).run()
 
     def _load_rest(
         self, connection: socket.socket, order: Mapping[str, object]

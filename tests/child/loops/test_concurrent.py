@@ -10,7 +10,6 @@ from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
 from modelserver.child.envelopes.select import wrap
 from modelserver.child.loading.event_loops import in_thread, on_the_loop
-from modelserver.child.loops.concurrent import ConcurrentLoop
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
@@ -22,7 +21,7 @@ ONE, TWO = bytes(15) + b"\1", bytes(15) + b"\2"
 class ConcurrentLoopTests(LoopTestCase):
     """Each batch is at work until the test, or another batch, lets it go."""
 
-    kind = ConcurrentLoop
+    mode = "concurrent"
 
     def setUp(self) -> None:
         self.begun = threading.Event()

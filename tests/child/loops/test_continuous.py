@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
-from modelserver.child.loops.continuous import ContinuousLoop
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
@@ -27,7 +26,7 @@ class Turn(NamedTuple):
 class ContinuousLoopTests(LoopTestCase):
     """A handler in TorchServe's manner, which makes each turn when the test lets it."""
 
-    kind = ContinuousLoop
+    mode = "continuous"
 
     def setUp(self) -> None:
         self.go: queue.Queue[str] = queue.Queue()
