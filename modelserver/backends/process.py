@@ -37,7 +37,8 @@ class HostServices:
     :param lifeline: the read end of a pipe whose write end the server holds until it ends.
     :param environment: what workers inherit.
     :param now: seconds since the epoch.
-    :param was_out_of_memory: asked after a KILL that was not ours: was it the kernel's, for want of memory?
+    :param take_oom_kills: called after a KILL that was not ours; returns whether the kernel has killed for
+        want of memory since the last call.
     """
 
     spawner: IReactorProcess
@@ -47,7 +48,7 @@ class HostServices:
     environment: Mapping[str, str]
     now: Callable[[], float]
     slots: SharedMemoryPool | None = None
-    was_out_of_memory: Callable[[], bool] = lambda: False
+    take_oom_kills: Callable[[], bool] = lambda: False
 
 
 @define(eq=False)
@@ -257,7 +258,7 @@ class LocalProcess:
 
     def _lacked_memory(self, code: int | None, ended_by: str | None) -> bool:
         if self._cause is None and ended_by == "SIGKILL":
-            return self.machine.was_out_of_memory()
+            return self.machine.take_oom_kills()
         return self._cause == "memory" or code == OOM_EXIT
 
     def fail_to_load(self, report: Mapping[str, object]) -> None:

@@ -145,7 +145,7 @@ def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) ->
         environment=runtime.environment,
         now=time.time,
         slots=resources.slots,
-        was_out_of_memory=OomDetector(find_counter()).killed_since_last_call,
+        take_oom_kills=OomDetector(find_counter()).take_new_kills,
     )
     local = LocalBackend(services, settings.worker_settings())
     return TorchrunBackend(TemplateBackend(local), local)

@@ -63,10 +63,14 @@ class OomDetector:
     _seen: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.killed_since_last_call()
+        self.take_new_kills()
 
-    def killed_since_last_call(self) -> bool:
-        """Return whether the kernel has killed for want of memory since the last call."""
+    def take_new_kills(self) -> bool:
+        """
+        Note the kernel's kills for want of memory; return whether there were some since the last call.
+
+        Each kill is reported once, so this is for whoever has just lost a process to a SIGKILL.
+        """
         now = None if self.counter is None else self.counter.read()
         if now is None:
             return False

@@ -27,10 +27,10 @@ class VerdictTests(SynchronousTestCase):
         assert counter is not None
         self.assertEqual(counter.path, self.root / path)
         verdict = OomDetector(counter)
-        self.assertFalse(verdict.killed_since_last_call())
+        self.assertFalse(verdict.take_new_kills())
         self.write(path, after)
-        self.assertTrue(verdict.killed_since_last_call())
-        self.assertFalse(verdict.killed_since_last_call())
+        self.assertTrue(verdict.take_new_kills())
+        self.assertFalse(verdict.take_new_kills())
 
     def test_cgroup_v2(self) -> None:
         self.write("proc/self/cgroup", "0::/serving/pod\n")
@@ -52,10 +52,10 @@ class VerdictTests(SynchronousTestCase):
     def test_without_a_counter_nothing_is_claimed(self) -> None:
         self.write("proc/vmstat", "nr_free_pages 12\noom_kill many\n")
         self.assertIsNone(find_counter(self.root))
-        self.assertFalse(OomDetector(None).killed_since_last_call())
+        self.assertFalse(OomDetector(None).take_new_kills())
 
     def test_a_counter_that_goes_away_claims_nothing(self) -> None:
         self.write("proc/vmstat", "oom_kill 7\n")
         verdict = OomDetector(find_counter(self.root))
         (self.root / "proc/vmstat").unlink()
-        self.assertFalse(verdict.killed_since_last_call())
+        self.assertFalse(verdict.take_new_kills())
