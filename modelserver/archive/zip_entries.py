@@ -161,7 +161,16 @@ def _records(stream: BinaryIO, directory: _Directory) -> Iterator[_Record]:
         size, compressed, offset = _wide(extra, (size, compressed, offset))
         if offset >= directory.offset:
             raise Refused("entries overlap")
-        yield _Record(name, flags, method, checksum, compressed, size, attributes >> 16, offset)
+        yield _Record(
+            name=name,
+            flags=flags,
+            method=method,
+            checksum=checksum,
+            compressed=compressed,
+            size=size,
+            mode=attributes >> 16,
+            offset=offset,
+        )
     if left:
         raise Refused("its directory is damaged")
 

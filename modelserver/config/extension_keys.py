@@ -18,7 +18,9 @@ def _overload_status(text: str, cwd: Path) -> int:
 
 
 def _key(name: str, kind: Kind, default: str | None, meaning: str, always: bool = False) -> ConfigurationKey:
-    return ConfigurationKey(name, kind, default, meaning, status="ours", setting=name, always=always)
+    return ConfigurationKey(
+        name=name, kind=kind, default=default, meaning=meaning, status="ours", setting=name, always=always
+    )
 
 
 API = (

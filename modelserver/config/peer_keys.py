@@ -59,14 +59,14 @@ def _key(
     always: bool = False,
 ) -> ConfigurationKey:
     return ConfigurationKey(
-        name,
-        kind,
-        default,
-        meaning,
-        peers,
-        "implemented",
-        variable,
-        name if setting is None else setting,
+        name=name,
+        kind=kind,
+        default=default,
+        meaning=meaning,
+        peers=peers,
+        status="implemented",
+        variable=variable,
+        setting=name if setting is None else setting,
         mms_default=mms_default,
         always=always,
     )

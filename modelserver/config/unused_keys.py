@@ -24,24 +24,50 @@ def _without(
     variable: str | None = None,
     quiet: bool = False,
 ) -> ConfigurationKey:
-    return ConfigurationKey(name, TEXT, default, meaning, peers, status, variable, reason=reason, quiet=quiet)
+    return ConfigurationKey(
+        name=name,
+        kind=TEXT,
+        default=default,
+        meaning=meaning,
+        peers=peers,
+        status=status,
+        variable=variable,
+        reason=reason,
+        quiet=quiet,
+    )
 
 
 ACCEPTED = (
-    _without("accepted", "number_of_netty_threads", "0", "Threads of the front end.", _NO_NETTY, _BOTH),
-    _without("accepted", "netty_client_threads", "0", "Threads towards workers.", _NO_NETTY, _BOTH),
-    _without("accepted", "prefer_direct_buffer", "false", "Memory outside the Java heap.", _NO_NETTY, _BOTH),
+    _without("accepted", "number_of_netty_threads", "0", "Threads of the front end.", _NO_NETTY, peers=_BOTH),
+    _without("accepted", "netty_client_threads", "0", "Threads towards workers.", _NO_NETTY, peers=_BOTH),
     _without(
-        "accepted", "use_native_io", "true", "epoll instead of Java's own.", _NO_NETTY, _BOTH, _FILE_ONLY
+        "accepted", "prefer_direct_buffer", "false", "Memory outside the Java heap.", _NO_NETTY, peers=_BOTH
     ),
-    _without("accepted", "io_ratio", "50", "Share of I/O in an event loop.", _NO_NETTY, _BOTH, _FILE_ONLY),
+    _without(
+        "accepted",
+        "use_native_io",
+        "true",
+        "epoll instead of Java's own.",
+        _NO_NETTY,
+        peers=_BOTH,
+        variable=_FILE_ONLY,
+    ),
+    _without(
+        "accepted",
+        "io_ratio",
+        "50",
+        "Share of I/O in an event loop.",
+        _NO_NETTY,
+        peers=_BOTH,
+        variable=_FILE_ONLY,
+    ),
     _without(
         "accepted",
         "async_logging",
         "false",
         "Log from another thread.",
         "the logs are written in one way only",
-        _BOTH,
+        peers=_BOTH,
     ),
     _without(
         "accepted",
@@ -49,11 +75,17 @@ ACCEPTED = (
         None,
         "Options of the JVM.",
         "there is no JVM; only -Dlog4j.configurationFile is looked at",
-        _BOTH,
-        _FILE_ONLY,
+        peers=_BOTH,
+        variable=_FILE_ONLY,
     ),
     _without(
-        "accepted", "plugins_path", None, "Java plugins.", "Java plugins cannot be loaded", _BOTH, _FILE_ONLY
+        "accepted",
+        "plugins_path",
+        None,
+        "Java plugins.",
+        "Java plugins cannot be loaded",
+        peers=_BOTH,
+        variable=_FILE_ONLY,
     ),
     _without(
         "accepted",
@@ -61,8 +93,8 @@ ACCEPTED = (
         None,
         "Where the peer is installed.",
         "the server knows where it is installed",
-        _BOTH,
-        "",
+        peers=_BOTH,
+        variable="",
     ),
     _without(
         "accepted",
@@ -70,10 +102,17 @@ ACCEPTED = (
         "false",
         "Connect to a worker started by hand.",
         "workers are always started by the server",
-        _BOTH,
+        peers=_BOTH,
     ),
     _without(
-        "accepted", "version", None, "Written into snapshots.", "it is a note", _TS, _FILE_ONLY, quiet=True
+        "accepted",
+        "version",
+        None,
+        "Written into snapshots.",
+        "it is a note",
+        peers=_TS,
+        variable=_FILE_ONLY,
+        quiet=True,
     ),
     _without(
         "accepted",
@@ -81,12 +120,19 @@ ACCEPTED = (
         None,
         "Written into snapshots.",
         "it is a note",
-        _TS,
-        _FILE_ONLY,
+        peers=_TS,
+        variable=_FILE_ONLY,
         quiet=True,
     ),
     _without(
-        "accepted", "mmsConfigFile", None, "The file itself.", "it is a note", _MMS, _FILE_ONLY, quiet=True
+        "accepted",
+        "mmsConfigFile",
+        None,
+        "The file itself.",
+        "it is a note",
+        peers=_MMS,
+        variable=_FILE_ONLY,
+        quiet=True,
     ),
     _without(
         "accepted",
@@ -94,8 +140,8 @@ ACCEPTED = (
         None,
         "Written into snapshots: the peer's interpreter.",
         "workers run under this server's interpreter, or worker_python",
-        _TS,
-        _FILE_ONLY,
+        peers=_TS,
+        variable=_FILE_ONLY,
         quiet=True,
     ),
 )

@@ -17,12 +17,12 @@ def version_keys(table: Iterable[Setting]) -> dict[str, ConfigurationKey]:
 
 def _key(setting: Setting, key: SettingKey) -> ConfigurationKey:
     return ConfigurationKey(
-        key.name,
-        _kind(setting, key),
-        setting.default_text(),
-        key.meaning,
-        key.peers,
-        "implemented" if key.peers else "ours",
+        name=key.name,
+        kind=_kind(setting, key),
+        default=setting.default_text(),
+        meaning=key.meaning,
+        peers=key.peers,
+        status="implemented" if key.peers else "ours",
     )
 
 

@@ -106,8 +106,15 @@ class VersionPreparer:
         document, why = model_config(folder, manifest)
         config, problems = read_model_config(document, self.defaults.number_of_gpu)
         preset = self.models.get(name, {}).get(version, VersionPreset())
-        found = OpenedArchive(name, version, request.url, folder, manifest)
-        spec = resolve_version_spec(found, overrides, config, preset, self.defaults, request.start_up)
+        found = OpenedArchive(name=name, version=version, url=request.url, folder=folder, manifest=manifest)
+        spec = resolve_version_spec(
+            found=found,
+            overrides=overrides,
+            model_config=config,
+            preset=preset,
+            defaults=self.defaults,
+            start_up=request.start_up,
+        )
         for problem in (why, *problems, *unsupported_settings(spec)):
             if problem:
                 _log.warn(

@@ -112,21 +112,23 @@ class ManagementStage:
         is_mms = self.dialect == "mms"
         names = count()
         self.management = Management(
-            self.registry,
-            VersionPreparer(
-                self._sources(),
-                self.thread,
-                self.unpacked,
-                lambda: f"model-{next(names)}",
-                MMS_RULES if is_mms else TORCHSERVE_RULES,
-                self.defaults,
-                self.models,
+            registry=self.registry,
+            preparer=VersionPreparer(
+                sources=self._sources(),
+                in_thread=self.thread,
+                folder=self.unpacked,
+                new_name=lambda: f"model-{next(names)}",
+                rules=MMS_RULES if is_mms else TORCHSERVE_RULES,
+                defaults=self.defaults,
+                models=self.models,
             ),
-            self.stage.providers,
-            Observer(lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread),
-            HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
-            ManagementRules(self.unregister_timeout, one_version=is_mms),
-            lambda: succeed(self.changes.append(None)),
+            providers=self.stage.providers,
+            observer=Observer(
+                lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread
+            ),
+            handler_metadata=HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
+            rules=ManagementRules(self.unregister_timeout, one_version=is_mms),
+            changed=lambda: succeed(self.changes.append(None)),
         )
 
     def _sources(self) -> Sources:

@@ -102,9 +102,9 @@ class Restorer:
             return
         values = item.values
         request = RegisterRequest(
-            values.url or values.archive,
-            item.name,
-            values.overrides(),
+            url=values.url or values.archive,
+            name=item.name,
+            overrides=values.overrides(),
             synchronous=False,
             start_up=True,
             is_kept=bool(values.url),
