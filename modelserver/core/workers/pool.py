@@ -17,6 +17,7 @@ from modelserver.core.workers.in_flight import MANY, MakeInFlight
 from modelserver.core.workers.placement import give_devices_back, place_worker
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
+from modelserver.core.workers.waiters import Waiters
 from modelserver.core.workers.worker import READY, Worker
 from modelserver.errors import NotEnoughDevices, NoWorkers, QueueFull, ServingError, WorkersFailed
 from modelserver.jobs import Job
@@ -43,8 +44,8 @@ class WorkerPool:
     maximum: int = field(default=0, init=False)
     workers: list[Worker] = field(factory=list, init=False)
     _leaving: list[Worker] = field(factory=list, init=False)
-    _settlers: list[Deferred[None]] = field(factory=list, init=False)
-    _leavers: list[Deferred[None]] = field(factory=list, init=False)
+    _settlers: Waiters = field(factory=Waiters, init=False)
+    _closers: Waiters = field(factory=Waiters, init=False)
     _scheduled: bool = field(default=False, init=False)
     _rate: DrainRate = field(factory=DrainRate, init=False)
     _recycling: Recycling = field(init=False)
@@ -123,12 +124,11 @@ class WorkerPool:
 
     def when_settled(self) -> Deferred[None]:
         """
-        Fire when all wanted workers are ready and all others gone.
+        Return a Deferred that fires when all wanted workers are ready and all others gone.
 
         Fails with WorkersFailed as soon as a wanted worker fails to load. Cancelling is allowed.
         """
-        settled: Deferred[None] = Deferred(self._settlers.remove)
-        self._settlers.append(settled)
+        settled = self._settlers.wait()
         self._settle()
         return settled
 
@@ -136,28 +136,22 @@ class WorkerPool:
         if not self._settlers or self._leaving:
             return
         if all(worker.state is READY for worker in self.workers):
-            settlers, self._settlers = self._settlers, []
-            for settled in settlers:
-                settled.callback(None)
+            self._settlers.fire()
 
     def _fail_settlers(self, failure: WorkerFailure | None) -> None:
-        settlers, self._settlers = self._settlers, []
-        for settled in settlers:
-            settled.errback(WorkersFailed(self.spec.name, self.spec.version, failure))
+        if self._settlers:
+            self._settlers.fail(WorkersFailed(self.spec.name, self.spec.version, failure))
 
     def close(self, drain: float | None = None) -> Deferred[None]:
         """Stop all workers; fires when the last one is gone. Waiting jobs are the caller's to answer."""
-        gone: Deferred[None] = Deferred()
-        self._leavers.append(gone)
+        gone = self._closers.wait()
         self.scale(0, 0, drain=drain)
-        self._tell_leavers()
+        self._note_empty()
         return gone
 
-    def _tell_leavers(self) -> None:
+    def _note_empty(self) -> None:
         if not self.workers and not self._leaving:
-            leavers, self._leavers = self._leavers, []
-            for gone in leavers:
-                gone.callback(None)
+            self._closers.fire()
 
     @property
     def ready(self) -> int:
@@ -369,5 +363,5 @@ class WorkerPool:
         self._recycling.reset_count(worker)
         give_devices_back(worker.spec, self.providers.devices)
         self._settle()
-        self._tell_leavers()
+        self._note_empty()
         self.queue.worker_gone(worker.id, "the worker of the sequence was stopped")
