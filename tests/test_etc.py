@@ -10,6 +10,7 @@ from unittest import TestCase
 import javaproperties
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings, read_value
@@ -73,3 +74,21 @@ class ConstraintsTests(TestCase):
         }
         self.assertEqual(set(), names - set(pinned))
         self.assertTrue(all(specifier.startswith("==") for specifier in pinned.values()))
+
+
+class LowestConstraintsTests(TestCase):
+    """``etc/constraints-lowest.txt``."""
+
+    def test_every_lower_bound_is_pinned(self) -> None:
+        setup = ConfigParser()
+        setup.read(ROOT / "setup.cfg")
+        required = [Requirement(line) for line in setup["options"]["install_requires"].split("\n") if line]
+        lines = (ROOT / "etc" / "constraints-lowest.txt").read_text("utf-8").splitlines()
+        pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+        pinned = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+        for each in required:
+            if each.specifier:
+                with self.subTest(each.name):
+                    version = Version(str(each.specifier).removeprefix(">="))
+                    pin = Version(pinned[canonicalize_name(each.name)])
+                    self.assertEqual(version.release, pin.release[: len(version.release)])
