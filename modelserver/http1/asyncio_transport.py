@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 
-class Sink(Protocol):
+class BodySink(Protocol):
     """What receives a large body straight from the socket."""
 
     def room(self) -> memoryview:
@@ -185,7 +185,7 @@ class LoopTransport(asyncio.Protocol):
         """Close."""
         self.loseConnection()
 
-    def fill(self, sink: Sink) -> None:
+    def fill(self, sink: BodySink) -> None:
         """Receive straight into ``sink`` until it wants no more."""
         self._transport.set_protocol(_Filling(self, sink))
 
@@ -197,7 +197,7 @@ class LoopTransport(asyncio.Protocol):
 class _Filling(asyncio.BufferedProtocol):
     """Stands in for a LoopTransport while a body is received where it will be used."""
 
-    def __init__(self, owner: LoopTransport, sink: Sink) -> None:
+    def __init__(self, owner: LoopTransport, sink: BodySink) -> None:
         self._owner = owner
         self._sink = sink
         self.connection_lost = owner.connection_lost  # type: ignore[method-assign]

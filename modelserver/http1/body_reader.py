@@ -2,100 +2,119 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 
-from modelserver.errors import ServerFull
-from modelserver.http1.head import Head
-from modelserver.http1.states import Mode
-from modelserver.http1.twisted_web import TwistedWebChannel
+from attrs import define, field
+
+from modelserver.http1.asyncio_transport import BodySink
+from modelserver.http1.body_memory import BodyMemory
 from modelserver.jobs import SharedSlot
-from modelserver.protocol.shared_memory import LARGE
+from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 
 NOWHERE = memoryview(bytearray())
 
 
-class BodyChannel(TwistedWebChannel):
-    """Owns the body that is being read, and the memory that bodies take until they are answered."""
+@define(eq=False)
+class BodyReader:
+    """
+    The body that one connection is reading, and the memory that it takes until its request is answered.
 
-    _missing = 0
-    _place: SharedSlot | None = None
-    _region = NOWHERE
-    _reserved = 0
+    Sizes are in bytes.
 
-    def connectionMade(self) -> None:
-        """A client is here."""
-        super().connectionMade()
-        self._body: list[bytes] = []
-        self._fill: Callable[[BodyChannel], object] | None = getattr(self.transport, "fill", None)
+    :param memory: what all bodies may take together.
+    :param slots: memory that workers can read, for large bodies; None: there is none.
+    :param fill: has the transport receive straight into a sink; None: it cannot.
+    :param deliver: takes a large body, which it owns from then on.
+    """
+
+    memory: BodyMemory
+    slots: SharedMemoryPool | None
+    fill: Callable[[BodySink], object] | None
+    deliver: Callable[[SharedSlot], object]
+    missing: int = field(default=0, init=False)
+    """How much is to come."""
+    reserved: int = field(default=0, init=False)
+    _pieces: list[bytes] = field(factory=list, init=False)
+    _slot: SharedSlot | None = field(default=None, init=False)
+    _room: memoryview = field(default=NOWHERE, init=False)
 
     def reserve(self, size: int) -> bool:
-        """Claim memory for a body until it is answered; without, the request is refused."""
-        if not self.site.memory.take(size):
-            self.refuse(ServerFull("", None, self.site.memory.limit, "request_memory"))
+        """Claim memory until ``release``; return whether there was enough."""
+        if not self.memory.take(size):
             return False
-        self._reserved += size
+        self.reserved += size
         return True
 
-    def _release(self) -> None:
-        if self._reserved:
-            self.site.memory.give_back(self._reserved)
-            self._reserved = 0
+    def release(self) -> None:
+        """Give back what was reserved: the request is answered, or never will be."""
+        if self.reserved:
+            self.memory.give_back(self.reserved)
+            self.reserved = 0
 
-    def _place_for(self, size: int) -> SharedSlot | None:
-        """Where the worker can read a large body, if this transport and the memory have that."""
-        slots = self.front.slots
-        return slots.take(size) if slots is not None and size >= LARGE and self._fill is not None else None
+    def _slot_for(self, size: int) -> SharedSlot | None:
+        """Return where the worker can read a large body, if this transport and the memory have that."""
+        return None if self.slots is None or size < LARGE or self.fill is None else self.slots.take(size)
 
-    def _kept(self, body: memoryview) -> bytes | SharedSlot:
-        """A body that is here, a large one where the worker will read it."""
-        place = self._place_for(len(body))
-        if place is None or self.front.slots is None:
+    def keep(self, body: memoryview) -> bytes | SharedSlot:
+        """Return a body that came whole: a large one where the worker will read it."""
+        slot = self._slot_for(len(body))
+        if slot is None or self.slots is None:
             return bytes(body)
-        self.front.slots.view(place)[:] = body
-        return place
+        self.slots.view(slot)[:] = body
+        return slot
 
-    def _expect_body(self, head: Head, length: int, first: memoryview) -> None:
-        """More of a body is to come: a large one is received where the worker will read it."""
-        self._head = head
-        if not self.reserve(length):
+    def begin(self, length: int, first: memoryview) -> None:
+        """
+        Begin to read a body of which more is to come.
+
+        A large one goes from the transport to where the worker will read it, and ends in ``deliver``; the
+        pieces of any other are to be given to ``add``.
+        """
+        self.missing = length - len(first)
+        slot = self._slot_for(length)
+        if slot is None or self.slots is None or self.fill is None:
+            self._pieces = [bytes(first)]
             return
-        self.mode = Mode.BODY
-        self._missing = length - len(first)
-        place = self._place_for(length)
-        if place is None or self.front.slots is None or self._fill is None:
-            self._body = [bytes(first)]
-            return
-        view = self.front.slots.view(place)
+        view = self.slots.view(slot)
         view[: len(first)] = first
-        self._place, self._region = place, view[len(first) :]
-        self._fill(self)
+        self._slot, self._room = slot, view[len(first) :]
+        self.fill(self)
+
+    def add(self, data: bytes) -> bool:
+        """Take a piece of the body, with what may come behind it; return whether the body is whole."""
+        self._pieces.append(data)
+        self.missing -= len(data)
+        return self.missing <= 0
+
+    def take(self) -> bytes:
+        """Return all pieces, joined."""
+        body = b"".join(self._pieces)
+        self._pieces = []
+        return body
+
+    def drop_pieces(self) -> None:
+        """Forget what has come: nobody wants the body any more. A slot is still being filled."""
+        self._pieces = []
+
+    def connection_lost(self) -> None:
+        """Free the slot of a client that left in the middle of a large body."""
+        if self._slot is not None:
+            self._slot.free()
+
+    # What the transport that fills a slot asks.
 
     def room(self) -> memoryview:
-        """Where the rest of a large body goes."""
-        return self._region
+        """Return where the next bytes go."""
+        return self._room
 
     def filled(self, size: int) -> bool:
-        """So many bytes of a large body have arrived; whether there are more to come."""
-        self._region = self._region[size:]
-        self._missing -= size
-        return self._missing > 0
+        """Count bytes that have arrived; return whether more are to come."""
+        self._room = self._room[size:]
+        self.missing -= size
+        return self.missing > 0
 
     def body_completed(self) -> None:
-        """A large body is here."""
-        place, self._place, self._region = self._place, None, NOWHERE
-        head = self._head
-        assert head is not None and place is not None  # filled says so
-        if self.mode is Mode.LINGER:  # it came too slowly, say
-            place.free()
-        else:
-            self._begin(head, place)
-
-    def _free_place(self) -> None:
-        """The client left in the middle of a large body."""
-        if self._place is not None:
-            self._place.free()
-
-    @abstractmethod
-    def _begin(self, head: Head, body: bytes | SharedSlot) -> None:
-        """Serve a whole request."""
+        """Hand over a large body that is whole."""
+        slot, self._slot, self._room = self._slot, None, NOWHERE
+        assert slot is not None  # begin took it
+        self.deliver(slot)

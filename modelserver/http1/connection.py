@@ -2,65 +2,97 @@
 HTTP connections: plain prediction requests are read here, everything else by Twisted Web.
 
 Each request's head is read strictly, once. A plain request for a prediction, or a ping, is served without
-a Twisted Web ``Request``; any other is replayed, byte for byte, to Twisted Web's own channel and reaches a
-Klein route, which leads to the same use case.
+a Twisted Web ``Request``; any other is fed, byte for byte, to a channel of Twisted Web's that is made for it,
+and reaches a Klein route, which leads to the same use case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.protocol import connectionDone
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from modelserver.errors import BadRequest, BodyTooLarge, InternalError, ServingError
-from modelserver.http1 import responses
-from modelserver.http1.body_reader import BodyChannel
-from modelserver.http1.head import LONGEST_HEAD, Head, Malformed, without_empty_lines
-from modelserver.http1.states import PHASES, Mode, Phase, host_of, is_secure, remote_of
-from modelserver.interfaces import Reply
-from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.errors import BodyTooLarge, ServerFull, ServingError
+from modelserver.http1.body_reader import BodyReader
+from modelserver.http1.exchange import Exchange
+from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead, without_empty_lines
+from modelserver.http1.listener_context import ListenerContext
+from modelserver.http1.responses import FIRST_ERROR
+from modelserver.http1.states import (
+    PHASES,
+    ConnectionTransport,
+    Mode,
+    Phase,
+    host_of,
+    is_secure,
+    remote_of,
+)
+from modelserver.http1.twisted_web import TwistedWebBridge
+from modelserver.jobs import SharedSlot
 
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
 MOST_AT_ONCE = 8
 """Pipelined requests that are answered in one turn, where each has its answer at once (pings)."""
-HEAD, BUSY = Mode.HEAD, Mode.BUSY
-"""Here because a look into an Enum costs as much as a call."""
+# Here because a look into an Enum costs as much as a call.
+HEAD, BODY, BUSY, TWISTED_WEB, LINGER = Mode.HEAD, Mode.BODY, Mode.BUSY, Mode.TWISTED_WEB, Mode.LINGER
 
 
-class Channel(BodyChannel):
-    """One connection. ``front`` and ``run_soon`` come from its site."""
+@implementer(IPushProducer)
+class Connection(Protocol):
+    """
+    One connection. It reads requests, one after the other, and has each served: by an ``Exchange``, or by
+    Twisted Web through a bridge.
+
+    :param limit_exceeded: the limit that this connection is over: it may ask once, for anything but a
+        prediction.
+    """
+
+    transport: ConnectionTransport  # type: ignore[assignment]  # what the server's transports have beyond ITransport
+
+    def __init__(self, listener: ListenerContext, limit_exceeded: ServerFull | None = None) -> None:
+        self._listener = listener
+        self.handler = listener.handler
+        self.run_soon = listener.run_soon
+        self.limit_exceeded = limit_exceeded
+        self.mode = HEAD
+        self.served = 0
+        self.is_full = False
+        """Whether the client takes no more of its answers now."""
+        # What such a connection asks may not be what others are answered.
+        self._known: dict[bytes, RequestHead] = listener.heads.known if limit_exceeded is None else {}
+        self._rest = b""
+        self._exchange: Exchange | None = None
+        self._bridge: TwistedWebBridge | None = None
 
     def connectionMade(self) -> None:
-        """A client is here."""
-        super().connectionMade()
-        site = self.site
-        self.front = site.front
-        self.run_soon = site.run_soon
-        self._memo: dict[bytes, Head] = site.heads.known if self.over is None else {}
-        self._rest = b""
-        self._head: Head | None = None
-        self._job: Job | None = None
-        self._begun = self._closes = False
-        self._when_sent: Callable[[Callable[[], None]], object] | None = getattr(
-            self.transport, "when_sent", None
-        )
-        self._unsent: Callable[[], int] = getattr(self.transport, "unsent", int)
-        peer = self.transport.getPeer()
+        """Take the transport."""
+        transport, listener = self.transport, self._listener
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self.when_sent: Callable[[Callable[[], None]], object] | None = getattr(transport, "when_sent", None)
+        self._unsent: Callable[[], int] = getattr(transport, "unsent", int)
+        fill = getattr(transport, "fill", None)
+        self._body = BodyReader(listener.memory, self.handler.slots, fill, self._large_body_completed)
+        peer = transport.getPeer()
         self.host, self.remote = host_of(peer), remote_of(peer)
-        site.connections.add(self)
+        listener.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The client is gone, and with it its interest in an answer."""
-        self.site.connections.discard(self)
-        job, self._job = self._job, None
-        if job is not None:
-            self.front.withdraw(job)
-        self._free_place()
-        self._drop_body()
-        self._release()
-        super().connectionLost(reason)
+        """Let go of everything: the client is gone, and with it its interest in an answer."""
+        self._listener.connections.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.withdraw()
+        self._body.connection_lost()
+        self._body.release()
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None:
+            bridge.connection_lost(reason)
 
     # What those who watch over connections ask.
 
@@ -68,273 +100,282 @@ class Channel(BodyChannel):
     def phase(self) -> Phase:
         """What the client is expected to do next."""
         mode = self.mode
-        if mode is Mode.HEAD:
+        if mode is HEAD:
             return Phase.HEAD if self._rest else Phase.IDLE
-        if mode is Mode.STOCK:
-            return Phase.BUSY if self._stock is not None and self._stock.is_whole else Phase.BODY
+        if mode is TWISTED_WEB:
+            return Phase.BUSY if self._bridge is not None and self._bridge.is_whole else Phase.BODY
         return PHASES[mode]
 
     @property
     def received(self) -> int:
-        """A number that grows with each byte of a body."""
-        if self.mode is Mode.STOCK:
-            return 0 if self._stock is None else self._stock.received
-        return -self._missing
+        """A number that grows by one with each byte of a body."""
+        if self.mode is TWISTED_WEB:
+            return 0 if self._bridge is None else self._bridge.received
+        return -self._body.missing
 
     @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
         return self._unsent()
 
+    def close(self) -> None:
+        """Close when everything is written."""
+        if not self.transport.disconnecting:
+            # Twisted's TLS waits for the producer to end.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close now."""
+        self.transport.abortConnection()
+
     # Reading.
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes came."""
+        """Read what has come."""
         mode = self.mode
         if mode is HEAD:
             if self._rest:
                 data = self._rest + data
             end = data.find(b"\r\n\r\n") + 4
-            head = self._memo.get(data[:end])
-            if head is not None and head.whole == len(data) and not self._waitingForTransport:
+            head = self._known.get(data[:end])
+            if head is not None and head.whole == len(data) and not self.is_full:
                 # Exactly one request that is known: by far the most frequent case.
                 self._rest = b""
-                self._begin(head, data[end:])
+                self._exchange = exchange = Exchange(self, head)
+                exchange.begin(data[end:])
             else:
                 self._read_heads(data)
-        elif mode is Mode.BODY:
-            self._body.append(data)
-            self._missing -= len(data)
-            if self._missing <= 0:
-                self._read_heads(self._end_body())
-        elif mode is Mode.STOCK:
-            super().dataReceived(data)
-        elif mode is Mode.BUSY:
-            self._rest += data
-            if len(self._rest) > LONGEST_AHEAD:
-                self.transport.pauseProducing()
+        elif mode is BODY:
+            if self._body.add(data):
+                self._body_completed()
+        elif mode is TWISTED_WEB and self._bridge is not None and not self._bridge.is_whole:
+            self._bridge.body_received(data)
+        elif mode is not LINGER:
+            self.keep(data)
+
+    def keep(self, data: bytes) -> None:
+        """Keep what came behind a request until the request is answered."""
+        self._rest += data
+        if len(self._rest) > LONGEST_AHEAD:
+            self.transport.pauseProducing()
 
     def _read_heads(self, data: bytes) -> None:
         """Serve what is whole in ``data``: a loop, since an answer may come before the next line is run."""
         self._rest = b""
         begun = 0
         # A client that does not read its answers is read no further (``resumeProducing``).
-        while data and self.mode is Mode.HEAD and not self._waitingForTransport:
+        while data and self.mode is HEAD and not self.is_full:
             if data.startswith(b"\r\n"):
                 data = without_empty_lines(data)
                 continue
-            end = data.find(b"\r\n\r\n") + 4
-            if end < 4 or end > LONGEST_HEAD:
-                self._read_no_head(data)
+            found = self._next_head(data)
+            if found is None:
                 return
-            block = data[:end]
-            head = self._memo.get(block) or self._read_head(block)
-            if head is None:
+            rest = self._dispatch(*found, data)
+            if rest is None:
                 return
-            length = head.length
-            if length is not None and length > self.front.max_request_size:
-                self._head = head
-                self.refuse(BodyTooLarge(self.front.max_request_size))
-            elif not head.operation or length is None:
-                self.mode = Mode.STOCK
-                self._head, self.stock_since = head, self.front.now()
-                # The head alone: Twisted Web copies what it has for each line of it.
-                super().dataReceived(data[:end])
-                if len(data) > end:
-                    self.dataReceived(data[end:])
-                return
-            elif len(data) - end < length:
-                self._expect_body(head, length, memoryview(data)[end:])
-                return
-            else:
-                self._begin(head, self._kept(memoryview(data)[end : end + length]))
-                data = data[end + length :]
-                begun += 1
-                if begun == MOST_AT_ONCE or len(data) > LONGEST_AHEAD:
-                    break
-        if self.mode is not Mode.LINGER:
-            self._rest = data
-            if len(data) > LONGEST_AHEAD or (data and begun == MOST_AT_ONCE and self.mode is Mode.HEAD):
-                self._read_later()
+            data = rest
+            begun += 1
+            if begun == MOST_AT_ONCE or len(data) > LONGEST_AHEAD:
+                break
+        self._stop_reading(data, begun == MOST_AT_ONCE)
 
-    def _read_later(self) -> None:
-        """A client that is far ahead waits; were it answered at once (pings), others would."""
-        self.transport.pauseProducing()
-        if self.mode is Mode.HEAD and not self._waitingForTransport:
-            self.run_soon(self._read_on)
+    def _next_head(self, data: bytes) -> tuple[RequestHead, int] | None:
+        """Return the head at the start of ``data`` and where it ends; None: not whole yet, or refused."""
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 or end > LONGEST_HEAD:
+            self._await_head(data)
+            return None
+        block = data[:end]
+        head = self._known.get(block) or self._parse(block)
+        return None if head is None else (head, end)
 
-    def _read_no_head(self, data: bytes) -> None:
+    def _dispatch(self, head: RequestHead, end: int, data: bytes) -> bytes | None:
+        """
+        Have the request at the start of ``data`` served.
+
+        :param end: where its head ends.
+        :return: what follows the request, or None: it has more to come, is refused, or took it all.
+        """
+        length = head.length
+        if length is not None and length > self.handler.max_request_size:
+            Exchange(self, head).refuse(BodyTooLarge(self.handler.max_request_size))
+        elif length is None or head.operation is None:
+            self._hand_over(head, data, end)
+        elif len(data) - end < length:
+            self._expect_body(head, length, memoryview(data)[end:])
+        else:
+            body = self._body.keep(memoryview(data)[end : end + length])
+            self._exchange = exchange = Exchange(self, head)
+            exchange.begin(body)
+            return data[end + length :]
+        return None
+
+    def _stop_reading(self, data: bytes, is_turn_over: bool) -> None:
+        """Keep what is not read yet; a client that is far ahead waits, so that others are answered."""
+        if self.mode is LINGER:
+            return
+        self._rest = data
+        if len(data) > LONGEST_AHEAD or (data and is_turn_over and self.mode is HEAD):
+            self.transport.pauseProducing()
+            if self.mode is HEAD and not self.is_full:
+                self.run_soon(self._read_on)
+
+    def _await_head(self, data: bytes) -> None:
+        """Wait for the rest of a head, unless it is too long already."""
         self._rest = data
         if len(data) > LONGEST_HEAD:
             self._rest = b""
             code, what = (431, "head") if b"\r\n" in data[:LONGEST_HEAD] else (414, "line")
             self.refuse(Malformed(code, f"The request's {what} is longer than {LONGEST_HEAD} bytes."))
 
-    def _read_head(self, block: bytes) -> Head | None:
-        heads = self.site.heads
+    def _parse(self, block: bytes) -> RequestHead | None:
+        """Return a head that is new here; None: it is refused."""
+        heads, limit = self._listener.heads, self.limit_exceeded
         try:
-            head = heads.read(block) if self.over is None else heads.parse(block)
+            head = heads.read(block) if limit is None else heads.parse(block)
         except Malformed as error:
             self.refuse(error)
             return None
-        if self.over is not None and self.front.is_prediction(head):
-            self._head = head
-            self.refuse(self.over)
+        if limit is not None and self.handler.is_prediction(head):
+            Exchange(self, head).refuse(limit)
             return None
         return head
 
-    def _end_body(self) -> bytes:
-        """The body is here: begin; returns what came behind it."""
-        head = self._head
-        assert head is not None and head.length is not None  # the mode says so
-        body = b"".join(self._body)
-        self._body = []
-        self.mode = Mode.HEAD
-        self._begin(head, body[: head.length])
-        return self._rest + body[head.length :]
+    def _read_on(self) -> None:
+        if self.mode is HEAD:
+            self._read_heads(self._rest)
+        if not self.is_full and len(self._rest) <= LONGEST_AHEAD:
+            self.transport.resumeProducing()
 
-    def _begin(self, head: Head, body: bytes | SharedSlot) -> None:
-        self._head, self._closes = head, head.closes
-        self.mode = BUSY
-        try:
-            self._job = self.front.predict(head, body, self)
-        except ServingError as error:
-            if isinstance(body, SharedSlot):
-                body.free()
-            self._send_error(error, self.front.new_id(), None)
-        except Exception as error:
-            self.site.log_failure(Failure(error))
-            self._send_error(InternalError(), self.front.new_id(), None)
+    # Bodies.
 
-    # Answering: the channel is the observer of its own jobs.
+    def reserve(self, size: int) -> bool:
+        """Claim memory for a body until it is answered; without, the request is refused."""
+        if self._body.reserve(size):
+            return True
+        self.refuse(ServerFull("", None, self._listener.memory.limit, "request_memory"))
+        return False
 
-    def completed(self, job: Job, answer: Answer) -> None:
-        """Send a handler's answer, or the last part of a streamed one."""
-        self._job = None
-        status, head, body = answer
-        must_close = False
-        if self._begun:
-            self._begun = False
-            must_close = not self._knows_chunks
-            self.transport.write(bytes(body) if must_close else responses.chunk(body) + responses.LAST_CHUNK)
-        elif len(body) >= responses.LARGE:
-            self._send_large(job, answer)
-        elif head or status != 200 or self.front.cors or self._closes:
-            self.transport.write(
-                responses.answer_head(job.request.id, answer, self.front.cors, self._closes) + body
-            )
+    def _expect_body(self, head: RequestHead, length: int, first: memoryview) -> None:
+        self._exchange = Exchange(self, head)
+        if self.reserve(length):
+            self.mode = BODY
+            self._body.begin(length, first)
+
+    def _body_completed(self) -> None:
+        """Begin the request, and read what came behind it."""
+        exchange, body = self._exchange, self._body.take()
+        assert exchange is not None  # the mode says so
+        length = exchange.head.length
+        self.mode = HEAD
+        exchange.begin(body[:length])
+        self._read_heads(self._rest + body[length:])
+
+    def _large_body_completed(self, body: SharedSlot) -> None:
+        if self.mode is LINGER:  # it came too slowly, say
+            body.free()
         else:
-            self.transport.write(responses.plain_answer(job.request.id, body))
-        self._end(status, job.request.arrived, job.request.id, must_close)
+            assert self._exchange is not None  # the mode says so
+            self._exchange.begin(body)
 
-    def _send_large(self, job: Job, answer: Answer) -> None:
-        """Send a body without copying it; from shared memory, where the transport can tell when it has."""
-        body = answer.body
-        is_shared = isinstance(body, memoryview)
-        if is_shared and self._when_sent is None:
-            body = bytes(body)
-        head = responses.answer_head(job.request.id, answer, self.front.cors, self._closes)
-        self.transport.writeSequence((head, body))
-        if is_shared and self._when_sent is not None:
-            place = job.hand_over_place()
-            if place is not None:
-                self._when_sent(place.free)
+    # Twisted Web's requests.
 
-    @property
-    def _knows_chunks(self) -> bool:
-        """Whether the client does; for one of HTTP/1.0, a stream ends with the connection."""
-        return self._head is None or self._head.minor > 0
+    def _hand_over(self, head: RequestHead, data: bytes, end: int) -> None:
+        """Have Twisted Web read a request."""
+        self.mode = TWISTED_WEB
+        self._exchange = Exchange(self, head)  # should the request be refused
+        self._bridge = TwistedWebBridge(self, self._listener, head)
+        self._bridge.begin(data[:end])
+        if len(data) > end:
+            self.dataReceived(data[end:])
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Send one part of a streamed answer, as one chunk."""
-        data = b""
-        if not self._begun:
-            self._begun = True
-            data = responses.stream_head(
-                job.request.id, answer, self.front.cors, self._knows_chunks, self._closes
-            )
-        part = responses.chunk(answer.body) if self._knows_chunks else bytes(answer.body)
-        self.transport.write(data + part)
-        return not self._waitingForTransport
-
-    def resumeProducing(self) -> None:
-        """The client has read what was written: a handler that was held may send on, requests are read."""
-        super().resumeProducing()
-        if self._job is not None:
-            self._job.resume()
-        if self._rest and self.mode is Mode.HEAD:
+    def bridge_done(self, is_persistent: bool) -> None:
+        """Go on with the next request, or close: Twisted Web has answered."""
+        self._bridge = self._exchange = None
+        self.mode = HEAD
+        self.served += 1
+        self._body.release()
+        if not is_persistent:
+            self._rest = b""
+            self.close()
+            return
+        if not self.is_full:
+            self.transport.resumeProducing()
+        if self._rest:
             self.run_soon(self._read_on)
 
-    def failed(self, job: Job, error: ServingError) -> None:
-        """Say why there is no answer; a stream that has begun can only be cut off."""
-        self._job = None
-        if self._begun:
-            self.front.finished(self.remote, self._head, 500, job.request.arrived, job.request.id)
-            self.transport.abortConnection()
-        else:
-            self._send_error(error, job.request.id, job.request.arrived)
+    # The transport's producer.
 
-    def reply(self, value: Reply) -> None:
-        """Send a dialect's reply."""
-        close = self._closes or value.code >= responses.FIRST_ERROR
-        request_id = self.front.new_id()
-        self.transport.write(responses.reply(request_id, value, close, self.front.cors))
-        self._end(value.code, None, request_id)
+    def pauseProducing(self) -> None:
+        """Send no more, and read no further requests: the client does not read its answers."""
+        self.is_full = True
+        if self._bridge is not None:
+            self._bridge.pause_answer()
+        if self._bridge is None or not self._bridge.is_whole:
+            self.transport.pauseProducing()
 
-    def _send_error(self, error: ServingError, request_id: bytes, arrived: float | None) -> None:
-        value = self.front.refused(error)
-        self.transport.write(responses.reply(request_id, value, True, self.front.cors))
-        self._end(value.code, arrived, request_id)
+    def resumeProducing(self) -> None:
+        """Send and read on: the client has read what was written."""
+        self.is_full = False
+        if self._bridge is not None:
+            self._bridge.resume_answer()
+        if self._bridge is None or not self._bridge.is_whole:
+            self.transport.resumeProducing()
+        if self._exchange is not None:
+            self._exchange.resume()
+        if self._rest and self.mode is HEAD:
+            self.run_soon(self._read_on)
 
-    def _end(self, code: int, arrived: float | None, request_id: bytes, must_close: bool = False) -> None:
-        """The answer is written: the next request, if it waits, is read; or the connection ends."""
-        self.front.finished(self.remote, self._head, code, arrived, request_id)
+    def stopProducing(self) -> None:
+        """Send no more: the client is gone."""
+        if self._bridge is not None:
+            self._bridge.stop_answer()
+
+    # The end of a request.
+
+    def answered(
+        self, head: RequestHead, code: int, arrived: float | None, request_id: bytes, must_close: bool
+    ) -> None:
+        """Read the next request, if it waits, or close: the answer is written."""
+        self.handler.finished(self.remote, head, code, arrived, request_id)
         self.served += 1
-        if self._reserved:
-            self._release()
-        if must_close or self._closes or code >= responses.FIRST_ERROR:
+        self._exchange = None
+        if self._body.reserved:
+            self._body.release()
+        if must_close or head.closes or code >= FIRST_ERROR:
             self._linger()
             return
         self.mode = HEAD
         if self._rest:
             self.run_soon(self._read_on)
 
-    def _read_on(self) -> None:
-        if self.mode is Mode.HEAD:
-            self._read_heads(self._rest)
-        if not self._waitingForTransport and len(self._rest) <= LONGEST_AHEAD:
-            self.transport.resumeProducing()
-
-    def answered_by_twisted_web(self, code: int, request_id: bytes) -> None:
-        """Twisted Web has written an answer."""
-        self.front.finished(self.remote, self._head, code, self.stock_since, request_id)
-
-    # Refusing.
-
     def refuse(self, error: ServingError | Malformed) -> None:
         """Answer a request that is not read any further, and close; only the first refusal counts."""
-        if self.mode is Mode.LINGER:
-            return
-        if isinstance(error, Malformed):
-            self.reply(self.front.refused(BadRequest(error.reason))._replace(code=error.code))
-        else:
-            self._send_error(error, self.front.new_id(), None)
+        if self.mode is not LINGER:
+            (self._exchange or Exchange(self, UNREAD)).refuse(error)
 
     def evict(self) -> None:
-        """A visitor makes room for another at once."""
-        assert self.over is not None
-        self.refuse(self.over)
-        self.transport.loseConnection()
+        """Refuse a client whose connection is over a limit, and make room for another at once."""
+        assert self.limit_exceeded is not None  # only such connections are evicted
+        self.refuse(self.limit_exceeded)
+        self.close()
+
+    def log_failure(self, failure: Failure) -> None:
+        """Tell of a defect of the server."""
+        self._listener.log_failure(failure)
 
     def _linger(self) -> None:
         """Close so that the answer can be read: with unread bytes, a reset would end it (RFC 9112, 9.6)."""
-        self.mode = Mode.LINGER
+        self.mode = LINGER
         self._rest = b""
-        self._body = []
-        self._drop_body()
-        self._release()
+        self._body.drop_pieces()
+        if self._bridge is not None:
+            self._bridge.drop_body()
+        self._body.release()
         if is_secure(self.transport):
-            self.transport.loseConnection()
+            self.close()
         else:
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()

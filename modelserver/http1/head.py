@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from attrs import define, field, frozen
 
-from modelserver.rest.inference.targets import PredictionTarget
 from modelserver.system.bounded_cache import Memo
 
 Field = tuple[bytes, bytes]
@@ -24,11 +23,11 @@ _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 MOST_LINES = 4096
-"""Lines of each kind that are remembered."""
+"""LineCache of each kind that are remembered."""
 LONGEST_LINE = 256
 """Bytes of such a line at most."""
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
-_NEEDS_STOCK = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
+_NEEDS_TWISTED_WEB = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
 
 
 @frozen
@@ -40,7 +39,7 @@ class Malformed(Exception):
 
 
 @define
-class Head:
+class RequestHead:
     """
     A request line and its fields.
 
@@ -49,7 +48,8 @@ class Head:
     :param length: bytes of the body, or None for a chunked one.
     :param is_plain: Content-Length alone says where the body ends, nothing is expected.
     :param closes: the connection ends with the answer.
-    :param prediction: what the target asks of a model; set by whoever resolves it.
+    :param operation: what the request asks for, as the server's ``RequestHandler`` put it; nobody here looks
+        into it. None: Twisted Web is to read the request.
     """
 
     method: bytes
@@ -60,20 +60,16 @@ class Head:
     length: int | None
     is_plain: bool
     closes: bool = False
-    prediction: PredictionTarget | None = None
-    client_timeout: float = 0.0
-    operation: str = ""
-    end: int = 0
-    """Where the head ends, in bytes."""
+    operation: object | None = None
     whole: int = -1
-    """Bytes of the request with its body, of one that channels serve; else no number of bytes."""
+    """Bytes of a request, with its body, that connections serve themselves; else no number of bytes."""
     shown: tuple[str, str, str] = UNKNOWN
     """Method, target and protocol, for people to read."""
     is_new: bool = False
     """Whether one of its lines was not remembered."""
 
 
-class Start(NamedTuple):
+class RequestLine(NamedTuple):
     """A request line; ``shown``: method, target and protocol for people to read."""
 
     method: bytes
@@ -82,15 +78,19 @@ class Start(NamedTuple):
     shown: tuple[str, str, str]
 
 
+UNREAD = RequestHead(b"", b"", 1, {}, b"", 0, is_plain=False)
+"""Stands for the head of a request that could not be read."""
+
+
 @define
-class Lines:
+class LineCache:
     """
     The lines of heads that were read, so that they are read once.
 
     Clients that change one line (the length of a body, the id of a trace) send the same others.
     """
 
-    starts: Memo[bytes, Start] = field(factory=lambda: Memo(_read_start, MOST_LINES, LONGEST_LINE))
+    starts: Memo[bytes, RequestLine] = field(factory=lambda: Memo(_read_start, MOST_LINES, LONGEST_LINE))
     fields: Memo[bytes, Field] = field(factory=lambda: Memo(_read_field, MOST_LINES, LONGEST_LINE))
 
 
@@ -99,14 +99,14 @@ def without_empty_lines(data: bytes) -> bytes:
     return _EMPTY_LINES.sub(b"", data, count=1)
 
 
-def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
+def parse_head(data: bytes, end: int, known: LineCache | None = None) -> RequestHead:
     """
     Read the head that ``data[:end]`` is, the empty line included.
 
     :param known: lines that need not be read again; new ones are added.
     :raises Malformed: 400, 414 or 431.
     """
-    known = Lines() if known is None else known
+    known = LineCache() if known is None else known
     first, *lines = data[: end - 4].split(b"\r\n")
     method, target, minor, shown = known.starts[first]
     fields, repeated, is_new = _fields(lines, known.fields)
@@ -115,13 +115,17 @@ def parse_head(data: bytes, end: int, known: Lines | None = None) -> Head:
     length = _length(fields, minor == 1)
     # HTTP/1.0 clients have to ask for it (ab does).
     connection = fields.get(b"connection", b"keep-alive" if minor else b"close").lower()
-    is_plain = not repeated and connection in (b"keep-alive", b"close") and _NEEDS_STOCK.isdisjoint(fields)
+    is_plain = (
+        not repeated and connection in (b"keep-alive", b"close") and _NEEDS_TWISTED_WEB.isdisjoint(fields)
+    )
     closes = connection == b"close"
     block = data[len(first) + 2 : end - 2]
-    return Head(method, target, minor, fields, block, length, is_plain, closes, shown=shown, is_new=is_new)
+    return RequestHead(
+        method, target, minor, fields, block, length, is_plain, closes, shown=shown, is_new=is_new
+    )
 
 
-def _read_start(line: bytes) -> Start:
+def _read_start(line: bytes) -> RequestLine:
     found = _LINE.fullmatch(line)
     if found is None:
         raise Malformed(400, "Invalid HTTP message.")
@@ -131,7 +135,9 @@ def _read_start(line: bytes) -> Start:
     if b"%00" in target:
         raise Malformed(400, "Invalid HTTP message: NUL in the request target.")
     protocol = f"HTTP/1.{minor.decode()}"
-    return Start(method, target, int(minor), (method.decode("latin-1"), target.decode("latin-1"), protocol))
+    return RequestLine(
+        method, target, int(minor), (method.decode("latin-1"), target.decode("latin-1"), protocol)
+    )
 
 
 def _read_field(line: bytes) -> Field:

@@ -8,9 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from modelserver.errors import ServerFull
-from modelserver.http1.connection import Channel
 from modelserver.http1.head import Malformed
-from modelserver.http1.states import Phase
+from modelserver.http1.states import OpenConnection, Phase
 
 SWEEP = 1.0
 """Seconds between two looks: one timer for all connections instead of one for each."""
@@ -48,7 +47,7 @@ class ConnectionTimeouts:
 @frozen
 class Watch:
     """
-    What a channel was doing, and since when.
+    What a connection was doing, and since when.
 
     :param since: the clock's seconds.
     :param received: how much of the body was there then.
@@ -73,69 +72,75 @@ class ListenerConnections:
     """
     The connections of one listener, which may be so many.
 
-    One that is over a limit is let in all the same, as a visitor: it is answered once and closed, with what
-    it asked for if that is no prediction, so that management and health are always reached. Visitors are
-    few: the oldest whose request has not come whole makes room for the next.
+    One that is over a limit is let in all the same: it is answered once and closed, with what it asked for if
+    that is no prediction, so that management and health are always reached. Those are few: the oldest whose
+    request has not come whole makes room for the next.
 
-    :param limit: how many in all; 0: any number.
+    :param open: the connections of all listeners.
+    :param limit: how many at this listener; 0: any number.
     :param limit_of_address: how many from one address; 0: any number.
+    :param most_over_limit: how many may be over a limit.
     """
 
-    channels: set[Channel]
+    open: set[OpenConnection]
     limit: int = 0
     limit_of_address: int = 0
     most_over_limit: int = MOST_OVER_LIMIT
-    _visitors: dict[Channel, None] = field(factory=dict, init=False)
+    _over_limit: dict[OpenConnection, None] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _hosts: dict[str, int] = field(factory=dict, init=False)
 
     def refusal(self, host: str) -> ServerFull | None:
-        """The limit that one more connection from ``host`` is over, or None."""
+        """Return the limit that one more connection from ``host`` would be over, or None."""
         if self.limit and self._count >= self.limit:
             return ServerFull("", None, self.limit, "max_connections")
         if self.limit_of_address and self._hosts.get(host, 0) >= self.limit_of_address:
             return ServerFull("", None, self.limit_of_address, "max_connections_per_address")
         return None
 
-    def add(self, channel: Channel) -> None:
-        """A connection is open."""
-        self.channels.add(channel)
-        if channel.over is not None:
-            self._receive(channel)
+    def add(self, connection: OpenConnection) -> None:
+        """Count a connection that is open."""
+        self.open.add(connection)
+        if connection.limit_exceeded is not None:
+            self._admit_over_limit(connection)
             return
         self._count += 1
-        self._hosts[channel.host] = self._hosts.get(channel.host, 0) + 1
+        self._hosts[connection.host] = self._hosts.get(connection.host, 0) + 1
 
-    def discard(self, channel: Channel) -> None:
-        """A connection is over."""
-        self.channels.discard(channel)
-        if channel.over is not None:
-            self._visitors.pop(channel, None)
+    def discard(self, connection: OpenConnection) -> None:
+        """Count a connection no more."""
+        self.open.discard(connection)
+        if connection.limit_exceeded is not None:
+            self._over_limit.pop(connection, None)
             return
         self._count -= 1
-        left = self._hosts[channel.host] - 1
+        left = self._hosts[connection.host] - 1
         if left:
-            self._hosts[channel.host] = left
+            self._hosts[connection.host] = left
         else:
-            del self._hosts[channel.host]
+            del self._hosts[connection.host]
 
-    def _receive(self, channel: Channel) -> None:
-        self._visitors[channel] = None
-        if len(self._visitors) > self.most_over_limit:
-            leaver = next((each for each in self._visitors if each.phase is not Phase.BUSY), channel)
-            del self._visitors[leaver]
+    def _admit_over_limit(self, connection: OpenConnection) -> None:
+        self._over_limit[connection] = None
+        if len(self._over_limit) > self.most_over_limit:
+            leaver = next((each for each in self._over_limit if each.phase is not Phase.BUSY), connection)
+            del self._over_limit[leaver]
             leaver.evict()
 
 
 @define(eq=False)
 class Connections:
-    """Owns the open channels, and closes those whose clients take too long."""
+    """
+    Owns the open connections, and closes those whose clients take too long.
+
+    :param clock: its seconds are monotonic.
+    """
 
     clock: IReactorTime
     timeouts: ConnectionTimeouts = ConnectionTimeouts()
-    channels: set[Channel] = field(factory=set, init=False)
-    _watches: dict[Channel, Watch] = field(factory=dict, init=False)
-    _backlogs: dict[Channel, Backlog] = field(factory=dict, init=False)
+    open: set[OpenConnection] = field(factory=set, init=False)
+    _watches: dict[OpenConnection, Watch] = field(factory=dict, init=False)
+    _backlogs: dict[OpenConnection, Backlog] = field(factory=dict, init=False)
     _loop: LoopingCall = field(init=False)
     _last: LoopingCall = field(init=False)
 
@@ -143,20 +148,20 @@ class Connections:
         self._loop = LoopingCall(self.sweep)
         self._loop.clock = self.clock
 
-    def door(self, limit: int = 0, limit_of_address: int = 0) -> ListenerConnections:
-        """The way in for one listener."""
-        return ListenerConnections(self.channels, limit, limit_of_address)
+    def for_listener(self, limit: int = 0, limit_of_address: int = 0) -> ListenerConnections:
+        """Return what counts the connections of one listener, which may be so many; 0: any number."""
+        return ListenerConnections(self.open, limit, limit_of_address)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to watch."""
         self._loop.start(SWEEP, now=False)
 
     def close(self, seconds: float) -> Deferred[None]:
-        """Close everything as soon as it is written; fires when that is done, or after ``seconds``."""
+        """Close every connection as soon as all is written; fires when that is done, or after ``seconds``."""
         if self._loop.running:
             self._loop.stop()
-        for channel in list(self.channels):
-            channel.transport.loseConnection()
+        for connection in list(self.open):
+            connection.close()
         end = self.clock.seconds() + seconds
         looking = LoopingCall(self._look_at_the_last, end)
         looking.clock = self.clock
@@ -164,58 +169,62 @@ class Connections:
         return looking.start(LAST_LOOK).addCallback(lambda loop: None)
 
     def _look_at_the_last(self, end: float) -> None:
-        if not self.channels or self.clock.seconds() >= end:
+        if not self.open or self.clock.seconds() >= end:
             self._last.stop()
 
     @property
     def unsent(self) -> int:
         """Bytes of answers that are on their way to clients."""
-        return sum(channel.unsent for channel in self.channels)
+        return sum(connection.unsent for connection in self.open)
 
     def sweep(self) -> None:
         """Look at every connection once."""
         now = self.clock.seconds()
         watches, backlogs = self._watches, self._backlogs
         self._watches, self._backlogs = {}, {}
-        for channel in list(self.channels):
-            self._look_at_answer(channel, backlogs.get(channel), now)
-            watch = watches.get(channel)
-            if watch is None or watch.phase is not channel.phase or watch.served != channel.served:
-                watch = Watch(channel.phase, channel.served, now, channel.received)
-            self._watches[channel] = watch
-            self._look_at_request(channel, watch, now)
+        for connection in list(self.open):
+            self._look_at_answer(connection, backlogs.get(connection), now)
+            watch = watches.get(connection)
+            if watch is None or watch.phase is not connection.phase or watch.served != connection.served:
+                watch = Watch(connection.phase, connection.served, now, connection.received)
+            self._watches[connection] = watch
+            self._look_at_request(connection, watch, now)
 
-    def _look_at_request(self, channel: Channel, watch: Watch, now: float) -> None:
+    def _look_at_request(self, connection: OpenConnection, watch: Watch, now: float) -> None:
         spent, timeouts = now - watch.since, self.timeouts
-        if channel.over is not None and spent >= OVER_LIMIT_TIME and watch.phase in (Phase.IDLE, Phase.HEAD):
-            channel.evict()
+        if (
+            connection.limit_exceeded is not None
+            and spent >= OVER_LIMIT_TIME
+            and watch.phase in (Phase.IDLE, Phase.HEAD)
+        ):
+            connection.evict()
         elif watch.phase is Phase.IDLE and spent >= timeouts.idle:
-            channel.transport.loseConnection()
+            connection.close()
         elif watch.phase is Phase.LINGER and spent >= timeouts.linger:
-            channel.transport.abortConnection()
+            connection.abort()
         elif watch.phase is Phase.HEAD and spent >= timeouts.head:
-            channel.refuse(Malformed(408, f"The head of the request took over {timeouts.head:g} s."))
+            connection.refuse(Malformed(408, f"The head of the request took over {timeouts.head:g} s."))
         elif (
             watch.phase is Phase.BODY
             and spent >= timeouts.head
-            and channel.received - watch.received < spent * timeouts.rate
+            and connection.received - watch.received < spent * timeouts.rate
         ):
-            channel.refuse(Malformed(408, f"The body came with under {timeouts.rate} bytes a second."))
+            connection.refuse(Malformed(408, f"The body came with under {timeouts.rate} bytes a second."))
 
-    def _look_at_answer(self, channel: Channel, before: Backlog | None, now: float) -> None:
-        unsent = channel.unsent
+    def _look_at_answer(self, connection: OpenConnection, before: Backlog | None, now: float) -> None:
+        unsent = connection.unsent
         if not unsent:
             return
         if before is None or unsent < before.size:
             before = Backlog(unsent, now)
-        self._backlogs[channel] = before
+        self._backlogs[connection] = before
         if now - before.since >= self.timeouts.write:
-            channel.transport.abortConnection()
+            connection.abort()
 
 
 def most_at_others(descriptors: int) -> int:
     """
-    How many connections a listener without predictions may have: management stays reachable.
+    Return how many connections a listener without predictions may have: management stays reachable.
 
     :param descriptors: that this process may have.
     """
@@ -224,7 +233,7 @@ def most_at_others(descriptors: int) -> int:
 
 def most_connections(limit: int, descriptors: int) -> int:
     """
-    How many connections predictions may have, so that descriptors are left for everything else.
+    Return how many connections predictions may have, so that descriptors are left for everything else.
 
     :param limit: as configured; 0: no limit.
     :param descriptors: that this process may have.

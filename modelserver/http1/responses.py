@@ -16,13 +16,15 @@ UNCACHED = (
 """Fields of every answer, as the peers have them: ``NettyUtils.sendHttpResponse`` in
 https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/NettyUtils.java
 """
-SHARED = b"".join(b"%b: %b\r\n" % field for field in UNCACHED)
-_TAIL = b"content-length: %d\r\nconnection: keep-alive\r\n\r\n"
-_PLAIN = b"HTTP/1.1 200 \r\nx-request-id: %b\r\n" + SHARED + _TAIL + b"%b"
-_WHOLE = (
-    b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"content-length: %d\r\nconnection: %b\r\n\r\n"
-)
-_STREAM = b"HTTP/1.1 %d %b\r\n%bx-request-id: %b\r\n" + SHARED + b"%bconnection: %b\r\n\r\n"
+REQUEST_ID = b"x-request-id"
+KEEP_ALIVE, CLOSE = b"keep-alive", b"close"
+"""Values of the field ``connection``, which every answer has."""
+_SHARED = REQUEST_ID + b": %b\r\n" + b"".join([b"%b: %b\r\n" % field for field in UNCACHED])
+_LENGTH = b"content-length: %d\r\n"
+_END = b"connection: %b\r\n\r\n"
+_PLAIN = b"HTTP/1.1 200 \r\n" + _SHARED + _LENGTH + _END.replace(b"%b", KEEP_ALIVE) + b"%b"
+_WHOLE = b"HTTP/1.1 %d %b\r\n%b" + _SHARED + _LENGTH + _END
+_STREAM = b"HTTP/1.1 %d %b\r\n%b" + _SHARED + b"%b" + _END
 _CODING = b"transfer-encoding: chunked\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 LARGE = 1 << 16
@@ -46,7 +48,7 @@ def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"", closes: bo
     """
     status, head, body = answer
     phrase, lines = _split(head)
-    connection = b"close" if closes or status >= FIRST_ERROR else b"keep-alive"
+    connection = CLOSE if closes or status >= FIRST_ERROR else KEEP_ALIVE
     if status in BODILESS:
         lines += _missing(cors, lines)
         return _STREAM % (status, phrase, lines, show_id(request_id), b"", connection)
@@ -72,7 +74,7 @@ def stream_head(
     phrase, lines = _split(answer.header_block)
     coding = _CODING if is_chunked else b""
     closes = closes or not is_chunked or answer.status >= FIRST_ERROR
-    connection = b"close" if closes else b"keep-alive"
+    connection = CLOSE if closes else KEEP_ALIVE
     lines += _missing(cors, lines)
     return _STREAM % (answer.status, phrase, lines, show_id(request_id), coding, connection)
 
@@ -85,7 +87,7 @@ def chunk(body: bytes | bytearray | memoryview) -> bytes:
 def reply(request_id: bytes, value: Reply, close: bool, cors: bytes = b"") -> bytes:
     """A dialect's reply."""
     lines = b"".join([b"%b: %b\r\n" % header for header in value.headers]) + cors
-    connection = b"close" if close else b"keep-alive"
+    connection = CLOSE if close else KEEP_ALIVE
     phrase = value.phrase or phrase_of(value.code)
     head = _WHOLE % (value.code, phrase, lines, show_id(request_id), len(value.body), connection)
     return head + value.body

@@ -1,81 +1,100 @@
-"""What a channel has around it: the transport below, the server behind, and what it does at a moment."""
+"""What a connection is doing, and what it has around it: its transport, its listener, the server behind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
 
 from modelserver.errors import ServerFull, ServingError
-from modelserver.http1.head import Head
+from modelserver.http1.head import Malformed, RequestHead
 from modelserver.interfaces import Reply
-from modelserver.jobs import Job, SharedSlot
+from modelserver.jobs import Job, ResponseObserver, SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
 
-if TYPE_CHECKING:
-    from modelserver.http1.connection import Channel
+
+class ReplyObserver(ResponseObserver, Protocol):
+    """Waits for the answer to a request: from a job, or at once, from the server."""
+
+    def reply(self, value: Reply) -> None:
+        """Send a dialect's reply."""
 
 
-class Front(Protocol):
-    """What a listener's channels ask of the server."""
+class RequestHandler(Protocol):
+    """
+    What the connections of a listener ask of the server.
+
+    :param max_request_size: bytes of a body.
+    :param cors: header lines for every answer, each ended by CRLF.
+    :param slots: memory that workers can read, for large bodies; None: there is none.
+    """
 
     max_request_size: int
     cors: bytes
     slots: SharedMemoryPool | None
 
-    def look(self, head: Head) -> bool:
-        """Note on ``head`` what it asks for; False leaves the request to the Klein routes."""
+    def classify(self, head: RequestHead) -> object | None:
+        """Return what a plain request asks for, in the handler's own terms; None leaves it to Twisted Web."""
 
-    def is_prediction(self, head: Head) -> bool:
-        """Whether it asks a model, rather than for the server's state or a change of it."""
+    def is_prediction(self, head: RequestHead) -> bool:
+        """Return whether the request asks a model, rather than for the server's state or a change of it."""
 
-    def predict(self, head: Head, body: bytes | SharedSlot, observer: Channel) -> Job | None:
+    def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver) -> Job | None:
         """
-        Begin a request that ``look`` took; None when it has been answered already.
+        Begin a request that has an operation; return None when it has been answered already.
 
         :raises ServingError: it is refused.
         """
 
     def withdraw(self, job: Job) -> None:
-        """The client left."""
+        """Cancel a job whose client has left."""
 
     def refused(self, error: ServingError) -> Reply:
-        """An error in the dialect's words."""
+        """Return an error in the dialect's words."""
 
     def now(self) -> float:
-        """The clock's seconds."""
+        """Return the clock's seconds (monotonic)."""
 
     def new_id(self) -> bytes:
-        """An id for an answer that no job stands behind."""
+        """Return an id for an answer that no job stands behind."""
 
     def finished(
-        self, remote: str, head: Head | None, code: int, arrived: float | None, request_id: bytes
+        self, remote: str, head: RequestHead, code: int, arrived: float | None, request_id: bytes
     ) -> None:
-        """An answer left: count it, and write the access log."""
+        """
+        Count an answer that left, and write the access log.
+
+        :param arrived: when its request was complete, in the clock's seconds; None: it never was.
+        """
 
 
-class Connection(Protocol):
-    """The transport below a channel: Twisted's, or ``LoopTransport``."""
+class ConnectionTransport(Protocol):
+    """The transport below a connection: one of Twisted's, or ``LoopTransport``."""
+
+    disconnecting: bool
 
     def write(self, data: bytes | bytearray | memoryview) -> object: ...
     def writeSequence(self, data: Sequence[bytes | bytearray | memoryview]) -> object: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> object: ...
+    def unregisterProducer(self) -> object: ...
     def pauseProducing(self) -> object: ...
     def resumeProducing(self) -> object: ...
     def loseConnection(self) -> object: ...
     def loseWriteConnection(self) -> object: ...
     def abortConnection(self) -> object: ...
     def getPeer(self) -> IAddress: ...
+    def getHost(self) -> IAddress: ...
 
 
 class Mode(Enum):
-    """What a channel is doing with the bytes that come."""
+    """What a connection does with the bytes that come."""
 
     HEAD = "reading a head"
     BODY = "reading the body of a plain request"
     BUSY = "waiting for the answer to a plain request"
-    STOCK = "Twisted Web has the request"
+    TWISTED_WEB = "Twisted Web has the request"
     LINGER = "refused; what still comes is thrown away"
 
 
@@ -89,34 +108,74 @@ class Phase(Enum):
     LINGER = "read why it was refused, and go"
 
 
+class OpenConnection(Protocol):
+    """
+    A connection, for those who count connections and watch over their clients.
+
+    :param host: the client's address.
+    :param limit_exceeded: the limit that this connection is over: it may ask once, for anything but a
+        prediction.
+    :param served: answers so far.
+    """
+
+    host: str
+    limit_exceeded: ServerFull | None
+    served: int
+
+    @property
+    def phase(self) -> Phase:
+        """What the client is expected to do next."""
+
+    @property
+    def received(self) -> int:
+        """A number that grows by one with each byte of a body."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the client has not taken yet."""
+
+    def refuse(self, error: ServingError | Malformed) -> None:
+        """Answer a request that is not read any further, and close."""
+
+    def evict(self) -> None:
+        """Refuse a client whose connection is over a limit, and close without waiting for it to read that."""
+
+    def close(self) -> None:
+        """Close when everything is written."""
+
+    def abort(self) -> None:
+        """Close now."""
+
+
 class ConnectionLimits(Protocol):
     """The connections that a listener has and may have."""
 
     def refusal(self, host: str) -> ServerFull | None:
-        """The limit that one more from ``host`` is over."""
+        """Return the limit that one more from ``host`` would be over, or None."""
 
-    def add(self, channel: Channel) -> object:
-        """A connection is open."""
+    def add(self, connection: OpenConnection) -> object:
+        """Count a connection that is open."""
 
-    def discard(self, channel: Channel) -> object:
-        """A connection is over."""
+    def discard(self, connection: OpenConnection) -> object:
+        """Count a connection no more."""
 
 
 PHASES = {Mode.BODY: Phase.BODY, Mode.BUSY: Phase.BUSY, Mode.LINGER: Phase.LINGER}
+"""Phases of those modes that have one."""
 
 
-def is_secure(transport: Connection) -> bool:
-    """Whether TLS is in between; of Twisted's own transports, only their interface tells."""
+def is_secure(transport: ConnectionTransport) -> bool:
+    """Return whether TLS is in between; of Twisted's own transports, only their interface tells."""
     tells = getattr(transport, "isSecure", None)
     return ISSLTransport.providedBy(transport) if tells is None else bool(tells())
 
 
 def host_of(address: IAddress | None) -> str:
-    """Who is at the other end; one name for all who come through a Unix socket."""
+    """Return the address of a client; one name for all who come through a Unix socket."""
     return getattr(address, "host", "127.0.0.1")
 
 
 def remote_of(address: IAddress | None) -> str:
-    """The same for the access log, as TorchServe shows it: only an address of TCP has a slash and a port."""
+    """Return the same for the access log, as TorchServe shows it: only TCP has a slash and a port."""
     host, port = host_of(address), getattr(address, "port", None)
     return host if port is None else f"/{host}:{port}"

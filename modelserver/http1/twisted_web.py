@@ -1,107 +1,329 @@
-"""Twisted Web's side of a connection: what its own channel does for requests that are not plain."""
+"""
+The bridge to Twisted Web, which reads every request that a connection does not serve itself.
+
+Twisted Web's channel is made for one request and fed with the bytes of that request alone; it never meets the
+network. Public names of ``HTTPChannel`` and ``Request`` only: ``tests/http1/test_twisted_web.py`` says which.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Protocol, cast
 
+from twisted.internet.interfaces import IAddress, ISSLTransport, ITransport
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+from twisted.web.http import Request as HTTPRequest
 from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
 
-from modelserver.errors import ServerFull, ServingError
+from modelserver.errors import BodyTooLarge, ServerFull, ServingError
 from modelserver.http1.chunked import ChunkedBody
-from modelserver.http1.head import Head, Malformed
-from modelserver.http1.states import Connection, Front, Mode
-from modelserver.http1.twisted_web_request import BufferedRequest
-
-if TYPE_CHECKING:
-    from modelserver.http1.site import ChannelSite
+from modelserver.http1.head import Malformed, RequestHead
+from modelserver.http1.listener_context import ListenerContext
+from modelserver.http1.responses import REQUEST_ID
+from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
 
 
-class TwistedWebChannel(HTTPChannel):
-    """Twisted Web's channel, which is fed one request at a time, and gives the connection back after it."""
+class BridgedConnection(Protocol):
+    """What a bridge asks of the connection that holds it."""
+
+    transport: ConnectionTransport
+    handler: RequestHandler
+    remote: str
+    limit_exceeded: ServerFull | None
+    mode: Mode
+
+    def reserve(self, size: int) -> bool:
+        """Claim memory for a part of the body; return whether there was any; if not, refuse the request."""
+
+    def keep(self, data: bytes) -> None:
+        """Take what the client sent behind the request, until the request is answered."""
+
+    def refuse(self, error: ServingError | Malformed) -> None:
+        """Answer the request, which is not read any further, and close."""
+
+    def close(self) -> None:
+        """Close when everything is written."""
+
+    def bridge_done(self, is_persistent: bool) -> None:
+        """Go on with the next request, or close."""
+
+
+@implementer(ITransport)
+class TwistedWebBridge:
+    """
+    One request that Twisted Web reads and answers: the transport of a channel that is made for it.
+
+    The connection tells its own transport when to pause; the channel only tells producers of answers.
+
+    :param since: when the head was there, in the clock's seconds (monotonic).
+    """
+
+    def __init__(self, connection: BridgedConnection, listener: ListenerContext, head: RequestHead) -> None:
+        self.head = head
+        self.run_soon: Callable[[Callable[[], None]], object] = listener.run_soon
+        self.has_head = False
+        self._connection = connection
+        self._since = connection.handler.now()
+        self._is_closed = False
+        self._missing = head.length or 0
+        self._channel = channel = OneRequestChannel()
+        channel.site = channel.factory = listener.site
+        channel.makeConnection(self)
+        self._chunks: ChunkedBody | None = None
+        if head.length is None:
+            transport = connection.transport
+            self._chunks = ChunkedBody(
+                listener.turns,
+                self._deliver,
+                self._end_chunks,
+                self._refuse_as_invalid,
+                transport.pauseProducing,
+                transport.resumeProducing,
+            )
+
+    # What the connection asks.
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the request is here: what comes now is behind it."""
+        requests = self._channel.requests
+        return bool(requests) and cast(BufferedRequest, requests[0]).is_whole
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body so far."""
+        requests = self._channel.requests
+        return cast(BufferedRequest, requests[0]).received if requests else 0
+
+    def begin(self, head: bytes) -> None:
+        """Give the head to Twisted Web; should it think less of the head than we did, it is refused."""
+        self._channel.dataReceived(head)
+        if not self.has_head:
+            self._refuse_as_invalid()
+
+    def body_received(self, data: bytes) -> None:
+        """Take a piece of the body; what is behind the body goes back to the connection."""
+        if self._chunks is not None:
+            self._chunks.dataReceived(data)
+            return
+        body, rest = data[: self._missing], data[self._missing :]
+        self._missing -= len(body)
+        if rest:
+            self._connection.keep(rest)
+        self._channel.dataReceived(body)
+
+    def drop_body(self) -> None:
+        """Deliver no more of a chunked body: the request is refused."""
+        if self._chunks is not None:
+            self._chunks.close()
+
+    def pause_answer(self) -> None:
+        """The client takes no more of the answer now."""
+        self._channel.pauseProducing()
+
+    def resume_answer(self) -> None:
+        """The client takes more of the answer."""
+        self._channel.resumeProducing()
+
+    def stop_answer(self) -> None:
+        """The client takes nothing any more."""
+        self._channel.stopProducing()
+
+    def connection_lost(self, reason: Failure) -> None:
+        """Tell the request that its client is gone."""
+        self._channel.connectionLost(reason)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Break the circle of references, so that the channel goes without the garbage collector."""
+        self.drop_body()
+        self._chunks = None
+        del self._channel
+
+    # A chunked body is read by our own decoder: strictly, and in turns.
+
+    def _deliver(self, data: bytes) -> None:
+        self._channel.requests[0].handleContentChunk(data)
+
+    def _end_chunks(self, rest: bytes) -> None:
+        if rest:
+            self._connection.keep(rest)
+        self._channel.allContentReceived()
+
+    def _refuse_as_invalid(self) -> None:
+        self._connection.refuse(Malformed(400, "Invalid HTTP message."))
+
+    # What the request and its channel ask.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the request may still be answered by Twisted Web; it may have been refused."""
+        return self._connection.mode is Mode.TWISTED_WEB
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether the connection ends with this answer because it is over a limit."""
+        return self._connection.limit_exceeded is not None
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the connection's transport is TLS of Twisted's."""
+        return ISSLTransport.providedBy(self._connection.transport)
+
+    def admit(self, received: int, size: int) -> bool:
+        """
+        Return whether a piece of the body may be kept; if not, the request is refused.
+
+        :param received: bytes of the body, this piece included.
+        :param size: bytes of the piece.
+        """
+        limit = self._connection.handler.max_request_size
+        if received > limit:
+            self._connection.refuse(BodyTooLarge(limit))
+            return False
+        return self._connection.reserve(size)
+
+    def answered(self, code: int, request_id: bytes) -> None:
+        """Note the answer, which is written."""
+        connection = self._connection
+        connection.handler.finished(connection.remote, self.head, code, self._since, request_id)
+
+    def done(self, is_persistent: bool) -> None:
+        """Give the connection back."""
+        if self.is_open:
+            self._forget()
+            self._connection.bridge_done(is_persistent)
+
+    # The transport of the channel.
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether the channel is to read no further."""
+        return self._is_closed or self._connection.transport.disconnecting
+
+    def write(self, data: bytes) -> None:
+        """Send; what Twisted Web would say before it has read a head, is said by ``begin``."""
+        if self.has_head:
+            self._connection.transport.write(data)
+
+    def writeSequence(self, data: Sequence[bytes]) -> None:  # type: ignore[override]  # Twisted passes lists
+        """Send all pieces."""
+        self._connection.transport.writeSequence(data)
+
+    def loseConnection(self) -> None:
+        """Close when everything is written."""
+        self._is_closed = True
+        if self.has_head:
+            self._connection.close()
+
+    def abortConnection(self) -> None:
+        """Close now."""
+        self._connection.transport.abortConnection()
+
+    def getPeer(self) -> IAddress:
+        """Return the client's address."""
+        return self._connection.transport.getPeer()
+
+    def getHost(self) -> IAddress:
+        """Return the address that the client has connected to."""
+        return self._connection.transport.getHost()
+
+
+class BufferedRequest(Request):
+    """Twisted Web's request, its body in memory up to the limit, processed a turn after it was read."""
+
+    channel: OneRequestChannel
+    is_whole = False
+    received = 0
+
+    @property
+    def header_block(self) -> bytes:
+        """The header lines as they came, each ended by CRLF."""
+        return self.channel.transport.head.block
+
+    def gotLength(self, length: int | None) -> None:
+        """Keep the body in memory: a temporary file would block the reactor."""
+        self.content = self._kept = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take a piece of the body, unless it is too much."""
+        self.received += len(data)
+        if self.channel.transport.admit(self.received, len(data)):
+            self._kept.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Read the request line; the body is left as it is, a form as well."""
+        # At its start, a body is empty to Twisted Web, which then looks for no fields of a form in it. Newer
+        # ones have a switch for that, the site's ``parsePOSTFormSubmission``; 24.7 has not.
+        self._kept.seek(0)
+        super().requestReceived(command, path, version)
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the answer; one without a length ends for old clients with the connection."""
+        is_old = self.clientproto == b"HTTP/1.0"
+        if is_old and not self.startedWriting and not self.responseHeaders.hasHeader(b"content-length"):
+            self.channel.persistent = False
+            self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        super().write(data)
+
+    def process(self) -> None:
+        """Let the connection finish reading first, so that what a client pipelined is left to it."""
+        self.is_whole = True
+        self.channel.transport.run_soon(self._process)
+
+    def _process(self) -> None:
+        # Since it was read, its client may have left, or it was refused.
+        if self.channel is not None and self.channel.transport.is_open:
+            super().process()
+
+
+class OneRequestChannel(HTTPChannel):
+    """Twisted Web's channel for one request; its transport is the bridge."""
 
     requestFactory = BufferedRequest
-    transport: Connection  # type: ignore[assignment]  # what the server's transports have beyond ITransport
-    site: ChannelSite
-    front: Front
-    run_soon: Callable[[Callable[[], None]], object]
-    over: ServerFull | None = None
-    """The limit that this connection is over: it may ask once, for anything but a prediction."""
-    mode = Mode.HEAD
-    stock_since = 0.0
-    served = 0
-    """Answers so far."""
-    _head: Head | None = None
-    _rest = b""
-
-    @property
-    def _stock(self) -> BufferedRequest | None:
-        return cast(BufferedRequest, self.requests[-1]) if self.requests else None
-
-    @property
-    def block(self) -> bytes:
-        """The header lines of the request that Twisted Web has, as they came."""
-        return b"" if self._head is None else self._head.block
+    transport: TwistedWebBridge
+    site: Site
 
     def allHeadersReceived(self) -> None:
-        """A head is here; a chunked body is read by our own decoder."""
-        if self.length is None:
-            self._transferDecoder = ChunkedBody(
-                self.site.turns,
-                self.requests[-1].handleContentChunk,
-                self._finishRequestBody,
-                self._respondToBadRequestAndDisconnect,
-                self.transport.pauseProducing,
-                self.transport.resumeProducing,
-            )
+        """Note that Twisted Web has accepted the head."""
+        self.transport.has_head = True
         super().allHeadersReceived()
-        if self.over is not None:
+        if self.transport.is_over_limit:
             self.persistent = False
 
-    def _drop_body(self) -> None:
-        """What still comes of a body is not for the request any more."""
-        if isinstance(self._transferDecoder, ChunkedBody):
-            self._transferDecoder.close()
-
     def checkPersistence(self, request: IRequest, version: bytes) -> bool:
-        """As Twisted Web does, but clients of HTTP/1.0 that ask for it keep their connection."""
-        head = self._head
-        if version == b"HTTP/1.0" and head is not None and head.is_plain and not head.closes:
+        """Decide as Twisted Web does, but clients of HTTP/1.0 that ask for it keep their connection."""
+        head = self.transport.head
+        if version == b"HTTP/1.0" and head.is_plain and not head.closes:
             return True
         return bool(super().checkPersistence(request, version))
 
     def requestDone(self, request: IRequest) -> None:
-        """Twisted Web has answered: what the client pipelined is read here again."""
-        if self.mode is not Mode.STOCK:
-            return
-        rest, self._dataBuffer = b"".join(self._dataBuffer), []
-        self.mode = Mode.HEAD
-        self.served += 1
-        self._release()
-        super().requestDone(request)
-        if rest and self.persistent:
-            self._rest = rest
-            self.run_soon(self._read_on)
+        """Give the connection back: this channel has no second request."""
+        self.transport.done(bool(self.persistent))
 
     def abortConnection(self) -> None:
         """Cut off an answer that cannot be finished."""
         self.transport.abortConnection()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(Malformed(400, "Invalid HTTP message."))
+    def isSecure(self) -> bool:
+        """Return whether TLS of Twisted's is in between."""
+        return self.transport.is_secure
 
-    # What the channel does for both sides.
 
-    @abstractmethod
-    def refuse(self, error: ServingError | Malformed) -> None:
-        """Answer a request that is not read any further, and close."""
+class BridgeSite(Site):
+    """Finds the resource for a request, and notes its answer."""
 
-    @abstractmethod
-    def _release(self) -> None:
-        """The body is not needed any more."""
+    def __init__(self, resource: IResource) -> None:
+        super().__init__(resource)
 
-    @abstractmethod
-    def _read_on(self) -> None:
-        """Read what came behind the request that was answered."""
+    def log(self, request: HTTPRequest) -> None:
+        """Note that a request is answered."""
+        (shown,) = request.responseHeaders.getRawHeaders(REQUEST_ID, [b""])
+        request_id = bytes.fromhex(shown.replace(b"-", b"").decode())
+        cast(OneRequestChannel, request.channel).transport.answered(request.code, request_id)

@@ -21,7 +21,7 @@ from modelserver.errors import (
     RouteNotFound,
     ServingError,
 )
-from modelserver.http1.responses import BODILESS, UNCACHED
+from modelserver.http1.responses import BODILESS, CLOSE, FIRST_ERROR, KEEP_ALIVE, REQUEST_ID, UNCACHED
 from modelserver.interfaces import Dialect, Reply
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -45,11 +45,11 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
     for name, value in reply.headers:
         headers.addRawHeader(name, value)
     # After the reply's own, for these are the server's to set.
-    keeps = reply.code < 400
+    keeps = reply.code < FIRST_ERROR
     for name, value in (
-        (b"x-request-id", request_id.encode("ascii")),
+        (REQUEST_ID, request_id.encode("ascii")),
         *UNCACHED,
-        (b"connection", b"keep-alive" if keeps and request.channel.persistent else b"close"),
+        (b"connection", KEEP_ALIVE if keeps and request.channel.persistent else CLOSE),
     ):
         headers.setRawHeaders(name, [value])
     if reply.code not in BODILESS:

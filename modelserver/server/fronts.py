@@ -1,4 +1,4 @@
-"""Builds the site of a port: its routes, what answers them, and the endpoint that serves predictions."""
+"""Builds what serves a port: its routes, what answers them, and the endpoint that serves predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from modelserver.config.settings import Settings
 from modelserver.core.ids import Entropy
 from modelserver.dialect_rules import DIALECTS
-from modelserver.http1.site import ChannelSite
+from modelserver.http1.factory import ConnectionFactory
 from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.health import ServerHealth
 from modelserver.rest.api import Api
@@ -31,9 +31,11 @@ from modelserver.server.build import Core
 _log = Logger()
 
 
-def make_site(core: Core, roles: Collection[ListenerRole], connections: ConnectionLimits) -> ChannelSite:
+def make_factory(
+    core: Core, roles: Collection[ListenerRole], connections: ConnectionLimits
+) -> ConnectionFactory:
     """
-    Make the site of one port.
+    Return what makes the connections of one port.
 
     :param roles: what the port is for.
     :param connections: counts the port's connections against their limits.
@@ -50,9 +52,9 @@ def make_site(core: Core, roles: Collection[ListenerRole], connections: Connecti
         responder=responder,
         strict_parameters=settings.strict_parameters,
     )
-    return ChannelSite(
+    return ConnectionFactory(
         app.resource(),
-        front=endpoint,
+        handler=endpoint,
         run_soon=core.runtime.events.call_soon,
         connections=connections,
         log_failure=_log_failure,

@@ -18,7 +18,7 @@ from twisted.internet.protocol import ServerFactory
 
 from modelserver.config.address import Address
 from modelserver.http1.asyncio_transport import LoopTransport
-from modelserver.http1.site import ChannelSite
+from modelserver.http1.factory import ConnectionFactory
 from modelserver.server.tls.acceptor import TlsAcceptor
 from modelserver.server.tls.context import Tls
 from modelserver.server.tls.first_byte import FirstByteFactory
@@ -66,14 +66,14 @@ class AddressListener(Service):
     """
 
     address: Address
-    make_factory: Callable[[], ChannelSite]
+    make_factory: Callable[[], ConnectionFactory]
     loop: asyncio.AbstractEventLoop | None
     reactor: PosixReactorBase
     tls: Tls | None = None
     _socket: socket.socket | None = field(default=None, init=False)
     _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
-    _factory: ChannelSite | None = field(default=None, init=False)
+    _factory: ConnectionFactory | None = field(default=None, init=False)
 
     def privilegedStartService(self) -> None:
         """

@@ -30,7 +30,7 @@ from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, open_to_others
 from modelserver.server.build import Core, build_core
-from modelserver.server.fronts import make_site
+from modelserver.server.fronts import make_factory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.resources import Resources
 from modelserver.server.startup import start_models
@@ -115,7 +115,7 @@ class Server(MultiService):
         for address, roles in roles_by_address.items():
             listener = AddressListener(
                 address=address,
-                make_factory=partial(make_site, core, roles, self._listener_connections(roles)),
+                make_factory=partial(make_factory, core, roles, self._listener_connections(roles)),
                 loop=core.runtime.loop,
                 reactor=self._reactor,
                 tls=tls if address.is_tls else None,
@@ -131,7 +131,7 @@ class Server(MultiService):
             limit = most_connections(limit, descriptors)
         else:
             limit = min(limit or MOST_AT_OTHERS, most_at_others(descriptors))
-        return self.connections.door(limit, settings.max_connections_per_address)
+        return self.connections.for_listener(limit, settings.max_connections_per_address)
 
     def _start_tokens(self, tokens: Tokens) -> None:
         tokens.start()

@@ -1,4 +1,4 @@
-"""Channels over a transport in memory, in front of the real inference API and a worker in memory."""
+"""Connections over a transport in memory, in endpoint of the real inference API and a worker in memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from zope.interface import implementer
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
-from modelserver.http1.asyncio_transport import Sink
-from modelserver.http1.connection import Channel
-from modelserver.http1.head import Head
+from modelserver.http1.asyncio_transport import BodySink
+from modelserver.http1.connection import Connection
+from modelserver.http1.factory import ConnectionFactory
+from modelserver.http1.head import RequestHead
 from modelserver.http1.limits import ListenerConnections
-from modelserver.http1.site import ChannelSite
+from modelserver.http1.listener_context import ListenerContext
+from modelserver.http1.states import OpenConnection
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Answer, Job, SharedSlot
@@ -74,7 +76,7 @@ class MemoryTransport(StringTransport):
         self.is_write_closed = False
         self.is_aborted = False
 
-    sink: Sink | None = None
+    sink: BodySink | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.is_write_closed:
@@ -123,7 +125,7 @@ class FillingTransport(MemoryTransport):
         super().__init__()
         self.told_when_sent: list[Callable[[], None]] = []
 
-    def fill(self, sink: Sink) -> None:
+    def fill(self, sink: BodySink) -> None:
         self.sink = sink
 
     def when_sent(self, call: Callable[[], None]) -> None:
@@ -138,11 +140,11 @@ class TlsTransport(MemoryTransport):
         return None
 
 
-class TwistedWebFront(InferenceEndpoint):
+class TwistedWebEndpoint(InferenceEndpoint):
     """Serves nothing plain: every request reaches its Klein route."""
 
-    def look(self, head: Head) -> bool:
-        return False
+    def classify(self, head: RequestHead) -> None:
+        return None
 
 
 @define
@@ -163,14 +165,14 @@ class AccessNotes:
 
 
 @define(eq=False)
-class ChannelStage:
+class ConnectionStage:
     """
     One listener, and a worker for the models ``noop`` and ``other``.
 
-    :param front_kind: ``InferenceEndpoint``, or ``TwistedWebFront``.
+    :param endpoint_kind: ``InferenceEndpoint``, or ``TwistedWebEndpoint``.
     """
 
-    front_kind: type[InferenceEndpoint] = InferenceEndpoint
+    endpoint_kind: type[InferenceEndpoint] = InferenceEndpoint
     settings: InferenceSettings = SETTINGS
     slots: SharedMemoryPool | None = None
     stage: Stage = field(factory=Stage, init=False)
@@ -178,8 +180,8 @@ class ChannelStage:
     access: AccessNotes = field(factory=AccessNotes, init=False)
     asked: list[Asked] = field(factory=list, init=False)
     failures: list[Failure] = field(factory=list, init=False)
-    site: ChannelSite = field(init=False)
-    channels: set[Channel] = field(factory=set, init=False)
+    factory: ConnectionFactory = field(init=False)
+    connections: set[OpenConnection] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         for name in ("noop", "other"):
@@ -189,28 +191,39 @@ class ChannelStage:
         clock = self.stage.clock
         inference = Inference(self.registry, Deadlines(clock), clock, self.stage.recorder, lambda size: ID)
         dialect = TorchServe()
-        front = self.front_kind(
-            inference,
-            self.registry,
-            dialect,
-            self.stage.recorder,
-            self.access,
-            AllowAll(),
-            clock,
-            lambda size: ID,
-            self.settings,
-            self.slots,
+        endpoint = self.endpoint_kind(
+            inference=inference,
+            registry=self.registry,
+            dialect=dialect,
+            recorder=self.stage.recorder,
+            access_log=self.access,
+            gate=AllowAll(),
+            clock=clock,
+            entropy=lambda size: ID,
+            settings=self.settings,
+            slots=self.slots,
         )
         responder = KleinResponder(dialect, lambda: _TEXT_ID)
         routes = select({ListenerRole.INFERENCE}, dialect.name, [])
         handlers = {
-            **InferenceApi(front, self.registry, ServerHealth(self.registry), responder, routes).operations(),
+            **InferenceApi(
+                endpoint, self.registry, ServerHealth(self.registry), responder, routes
+            ).operations(),
             **MetricsApi(lambda names: [], responder, self.stage.call_soon).operations(),
         }
         resource = Api(routes, handlers, AllowAll(), responder).resource()
-        self.site = ChannelSite(
-            resource, front, self.stage.call_soon, ListenerConnections(self.channels), self.failures.append
+        self.factory = ConnectionFactory(
+            resource,
+            handler=endpoint,
+            run_soon=self.stage.call_soon,
+            connections=ListenerConnections(self.connections),
+            log_failure=self.failures.append,
         )
+
+    @property
+    def listener(self) -> ListenerContext:
+        """What the connections share."""
+        return self.factory.listener
 
     def _start_worker(self, version: ModelVersion) -> None:
         version.pool.scale(1, 1)
@@ -220,10 +233,9 @@ class ChannelStage:
     def connect(self, transport: MemoryTransport | None = None) -> Client:
         """A client with a connection."""
         transport = transport or MemoryTransport()
-        channel = self.site.buildProtocol(transport.getPeer())
-        assert channel is not None  # everybody is admitted
-        channel.makeConnection(transport)
-        return Client(self, channel, transport)
+        connection = self.factory.buildProtocol(transport.getPeer())
+        connection.makeConnection(transport)
+        return Client(self, connection, transport)
 
     def turn(self) -> None:
         """Let what was to happen soon happen; workers answer nothing."""
@@ -268,10 +280,10 @@ def _pair(line: bytes) -> tuple[bytes, bytes]:
 
 @define(eq=False)
 class Client:
-    """The other end of a channel."""
+    """The other end of a connection."""
 
-    stage: ChannelStage
-    channel: Channel
+    stage: ConnectionStage
+    connection: Connection
     transport: MemoryTransport
     unread: bytes = field(default=b"", init=False)
     """What the client has sent and the server did not read yet."""
@@ -286,12 +298,12 @@ class Client:
         while self.unread and self.transport.is_reading:
             data, self.unread = self.unread[:65536], self.unread[65536:]
             if self.transport.sink is None:
-                self.channel.dataReceived(data)
+                self.connection.dataReceived(data)
             else:
                 self.unread = self._fill(self.transport.sink, data) + self.unread
 
-    def _fill(self, sink: Sink, data: bytes) -> bytes:
-        """Put bytes where they are wanted; what is left goes to the channel."""
+    def _fill(self, sink: BodySink, data: bytes) -> bytes:
+        """Put bytes where they are wanted; what is left goes to the connection."""
         room = sink.room()
         size = min(len(room), len(data))
         room[:size] = data[:size]
@@ -321,7 +333,7 @@ class Client:
 
     def leave(self) -> None:
         """Close the connection."""
-        self.channel.connectionLost(Failure(ConnectionDone()))
+        self.connection.connectionLost(Failure(ConnectionDone()))
 
     @property
     def got(self) -> list[Got]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.harness.connections import ChannelStage
+from tests.harness.connections import ConnectionStage
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 
@@ -13,12 +13,12 @@ class BodyMemoryTests(SynchronousTestCase):
     """Bodies share so much memory."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
-        self.stage.site.memory.limit = 1500
+        self.stage = ConnectionStage()
+        self.stage.listener.memory.limit = 1500
 
     @property
     def used(self) -> int:
-        return self.stage.site.memory.used
+        return self.stage.listener.memory.used
 
     def test_there_is_room_again_once_the_first_is_answered(self) -> None:
         first, second = self.stage.connect(), self.stage.connect()

@@ -1,36 +1,36 @@
-"""What a channel answers, refuses and closes, request by request."""
+"""What a connection answers, refuses and closes, request by request."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE, Channel
-from modelserver.http1.head import Head
+from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE, Connection
+from modelserver.http1.head import RequestHead
 from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from tests.harness.connections import (
     ID,
     LARGEST_BODY,
-    ChannelStage,
+    ConnectionStage,
     TellingTransport,
     TlsTransport,
-    TwistedWebFront,
+    TwistedWebEndpoint,
 )
 from tests.harness.requests import CHUNKED, HOT, OLD, PING, H
 
 
-class BrokenFront(InferenceEndpoint):
+class BrokenEndpoint(InferenceEndpoint):
     """Has a defect."""
 
-    def predict(self, head: Head, body: bytes | SharedSlot, observer: Channel) -> Job | None:
+    def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: Connection) -> Job | None:
         raise ZeroDivisionError("division by zero")
 
 
-class ChannelTests(SynchronousTestCase):
+class ConnectionTests(SynchronousTestCase):
     """What a table cannot say."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
+        self.stage = ConnectionStage()
         self.client = self.stage.connect()
 
     def test_answer_has_the_headers_of_the_peers(self) -> None:
@@ -73,7 +73,7 @@ class ChannelTests(SynchronousTestCase):
 
     def test_flood_of_pings_is_answered_in_turns(self) -> None:
         count = 4 * LONGEST_AHEAD // len(PING)
-        self.client.channel.dataReceived(PING * count)
+        self.client.connection.dataReceived(PING * count)
         self.assertEqual([200], self.client.statuses)
         self.assertFalse(self.client.transport.is_reading)
         self.stage.stage.clock.pump([0] * count)
@@ -83,17 +83,17 @@ class ChannelTests(SynchronousTestCase):
     def test_client_that_takes_no_answers_is_not_read(self) -> None:
         # Its transport has more to write than it wants to keep.
         self.client.send(HOT * 2000)
-        self.client.channel.pauseProducing()
+        self.client.connection.pauseProducing()
         for _ in range(100):
             self.stage.settle()
         self.assertFalse(self.client.transport.is_reading)
-        self.client.channel.resumeProducing()
+        self.client.connection.resumeProducing()
         self.client.finish()
         self.assertEqual(2000, len(self.client.got))
 
     def test_client_that_leaves_takes_its_job_along(self) -> None:
         for request in (HOT, CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"):
-            stage = ChannelStage()
+            stage = ConnectionStage()
             first, second = stage.connect(), stage.connect()
             first.send(HOT)
             second.send(request)
@@ -103,7 +103,7 @@ class ChannelTests(SynchronousTestCase):
             self.assertEqual([b"abc"], [asked.body for asked in stage.asked])
             self.assertEqual([200], first.statuses)
             self.assertEqual([], second.statuses)
-            self.assertEqual({first.channel}, stage.channels)
+            self.assertEqual({first.connection}, stage.connections)
 
     def test_client_that_leaves_in_a_body_asks_for_nothing(self) -> None:
         self.client.send(H + b"Content-Length: 5\r\n\r\nabc")
@@ -136,7 +136,7 @@ class ChannelTests(SynchronousTestCase):
     def test_older_client_that_asks_for_it_keeps_its_connection(self) -> None:
         """As ApacheBench does with ``-k``."""
         old = OLD + b"Connection: Keep-Alive\r\nContent-Length: 3\r\n\r\nabc"
-        for stage in (self.stage, ChannelStage(TwistedWebFront)):
+        for stage in (self.stage, ConnectionStage(TwistedWebEndpoint)):
             client = stage.connect()
             client.send(old + old)
             client.finish()
@@ -172,7 +172,7 @@ class ChannelTests(SynchronousTestCase):
         self.assertEqual(1, len(self.stage.asked))
 
     def test_defect_of_the_server_is_logged_and_answered(self) -> None:
-        stage = ChannelStage(BrokenFront)
+        stage = ConnectionStage(BrokenEndpoint)
         client = stage.connect()
         client.send(HOT)
         self.assertEqual([500], client.statuses)
@@ -198,7 +198,7 @@ class ChannelTests(SynchronousTestCase):
 
     def test_cors_lines_are_on_every_answer(self) -> None:
         line = b"access-control-allow-origin: *\r\n"
-        stage = ChannelStage(settings=InferenceSettings(LARGEST_BODY, line))
+        stage = ConnectionStage(settings=InferenceSettings(LARGEST_BODY, line))
         client = stage.connect()
         client.send(HOT + CHUNKED + b"0\r\n\r\n" + PING + b"BLAH\r\n\r\n")
         client.finish()

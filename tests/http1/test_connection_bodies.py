@@ -8,7 +8,7 @@ from modelserver.http1.head import Malformed
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rest.inference.front import InferenceSettings
-from tests.harness.connections import ChannelStage, Client, FillingTransport
+from tests.harness.connections import Client, ConnectionStage, FillingTransport
 
 LARGEST = 2 * LARGE
 HEAD = b"POST /predictions/%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -16,14 +16,14 @@ PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class LargeBodyTests(SynchronousTestCase):
-    """A pool of slots, and channels that fill them."""
+    """A pool of slots, and connections that fill them."""
 
     def setUp(self) -> None:
         slots = SharedMemoryPool.open(LARGEST)
         assert slots is not None
         self.slots = slots
         self.addCleanup(slots.close)
-        self.stage = ChannelStage(settings=InferenceSettings(LARGEST), slots=slots)
+        self.stage = ConnectionStage(settings=InferenceSettings(LARGEST), slots=slots)
         self.client = self.connect()
         self.all = slots.free
 
@@ -50,7 +50,7 @@ class LargeBodyTests(SynchronousTestCase):
 
     def test_body_that_comes_at_once_lies_in_a_slot_too(self) -> None:
         body = self.body(LARGE)
-        self.client.channel.dataReceived(HEAD % (b"noop", LARGE) + body + PING)
+        self.client.connection.dataReceived(HEAD % (b"noop", LARGE) + body + PING)
         self.stage.turn()
         self.assertEqual(self.all - 1, self.slots.free)
         self.assertTrue(self.stage.answer(Answer(200, b"", b"read")))
@@ -124,7 +124,7 @@ class LargeBodyTests(SynchronousTestCase):
     def test_slow_request_is_refused_once_and_gives_its_slot_back(self) -> None:
         body = self.body(LARGE)
         self.client.send(HEAD % (b"noop", LARGE) + body[:10])
-        self.client.channel.refuse(Malformed(408, "too slow"))
+        self.client.connection.refuse(Malformed(408, "too slow"))
         self.client.send(body[10:] + PING)
         self.client.finish()
         self.assertEqual([408], self.client.statuses)

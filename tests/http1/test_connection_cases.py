@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.rest.inference.front import InferenceEndpoint
 from tests.harness.connections import (
     LARGEST_BODY,
-    ChannelStage,
-    TwistedWebFront,
+    ConnectionStage,
+    TwistedWebEndpoint,
 )
 from tests.harness.requests import CHUNKED, HOT, PING, H
 
@@ -95,22 +95,26 @@ CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
         [413],
         CLOSED,
     ),
-    "large stock body": ([b"PUT /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"], [413], CLOSED),
+    "large body elsewhere": (
+        [b"PUT /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"],
+        [413],
+        CLOSED,
+    ),
     "good, then bad": ([HOT + b"BLAH\r\n\r\n" + HOT], [200, 400], CLOSED),
     "chunked, then bad": ([CHUNKED + b"0\r\n\r\nBLAH\r\n\r\n"], [200, 400], CLOSED),
     "error, then good": ([b"POST /predictions/nope HTTP/1.1\r\nHost: x\r\n\r\n" + HOT], [404], CLOSED),
-    "stock error, then good": ([b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n" + HOT], [404], CLOSED),
+    "error of Twisted Web, then good": ([b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n" + HOT], [404], CLOSED),
     "bad timeout": ([H + b"X-Request-Timeout-Ms: soon\r\n\r\n"], [400], CLOSED),
 }
 
 
-class ChannelCases(SynchronousTestCase):
+class ConnectionCases(SynchronousTestCase):
     """A table of what is sent, what comes back, and whether the connection stays."""
 
-    front_kind: type[InferenceEndpoint] = InferenceEndpoint
+    endpoint_kind: type[InferenceEndpoint] = InferenceEndpoint
 
     def setUp(self) -> None:
-        self.stage = ChannelStage(self.front_kind)
+        self.stage = ConnectionStage(self.endpoint_kind)
 
     def test_cases(self) -> None:
         for name, (pieces, statuses, closes) in CASES.items():
@@ -124,10 +128,10 @@ class ChannelCases(SynchronousTestCase):
                 self.assertEqual([status for status in statuses if status != 100], noted, name)
                 self.assertTrue(all(len(each) == 16 for each in self.stage.access.ids), name)
                 client.leave()
-        self.assertEqual(set(), self.stage.channels)
+        self.assertEqual(set(), self.stage.connections)
 
 
-class StockChannelCases(ChannelCases):
+class TwistedWebCases(ConnectionCases):
     """The same, when Twisted Web has every request."""
 
-    front_kind = TwistedWebFront
+    endpoint_kind = TwistedWebEndpoint

@@ -1,4 +1,4 @@
-"""Laws of the channel: the cut of a stream does not matter, nor whether Twisted Web reads a request."""
+"""Laws of the connection: the cut of a stream does not matter, nor whether Twisted Web reads a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.harness.connections import LARGEST_BODY, Asked, ChannelStage, TwistedWebFront
+from tests.harness.connections import LARGEST_BODY, Asked, ConnectionStage, TwistedWebEndpoint
 
 METHODS = st.sampled_from([b"POST", b"GET", b"PUT", b"POST", b"OPTIONS", b"DELETE", b"post"])
 TARGETS = st.sampled_from(
@@ -122,23 +122,23 @@ STREAMS = st.lists(
 Outcome = tuple[list[Asked], list[tuple[int, bytes]], bool]
 
 
-PLAIN, STOCK = ChannelStage(), ChannelStage(TwistedWebFront)
+PLAIN, TWISTED_WEB = ConnectionStage(), ConnectionStage(TwistedWebEndpoint)
 
 
-def outcome(pieces: list[bytes], stage: ChannelStage = PLAIN, at_once: bool = False) -> Outcome:
+def outcome(pieces: list[bytes], stage: ConnectionStage = PLAIN, at_once: bool = False) -> Outcome:
     """What reached the worker, what came back, and whether the connection was closed."""
     stage.asked.clear()
-    stage.site.heads.known.clear()
+    stage.listener.heads.known.clear()
     client = stage.connect()
     client.send_pieces(pieces, at_once)
     client.leave()
     assert not stage.failures, stage.failures
-    assert not stage.channels
+    assert not stage.connections
     got = [(answer.status, answer.body) for answer in client.got]
     return list(stage.asked), got, client.is_closing
 
 
-class ChannelLaws(SynchronousTestCase):
+class ConnectionLaws(SynchronousTestCase):
     """What holds for whatever a client sends."""
 
     @settings(max_examples=300, deadline=None)
@@ -157,7 +157,7 @@ class ChannelLaws(SynchronousTestCase):
     @settings(max_examples=400, deadline=None)
     @given(STREAMS)
     def test_twisted_web_reads_the_same_requests(self, data: bytes) -> None:
-        self.assertEqual(outcome([data], STOCK), outcome([data]))
+        self.assertEqual(outcome([data], TWISTED_WEB), outcome([data]))
 
     @settings(max_examples=200, deadline=None)
     @given(st.binary(max_size=300))

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.jobs import Answer
 from modelserver.rest.inference.front import InferenceEndpoint
 from tests.harness.connections import (
-    ChannelStage,
-    TwistedWebFront,
+    ConnectionStage,
+    TwistedWebEndpoint,
 )
 from tests.harness.requests import HOT, OLD, PING, H
 
@@ -17,7 +17,7 @@ class StreamTests(SynchronousTestCase):
     """An answer in parts goes to its client as the parts come."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
+        self.stage = ConnectionStage()
         self.client = self.stage.connect()
 
     def test_streamed_answer_comes_in_chunks_and_the_connection_stays(self) -> None:
@@ -46,7 +46,7 @@ class StreamTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.is_write_closed)
 
     def test_stream_to_an_older_client_ends_with_the_connection(self) -> None:
-        for stage in (self.stage, ChannelStage(TwistedWebFront)):
+        for stage in (self.stage, ConnectionStage(TwistedWebEndpoint)):
             client = stage.connect()
             client.send(OLD + b"Connection: keep-alive\r\nContent-Length: 3\r\n\r\nabc")
             stage.turn()
@@ -61,8 +61,8 @@ class StreamTests(SynchronousTestCase):
             self.assertTrue(client.is_closing)
 
     def test_answer_without_a_body_tells_no_length(self) -> None:
-        for front in (InferenceEndpoint, TwistedWebFront):
-            stage = ChannelStage(front)
+        for front in (InferenceEndpoint, TwistedWebEndpoint):
+            stage = ConnectionStage(front)
             client = stage.connect()
             for status, phrase in ((204, b"Nothing"), (304, b"Old")):
                 client.send(HOT)
@@ -79,8 +79,8 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual((200, False), (ping.status, client.is_closing))
 
     def test_stream_without_a_body_has_no_chunks(self) -> None:
-        for front in (InferenceEndpoint, TwistedWebFront):
-            stage = ChannelStage(front)
+        for front in (InferenceEndpoint, TwistedWebEndpoint):
+            stage = ConnectionStage(front)
             client = stage.connect()
             client.send(HOT + PING)
             stage.turn()

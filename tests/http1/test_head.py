@@ -12,9 +12,9 @@ from modelserver.http1.head import (
     LONGEST_TARGET,
     MOST_FIELDS,
     MOST_LINES,
-    Head,
-    Lines,
+    LineCache,
     Malformed,
+    RequestHead,
     parse_head,
 )
 
@@ -24,7 +24,7 @@ VALUE = st.lists(st.integers(0x20, 0xFF).filter(lambda byte: byte != 0x7F), max_
 SPACE = st.text(" \t", max_size=3).map(str.encode)
 
 
-def parse(*lines: bytes, line: bytes = LINE) -> Head:
+def parse(*lines: bytes, line: bytes = LINE) -> RequestHead:
     """The head with these field lines."""
     data = line + b"".join(field + b"\r\n" for field in lines) + b"\r\n"
     return parse_head(data + b"body", len(data))
@@ -68,7 +68,7 @@ class HeadTests(SynchronousTestCase):
             self.assertEqual((True, closes), (head.is_plain, head.closes), head)
 
     def test_known_lines_are_read_as_new_ones(self) -> None:
-        known = Lines()
+        known = LineCache()
         for fields in (b"A: 1\r\nB: 2", b"A: 1\r\nB: 3", b"B: 2\r\nA: 1", b"A: 1\r\nA: 1"):
             data = LINE + b"Host: x\r\n" + fields + b"\r\n\r\n"
             new, old = parse_head(data, len(data)), parse_head(data, len(data), known)
@@ -77,7 +77,7 @@ class HeadTests(SynchronousTestCase):
             self.assertFalse(again.is_new)
 
     def test_lines_that_are_remembered_are_bounded(self) -> None:
-        known = Lines()
+        known = LineCache()
         for number in range(2 * MOST_LINES):
             data = b"GET /%d HTTP/1.1\r\nHost: x%d\r\n\r\n" % (number, number)
             parse_head(data, len(data), known)
@@ -88,7 +88,7 @@ class HeadTests(SynchronousTestCase):
             self.assertLessEqual(max(map(len, lines)), 256)
 
     def test_no_line_is_remembered_that_was_refused(self) -> None:
-        known = Lines()
+        known = LineCache()
         for data in (b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno field\r\n\r\n"):
             for _ in range(2):
                 self.assertRaises(Malformed, parse_head, data, len(data), known)

@@ -14,44 +14,44 @@ from modelserver.http1.limits import (
     most_at_others,
     most_connections,
 )
-from tests.harness.connections import ChannelStage
+from tests.harness.connections import ConnectionStage
 
 PREDICTION = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 TIMEOUTS = ConnectionTimeouts(idle=8.0, head=4.0, linger=2.0, write=3.0, rate=10)
 
 
-class DoorTests(SynchronousTestCase):
+class ListenerConnectionsTests(SynchronousTestCase):
     """How many may come in."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
+        self.stage = ConnectionStage()
 
     def test_a_listener_has_so_many(self) -> None:
-        door = ListenerConnections(set(), limit=2)
-        self.stage.site.connections = door
+        limits = ListenerConnections(set(), limit=2)
+        self.stage.listener.connections = limits
         first = self.stage.connect()
         self.stage.connect()
-        self.assertEqual(str(door.refusal("x")), "The server is over max_connections (2); try again later.")
+        self.assertEqual(str(limits.refusal("x")), "The server is over max_connections (2); try again later.")
         first.leave()
-        self.assertIsNone(door.refusal("x"))
+        self.assertIsNone(limits.refusal("x"))
 
     def test_so_does_an_address(self) -> None:
-        door = ListenerConnections(set(), limit_of_address=1)
-        self.stage.site.connections = door
+        limits = ListenerConnections(set(), limit_of_address=1)
+        self.stage.listener.connections = limits
         client = self.stage.connect()
-        host = client.channel.host
-        self.assertIn("max_connections_per_address (1)", str(door.refusal(host)))
-        self.assertIsNone(door.refusal("198.51.100.7"))
+        host = client.connection.host
+        self.assertIn("max_connections_per_address (1)", str(limits.refusal(host)))
+        self.assertIsNone(limits.refusal("198.51.100.7"))
         client.leave()
-        self.assertIsNone(door.refusal(host))
+        self.assertIsNone(limits.refusal(host))
 
-    def test_two_doors_share_the_channels_and_not_their_numbers(self) -> None:
-        connections = Connections(ChannelStage().stage.clock)
-        stage = ChannelStage()
-        stage.site.connections = connections.door(limit=1)
+    def test_two_listeners_share_the_connections_and_not_their_numbers(self) -> None:
+        connections = Connections(ConnectionStage().stage.clock)
+        stage = ConnectionStage()
+        stage.listener.connections = connections.for_listener(limit=1)
         client = stage.connect()
-        self.assertEqual(connections.channels, {client.channel})
-        self.assertIsNone(connections.door(limit=1).refusal("x"))
+        self.assertEqual(connections.open, {client.connection})
+        self.assertIsNone(connections.for_listener(limit=1).refusal("x"))
 
     def test_descriptors_are_kept_back(self) -> None:
         self.assertEqual(most_connections(10_000, 1024), 1024 - RESERVE - 2 * most_at_others(1024))
@@ -72,14 +72,14 @@ class DoorTests(SynchronousTestCase):
             self.assertEqual(expected, most_connections(limit, descriptors))
 
 
-class VisitorTests(SynchronousTestCase):
+class OverLimitTests(SynchronousTestCase):
     """Connections over a limit: one answer each, and few at a time."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
+        self.stage = ConnectionStage()
         self.connections = Connections(self.stage.stage.clock, TIMEOUTS)
-        self.door = self.stage.site.connections = self.connections.door(limit=1)
-        self.guest = self.stage.connect()
+        self.limits = self.stage.listener.connections = self.connections.for_listener(limit=1)
+        self.admitted = self.stage.connect()
 
     def test_a_prediction_is_told_of_the_limit(self) -> None:
         for request in (
@@ -88,54 +88,54 @@ class VisitorTests(SynchronousTestCase):
             PREDICTION.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"),
             b"POST /v1/models/noop:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
         ):
-            visitor = self.stage.connect()
-            visitor.send(request)
-            self.assertEqual((visitor.statuses, visitor.is_closing), ([503], True))
-            self.assertIn(b'"limit": "max_connections"', visitor.got[0].body)
-            self.assertEqual(visitor.got[0].headers[b"connection"], b"close")
-            self.assertIn(b"retry-after", visitor.got[0].headers)
-            visitor.leave()
+            extra = self.stage.connect()
+            extra.send(request)
+            self.assertEqual((extra.statuses, extra.is_closing), ([503], True))
+            self.assertIn(b'"limit": "max_connections"', extra.got[0].body)
+            self.assertEqual(extra.got[0].headers[b"connection"], b"close")
+            self.assertIn(b"retry-after", extra.got[0].headers)
+            extra.leave()
         self.assertEqual(self.stage.asked, [])
 
     def test_anything_else_is_answered_once(self) -> None:
         for path in (b"/ping", b"/health/live", b"/metrics", b"/nothing"):
-            visitor = self.stage.connect()
-            visitor.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path * 2)
+            extra = self.stage.connect()
+            extra.send(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path * 2)
             self.stage.turn()
-            self.assertNotIn(503, visitor.statuses)
-            self.assertEqual((len(visitor.got), visitor.is_closing), (1, True), path)
-            self.assertEqual(visitor.got[0].headers[b"connection"], b"close")
+            self.assertNotIn(503, extra.statuses)
+            self.assertEqual((len(extra.got), extra.is_closing), (1, True), path)
+            self.assertEqual(extra.got[0].headers[b"connection"], b"close")
 
     def test_a_prediction_that_others_may_ask_is_not_remembered(self) -> None:
-        self.guest.send(PREDICTION)
+        self.admitted.send(PREDICTION)
         self.stage.settle()
-        visitor = self.stage.connect()
-        visitor.send(PREDICTION)
-        self.assertEqual((self.guest.statuses, visitor.statuses), ([200], [503]))
-        self.guest.send(PREDICTION)
+        extra = self.stage.connect()
+        extra.send(PREDICTION)
+        self.assertEqual((self.admitted.statuses, extra.statuses), ([200], [503]))
+        self.admitted.send(PREDICTION)
         self.stage.settle()
-        self.assertEqual(self.guest.statuses, [200, 200])
+        self.assertEqual(self.admitted.statuses, [200, 200])
 
     def test_the_oldest_that_has_not_asked_makes_room(self) -> None:
-        visitors = [self.stage.connect() for _ in range(MOST_OVER_LIMIT)]
-        visitors[1].send(b"GET /pi")
+        extras = [self.stage.connect() for _ in range(MOST_OVER_LIMIT)]
+        extras[1].send(b"GET /pi")
         newest = self.stage.connect()
-        self.assertEqual((visitors[0].statuses, visitors[0].transport.disconnecting), ([503], True))
+        self.assertEqual((extras[0].statuses, extras[0].transport.disconnecting), ([503], True))
         self.stage.connect()
-        self.assertTrue(visitors[1].transport.disconnecting)
-        self.assertFalse(visitors[2].is_closing)
+        self.assertTrue(extras[1].transport.disconnecting)
+        self.assertFalse(extras[2].is_closing)
         newest.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         self.stage.turn()
         self.assertEqual(newest.statuses, [200])
 
     def test_one_that_has_asked_makes_no_room(self) -> None:
-        visitors = [self.stage.connect() for _ in range(MOST_OVER_LIMIT)]
-        for visitor in visitors:
-            visitor.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        extras = [self.stage.connect() for _ in range(MOST_OVER_LIMIT)]
+        for extra in extras:
+            extra.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         newest = self.stage.connect()
         self.assertEqual((newest.statuses, newest.transport.disconnecting), ([503], True))
         self.stage.turn()
-        self.assertEqual([visitor.statuses for visitor in visitors], [[200]] * MOST_OVER_LIMIT)
+        self.assertEqual([extra.statuses for extra in extras], [[200]] * MOST_OVER_LIMIT)
 
     def test_one_that_asks_nothing_is_turned_away(self) -> None:
         self.connections.start()
@@ -143,18 +143,18 @@ class VisitorTests(SynchronousTestCase):
         silent, slow = self.stage.connect(), self.stage.connect()
         slow.send(b"GET /pi")
         self.stage.stage.clock.pump([1.0] * 4)
-        for visitor in (silent, slow):
-            self.assertEqual((visitor.statuses, visitor.transport.disconnecting), ([503], True))
-        self.assertFalse(self.guest.is_closing)
+        for extra in (silent, slow):
+            self.assertEqual((extra.statuses, extra.transport.disconnecting), ([503], True))
+        self.assertFalse(self.admitted.is_closing)
 
-    def test_visitors_do_not_count(self) -> None:
-        visitors = [self.stage.connect() for _ in range(3)]
-        self.guest.leave()
-        self.assertIsNone(self.door.refusal("x"))
-        for visitor in visitors:
-            visitor.leave()
-        guest = self.stage.connect()
-        guest.send(PREDICTION)
+    def test_those_over_the_limit_do_not_count(self) -> None:
+        extras = [self.stage.connect() for _ in range(3)]
+        self.admitted.leave()
+        self.assertIsNone(self.limits.refusal("x"))
+        for extra in extras:
+            extra.leave()
+        admitted = self.stage.connect()
+        admitted.send(PREDICTION)
         self.stage.settle()
-        self.assertEqual(guest.statuses, [200])
-        self.assertEqual(self.connections.channels, {guest.channel})
+        self.assertEqual(admitted.statuses, [200])
+        self.assertEqual(self.connections.open, {admitted.connection})

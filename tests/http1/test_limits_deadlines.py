@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.http1.limits import SWEEP, Connections, ConnectionTimeouts
 from modelserver.http1.states import Phase
 from modelserver.jobs import Answer
-from tests.harness.connections import ChannelStage, Client, MemoryTransport
+from tests.harness.connections import Client, ConnectionStage, MemoryTransport
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"
 CHUNKED = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -31,10 +31,10 @@ class SweepTests(SynchronousTestCase):
     """One listener, looked over once a second."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
+        self.stage = ConnectionStage()
         self.clock = self.stage.stage.clock
         self.connections = Connections(self.clock, TIMEOUTS)
-        self.stage.site.connections = self.connections.door()
+        self.stage.listener.connections = self.connections.for_listener()
         self.connections.start()
 
     def pass_time(self, seconds: float) -> None:
@@ -127,10 +127,10 @@ class DeadlineTests(SynchronousTestCase):
     """What each client has time for, and what becomes of one that takes longer."""
 
     def setUp(self) -> None:
-        self.stage = ChannelStage()
+        self.stage = ConnectionStage()
         self.clock = self.stage.stage.clock
         self.connections = Connections(self.clock, SHORT_TIMEOUTS)
-        self.stage.site.connections = self.connections.door()
+        self.stage.listener.connections = self.connections.for_listener()
         self.connections.start()
         self.addCleanup(self.connections.close, 0.0)
         self.client = self.stage.connect()
@@ -197,7 +197,7 @@ class DeadlineTests(SynchronousTestCase):
     def test_waiting_for_an_answer_has_no_end(self) -> None:
         self.send(SHORT_HEAD + b"x" * 1000)
         self.wait(100)
-        self.assertIs(self.client.channel.phase, Phase.BUSY)
+        self.assertIs(self.client.connection.phase, Phase.BUSY)
         self.assertFalse(self.client.is_closing)
 
     def test_a_refused_client_may_read_why_and_is_then_cut_off(self) -> None:
@@ -207,7 +207,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.is_aborted)
 
     def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(self) -> None:
-        self.client.channel._unsent = lambda: 1000
+        self.client.connection._unsent = lambda: 1000
         self.send(SHORT_HEAD + b"x" * 1000)
         self.wait(3)
         self.assertFalse(self.client.transport.is_aborted)
@@ -216,7 +216,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_a_client_that_takes_some_of_it_is_not(self) -> None:
         left = iter(range(100_000, 0, -1))
-        self.client.channel._unsent = lambda: next(left)
+        self.client.connection._unsent = lambda: next(left)
         self.send(SHORT_HEAD + b"x" * 1000)
         self.wait(50)
         self.assertFalse(self.client.transport.is_aborted)

@@ -144,21 +144,21 @@ class MatrixTests(TokensCase):
 
 
 class PlainTests(TokensCase):
-    """Requests that channels serve without Twisted Web."""
+    """Requests that connections serve without Twisted Web."""
 
     def setUp(self) -> None:
         super().setUp()
         registry = Registry()
         registry.add(Stage().version(make_spec(loaded_at_startup=True)))
         self.front = InferenceEndpoint(
-            FakeInference(),  # type: ignore[arg-type]
-            registry,
-            TorchServe(),
-            CountingRecorder(),
-            NoLog(),
-            TokenAuthorizer(self.tokens),
-            self.clock,
-            bytes,
+            inference=FakeInference(),  # type: ignore[arg-type]
+            registry=registry,
+            dialect=TorchServe(),
+            recorder=CountingRecorder(),
+            access_log=NoLog(),
+            gate=TokenAuthorizer(self.tokens),
+            clock=self.clock,
+            entropy=bytes,
         )
 
     def test_every_route_and_credential(self) -> None:
@@ -170,14 +170,15 @@ class PlainTests(TokensCase):
                     start = f"{method} {path_of(route)} HTTP/1.1\r\nHost: x\r\n"
                     block = start.encode() + line + b"\r\n"
                     head = parse_head(block, len(block))
-                    if not self.front.look(head):
+                    head.operation = self.front.classify(head)
+                    if head.operation is None:
                         continue
                     plain.add(route.operation)
                     with self.subTest(route=route.operation, method=method, with_=what):
                         if what == "inference":
-                            self.front.predict(head, b"", FakeChannel())  # type: ignore[arg-type]
+                            self.front.predict(head, b"", FakeObserver())  # type: ignore[arg-type]
                         else:
-                            self.assertRaises(AccessDenied, self.front.predict, head, b"", FakeChannel())
+                            self.assertRaises(AccessDenied, self.front.predict, head, b"", FakeObserver())
         self.assertLess({"ping", "predictions", "version_predictions", "invoke", "invocations"}, plain)
         self.assertFalse({route.operation for route in ROUTES if policy(route) != "inference"} & plain)
 
@@ -245,7 +246,7 @@ class FakeInference:
 
 
 @define
-class FakeChannel:
+class FakeObserver:
     """Takes every reply."""
 
     def reply(self, value: Reply) -> None:

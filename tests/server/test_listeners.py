@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from modelserver.config.address import Address
-from modelserver.http1.site import ChannelSite
+from modelserver.http1.factory import ConnectionFactory
 from modelserver.server.listeners import AddressListener, bind
 
 LONGEST = 30.0
@@ -107,7 +107,7 @@ class ReactorListenerTests(TestCase):
     def listener(self, address: Address) -> AddressListener:
         factory = Factory.forProtocol(Greeter)
         factory.noisy = False
-        listener = AddressListener(address, lambda: cast(ChannelSite, factory), None, reactor)
+        listener = AddressListener(address, lambda: cast(ConnectionFactory, factory), None, reactor)
         self.addCleanup(lambda: maybeDeferred(listener.stopService) if listener.running else None)
         return listener
 

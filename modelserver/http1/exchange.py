@@ -1,0 +1,166 @@
+"""One request that a connection serves itself, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, field
+from twisted.python.failure import Failure
+
+from modelserver.errors import BadRequest, InternalError, ServingError
+from modelserver.http1 import responses
+from modelserver.http1.head import Malformed, RequestHead
+from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
+from modelserver.interfaces import Reply
+from modelserver.jobs import Answer, Job, SharedSlot
+
+BUSY = Mode.BUSY
+"""Here because a look into an Enum costs as much as a call."""
+
+
+class ExchangingConnection(Protocol):
+    """
+    What an exchange asks of its connection.
+
+    :param is_full: the client takes no more of its answer now.
+    :param when_sent: calls once all that was written has been sent; None: the transport cannot tell.
+    """
+
+    transport: ConnectionTransport
+    handler: RequestHandler
+    remote: str
+    mode: Mode
+    is_full: bool
+    when_sent: Callable[[Callable[[], None]], object] | None
+
+    def answered(
+        self, head: RequestHead, code: int, arrived: float | None, request_id: bytes, must_close: bool
+    ) -> None:
+        """
+        Go on with the next request, or close: the answer is written.
+
+        :param arrived: when the request was whole, in the clock's seconds (monotonic); None: it never was.
+        """
+
+    def log_failure(self, failure: Failure) -> None:
+        """Tell of a defect of the server."""
+
+
+@define(eq=False)
+class Exchange:
+    """One request that a connection serves itself, and its answer: the observer of its job."""
+
+    connection: ExchangingConnection
+    head: RequestHead
+    _job: Job | None = field(default=None, init=False)
+    _is_begun: bool = field(default=False, init=False)
+    """Whether a part of a streamed answer was sent."""
+
+    def begin(self, body: bytes | SharedSlot) -> None:
+        """Have the request served, which is whole."""
+        connection = self.connection
+        connection.mode = BUSY
+        try:
+            self._job = connection.handler.predict(self.head, body, self)
+        except ServingError as error:
+            if isinstance(body, SharedSlot):
+                body.free()
+            self.refuse(error)
+        except Exception as error:
+            connection.log_failure(Failure(error))
+            self.refuse(InternalError())
+
+    def withdraw(self) -> None:
+        """Cancel the job: the client has left."""
+        job, self._job = self._job, None
+        if job is not None:
+            self.connection.handler.withdraw(job)
+
+    def resume(self) -> None:
+        """Let a handler that was held send on: the client has read what was written."""
+        if self._job is not None:
+            self._job.resume()
+
+    # What the job tells.
+
+    def completed(self, job: Job, answer: Answer) -> None:
+        """Send a handler's answer, or the last part of a streamed one."""
+        self._job = None
+        status, lines, body = answer
+        connection, head = self.connection, self.head
+        cors = connection.handler.cors
+        must_close = False
+        if self._is_begun:
+            must_close = not head.minor
+            connection.transport.write(
+                bytes(body) if must_close else responses.chunk(body) + responses.LAST_CHUNK
+            )
+        elif len(body) >= responses.LARGE:
+            self._send_large(job, answer)
+        elif lines or status != 200 or cors or head.closes:
+            connection.transport.write(
+                responses.answer_head(job.request.id, answer, cors, head.closes) + body
+            )
+        else:
+            connection.transport.write(responses.plain_answer(job.request.id, body))
+        connection.answered(head, status, job.request.arrived, job.request.id, must_close)
+
+    def _send_large(self, job: Job, answer: Answer) -> None:
+        """Send a body without copying it; from shared memory, where the transport can tell when it has."""
+        connection, body = self.connection, answer.body
+        when_sent = connection.when_sent
+        is_shared = isinstance(body, memoryview)
+        if is_shared and when_sent is None:
+            body = bytes(body)
+        head = responses.answer_head(job.request.id, answer, connection.handler.cors, self.head.closes)
+        connection.transport.writeSequence((head, body))
+        if is_shared and when_sent is not None:
+            slot = job.hand_over_place()
+            if slot is not None:
+                when_sent(slot.free)
+
+    def next_part(self, job: Job, answer: Answer) -> bool:
+        """Send one part of a streamed answer, as one chunk; clients of HTTP/1.0 know none."""
+        connection, knows_chunks = self.connection, self.head.minor > 0
+        data = b""
+        if not self._is_begun:
+            self._is_begun = True
+            cors = connection.handler.cors
+            data = responses.stream_head(job.request.id, answer, cors, knows_chunks, self.head.closes)
+        part = responses.chunk(answer.body) if knows_chunks else bytes(answer.body)
+        connection.transport.write(data + part)
+        return not connection.is_full
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """Say why there is no answer; a stream that has begun can only be cut off."""
+        self._job = None
+        connection = self.connection
+        if self._is_begun:
+            connection.handler.finished(
+                connection.remote, self.head, 500, job.request.arrived, job.request.id
+            )
+            connection.transport.abortConnection()
+        else:
+            reply = connection.handler.refused(error)
+            self._send(reply, job.request.id, job.request.arrived, True)
+
+    # What the server itself answers.
+
+    def reply(self, value: Reply) -> None:
+        """Send a dialect's reply."""
+        closes = self.head.closes or value.code >= responses.FIRST_ERROR
+        self._send(value, self.connection.handler.new_id(), None, closes)
+
+    def refuse(self, error: ServingError | Malformed) -> None:
+        """Say why the request is not served."""
+        handler = self.connection.handler
+        if isinstance(error, Malformed):
+            self.reply(handler.refused(BadRequest(error.reason))._replace(code=error.code))
+        else:
+            self._send(handler.refused(error), handler.new_id(), None, True)
+
+    def _send(self, value: Reply, request_id: bytes, arrived: float | None, closes: bool) -> None:
+        connection = self.connection
+        connection.transport.write(responses.reply(request_id, value, closes, connection.handler.cors))
+        connection.answered(self.head, value.code, arrived, request_id, False)
