@@ -20,6 +20,12 @@ class HeadTests(SynchronousTestCase):
         self.stage = ConnectionStage()
         self.client = self.stage.connect()
 
+    def test_request_that_cannot_be_read_is_noted_as_such(self) -> None:
+        self.client.send(HOT + b"BLAH\r\n\r\n")
+        self.client.finish()
+        noted = [("POST", "/predictions/noop", 200), ("-", "-", 400)]
+        self.assertEqual(noted, self.stage.access.notes)
+
     def test_head_is_read_once_for_all_connections(self) -> None:
         other = self.stage.connect()
         for client in (self.client, other, self.client, other):
