@@ -88,7 +88,7 @@ class Exchange:
         """Send a handler's answer, or the last part of a streamed one."""
         self._job = None
         status, lines, body = answer
-        connection, head = self.connection, self.head
+        connection, head, request = self.connection, self.head, job.request
         cors = connection.handler.cors
         must_close = False
         if self._is_begun:
@@ -99,12 +99,10 @@ class Exchange:
         elif len(body) >= responses.LARGE:
             self._send_large(job, answer)
         elif lines or status != 200 or cors or head.closes:
-            connection.transport.write(
-                responses.answer_head(job.request.id, answer, cors, head.closes) + body
-            )
+            connection.transport.write(responses.answer_head(request.id, answer, cors, head.closes) + body)
         else:
-            connection.transport.write(responses.plain_answer(job.request.id, body))
-        connection.answered(head, status, job.request.arrived, job.request.id, must_close)
+            connection.transport.write(responses.plain_answer(request.id, body))
+        connection.answered(head, status, request.arrived, request.id, must_close)
 
     def _send_large(self, job: Job, answer: Answer) -> None:
         """Send a body without copying it; from shared memory, where the transport can tell when it has."""
@@ -135,15 +133,13 @@ class Exchange:
     def failed(self, job: Job, error: ServingError) -> None:
         """Say why there is no answer; a stream that has begun can only be cut off."""
         self._job = None
-        connection = self.connection
+        connection, request = self.connection, job.request
         if self._is_begun:
-            connection.handler.finished(
-                connection.remote, self.head, 500, job.request.arrived, job.request.id
-            )
+            connection.handler.finished(connection.remote, self.head, 500, request.arrived, request.id)
             connection.transport.abortConnection()
         else:
             reply = connection.handler.refused(error)
-            self._send(reply, job.request.id, job.request.arrived, True)
+            self._send(reply, request.id, request.arrived, True)
 
     # What the server itself answers.
 
