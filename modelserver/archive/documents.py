@@ -36,8 +36,8 @@ def read_bounded(path: Path, largest: int = LARGEST) -> str:
     """
     Read a text file of at most ``largest`` bytes.
 
-    :raises OSError: it cannot be read.
-    :raises ValueError: it is no plain file, too large, or not UTF-8.
+    :raises OSError: the file cannot be read.
+    :raises ValueError: the path is no plain file, or the file is too large or not UTF-8.
     """
     # O_NONBLOCK: a FIFO in a folder of the model store may not hold the thread.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
@@ -56,7 +56,7 @@ def check_depth(document: object, deepest: int = DEEPEST) -> None:
     """
     Check how deep lists and mappings are nested.
 
-    :raises TooDeep: deeper than ``deepest``.
+    :raises TooDeep: the document is deeper than ``deepest``.
     """
     level = [document]
     for _ in range(deepest):
@@ -118,7 +118,7 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node) -> object:
 
 
 def _count(node: yaml.Node, most: int, known: dict[int, int], depth: int) -> int:
-    """How many nodes there are behind ``node``; 0 in ``known`` marks one that is still being counted."""
+    """Count the nodes behind ``node``; 0 in ``known`` marks one that is still being counted."""
     if id(node) in known:
         if not known[id(node)]:
             raise ValueError("it contains itself")
@@ -146,7 +146,7 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _first_problem(why: yaml.YAMLError) -> str:
-    """What is wrong and where, in one line."""
+    """Describe in one line what is wrong and where."""
     if isinstance(why, yaml.MarkedYAMLError) and why.problem_mark is not None:
         return f"{why.problem} in line {why.problem_mark.line + 1}"
     return str(why).splitlines()[0] if str(why) else "it is not YAML"

@@ -35,5 +35,5 @@ class Entry(NamedTuple):
 
 
 def shown(name: str) -> str:
-    """An entry's name for a message: quoted, on one line, not too long."""
+    """Render an entry's name for a message: quoted, on one line, not too long."""
     return repr(name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "...")

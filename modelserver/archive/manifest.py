@@ -27,7 +27,7 @@ _REFUSED = {"python2": "python2", "lsp": "LSP"}
 @frozen
 class ManifestRules:
     """
-    What a model and its manifest must have, where the peers differ.
+    What a model and its manifest must have, where TorchServe and Multi Model Server differ.
 
     :param require_engine_name: an ``engine`` must say ``engineName``.
     :param allow_outside_handler: the handler's file may lie outside the archive.
@@ -189,7 +189,7 @@ def _from_document(document: _Document, rules: ManifestRules) -> Manifest:
 
 
 def _from_legacy(document: _Document, rules: ManifestRules) -> Manifest:
-    """A manifest of MMS 0.x: the service is the handler, and the engine is MXNet."""
+    """Read a manifest of MMS 0.x: the service is the handler, and the engine is MXNet."""
     model = _section(document.texts, "Model")
     handler = _text(model, "Service")
     if handler is None:
@@ -214,7 +214,7 @@ def _section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 def _text(section: Mapping[str, object], name: str) -> str | None:
-    """A string that can be shown and sent; an empty one counts as absent."""
+    """Return a string that can be shown and sent; an empty one counts as absent."""
     value = section.get(name)
     if value is None or value == "":
         return None
@@ -226,7 +226,7 @@ def _text(section: Mapping[str, object], name: str) -> str | None:
 
 
 def _inside(section: Mapping[str, object], name: str) -> str | None:
-    """The name of a file of the archive."""
+    """Return the name of a file inside the archive."""
     value = _text(section, name)
     if value is not None and _leaves(value):
         raise ArchiveInvalid(f"{name} must be a file inside the archive.")
@@ -238,7 +238,7 @@ def _leaves(path: str) -> bool:
 
 
 def _file_runtime(document: Mapping[str, object]) -> str:
-    """The runtime that the manifest names; ``python`` where it does not, but not where it is null."""
+    """Return the runtime that the manifest names; ``python`` where it does not, but not where it is null."""
     value = document.get("runtime", "python")
     if value is not None and not isinstance(value, str):
         raise ArchiveInvalid(f"{_UNREADABLE} runtime must be a string.")
@@ -250,7 +250,7 @@ def _file_runtime(document: Mapping[str, object]) -> str:
 
 def known_runtime(value: str) -> str:
     """
-    The runtime that a registration asks for, as manifests write it.
+    Return the runtime that a registration asks for, as manifests write it.
 
     :raises BadRequest: there is no such runtime.
     """

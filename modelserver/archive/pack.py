@@ -49,7 +49,7 @@ class PackingFailed(Exception):
 @frozen
 class PackRequest:
     """
-    What ``torch-model-archiver`` is told.
+    The options of ``torch-model-archiver``.
 
     :param handler: a file, a file without ``.py``, either with ``:function``, or a built-in name.
     :param extra_files: files, folders (their content is taken) and patterns.
@@ -72,7 +72,7 @@ class PackRequest:
     created: datetime = field(factory=datetime.now)
 
     def manifest(self) -> Mapping[str, object]:
-        """The document for ``MAR-INF/MANIFEST.json``."""
+        """Return the document for ``MAR-INF/MANIFEST.json``."""
         model = {
             "modelName": self.model_name,
             "serializedFile": _base_name(self.serialized_file),
@@ -90,7 +90,7 @@ class PackRequest:
         }
 
     def content(self, tell: Tell) -> Content:
-        """The files of the archive. Where two have one name, the later goes before the earlier."""
+        """Return the files of the archive. Where two have one name, the later goes before the earlier."""
         content: dict[PurePosixPath, Path] = {}
         for name in (self.model_file, self.serialized_file, _handler_file(self.handler, self.runtime)):
             _add(content, _single(name))
@@ -105,7 +105,7 @@ class PackRequest:
 @frozen
 class FolderPackRequest:
     """
-    What MMS's ``model-archiver`` is told.
+    The options of MMS's ``model-archiver``.
 
     :param handler: ``module:function``, as it is written into the manifest.
     :param model_path: the folder whose content is packed.
@@ -120,7 +120,7 @@ class FolderPackRequest:
     force: bool = False
 
     def manifest(self) -> Mapping[str, object]:
-        """The document for ``MAR-INF/MANIFEST.json``."""
+        """Return the document for ``MAR-INF/MANIFEST.json``."""
         return {
             "runtime": self.runtime,
             "model": {"modelName": self.model_name, "handler": self.handler},
@@ -130,7 +130,7 @@ class FolderPackRequest:
         }
 
     def content(self, tell: Tell) -> Content:
-        """The files of the archive."""
+        """Return the files of the archive."""
         if not self.model_path.is_dir():
             raise PackingFailed(
                 f"Given model-path {self.model_path} is not a valid directory. "
@@ -147,7 +147,7 @@ def pack(request: PackRequest | FolderPackRequest, tell: Tell = lambda text: Non
 
     :param tell: told of patterns without a match and of an archive that is replaced.
     :return: the archive, or the folder for the format ``no-archive``.
-    :raises PackingFailed: it cannot be made.
+    :raises PackingFailed: the archive cannot be made.
     """
     if not re.fullmatch(_NAME.rstrip("$"), request.model_name):
         raise PackingFailed(
@@ -191,7 +191,7 @@ def _base_name(path: str | None) -> str | None:
 
 
 def _handler_file(handler: str, runtime: str) -> str | None:
-    """The file that a handler's name stands for, or None for a built-in one."""
+    """Return the file that a handler's name stands for, or None for a built-in one."""
     is_cpp = runtime == "LSP"
     if not handler or handler in (BUILT_IN_CPP_HANDLERS if is_cpp else BUILT_IN_HANDLERS):
         return None
@@ -204,7 +204,7 @@ def _handler_file(handler: str, runtime: str) -> str | None:
 
 
 def _expanded(name: str, tell: Tell) -> Iterable[Path]:
-    """The files and folders that one name of ``--extra-files`` stands for."""
+    """Return the files and folders that one name of ``--extra-files`` stands for."""
     if os.path.exists(name):
         return (Path(name),)
     if glob.escape(name) == name:
@@ -222,7 +222,7 @@ def _single(name: str | None) -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def _tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]:
-    """The files below a folder; caches and hidden folders are left out, empty folders too."""
+    """Return the files below a folder; caches and hidden folders are left out, empty folders too."""
     for folder, folders, files in os.walk(top, followlinks=follow):
         folders[:] = sorted(
             name for name in folders if name not in _LEFT_OUT_FOLDERS and not name.startswith(".")

@@ -18,7 +18,7 @@ _MOST_PARTS = 64
 
 def path_parts(name: str, longest: int) -> tuple[str, ...]:
     """
-    The folders of an entry's name and its last part; empty for the top folder itself.
+    Split an entry's name into folders and last part; empty for the top folder itself.
 
     :param longest: how many bytes the whole path may have.
     :raises Refused: the path could leave the target, or no file system would take it.

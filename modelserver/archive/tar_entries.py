@@ -35,9 +35,9 @@ _UTF8 = ("utf-8", "surrogateescape")
 
 def tar_entries(stream: BinaryIO, most_entries: int, spend: Spend) -> Iterator[Entry]:
     """
-    The entries of a gzip-compressed tar.
+    Yield the entries of a gzip-compressed tar.
 
-    :raises Refused: it breaks a rule.
+    :raises Refused: the tar breaks a rule.
     """
     plain = _Plain(stream, spend)
     for number, member in enumerate(_members(plain)):
@@ -51,14 +51,14 @@ def tar_entries(stream: BinaryIO, most_entries: int, spend: Spend) -> Iterator[E
 
 
 def _members(plain: _Plain) -> Iterator[tarfile.TarInfo]:
-    """The members, their extended headers applied; the content is to be read between two of them."""
+    """Yield the members, their extended headers applied; the content is to be read between two of them."""
     while (member := _member(plain)) is not None:
         _check(member)
         yield member
 
 
 def _member(plain: _Plain) -> tarfile.TarInfo | None:
-    """The next member, or None at the end marker."""
+    """Return the next member, or None at the end marker."""
     path: str | None = None
     size: int | None = None
     for _ in range(_MOST_HEADERS):
@@ -98,7 +98,7 @@ def _header(plain: _Plain) -> tarfile.TarInfo | None:
 
 
 def _records(content: bytes) -> dict[str, str]:
-    """The records ``length key=value`` of a POSIX extended header."""
+    """Yield the records ``length key=value`` of a POSIX extended header."""
     records = {}
     while content and content[0]:
         length, space, _ = content[:24].partition(b" ")
@@ -161,9 +161,9 @@ class _Plain:
 
     def exactly(self, size: int) -> bytes:
         """
-        The next ``size`` bytes.
+        Return the next ``size`` bytes.
 
-        :raises Refused: there are not so many.
+        :raises Refused: the stream ends before.
         """
         pieces = []
         while size:
@@ -176,7 +176,7 @@ class _Plain:
         return b"".join(pieces)
 
     def header(self, size: int) -> bytes:
-        """The content of an extended header, and past its padding."""
+        """Return the content of an extended header, and skip its padding."""
         if size > _LARGEST_HEADER:
             raise Refused("an extended header is too large")
         content = self.exactly(size)
@@ -187,7 +187,7 @@ class _Plain:
         """
         Read the padding to the end, where the checksum is.
 
-        :raises Refused: the end does not come.
+        :raises Refused: the stream does not end after its padding.
         """
         left = _LARGEST_PADDING
         while self._fill():

@@ -51,12 +51,12 @@ def open_archive(
     Make a model folder of an archive or of a directory. Blocks: to be run in a thread.
 
     :param source: an archive file, or the directory of a model, which is used in place.
-    :param folder: is made; nobody else's.
+    :param folder: the folder to make, for this archive alone.
     :param looks_inside: a directory that holds one folder and nothing else stands for that one.
     :return: the model folder; give it to ``remove`` when the model goes.
     :raises ArchiveInvalid: the archive breaks a rule.
     :raises ArchiveNotFound: there is no such file or directory.
-    :raises InternalError: it cannot be written.
+    :raises InternalError: a file cannot be written.
     """
     if source.is_dir():
         return link(source, folder, looks_inside)
@@ -72,7 +72,7 @@ def link(folder: Path, target: Path, looks_inside: bool = True) -> Path:
 
     :param looks_inside: a folder that holds one folder and nothing else stands for that one.
     :return: the link.
-    :raises InternalError: it cannot be made.
+    :raises InternalError: the link cannot be made.
     """
     with _told_of(folder):
         folder = folder.resolve()
@@ -89,9 +89,9 @@ def unpack(archive: Path, target: Path, limits: UnpackLimits = DEFAULT_LIMITS) -
 
     Files are their owner's alone. The target appears at the end, or nothing is left of it.
 
-    :param target: is made; may not exist.
+    :param target: the folder to make; must not exist.
     :raises ArchiveInvalid: the archive breaks a rule.
-    :raises InternalError: it cannot be written.
+    :raises InternalError: a file cannot be written.
     """
     with _told_of(archive), archive.open("rb") as stream:
         target.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def remove(folder: Path) -> None:
 
     A directory that was only linked stays.
 
-    :raises OSError: something of it cannot be removed.
+    :raises OSError: a file of the folder cannot be removed.
     """
     if folder.is_symlink():
         folder.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def _told_of(source: Path) -> Iterator[None]:
-    """Say what goes wrong in the peers' words, with the file's name and no path."""
+    """Raise failures in TorchServe's words, with the file's name and no path."""
     text = f"Failed to save model: {source.name}"
     try:
         yield
@@ -136,7 +136,7 @@ def _told_of(source: Path) -> Iterator[None]:
 
 
 def _fill(stream: BinaryIO, folder: Path, limits: UnpackLimits) -> bool:
-    """Write the entries; returns whether the container is a tar."""
+    """Write the entries; return whether the container is a tar."""
     magic = stream.read(4)
     is_tar = magic.startswith(tar_entries.MAGIC)
     if not is_tar and magic not in zip_entries.MAGIC:
@@ -166,7 +166,7 @@ def _write(entry: Entry, folder: Path, places: Places, limits: UnpackLimits) -> 
 
 @define
 class _Budget:
-    """How many bytes have been written of those that may be."""
+    """Counts the bytes that are written against the limits."""
 
     limits: UnpackLimits
     archive_size: int
@@ -174,9 +174,9 @@ class _Budget:
 
     def spend(self, size: int) -> None:
         """
-        Count ``size`` bytes more.
+        Count ``size`` more bytes.
 
-        :raises Refused: they are too many.
+        :raises Refused: the bytes exceed a limit.
         """
         self._spent += size
         if self._spent > self.limits.size:
@@ -187,7 +187,7 @@ class _Budget:
 
 def _model_folder(folder: Path, is_tar: bool) -> Path | None:
     """
-    The one folder that everything in an archive is in, where it is only a wrapping.
+    Return the one folder that holds everything in an archive, where it is only a wrapping.
 
     It always is in a tar; in a zip, if the manifest is in it (legacy archives).
     """
@@ -198,7 +198,7 @@ def _model_folder(folder: Path, is_tar: bool) -> Path | None:
 
 
 def _only_folder(folder: Path) -> Path | None:
-    """The one child of a folder, if it is a folder itself and not the one of the manifest."""
+    """Return the one child of a folder, if the child is a folder itself and not the one of the manifest."""
     with os.scandir(folder) as children:
         first, second = next(children, None), next(children, None)
     if first is None or second is not None or first.name == MANIFEST.parent.name or not first.is_dir():

@@ -57,9 +57,9 @@ class _Directory(NamedTuple):
 
 def zip_entries(stream: BinaryIO, most_entries: int, spend: Spend) -> Iterator[Entry]:
     """
-    The entries of a zip.
+    Yield the entries of a zip.
 
-    :raises Refused: it breaks a rule.
+    :raises Refused: the zip breaks a rule.
     """
     directory = _find_directory(stream)
     if directory.records > most_entries:
@@ -85,7 +85,7 @@ def _entry(stream: BinaryIO, record: _Record, start: int, spend: Spend) -> Entry
 
 
 def _decode(name: bytes) -> str:
-    """UTF-8 whatever the flag says, as the peers; else the code page that zip began with."""
+    """Decode a name: UTF-8 whatever the flag says, as TorchServe and MMS do; else code page 437."""
     try:
         return name.decode("utf-8")
     except UnicodeDecodeError:
@@ -144,7 +144,7 @@ def _find_directory_64(
 
 
 def _records(stream: BinaryIO, directory: _Directory) -> Iterator[_Record]:
-    """The central directory, exactly as long as its end says."""
+    """Yield the central directory, exactly as long as its end says."""
     stream.seek(directory.offset)
     left = directory.size
     for _ in range(directory.records):
@@ -176,7 +176,7 @@ def _records(stream: BinaryIO, directory: _Directory) -> Iterator[_Record]:
 
 
 def _wide(extra: bytes, numbers: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Size, compressed size and offset, each from the zip64 field where it did not fit into 32 bits."""
+    """Return size, compressed size and offset, from the zip64 field where 32 bits are too few."""
     if _FULL_32 not in numbers:
         return numbers
     while len(extra) >= 4:
@@ -235,7 +235,7 @@ def _content_start(stream: BinaryIO, record: _Record) -> int:
 
 
 def _content(stream: BinaryIO, record: _Record, start: int, spend: Spend) -> Iterator[bytes]:
-    """The file's bytes; what was promised is checked at the end, too much is refused at once."""
+    """Yield the file's bytes; size and checksum are checked at the end, excess bytes at once."""
     pieces = _stored if record.method == _STORED else _deflated
     size, checksum = 0, 0
     for piece in pieces(stream, start, record.compressed):

@@ -31,7 +31,7 @@ class Address:
 
     @property
     def is_tls(self) -> bool:
-        """Whether the listener speaks TLS."""
+        """Return whether the listener speaks TLS."""
         return self.scheme == "https"
 
     def __str__(self) -> str:

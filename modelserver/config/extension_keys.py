@@ -1,4 +1,4 @@
-"""The keys that the peers do not know."""
+"""The keys that neither TorchServe nor Multi Model Server knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a configuration key is: its kind, default and meaning, who knows it, and what sets it."""
+"""A configuration key: its kind, default and meaning, the peers that know it, and what sets it."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class ConfigurationKey:
     quiet: bool = False
 
     def variable_name(self, dialect: str) -> str | None:
-        """The environment variable in this dialect, or None if only a file can set the key."""
+        """Return the environment variable in this dialect, or None if only a file can set the key."""
         if self.variable is None:
             return DIALECTS[dialect].variable_prefix + self.name.upper()
         return self.variable or None
 
     def default_in(self, dialect: str) -> str | None:
-        """The default in this dialect, as it would be written."""
+        """Return the default in this dialect, as it would be written."""
         if dialect == MMS.name and self.mms_default is not None:
             return self.mms_default
         return self.default
 
     def warning(self, value: str) -> str | None:
-        """What to tell about a use of this key with this value, if anything."""
+        """Return a warning about the use of this key with this value, or None."""
         if self.kind is PEER_BOOLEAN and value and value.lower() not in ("true", "false"):
             return f"{self.name}={value} is read as false: neither true nor false."
         if self.status in ("implemented", "ours") or self.quiet or value == (self.default or ""):

@@ -30,7 +30,7 @@ _OPEN_TO_ALL = (
 @frozen
 class CommandLine:
     """
-    What the command line said; None, empty or false where it said nothing.
+    The options of the command line; None, empty or false where an option is absent.
 
     :param config_file: ``--ts-config`` or ``--mms-config``: a path, or ``sagemaker``.
     :param models: ``--models``: ``[name=]location`` each, or ``all``.
@@ -182,7 +182,7 @@ def replace_variables(key: str, value: str, environ: Mapping[str, str]) -> str:
 
 
 def _from_command_line(options: CommandLine) -> dict[str, str]:
-    """What the command line sets; its switches can only turn on."""
+    """Return the keys that the command line sets; its switches can only turn on."""
     given = {
         "model_store": options.model_store,
         "workflow_store": options.workflow_store,
@@ -234,7 +234,7 @@ def _temporary_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def _warnings(options: CommandLine, properties: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
-    """One warning for each key that is unknown or does nothing here."""
+    """Return one warning for each key that is unknown or has no effect."""
     told = [_warning(name, value) for name, value in properties.items()]
     if options.models and settings.model_snapshot is not None:
         told.append(f"--models is ignored: {settings.config_file} holds a snapshot, which is restored.")

@@ -1,4 +1,4 @@
-"""What the server is told, decided: one frozen value that everything is built from."""
+"""The configuration as one frozen value, from which the server is built."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_value(name: str, text: str, cwd: Path) -> object:
     Read the value of a key.
 
     :param cwd: what relative paths start from.
-    :raises ConfigurationError: the text is not allowed.
+    :raises ConfigurationError: the key does not allow the text.
     """
     kind = KEY[name].kind
     try:
@@ -153,12 +153,12 @@ class Settings:
 
     @property
     def snapshot_folder(self) -> Path:
-        """Where snapshots are."""
+        """Return the folder of snapshots."""
         return self.log_folder / "config"
 
     @property
     def is_shared_listener(self) -> bool:
-        """Whether predictions and management have one listener."""
+        """Return whether predictions and management have one listener."""
         return self.inference_address == self.management_address
 
     def version_preset(self, name: str, version: str) -> VersionPreset:
@@ -166,12 +166,12 @@ class Settings:
         return self.models.get(name, {}).get(version, VersionPreset())
 
     def version_default(self, name: str) -> object:
-        """Return what holds for a setting of versions where neither they nor their callers give it."""
+        """Return the value of a setting for versions that do not give it themselves."""
         return self.version_settings.get(name, default_of(name))
 
     def version_defaults(self, number_of_gpu: int, cpus: int, can_fork: bool) -> VersionDefaults:
         """
-        Give what versions are made from.
+        Return the defaults of versions.
 
         :param number_of_gpu: the GPUs that may be used.
         :param cpus: the CPUs there are.
@@ -189,15 +189,15 @@ class Settings:
         )
 
     def archive_limits(self) -> UnpackLimits:
-        """Give how large an archive may become."""
+        """Return the limits of unpacking an archive."""
         return UnpackLimits(size=self.max_unpacked_size, entries=self.max_archive_entries)
 
     def manifest_rules(self) -> ManifestRules:
-        """Give what a manifest must have."""
+        """Return the rules for manifests."""
         return evolve(RULES[self.dialect], allow_outside_handler=self.allow_external_handlers)
 
     def worker_settings(self) -> WorkerSettings:
-        """Give what every worker is told."""
+        """Return the settings that every worker gets."""
         return WorkerSettings(
             dialect=self.dialect,
             decode_input_request=self.decode_input_request,

@@ -1,4 +1,4 @@
-"""The peers' keys that do nothing here, and why: the JVM's, Netty's, those of missing features."""
+"""TorchServe's and Multi Model Server's keys that have no effect here, each with the reason."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _whole(text: str) -> int:
 
 
 def whole(least: int, most: int | None = None) -> Kind:
-    """Whole numbers from ``least`` to ``most``, both included."""
+    """Return the kind of whole numbers from ``least`` to ``most``, both included."""
 
     def read(text: str, cwd: Path) -> int:
         number = _whole(text)
@@ -89,7 +89,7 @@ def whole(least: int, most: int | None = None) -> Kind:
 
 def duration(unit: float = 1.0, positive: bool = False) -> Kind:
     """
-    Durations, read as seconds.
+    Return the kind of durations, read as seconds.
 
     :param unit: seconds in what is written: 60.0 for minutes, 0.001 for milliseconds.
     :param positive: refuse zero.
@@ -106,7 +106,7 @@ def duration(unit: float = 1.0, positive: bool = False) -> Kind:
 
 
 def size(positive: bool = False) -> Kind:
-    """Sizes in bytes; K, M and G behind the number stand for powers of 1024."""
+    """Return the kind of sizes in bytes; K, M and G behind the number stand for powers of 1024."""
 
     def read(text: str, cwd: Path) -> int:
         match = _SIZE.fullmatch(text)
@@ -122,7 +122,7 @@ def size(positive: bool = False) -> Kind:
 
 
 def choice(*words: str) -> Kind:
-    """One of several words, in any case."""
+    """Return the kind of one of several words, in any case."""
 
     def read(text: str, cwd: Path) -> str:
         word = text.lower()
@@ -134,7 +134,7 @@ def choice(*words: str) -> Kind:
 
 
 def address(http: int, https: int) -> Kind:
-    """Binding addresses with a listener's own ports where none is written."""
+    """Return the kind of binding addresses; the ports are a listener's own where none is written."""
     return Kind(
         "address",
         f"http://HOST[:PORT] (port {http}), https://HOST[:PORT] (port {https}) or unix:/PATH",

@@ -1,4 +1,4 @@
-"""What an archive requires beside the model: installed once into an environment that its versions share."""
+"""Installs the requirements of archives, once for all versions with the same requirements."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _log = Logger()
 @frozen
 class DependencyRules:
     """
-    What an operator decides about requirements.
+    What the configuration allows for requirements.
 
     :param is_on: ``install_py_dep_per_model``.
     :param allow_options: lines of requirements may hold options of pip.
@@ -63,7 +63,7 @@ class DependencyRules:
 
 @define(eq=False)
 class Dependencies:
-    """Owns the environments; what two versions want alike is installed once, also at the same time."""
+    """Owns the environments; equal requirements are installed once, also by concurrent registrations."""
 
     rules: DependencyRules
     commands: CommandRunner
@@ -72,7 +72,7 @@ class Dependencies:
 
     async def satisfy(self, spec: VersionSpec) -> VersionSpec:
         """
-        The version with what its workers need to import what its archive requires.
+        Return the version with the paths from which its workers import the archive's requirements.
 
         :raises DependenciesFailed: it cannot be installed, or may not be.
         """
@@ -110,7 +110,7 @@ class Dependencies:
         return lines
 
     def _key(self, lines: bytes, spec: VersionSpec) -> str:
-        """What environments are the same: same kind, same interpreter, same lines."""
+        """Return the key of an environment: equal for the same kind, interpreter and lines."""
         kind = "venv" if spec.start.use_venv else "target"
         # Options may lead to other files of the archive: such lines mean something in that folder only.
         folder = str(spec.folder) if options(lines.decode("utf-8", "replace")) else ""
@@ -119,7 +119,7 @@ class Dependencies:
         return f"{kind}-{digest[:32]}"
 
     async def _have(self, place: Path, spec: VersionSpec, lines: bytes) -> None:
-        """Install unless it is there, or wait for whoever is at it."""
+        """Install an environment unless it exists, or wait for the call that is installing it."""
         key = place.name
         while key in self._under_way:
             waiter: Deferred[None] = Deferred()
@@ -169,14 +169,14 @@ class Dependencies:
 
 
 def required_file(spec: VersionSpec) -> str:
-    """The name of the archive's requirements file, or nothing."""
+    """Return the name of the archive's requirements file, or an empty text."""
     model = (spec.manifest or {}).get("model")
     name = model.get("requirementsFile") if isinstance(model, Mapping) else None
     return name if isinstance(name, str) else ""
 
 
 def options(text: str) -> list[str]:
-    """The options of pip that lines of requirements hold, those that give a hash left out."""
+    """Return the options of pip in lines of requirements, without those that give a hash."""
     lines = (_COMMENT.sub("", line) for line in text.replace("\\\n", " ").splitlines())
     return [option for line in lines for option in _OPTION.findall(line)]
 

@@ -1,4 +1,4 @@
-"""What can be told about a version and its workers at this moment."""
+"""Describes a version and its workers at this moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEBIBYTE = 1 << 20
 @frozen
 class Facts:
     """
-    What is known of workers from outside.
+    What processes and GPUs show of workers.
 
     :param memory: resident bytes of process trees, by the process id of their root.
     :param gpus: the load of GPUs, by their ids.
@@ -30,7 +30,7 @@ class Facts:
 @frozen
 class Observer:
     """
-    Looks at processes and GPUs.
+    Reads the memory of processes and the load of GPUs.
 
     :param memories: resident bytes of process trees; blocks.
     """
@@ -40,7 +40,7 @@ class Observer:
     in_thread: InThread
 
     async def look(self, versions: Iterable[ModelVersion]) -> Facts:
-        """The processes and GPUs of these versions' workers, and their templates."""
+        """Return the memory and load of these versions' workers and templates."""
         found = list(versions)
         workers = [worker for version in found for worker in version.pool.describe()]
         templates = [version.describe_template() for version in found]
@@ -58,9 +58,9 @@ def describe_version(
     version: ModelVersion, is_default: bool, facts: Facts | None = None
 ) -> VersionDescription:
     """
-    A version as it is now; its numbers of workers are those wanted now, not those of its registration.
+    Describe a version; the numbers of workers are those wanted now, not those of the registration.
 
-    :param facts: what is known from outside, if somebody looked.
+    :param facts: memory and load, or None where nobody has read them.
     """
     pool, known = version.pool, facts or Facts()
     template = version.describe_template()
@@ -84,7 +84,7 @@ def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
 
 
 def _usage(gpu_id: int, load: GpuUsage | None) -> str | None:
-    """A device's load in the form that both peers show."""
+    """Render a GPU's load in the form that TorchServe and Multi Model Server show."""
     if load is None:
         return None
     return (

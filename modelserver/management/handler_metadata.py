@@ -1,4 +1,4 @@
-"""Asks a handler to describe itself: what ``customized=true`` of a describe stands for."""
+"""Asks a handler for its metadata, for a describe with ``customized=true``."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ FAILED = "Failed to get customized model matadata."
 
 @define(eq=False)
 class _MetadataObserver:
-    """Waits for the handler's answer."""
+    """Receives the handler's answer."""
 
     answer: Deferred[bytes] = field(factory=Deferred, init=False)
 
     def completed(self, job: Job, answer: Answer) -> None:
-        """What the handler returned."""
+        """Pass the handler's answer on."""
         self.answer.callback(bytes(answer.body))
 
     def next_part(self, job: Job, answer: Answer) -> bool:
-        """Parts are not waited for."""
+        """Ignore a part of a streamed answer; the whole counts."""
         return True
 
     def failed(self, job: Job, error: ServingError) -> None:
-        """Why there is no answer."""
+        """Pass on why there is no answer."""
         self.answer.errback(error)
 
 
 @frozen
 class HandlerMetadata:
     """
-    Sends the question through a version's queue, alone in its batch.
+    Sends a describe request through a version's queue, alone in its batch.
 
     :param entropy: ``os.urandom``, for request ids.
     """
@@ -50,12 +50,12 @@ class HandlerMetadata:
 
     async def ask(self, version: ModelVersion, head: bytes = b"") -> Mapping[str, object]:
         """
-        The handler's object; an empty one when it returns something else.
+        Return the JSON object of the handler; an empty one where the handler returns something else.
 
         It has to come within the version's response timeout, the wait for a worker included.
 
         :param head: the client's header lines, for the handler.
-        :raises DescribeUnavailable: no worker can take the question.
+        :raises DescribeUnavailable: no worker can take the request.
         :raises InternalError: the handler fails, or does not answer in time.
         """
         observer = _MetadataObserver()

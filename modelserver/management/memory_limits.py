@@ -1,4 +1,4 @@
-"""Workers that take more memory than they may are ended: they are sampled in a thread, now and then."""
+"""Ends workers that exceed their memory limit; samples them periodically, in a thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = Logger()
 @define(eq=False)
 class MemoryLimits:
     """
-    Keeps ``worker_memory_limit``: a worker over it is killed, and its jobs go to another one.
+    Kills workers over ``worker_memory_limit`` (resident bytes); their jobs go to other workers.
 
     :param memories: resident bytes of process trees by their roots; blocks.
     """
@@ -39,11 +39,11 @@ class MemoryLimits:
         self._loop.clock = self.clock
 
     def start(self) -> None:
-        """Begin to sample; nothing is sampled while no version has a limit."""
+        """Start sampling; nothing is sampled while no version has a limit."""
         self._loop.start(INTERVAL, now=False)
 
     def stop(self) -> None:
-        """Sample no more."""
+        """Stop sampling."""
         if self._loop.running:
             self._loop.stop()
 
@@ -51,7 +51,7 @@ class MemoryLimits:
         return Deferred.fromCoroutine(self.look())
 
     async def look(self) -> None:
-        """Sample once, and end who is over the limit."""
+        """Sample once, and kill the workers that are over the limit."""
         limited = [version for version in self.registry.all() if version.spec.limits.memory]
         pids = [pid for version in limited for pid in _pids(version)]
         if not pids:

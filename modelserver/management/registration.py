@@ -1,4 +1,4 @@
-"""From the request for a version to everything that is decided about it, and its files on disk."""
+"""Prepares a version for its registration: fetches and opens the archive, and resolves the spec."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = Logger()
 
 @frozen
 class PreparedVersion:
-    """A version that could be served: what is decided, and the files that it owns."""
+    """A version that can be registered: its spec, and the files that it owns."""
 
     spec: VersionSpec
     fetched: Fetched
@@ -35,7 +35,7 @@ class PreparedVersion:
 @frozen
 class VersionPreparer:
     """
-    Fetches archives, opens them and decides about versions; what fails on the way leaves nothing behind.
+    Fetches and opens archives and resolves specs; a failure leaves no files behind.
 
     :param folder: where archives are unpacked; each gets a folder of its own.
     :param new_name: names for those folders, never the same twice.
@@ -54,9 +54,9 @@ class VersionPreparer:
 
     async def prepare(self, request: RegisterRequest) -> PreparedVersion:
         """
-        Have everything about a version ready; the result is owed to ``discard``.
+        Prepare a version; the caller owes the result to ``discard``.
 
-        :raises ServingError: the archive cannot be had, or breaks a rule.
+        :raises ServingError: the archive cannot be fetched, or breaks a rule.
         """
         if request.overrides.runtime is not None:
             known_runtime(request.overrides.runtime)  # nothing is fetched for a registration that cannot be
@@ -84,7 +84,7 @@ class VersionPreparer:
         return PreparedVersion(spec, fetched)
 
     async def discard(self, prepared: PreparedVersion, keeps_download: bool = False) -> None:
-        """Remove what was unpacked, and what was downloaded if nobody else uses it. It never fails."""
+        """Remove the unpacked files, and the download if no other version uses it. Never fails."""
         await self._remove(prepared.spec.folder)
         await self.sources.release(prepared.fetched, keeps_download)
 
@@ -95,7 +95,7 @@ class VersionPreparer:
             _log.failure("The model folder {folder} stays on disk", folder=str(folder))
 
     def _decide(self, request: RegisterRequest, folder: Path) -> VersionSpec:
-        """Read what the archive says, and resolve_version_spec. Blocks."""
+        """Read the manifest and model-config, and resolve the spec. Blocks."""
         overrides = request.overrides
         manifest = read_manifest(folder, self.rules, overrides.runtime)
         given_name = request.name or (request.fallback_name if manifest.model_name is None else None)

@@ -34,12 +34,12 @@ class VersionOverrides:
 @frozen
 class RegisterRequest:
     """
-    What the caller of a registration said.
+    A registration.
 
     :param name: to serve the model by, or None for the archive's own.
     :param synchronous: whether the caller waits for the workers.
     :param signed: the archive is fetched from S3 with a signature.
-    :param sha256: what the archive must have, or None.
+    :param sha256: the hexadecimal SHA-256 that the archive must have, or None.
     :param start_up: it is a model of the server's start, not of the API: it may lie outside the store.
     :param is_kept: the archive was downloaded from the URL by a server before this one, and is in the store.
     :param fallback_name: to serve the model by where nobody else names it, or None.

@@ -1,4 +1,4 @@
-"""What can be done with models: register, scale, describe, list, choose the default, unregister."""
+"""The use cases of management: register, scale, describe, list, set the default version, unregister."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _log = Logger()
 @frozen
 class ManagementRules:
     """
-    What an operator or a dialect decides about management.
+    Rules that the configuration or the dialect sets.
 
-    :param unregister_timeout: seconds that workers of a version that goes may take for what they have.
+    :param unregister_timeout: seconds that workers of an unregistered version have for the jobs they hold.
     :param one_version: a name may have one version only (MMS).
     """
 
@@ -39,7 +39,7 @@ class ManagementRules:
 @define(eq=False)
 class Management:
     """
-    The use cases. Each one either happens or leaves everything as it was, whatever happens at once.
+    The use cases of management. Each one succeeds whole or changes nothing, also beside concurrent calls.
 
     :param changed: called after each change, for snapshots; callers wait until one is written.
     """
@@ -58,14 +58,14 @@ class Management:
 
     async def register(self, request: RegisterRequest) -> VersionSpec:
         """
-        Serve a version of an archive, and start its first workers.
+        Register a version of an archive and start its first workers.
 
         A version of which all workers have given up makes room for its new registration. A request that
         waits for its workers and does not get them leaves nothing registered.
 
-        :raises VersionExists: it is served already.
-        :raises WorkersFailed: its workers cannot start.
-        :raises ServingError: its archive cannot be had, or breaks a rule.
+        :raises VersionExists: this version is registered already.
+        :raises WorkersFailed: the caller waits, and no worker can start.
+        :raises ServingError: the archive cannot be fetched, or breaks a rule.
         """
         prepared = await self.preparer.prepare(request)
         spec = prepared.spec
@@ -114,13 +114,13 @@ class Management:
 
     async def unregister(self, name: str, version: str | None = None, keeps_download: bool = False) -> None:
         """
-        Serve a version no more: answer what waits for it, end its workers, remove its files.
+        Unregister a version: fail its waiting jobs, end its workers, remove its files.
 
-        :param keeps_download: but for an archive that was downloaded.
+        :param keeps_download: leave a downloaded archive in the model store.
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
-        :raises DefaultVersionInUse: it is the default while others exist.
-        :raises DrainTimedOut: its workers do not end; it is registered again, without workers.
+        :raises DefaultVersionInUse: the version is the default while others exist.
+        :raises DrainTimedOut: the workers do not end; the version is registered again, without workers.
         """
         removed = self.registry.remove(name, version)
         await self._end(removed, self.rules.unregister_timeout, keeps_download)
@@ -129,7 +129,7 @@ class Management:
 
     async def set_default(self, name: str, version: str) -> None:
         """
-        Make a version the one that is meant when none is named.
+        Make a version the one that serves requests which name none.
 
         :raises ModelNotFound: no model has this name.
         :raises NoSuchVersionToDefault: the model has no such version.
@@ -139,7 +139,7 @@ class Management:
 
     async def close(self, drain: float = 0.0, keeps_downloads: bool = False) -> None:
         """
-        Unregister everything at once: the server ends.
+        Unregister all versions at once, for the end of the server.
 
         :param drain: seconds that requests in hand may take.
         :param keeps_downloads: archives that were downloaded stay in the store, for a snapshot names them.
@@ -156,7 +156,7 @@ class Management:
 
     async def describe(self, name: str, version: str | None = None) -> VersionDescription:
         """
-        A version as it is now, the default one unless it is named.
+        Describe a version, the default one unless ``version`` names another.
 
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
@@ -166,7 +166,7 @@ class Management:
 
     async def describe_all(self, name: str) -> Sequence[VersionDescription]:
         """
-        Every version of a model.
+        Describe every version of a model.
 
         :raises ModelNotFound: no model has this name.
         """
@@ -176,13 +176,13 @@ class Management:
         self, name: str, version: str | None = None, head: bytes = b""
     ) -> VersionDescription:
         """
-        A version, with what its handler tells of itself.
+        Describe a version, with the metadata that its handler returns.
 
         :param head: the client's header lines, for the handler.
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
-        :raises DescribeUnavailable: no worker can take the question.
-        :raises InternalError: the handler has no answer.
+        :raises DescribeUnavailable: no worker can take the request.
+        :raises InternalError: the handler fails, or does not answer in time.
         """
         found = self.registry.get(name, version)
         metadata = await self.handler_metadata.ask(found, head)
@@ -194,7 +194,7 @@ class Management:
         return [describe_version(version, self.registry.is_default(version), facts) for version in versions]
 
     def list(self, limit: int, offset: int) -> tuple[Sequence[ModelSummary], str | None]:
-        """At most ``limit`` models from ``offset`` on, by name, and the next page's token if there is one."""
+        """Return at most ``limit`` models from ``offset`` on, by name, and the next page's token or None."""
         names = self.registry.names()
         page = [
             ModelSummary(name, self.registry.get(name).spec.url) for name in names[offset : offset + limit]
@@ -204,7 +204,7 @@ class Management:
 
     def is_ready(self, name: str) -> bool:
         """
-        Whether a worker of the default version has loaded the model.
+        Return whether a worker of the default version has loaded the model.
 
         :raises ModelNotFound: no model has this name.
         """
@@ -221,7 +221,7 @@ class Management:
         _log.info("Model {model} loaded. Version {version}.", model=name, version=number)
 
     async def _clear_failed(self, spec: VersionSpec) -> bool:
-        """Take out the same version if nothing of it can serve any more; whether it was the default."""
+        """Remove the version if none of its workers can serve; return whether it was the default."""
         found = self.registry.versions(spec.name) if self.registry.has(spec.name) else []
         for version in found:
             pool = version.pool
@@ -233,7 +233,7 @@ class Management:
         return False
 
     async def _undo(self, version: ModelVersion) -> None:
-        """Take a registration back, unless somebody else is at it."""
+        """Unregister a version whose registration failed, unless another call did so meanwhile."""
         if not self._is_served(version):
             return
         self._withdraw(version)
@@ -246,7 +246,7 @@ class Management:
         return version in self.registry.all()
 
     def _withdraw(self, version: ModelVersion) -> None:
-        """Take a version out of the registry, also if it has become the default of others."""
+        """Take a version out of the registry, also if the version is the default while others exist."""
         name, number = version.spec.name, version.spec.version
         others = [other for other in self.registry.versions(name) if other is not version]
         if others and self.registry.is_default(version):
@@ -255,7 +255,7 @@ class Management:
 
     async def _end(self, version: ModelVersion, drain: float, keeps_download: bool = False) -> None:
         """
-        End a version that is not in the registry any more.
+        End the workers of a version that is out of the registry, and remove its files.
 
         Its name and number stay taken meanwhile, for its workers and its template still go by them.
         """

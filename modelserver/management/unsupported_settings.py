@@ -1,4 +1,4 @@
-"""What a version asks for that this server does not do: told at registration, not passed over in silence."""
+"""Finds settings of a version that have no effect here, for a warning at its registration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from modelserver.spec import VersionSpec
 
 
 def unsupported_settings(spec: VersionSpec) -> list[str]:
-    """Sentences for the log, one for each key of its model-config that has no effect, or another one."""
+    """Return a sentence for the log for each key of the model-config that has no effect, or another one."""
     found = []
     if spec.batching.continuous and spec.mode != "continuous":
         found.append("continuousBatching has no effect with torchrun: all ranks must get the same batches.")

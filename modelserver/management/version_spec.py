@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 @frozen
 class OpenedArchive:
     """
-    A version as it was found, before anything is decided.
+    An unpacked archive with its manifest, before the spec is resolved.
 
     :param url: as given at registration.
     :param folder: the unpacked archive.
@@ -41,7 +41,7 @@ class OpenedArchive:
 @frozen
 class VersionDefaults:
     """
-    What holds where nobody said otherwise: the part of the configuration that versions are made from.
+    The defaults that the configuration sets for all versions.
 
     :param workers: for a registration by the API.
     :param startup_workers: for a model that is loaded at the start.
@@ -69,7 +69,7 @@ class VersionDefaults:
 
 @frozen
 class _Sources:
-    """Who may say something about a version, the most important one first."""
+    """The sources of settings, the most important one first."""
 
     overrides: VersionOverrides
     model_config: ModelConfig
@@ -78,7 +78,7 @@ class _Sources:
 
     @property
     def settings(self) -> SettingValues:
-        """Every setting, from the first source that gives it."""
+        """Return every setting, from the first source that gives it."""
         sources = (self.overrides, self.model_config, self.preset, self.defaults)
         return resolve_settings([source.settings for source in sources], VERSION_SETTINGS)
 
@@ -174,7 +174,7 @@ def _sequences(defaults: VersionDefaults) -> Sequences:
 
 
 def _check_devices(spec: VersionSpec, defaults: VersionDefaults) -> None:
-    """Without any GPU, and with deviceType cpu, the ranks of a worker share the CPU."""
+    """Check that there are enough GPUs; without any, and with deviceType cpu, the ranks share the CPU."""
     if spec.devices.type == "cpu" or defaults.number_of_gpu == 0:
         return
     usable = len(spec.devices.ids) or defaults.number_of_gpu
