@@ -98,7 +98,7 @@ def _header(plain: _Plain) -> tarfile.TarInfo | None:
 
 
 def _records(content: bytes) -> dict[str, str]:
-    """Yield the records ``length key=value`` of a POSIX extended header."""
+    """Return the records ``length key=value`` of a POSIX extended header."""
     records = {}
     while content and content[0]:
         length, space, _ = content[:24].partition(b" ")

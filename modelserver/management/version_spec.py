@@ -147,7 +147,8 @@ def _workers(sources: _Sources, start_up: bool) -> tuple[int, int]:
     Return the least and the most workers.
 
     A snapshot's numbers hold as they are. A model-config with valid workers goes before the caller's
-    ``initial_workers``, as in TorchServe. The ``models`` JSON is asked at the start only.
+    ``initial_workers``, as in TorchServe. The ``models`` JSON is asked at the start only. The peer's order:
+    https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/ApiUtils.java
     """
     least, most = _worker_range(sources.overrides.settings)
     if least is not None:
