@@ -256,13 +256,6 @@ class BufferedRequest(Request):
         if self.channel.transport.admit(self.received, len(data)):
             self._kept.write(data)
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Read the request line; the body is left as it is, a form as well."""
-        # At its start, a body is empty to Twisted Web, which then looks for no fields of a form in it. Newer
-        # ones have a switch for that, the site's ``parsePOSTFormSubmission``; 24.7 has not.
-        self._kept.seek(0)
-        super().requestReceived(command, path, version)
-
     def write(self, data: bytes) -> None:
         """Write a piece of the answer; one without a length ends for old clients with the connection."""
         is_old = self.clientproto == b"HTTP/1.0"
@@ -320,7 +313,8 @@ class BridgeSite(Site):
     """Finds the resource for a request, and notes its answer."""
 
     def __init__(self, resource: IResource) -> None:
-        super().__init__(resource)
+        # The body of a form is left to whoever answers, as any other body.
+        super().__init__(resource, parsePOSTFormSubmission=False)
 
     def log(self, request: HTTPRequest) -> None:
         """Note that a request is answered."""

@@ -26,7 +26,7 @@ NAMES = (
     (HTTPChannel, "requestFactory"),
     (
         Request,
-        "clientproto content gotLength handleContentChunk process requestReceived startedWriting write",
+        "clientproto content gotLength handleContentChunk process startedWriting write",
     ),
     (Site, "getResourceFor log"),
 )
