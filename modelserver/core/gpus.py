@@ -38,7 +38,7 @@ class Devices:
         return group
 
     def give_back(self, gpu: int | None) -> None:
-        """A worker on this GPU is gone."""
+        """Count one worker less on this GPU: it is gone."""
         if gpu is not None and self._taken.get(gpu, 0) > 0:
             self._taken[gpu] -= 1
 

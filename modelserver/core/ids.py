@@ -25,7 +25,7 @@ class WorkerNumbers:
     parallel: int = 29500
 
     def take(self, spec: VersionSpec) -> str:
-        """The id of one more worker of this version."""
+        """Return the id of one more worker of this version."""
         if spec.devices.parallel_level > 0:
             number = self.parallel
             self.parallel += spec.devices.parallel_level

@@ -114,5 +114,5 @@ class Registry:
         return model is not None and model.default is version
 
     def all(self) -> list[ModelVersion]:
-        """Every version of every model."""
+        """Return every version of every model."""
         return [version for model in self._models.values() for version in model.versions.values()]

@@ -97,7 +97,7 @@ class WorkerPool:
         self._settle()
 
     def _add(self, count: int, gpu_workers: int | None) -> list[Worker]:
-        """So many workers more, not started; where one cannot have its devices, none is added."""
+        """Add workers that are not started, and return them; where one cannot have its devices, add none."""
         present = len(self.workers)
         try:
             for _ in range(count):
@@ -193,7 +193,7 @@ class WorkerPool:
         return sum(worker.state is READY and not worker.in_flight.load for worker in self.workers)
 
     def _seconds_to_drain(self) -> float:
-        """How long those who wait now will need, as measured, else as the handler's times promise."""
+        """Return the seconds in which the queue empties, as measured, else by the handler's mean times."""
         waiting = self.queue.length + 1
         measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
         if measured is None:
@@ -203,7 +203,7 @@ class WorkerPool:
         return min(measured, LONGEST_RETRY)
 
     def refusal(self) -> ServingError:
-        """Why no worker will take a job."""
+        """Return the reason why no worker will take a job."""
         if self.queue.closed is not None:
             return self.queue.closed
         failures = [worker.failure for worker in self.workers if worker.failure is not None]
@@ -234,7 +234,7 @@ class WorkerPool:
         return not self.queue.waiting and not any(worker.in_flight.load for worker in everybody)
 
     def describe(self) -> tuple[WorkerDescription, ...]:
-        """Every worker as it is now; memory is not the pool's to know."""
+        """Describe every worker as it is now, without its memory, which the pool does not know."""
         return tuple(
             WorkerDescription(
                 worker.id,
@@ -282,7 +282,7 @@ class WorkerPool:
     # What workers tell.
 
     def worker_ready(self, worker: Worker, seconds: float) -> None:
-        """A worker has loaded the model: it may have work at once."""
+        """Let a worker that has loaded the model have work at once."""
         spec = self.spec
         self.providers.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
         self._recycling.reset_count(worker)
@@ -357,7 +357,7 @@ class WorkerPool:
             self.queue.fail_all(self.refusal())
 
     def worker_stopped(self, worker: Worker) -> None:
-        """A worker that was to leave has left."""
+        """Give back the devices of a worker that was to leave and has left."""
         if worker in self._leaving:
             self._leaving.remove(worker)
         self._recycling.reset_count(worker)
