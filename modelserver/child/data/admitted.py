@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from modelserver.child.context import RequestProcessor
-from modelserver.child.data.decoder import Decoder, Head, Row
+from modelserver.child.data.decoder import Decoder, HeaderBlock, Row
 from modelserver.protocol import frames
 
 
@@ -28,7 +28,7 @@ class DecodedRequest:
         """
         self.id = item.id
         self._decoder = decoder
-        self._head: Head = decoder.head(item.head)
+        self._head: HeaderBlock = decoder.head(item.head)
         self.row: Row
         self.row, self.repeated, self._kinds = decoder.row(self._head, item)
         self._item = item._replace(body=memoryview(b""))

@@ -32,7 +32,7 @@ OWN = frozenset(
 _BODILESS = (204, 304)
 
 
-class Responder(Protocol):
+class AnswerTraits(Protocol):
     """What a handler set for one request of its batch; ``changed``: whether it set anything."""
 
     @property
@@ -68,7 +68,7 @@ def verdict(error: BaseException) -> tuple[int, str]:
     return 503, "Prediction failed"
 
 
-def answer_rows(result: object, responders: Sequence[Responder], largest: int) -> list[ReplyRow]:
+def answer_rows(result: object, responders: Sequence[AnswerTraits], largest: int) -> list[ReplyRow]:
     """
     The rows for what a handler returned.
 
@@ -83,7 +83,7 @@ def answer_rows(result: object, responders: Sequence[Responder], largest: int) -
     return [_row(item, responder, largest) for item, responder in zip(result, responders, strict=True)]
 
 
-def part_rows(parts: Sequence[object], responders: Sequence[Responder], largest: int) -> list[ReplyRow]:
+def part_rows(parts: Sequence[object], responders: Sequence[AnswerTraits], largest: int) -> list[ReplyRow]:
     """
     The rows for one part of a streamed answer for each request.
 
@@ -98,7 +98,7 @@ def part_rows(parts: Sequence[object], responders: Sequence[Responder], largest:
     return rows
 
 
-def _row(item: object, responder: Responder, largest: int) -> ReplyRow:
+def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
     try:
         body = encode(item)
     except (TypeError, ValueError, RecursionError) as error:
@@ -134,7 +134,7 @@ def encode(item: object) -> bytes | bytearray:
     return json.dumps(item, indent=2).encode()
 
 
-def _head(responder: Responder) -> tuple[int, bytes]:
+def _head(responder: AnswerTraits) -> tuple[int, bytes]:
     headers = responder.get_response_headers()
     code = responder.get_response_status_code()
     phrase = responder.get_response_status_phrase() or ""

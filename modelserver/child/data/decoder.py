@@ -31,7 +31,7 @@ class BadForm(Exception):
     """A form that cannot be parsed, or is over a limit; the text is for the client."""
 
 
-class Head:
+class HeaderBlock:
     """A client's headers, as far as somebody asks for them."""
 
     __slots__ = ("_block", "_headers", "content_type", "form", "kind")
@@ -84,18 +84,20 @@ class Decoder:
     def __init__(self, decodes: bool, plain: Mapping[str, str] = PLAIN) -> None:
         self._decodes = decodes
         self._plain = plain
-        self._heads: dict[bytes, Head] = {}
+        self._heads: dict[bytes, HeaderBlock] = {}
 
-    def head(self, block: bytes) -> Head:
+    def head(self, block: bytes) -> HeaderBlock:
         """The parsed header block; the same object for the same bytes."""
         found = self._heads.get(block)
         if found is None:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
-            found = self._heads[block] = Head(block)
+            found = self._heads[block] = HeaderBlock(block)
         return found
 
-    def headers(self, head: Head, item: frames.Item, kinds: dict[str, str] | None) -> dict[str, object]:
+    def headers(
+        self, head: HeaderBlock, item: frames.Item, kinds: dict[str, str] | None
+    ) -> dict[str, object]:
         """What the handler sees as request headers: its fields' types, the client's, what the route adds."""
         if kinds is None:
             kinds = {"body": head.kind}
@@ -112,7 +114,7 @@ class Decoder:
                 headers.update(json.loads(item.extra).get("headers", {}))
         return headers
 
-    def row(self, head: Head, item: frames.Item) -> Decoded:
+    def row(self, head: HeaderBlock, item: frames.Item) -> Decoded:
         """
         The handler's row.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from modelserver.child.context import Context
@@ -52,29 +52,10 @@ def get_pipeline_driver(model: Any, world_size: int, ctx: Context) -> Any:
         from pippy.hf import PiPPyHFTracer, inject_pipeline_forward
     except ImportError as error:
         raise ImportError("get_pipeline_driver needs the package torchpippy, which is not here.") from error
-    handler, section = _section(ctx, "handler"), _section(ctx, "pippy")
-    missing = [
-        f"{name}.{key}"
-        for name, keys in (("pippy", ("input_names", "model_type")), ("handler", ("model_path",)))
-        for key in keys
-        if key not in _section(ctx, name)
-    ]
-    if missing:
-        raise ValueError(f"model-config.yaml lacks {', '.join(missing)}.")
-    index = handler.get("index_filename")
-    if index is not None:
-        index = os.path.join(handler["model_path"], index)
-        if not os.path.exists(index):
-            raise ValueError(f"Index file {index!r} does not exist.")
+    _check_keys(ctx)
+    section, index = _section(ctx, "pippy"), _index_file(ctx)
     model.eval()
-    constants = {
-        parameter.name: parameter.default
-        for parameter in inspect.signature(model.forward).parameters.values()
-        if parameter.name not in section["input_names"]
-    }
     is_transformer = section["model_type"] == "HF"
-    if is_transformer and "bloom" in str(type(model)):
-        constants.setdefault("deprecated_arguments", {})
     driver, _ = pippy.all_compile(
         model,
         num_ranks=world_size,
@@ -82,7 +63,7 @@ def get_pipeline_driver(model: Any, world_size: int, ctx: Context) -> Any:
         schedule="FillDrain",
         split_policy=split_into_equal_size(world_size),
         tracer=PiPPyHFTracer() if is_transformer else None,
-        concrete_args=constants,
+        concrete_args=_constants(model, section["input_names"], is_transformer),
         index_filename=index,
         checkpoint_prefix=None,
     )
@@ -90,3 +71,37 @@ def get_pipeline_driver(model: Any, world_size: int, ctx: Context) -> Any:
         return driver
     inject_pipeline_forward(model, driver)
     return model
+
+
+def _check_keys(context: Context) -> None:
+    missing = [
+        f"{name}.{key}"
+        for name, keys in (("pippy", ("input_names", "model_type")), ("handler", ("model_path",)))
+        for key in keys
+        if key not in _section(context, name)
+    ]
+    if missing:
+        raise ValueError(f"model-config.yaml lacks {', '.join(missing)}.")
+
+
+def _index_file(context: Context) -> str | None:
+    handler = _section(context, "handler")
+    name = handler.get("index_filename")
+    if name is None:
+        return None
+    index: str = os.path.join(handler["model_path"], name)
+    if not os.path.exists(index):
+        raise ValueError(f"Index file {index!r} does not exist.")
+    return index
+
+
+def _constants(model: Any, inputs: Collection[str], is_transformer: bool) -> dict[str, Any]:
+    """The defaults of what ``forward`` takes and is no input: PiPPy traces the model with them."""
+    constants = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(model.forward).parameters.values()
+        if parameter.name not in inputs
+    }
+    if is_transformer and "bloom" in str(type(model)):
+        constants.setdefault("deprecated_arguments", {})
+    return constants

@@ -45,7 +45,7 @@ class TemplateServer:
     """
 
     def __init__(self, connection: socket.socket, document: Mapping[str, object]) -> None:
-        self._receiver = _Receiver(connection)
+        self._receiver = _DescriptorReceiver(connection)
         self._connection = connection
         self._load_request = LoadRequest.from_document(document)
         self._keeps_model = document["preload"] == "model"
@@ -173,7 +173,7 @@ class TemplateServer:
             end(1)
 
 
-class _Receiver:
+class _DescriptorReceiver:
     """Reads a socket's bytes, and keeps the descriptors that come with them."""
 
     def __init__(self, connection: socket.socket) -> None:

@@ -45,6 +45,11 @@ def start(
     for name, value in named.items():
         command += [name, value] if value else []
     command += [name for name, is_set in flags.items() if is_set]
+    return _started(command)
+
+
+def _started(command: list[str]) -> SimpleQueue[str | None]:
+    """Run a command until it says that the server serves; its lines go to the console and the queue."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     output = process.stdout
     assert output is not None, "it is a pipe"
