@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
-from modelserver.backends.process import HostServices, LocalProcess
+from modelserver.backends.process import HostProcess, HostServices
+from modelserver.backends.worker_process import LocalProcess
 from modelserver.dialect_rules import DIALECTS
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
@@ -88,11 +89,11 @@ class LocalBackend:
 
     def prepare(self, events: WorkerEvents, spec: WorkerSpec) -> LocalProcess:
         """A worker that is not launched yet."""
-        return LocalProcess(events, spec, self.machine)
+        return LocalProcess(spec, self.machine, events=events)
 
     def spawn(
         self,
-        process: LocalProcess,
+        process: HostProcess,
         environment: Mapping[str, str],
         first: bytes,
         ranks: Sequence[socket.socket] = (),
@@ -113,7 +114,7 @@ class LocalBackend:
             _log.failure("Worker {worker} could not be launched", worker=process.spec.id)
             link.close()
             failure = WorkerFailure("launch", self.machine.now(), text=str(error))
-            self.machine.loop.call_soon(lambda: process.events.exited(failure))
+            self.machine.loop.call_soon(lambda: process.exited(failure))
         else:
             link.open()
             link.send(first)
@@ -121,7 +122,7 @@ class LocalBackend:
             theirs.close()
 
     def _spawn(
-        self, process: LocalProcess, environment: Mapping[str, str], sockets: Sequence[socket.socket]
+        self, process: HostProcess, environment: Mapping[str, str], sockets: Sequence[socket.socket]
     ) -> None:
         version = process.spec.version
         python = version.start.python or self.settings.python or sys.executable
@@ -172,7 +173,7 @@ def _reap(spawned: Spawned) -> None:
 class _Protocol(ProcessProtocol):
     """Twisted's view of a worker process."""
 
-    def __init__(self, process: LocalProcess) -> None:
+    def __init__(self, process: HostProcess) -> None:
         self._process = process
 
     def outReceived(self, data: bytes) -> None:

@@ -1,11 +1,11 @@
-"""The server's side of one worker process, however it was started: its link, its output, its end."""
+"""The server's side of one process of a worker, however it was started: its link, its output, its end."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
@@ -13,17 +13,13 @@ from twisted.logger import Logger
 
 from modelserver.backends.frame_socket import FrameSocket
 from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog
-from modelserver.interfaces import EventLoop, WorkerEvents
-from modelserver.jobs import Job
-from modelserver.protocol import frames
+from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerFailure, WorkerSpec
 
 _log = Logger(namespace=OUTPUT_NAMESPACE)
 
-RELEASE = signal.SIGURG
-"""Ignored by programs that do not know it; see ``modelserver.child.loops.batches``."""
 LAST_WAIT = 0.5
 """Seconds that a worker may live on after it closed its socket."""
 OUT_OF_MEMORY, OOM_EXIT = 507, 137
@@ -52,31 +48,30 @@ class HostServices:
 
 
 @define(eq=False)
-class LocalProcess:
+class HostProcess(ABC):
     """
-    One worker on this machine.
+    One process on this machine that speaks frames.
 
     Whoever starts it calls ``launched`` when there is a process, and ``ended`` when it is gone.
+
+    ``cause`` is why the process was given up, or None; ``load_failure`` what was reported of a load that
+    failed; ``problem`` what else is known of its end.
     """
 
-    events: WorkerEvents
     spec: WorkerSpec
     machine: HostServices
     link: FrameSocket = field(init=False)
     stdout: LineLog = field(init=False)
     stderr: LineLog = field(init=False)
-    _shared: memoryview | None = field(init=False)
-    _cause: str | None = field(default=None, init=False)
-    _load_failure: Mapping[str, object] | None = field(default=None, init=False)
-    _problem: str | None = field(default=None, init=False)
+    cause: str | None = field(default=None, init=False)
+    load_failure: Mapping[str, object] | None = field(default=None, init=False)
+    problem: str | None = field(default=None, init=False)
     _gone: bool = field(default=False, init=False)
     _pid: int | None = field(default=None, init=False)
     _watch: int | None = field(default=None, init=False)
     _last_wait: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        slots = self.machine.slots
-        self._shared = None if slots is None else slots.memory
         seconds = self.machine.clock.seconds
         self.stdout = LineLog(lambda line: self._tell("stdout", line), seconds)
         self.stderr = LineLog(lambda line: self._tell("stderr", line), seconds)
@@ -99,37 +94,15 @@ class LocalProcess:
         """The process id, None before it is launched and once it is gone."""
         return None if self._gone else self._pid
 
-    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
-        """Hand over a batch, or jobs that are each a batch, at the next ``flush``."""
-        self.link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)
-
-    def flush(self) -> None:
-        """Write what was handed over."""
-        self.link.flush()
-
-    def flush_answers(self) -> None:
-        """A signal: the worker is in its handler, and does not look into its socket."""
-        if self.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, RELEASE)
-
-    def cancel(self, number: int, index: int) -> None:
-        """Tell a streaming handler that the client of one job left."""
-        self.link.send(frames.pack_bare(frames.CANCEL, number, index))
-
-    def hold(self, number: int, is_held: bool) -> None:
-        """Give a streaming handler no credit for its next part, or give it back."""
-        self.link.send(frames.pack_bare(frames.CREDIT, number, 0 if is_held else 1))
-
     def stop(self) -> None:
         """End of input, and TERM for a handler that does not look."""
-        self._cause = self._cause or "exit"
+        self.cause = self.cause or "exit"
         self.link.close()
         self._signal(signal.SIGTERM)
 
     def kill(self, cause: str) -> None:
         """KILL the process group."""
-        self._cause = cause
+        self.cause = cause
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
@@ -155,41 +128,29 @@ class LocalProcess:
 
     # What the link reports.
 
+    @abstractmethod
     def frame_arrived(self, frame: Frame) -> None:
-        """Translate a frame to an event."""
-        kind = frame.kind
-        if kind == frames.ANSWERS:
-            answers = frames.unpack_answers(frame, self._shared)
-            self.events.answered(frame.number, answers, frame.microseconds / 1e6)
-        elif kind == frames.PART:
-            self.events.part_arrived(frame.number, frames.unpack_answers(frame))
-        elif kind == frames.METRICS:
-            emitted = _listed(frames.unpack_json(frame).get("metrics"))
-            self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
-        elif kind == frames.STARTED:
-            self.events.started()
-        elif kind == frames.LOADED:
-            self.events.loaded()
-        elif kind == frames.LOAD_FAILED:
-            self._load_failure = frames.unpack_json(frame)
-        else:
-            raise frames.unexpected(kind)
+        """
+        Take a frame; its payload is good until this returns.
 
+        :raises FrameError: the frame has no meaning here.
+        """
+
+    @abstractmethod
     def turn_ended(self) -> None:
-        """Pass it on."""
-        self.events.turn_ended()
+        """All frames that were in the socket have been reported."""
 
     def closed(self, problem: str | None) -> None:
         """A worker without its socket is of no use."""
         if problem is not None:
-            self._problem = problem
+            self.problem = problem
             self.kill("protocol")
         elif not self._gone:
             # Most often the process is ending, and its exit status will tell more.
             self._last_wait = self.machine.clock.callLater(LAST_WAIT, self._end_mute)
 
     def _end_mute(self) -> None:
-        self._problem = "it closed its socket and lived on"
+        self.problem = "it closed its socket and lived on"
         self.kill("protocol")
 
     # What the system reports.
@@ -202,7 +163,7 @@ class LocalProcess:
         runs), so the kernel is asked for a descriptor of the process, where it has such.
         """
         self._pid = pid
-        if self._cause is not None:
+        if self.cause is not None:
             # It was given up before there was anything to end.
             self._signal(signal.SIGKILL)
         if not hasattr(os, "pidfd_open"):
@@ -238,37 +199,42 @@ class LocalProcess:
             self._last_wait.cancel()
         self.link.close()
         self.stderr.ended()
-        self.events.exited(self._explain(code, number))
+        self.exited(self._explain(code, number))
+
+    @abstractmethod
+    def exited(self, failure: WorkerFailure) -> None:
+        """The process is gone, or could not be launched."""
 
     def _explain(self, code: int | None, number: int | None) -> WorkerFailure:
         ended_by = None if number is None else signal.Signals(number).name
-        load = self._load_failure or {}
+        load = self.load_failure or {}
         return WorkerFailure(
-            self._cause or ("load" if load else "exit" if ended_by is None else "signal"),
+            self.cause or ("load" if load else "exit" if ended_by is None else "signal"),
             self.machine.now(),
             code,
             ended_by,
             _text(load.get("exception")),
-            _text(load.get("text")) or self._problem,
-            tuple(map(str, _listed(load.get("traceback")))),
+            _text(load.get("text")) or self.problem,
+            tuple(map(str, listed(load.get("traceback")))),
             tuple(self.stderr.last),
             out_of_memory=load.get("code") == OUT_OF_MEMORY or self._lacked_memory(code, ended_by),
             permanent=bool(load.get("permanent")),
         )
 
     def _lacked_memory(self, code: int | None, ended_by: str | None) -> bool:
-        if self._cause is None and ended_by == "SIGKILL":
+        if self.cause is None and ended_by == "SIGKILL":
             return self.machine.take_oom_kills()
-        return self._cause == "memory" or code == OOM_EXIT
+        return self.cause == "memory" or code == OOM_EXIT
 
     def fail_to_load(self, report: Mapping[str, object]) -> None:
-        """What was loaded on its behalf could not be."""
-        self._load_failure = report
+        """Keep what the process, or another one for it, has reported of a load that failed."""
+        self.load_failure = report
 
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _listed(value: object) -> list[object]:
+def listed(value: object) -> list[object]:
+    """Return a value of a JSON document that is to be a list; an empty one if it is none."""
     return value if isinstance(value, list) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 from attrs import define, field
@@ -19,10 +19,9 @@ from modelserver.backends.local import (
     worker_environment,
 )
 from modelserver.backends.output import LineLog, read_lines
-from modelserver.backends.process import LocalProcess
-from modelserver.errors import ServingError
+from modelserver.backends.process import HostProcess
+from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
-from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
@@ -53,8 +52,8 @@ class TemplateBackend:
         key = spec.version.name, spec.version.version
         if spec.version.start.method != "template" or self._unsafe.get(key) == "spawn":
             return self.local.launch(events, spec)
-        process = ForkedProcess(events, spec, self.local.machine)
-        process.link = FrameSocket(socket.socket(socket.AF_UNIX), self.local.machine.loop, process)
+        process = ForkedProcess(spec, self.local.machine, events=events)
+        process.connect(largest_frame(spec, self.local.settings))
         self.template_of(spec).fork(process)
         return process
 
@@ -97,7 +96,7 @@ class TemplateBackend:
     def spawn_instead(self, process: ForkedProcess) -> None:
         """Give a process that was to be forked one of its own."""
         process.template = None
-        process.link.close()
+        process.disconnect()
         local = self.local
         environment = worker_environment(process.spec, local.settings, local.machine.environment)
         load = local.load_request(process.spec).to_document()
@@ -129,11 +128,34 @@ class ForkedProcess(LocalProcess):
     """A worker that is, or will be, a child of a template."""
 
     template: Template | None = field(default=None, init=False)
+    _far_end: socket.socket | None = field(default=None, init=False)
+
+    def connect(self, largest: int) -> None:
+        """
+        Make the link, of which the worker gets its end when it is forked.
+
+        :param largest: bytes that the worker may send in one piece.
+        """
+        ours, self._far_end = socket_pair(SOCKET_BUFFER)
+        self.link = FrameSocket(ours, self.machine.loop, self, largest)
+
+    def take_far_end(self) -> socket.socket:
+        """Hand the worker's end of the link to the caller, who closes it; the link is read from now on."""
+        far_end, self._far_end = self._far_end, None
+        assert far_end is not None, "a worker is forked once"
+        self.link.open()
+        return far_end
+
+    def disconnect(self) -> None:
+        """Give the link up, both ends of it."""
+        self.link.close()
+        if self._far_end is not None:
+            self._far_end.close()
 
     @property
     def is_given_up(self) -> bool:
         """Whether it was told to end."""
-        return self._cause is not None
+        return self.cause is not None
 
     def stop(self) -> None:
         """End; one that waits for its template is never forked."""
@@ -145,7 +167,7 @@ class ForkedProcess(LocalProcess):
         if self._withdraw(cause):
             return
         if self.template is not None and self.template.owes(self):
-            self._cause = cause
+            self.cause = cause
             self.template.kill()
         else:
             super().kill(cause)
@@ -153,7 +175,8 @@ class ForkedProcess(LocalProcess):
     def _withdraw(self, cause: str) -> bool:
         if self.template is None or not self.template.withdraw(self):
             return False
-        self._cause = cause
+        self.cause = cause
+        self.disconnect()
         self.machine.loop.call_soon(lambda: self.ended(None, None))
         return True
 
@@ -181,7 +204,7 @@ class Template:
         """Spawn the template."""
         local = self.backend.local
         self.started_at = local.machine.now()
-        self.process = TemplateProcess(self, self.spec, local.machine, owner=self)
+        self.process = TemplateProcess(self.spec, local.machine, owner=self)
         environment = worker_environment(self.spec, local.settings, local.machine.environment)
         environment |= dict.fromkeys(KEPT_TO_ONE, "1")
         document = {**local.load_request(self.spec).to_document(), "preload": self.preload}
@@ -237,11 +260,8 @@ class Template:
     def _order(self, process: ForkedProcess) -> None:
         assert self.process is not None
         machine = self.backend.local.machine
-        ours, theirs = socket_pair(SOCKET_BUFFER)
+        theirs = process.take_far_end()
         outputs = [os.pipe(), os.pipe()]
-        largest = largest_frame(process.spec, self.backend.local.settings)
-        process.link = FrameSocket(ours, machine.loop, process, largest)
-        process.link.open()
         logs: tuple[LineLog, LineLog] = process.stdout, process.stderr
         for (reading, _), log in zip(outputs, logs, strict=True):
             read_lines(machine.loop, reading, log)
@@ -295,26 +315,6 @@ class Template:
         if process is not None:
             process.ended(code, number)
 
-    # It is its process's WorkerEvents; only the end matters.
-
-    def started(self) -> None:
-        """It begins to load."""
-
-    def loaded(self) -> None:
-        """``preloaded`` says more."""
-
-    def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
-        """A template has no batches."""
-
-    def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
-        """A template has no batches."""
-
-    def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
-        """A template counts nothing."""
-
-    def turn_ended(self) -> None:
-        """Nothing waits for it."""
-
     def exited(self, failure: WorkerFailure) -> None:
         """
         The template is gone: its children live on, those that wait for it get processes of their own.
@@ -327,7 +327,7 @@ class Template:
         self._waiting.clear()
         for process in waiting:
             if self._is_over or process.is_given_up or failure.cause == "load":
-                process.link.close()
+                process.disconnect()
                 process.events.exited(failure)
             else:
                 self.backend.spawn_instead(process)
@@ -341,7 +341,7 @@ class Template:
 
 
 @define(eq=False)
-class TemplateProcess(LocalProcess):
+class TemplateProcess(HostProcess):
     """The template's process and link."""
 
     owner: Template = field(kw_only=True)
@@ -350,8 +350,17 @@ class TemplateProcess(LocalProcess):
         """Translate a frame to what the template is told."""
         if frame.kind in (frames.LOADED, frames.FORKED, frames.CHILD_EXITED):
             self._told(frame, frames.unpack_json(frame))
-        else:
-            super().frame_arrived(frame)
+        elif frame.kind == frames.LOAD_FAILED:
+            self.fail_to_load(frames.unpack_json(frame))
+        elif frame.kind != frames.STARTED:
+            raise frames.unexpected(frame.kind)
+
+    def turn_ended(self) -> None:
+        """Nothing waits for the end of a turn."""
+
+    def exited(self, failure: WorkerFailure) -> None:
+        """The template is gone."""
+        self.owner.exited(failure)
 
     def _told(self, frame: Frame, document: Mapping[str, object]) -> None:
         pid = _number(document.get("pid"))

@@ -16,7 +16,7 @@ from modelserver.backends.local import (
     largest_frame,
     worker_environment,
 )
-from modelserver.backends.process import LocalProcess
+from modelserver.backends.worker_process import LocalProcess
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
@@ -41,7 +41,7 @@ class TorchrunBackend:
         if torchrun is None:
             return self.plain.launch(events, spec)
         local, machine = self.local, self.local.machine
-        process = RankedProcess(events, spec, machine)
+        process = RankedProcess(spec, machine, events=events)
         pairs = [socket_pair(SOCKET_BUFFER) for _ in range(torchrun.ranks)]
         load = local.load_request(spec)
         order = {
@@ -227,7 +227,7 @@ class RankedProcess(LocalProcess):
             if all(each.is_loaded for each in self.ranks):
                 self.events.loaded()
         elif kind == frames.LOAD_FAILED:
-            if self._load_failure is None:
+            if self.load_failure is None:
                 self.fail_to_load(frames.unpack_json(frame))
         elif kind in (frames.ANSWERS, frames.PART):
             self._hear(rank, frame)
@@ -268,9 +268,9 @@ class RankedProcess(LocalProcess):
 
     def _rank_exited(self, document: Mapping[str, object]) -> None:
         """One rank is gone: so are all."""
-        if self._end_of_rank is None and self._cause is None:
+        if self._end_of_rank is None and self.cause is None:
             self._end_of_rank = _number(document.get("code")), _number(document.get("signal"))
-            self._problem = f"rank {document.get('rank')} of {len(self.ranks)}"
+            self.problem = f"rank {document.get('rank')} of {len(self.ranks)}"
             self._signal(signal.SIGKILL)
             self._kill_ranks()
 
