@@ -135,7 +135,7 @@ class Turns:
 @define(eq=False)
 class ChunkedBody:
     """
-    The body of one request, as the transfer decoder of Twisted Web's channel.
+    The chunked body of one request that Twisted Web answers.
 
     :param deliver: called with each piece of it.
     :param finish: called once, with what came behind it.
