@@ -161,6 +161,8 @@ class Job:
     :param tries: how many workers have died while they worked on it.
     :param holder: the worker's batches among which it is, None while no worker has it. A worker that has it
         may be reading its body, also when the job is finished.
+    :param dropped: called when the job is finished other than by a worker's answer; set while a pool waits to
+        be idle, for no worker tells the end of a job that waits.
     :param assigned: when the worker got it, in the clock's (monotonic) seconds; not set before.
     """
 
@@ -171,6 +173,7 @@ class Job:
     tries: int = 0
     state: JobState = WAITING
     holder: JobHolder | None = None
+    dropped: Callable[[], object] | None = None
     assigned: float = field(init=False)
 
     @property
@@ -236,6 +239,8 @@ class Job:
         self.state = FINISHED
         if self.holder is None:
             self._free()
+        if self.dropped is not None:
+            self.dropped()
 
     def _free(self) -> None:
         body = self.request.body

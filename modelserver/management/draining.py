@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers
-
-LOOK = 0.05
-"""Seconds between two looks at what is left to do."""
 
 _log = Logger()
 
@@ -44,14 +41,15 @@ class Draining:
         for version in self._versions:
             spec = version.spec
             version.queue.close(NoWorkers(spec.name, spec.version, "the server is stopping"))
-        end = self.clock.seconds() + timeout
-        while self._has_work() and self.clock.seconds() < end and not self._is_hurried:
-            await self._wait(LOOK)
-        if self._has_work():
+        idle = [version.pool.when_idle() for version in self._versions]
+        served = DeferredList(idle, consumeErrors=True)
+        served.addCallback(lambda _: self._go_on())
+        if not served.called and timeout > 0:
+            await self._wait(timeout)
+        for each in idle:
+            each.cancel()
+        if not all(version.pool.is_idle for version in self._versions):
             _log.warn("Requests are left unfinished: the time to drain is over.")
-
-    def _has_work(self) -> bool:
-        return not all(version.pool.is_idle for version in self._versions)
 
     def stop_now(self) -> None:
         """End the present wait, and kill the workers: a second signal came."""

@@ -77,6 +77,37 @@ class DrainingTests(SynchronousTestCase):
         self.successResultOf(finished)
         self.assertEqual(observer.bodies, [b"a"])
 
+    def test_nothing_to_do_is_over_at_once(self) -> None:
+        self.successResultOf(self.finish(30.0))
+
+    def test_jobs_that_no_worker_takes_end_without_one(self) -> None:
+        self.version.pool.scale(0, 0)
+        self.version.pool.scale(1, 1)
+        jobs = [make_job(b"a", self.clock.seconds()) for _ in range(2)]
+        for job in jobs:
+            self.version.pool.put(job)
+        self.stage.turn()
+        finished = self.finish(30.0)
+        jobs[0].cancel()
+        self.stage.turn()
+        self.assertNoResult(finished)
+        jobs[1].fail(NoWorkers("noop", "1.0", "nobody waits"))
+        self.stage.turn()
+        self.successResultOf(finished)
+
+    def test_a_job_that_is_tried_again_may_leave(self) -> None:
+        observer = CollectingObserver()
+        job = make_job(b"a", self.clock.seconds(), observer)
+        self.version.pool.put(job)
+        self.stage.turn()
+        finished = self.finish(30.0)
+        self.process.kill("exit")
+        self.stage.turn()
+        self.assertNoResult(finished)
+        job.cancel()
+        self.stage.turn()
+        self.successResultOf(finished)
+
     def test_the_time_is_bounded(self) -> None:
         self.ask()
         finished = self.finish(2.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from attrs import define, field
@@ -56,6 +56,10 @@ class BatchAggregator:
     def __attrs_post_init__(self) -> None:
         self.pipelined = self.batch_size == 1
         self._delay = BatchDelay(self.clock, self.max_batch_delay, self.due)
+
+    def jobs(self) -> Iterable[Job]:
+        """Return the jobs that wait, the oldest first."""
+        return tuple(self._jobs)
 
     @property
     def waiting(self) -> int:

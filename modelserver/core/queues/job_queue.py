@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from modelserver.errors import ServingError
@@ -50,6 +50,9 @@ class JobQueue(Protocol):
     @property
     def closed(self) -> ServingError | None:
         """Why no job is taken any more; None while jobs are."""
+
+    def jobs(self) -> Iterable[Job]:
+        """Return the jobs that wait, in no particular order."""
 
     @property
     def waiting(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -164,6 +164,10 @@ class SequenceQueue:
     def pipelined(self) -> bool:
         """Whether the jobs of ``next_batch`` are each a batch by itself."""
         return self.hand_out.pipelined
+
+    def jobs(self) -> Iterable[Job]:
+        """Return the requests that wait, by sequence."""
+        return [job for sequence in self._sequences.values() for job in sequence.jobs]
 
     @property
     def waiting(self) -> int:

@@ -13,6 +13,7 @@ from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.busy_poll import BusyPoll
+from modelserver.core.workers.idle_watch import IdleWatch
 from modelserver.core.workers.in_flight import MANY, MakeInFlight
 from modelserver.core.workers.placement import give_devices_back, place_worker
 from modelserver.core.workers.recycling import Recycling
@@ -46,6 +47,7 @@ class WorkerPool:
     _leaving: list[Worker] = field(factory=list, init=False)
     _settlers: Waiters = field(factory=Waiters, init=False)
     _closers: Waiters = field(factory=Waiters, init=False)
+    _idle_watch: IdleWatch = field(init=False)
     _scheduled: bool = field(default=False, init=False)
     _rate: DrainRate = field(factory=DrainRate, init=False)
     _recycling: Recycling = field(init=False)
@@ -59,6 +61,7 @@ class WorkerPool:
         self._batch_size = self.spec.batching.size
         self._has_tickets = self.spec.queue.tickets
         self._max_requests = self.spec.limits.requests
+        self._idle_watch = IdleWatch(lambda: self.is_idle, self.providers.call_soon)
         self._recycling = Recycling(self._max_requests, self.providers.random)
         self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
 
@@ -233,6 +236,10 @@ class WorkerPool:
         everybody = (*self.workers, *self._leaving)
         return not self.queue.waiting and not any(worker.in_flight.load for worker in everybody)
 
+    def when_idle(self) -> Deferred[None]:
+        """Fire when no job waits or is in a worker's hand; the queue must be closed. May be cancelled."""
+        return self._idle_watch.when_idle(self.queue.jobs())
+
     def describe(self) -> tuple[WorkerDescription, ...]:
         """Describe every worker as it is now, without its memory, which the pool does not know."""
         return tuple(
@@ -306,6 +313,8 @@ class WorkerPool:
         recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
         if self._max_requests and self._recycling.is_due(worker, len(jobs)):
             self._replace(worker)
+        if self.queue.closed is not None:
+            self._idle_watch.look()
 
     def _replace(self, worker: Worker) -> None:
         """Start a worker that will take this one's place, unless this one leaves anyway."""
@@ -338,6 +347,8 @@ class WorkerPool:
         for _ in range(retried):
             self.providers.recorder.job_retried(self.spec.name, self.spec.version)
         self.queue.put_back(again)
+        self._idle_watch.watch(again)
+        self._idle_watch.look()
         if worker in self.workers and worker.state is not READY:
             self.providers.recorder.worker_restarted(self.spec.name, self.spec.version)
             if not worker.in_flight.pace.calls:
