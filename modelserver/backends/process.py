@@ -15,6 +15,7 @@ from modelserver.backends.frame_socket import FrameSocket
 from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog
 from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
+from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerFailure, WorkerSpec
 
@@ -216,7 +217,7 @@ class HostProcess(ABC):
             _text(load.get("exception")),
             _text(load.get("text")) or self.problem,
             tuple(map(str, listed(load.get("traceback")))),
-            tuple(self.stderr.last),
+            tuple(map(without_escapes, self.stderr.last)),
             out_of_memory=load.get("code") == OUT_OF_MEMORY or self._lacked_memory(code, ended_by),
             permanent=bool(load.get("permanent")),
         )

@@ -5,9 +5,34 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 
+from modelserver.protocol.plain_text import without_escapes
+
 KEPT_LINES = 30
 """Lines of a traceback that the server is told: the last ones."""
 INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
+
+_PERMANENT = (
+    ImportError,
+    SyntaxError,
+    NameError,
+    NotImplementedError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
+_PERMANENT_NAMES = frozenset(
+    {
+        ("_pickle", "UnpicklingError"),
+        ("pickle", "UnpicklingError"),
+        ("zipfile", "BadZipFile"),
+        ("gzip", "BadGzipFile"),
+        ("tarfile", "ReadError"),
+        ("zlib", "error"),
+        ("safetensors_rust", "SafetensorError"),
+    }
+)
+"""Module and name of exceptions that say: this file is not what it should be. They are not imported here, for
+a worker's start should not take longer for them."""
 
 
 class LoadFailed(Exception):
@@ -24,16 +49,28 @@ class LoadFailed(Exception):
     @classmethod
     def because(cls, error: BaseException) -> LoadFailed:
         """Describe an exception that the handler's import or ``initialize`` raised."""
-        lines = "".join(traceback.format_exception(error)).splitlines()
+        lines = without_escapes("".join(traceback.format_exception(error))).splitlines()
         return cls(
             {
                 "code": OUT_OF_MEMORY if is_out_of_memory(error) else INTERNAL_ERROR,
                 "exception": type(error).__name__,
-                "text": str(error),
+                "text": without_escapes(str(error)),
                 "traceback": lines[-KEPT_LINES:],
-                "permanent": isinstance(error, (ImportError, SyntaxError, FileNotFoundError)),
+                "permanent": is_permanent(error),
             }
         )
+
+
+def is_permanent(error: BaseException) -> bool:
+    """
+    Return whether loading the same files again can only fail again.
+
+    That the code or a file of the archive is wrong does not change; what may depend on the moment (a
+    connection, memory, a value that somebody else returned) does.
+    """
+    return isinstance(error, _PERMANENT) or any(
+        (base.__module__, base.__name__) in _PERMANENT_NAMES for base in type(error).__mro__
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from modelserver.errors import DependenciesFailed
 from modelserver.interfaces import Command, CommandRunner, Finished, InThread
+from modelserver.protocol.plain_text import without_escapes
 from modelserver.spec import VersionSpec
 
 LARGEST_FILE = 1 << 20
@@ -189,7 +190,7 @@ def _clear(place: Path) -> None:
 def _explain(finished: Finished, timeout: float) -> str:
     if finished.is_late:
         return f"it took more than {timeout:g} seconds"
-    return "\n".join(list(finished.last)[-SHOWN_LINES:]) or f"exit code {finished.code}"
+    return without_escapes("\n".join(list(finished.last)[-SHOWN_LINES:])) or f"exit code {finished.code}"
 
 
 def _failed(spec: VersionSpec, why: str, what: str = "Custom pip package installation") -> DependenciesFailed:

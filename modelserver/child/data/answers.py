@@ -12,6 +12,7 @@ from typing import Protocol
 from modelserver.child.failures import is_out_of_resources
 from modelserver.jobs import Answer, answer_of
 from modelserver.protocol import frames
+from modelserver.protocol.plain_text import without_escapes
 
 ReplyRow = tuple[int, Answer]
 
@@ -45,7 +46,8 @@ class AnswerTraits(Protocol):
 def error_row(code: int, message: str, error: BaseException | None = None) -> ReplyRow:
     """An item that failed."""
     exception, text = ("", "") if error is None else (type(error).__name__, str(error))
-    return frames.ERROR, Answer(code, b"", frames.error_answer(code, message, exception, text))
+    told = frames.error_answer(code, without_escapes(message), exception, without_escapes(text))
+    return frames.ERROR, Answer(code, b"", told)
 
 
 def refused_row(message: str) -> ReplyRow:

@@ -129,6 +129,15 @@ class HeadTests(TestCase):
 class FailureTests(TestCase):
     """``failed_rows``: the peers' codes and texts."""
 
+    def test_texts_hold_no_escapes(self) -> None:
+        for error, message, text in (
+            (RuntimeError("\x1b[31mred\x1b[0m"), "Prediction failed", "red"),
+            (PredictionException("\x1b[1mbold", 422), "bold", "bold : 422"),
+        ):
+            ((_, answer),) = failed_rows(error, 1)
+            _, *found = json.loads(bytes(answer.body))
+            self.assertEqual(found, [message, type(error).__name__, text])
+
     def test_failures(self) -> None:
         for error, code, message in (
             (ValueError("x"), 503, "Prediction failed"),
