@@ -18,7 +18,7 @@ class IdleWatch:
 
     :param is_idle: whether no job waits or is in a worker's hand.
     :param call_soon: runs something after the events that are being handled.
-    :param waiters: the Deferreds to fire; the request path looks whether there are any.
+    :param waiters: the Deferreds to fire.
     """
 
     is_idle: Callable[[], bool]
