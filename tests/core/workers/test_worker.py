@@ -66,8 +66,8 @@ class ServingTests(WorkerTestCase):
         self.ask(b"a", b"b")
 
         class Told(CollectingObserver):
-            def answered(observer, job: Job, answer: Answer) -> None:
-                super().answered(job, answer)
+            def completed(observer, job: Job, answer: Answer) -> None:
+                super().completed(job, answer)
                 self.assertEqual([len(worker.batches) for worker in self.stage.backend.workers], [1])
 
         told = Told()
