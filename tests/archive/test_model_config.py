@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.model_config import ModelConfig, read_model_config
@@ -134,7 +136,8 @@ class ModelConfigTests(SynchronousTestCase):
         for document, expected in READ:
             config, problems = read_model_config(document, GPUS)
             settings = {name: value for name, value in expected.items() if name != "torchrun"}
-            self.assertEqual(config, ModelConfig(document, settings, expected.get("torchrun")), document)
+            torchrun: Any = expected.get("torchrun")
+            self.assertEqual(config, ModelConfig(document, settings, torchrun), document)
             self.assertEqual(problems, (), document)
 
     def test_wrong_values_are_ignored_and_told(self) -> None:
@@ -162,6 +165,7 @@ class ModelConfigTests(SynchronousTestCase):
         self.assertEqual(read_model_config(document, GPUS)[0].document, document)
 
     def test_something_else_than_a_mapping(self) -> None:
-        for document in ([], "text", 7):
+        documents: tuple[object, ...] = ([], "text", 7)
+        for document in documents:
             config, problems = read_model_config(document, GPUS)
             self.assertEqual((config, len(problems)), (ModelConfig(), 1))

@@ -161,7 +161,7 @@ class PackTests(PackCase):
                 given = {
                     name: (paths[name],) if name == "extra_files" else paths[name] for name in (first, second)
                 }
-                files = self.pack(**{"handler": "base_handler", "force": True, **given})
+                files = self.pack(None, **{"handler": "base_handler", "force": True, **given})
                 self.assertEqual(files, {"f.py": second.encode()})
 
     def test_manifest_of_an_extra_folder_is_not_taken(self) -> None:
@@ -283,9 +283,9 @@ class RoundTripTests(SynchronousTestCase):
             source, out = Path(name, "source"), Path(name, "out")
             for path in (source, out):
                 path.mkdir()
-            for path, content in files.items():
-                (source / path).parent.mkdir(parents=True, exist_ok=True)
-                (source / path).write_bytes(content)
+            for file, content in files.items():
+                (source / file).parent.mkdir(parents=True, exist_ok=True)
+                (source / file).write_bytes(content)
             request = PackRequest(
                 "m", "1", "base_handler", extra_files=(str(source),), export_path=out, archive_format=form
             )

@@ -46,7 +46,7 @@ class PackingFailedTests(PackCase):
         missing = self.path("nope")
         for name in ("serialized_file", "model_file", "requirements_file", "config_file"):
             with self.subTest(name):
-                why = self.refusal(**{name: missing})
+                why = self.refusal(None, **{name: missing})
                 self.assertEqual(why, f"[Errno 2] No such file or directory: '{missing}'")
         self.assertEqual(self.refusal(extra_files=(missing,)), f"File does not exist: {missing}")
         why = self.refusal(handler=missing)

@@ -10,6 +10,7 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from modelserver.archive.manifest import read_manifest
 from modelserver.archive.unpack import UnpackLimits, open_archive, remove, unpack
@@ -61,7 +62,7 @@ def streamed(files: dict[str, bytes]) -> bytes:
         def writable(self) -> bool:
             return True
 
-        def write(self, piece: bytes) -> int:
+        def write(self, piece: Any) -> int:
             self.content += piece
             return len(piece)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
 from modelserver.interfaces import WorkerProcess
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.testing import START_OF_TIME, MemoryBackend, MemoryWorker, make_spec
 from tests.harness.backend_contract import BackendContract
 
 
-class MemoryBackendTests(BackendContract, TestCase):
+class MemoryBackendTests(BackendContract):
     """Nothing happens by itself: each nudge is one step."""
+
+    __test__ = True
 
     def setUp(self) -> None:
         self.backend = MemoryBackend()

@@ -278,10 +278,12 @@ class HelperTests(NamesTestCase):
         self.assertEqual([record["name"] for record in made.metrics.drain()], ["Step"])
 
     def test_deprecated(self) -> None:
-        @found("ts.utils.util.deprecated")(version="0.8", replacement="new", klass=DeprecationWarning)
-        def old(value: int) -> int:
+        def add(value: int) -> int:
             return value + 1
 
+        add.__name__ = "old"
+        deprecated = found("ts.utils.util.deprecated")
+        old = deprecated(version="0.8", replacement="new", klass=DeprecationWarning)(add)
         self.assertEqual(old(1), 2)
         (warning,) = self.flushWarnings()
         self.assertEqual(warning["category"], DeprecationWarning)

@@ -220,7 +220,7 @@ def test_a_worker_that_eats_memory_is_ended(server: WatchedServer, model: str) -
 def test_worn_workers_are_replaced_without_a_gap(server: WatchedServer, model: str) -> None:
     """``maxRequestsPerWorker``: every request is answered, by more than one process."""
     serve(server, model, config="maxRequestsPerWorker: 10\n")
-    pids = set()
+    pids: set[str] = set()
     until = time.monotonic() + LONGEST
     while len(pids) < 3 and time.monotonic() < until:
         answer = say(server, model, "pid")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
 
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerProcess
@@ -53,7 +54,7 @@ class RecordingEvents:
         self.answers.append((number, answers))
         self._tell("answered")
 
-    def part_arrived(self, number: int, answers: Sequence[Answer]) -> None:
+    def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         self._tell("part_arrived")
 
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
@@ -74,12 +75,13 @@ class RecordingEvents:
         return bool(self.failures)
 
 
-class BackendContract:
+class BackendContract(TestCase):
     """
-    For a trial ``TestCase``. A provider gives ``backend`` and specs of a handler that echoes and of one
+    What every backend does. A provider gives ``backend`` and specs of a handler that echoes and of one
     that cannot load; ``nudge`` lets a provider in memory do what a process does by itself.
     """
 
+    __test__ = False
     backend: WorkerBackend
 
     def echo_spec(self, worker: str) -> WorkerSpec:

@@ -169,7 +169,10 @@ def filled(document: str) -> str:
     for name, text in tables().items():
         pattern = rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)"
         document, count = re.subn(
-            pattern, lambda found, text=text: found[1] + text + found[2], document, flags=re.DOTALL
+            pattern,
+            lambda found, text=text: found[1] + text + found[2],  # type: ignore[misc]  # it has defaults
+            document,
+            flags=re.DOTALL,
         )
         if count != 1:
             raise LookupError(f"the document has {count} tables of the name {name}")

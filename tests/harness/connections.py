@@ -96,6 +96,15 @@ class MemoryTransport(StringTransport):
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
 
+    def getTcpNoDelay(self) -> bool:
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        pass
+
+    def getTcpKeepAlive(self) -> bool:
+        return False
+
     @property
     def is_reading(self) -> bool:
         """Whether the client's bytes would be read now."""

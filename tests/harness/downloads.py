@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.internet import reactor
+from twisted.internet import reactor as installed_reactor
 from twisted.internet.address import IPv4Address as Endpoint
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostnameResolver, IPullProducer
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.ssl import Certificate, KeyPair, PrivateCertificate
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
@@ -33,6 +34,8 @@ from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 
+reactor: Any = installed_reactor
+in_thread: Any = deferToThread
 ARCHIVE = os.urandom(3_000_000)
 EVERYWHERE = UrlPolicy.parse("file://.*|http(s)?://.*")
 LOCALHOST, ELSEWHERE = "127.0.0.1", "127.0.0.2"
@@ -58,6 +61,7 @@ class Speaker(Protocol):
     """Answers every request by its path, in raw bytes; ``/endless`` goes on until the client is gone."""
 
     factory: RawServer
+    transport: Any
     _received = b""
     _written = 0
 
@@ -83,15 +87,15 @@ class Speaker(Protocol):
     def stopProducing(self) -> None:
         pass
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self.factory.gone.called:
             self.factory.gone.callback(None)
 
 
-class RawServer(Factory):
+class RawServer(ServerFactory):
     """A server on loopback, on a port that the system chooses."""
 
-    protocol = Speaker
+    protocol: Any = Speaker
     endless_head = ("Transfer-Encoding: chunked",)
 
     def __init__(self, pages: Mapping[str, bytes]) -> None:
@@ -111,16 +115,17 @@ class Names:
 
     def resolveHostName(
         self,
-        receiver: object,
+        receiver: Any,
         host: str,
         port: int = 0,
         addressTypes: object = None,
         transportSemantics: str = "TCP",
-    ) -> None:
+    ) -> Any:
         self.asked.append(host)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         receiver.addressResolved(Endpoint("TCP", answer, port))
         receiver.resolutionComplete()
+        return receiver
 
 
 class DownloadTestCase(TestCase):
@@ -161,19 +166,19 @@ class DownloadTestCase(TestCase):
             allows or policy.allows_address,
             BrowserLikePolicyForHTTPS(trust),
         )
-        downloader = Downloader(agent, reactor, deferToThread, policy, limits)
-        http = HttpSource(self.store, policy, downloader, deferToThread)
+        downloader = Downloader(agent, reactor, in_thread, policy, limits)
+        http = HttpSource(self.store, policy, downloader, in_thread)
         s3 = S3Source(http, environment or {})
-        store = StoreSource(self.store, deferToThread)
+        store = StoreSource(self.store, in_thread)
         return Sources(
             store=self.store,
             by_scheme={NAME: store, "file": store, "http": http, "https": http},
             signed={"http": s3, "https": s3},
             policy=policy,
-            in_thread=deferToThread,
+            in_thread=in_thread,
         )
 
-    async def refused(self, waiting: Deferred[object], *kinds: type[Exception]) -> str:
+    async def refused(self, waiting: Deferred[Any], *kinds: type[Exception]) -> str:
         """Why a download did not come; nothing of it is left."""
         error = await self.assertFailure(waiting, *kinds)
         self.left_nothing()

@@ -246,7 +246,7 @@ class RawClient:
 
     def read_answers(self, count: int) -> list[tuple[int, bytes]]:
         """So many answers with a content-length: their codes and bodies."""
-        answers = []
+        answers: list[tuple[int, bytes]] = []
         rest = self.received
         while len(answers) < count:
             head, found, body = rest.partition(b"\r\n\r\n")

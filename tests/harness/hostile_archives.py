@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -74,7 +75,7 @@ def deflated(content: bytes) -> bytes:
     return deflate.compress(content) + deflate.flush()
 
 
-def zipped(content: bytes, **lies: object) -> Maker:
+def zipped(content: bytes, **lies: Any) -> Maker:
     """A zip with one deflated file, about which something is said that is not so."""
     part = Part(b"w.pt", content, method=8, body=deflated(content))
     return lambda: raw_zip(evolve(part, **lies))

@@ -39,7 +39,7 @@ def at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Defer
 class HeldThread:
     """Instead of a thread: when the test says so."""
 
-    calls: list[Callable[[], None]] = field(factory=list)
+    calls: list[Callable[[], object]] = field(factory=list)
     holds: bool = False
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
@@ -128,8 +128,12 @@ class ManagementStage:
             ),
             handler_metadata=HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
             rules=ManagementRules(self.unregister_timeout, one_version=is_mms),
-            changed=lambda: succeed(self.changes.append(None)),
+            changed=self._changed,
         )
+
+    def _changed(self) -> Deferred[None]:
+        self.changes.append(None)
+        return succeed(None)
 
     def _sources(self) -> Sources:
         store = StoreSource(self.store, self.thread)

@@ -96,10 +96,11 @@ class ApiCase(SynchronousTestCase):
         responder = KleinResponder(dialect, lambda: ID, cors)
         front = ManagementApi(self.on.management, responder, routes, **settings)
         self.api = Api(routes, front.operations(), self.gate, responder)
-        self.client = StubTreq(self.api.resource())
+        self.client: Any = StubTreq(self.api.resource())
 
     def begin(self, method: str, path: str, **more: Any) -> Deferred[Any]:
-        return self.client.request(method, f"http://localhost{path}", **more)
+        begun: Deferred[Any] = self.client.request(method, f"http://localhost{path}", **more)
+        return begun
 
     def finish(self, begun: Deferred[Any]) -> Got:
         self.client.flush()

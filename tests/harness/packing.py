@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 
@@ -48,17 +50,25 @@ class PackCase(FolderCase):
         path.write_text(text)
         return str(path)
 
+    def changed(
+        self, request: PackRequest | FolderPackRequest | None, changes: Mapping[str, Any]
+    ) -> PackRequest | FolderPackRequest:
+        """Return a request, or the usual one, with some fields changed."""
+        changing: Any = request or self.request
+        changed: PackRequest | FolderPackRequest = evolve(changing, **changes)
+        return changed
+
     def pack(
-        self, request: PackRequest | FolderPackRequest | None = None, **changes: object
+        self, request: PackRequest | FolderPackRequest | None = None, **changes: Any
     ) -> dict[str, bytes]:
         """Pack, and return the files that the server would see, without the manifest."""
-        made = pack(evolve(request or self.request, **changes), self.told.append)
+        made = pack(self.changed(request, changes), self.told.append)
         self.seen = open_archive(made, self.folder / "unpacked" / os.urandom(4).hex())
         return content_of(self.seen)
 
-    def refusal(self, request: PackRequest | FolderPackRequest | None = None, **changes: object) -> str:
+    def refusal(self, request: PackRequest | FolderPackRequest | None = None, **changes: Any) -> str:
         """Why packing fails."""
         before = sorted(self.out.rglob("*"))
-        why = self.assertRaises(PackingFailed, pack, evolve(request or self.request, **changes))
+        why = self.assertRaises(PackingFailed, pack, self.changed(request, changes))
         self.assertEqual(sorted(self.out.rglob("*")), before)
         return str(why)

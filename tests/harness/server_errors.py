@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from modelserver import errors
+from modelserver.spec import WorkerFailure
 
-LOAD_FAILURE = errors.WorkerFailure(
+LOAD_FAILURE = WorkerFailure(
     cause="load",
     at=0.5,
     exit_code=1,
@@ -13,7 +14,7 @@ LOAD_FAILURE = errors.WorkerFailure(
     traceback=("line 1",),
     stderr=("sad",),
 )
-OUT_OF_MEMORY = errors.WorkerFailure(cause="signal", at=0.0, signal="SIGKILL", out_of_memory=True)
+OUT_OF_MEMORY = WorkerFailure(cause="signal", at=0.0, signal="SIGKILL", out_of_memory=True)
 
 
 def of_the_server() -> list[type[errors.ServingError]]:

@@ -142,8 +142,8 @@ def long_functions() -> dict[str, int]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 first = node.body[0]
-                of_docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
-                lines = node.end_lineno - node.lineno + 1 - of_docstring
+                of_docstring = _lines_of(first) if ast.get_docstring(node) else 0
+                lines = _lines_of(node) - of_docstring
                 if lines > LONGEST_FUNCTION:
                     found[f"{name}.{node.name}"] = lines
     return found
@@ -171,3 +171,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def _lines_of(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1

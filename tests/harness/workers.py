@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,14 +24,14 @@ class WorkerTestCase(SynchronousTestCase):
     :cvar settings: the version's, apart from those that a test gives to ``make`` or ``scaled``.
     """
 
-    settings: ClassVar[Mapping[str, object]] = {"timeouts": TIMEOUTS, "retry_on_worker_death": 0}
+    settings: ClassVar[Mapping[str, Any]] = {"timeouts": TIMEOUTS, "retry_on_worker_death": 0}
 
     def setUp(self) -> None:
         self.stage = Stage()
         self.clock = self.stage.clock
         self.version = self.make()
 
-    def make(self, **more: object) -> ModelVersion:
+    def make(self, **more: Any) -> ModelVersion:
         """Return a version without workers."""
         return self.stage.version(make_spec(**{**self.settings, **more}))
 

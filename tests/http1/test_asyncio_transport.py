@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from unittest import TestCase, skipIf
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
-from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -21,7 +21,7 @@ from modelserver.http1.asyncio_transport import LoopTransport
 try:
     import uvloop
 except ImportError:
-    uvloop = None
+    uvloop = None  # type: ignore[assignment]  # the absent module
 
 LONGEST = 30.0
 """Seconds after which a wait has failed."""
@@ -41,7 +41,7 @@ class Recorder(Protocol):
         self.on_data(data)
         self.change.set()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         assert reason.type is not None
         self.reasons.append(reason.type)
         self.change.set()
@@ -102,8 +102,16 @@ class Bucket:
         self.is_full = True
 
 
-class LoopTransportContract:
+def transport_of(protocol: Protocol) -> LoopTransport:
+    """Return the transport of a protocol that is connected."""
+    assert isinstance(protocol.transport, LoopTransport)
+    return protocol.transport
+
+
+class LoopTransportContract(TestCase):
     """What every loop's transport does for a Twisted protocol."""
+
+    __test__ = False
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         raise NotImplementedError
@@ -118,14 +126,14 @@ class LoopTransportContract:
         self.factory = Factory(self.change)
         self.accept(theirs)
         (self.protocol,) = self.factory.built
-        self.transport: LoopTransport = self.protocol.transport
+        self.transport = transport_of(self.protocol)
 
     def accept(self, theirs: socket.socket, factory: Factory | None = None) -> None:
         """Let the loop have a connection."""
         chosen = factory or self.factory
         self.run_loop(self.loop.connect_accepted_socket(lambda: LoopTransport(chosen), theirs))
 
-    def run_loop(self, awaitable: object) -> object:
+    def run_loop(self, awaitable: Awaitable[object]) -> object:
         return self.loop.run_until_complete(asyncio.wait_for(awaitable, LONGEST))
 
     def until(self, holds: Callable[[], object]) -> None:
@@ -327,23 +335,27 @@ class LoopTransportContract:
             with client:
                 factory = Factory(self.change)
                 self.accept(theirs, factory)
-                transport = factory.built[0].transport
+                transport = transport_of(factory.built[0])
                 self.assertEqual(IPv4Address("TCP", *client.getsockname()), transport.getPeer())
                 self.assertEqual(IPv4Address("TCP", *server.getsockname()), transport.getHost())
                 transport.abortConnection()
                 self.turn()
 
 
-class AsyncioTransportTests(LoopTransportContract, TestCase):
+class AsyncioTransportTests(LoopTransportContract):
     """On asyncio's loop."""
+
+    __test__ = True
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
 
 
 @skipIf(uvloop is None, "uvloop is not installed")
-class UvloopTransportTests(LoopTransportContract, TestCase):
+class UvloopTransportTests(LoopTransportContract):
     """On uvloop's."""
+
+    __test__ = True
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()

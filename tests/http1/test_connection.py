@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE, Connection
+from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE
 from modelserver.http1.head import RequestHead
 from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
@@ -22,7 +24,7 @@ from tests.harness.requests import CHUNKED, HOT, OLD, PING, H
 class BrokenEndpoint(InferenceEndpoint):
     """Has a defect."""
 
-    def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: Connection) -> Job | None:
+    def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: Any) -> Job | None:
         raise ZeroDivisionError("division by zero")
 
 

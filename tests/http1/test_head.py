@@ -34,7 +34,7 @@ class HeadTests(SynchronousTestCase):
     """What a head says, and what is refused."""
 
     def refusal(self, *lines: bytes, line: bytes = LINE) -> int:
-        return self.assertRaises(Malformed, parse, *lines, line=line).code
+        return int(self.assertRaises(Malformed, parse, *lines, line=line).code)
 
     def test_parts_of_a_plain_request(self) -> None:
         head = parse(b"Host: x", b"Content-Length: 3", b"X-Y:  a b \t")

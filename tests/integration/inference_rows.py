@@ -217,7 +217,7 @@ MMS_REFUSALS: dict[str, tuple[Ask, Refusal]] = {
         ),
     ),
 }
-BODY = {"body": {"content-type": ""}}
+BODY: dict[str, object] = {"body": {"content-type": ""}}
 HEADERS: dict[str, tuple[Ask, dict[str, object]]] = {
     "prediction": (Ask.do("headers"), {**BODY, "url_path": "", "explain": "False"}),
     "path below": (

@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.local import LocalBackend
@@ -29,6 +28,7 @@ BROKEN = "def handle(data, context):\n    1 / 0\n"
 class ProcessBackendContract(BackendContract):
     """Handlers in a folder, and a machine around the test's reactor."""
 
+    __test__ = False
     timeout = 60
     worker_start = "spawn"
 
@@ -64,8 +64,10 @@ class ProcessBackendContract(BackendContract):
         return self._spec("broken.py", worker)
 
 
-class LocalBackendTests(ProcessBackendContract, TestCase):
+class LocalBackendTests(ProcessBackendContract):
     """Spawned workers."""
+
+    __test__ = True
 
     def new_backend(self, local: LocalBackend) -> WorkerBackend:
         return local
@@ -81,9 +83,10 @@ class LocalBackendTests(ProcessBackendContract, TestCase):
         self.assertEqual(1, len(self.flushLoggedErrors(FileNotFoundError)))
 
 
-class TemplateBackendTests(ProcessBackendContract, TestCase):
+class TemplateBackendTests(ProcessBackendContract):
     """Forked workers."""
 
+    __test__ = True
     worker_start = "template"
 
     def new_backend(self, local: LocalBackend) -> WorkerBackend:

@@ -152,7 +152,7 @@ class CrashTests(ServerTests):
                 self.assertEqual(500, answer.status, answer.text)
                 self.assertIn("no weights today", answer.text)
                 self.assertEqual(404, server.management("GET", "/models/broken").status)
-                eventually(lambda server=server: not server.children())
+                eventually(lambda server=server: not server.children())  # type: ignore[misc]  # it has defaults
                 self.assertEqual(files, sorted(server.temporary.rglob("*")))
 
     def test_version_that_cannot_load_leaves_the_other_as_it_is(self) -> None:
@@ -192,11 +192,11 @@ class EndTests(ServerTests):
                 self.assert_ok(server.register("slow.mar", initial_workers=2, worker_start=start))
                 left = server.children()
                 note = server.folder / "note"
-                asking = in_thread(lambda server=server, note=note: ask_in_vain(server, note))
-                eventually(lambda note=note: read(note))
+                asking = in_thread(lambda server=server, note=note: ask_in_vain(server, note))  # type: ignore[misc]  # it has defaults
+                eventually(lambda note=note: read(note))  # type: ignore[misc]  # it has defaults
                 server.kill()
                 asking.join(LONGEST)
-                eventually(lambda left=left: not [pid for pid in left if is_alive(pid)])
+                eventually(lambda left=left: not [pid for pid in left if is_alive(pid)])  # type: ignore[misc]  # it has defaults
 
 
 def ask_in_vain(server: ServerProcess, note: Path) -> None:

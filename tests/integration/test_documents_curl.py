@@ -208,7 +208,7 @@ class DocumentTests(ServerTests):
             found.append((status, json.loads(json.dumps(masked(body)).replace(archives, "{archives}"))))
             if line.ready is not None:
                 name, count = line.ready
-                eventually(lambda name=name, count=count: ready(management, name) == count, 2 * LONGEST)
+                eventually(lambda name=name, count=count: ready(management, name) == count, 2 * LONGEST)  # type: ignore[misc]  # it has defaults
         return found
 
     def bucket(self, archive: bytes) -> tuple[str, Mapping[str, str]]:

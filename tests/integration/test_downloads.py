@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 
-from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, DeferredList
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import ServerFactory
 
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, DownloadFailed
 from modelserver.sources.address_policy import is_open
@@ -23,6 +22,7 @@ from tests.harness.downloads import (
     certificate_for,
     found,
     head,
+    reactor,
     whole,
 )
 
@@ -163,7 +163,7 @@ class LiarTests(DownloadTestCase):
         await self.refused(self.sources().fetch(f"http://{LOCALHOST}:{port}/x.mar"), DownloadFailed)
 
     async def test_nobody_listens(self) -> None:
-        port = reactor.listenTCP(0, Factory(), interface=LOCALHOST)
+        port = reactor.listenTCP(0, ServerFactory(), interface=LOCALHOST)
         number = port.getHost().port
         await port.stopListening()
         await self.refused(self.sources().fetch(f"http://{LOCALHOST}:{number}/x.mar"), DownloadFailed)

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.xdist_group("inference_api")
 class Common:
     """What both dialects' tests share."""
 
-    maxDiff = None
+    maxDiff: int | None = None
     dialect: ClassVar[str]
     server: ClassVar[ServerProcess]
     escape = staticmethod(lambda text: text)
@@ -176,12 +176,12 @@ class Common:
         told = self.chunked(b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
         self.assertEqual(json.loads(told.body), {"body": raw("abc")})
 
-    def chunked(self: Any, body: bytes) -> Told:
+    def chunked(self, body: bytes) -> Told:
         """Send chunks to the probe, as much of them as the server wants."""
         head = b"POST /predictions/probe HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         return self.raw(head + body)
 
-    def raw(self: Any, data: bytes) -> Told:
+    def raw(self, data: bytes) -> Told:
         """Send bytes, read one answer."""
         import http.client
 
@@ -194,7 +194,9 @@ class Common:
             response.begin()
             body = response.read()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        kept = {name: headers[name] for name in ("content-type", "connection") if name in headers}
+        kept: dict[str, str] = {
+            name: headers[name] for name in ("content-type", "connection") if name in headers
+        }
         return Told(response.status, response.reason, kept, body)
 
     def test_expectation_is_answered(self: Any) -> None:

@@ -202,7 +202,7 @@ class InferenceModeTests(TestCase):
         server.start()
         cls.addClassCleanup(server.end)
         for name in MODELS:
-            eventually(lambda name=name: b"READY" in server.management("GET", f"/models/{name}").body)
+            eventually(lambda name=name: b"READY" in server.management("GET", f"/models/{name}").body)  # type: ignore[misc]  # it has defaults
 
     # Continuous batching.
 

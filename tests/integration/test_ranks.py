@@ -9,7 +9,6 @@ from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.process import ProcessReader
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.torchrun import TorchrunBackend
@@ -91,9 +90,10 @@ class Pipeline(BasePippyHandler):
 """
 
 
-class RanksTests(ProcessBackendContract, TestCase):
+class RanksTests(ProcessBackendContract):
     """A worker of two ranks keeps the contract, and is one worker in all else."""
 
+    __test__ = True
     timeout = 180
 
     def setUp(self) -> None:
@@ -143,7 +143,9 @@ class RanksTests(ProcessBackendContract, TestCase):
         process.flush()
         await events.when(lambda: len(events.answers) > before or events.is_over)
         self.assertEqual([], events.failures)
-        return list(events.answers[-1][1])
+        answers = [answer for answer in events.answers[-1][1] if isinstance(answer, Answer)]
+        self.assertEqual(len(bodies), len(answers))
+        return answers
 
     async def pipes_ended(self) -> None:
         """Wait until no rank writes any more: they are killed, but nobody waits for them."""
@@ -157,11 +159,13 @@ class RanksTests(ProcessBackendContract, TestCase):
 
     async def test_ranks_compute_together_and_end_together(self) -> None:
         events, process = await self.ready()
-        one, two = [json.loads(a.body) for a in await self.ask(events, process, b"\1\2", b"\3")]
+        one, two = [json.loads(bytes(a.body)) for a in await self.ask(events, process, b"\1\2", b"\3")]
         self.assertEqual([[11.0, 4.0, 6.0], [11.0, 2.0, 6.0]], [one["sum"], two["sum"]])
         self.assertEqual((["0", "0", "2", "2", "1"], None), (one["env"], one["gpu"]))
         (part,) = await self.ask(events, process, b"parts")
-        self.assertEqual((1, 22.0 / 2), (events.told.count("part_arrived"), json.loads(part.body)["sum"][0]))
+        self.assertEqual(
+            (1, 22.0 / 2), (events.told.count("part_arrived"), json.loads(bytes(part.body))["sum"][0])
+        )
         (alone,) = await self.ask(events, process, b"alone")
         (odd,) = await self.ask(events, process, b"odd alone")
         self.assertEqual((b"rank 0 of 2", 200), (alone.body, odd.status))
@@ -177,11 +181,12 @@ class RanksTests(ProcessBackendContract, TestCase):
         places = []
         for value in (1, 2):
             place = self.slots.take(2 * LARGE)
+            assert place is not None
             self.slots.view(place)[:] = bytes([value]) * (2 * LARGE)
             places.append(place)
         answers = await self.ask(events, process, *places)
         self.assertEqual([2 * LARGE] * 2, [len(answer.body) for answer in answers])
-        sums = [json.loads(answer.body)["sum"] for answer in answers]
+        sums = [json.loads(bytes(answer.body))["sum"] for answer in answers]
         self.assertEqual([[11.0, 4.0 * LARGE, 200.0], [11.0, 4.0 * LARGE, 400.0]], sums)
         process.kill("exit")
         await events.when(lambda: events.is_over)
@@ -192,11 +197,11 @@ class RanksTests(ProcessBackendContract, TestCase):
             (seen,) = await self.ask(events, process, b"")
             process.send(1, [make_job(order)])
             process.flush()
-            await events.when(lambda events=events: events.is_over)
+            await events.when(lambda events=events: events.is_over)  # type: ignore[misc]  # it has defaults
             (failure,) = events.failures
             self.assertEqual((code, name), (failure.exit_code, failure.signal), failure)
             self.assertIn("rank 1 of 2", str(failure))
-            await self.gone([pid for pair in json.loads(seen.body)["pids"] for pid in pair])
+            await self.gone([pid for pair in json.loads(bytes(seen.body))["pids"] for pid in pair])
 
     async def test_rank_that_cannot_load_tells_why(self) -> None:
         events, _ = self.start(failing_rank=1)

@@ -26,11 +26,11 @@ class ReactorTests(ServerTests):
             (first,) = server.pids(start)
             self.assertEqual(f"one from {first}", server.predict(start, b"one").text)
             self.assertEqual(202, server.management("PUT", f"/models/{start}?min_worker=3").status)
-            eventually(lambda start=start: server.ready(start) == 3)
+            eventually(lambda start=start: server.ready(start) == 3)  # type: ignore[misc]  # it has defaults
             self.assert_ok(server.scale(start, 1))
             (left,) = server.pids(start)
             self.kill_worker(left)
-            eventually(lambda start=start, left=left: server.pids(start) not in ([], [left]))
+            eventually(lambda start=start, left=left: server.pids(start) not in ([], [left]))  # type: ignore[misc]  # it has defaults
             again = server.predict(start, b"two")
             self.assertEqual(200, again.status, again.text)
             self.assertEqual(f"two from {server.pids(start)[0]}", again.text)

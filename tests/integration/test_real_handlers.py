@@ -18,14 +18,17 @@ import warnings
 import wave
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import SkipTest, TestCase
 
 import pytest
 
 from tests.harness.server_process import LONGEST, ServerProcess
 
-torch = pytest.importorskip("torch")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
 pytestmark = [pytest.mark.xdist_group("real_handlers"), pytest.mark.timeout(300)]
@@ -48,7 +51,8 @@ class TextModel(torch.nn.Module):
         self.classes = torch.nn.Linear(8, 3)
 
     def forward(self, numbers: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-        return self.classes(self.bag(numbers, starts))
+        classes: torch.Tensor = self.classes(self.bag(numbers, starts))
+        return classes
 
 
 class Detector(torch.nn.Module):

@@ -184,7 +184,7 @@ class TemplateTests(ServerTests):
                 self.assertEqual([("model", reason), ("imports", reason)], lines)
                 self.assert_ok(server.scale("told", 3))
                 self.assertEqual(2, server.log.count("cannot be forked"))
-                eventually(lambda server=server: len(server.children()) == 3)
+                eventually(lambda server=server: len(server.children()) == 3)  # type: ignore[misc]  # it has defaults
                 server.terminate()
 
     def test_hazards_of_the_model_leave_its_imports(self) -> None:

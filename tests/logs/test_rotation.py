@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gzip
 import os
 from collections.abc import Callable
@@ -18,7 +20,12 @@ DAY = 86400.0
 NOON = 1_700_000_000.0
 
 
-def at_once(function: Callable[..., object], *args: object) -> Deferred[object]:
+def full(function: Callable[..., Any], /, *args: Any, **more: Any) -> Deferred[Any]:
+    """Instead of a thread: a full disk."""
+    return fail(OSError("full"))
+
+
+def at_once(function: Callable[..., Any], /, *args: Any, **more: Any) -> Deferred[Any]:
     return succeed(function(*args))
 
 
@@ -92,7 +99,7 @@ class RotatingFileTests(SynchronousTestCase):
         self.assertEqual(contents, {b"12345678\n", b"2345678\n"})
 
     def test_failed_compression_is_logged_and_the_lines_stay(self) -> None:
-        file = self.file(Rotation(10, 5, lambda *args: fail(OSError("full"))))
+        file = self.file(Rotation(10, 5, full))
         with capturedLogs() as events:
             file.write("12345678\n")
             file.write("2345678\n")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -53,7 +54,7 @@ class DependenciesTests(SynchronousTestCase):
         self.commands = HeldCommands()
         self.rules = DependencyRules(self.folder / "environments", "/usr/bin/python", {"A": "b"}, is_on=True)
 
-    def spec(self, lines: str | None = "attrs==1.0\n", name: str = "m", **more: object) -> VersionSpec:
+    def spec(self, lines: str | None = "attrs==1.0\n", name: str = "m", **more: Any) -> VersionSpec:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         manifest: dict[str, object] = {"model": {}}

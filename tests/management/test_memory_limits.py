@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import Registry
 from modelserver.management.memory_limits import MemoryLimits
 from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
+from tests.harness.management import at_once
 
 
 class MemoryLimitTests(SynchronousTestCase):
@@ -29,8 +30,8 @@ class MemoryLimitTests(SynchronousTestCase):
         self.limits = MemoryLimits(
             self.registry,
             self.sample,
-            maybeDeferred,
-            self.stage.clock,  # type: ignore[arg-type]
+            at_once,
+            self.stage.clock,
         )
 
     def sample(self, pids: Iterable[int]) -> Mapping[int, int]:
@@ -77,8 +78,8 @@ class MemoryLimitTests(SynchronousTestCase):
         limits = MemoryLimits(
             registry,
             self.sample,
-            maybeDeferred,
-            self.stage.clock,  # type: ignore[arg-type]
+            at_once,
+            self.stage.clock,
         )
         self.successResultOf(Deferred.fromCoroutine(limits.look()))
         self.assertEqual(self.sampled, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -95,7 +95,7 @@ class CommandSamplerTests(SynchronousTestCase):
         """Keep it."""
         self.values.append(value)
 
-    def texts(self, events: list[LogEvent]) -> list[str | None]:
+    def texts(self, events: Sequence[LogEvent]) -> list[str | None]:
         return [formatEvent(event) for event in events]
 
     def test_it_is_given_the_workers(self) -> None:

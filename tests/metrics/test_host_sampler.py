@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from subprocess import PIPE, Popen
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
@@ -116,7 +117,7 @@ class HostSamplerTests(SynchronousTestCase):
         self.asked: list[Sequence[int]] = []
         self.results: list[Deferred[Sample]] = []
 
-    def sampler(self, in_thread: Callable[..., Deferred[Sample]]) -> HostSampler:
+    def sampler(self, in_thread: Any) -> HostSampler:
         sampler = HostSampler(self.sample, 2.0, self.clock, in_thread, lambda: [41], self.told)
         sampler.start()
         self.addCleanup(sampler.stop)

@@ -76,7 +76,7 @@ class PeerTestCase(TestCase):
         cls.our_port = ours.ports[0]
         for port in (cls.our_port, cls.peer_port):
             for each in wanted:
-                eventually(lambda port=port, each=each: _serves(port, each), 120.0)
+                eventually(lambda port=port, each=each: _serves(port, each), 120.0)  # type: ignore[misc]  # it has defaults
 
     def both(self, wanted: Ask) -> tuple[Told, Told]:
         """Our answer and the peer's."""

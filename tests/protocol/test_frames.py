@@ -46,7 +46,7 @@ class Pipe:
         return size
 
 
-def read_all(reader: FrameReader, pipe: Pipe) -> list[tuple[int, ...]]:
+def read_all(reader: FrameReader, pipe: Pipe) -> list[tuple[int, int, int, int, bytes]]:
     """The frames of a pipe, each with its payload copied, as the next fill voids it."""
     found = []
     while reader.fill(pipe):
@@ -127,7 +127,7 @@ class FrameTests(SynchronousTestCase):
         left, right = socket.socketpair()
         self.addCleanup(left.close)
         self.addCleanup(right.close)
-        pieces: frames.Pieces = [bytes([n % 256]) * 1000 for n in range(60)] + [b"x" * 70000]
+        pieces: frames.Pieces = [*(bytes([n % 256]) * 1000 for n in range(60)), b"x" * 70000]
         expected = b"".join(pieces)
         left.settimeout(5)
         got = bytearray()

@@ -86,8 +86,8 @@ class TokensCase(SynchronousTestCase):
         yield "none", None
         yield "wrong", b"Bearer AAAAAAAAAAAAAAAAAAAAAA"
         for kind in ("inference", "management", "token"):
-            yield kind, self.tokens.keys[kind].bearer  # type: ignore[index]
-            yield f"{kind}, another scheme", b"Basic" + self.tokens.keys[kind].bearer[6:]  # type: ignore[index]
+            yield kind, self.tokens.keys[kind].bearer
+            yield f"{kind}, another scheme", b"Basic" + self.tokens.keys[kind].bearer[6:]
 
 
 class PolicyTests(SynchronousTestCase):
@@ -119,7 +119,7 @@ class MatrixTests(TokensCase):
                             self.check(client, route, method, what, header)
         self.assertGreater(cells, 1000)
 
-    def check(self, client: StubTreq, route: Route, method: str, what: str, header: bytes | None) -> None:
+    def check(self, client: Any, route: Route, method: str, what: str, header: bytes | None) -> None:
         wanted = policy(route)
         headers = {} if header is None else {"authorization": header}
         begun = client.request(method, f"http://localhost{path_of(route)}", headers=headers)
@@ -132,7 +132,7 @@ class MatrixTests(TokensCase):
             self.assertIn(b"InvalidKeyException", body)
             self.assertIn(b"Authentication" if wanted == "token" else b"Authorization", body)
 
-    def serve(self, roles: Collection[ListenerRole]) -> StubTreq:
+    def serve(self, roles: Collection[ListenerRole]) -> Any:
         responder = KleinResponder(TorchServe(), lambda: "id")
 
         def answer(request: Request, **variables: str) -> bytes:
@@ -193,7 +193,7 @@ class TokenRouteTests(TokensCase):
         api = Api(
             routes, TokenApi(self.tokens, responder).operations(), TokenAuthorizer(self.tokens), responder
         )
-        self.client = StubTreq(api.resource())
+        self.client: Any = StubTreq(api.resource())
 
     def call(self, query: str, header: bytes | None = None, method: str = "GET") -> tuple[int, bytes]:
         headers = {"authorization": header or self.tokens.keys["token"].bearer}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from treq.testing import StubTreq
@@ -53,7 +54,9 @@ class MetricsRestTests(SynchronousTestCase):
         responder = KleinResponder(TorchServe(), lambda: ID)
         self.turns: list[Callable[[], None]] = []
         front = MetricsApi(scrape, responder, self.turns.append)  # type: ignore[arg-type]
-        self.client = StubTreq(Api(METRICS_ROUTES, front.operations(), ClosedGate(), responder).resource())
+        self.client: Any = StubTreq(
+            Api(METRICS_ROUTES, front.operations(), ClosedGate(), responder).resource()
+        )
 
     def body(self, method: str, path: str, code: int = 200) -> bytes:
         asked = self.client.request(method, f"http://localhost{path}")

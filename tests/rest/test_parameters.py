@@ -105,7 +105,8 @@ class FieldTests(SynchronousTestCase):
     def test_values_of_json(self) -> None:
         for value, number in ((5, 5), (5.0, 5), ("5", 5), (None, 7)):
             self.assertEqual(Fields({"count": value}, typed=True).integer(COUNT), number)
-        for wrong in (5.5, True, "x", [], {}, float("nan"), float("inf")):
+        mistakes: tuple[object, ...] = (5.5, True, "x", [], {}, float("nan"), float("inf"))
+        for wrong in mistakes:
             self.assertRaises(BadRequest, Fields({"count": wrong}, typed=True).integer, COUNT)
         for truth, found in ((True, True), ("true", True), (False, False), (None, True)):
             self.assertEqual(Fields({"on": truth}, typed=True).boolean(IS_ON), found)

@@ -7,7 +7,7 @@ import socket
 import stat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -27,6 +27,7 @@ class Greeter(Protocol):
     """Says hello, and who it is."""
 
     def connectionMade(self) -> None:
+        assert self.transport is not None
         self.transport.write(b"hello")
         self.transport.loseConnection()
 
@@ -36,7 +37,7 @@ def tcp(port: int = 0) -> Address:
     return Address("http", "127.0.0.1", port)
 
 
-def read_all(address: object) -> bytes:
+def read_all(address: Any) -> bytes:
     """What a client is told; in a thread."""
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as client:
@@ -107,7 +108,8 @@ class ReactorListenerTests(TestCase):
     def listener(self, address: Address) -> AddressListener:
         factory = Factory.forProtocol(Greeter)
         factory.noisy = False
-        listener = AddressListener(address, lambda: cast(ConnectionFactory, factory), None, reactor)
+        installed: Any = reactor
+        listener = AddressListener(address, lambda: cast(ConnectionFactory, factory), None, installed)
         self.addCleanup(lambda: maybeDeferred(listener.stopService) if listener.running else None)
         return listener
 

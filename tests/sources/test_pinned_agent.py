@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import (
@@ -45,6 +46,7 @@ class AbortableTransport(StringTransport):
     """Notes how the connection was ended."""
 
     ending = ""
+    protocol: Any
 
     def abortConnection(self) -> None:
         self.ending = "aborted"
@@ -84,7 +86,8 @@ class PinnedTestCase(SynchronousTestCase):
 
     def refuse(self, index: int = -1) -> None:
         """Let a connection fail."""
-        self.reactor.tcpClients[index][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        factory: Any = self.reactor.tcpClients[index][2]
+        factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
 
 
 class AddressTests(PinnedTestCase):

@@ -204,9 +204,10 @@ class Sha256Tests(SourcesTestCase):
         self.left_as_it_was()
 
 
-class ModelSourceContract:
+class ModelSourceContract(SourcesTestCase):
     """What every provider of ``ModelSource`` does. Subclasses say what they can find."""
 
+    __test__ = False
     known = ""
     unknown = ""
     forbidden = ""
@@ -244,18 +245,20 @@ class ModelSourceContract:
             self.failureResultOf(self.fetch(url), ArchiveNotFound)
 
 
-class StoreContractTests(ModelSourceContract, SourcesTestCase):
+class StoreContractTests(ModelSourceContract):
     """The model store is a model source."""
 
+    __test__ = True
     known, unknown, forbidden = "mine.mar", "x.mar", "/etc/passwd"
 
     def provider(self, all_sources: Sources) -> ModelSource:
         return all_sources.by_scheme[NAME]
 
 
-class HttpContractTests(ModelSourceContract, SourcesTestCase):
+class HttpContractTests(ModelSourceContract):
     """Downloads are a model source."""
 
+    __test__ = True
     known, unknown, forbidden = "http://h/x.mar", "http://h/y.mar", "http://127.0.0.1/x.mar"
 
     def provider(self, all_sources: Sources) -> ModelSource:

@@ -21,6 +21,7 @@ from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.loading.loader import only_class
 from modelserver.child.metrics.mms import MetricsStore
 from modelserver.child.metrics.torchserve import HandlerMetrics
+from tests.harness.handler_metrics import drained
 from tests.harness.packages import needs_torch
 
 DOUBLE = """
@@ -191,7 +192,7 @@ class HandlingTests(ArchiveTestCase):
     def test_time_is_measured(self) -> None:
         handler = self.loaded(serializedFile="model.pt")
         handler.handle([{"body": [1]}], self.context)
-        (record,) = self.context.metrics.drain()
+        (record,) = drained(self.context)
         self.assertEqual(
             (record["name"], record["unit"], record["type"], record["request_id"], record["dimensions"]),
             ("HandlerTime", "ms", "gauge", "id-0", [["ModelName", "m"], ["Level", "Model"]]),
@@ -201,7 +202,7 @@ class HandlingTests(ArchiveTestCase):
         handler = self.loaded(serializedFile="model.pt", config={"handler": {"profile": True}})
         handler.handle([{"body": [1]}], self.context)
         self.assertEqual(
-            [record["name"] for record in self.context.metrics.drain()],
+            [record["name"] for record in drained(self.context)],
             ["ts_handler_preprocess", "ts_handler_inference", "ts_handler_postprocess", "HandlerTime"],
         )
 

@@ -37,7 +37,8 @@ class CompilationTests(SynchronousTestCase):
 
     def test_ahead_of_time(self) -> None:
         self.assertTrue(uses_ahead_of_time({"pt2": {"export": {"aot_compile": True}}}))
-        for section in ("inductor", {}, {"export": {}}, {"export": {"aot_compile": False}}):
+        sections: tuple[object, ...] = ("inductor", {}, {"export": {}}, {"export": {"aot_compile": False}})
+        for section in sections:
             self.assertFalse(uses_ahead_of_time({"pt2": section}))
 
     def test_compiler_gets_the_options(self) -> None:

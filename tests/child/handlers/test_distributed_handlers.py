@@ -46,6 +46,7 @@ class BasesTests(TestCase):
     def test_deepspeed_takes_a_device(self) -> None:
         handler = BaseDeepSpeedHandler()
         handler.initialize(context())
+        assert handler.device is not None
         self.assertEqual(handler.device.type, "cuda" if torch.cuda.is_available() else "cpu")
 
     def test_pippy_needs_ranks(self) -> None:
@@ -59,7 +60,12 @@ class EngineTests(TestCase):
         calls: list[tuple[Any, dict[str, Any]]] = []
         self.calls = calls
         module = ModuleType("deepspeed")
-        module.init_inference = lambda model, **how: calls.append((model, how)) or "engine"  # type: ignore[attr-defined]
+
+        def init_inference(model: object, **how: object) -> str:
+            calls.append((model, how))
+            return "engine"
+
+        module.init_inference = init_inference  # type: ignore[attr-defined]  # what the package has
         sys.modules["deepspeed"] = module
         self.addCleanup(sys.modules.pop, "deepspeed")
 
@@ -97,10 +103,11 @@ class EngineTests(TestCase):
 
     def test_configuration_that_lacks_something(self) -> None:
         handler = {"model_path": "/w"}
-        for config in (
+        configs: tuple[dict[str, Any], ...] = (
             {},
             {"deepspeed": {}},
             {"handler": handler},
             {"deepspeed": {"config": "absent.json"}, "handler": handler},
-        ):
+        )
+        for config in configs:
             self.assertRaises(ValueError, get_ds_engine, MODEL, context(**config))

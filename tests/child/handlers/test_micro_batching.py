@@ -13,6 +13,7 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.handlers.micro_batching import MicroBatching
 from modelserver.child.metrics.torchserve import HandlerMetrics
+from tests.harness.handler_metrics import drained
 
 
 class Steps:
@@ -57,7 +58,7 @@ class MicroBatchingTests(SynchronousTestCase):
         steps, context = self.made(2), self.context_for()
         self.assertEqual(steps.handle([0, 1, 2, 3, 4], context), [(2, 0), (4, 0), (6, 1), (8, 1), (10, 2)])
         self.assertIs(steps.context, context)
-        self.assertEqual([record["name"] for record in context.metrics.drain()], ["HandlerTime"])
+        self.assertEqual([record["name"] for record in drained(context)], ["HandlerTime"])
 
     @settings(max_examples=30)
     @given(

@@ -43,7 +43,9 @@ class ModelServiceTests(SynchronousTestCase):
 
     def test_inputs_of_the_signature(self) -> None:
         service = self.service({"Model": {"Signature": "signature.json"}})
-        self.assertEqual(service.signature()["inputs"][0], {"data_name": "left"})
+        signature = service.signature()
+        assert signature is not None
+        self.assertEqual(signature["inputs"][0], {"data_name": "left"})
         rows = [{"left": b"a", "right": b"b"}, {"body": b"c"}, {"data": b"d", "right": b"e"}]
         self.assertEqual(service.handle(rows, self.context), ["A+B", "C+C", "D+E"])
         self.assertIs(service.ctx, self.context)

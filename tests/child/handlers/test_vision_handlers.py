@@ -66,6 +66,13 @@ def picture(
     return buffer.getvalue()
 
 
+def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
+    """The colours at a place."""
+    found = image.getpixel((x, y))
+    assert isinstance(found, tuple)
+    return found
+
+
 def gradient(width: int, height: int) -> Image.Image:
     """An image in which every pixel differs."""
     image = Image.new("RGB", (width, height))
@@ -95,7 +102,7 @@ class TransformTests(SynchronousTestCase):
     def test_crop_pads_what_is_too_small(self) -> None:
         cropped = CenterCrop(4)(Image.new("RGB", (2, 6), (9, 9, 9)))
         self.assertEqual(cropped.size, (4, 4))
-        self.assertEqual([cropped.getpixel((x, 0))[0] for x in range(4)], [0, 9, 9, 0])
+        self.assertEqual([pixel(cropped, x, 0)[0] for x in range(4)], [0, 9, 9, 0])
 
     @needs_torch
     def test_tensor(self) -> None:
@@ -103,7 +110,7 @@ class TransformTests(SynchronousTestCase):
         tensor = ToTensor()(image)
         self.assertEqual(tuple(tensor.shape), (3, 2, 3))
         for x, y, channel in ((0, 0, 0), (2, 1, 1), (1, 1, 2)):
-            expected = image.getpixel((x, y))[channel] / 255
+            expected = pixel(image, x, y)[channel] / 255
             self.assertAlmostEqual(tensor[channel, y, x].item(), expected, places=6)
         self.assertEqual(tuple(ToTensor()(image.convert("L")).shape), (1, 2, 3))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
@@ -68,7 +69,7 @@ class LoopTests(LoopTestCase):
     def test_one_of_those_apart_that_streams(self) -> None:
         """What is before it leaves first, its client may go, and those behind it are as they were sent."""
 
-        def handle(data: Data, context: Context) -> object:
+        def handle(data: Any, context: Context) -> object:
             body = bytes(data[0]["body"][:5])
             if body == b"parts":
                 send_intermediate_predict_response(["part"], context.request_ids, "", 200, context)

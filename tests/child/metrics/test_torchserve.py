@@ -172,10 +172,12 @@ class HandlerMetricsTests(QuietTestCase):
 
     def test_nothing_is_lost_between_threads(self) -> None:
         drained: list[dict[str, object]] = []
-        threads = [
-            threading.Thread(target=lambda: [self.metrics.add_counter("seen", 1) for _ in range(500)])
-            for _ in range(4)
-        ]
+
+        def count() -> None:
+            for _ in range(500):
+                self.metrics.add_counter("seen", 1)
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):

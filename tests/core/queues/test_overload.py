@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.queues.drain_rate import DrainRate
@@ -17,7 +19,7 @@ class OverloadTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.stage = Stage()
 
-    def scaled(self, **more: object) -> ModelVersion:
+    def scaled(self, **more: Any) -> ModelVersion:
         version = self.stage.version(make_spec(**more))
         version.pool.scale(1, 1)
         self.process.load()
@@ -35,7 +37,9 @@ class OverloadTests(SynchronousTestCase):
         return observer
 
     def refusal(self, version: ModelVersion, body: bytes = b"a") -> QueueFull:
-        return self.assertRaises(QueueFull, self.put, version, body)
+        refusal = self.assertRaises(QueueFull, self.put, version, body)
+        assert isinstance(refusal, QueueFull)
+        return refusal
 
     def test_the_limit_that_was_hit_is_named(self) -> None:
         version = self.scaled(job_queue_size=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ TIMEOUTS = Timeouts(startup=8.0, response=4.0, recovery=64.0, grace=2.0)
 class ConcurrentTestCase(JobTestCase):
     """One version over workers in memory, which answer whichever batch the test wants."""
 
-    def start(self, workers: int = 1, **more: object) -> None:
+    def start(self, workers: int = 1, **more: Any) -> None:
         self.start_version(make_spec(timeouts=TIMEOUTS, **more), workers)
 
     @property
@@ -42,9 +43,8 @@ class ConcurrentTestCase(JobTestCase):
         worker, number = self.worker, self.number_of(job)
         jobs = next(jobs for each, jobs in worker.batches if each == number)
         worker.batches = [pair for pair in worker.batches if pair[0] != number]
-        answers = [
-            Answer(200, b"", body) for body in bodies or [b"of " + bytes(each.request.body) for each in jobs]
-        ]  # type: ignore[arg-type]
+        echoes = [b"of " + each.request.body for each in jobs if isinstance(each.request.body, bytes)]
+        answers = [Answer(200, b"", body) for body in bodies or echoes]
         worker.events.answered(number, answers, 0.5)
         worker.events.turn_ended()
 
@@ -238,7 +238,8 @@ class LawTests(SynchronousTestCase):
     )
     def test_every_job_is_answered_once(self, steps: list[str], mode: str, batch_size: int) -> None:
         self.stage = Stage()
-        spec = make_spec(timeouts=TIMEOUTS, batch_size=batch_size, max_batch_delay=0.5, **{mode: True})
+        how: dict[str, Any] = {mode: True}
+        spec = make_spec(timeouts=TIMEOUTS, batch_size=batch_size, max_batch_delay=0.5, **how)
         self.version = self.stage.version(spec)
         self.version.pool.scale(1, 1)
         self.jobs: list[Job] = []
@@ -279,10 +280,10 @@ class LawTests(SynchronousTestCase):
         elif step.startswith("scale"):
             self.version.pool.scale(int(step[-1]), int(step[-1]), drain=2.0)
         elif step == "leave":
-            job = next((job for job in self.jobs if not job.finished), None)
-            if job is not None:
-                self.left.add(job)
-                job.withdraw()
+            waiting = next((job for job in self.jobs if not job.finished), None)
+            if waiting is not None:
+                self.left.add(waiting)
+                waiting.withdraw()
         elif busy and step == "crash":
             busy[0].batches = []
             busy[0].exit(CRASH)

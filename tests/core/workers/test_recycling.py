@@ -106,6 +106,6 @@ class JitterTests(SynchronousTestCase):
         version.pool.scale(1, 1)
         (worker,) = version.pool.workers
         for random, expected in ((0.0, 100), (0.5, 95), (1.0, 90)):
-            turnover = Recycling(100, lambda random=random: random)
+            turnover = Recycling(100, lambda random=random: random)  # type: ignore[misc]  # it has defaults
             served = next(count for count in range(1, 200) if turnover.is_due(worker, 1))
             self.assertEqual(served, expected)

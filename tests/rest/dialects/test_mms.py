@@ -10,11 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver import errors
 from modelserver.rest.dialects.mms import REFUSALS as REFUSALS_OF_MMS
 from modelserver.rest.dialects.mms import MultiModelServer
-from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
+from modelserver.spec import (
+    ModelSummary,
+    VersionDescription,
+    VersionSpec,
+    WorkerDescription,
+    WorkerFailure,
+    WorkerState,
+)
 from modelserver.version_settings.values import WorkerRange
 from tests.harness.server_errors import of_the_server
 
-FAILURE = errors.WorkerFailure(cause="exit", at=0.0, exit_code=3)
+FAILURE = WorkerFailure(cause="exit", at=0.0, exit_code=3)
 
 # error, code, type, message
 REFUSALS = [

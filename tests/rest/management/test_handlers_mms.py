@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_api import IN_PROGRESS, ApiCase
 
@@ -12,7 +14,7 @@ class MmsTests(ApiCase):
     dialect = "mms"
 
     def test_register(self) -> None:
-        rows = [
+        rows: list[tuple[dict[str, Any], int, str]] = [
             ({}, 200, 'Model "noop" registered'),
             ({"initial_workers": 1}, 200, "Workers scaled"),
             ({"initial_workers": 1, "synchronous": "false"}, 202, IN_PROGRESS),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelserver.spec import WorkerFailure
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_api import IN_PROGRESS, NO_WORKERS, ApiCase
@@ -11,7 +13,7 @@ class RegisterTests(ApiCase):
     """POST /models."""
 
     def test_success(self) -> None:
-        rows = [
+        rows: list[tuple[dict[str, Any], int, str]] = [
             ({}, 200, NO_WORKERS),
             ({"synchronous": "false"}, 200, NO_WORKERS),
             ({"initial_workers": 0}, 200, NO_WORKERS),

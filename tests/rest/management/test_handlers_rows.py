@@ -70,7 +70,7 @@ class Rows(ApiCase):
     def rows_of_manifests(self, column: int) -> None:
         """Each manifest is refused with its text; an empty one means that it is good."""
         for number, row in enumerate(MANIFESTS):
-            name, manifest, text = row[0], row[1], row[column]
+            name, manifest, text = row[0], row[1], str(row[column])
             with self.subTest(name):
                 self.add_manifest(f"m{number}", manifest)
                 got = self.call("POST", f"/models?url=m{number}")

@@ -218,7 +218,7 @@ class JavaKeystoreTests(TlsCase):
     """``keystore`` in Java's own format."""
 
     def keystore(self, password: str = "changeit", key_password: str = "changeit") -> Path:
-        import jks
+        import jks  # type: ignore[import-untyped]  # as the server does
 
         chain = [
             each.public_bytes(serialization.Encoding.DER)
@@ -296,4 +296,6 @@ class MakeTests(TlsCase):
     def test_other_reactors_get_the_same_certificate(self) -> None:
         tls = make_tls(Settings(), TorchServe())
         shown = x509.load_pem_x509_certificate(tls.shown.chain)
-        self.assertEqual(tls.reactor_options().certificate.to_cryptography(), shown)
+        certificate = tls.reactor_options().certificate
+        assert certificate is not None
+        self.assertEqual(certificate.to_cryptography(), shown)

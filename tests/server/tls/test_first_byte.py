@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory, Protocol, ServerFactory
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,6 +24,7 @@ class Wire(StringTransport):
     """A transport in memory that can be closed for writing only."""
 
     is_half_closed = False
+    protocol: Any
 
     def loseWriteConnection(self) -> None:
         """Note it."""
@@ -34,22 +35,26 @@ class Greeter(Protocol):
     """Speaks first."""
 
     def connectionMade(self) -> None:
+        assert self.transport is not None
         self.transport.write(b"hello")
+
+
+GREETERS: Any = ServerFactory.forProtocol(Greeter)
 
 
 class Full(ServerFactory):
     """Takes no more connections."""
 
-    def buildProtocol(self, addr: IAddress) -> None:
+    def buildProtocol(self, addr: object) -> None:
         return None
 
 
 class FirstByteTests(SynchronousTestCase):
     """The first byte decides."""
 
-    def connect(self, factory: ServerFactory | None = None) -> Wire:
+    def connect(self, factory: Any = None) -> Wire:
         self.clock, wire = Clock(), Wire()
-        owner = FirstByteFactory(factory or Factory.forProtocol(Greeter), TLS, self.clock)
+        owner = FirstByteFactory(factory or GREETERS, TLS, self.clock)
         wire.protocol = owner.buildProtocol(wire.getPeer())
         wire.protocol.makeConnection(wire)
         return wire
@@ -93,7 +98,7 @@ class FirstByteTests(SynchronousTestCase):
         self.assertTrue(wire.disconnected)
 
     def test_the_oldest_silent_client_goes_for_one_more(self) -> None:
-        owner = FirstByteFactory(Factory.forProtocol(Greeter), TLS, Clock())
+        owner = FirstByteFactory(GREETERS, TLS, Clock())
         owner.most_silent = 2
         wires = [Wire() for _ in range(3)]
         for wire in wires:
