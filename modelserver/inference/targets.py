@@ -16,13 +16,14 @@ def model_of_invocation(registry: Registry, read_name: Callable[[], str | None])
     https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/http/api/rest/InferenceRequestHandler.java
 
     :param read_name: reads the name from the request's body; called only where it counts.
+        A name that is there and empty is a name that no model has.
     :raises ParameterMissing: nothing tells which model is meant.
     """
     at_start = [version.spec.name for version in registry.all() if version.spec.loaded_at_startup]
     if len(at_start) == 1:
         return at_start[0]
     name = read_name()
-    if not name:
+    if name is None:
         raise ParameterMissing("model_name")
     return name
 

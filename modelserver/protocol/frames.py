@@ -58,12 +58,17 @@ class FrameKind(IntEnum):
 
 
 class JobFlag(IntFlag):
-    """Traits of a job in a BATCH; ``QUERY``: the query parameters in ``extra`` are inputs, too."""
+    """
+    Traits of a job in a BATCH.
+
+    ``QUERY``: the query parameters in ``extra`` are inputs, too. ``NO_PATH``: its headers have no ``url_path``.
+    """
 
     SHARED = 1
     EXPLAIN = 2
     DESCRIBE = 4
     QUERY = 8
+    NO_PATH = 64
 
 
 class ItemFlag(IntFlag):
@@ -96,6 +101,7 @@ SHARED = JobFlag.SHARED.value
 EXPLAIN = JobFlag.EXPLAIN.value
 DESCRIBE = JobFlag.DESCRIBE.value
 QUERY = JobFlag.QUERY.value
+NO_PATH = JobFlag.NO_PATH.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 

@@ -52,6 +52,7 @@ class PredictionRule:
     :param explains: the handler is to explain, rather than to predict.
     :param passes_query: the handler is told the fields of the query.
     :param passes_rest: the handler is told the ``rest`` of the path.
+    :param tells_path: among the request's headers the handler finds ``url_path``, be it empty.
     :param takes_empty_version: the segment of the version may be empty.
     :param reserved_names: names of models that the route does not serve: they begin other paths.
     """
@@ -59,6 +60,7 @@ class PredictionRule:
     explains: bool = False
     passes_query: bool = False
     passes_rest: bool = False
+    tells_path: bool = True
     takes_empty_version: bool = False
     reserved_names: tuple[str, ...] = ()
 

@@ -33,8 +33,12 @@ class InvocationTests(TestCase):
         self.add("a", at_start=True)
         self.add("b", at_start=True)
         self.assertEqual(model_of_invocation(self.registry, lambda: "b"), "b")
-        self.assertRaises(ParameterMissing, model_of_invocation, self.registry, lambda: "")
         self.assertRaises(ParameterMissing, model_of_invocation, self.registry, lambda: None)
+
+    def test_empty_name_is_a_name(self) -> None:
+        self.assertEqual(model_of_invocation(self.registry, lambda: ""), "")
+        self.add("a", at_start=True)
+        self.assertEqual(model_of_invocation(self.registry, lambda: ""), "a")
 
     def test_what_is_served(self) -> None:
         self.add("a", at_start=False)

@@ -230,11 +230,11 @@ HEADERS: dict[str, tuple[Ask, dict[str, object]]] = {
     ),
     "KServe 1": (
         Ask.do("headers", path="/v1/models/probe:explain"),
-        {**BODY, "url_path": "", "explain": "True"},
+        {**BODY, "explain": "True"},
     ),
     "KServe 2": (
-        Ask.do("headers", path="/v2/models/probe/explain"),
-        {**BODY, "url_path": "", "explain": "True"},
+        Ask.do("headers", path="/v2/models/probe/infer"),
+        {**BODY, "explain": "False"},
     ),
     "invoke": (Ask.do("headers", path="/models/probe/invoke"), BODY),
     "invocation": (

@@ -174,6 +174,16 @@ class ModelNameTests(ServerTests):
         self.assertEqual(answer.status, 400)
         self.assertEqual(answer.json()["type"], "BadRequestException")
         self.assertEqual(answer.json()["message"], "Parameter model_name is required.")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for path, body, headers in (
+            ("/invocations?model_name=", b"x", {}),
+            ("/invocations?model_name=", b"model_name=two", form),
+            ("/invocations", b"model_name=&model_name=two", form),
+        ):
+            with self.subTest(path, body=body):
+                answer = server.inference("POST", path, body, headers)
+                self.assertEqual(answer.status, 404)
+                self.assertEqual(answer.json()["message"], "Model not found: ")
 
 
 @skipUnless(shutil.which("curl"), "curl is not installed")

@@ -23,7 +23,8 @@ _CONTENT_TYPE = re.compile(rb"^content-type:([^\r\n]*)", re.IGNORECASE | re.MULT
 """There is one at most: the server refuses a second."""
 
 Row = dict[str, object]
-PLAIN = {"url_path": "", "explain": "False"}
+PATH = "url_path"
+PLAIN = {PATH: "", "explain": "False"}
 """What TorchServe's predictions and explanations add to the client's headers; routes with a query do not."""
 
 
@@ -110,6 +111,8 @@ class Decoder:
                 headers["explain"] = "True"
             if item.flags & frames.DESCRIBE:
                 headers["describe"] = "True"
+            if item.flags & frames.NO_PATH:
+                headers.pop(PATH, None)
             if item.extra:
                 headers.update(json.loads(item.extra).get("headers", {}))
         return headers

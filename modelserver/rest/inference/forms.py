@@ -17,7 +17,7 @@ LONGEST_FIELD = 4096
 
 def field_of(body: bytes, content_type: bytes, name: str) -> str | None:
     """
-    Return the last value that a form has for ``name``, or None: no such field, or the body is no form.
+    Return the first value that a form has for ``name``, or None: no such field, or the body is no form.
 
     :raises BadRequest: the form cannot be read, or has too many fields.
     """
@@ -37,12 +37,11 @@ def _value_of(body: bytes, name: str) -> str | None:
     fields = body.split(b"&", MOST_FIELDS)
     if len(fields) > MOST_FIELDS:
         raise ValueError(f"it has more than {MOST_FIELDS} fields")
-    found = None
     for field in fields:
         key, _, value = field.partition(b"=")
         if len(field) <= LONGEST_FIELD and unquote_plus(key.decode("utf-8", "replace")) == name:
-            found = unquote_plus(value.decode("utf-8", "replace"))
-    return found
+            return unquote_plus(value.decode("utf-8", "replace"))
+    return None
 
 
 def _part_of(body: bytes, boundary: str, name: str) -> str | None:
@@ -54,6 +53,6 @@ def _part_of(body: bytes, boundary: str, name: str) -> str | None:
     )
     found = None
     for part in parser:
-        if part.name == name and part.filename is None:
+        if found is None and part.name == name and part.filename is None:
             found = bytes(part.raw).decode("utf-8", "replace")
     return found

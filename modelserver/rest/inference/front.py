@@ -139,8 +139,9 @@ class InferenceEndpoint:
         (name, version, extra, flags, key_kind), client_timeout = operation
         if key_kind is not None:
             self.gate.check(key_kind, head.fields.get(b"authorization"))
-        if name is None:
-            name = self._name_from(b"", b"")
+        if not name:
+            given = name
+            name = model_of_invocation(self.registry, lambda: given)
         inputs = inputs_of((head.block, extra, body, flags))
         return self.inference.predict(name, version, inputs, observer, client_timeout)
 
@@ -203,13 +204,16 @@ class InferenceEndpoint:
         prediction = self._grammar.resolve(request.uri)
         if prediction is None:
             raise RouteNotFound(request.path.decode("latin-1"))
-        if prediction.name is not None:
+        if prediction.name:
             return prediction
         content_type = request.requestHeaders.getRawHeaders(b"content-type", [b""])[0]
-        return prediction._replace(name=self._name_from(body_of(request), content_type))
 
-    def _name_from(self, body: bytes, content_type: bytes) -> str:
-        return model_of_invocation(self.registry, lambda: field_of(body, content_type, "model_name"))
+        def given() -> str | None:
+            if prediction.name is not None:
+                return prediction.name
+            return field_of(body_of(request), content_type, "model_name")
+
+        return prediction._replace(name=model_of_invocation(self.registry, given))
 
 
 def client_timeout_of(value: bytes | None) -> float:

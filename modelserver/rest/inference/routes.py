@@ -19,6 +19,8 @@ from modelserver.rest.route import (
 _INFERENCE = frozenset({ListenerRole.INFERENCE})
 PREDICT = PredictionRule()
 EXPLAIN = PredictionRule(explains=True)
+KSERVE_PREDICT = PredictionRule(tells_path=False)
+KSERVE_EXPLAIN = PredictionRule(explains=True, tells_path=False)
 INVOKE = PredictionRule(passes_query=True)
 _METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 _REFUSALS = (400, 404, 405, 408, 413, 429, 500, 503, 504, 507)
@@ -123,20 +125,21 @@ PREDICTION_ROUTES = (
         PredictionRule(passes_query=True, takes_empty_version=True, reserved_names=("v1", "v2")),
         is_deprecated=True,
     ),
-    _prediction("kserve_v1_predict", "/v1/models/{model_name}:predict", _ASK),
-    _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN, EXPLAIN),
-    _prediction("kserve_v2_infer", "/v2/models/{model_name}/infer", _ASK),
-    _prediction("kserve_v2_explain", "/v2/models/{model_name}/explain", _EXPLAIN, EXPLAIN),
+    _prediction("kserve_v1_predict", "/v1/models/{model_name}:predict", _ASK, KSERVE_PREDICT),
+    _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN, KSERVE_EXPLAIN),
+    _prediction("kserve_v2_infer", "/v2/models/{model_name}/infer", _ASK, KSERVE_PREDICT),
+    _prediction("kserve_v2_explain", "/v2/models/{model_name}/explain", _EXPLAIN, KSERVE_EXPLAIN),
     _prediction(
         "kserve_v2_version_infer",
         "/v2/models/{model_name}/versions/{model_version}/infer",
         _ASK_VERSION,
+        KSERVE_PREDICT,
     ),
     _prediction(
         "kserve_v2_version_explain",
         "/v2/models/{model_name}/versions/{model_version}/explain",
         _EXPLAIN_VERSION,
-        EXPLAIN,
+        KSERVE_EXPLAIN,
     ),
 )
 """The grammar of prediction URLs; the first row that matches decides. The peers' documents:

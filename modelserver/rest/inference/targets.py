@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 from attrs import define, field
 
-from modelserver.protocol.frames import EXPLAIN, QUERY
+from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY
 from modelserver.rest.route import PredictionRule, Route
 
 _VARIABLE = re.compile(r"\{(\w+)\}(.?)")
@@ -20,7 +20,8 @@ class PredictionTarget(NamedTuple):
     """
     What a request target asks of a model.
 
-    :param name: the model, or None when the request's body or the server's models have to tell.
+    :param name: the model, or None when the request's body or the server's models have to tell; an empty name
+        in the query only says that the body does not.
     :param version: the version, or None for the default one.
     :param extra: see ``modelserver.jobs.Inputs``.
     :param flags: see ``modelserver.jobs.Inputs``.
@@ -110,11 +111,12 @@ def _pattern(path: str, rule: PredictionRule) -> re.Pattern[str]:
 def _target(variables: dict[str, str], query: bytes, row: _Row) -> PredictionTarget:
     rule = row.rule
     name, version, rest = (variables.get(each) for each in ("model_name", "model_version", "rest"))
-    extra, flags = b"", EXPLAIN if rule.explains else 0
+    extra = b""
+    flags = (EXPLAIN if rule.explains else 0) | (0 if rule.tells_path else NO_PATH)
     if rule.passes_query:
         fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
         if name is None:
-            name = next((value for field, value in fields if field == "model_name" and value), None)
+            name = next((value for field, value in fields if field == "model_name"), None)
         extra, flags = json.dumps({"query": fields}).encode(), flags | QUERY
     elif rule.passes_rest:
         version, extra = version or None, json.dumps({"headers": {"url_path": rest}}).encode()

@@ -6,7 +6,7 @@ import json
 from unittest import TestCase
 
 from modelserver.child.data.decoder import MOST_FIELDS, BadForm, Decoded, Decoder
-from modelserver.protocol.frames import EXPLAIN, QUERY, Item
+from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY, Item
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -109,6 +109,11 @@ class HeaderTests(TestCase):
         extra = json.dumps({"headers": {"url_path": "a/b"}}).encode()
         found = self.headers(b"", EXPLAIN, extra)
         self.assertEqual((found["explain"], found["url_path"]), ("True", "a/b"))
+
+    def test_routes_of_kserve_tell_no_path(self) -> None:
+        for flags, explain in ((NO_PATH, "False"), (NO_PATH | EXPLAIN, "True")):
+            found = self.headers(b"", flags)
+            self.assertEqual(found, {"explain": explain, "body": {"content-type": ""}})
 
     def test_last_of_a_repeated_header_wins(self) -> None:
         self.assertEqual(self.headers(b"A: 1\r\nA: 2\r\n")["A"], "2")

@@ -6,7 +6,7 @@ import json
 from unittest import TestCase
 
 from modelserver.errors import BadRequest
-from modelserver.protocol.frames import EXPLAIN, QUERY
+from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY
 from modelserver.rest.inference.forms import field_of
 from modelserver.rest.inference.targets import PredictionGrammar, PredictionTarget
 from modelserver.rest.route import ListenerRole
@@ -28,6 +28,9 @@ BOTH = {
     b"/predictions/%6D": PredictionTarget("m"),
     b"/invocations": PredictionTarget(None, None, query(), QUERY),
     b"/invocations?model_name=m": PredictionTarget("m", None, query(("model_name", "m")), QUERY),
+    b"/invocations?model_name=&model_name=m": PredictionTarget(
+        "", None, query(("model_name", ""), ("model_name", "m")), QUERY
+    ),
     b"/invocations?q=1": PredictionTarget(None, None, query(("q", "1")), QUERY),
     b"/models/m/invoke": PredictionTarget("m", None, query(), QUERY),
     b"/models/m/invoke?a=1&a=2&b=": PredictionTarget(
@@ -53,13 +56,13 @@ TORCHSERVE = {
     b"/explanations/m/1.0": PredictionTarget("m", "1.0", b"", EXPLAIN),
     b"/explanations/m/1.0/a": PredictionTarget("m", "1.0", headers(url_path="a"), EXPLAIN),
     b"/m/1.0/predict": PredictionTarget("m", "1.0", query(), QUERY),
-    b"/v1/models/m:predict": PredictionTarget("m"),
-    b"/v1/models/m:explain": PredictionTarget("m", None, b"", EXPLAIN),
+    b"/v1/models/m:predict": PredictionTarget("m", None, b"", NO_PATH),
+    b"/v1/models/m:explain": PredictionTarget("m", None, b"", EXPLAIN | NO_PATH),
     b"/v1/models/m:other": None,
-    b"/v2/models/m/infer": PredictionTarget("m"),
-    b"/v2/models/m/explain": PredictionTarget("m", None, b"", EXPLAIN),
-    b"/v2/models/m/versions/1.0/infer": PredictionTarget("m", "1.0"),
-    b"/v2/models/m/versions/1.0/explain": PredictionTarget("m", "1.0", b"", EXPLAIN),
+    b"/v2/models/m/infer": PredictionTarget("m", None, b"", NO_PATH),
+    b"/v2/models/m/explain": PredictionTarget("m", None, b"", EXPLAIN | NO_PATH),
+    b"/v2/models/m/versions/1.0/infer": PredictionTarget("m", "1.0", b"", NO_PATH),
+    b"/v2/models/m/versions/1.0/explain": PredictionTarget("m", "1.0", b"", EXPLAIN | NO_PATH),
     b"/v2/models/m": None,
 }
 MMS = {
@@ -105,7 +108,8 @@ class FieldTests(TestCase):
         form = b"application/x-www-form-urlencoded"
         for body, content_type, value in (
             (b"a=1&model_name=m", form, "m"),
-            (b"model_name=m&model_name=n", form + b"; charset=utf-8", "n"),
+            (b"model_name=m&model_name=n", form + b"; charset=utf-8", "m"),
+            (b"model_name=&model_name=n", form, ""),
             (b"a=1", form, None),
             (b"model%5Fname=a+b%C3%A9", form, "a bé"),
             (b"a=" + b"%ff" * 100000 + b"&model_name=m", form, "m"),
