@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
-from modelserver.spec import WorkerFailure
+if TYPE_CHECKING:
+    # For types only: worker processes start without the values that the server alone makes.
+    from modelserver.spec import WorkerFailure
 
 
 class ServingError(Exception):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, fields, frozen
 
-from modelserver.spec import WorkerSettings, WorkerSpec
+if TYPE_CHECKING:
+    # For types only: worker processes start without the values that the server alone makes.
+    from modelserver.spec import WorkerSettings, WorkerSpec
 
 
 @frozen(kw_only=True)
