@@ -11,12 +11,15 @@ from unittest import TestCase
 from tests.harness.source import (
     Import,
     at_the_top,
+    circles,
     imports,
     is_in,
     long_files,
+    long_functions,
     modules,
     nodes,
     of_ours,
+    repeated_classes,
     targets,
 )
 
@@ -178,6 +181,15 @@ class LayerTests(TestCase):
             for found in imports()
             if is_in(found.target, ("twisted.internet.reactor",)) and found.module != "modelserver.tap"
         )
+
+    def test_no_circles(self) -> None:
+        self.assertEqual([], circles())
+
+    def test_functions_are_short(self) -> None:
+        self.assertLessEqual(len(long_functions()), 3, long_functions())
+
+    def test_class_names_stand_once(self) -> None:
+        self.assertEqual({}, repeated_classes())
 
     def test_the_top_is_small(self) -> None:
         self.assertLessEqual(len(at_the_top()), 10)
