@@ -61,7 +61,8 @@ class JobFlag(IntFlag):
     """
     Traits of a job in a BATCH.
 
-    ``QUERY``: the query parameters in ``extra`` are inputs, too. ``NO_PATH``: its headers have no ``url_path``.
+    ``QUERY``: the query parameters in ``extra`` are inputs, too. ``NO_PATH``: ``url_path`` is not among its
+    headers.
     """
 
     SHARED = 1
