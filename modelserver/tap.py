@@ -91,12 +91,13 @@ def install_reactor() -> None:
 
     from twisted.internet import asyncioreactor
 
+    loop: asyncio.AbstractEventLoop
     try:
         import uvloop
-    except ImportError:
-        loop = asyncio.new_event_loop()
-    else:
+
         loop = uvloop.new_event_loop()
+    except (ImportError, OSError):  # it is not there, or the system refuses a call that it needs (eventfd)
+        loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)  # type: ignore[no-untyped-call]  # Twisted's
 

@@ -74,6 +74,7 @@ FOR_WORKERS = (
     "modelserver.system.bounded_cache",
     "modelserver.system.cgroups",
     "modelserver.system.cpus",
+    "modelserver.system.exit_descriptor",
     "modelserver.system.installation",
 )
 """What may be loaded in a worker process; ``jobs`` because frames carry its answers."""

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from modelserver.backends.local import Spawned
 from modelserver.backends.output import LineLog
 from modelserver.interfaces import Command, EventLoop, Finished
+from modelserver.system.exit_descriptor import exit_descriptor
 
 _IN_SESSION = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
 """Makes a program the first of a session of its own, so that what it starts can be ended with it."""
@@ -80,10 +81,10 @@ class _Running(ProcessProtocol):
         self.finished = Deferred(lambda _: self._kill())
 
     def watch(self, spawned: Spawned) -> None:
-        """Be told of the end by the kernel where that is possible: uvloop takes SIGCHLD for itself."""
+        """Be told of the end by a descriptor: uvloop takes SIGCHLD for itself."""
         self._pid = spawned.pid
-        if hasattr(os, "pidfd_open") and spawned.pid is not None:
-            self._watch = watch = os.pidfd_open(spawned.pid)
+        if spawned.pid is not None:
+            self._watch = watch = exit_descriptor(spawned.pid)
             self.loop.add_reader(watch, lambda: self._has_ended(spawned))
 
     def _has_ended(self, spawned: Spawned) -> None:

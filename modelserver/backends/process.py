@@ -18,6 +18,7 @@ from modelserver.protocol.frames import Frame
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerFailure, WorkerSpec
+from modelserver.system.exit_descriptor import exit_descriptor
 
 _log = Logger(namespace=OUTPUT_NAMESPACE)
 
@@ -158,19 +159,17 @@ class HostProcess(ABC):
 
     def launched(self, pid: int, exited: Callable[[], None]) -> None:
         """
-        The process exists; ``exited`` is called as soon as the kernel says that it has ended.
+        The process exists; ``exited`` is called as soon as it has ended.
 
         Twisted waits for SIGCHLD, which uvloop takes for itself (it sets the wakeup descriptor when it
-        runs), so the kernel is asked for a descriptor of the process, where it has such.
+        runs), so a descriptor tells of the end.
         """
         self._pid = pid
         if self.cause is not None:
             # It was given up before there was anything to end.
             self._signal(signal.SIGKILL)
-        if not hasattr(os, "pidfd_open"):
-            return
         try:
-            self._watch = os.pidfd_open(pid)
+            self._watch = exit_descriptor(pid)
         except ProcessLookupError:
             self.machine.loop.call_soon(exited)
             return

@@ -36,13 +36,18 @@ class SharedMemoryPool:
 
     @classmethod
     def open(cls, largest_body: int) -> SharedMemoryPool | None:
-        """A pool for bodies of up to ``largest_body`` bytes; None where the system has no such memory."""
-        if not hasattr(os, "memfd_create"):
-            return None
+        """
+        Make a pool for bodies of up to ``largest_body`` bytes.
+
+        :returns: None where the system has no such memory, or refuses it.
+        """
         page = mmap.PAGESIZE
         size = -(-min(largest_body, LARGEST_SLOT) // page) * page
         total = max(MOST_MEMORY // size, 4) * size
-        descriptor = os.memfd_create("modelserver", os.MFD_CLOEXEC)
+        try:
+            descriptor = os.memfd_create("modelserver", os.MFD_CLOEXEC)
+        except (AttributeError, OSError):
+            return None
         os.ftruncate(descriptor, total)
         return cls(descriptor, size, memoryview(mmap.mmap(descriptor, total)))
 

@@ -48,6 +48,7 @@ from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
 from modelserver.system.cpus import usable_processors
+from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
 
 
@@ -190,7 +191,7 @@ def _make_preparer(settings: Settings, runtime: Runtime, folder: Path) -> Versio
         folder=folder,
         new_name=lambda: uuid4().hex,
         rules=settings.manifest_rules(),
-        defaults=settings.version_defaults(runtime.gpu_count, usable_processors(), hasattr(os, "pidfd_open")),
+        defaults=settings.version_defaults(runtime.gpu_count, usable_processors(), has_pidfd()),
         models=settings.models,
         limits=UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
         dependencies=_make_dependencies(settings, runtime, folder),

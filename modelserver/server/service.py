@@ -32,6 +32,7 @@ from modelserver.server.access_summary import access_line, open_to_others
 from modelserver.server.build import Core, build_core
 from modelserver.server.fronts import make_factory
 from modelserver.server.listeners import AddressListener
+from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
 from modelserver.server.startup import start_models
 from modelserver.server.tls.context import TlsUnusable, make_tls
@@ -168,6 +169,8 @@ class Server(MultiService):
             if isinstance(service, AddressListener):
                 _log.info("Listening on {address}", address=str(service.address))
         _log.info("{line}", line=access_line(self.settings))
+        for line in refused_calls(core.slots is not None):
+            _log.warn("{line}", line=line)
         exposed = open_to_others(self.settings)
         if exposed is not None:
             _log.warn("{warning}", warning=exposed)

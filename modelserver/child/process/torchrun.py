@@ -15,6 +15,7 @@ from modelserver.child.process.bootstrap import end
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import FIRST_RANK_FD, SLOTS_FD
 from modelserver.protocol.worker_start import RANK, start_command
+from modelserver.system.exit_descriptor import exit_descriptor
 
 EQUIPMENT = b"equipment"
 INTRODUCTION = struct.Struct("<II")
@@ -35,7 +36,8 @@ class RankLauncher:
         self._arguments = [str(argument) for argument in _listed(document["arguments"])]
         self._sockets = range(FIRST_RANK_FD, FIRST_RANK_FD + int(str(document["ranks"])))
         self._more = [SLOTS_FD] if document["slot_size"] else []
-        self._watched: dict[int, int] = {}
+        self._watched: dict[int, tuple[int, int]] = {}
+        """The rank and the process id behind each exit descriptor."""
 
     def run(self) -> None:
         """Start the ranks and stay until they have ended."""
@@ -78,23 +80,22 @@ class RankLauncher:
                 if descriptor != ours.fileno():
                     poll.unregister(descriptor)
                     self._report(descriptor)
-                elif (watch := self._meet(ours)) is not None:
-                    poll.register(watch, select.POLLIN)
+                else:
+                    poll.register(self._meet(ours), select.POLLIN)
 
-    def _meet(self, ours: socket.socket) -> int | None:
-        """A descriptor of the process that introduces itself, where the system has such."""
+    def _meet(self, ours: socket.socket) -> int:
+        """Open a descriptor that tells of the end of the process that introduces itself."""
         rank, pid = INTRODUCTION.unpack(ours.recv(INTRODUCTION.size))
-        if not hasattr(os, "pidfd_open"):
-            return None
-        watch = os.pidfd_open(pid)
-        self._watched[watch] = rank
+        watch = exit_descriptor(pid)
+        self._watched[watch] = rank, pid
         return watch
 
     def _report(self, watch: int) -> None:
         """Tell how a rank ended; it is left for torchrun to wait for."""
-        document: dict[str, object] = {"rank": self._watched.pop(watch), "code": None, "signal": None}
+        rank, pid = self._watched.pop(watch)
+        document: dict[str, object] = {"rank": rank, "code": None, "signal": None}
         try:
-            status = os.waitid(os.P_PIDFD, watch, os.WEXITED | os.WNOWAIT)
+            status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
             status = None  # torchrun was faster
         if status is not None:
