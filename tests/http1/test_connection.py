@@ -10,15 +10,9 @@ from modelserver.http1.connection import LONGEST_AHEAD, MOST_AT_ONCE
 from modelserver.http1.head import RequestHead
 from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
-from tests.harness.connections import (
-    ID,
-    LARGEST_BODY,
-    ConnectionStage,
-    TellingTransport,
-    TlsTransport,
-    TwistedWebEndpoint,
-)
+from tests.harness.connections import ID, LARGEST_BODY, ConnectionStage, TwistedWebEndpoint
 from tests.harness.requests import CHUNKED, HOT, OLD, PING, H
+from tests.harness.transports import TellingTransport, TlsTransport
 
 
 class BrokenEndpoint(InferenceEndpoint):

@@ -8,7 +8,8 @@ from modelserver.http1.head import Malformed
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rest.inference.front import InferenceSettings
-from tests.harness.connections import Client, ConnectionStage, FillingTransport
+from tests.harness.connections import Client, ConnectionStage
+from tests.harness.transports import FillingTransport
 
 LARGEST = 2 * LARGE
 HEAD = b"POST /predictions/%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.http1.limits import SWEEP, Connections, ConnectionTimeouts
 from modelserver.http1.states import Phase
 from modelserver.jobs import Answer
-from tests.harness.connections import Client, ConnectionStage, MemoryTransport
+from tests.harness.connections import Client, ConnectionStage
+from tests.harness.transports import MemoryTransport
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n"
 CHUNKED = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
