@@ -122,9 +122,10 @@ def makeService(options: Options) -> IService:
 
     assert isinstance(reactor, PosixReactorBase)
 
-    # Collections of what lives as long as the server cost pauses and bring nothing.
-    # What clients who left and workers who died leave in cycles is still collected before it is megabytes.
-    gc.set_threshold(10_000, 50, 50)
+    # A plain request leaves no circle, so that a rare look is enough; each request that Twisted Web and Klein
+    # answer leaves some fifty objects in circles, which are young then. Old circles (of workers, of models)
+    # are looked for after a million allocations, and ``gc.freeze`` leaves out what lives as the server does.
+    gc.set_threshold(10_000, 10, 10)
     service: IService = Server(
         settings=settings,
         reactor=reactor,

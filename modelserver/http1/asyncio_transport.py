@@ -85,6 +85,8 @@ class LoopTransport(asyncio.Protocol):
             producer.stopProducing()
         if self._protocol is not None:
             protocol, self._protocol = self._protocol, None
+            # The cached methods would keep a circle alive until the garbage collector comes.
+            del self.data_received, self.write
             protocol.connectionLost(Failure(ConnectionLost() if exc else ConnectionDone()))
 
     def pause_writing(self) -> None:

@@ -97,7 +97,8 @@ class BodyReader:
         self._pieces = []
 
     def connection_lost(self) -> None:
-        """Free the slot of a client that left in the middle of a large body."""
+        """Free the slot of a client that left in the middle of a large body, and let go of the connection."""
+        self.fill, self.deliver = None, SharedSlot.free
         if self._slot is not None:
             self._slot.free()
 

@@ -8,6 +8,7 @@ network. Public names of ``HTTPChannel`` and ``Request`` only: ``tests/http1/tes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from typing import Protocol, cast
 
@@ -24,6 +25,7 @@ from modelserver.errors import BodyTooLarge, ServerFull, ServingError
 from modelserver.http1.chunked import ChunkedBody
 from modelserver.http1.head import Malformed, RequestHead
 from modelserver.http1.listener_context import ListenerContext
+from modelserver.http1.lost_connection import LostConnection, LostTransport
 from modelserver.http1.responses import REQUEST_ID
 from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
 
@@ -135,13 +137,26 @@ class TwistedWebBridge:
         self._channel.stopProducing()
 
     def connection_lost(self, reason: Failure) -> None:
-        """Tell the request that its client is gone."""
-        self._channel.connectionLost(reason)
+        """
+        Tell the request that its client is gone, in the next turn.
+
+        What the request raises for that keeps its frames, and these the frames that they were called from:
+        none of a connection may be among them.
+        """
+        self.run_soon(partial(self._channel.connectionLost, reason))
         self._forget()
 
     def _forget(self) -> None:
-        """Break the circle of references, so that the channel goes without the garbage collector."""
+        """
+        Let go of the connection, which goes without the garbage collector then.
+
+        Twisted Web's channel and Klein's closures are in circles of their own, and lead here.
+        """
         self.drop_body()
+        connection = self._connection
+        lost = LostTransport(connection.transport.getPeer(), connection.transport.getHost())
+        transport = cast(ConnectionTransport, lost)  # its methods take anything
+        self._connection = LostConnection(transport, connection.handler, connection.remote)
         self._chunks = None
         del self._channel
 
@@ -196,8 +211,9 @@ class TwistedWebBridge:
     def done(self, is_persistent: bool) -> None:
         """Give the connection back."""
         if self.is_open:
+            connection = self._connection
             self._forget()
-            self._connection.bridge_done(is_persistent)
+            connection.bridge_done(is_persistent)
 
     # The transport of the channel.
 

@@ -84,7 +84,8 @@ class BatchAggregator:
         :raises ServingError: what ``close`` was given, after it.
         """
         if self.closed is not None:
-            raise self.closed
+            # It would keep the frames of each that it was raised in.
+            raise self.closed.with_traceback(None)
         if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
             self._make_room(job)
         self._jobs.append(job)

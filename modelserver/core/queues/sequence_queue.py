@@ -192,7 +192,7 @@ class SequenceQueue:
         :raises ServingError: what ``close`` was given, after it.
         """
         if self.closed is not None:
-            raise self.closed
+            raise self.closed.with_traceback(None)
         name = sequence_of(job, self.rules)
         sequence = self._sequences.get(name)
         if sequence is None:
