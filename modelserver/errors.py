@@ -363,3 +363,23 @@ class AccessDenied(ServingError):
 
     def __str__(self) -> str:
         return f"Token {self.about} failed. Token either incorrect, expired, or not provided correctly"
+
+
+@frozen
+class PageRefused(ServingError):
+    """
+    A web page that may not change this server asks for that.
+
+    :param what: the header field that tells of it.
+    :param name: what would have to be in ``allowed_hosts``; empty: nothing would help.
+    """
+
+    what: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.name:
+            way = f"To allow it, add {self.name} to allowed_hosts in the server's configuration."
+        else:
+            way = "To allow it, send it from a program that is no browser, or from a host in allowed_hosts."
+        return f"Web pages of other sites cannot change this server ({self.what}). {way}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelserver.config.keys import ConfigurationKey
-from modelserver.config.value_types import BOOLEAN, PATH, Kind, choice, duration, size, whole
+from modelserver.config.value_types import BOOLEAN, HOSTS, PATH, Kind, choice, duration, size, whole
 from modelserver.dialect_rules import DIALECTS
 
 _SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)
@@ -37,6 +37,14 @@ API = (
         Kind("code", "503 or 429", _overload_status),
         "503",
         "The status of a refusal for overload.",
+    ),
+    _key(
+        "allowed_hosts",
+        HOSTS,
+        None,
+        "While tokens are off: the names, beside addresses and localhost, under which calls may change this "
+        "server, and the hosts whose web pages may.",
+        always=True,
     ),
     _key("token_file", PATH, None, "A file with tokens that stay as they are.", always=True),
 )

@@ -96,6 +96,7 @@ class Settings:
     models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     model_snapshot: Snapshot | None = None
     allowed_urls: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     install_py_dep_per_model: bool = _default("install_py_dep_per_model")
     service_envelope: str | None = None
     default_service_handler: str | None = None

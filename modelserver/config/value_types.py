@@ -15,6 +15,7 @@ Reader = Callable[[str, Path], object]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _SIZE = re.compile(r"([0-9]{1,18})([KMG]?)", re.IGNORECASE)
+_HOST = re.compile(r"(?!-)[a-z0-9_.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -154,6 +155,14 @@ def _patterns(text: str, cwd: Path) -> tuple[str, ...]:
     return tuple(_pattern(part.strip(), cwd) for part in text.split(",") if part.strip())
 
 
+def _hosts(text: str, cwd: Path) -> tuple[str, ...]:
+    names = tuple(part.strip().lower().rstrip(".") for part in text.split(",") if part.strip())
+    for name in names:
+        if _HOST.fullmatch(name) is None:
+            raise ValueError(f"{name} is no name of a host")
+    return names
+
+
 BOOLEAN = Kind("boolean", "true or false", _boolean)
 PEER_BOOLEAN = Kind("boolean", "true or false", lambda text, cwd: text.lower() == "true")
 """The peers take whatever is not ``true`` for false, and so configurations live on that hold such words."""
@@ -165,3 +174,4 @@ PATH = Kind(
 )
 PATTERN = Kind("pattern", "a regular expression", _pattern)
 PATTERNS = Kind("patterns", "regular expressions with commas between them", _patterns)
+HOSTS = Kind("host names", "names of hosts, each with :PORT or without, with commas between them", _hosts)

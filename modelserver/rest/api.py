@@ -15,6 +15,7 @@ from modelserver.rest.openapi import document
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import Route
 from modelserver.security.authorization import Authorizer
+from modelserver.security.page_guard import PageGuard
 
 
 @define(eq=False)
@@ -25,6 +26,7 @@ class Api:
     :param routes: what the port serves, from ``routes.select``.
     :param operations: the functions that answer, by operationId, of all APIs that share the port.
     :param strict_parameters: for the description.
+    :param pages: refuses web pages of other origins the calls that change the server, or None.
     :raises LookupError: a route has no function that answers it.
     """
 
@@ -33,12 +35,13 @@ class Api:
     gate: Authorizer
     responder: KleinResponder
     strict_parameters: bool = False
+    pages: PageGuard | None = None
     app: Klein = field(factory=Klein, init=False)
     _description: bytes = field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
         own: Mapping[str, Operation] = {"apiDescription": self._describe, "api-description": self._describe}
-        bind(self.app, self.routes, {**own, **self.operations}, self.gate)
+        bind(self.app, self.routes, {**own, **self.operations}, self.gate, self.pages)
         self.app.handle_errors(Exception)(self.responder.refuse)
 
     def resource(self) -> ApiResource:

@@ -17,6 +17,7 @@ from modelserver.errors import BadRequest
 from modelserver.rest.reply import INVALID_MESSAGE, KleinResponder
 from modelserver.rest.route import Route
 from modelserver.security.authorization import Authorizer
+from modelserver.security.page_guard import PageGuard
 
 Operation = Callable[..., bytes | Awaitable[bytes]]
 """Takes the request and the variables of the path, and returns the body of the answer."""
@@ -26,12 +27,19 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
-def bind(app: Klein, routes: Iterable[Route], operations: Mapping[str, Operation], gate: Authorizer) -> None:
+def bind(
+    app: Klein,
+    routes: Iterable[Route],
+    operations: Mapping[str, Operation],
+    gate: Authorizer,
+    pages: PageGuard | None = None,
+) -> None:
     """
     Serve routes with an app.
 
     :param operations: the functions that answer, by operationId.
     :param gate: asked before each call of an operation, unless the route is open.
+    :param pages: asked before each call that changes the server; None: web pages may make such calls.
     :raises LookupError: a route has no function that answers it.
     """
     # Without this, werkzeug answers a doubled slash with a redirect.
@@ -41,7 +49,7 @@ def bind(app: Klein, routes: Iterable[Route], operations: Mapping[str, Operation
         if operation is None:
             raise LookupError(f"The route {route.operation} has no operation.")
         register = app.route(klein_path(route.path), methods=list(route.methods), endpoint=route.operation)
-        register(_guarded(route, operation, gate))
+        register(_guarded(route, operation, gate, pages))
 
 
 def klein_path(path: str) -> str:
@@ -49,12 +57,15 @@ def klein_path(path: str) -> str:
     return _VARIABLE.sub(lambda match: "<path:rest>" if match[1] == "rest" else f"<{match[1]}>", path)
 
 
-def _guarded(route: Route, operation: Operation, gate: Authorizer) -> Operation:
+def _guarded(route: Route, operation: Operation, gate: Authorizer, pages: PageGuard | None) -> Operation:
     key_kind = route.key_kind
 
     def guarded(request: Request, **variables: str) -> bytes | Awaitable[bytes]:
         if key_kind is not None:
             gate.check(key_kind, request.getHeader(b"authorization"))
+        if pages is not None and route.changes_server(request.method.decode("latin-1")):
+            lines = request.requestHeaders.getRawHeaders
+            pages.check(request.getHeader(b"host"), lines(b"origin", ()), lines(b"sec-fetch-site", ()))
         return operation(request, **variables)
 
     guarded.__name__ = route.operation

@@ -29,6 +29,7 @@ def _row(operation: str, path: str, description: str) -> Route:
         description=description,
         answers={200: "Metrics"},
         parameters=(_NAMES,),
+        only_reads=True,
     )
 
 

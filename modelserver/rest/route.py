@@ -30,6 +30,8 @@ class Access(Enum):
 BOTH = tuple(DIALECTS)
 TORCHSERVE, MMS = BOTH
 """The names of the dialects that have a route."""
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+"""The methods that change nothing (RFC 9110, 9.2.1)."""
 ANY_METHOD = ("GET", "POST", "PUT", "DELETE", "PATCH")
 """The methods of routes that the peers serve whatever the method is."""
 
@@ -79,6 +81,7 @@ class Route:
     :param body: ``inputs`` (a prediction), ``fields`` (the parameters as JSON or a form), or empty.
     :param is_deprecated: the peers advise against it.
     :param prediction: how a prediction is read from a request; None: the route is no prediction.
+    :param only_reads: nothing is changed by it, whatever the method is.
     """
 
     operation: str
@@ -95,8 +98,13 @@ class Route:
     body: str = ""
     is_deprecated: bool = False
     prediction: PredictionRule | None = None
+    only_reads: bool = False
 
     @property
     def key_kind(self) -> str | None:
         """The kind of key that ``Authorizer.check`` asks a request for; None: the route is open."""
         return None if self.access is Access.OPEN else self.access.value
+
+    def changes_server(self, method: str) -> bool:
+        """Return whether a request may change the server; a new row has to say where it does not."""
+        return method not in SAFE_METHODS and self.prediction is None and not self.only_reads

@@ -20,6 +20,7 @@ def _description(operation: str, path: str, methods: tuple[str, ...], is_depreca
         answers={200: "OpenApi"},
         refusals=(405,),
         is_deprecated=is_deprecated,
+        only_reads=True,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from attrs import define, field, frozen
 
+from modelserver.errors import AccessDenied
 from modelserver.security.key_file import AccessKey, Kind
 from modelserver.security.tokens import Tokens
 
@@ -34,9 +35,14 @@ class AllowAll:
 
 @define(eq=False)
 class TokenAuthorizer:
-    """Lets requests pass that have the key of their kind; asked for each request, so ``check`` is quick."""
+    """
+    Lets requests pass that have the key of their kind; asked for each request, so ``check`` is quick.
+
+    :param on_refused: told of each request that has not: ``inference_key`` and the like, and the error.
+    """
 
     tokens: Tokens
+    on_refused: Callable[[str, AccessDenied], object] | None = None
     _keys: Mapping[str, AccessKey] = field(init=False)
     _now: Callable[[], float] = field(init=False)
 
@@ -58,4 +64,9 @@ class TokenAuthorizer:
             and self._now() < key.expires
         ):
             return
-        self.tokens.check_spelled(cast(Kind, kind), authorization)
+        try:
+            self.tokens.check_spelled(cast(Kind, kind), authorization)
+        except AccessDenied as denied:
+            if self.on_refused is not None:
+                self.on_refused(f"{kind}_key", denied)
+            raise

@@ -43,6 +43,7 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.security.key_file import KEY_FILE
+from modelserver.security.refusals import Refusals
 from modelserver.security.tokens import Tokens
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
@@ -59,6 +60,7 @@ class Core:
 
     :param slots: memory that is shared with workers, or None.
     :param tokens: the keys of the server, or None where requests need none.
+    :param refusals: counts requests that come without a key, or from pages of other origins.
     :param snapshots: None where they are switched off.
     """
 
@@ -74,6 +76,7 @@ class Core:
     body_memory: BodyMemory
     slots: SharedMemoryPool | None
     tokens: Tokens | None
+    refusals: Refusals
     snapshots: Snapshots | None
 
 
@@ -109,6 +112,7 @@ def build_core(
         body_memory=BodyMemory(settings.request_memory),
         slots=resources.slots,
         tokens=_make_tokens(settings, runtime),
+        refusals=Refusals(reactor, telemetry.recorder),
         snapshots=snapshots,
     )
 

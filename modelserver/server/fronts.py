@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from functools import partial
 from uuid import uuid4
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from modelserver.config.address import Address
 from modelserver.config.settings import Settings
 from modelserver.core.ids import Entropy
 from modelserver.dialect_rules import DIALECTS
@@ -26,22 +28,24 @@ from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, ListenerRole, Route
 from modelserver.rest.routes import select
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
+from modelserver.security.page_guard import PageGuard
 from modelserver.server.build import Core
 
 _log = Logger()
 
 
 def make_factory(
-    core: Core, roles: Collection[ListenerRole], connections: ConnectionLimits
+    core: Core, address: Address, roles: Collection[ListenerRole], connections: ConnectionLimits
 ) -> ConnectionFactory:
     """
     Return what makes the connections of one port.
 
+    :param address: where the port is.
     :param roles: what the port is for.
     :param connections: counts the port's connections against their limits.
     """
     settings = core.settings
-    gate = AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens)
+    gate = AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens, core.refusals.note)
     routes = select(roles, core.dialect.name, _features(core))
     responder = KleinResponder(core.dialect, _new_uuid, _cors(settings))
     endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
@@ -51,6 +55,7 @@ def make_factory(
         gate=gate,
         responder=responder,
         strict_parameters=settings.strict_parameters,
+        pages=_page_guard(core, address) if core.tokens is None else None,
     )
     return ConnectionFactory(
         app.resource(),
@@ -59,6 +64,17 @@ def make_factory(
         connections=connections,
         log_failure=_log_failure,
         memory=core.body_memory,
+    )
+
+
+def _page_guard(core: Core, address: Address) -> PageGuard:
+    """Return what refuses pages of other origins; a name that a listener is bound to is allowed, too."""
+    settings = core.settings
+    addresses = (settings.inference_address, settings.management_address)
+    return PageGuard(
+        allowed={*settings.allowed_hosts, *(each.host.lower() for each in addresses if each.host)},
+        checks_host=address.scheme != "unix",
+        on_refused=partial(core.refusals.note, "page"),
     )
 
 

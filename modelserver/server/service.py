@@ -116,7 +116,7 @@ class Server(MultiService):
         for address, roles in roles_by_address.items():
             listener = AddressListener(
                 address=address,
-                make_factory=partial(make_factory, core, roles, self._listener_connections(roles)),
+                make_factory=partial(make_factory, core, address, roles, self._listener_connections(roles)),
                 loop=core.runtime.loop,
                 reactor=self._reactor,
                 tls=tls if address.is_tls else None,

@@ -62,6 +62,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.NoSuchVersionToDefault: Refusal(404, "ModelNotFoundException"),
         errors.DefaultVersionInUse: Refusal(409, "ConflictStatusException"),
         errors.AccessDenied: Refusal(400, "BadRequestException"),
+        errors.PageRefused: Refusal(403, "ForbiddenException"),
         errors.RouteNotFound: Refusal(404, "ResourceNotFoundException"),
         errors.MethodNotAllowed: Refusal(405, "MethodNotAllowedException"),
         errors.BadRequest: Refusal(400, "BadRequestException"),

@@ -92,6 +92,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.NotEnoughDevices: Refusal(500, "WorkerInitializationException"),
         errors.InternalError: Refusal(500, "InternalServerException"),
         errors.AccessDenied: Refusal(400, "InvalidKeyException"),
+        errors.PageRefused: Refusal(403, "ForbiddenException"),
     }
 )
 

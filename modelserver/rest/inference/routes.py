@@ -85,6 +85,7 @@ def _question(
         refusals=(400, 405, *refusals),
         dialects=dialects,
         feature=feature,
+        only_reads=True,
     )
 
 

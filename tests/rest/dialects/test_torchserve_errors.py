@@ -203,6 +203,20 @@ REFUSALS = [
         "InvalidKeyException",
         "Token Authentication failed. Token either incorrect, expired, or not provided correctly",
     ),
+    (
+        errors.PageRefused("Host: a.example", "a.example"),
+        403,
+        "ForbiddenException",
+        "Web pages of other sites cannot change this server (Host: a.example). "
+        "To allow it, add a.example to allowed_hosts in the server's configuration.",
+    ),
+    (
+        errors.PageRefused("Origin: null"),
+        403,
+        "ForbiddenException",
+        "Web pages of other sites cannot change this server (Origin: null). "
+        "To allow it, send it from a program that is no browser, or from a host in allowed_hosts.",
+    ),
 ]
 
 
