@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
+from modelserver.backends.orphans import OWNER
 from modelserver.backends.process import HostProcess, HostServices
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.dialect_rules import DIALECTS
@@ -57,6 +58,7 @@ def worker_environment(
         environment |= ALLOCATION
     if rules.worker_threads:
         environment.setdefault("OMP_NUM_THREADS", rules.worker_threads)
+    environment[OWNER] = spec.id
     if spec.visible_devices is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.visible_devices))
     return environment

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorT
 from twisted.logger import Logger
 
 from modelserver.backends.frame_socket import FrameSocket
+from modelserver.backends.orphans import OrphanCollector
 from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog
 from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
@@ -37,6 +38,7 @@ class HostServices:
     :param now: seconds since the epoch.
     :param take_oom_kills: called after a KILL that was not ours; returns whether the kernel has killed for
         want of memory since the last call.
+    :param orphans: looks after what workers leave behind, or None.
     """
 
     spawner: IReactorProcess
@@ -47,6 +49,7 @@ class HostServices:
     now: Callable[[], float]
     slots: SharedMemoryPool | None = None
     take_oom_kills: Callable[[], bool] = lambda: False
+    orphans: OrphanCollector | None = None
 
 
 @define(eq=False)

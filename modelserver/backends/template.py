@@ -18,6 +18,7 @@ from modelserver.backends.local import (
     largest_frame,
     worker_environment,
 )
+from modelserver.backends.orphans import OWNER
 from modelserver.backends.output import LineLog, read_lines
 from modelserver.backends.process import HostProcess
 from modelserver.backends.worker_process import LocalProcess
@@ -34,7 +35,7 @@ RENEWAL = 1.0
 """Seconds after which a template that died under living workers is started again."""
 KEPT_TO_ONE = ("OPENBLAS_NUM_THREADS",)
 """Variables of libraries that start their threads when they are imported."""
-OF_EACH_WORKER = (*KEPT_TO_ONE, "CUDA_VISIBLE_DEVICES")
+OF_EACH_WORKER = (*KEPT_TO_ONE, "CUDA_VISIBLE_DEVICES", OWNER)
 """Variables that differ between a template and its workers."""
 MODEL, IMPORTS = "model", "imports"
 
@@ -207,6 +208,7 @@ class Template:
         self.process = TemplateProcess(self.spec, local.machine, owner=self)
         environment = worker_environment(self.spec, local.settings, local.machine.environment)
         environment |= dict.fromkeys(KEPT_TO_ONE, "1")
+        del environment[OWNER]  # what a forked worker forks still shows the environment of its template
         document = {**local.load_request(self.spec).to_document(), "preload": self.preload}
         local.spawn(self.process, environment, frames.pack_json(frames.PRELOAD, document))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from attrs import define, field
@@ -82,6 +82,14 @@ class LocalProcess(HostProcess):
         """Pass it on."""
         self.events.turn_ended()
 
+    def launched(self, pid: int, exited: Callable[[], None]) -> None:
+        """The process exists; what it leaves behind is known by it."""
+        if self.machine.orphans is not None:
+            self.machine.orphans.worker_began(pid, self.spec.id)
+        super().launched(pid, exited)
+
     def exited(self, failure: WorkerFailure) -> None:
         """Pass it on."""
+        if self.machine.orphans is not None and self._pid is not None:
+            self.machine.orphans.worker_ended(self._pid)
         self.events.exited(failure)

@@ -143,7 +143,7 @@ def _make_providers(
 
 def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) -> WorkerBackend:
     services = HostServices(
-        spawner=runtime.reactor,
+        spawner=runtime.spawner,
         loop=runtime.events,
         clock=runtime.reactor,
         lifeline=resources.lifeline[0],
@@ -151,6 +151,7 @@ def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) ->
         now=time.time,
         slots=resources.slots,
         take_oom_kills=OomDetector(find_counter()).take_new_kills,
+        orphans=runtime.orphans,
     )
     local = LocalBackend(services, settings.worker_settings())
     return TorchrunBackend(TemplateBackend(local), local)

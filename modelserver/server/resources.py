@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from modelserver.backends.commands import Commands
 from modelserver.backends.event_loop import ReactorLoop
+from modelserver.backends.orphans import OrphanCollector, RecordingSpawner
 from modelserver.config.settings import Settings
 from modelserver.interfaces import CommandRunner, EventLoop, InThread, Inventory
 from modelserver.protocol.shared_memory import SharedMemoryPool
@@ -64,6 +65,8 @@ class Runtime:
     The reactor, its threads, and the machine's devices, as the builders hand them to what they build.
 
     :param loop: asyncio's event loop under the reactor, or None where the reactor has no such loop.
+    :param spawner: starts programs and workers.
+    :param orphans: looks after what workers leave behind.
     :param events: watches workers' sockets: that loop itself, else an adapter of the reactor.
     :param environment: the environment variables that workers inherit.
     :param program_environment: the same without those that ``blacklist_env_vars`` hides, for programs that
@@ -76,6 +79,8 @@ class Runtime:
     events: EventLoop
     in_thread: InThread
     commands: CommandRunner
+    spawner: RecordingSpawner
+    orphans: OrphanCollector
     environment: Mapping[str, str]
     program_environment: Mapping[str, str]
     inventory: Inventory
@@ -89,12 +94,15 @@ class Runtime:
         inventory = NvidiaInventory(load_library(), environment)
         detected = len(inventory.gpus())
         limit = settings.number_of_gpu
+        spawner = RecordingSpawner(reactor)
         return cls(
             reactor=reactor,
             loop=loop,
             events=events,
             in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
-            commands=Commands(reactor, events, reactor),
+            commands=Commands(spawner, events, reactor),
+            spawner=spawner,
+            orphans=OrphanCollector(spawner.pids, reactor),
             environment=environment,
             program_environment=_without_hidden(settings, environment),
             inventory=inventory,

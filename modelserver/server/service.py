@@ -37,6 +37,7 @@ from modelserver.server.resources import Resources
 from modelserver.server.startup import start_models
 from modelserver.server.tls.context import TlsUnusable, make_tls
 from modelserver.system.file_limits import allowed_descriptors
+from modelserver.system.orphans import adopt_orphans
 
 LAST_WRITES = 2.0
 """Seconds that clients have at the end to read their answers."""
@@ -163,6 +164,8 @@ class Server(MultiService):
         core = self._core
         assert core is not None
         core.memory_limits.start()
+        if adopt_orphans():
+            core.runtime.orphans.start()
         gc.collect()
         gc.freeze()
         for service in self:
@@ -197,6 +200,7 @@ class Server(MultiService):
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)
+            core.runtime.orphans.stop()
             core.telemetry.end()
         await self.connections.close(LAST_WRITES)
         self._give_back()

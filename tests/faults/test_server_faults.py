@@ -131,6 +131,16 @@ def test_workers_die_with_a_server_that_is_killed(server: ServerProcess) -> None
     assert busy.status() == 0
 
 
+def test_children_of_workers_die_with_a_server_that_is_killed(server: ServerProcess) -> None:
+    """Those in the groups of their workers; nobody is left who could look for others."""
+    file = server.folder / "child"
+    assert server.predict("obey", f"child {file}".encode()).status == 200
+    child = int(file.read_text())
+    assert is_alive(child)
+    os.kill(server.process.pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(child))
+
+
 @with_settings(max_connections="5")
 def test_connections_are_limited_and_management_is_reached(
     server: ServerProcess, settings: dict[str, str]

@@ -187,6 +187,38 @@ def test_the_children_of_a_worker_go_with_it(server: WatchedServer, model: str) 
     eventually(lambda: not is_alive(child))
 
 
+def test_what_a_worker_leaves_behind_goes_with_it(server: WatchedServer, model: str) -> None:
+    """It is in a session of its own, and its parent has ended; what a worker that lives left stays."""
+    left = {}
+    for name in (model, f"{model}-too"):
+        serve(server, name)
+        file = server.folder / f"{name}.left"
+        assert say(server, name, f"leave {file}").status == 200
+        left[name] = int(file.read_text())
+    (pid,) = server.pids(model)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(left[model]))
+    assert is_alive(left[f"{model}-too"])
+    server.management("DELETE", f"/models/{model}-too")
+    eventually(lambda: not is_alive(left[f"{model}-too"]))
+
+
+def test_orphans_are_reaped(server: WatchedServer, model: str) -> None:
+    """As by process 1 of a container, which the server may be."""
+    serve(server, model)
+    for _ in range(5):
+        assert say(server, model, "orphan").status == 200
+    server_process = psutil.Process(server.process.pid)
+    eventually(lambda: not [child for child in server_process.children() if "sleep" in _name(child)])
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def test_a_worker_that_answers_twice_is_ended(server: WatchedServer, model: str) -> None:
     """The first answer counts; the second is nobody's, and its worker is replaced."""
     serve(server, model)

@@ -85,6 +85,23 @@ def child(path):
     return "started"
 
 
+LEAVE = """
+import subprocess, sys
+left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+open(sys.argv[1], "w").write(str(left.pid))
+"""
+
+
+def leave(path):
+    subprocess.run([sys.executable, "-c", LEAVE, path])
+    return "left"
+
+
+def orphan(rest):
+    subprocess.run("(sleep 0.1 &) ; exit 0", shell=True)
+    return "left"
+
+
 def deaf(rest):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
@@ -145,6 +162,8 @@ ORDERS = {
     "wait": wait_for,
     "noted-wait": noted_wait,
     "child": child,
+    "leave": leave,
+    "orphan": orphan,
     "deaf": deaf,
     "eat": eat,
     "sleep": kept_for,

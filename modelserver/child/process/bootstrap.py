@@ -37,13 +37,16 @@ def die_with(lifeline: int) -> int | None:
     """
     Be killed by the kernel when the write end of the pipe ``lifeline`` closes: when the server is gone.
 
+    The leader of a process group is killed with all of it: what a handler has started ends, too.
+
     The kernel signals the owner of a file description; opening the pipe again gives this process its own,
     which is returned: a process that is forked from this one has no use for it.
     """
     os.set_inheritable(lifeline, False)
     try:
         own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+        me = os.getpid()
+        fcntl.fcntl(own, fcntl.F_SETOWN, -me if os.getpgrp() == me else me)
         fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
     except (OSError, AttributeError):
