@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from modelserver.protocol.plain_text import without_escapes
+
+if TYPE_CHECKING:
+    from modelserver.child.context import Context
 
 KEPT_LINES = 30
 """Lines of a traceback that the server is told: the last ones."""
@@ -59,6 +64,19 @@ class LoadFailed(Exception):
                 "permanent": is_permanent(error),
             }
         )
+
+
+class ClientsGone(ConnectionError):
+    """Every client of the streamed batch has left: there is nobody to send the next part to."""
+
+
+def log_failure(error: BaseException, context: Context) -> None:
+    """Print an exception of the handler, with the ids of the requests in hand; not that clients have left."""
+    if isinstance(error, ClientsGone):
+        return
+    ids = ", ".join((context.request_ids or {}).values())
+    text = "".join(traceback.format_exception(error))
+    print(f"Invoking custom service failed for request {ids}:\n{text}", file=sys.stderr, flush=True)
 
 
 def is_permanent(error: BaseException) -> bool:

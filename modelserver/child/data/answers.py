@@ -72,7 +72,7 @@ def verdict(error: BaseException) -> tuple[int, str]:
 
 def answer_rows(result: object, responders: Sequence[AnswerTraits], largest: int) -> list[ReplyRow]:
     """
-    The rows for what a handler returned.
+    The rows for what a handler returned; an exception in its list is the error of that request.
 
     :param largest: bytes that one answer may have (``max_response_size``).
     """
@@ -104,6 +104,8 @@ def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
     try:
         body = encode(item)
     except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(item, Exception):  # which the handler, or who calls it, has put in an answer's place
+            return error_row(*verdict(item), item)
         return error_row(503, "Unsupported model output data type.", error)
     if len(body) > largest:
         return error_row(

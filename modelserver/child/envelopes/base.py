@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import copy
-from typing import TypeGuard
 
-from modelserver.child.context import Context, EntryPoint
+from modelserver.child.context import Context, EntryPoint, PredictionException
+from modelserver.child.data.refusals import BAD_REQUEST, RowsRefused, has_requests
 from modelserver.child.data.rows import row_value
 
 Rows = Sequence[object]
 
-MISMATCH = "number of batch response mismatched"
+PHRASES = {400: "Bad Request", 413: "Content Too Large", 415: "Unsupported Media Type"}
+CLIENT_ERRORS = range(400, 500)
 
 
 class EnvelopeRefused(ValueError):
@@ -56,29 +56,45 @@ class BodyEnvelope(BaseEnvelope):
         return data
 
 
-def has_requests(context: Context | None) -> TypeGuard[Context]:
-    """Whether a context knows its requests: those that handlers' own tests make may not."""
-    return bool(getattr(context, "request_processor", None))
-
-
-def refused(context: Context | None, place: int, text: str) -> object:
-    """The answer to a request that was refused: 400 and why."""
+def refused(context: Context | None, place: int, text: str, code: int = BAD_REQUEST) -> object:
+    """The answer to a request that was refused: its status, and why."""
     if has_requests(context):
-        context.set_response_status(400, "Bad Request", place)
+        context.set_response_status(code, PHRASES.get(code, ""), place)
     return {"error": text}
 
 
-def narrowed(context: Context, places: Sequence[int], count: int) -> Context:
-    """A context for some of ``count`` requests of a batch: the very same one if it is for all of them."""
-    if len(places) == count or not has_requests(context):
-        return context
-    part = copy(context)
-    ids = context.request_ids or {}
-    part.request_processor = [context.request_processor[place] for place in places]
-    part.request_ids = {number: ids[place] for number, place in enumerate(places) if place in ids}
-    part.repeated_fields = {
-        number: context.repeated_fields[place]
-        for number, place in enumerate(places)
-        if place in context.repeated_fields
-    }
-    return part
+def shown(context: Context | None, place: int, answer: object) -> object:
+    """An answer; the error of a refused request as its client knows errors of the envelope's protocol."""
+    code = getattr(answer, "error_code", None)
+    if isinstance(answer, PredictionException) and isinstance(code, int) and code in CLIENT_ERRORS:
+        return refused(context, place, str(answer.message), code)
+    return answer
+
+
+def first_error(results: object) -> Exception | None:
+    """The first exception among a request's results, with which a handler has refused one of its rows."""
+    if not isinstance(results, list):
+        return None
+    return next((result for result in results if isinstance(result, Exception)), None)
+
+
+def of_requests(refusal: RowsRefused, owners: Sequence[int], count: int) -> RowsRefused:
+    """
+    A refusal of rows as one of the requests that they came from; one bad row is its whole request's fault.
+
+    :param owners: the place of each row's request in the batch.
+    :param count: requests of the batch.
+    """
+    refusals: dict[int, str | Exception] = {}
+    groups: dict[int, list[int]] = {}
+    group_of: dict[int, int] = {}
+    for number, group in enumerate(refusal.groups(len(owners))):
+        for row in group:
+            if group_of.setdefault(owners[row], number) != number:
+                refusals[owners[row]] = "The request's inputs do not fit together."
+    for row, error in refusal.refusals.items():
+        refusals[owners[row]] = error
+    for place in range(count):
+        if place not in refusals:
+            groups.setdefault(group_of.get(place, 0), []).append(place)
+    return RowsRefused(refusals, groups=groups.values())

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from collections.abc import Sequence
 
 from modelserver.child.context import Context, PredictionException
+from modelserver.child.data.refusals import (
+    MISMATCH,
+    NO_LIST,
+    RowsRefused,
+    answers_apart,
+    has_requests,
+    narrowed,
+    reason,
+)
 from modelserver.child.data.rows import json_value
 from modelserver.child.envelopes.base import (
-    MISMATCH,
     BaseEnvelope,
     EnvelopeRefused,
     Rows,
-    has_requests,
-    narrowed,
+    first_error,
+    of_requests,
     refused,
+    shown,
 )
+from modelserver.child.failures import log_failure
 
 INSTANCES = "instances"
 
@@ -29,12 +40,30 @@ class InstancesEnvelope(BaseEnvelope):
 
     def handle(self, data: Rows, context: Context) -> object:
         """Open the requests, call the handler with all instances, share its results out."""
+        try:
+            return self._serve(data, context)
+        except RowsRefused as refusal:
+            answers = answers_apart(refusal, self._serve, data, context)
+        return [shown(context, place, answer) for place, answer in enumerate(answers)]
+
+    def _serve(self, data: object, context: Context) -> object:
+        """
+        Answer the requests with one call of the handler.
+
+        :raises RowsRefused: the handler refused instances; the places are those of their requests.
+        """
+        assert isinstance(data, Sequence)
         self.context = context
         rows = self.parse_input(data)
         served = [place for place, count in enumerate(self._counts) if count is not None]
         if not served:
             return self.format_output([])
-        return self.format_output(self._handle_fn(rows, narrowed(context, served, len(data))))
+        try:
+            results = self._handle_fn(rows, narrowed(context, served, len(data)))
+        except RowsRefused as refusal:
+            owners = [place for place in served for _ in range(self._counts[place] or 0)]
+            raise of_requests(refusal, owners, len(data)) from refusal
+        return self.format_output(results)
 
     def parse_input(self, data: Rows) -> list[object]:
         """The instances of all requests in order."""
@@ -44,8 +73,8 @@ class InstancesEnvelope(BaseEnvelope):
         for place, row in enumerate(data):
             try:
                 instances = self._open(row)
-            except ValueError as error:
-                self._refusals[place] = str(error)
+            except Exception as error:
+                self._refusals[place] = reason(error)
                 self._counts.append(None)
             else:
                 rows += instances
@@ -63,13 +92,13 @@ class InstancesEnvelope(BaseEnvelope):
             shares = iter([data])
         else:
             if not isinstance(data, list):
-                raise PredictionException("Invalid model predict output", 503)
+                raise PredictionException(NO_LIST, 503)
             if len(data) != sum(counts):
                 raise PredictionException(MISMATCH, 503)
             starts = [sum(counts[:number]) for number in range(len(counts))]
             shares = iter([data[at : at + count] for at, count in zip(starts, counts, strict=True)])
         return [
-            self._close(place, next(shares)) if count is not None else self._refuse(place)
+            self._closed(place, next(shares)) if count is not None else self._refuse(place)
             for place, count in enumerate(self._counts)
         ]
 
@@ -79,6 +108,18 @@ class InstancesEnvelope(BaseEnvelope):
         if not isinstance(instances, list):
             raise EnvelopeRefused('The request is not JSON with a list of "instances".')
         return instances
+
+    def _closed(self, place: int, results: object) -> object:
+        """The answer of one request; where it cannot be made, that is this request's error only."""
+        failed = first_error(results)
+        if failed is not None:
+            return shown(self.context, place, failed)
+        try:
+            return self._close(place, results)
+        except Exception as error:
+            if has_requests(self.context):
+                log_failure(error, self.context)
+            return error
 
     def _close(self, place: int, results: object) -> object:
         return {"predictions": results}

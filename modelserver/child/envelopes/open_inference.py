@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from modelserver.child.context import Context, PredictionException
+from modelserver.child.data.refusals import (
+    MISMATCH,
+    NO_LIST,
+    RowsRefused,
+    answers_apart,
+    has_requests,
+    narrowed,
+    reason,
+)
 from modelserver.child.data.rows import json_value, row_value
 from modelserver.child.envelopes.base import (
-    MISMATCH,
     BaseEnvelope,
     EnvelopeRefused,
     Rows,
-    has_requests,
-    narrowed,
+    first_error,
+    of_requests,
     refused,
+    shown,
 )
 from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
+from modelserver.child.failures import log_failure
 
 Document = dict[str, object]
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -58,15 +68,17 @@ class KServev2Envelope(BaseEnvelope):
         for place, row in enumerate(data):
             try:
                 opened[place] = open_request(row, _header(context, place, HEADER_LENGTH))
-            except (ValueError, TypeError) as error:
-                answers[place] = refused(context, place, str(error))
-        places = list(opened)
-        together = all(len(request.inputs) == 1 for request in opened.values())
-        for group in [places] if together else [[place] for place in places]:
-            if group:
-                results = self._call([opened[place] for place in group], narrowed(context, group, len(data)))
-                for place, outputs in zip(group, results, strict=True):
-                    answers[place] = self._close(place, opened[place], outputs)
+            except Exception as error:
+                answers[place] = refused(context, place, reason(error))
+        for group in _groups(opened):
+            requests = [opened[place] for place in group]
+            part = narrowed(context, group, len(data))
+            try:
+                results = self._results(requests, part)
+            except RowsRefused as refusal:
+                results = answers_apart(refusal, self._results, requests, part)
+            for place, outputs in zip(group, results, strict=True):
+                answers[place] = self._closed(place, opened[place], outputs)
         return answers
 
     def parse_input(self, data: Rows) -> list[Document]:
@@ -78,23 +90,42 @@ class KServev2Envelope(BaseEnvelope):
         results = data if isinstance(data, list) else [data]
         return [self._close(0, InferRequest(None, [], [], frozenset()), results)]
 
-    def _call(self, requests: Sequence[InferRequest], context: Context) -> list[list[object]]:
+    def _results(self, requests: object, context: Context) -> list[object]:
         """
-        The results for each request.
+        The list of results for each of the requests, which are an ``InferRequest`` each.
 
         :raises PredictionException: there is not one for each of several requests.
+        :raises RowsRefused: the handler refused tensors; the places are those of their requests.
         """
+        assert isinstance(requests, Sequence)
         rows = [tensor for request in requests for tensor in request.inputs]
         # Where TorchServe's handlers look for the names.
         context.input_names = [str(tensor["name"]) for tensor in rows]  # type: ignore[attr-defined]
-        results = self._handle_fn(rows, context)
+        try:
+            results = self._handle_fn(rows, context)
+        except RowsRefused as refusal:
+            owners = [number for number, request in enumerate(requests) for _ in request.inputs]
+            raise of_requests(refusal, owners, len(requests)) from refusal
         if len(requests) == 1:
             return [results if isinstance(results, list) else [results]]
         if not isinstance(results, list):
-            raise PredictionException("Invalid model predict output", 503)
+            raise PredictionException(NO_LIST, 503)
         if len(results) != len(requests):
             raise PredictionException(MISMATCH, 503)
         return [[result] for result in results]
+
+    def _closed(self, place: int, request: InferRequest, results: object) -> object:
+        """The answer of one request; where it cannot be made, that is this request's error only."""
+        outputs = results if isinstance(results, list) else [results]
+        failed = first_error(outputs)
+        if failed is not None:
+            return shown(self.context, place, failed)
+        try:
+            return self._close(place, request, outputs)
+        except Exception as error:
+            assert self.context is not None
+            log_failure(error, self.context)
+            return error
 
     def _close(self, place: int, request: InferRequest, results: Sequence[object]) -> object:
         context = self.context
@@ -124,6 +155,14 @@ class KServev2Envelope(BaseEnvelope):
         context.set_response_header(place, HEADER_LENGTH, str(len(head)))
         context.set_response_content_type(place, "application/octet-stream")
         return b"".join([head, *tail])
+
+
+def _groups(opened: Mapping[int, InferRequest]) -> list[list[int]]:
+    """The places of requests that are one call of the handler: together if each of them is one tensor."""
+    places = list(opened)
+    if all(len(request.inputs) == 1 for request in opened.values()):
+        return [places] if places else []
+    return [[place] for place in places]
 
 
 def open_request(row: object, header_length: str | None) -> InferRequest:

@@ -9,6 +9,7 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from modelserver.child.data.refusals import opened, require_equal
 from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.compilation import compiled, uses_ahead_of_time
 from modelserver.child.handlers.devices import choose_device
@@ -114,10 +115,21 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
 
     @timed
     def preprocess(self, data: Sequence[object]) -> Any:
-        """A tensor on the device from the values of all rows."""
+        """
+        A tensor on the device from the values of all rows.
+
+        :raises RowsRefused: some rows are no tensors, or their shapes differ.
+        """
         import torch
 
-        return torch.as_tensor([row_value(row) for row in data], device=self.device)
+        values = [row_value(row) for row in data]
+        try:
+            return torch.as_tensor(values, device=self.device)
+        except Exception:
+            # What is no tensor by itself is refused, what has another shape is served by itself.
+            tensors = opened(values, lambda value: torch.as_tensor(value, device=self.device))
+            require_equal([tuple(tensor.shape) for tensor in tensors])
+            raise
 
     @timed
     def inference(self, data: Any, *args: object, **kwargs: object) -> Any:

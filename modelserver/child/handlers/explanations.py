@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelserver.child.context import PredictionException
+from modelserver.child.data.refusals import opened
 from modelserver.child.data.rows import row_value
 
 NOT_IMPLEMENTED = 501
@@ -32,8 +33,12 @@ def refuse_to_explain(handler: object) -> PredictionException:
 
 
 def targets(rows: Sequence[object]) -> int | list[int]:
-    """The class that each request wants explained, 0 unless it says ``target``; one number if all agree."""
-    wanted = [_target(row) for row in rows]
+    """
+    The class that each request wants explained, 0 unless it says ``target``; one number if all agree.
+
+    :raises RowsRefused: some targets are no numbers.
+    """
+    wanted = opened(rows, _target)
     return wanted[0] if len(set(wanted)) == 1 else wanted
 
 

@@ -7,25 +7,55 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.context import PredictionException
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+TOO_LARGE = 413
 
 
 def open_image(data: bytes | bytearray | memoryview | str) -> Image.Image:
     """
     The image in some bytes, or in base64 text (a ``data:`` URL, too).
 
-    :raises OSError: Pillow cannot identify it.
+    Its size is known, its pixels are not decoded yet.
+
+    :raises PredictionException: it is none that Pillow knows (415), or is larger than Pillow's limit (413).
+    :raises ValueError: the text is no base64.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if isinstance(data, str):
         data = b64decode(data.partition(",")[2] if data.startswith("data:") else data)
-    return Image.open(BytesIO(data))
+    try:
+        return Image.open(BytesIO(data))
+    except UnidentifiedImageError as error:
+        raise PredictionException("The request is no image of a known format.", 415) from error
+    except Image.DecompressionBombError as error:
+        raise PredictionException(f"The image is too large: {error}", TOO_LARGE) from error
+
+
+def require_room(width: int, height: int, image: Image.Image) -> None:
+    """
+    Let an image grow to a size, if that is within Pillow's limit.
+
+    A picture of one row and many columns is small, and vast when its shorter side has 256 pixels.
+
+    :raises PredictionException: it is not.
+    """
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > max(limit, image.width * image.height):
+        raise PredictionException(
+            f"The image of {image.width} x {image.height} pixels is too large: it would be scaled to "
+            f"{width} x {height}, the limit are {limit} pixels.",
+            TOO_LARGE,
+        )
 
 
 class Compose:
@@ -62,6 +92,7 @@ class Resize:
             return image
         scaled = int(self.size * long / short)
         size = (self.size, scaled) if width <= height else (scaled, self.size)
+        require_room(*size, image)
         return image.resize(size, Image.Resampling.BILINEAR)
 
 

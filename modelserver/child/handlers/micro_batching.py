@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handlers.timing import emit_time
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class MicroBatching:
         The answers of all rows in order.
 
         An exception of a step comes out of here, once no thread has anything of the batch in hand.
+
+        :raises RowsRefused: a step refused rows; the places are those in the batch.
         """
         self._start()
         size = self.micro_batch_size
@@ -92,6 +95,7 @@ class MicroBatching:
         for index, (part, result) in enumerate(zip(parts, results, strict=True)):
             self._submit(0, index, part, result)
         wait(results)
+        _raise_refusals(results, [len(part) for part in parts])
         return [answer for result in results for answer in result.result()]
 
     def _start(self) -> None:
@@ -114,3 +118,32 @@ class MicroBatching:
                 result.set_result(value)
         except BaseException as error:  # it belongs to whoever waits for the batch
             result.set_exception(error)
+
+
+def _raise_refusals(results: Sequence[Future[Any]], sizes: Sequence[int]) -> None:
+    """
+    Put what the steps refused of their micro-batches together.
+
+    :raises RowsRefused: they refused something, and nothing worse has happened.
+    """
+    errors = [result.exception() for result in results]
+    if not any(isinstance(error, RowsRefused) for error in errors):
+        return
+    refusals: dict[int, str | Exception] = {}
+    groups: list[list[int]] = []
+    rest: list[int] = []
+    start = 0
+    for error, size in zip(errors, sizes, strict=True):
+        if isinstance(error, RowsRefused):
+            of_part = [[start + place for place in group] for group in error.groups(size)]
+            refusals |= {start + place: told for place, told in error.refusals.items()}
+            if len(of_part) > 1:
+                groups += of_part
+            else:
+                rest += [place for group in of_part for place in group]
+        elif error is not None:
+            return
+        else:
+            rest += range(start, start + size)
+        start += size
+    raise RowsRefused(refusals, groups=[rest, *groups])

@@ -9,6 +9,7 @@ from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.refusals import opened
 from modelserver.child.data.rows import row_value
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ class ModelService(ABC):
         return self._signature
 
     def handle(self, data: Sequence[Any], context: Context) -> list[Any]:
-        """Answer each request of a batch on its own."""
+        """
+        Answer each request of a batch on its own.
+
+        :raises RowsRefused: some of them are not what the signature says.
+        """
         self._context = self.ctx = context
-        return [_only_answer(self.inference(self._inputs(row))) for row in data]
+        return [_only_answer(self.inference(inputs)) for inputs in opened(data, self._inputs)]
 
     def _inputs(self, row: Any) -> list[Any]:
         signature = self._signature or {}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.refusals import opened, require_equal
 from modelserver.child.handlers.image_transforms import Compose, ToRGB, ToTensor
 from modelserver.child.handlers.labels import map_class_to_label
 from modelserver.child.handlers.timing import timed
-from modelserver.child.handlers.vision_handler import VisionHandler
+from modelserver.child.handlers.vision_handler import ENCODED, VisionHandler, image_value
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +29,16 @@ class ObjectDetector(VisionHandler):
 
     @timed
     def preprocess(self, data: Sequence[object]) -> torch.Tensor | list[torch.Tensor]:
-        """The images on the device: one tensor, or a list of them if their sizes differ."""
+        """
+        The images on the device: one tensor, or a list of them if their sizes differ.
+
+        :raises RowsRefused: some are no images, or are lists of numbers: only those of one shape go together.
+        """
         import torch
 
-        images = [self._image(row).to(self.device) for row in data]
+        images = opened(data, lambda row: self._image(row).to(self.device))
+        is_list = [not isinstance(image_value(row), ENCODED) for row in data]
+        require_equal([is_list[place] and tuple(image.shape) for place, image in enumerate(images)])
         return torch.stack(images) if len({image.shape for image in images}) == 1 else images
 
     def inference(self, data: Any, *args: object, **kwargs: object) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.refusals import opened
 from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.explanations import attribution_method
 from modelserver.child.handlers.labels import map_class_to_label
@@ -29,10 +30,14 @@ class TextClassifier(TextHandler):
 
     @timed
     def preprocess(self, data: Sequence[object]) -> TextBatch:
-        """The numbers of the words of all texts, and the words of the first."""
+        """
+        The numbers of the words of all texts, and the words of the first.
+
+        :raises RowsRefused: some are no texts.
+        """
         import torch
 
-        texts = [look_up(self.source_vocab, self._words(row)) for row in data]
+        texts = opened(data, lambda row: look_up(self.source_vocab, self._words(row)))
         numbers = [number for _, found in texts for number in found]
         tensor = torch.as_tensor(numbers, dtype=torch.int64, device=self.device)
         return TextBatch(tensor, [words for words, _ in texts])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from modelserver.child.data.refusals import opened, require_equal
 from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.handlers.explanations import attribution_method
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
 
     from modelserver.child.context import Context
 
+ENCODED = (str, bytes, bytearray, memoryview)
+"""An image in a format that Pillow knows, maybe in base64; anything else is taken for its numbers."""
 EXPLAIN_STEPS = 15
 """Steps of the integral that an explanation is."""
+
+
+def image_value(row: object) -> Any:
+    """What a row carries, under the name ``b64``, too."""
+    value = row_value(row)
+    return row.get("b64") if value is None and isinstance(row, Mapping) else value
 
 
 class VisionHandler(BaseHandler, ABC):
@@ -37,18 +46,22 @@ class VisionHandler(BaseHandler, ABC):
 
     @timed
     def preprocess(self, data: Sequence[object]) -> Any:
-        """One tensor of all images, on the device."""
+        """
+        One tensor of all images, on the device.
+
+        :raises RowsRefused: some are no images, or their shapes differ after ``image_processing``.
+        """
         import torch
 
-        return torch.stack([self._image(row) for row in data]).to(self.device)
+        images = opened(data, self._image)
+        require_equal([tuple(image.shape) for image in images])
+        return torch.stack(images).to(self.device)
 
     def _image(self, row: object) -> torch.Tensor:
         import torch
 
-        value: Any = row_value(row)
-        if value is None and isinstance(row, Mapping):
-            value = row.get("b64")
-        if isinstance(value, str | bytes | bytearray | memoryview):
+        value = image_value(row)
+        if isinstance(value, ENCODED):
             return self.image_processing(open_image(value))
         return torch.as_tensor(value, dtype=torch.float32)
 

@@ -11,7 +11,8 @@ from functools import partial
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import BadForm, Row
-from modelserver.child.loops.calls import MORE_FOLLOWS, Call, ClientsGone
+from modelserver.child.failures import ClientsGone
+from modelserver.child.loops.calls import MORE_FOLLOWS, Call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 
 from modelserver.child.context import Context, EntryPoint, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows
 from modelserver.child.data.decoder import Row
+from modelserver.child.data.refusals import RowsRefused, answers_apart
+from modelserver.child.failures import log_failure
 
 MORE_FOLLOWS = "ts_stream_next"
 """The header that marks the parts of a streamed answer, as in TorchServe: ``true``; ``false`` at the end."""
@@ -19,16 +19,18 @@ RowsOf = Callable[[object, Sequence[RequestProcessor]], list[ReplyRow]]
 """Makes one row for each request of what a call has returned."""
 
 
-class ClientsGone(ConnectionError):
-    """Every client of the streamed batch has left: there is nobody to send the next part to."""
-
-
 def handler_call(entry: EntryPoint, context: Context, rows_of: RowsOf) -> Call:
     """Return the function that calls a handler; what the handler raises becomes rows, too."""
 
     def call(data: list[Row], processors: list[RequestProcessor]) -> list[ReplyRow]:
+        refused: RowsRefused | None = None
         try:
-            result = entry(data, context)
+            try:
+                result = entry(data, context)
+            except RowsRefused as error:
+                refused = error
+            if refused is not None:
+                result = answers_apart(refused, entry, data, context)
         except Exception as error:
             return rows_of_failure(error, len(data), context)
         return rows_of(result, processors)
@@ -54,13 +56,5 @@ def last_rows(largest: int) -> RowsOf:
 
 def rows_of_failure(error: BaseException, count: int, context: Context) -> list[ReplyRow]:
     """Return the rows of a call that raised; that all clients have left is no failure of the handler."""
-    if not isinstance(error, ClientsGone):
-        log_failure(error, context)
+    log_failure(error, context)
     return failed_rows(error, count)
-
-
-def log_failure(error: BaseException, context: Context) -> None:
-    """Print an exception of the handler, with the ids of the requests in hand."""
-    ids = ", ".join((context.request_ids or {}).values())
-    text = "".join(traceback.format_exception(error))
-    print(f"Invoking custom service failed for request {ids}:\n{text}", file=sys.stderr, flush=True)

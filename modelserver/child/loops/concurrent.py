@@ -15,7 +15,9 @@ from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import BadForm
-from modelserver.child.loops.calls import MORE_FOLLOWS, ClientsGone, last_rows, rows_of_failure
+from modelserver.child.data.refusals import RowsRefused, answers_apart_async
+from modelserver.child.failures import ClientsGone
+from modelserver.child.loops.calls import MORE_FOLLOWS, last_rows, rows_of_failure
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
@@ -142,18 +144,27 @@ class ConcurrentLoop:
     async def _handle(self, work: RunningBatch) -> list[ReplyRow]:
         processors = [request.processor() for request in work.requests]
         context = self._context_for(work, processors)
+        data = [request.row for request in work.requests]
+        refused: RowsRefused | None = None
         try:
-            result = self._model.entry([request.row for request in work.requests], context)
-            if inspect.isawaitable(result):
-                result = await result
-            elif not self._has_warned:
-                self._has_warned = True
-                print(
-                    "asyncCommunication: the handler is not async; nothing runs beside it.", file=sys.stderr
-                )
+            try:
+                result = await self._call(data, context)
+            except RowsRefused as error:
+                refused = error
+            if refused is not None:
+                result = await answers_apart_async(refused, self._call, data, context)
         except Exception as error:
             return rows_of_failure(error, len(processors), context)
         return self._rows_of(result, processors)
+
+    async def _call(self, data: object, context: Context) -> object:
+        result = self._model.entry(data, context)
+        if inspect.isawaitable(result):
+            return await result
+        if not self._has_warned:
+            self._has_warned = True
+            print("asyncCommunication: the handler is not async; nothing runs beside it.", file=sys.stderr)
+        return result
 
     def _context_for(self, work: RunningBatch, processors: list[RequestProcessor]) -> Context:
         """A context for one batch: what the handler keeps in it is common to all."""

@@ -19,7 +19,8 @@ from modelserver.child.data.answers import (
     verdict,
 )
 from modelserver.child.data.decoder import BadForm
-from modelserver.child.loops.calls import MORE_FOLLOWS, ClientsGone, handler_call, log_failure
+from modelserver.child.failures import ClientsGone, log_failure
+from modelserver.child.loops.calls import MORE_FOLLOWS, handler_call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
@@ -148,6 +149,8 @@ class ContinuousLoop:
                 if processor.changed and processor.get_response_header(MORE_FOLLOWS) == "true":
                     processor.add_response_property(MORE_FOLLOWS, "false")
             elif isinstance(result, list) and len(result) == len(processors):
+                if isinstance(result[place], Exception):
+                    continue  # the answer is its error
                 try:
                     is_finished = criteria[place](result[place])
                 except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 
-from modelserver.child.loops.calls import ClientsGone
+from modelserver.child.failures import ClientsGone
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame

@@ -2,6 +2,7 @@
 
 from modelserver.child.context import MmsContext as Context
 from modelserver.child.context import PredictionException, RequestProcessor
+from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handler_tests.service import PREDICTION_METRIC, emit_metrics
 from modelserver.child.handler_tests.service import MmsService as Service
 from modelserver.child.metrics.mms import MmsMetricsStore as MetricsStore
@@ -12,6 +13,7 @@ __all__ = [
     "MetricsStore",
     "PredictionException",
     "RequestProcessor",
+    "RowsRefused",
     "Service",
     "emit_metrics",
 ]

@@ -1,6 +1,7 @@
 """A handler with its model, and the exception that a handler fails with."""
 
 from modelserver.child.context import Context, PredictionException, RequestProcessor
+from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handler_tests.service import PREDICTION_METRIC, Service, emit_metrics
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "Context",
     "PredictionException",
     "RequestProcessor",
+    "RowsRefused",
     "Service",
     "emit_metrics",
 ]

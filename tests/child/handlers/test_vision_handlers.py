@@ -147,7 +147,8 @@ class TransformTests(SynchronousTestCase):
         text = b64encode(picture()).decode()
         for form in (text, "data:image/png;base64," + text):
             self.assertEqual(open_image(form).size, (40, 30))
-        self.assertRaises(OSError, open_image, b"no image")
+        refusal = self.assertRaises(PredictionException, open_image, b"no image")
+        self.assertEqual(refusal.error_code, 415)
 
 
 class VisionTestCase(SynchronousTestCase):
