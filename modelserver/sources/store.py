@@ -40,6 +40,9 @@ class StoreSource:
     """
     The files and folders of the model store, by name or by a ``file://`` URL.
 
+    What the operator has put into the store is the operator's word: an entry may be a link to a file or folder
+    anywhere, as storage initialisers and TorchServe's own tooling make them.
+
     :param store: the folder, or None if the operator has set none.
     :param anywhere: an absolute path may lead out of the store: for URLs that the operator has written.
     """
@@ -91,7 +94,7 @@ class StoreSource:
             raise ArchiveNotFound(url)
         is_whole_path = url.startswith("/") or is_url(url)
         root = Path("/") if self.anywhere and is_whole_path else folder
-        if not await self.in_thread(_is_inside, root, path):
+        if not await self.in_thread(_may_be_read, root, path):
             raise ArchiveNotFound(url)
         return path
 
@@ -128,12 +131,44 @@ def _named(folder: Path, url: str) -> Path | None:
     return folder / name if name else None
 
 
-def _is_inside(folder: Path, path: Path) -> bool:
-    """Return whether a path leads to a file or folder below a folder, symbolic links resolved. Blocks."""
+def _may_be_read(root: Path, path: Path) -> bool:
+    """Return whether a path leads to a file or a folder that ``root`` holds, or links to. Blocks."""
     try:
-        root, real = os.path.realpath(folder), os.path.realpath(path, strict=True)
+        top, real = os.path.realpath(root), os.path.realpath(path, strict=True)
         mode = os.stat(real).st_mode
+        is_held = _is_below(real, top) or _is_linked(root, top, path)
     except (OSError, ValueError):
         return False
-    below = real != root and os.path.commonpath((root, real)) == root
-    return below and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    # A folder that holds the store is no model, and would give every name below it.
+    is_around = real == top or _is_below(top, real)
+    return is_held and not is_around and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _is_linked(root: Path, top: str, path: Path) -> bool:
+    """
+    Return whether a path leaves the store by one of the store's own links only.
+
+    Below a linked folder, everything has to stay in that folder: who fills it need not be who fills the store.
+
+    :param top: the store's real path.
+    :raises OSError: a part of the path does not exist.
+    """
+    for start in (root, Path(top)):
+        if path.is_relative_to(start):
+            break
+    else:
+        return False
+    at, limit = top, top
+    for part in path.relative_to(start).parts:
+        real = os.path.realpath(os.path.join(at, part), strict=True)
+        if not _is_below(real, limit):
+            if limit != top or _is_below(top, real) or real == top:
+                return False
+            limit = real
+        at = real
+    return True
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Return whether one real path lies in another."""
+    return path != folder and os.path.commonpath((folder, path)) == folder

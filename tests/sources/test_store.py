@@ -69,6 +69,22 @@ class FoundTests(StoreTestCase):
             source = StoreSource(store, at_once)
             self.assertEqual(self.successResultOf(source.fetch("latest.mar")), store / "latest.mar")
 
+    def test_links_of_the_store_to_anywhere(self) -> None:
+        """Storage initialisers and TorchServe's tooling fill a store with links: the operator has put them there."""
+        built = self.top / "built"
+        (built / "nested").mkdir(parents=True)
+        (built / "nested" / "deep.mar").write_bytes(b"PK")
+        (self.store / "sub").mkdir()
+        links = {"out.mar": self.top / "secret.mar", "folder": built, "sub/far.mar": self.top / "secret.mar"}
+        for name, target in links.items():
+            (self.store / name).symlink_to(target)
+        (self.store / "twice.mar").symlink_to("out.mar")
+        for name in ("out.mar", "folder", "twice.mar"):
+            self.assertEqual(self.successResultOf(self.source.fetch(name)), self.store / name)
+        for path in ("out.mar", "sub/far.mar", "folder/nested/deep.mar"):
+            for url in (f"{self.store}/{path}", f"file://{self.store}/{path}"):
+                self.assertEqual(self.successResultOf(self.source.fetch(url)), self.store / path)
+
 
 class RefusedTests(StoreTestCase):
     """What cannot be had, and the peers' words for it."""
@@ -106,8 +122,7 @@ class RefusedTests(StoreTestCase):
         anywhere = StoreSource(self.store, at_once, anywhere=True)
         for url in (str(outside), f"file://{outside}"):
             self.assertEqual(self.successResultOf(anywhere.fetch(url)), outside)
-        (self.store / "link").symlink_to(outside)
-        for url in ("link", f"{outside}/../model", str(self.top / "missing"), "/"):
+        for url in (f"{outside}/../model", str(self.top / "missing"), "/"):
             self.failureResultOf(anywhere.fetch(url), ArchiveNotFound)
 
     def test_other_schemes(self) -> None:
@@ -123,14 +138,20 @@ class RefusedTests(StoreTestCase):
         for url in (".noop.mar.0a.part", f"{self.store}/.noop.mar.0a.part"):
             self.refused(url)
 
-    def test_symbolic_links_that_lead_out_or_nowhere(self) -> None:
-        (self.store / "out.mar").symlink_to(self.top / "secret.mar")
+    def test_symbolic_links_that_lead_nowhere_or_around_the_store(self) -> None:
         (self.store / "up").symlink_to(self.top)
         (self.store / "loop").symlink_to("loop")
         (self.store / "self").symlink_to(self.store)
         (self.store / "gone").symlink_to("missing")
-        for url in ("out.mar", "up", f"{self.store}/up/secret.mar", "loop", "self", "gone"):
+        for url in ("up", f"{self.store}/up/secret.mar", "loop", "self", "gone", f"{self.store}/self"):
             self.refused(url)
+
+    def test_links_in_a_folder_that_is_linked_stay_in_it(self) -> None:
+        (self.top / "built").mkdir()
+        (self.top / "built" / "out.mar").symlink_to(self.top / "secret.mar")
+        (self.store / "built").symlink_to(self.top / "built")
+        self.refused(f"{self.store}/built/out.mar")
+        self.refused(str(self.top / "built" / "out.mar"))
 
     def test_fifos_and_devices_are_not_opened(self) -> None:
         os.mkfifo(self.store / "fifo.mar")  # to open it would block this test
