@@ -65,8 +65,25 @@ LIFE = (
 CONNECTIONS = (
     _key("header_timeout", _POSITIVE_SECONDS, "10", "Seconds for a request's head to arrive."),
     _key("idle_timeout", _POSITIVE_SECONDS, "75", "Seconds that a connection may rest between requests."),
-    _key("write_timeout", _POSITIVE_SECONDS, "60", "Seconds in which a client must take some of its answer."),
-    _key("minimum_body_rate", size(), "500", "Bytes a second that a body must arrive with; 0: any rate."),
+    _key(
+        "body_timeout",
+        _POSITIVE_SECONDS,
+        "3600",
+        "Seconds for a request's body to arrive while all of request_memory is free; in proportion less as "
+        "it fills, at least header_timeout.",
+    ),
+    _key(
+        "write_timeout",
+        _POSITIVE_SECONDS,
+        "60",
+        "Seconds that a client may take its answer with less than minimum_body_rate.",
+    ),
+    _key(
+        "minimum_body_rate",
+        size(),
+        "500",
+        "Bytes a second that a body must arrive with, and an answer be taken with; 0: any rate.",
+    ),
     _key(
         "max_connections",
         whole(0),
@@ -84,7 +101,15 @@ CONNECTIONS = (
         "request_memory",
         size(),
         "1G",
-        "Bytes that the bodies of requests may take together until they are answered; 0: no limit.",
+        "Bytes that the bodies of requests may take together, from their arrival until they are answered; "
+        "0: no limit.",
+    ),
+    _key(
+        "response_memory",
+        size(),
+        "1G",
+        "Bytes of answers that clients may leave unread together; over it, the connection that was not read "
+        "from for longest is cut off. 0: no limit.",
     ),
 )
 

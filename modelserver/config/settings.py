@@ -138,10 +138,12 @@ class Settings:
     header_timeout: float = _default("header_timeout")
     idle_timeout: float = _default("idle_timeout")
     write_timeout: float = _default("write_timeout")
+    body_timeout: float = _default("body_timeout")
     minimum_body_rate: int = _default("minimum_body_rate")
     max_connections: int = _default("max_connections")
     max_connections_per_address: int = _default("max_connections_per_address")
     request_memory: int = _default("request_memory")
+    response_memory: int = _default("response_memory")
 
     snapshots: bool = True
     log_format: str = _default("log_format")

@@ -8,7 +8,7 @@ from attrs import define, field
 @define(eq=False)
 class BodyMemory:
     """
-    A number of bytes that requests share, from the time their bodies begin to come until they are answered.
+    A number of bytes that requests share, from the time they arrive until the request is answered.
 
     A body that came in one piece with its head is not counted: it is small, and was read already.
 
@@ -17,6 +17,11 @@ class BodyMemory:
 
     limit: int = 0
     used: int = field(default=0, init=False)
+
+    @property
+    def free(self) -> float:
+        """The share that is free, from 1 to 0."""
+        return max(0.0, 1 - self.used / self.limit) if self.limit else 1.0
 
     def take(self, size: int) -> bool:
         """Claim ``size`` bytes; whether they were free."""

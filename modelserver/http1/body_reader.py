@@ -25,22 +25,33 @@ class BodyReader:
     :param slots: memory that workers can read, for large bodies; None: there is none.
     :param fill: has the transport receive straight into a sink; None: it cannot.
     :param deliver: takes a large body, which it owns from then on.
+    :param refuse: called when the memory is used up, once.
     """
 
     memory: BodyMemory
     slots: SharedMemoryPool | None
     fill: Callable[[BodySink], object] | None
     deliver: Callable[[SharedSlot], object]
+    refuse: Callable[[], object]
     missing: int = field(default=0, init=False)
     """How much is to come."""
     reserved: int = field(default=0, init=False)
+    _is_unwanted: bool = field(default=False, init=False)
+    """Whether the body was refused; what still comes of it is thrown away."""
     _pieces: list[bytes] = field(factory=list, init=False)
     _slot: SharedSlot | None = field(default=None, init=False)
     _room: memoryview = field(default=NOWHERE, init=False)
 
     def reserve(self, size: int) -> bool:
-        """Claim memory until ``release``; return whether there was enough."""
+        """
+        Claim memory for what has arrived, until ``release``; return whether there was enough.
+
+        What is only announced costs its client nothing, and must not shut others out.
+        """
+        if self._is_unwanted:
+            return False
         if not self.memory.take(size):
+            self.refuse()
             return False
         self.reserved += size
         return True
@@ -71,6 +82,8 @@ class BodyReader:
         pieces of any other are to be given to ``add``.
         """
         self.missing = length - len(first)
+        if not self.reserve(len(first)):
+            return
         slot = self._slot_for(length)
         if slot is None or self.slots is None or self.fill is None:
             self._pieces = [bytes(first)]
@@ -81,7 +94,13 @@ class BodyReader:
         self.fill(self)
 
     def add(self, data: bytes) -> bool:
-        """Take a piece of the body, with what may come behind it; return whether the body is whole."""
+        """
+        Take a piece of the body, with what may come behind it; return whether the body is whole.
+
+        False, too, when it was refused.
+        """
+        if not self.reserve(min(len(data), self.missing)):
+            return False
         self._pieces.append(data)
         self.missing -= len(data)
         return self.missing <= 0
@@ -94,11 +113,12 @@ class BodyReader:
 
     def drop_pieces(self) -> None:
         """Forget what has come: nobody wants the body any more. A slot is still being filled."""
+        self._is_unwanted = True
         self._pieces = []
 
     def connection_lost(self) -> None:
         """Free the slot of a client that left in the middle of a large body, and let go of the connection."""
-        self.fill, self.deliver = None, SharedSlot.free
+        self.fill, self.deliver, self.refuse = None, SharedSlot.free, _nobody
         if self._slot is not None:
             self._slot.free()
 
@@ -112,6 +132,7 @@ class BodyReader:
         """Count bytes that have arrived; return whether more are to come."""
         self._room = self._room[size:]
         self.missing -= size
+        self.reserve(size)
         return self.missing > 0
 
     def body_completed(self) -> None:
@@ -119,3 +140,7 @@ class BodyReader:
         slot, self._slot, self._room = self._slot, None, NOWHERE
         assert slot is not None  # begin took it
         self.deliver(slot)
+
+
+def _nobody() -> None:
+    """Stand in for the connection that is gone."""

@@ -62,6 +62,8 @@ class Connection(Protocol):
         self.served = 0
         self.is_full = False
         """Whether the client takes no more of its answers now."""
+        self.streamed = 0
+        """Bytes of parts of answers so far."""
         # What such a connection asks may not be what others are answered.
         self._known: dict[bytes, RequestHead] = listener.heads.known if limit_exceeded is None else {}
         self._rest = b""
@@ -77,7 +79,9 @@ class Connection(Protocol):
         self.when_sent: Callable[[Callable[[], None]], object] | None = getattr(transport, "when_sent", None)
         self._unsent: Callable[[], int] = getattr(transport, "unsent", int)
         fill = getattr(transport, "fill", None)
-        self._body = BodyReader(listener.memory, self.handler.slots, fill, self._large_body_completed)
+        self._body = BodyReader(
+            listener.memory, self.handler.slots, fill, self._large_body_completed, self._refuse_body
+        )
         peer = transport.getPeer()
         self.host, self.remote = host_of(peer), remote_of(peer)
         listener.connections.add(self)
@@ -117,6 +121,11 @@ class Connection(Protocol):
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
         return self._unsent()
+
+    @property
+    def taken(self) -> int:
+        """A number that grows with each byte that the client takes of what it has not taken yet."""
+        return self.streamed - self._unsent()
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -252,17 +261,16 @@ class Connection(Protocol):
     # Bodies.
 
     def reserve(self, size: int) -> bool:
-        """Claim memory for a body until it is answered; without, the request is refused."""
-        if self._body.reserve(size):
-            return True
+        """Claim memory for a piece of a body until the request is answered, or refuse the request."""
+        return self._body.reserve(size)
+
+    def _refuse_body(self) -> None:
         self.refuse(ServerFull("", None, self._listener.memory.limit, "request_memory"))
-        return False
 
     def _expect_body(self, head: RequestHead, length: int, first: memoryview) -> None:
         self._exchange = Exchange(self, head)
-        if self.reserve(length):
-            self.mode = BODY
-            self._body.begin(length, first)
+        self.mode = BODY
+        self._body.begin(length, first)
 
     def _body_completed(self) -> None:
         """Begin the request, and read what came behind it."""
@@ -311,6 +319,7 @@ class Connection(Protocol):
     def pauseProducing(self) -> None:
         """Send no more, and read no further requests: the client does not read its answers."""
         self.is_full = True
+        self._listener.connections.note_full(self)
         if self._bridge is not None:
             self._bridge.pause_answer()
         if self._bridge is None or not self._bridge.is_whole:

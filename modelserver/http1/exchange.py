@@ -24,6 +24,7 @@ class ExchangingConnection(Protocol):
     What an exchange asks of its connection.
 
     :param is_full: the client takes no more of its answer now.
+    :param streamed: bytes of parts of answers that were written so far.
     :param when_sent: calls once all that was written has been sent; None: the transport cannot tell.
     """
 
@@ -32,6 +33,7 @@ class ExchangingConnection(Protocol):
     remote: str
     mode: Mode
     is_full: bool
+    streamed: int
     when_sent: Callable[[Callable[[], None]], object] | None
 
     def answered(
@@ -93,9 +95,9 @@ class Exchange:
         must_close = False
         if self._is_begun:
             must_close = not head.minor
-            connection.transport.write(
-                bytes(body) if must_close else responses.chunk(body) + responses.LAST_CHUNK
-            )
+            data = bytes(body) if must_close else responses.chunk(body) + responses.LAST_CHUNK
+            connection.streamed += len(data)
+            connection.transport.write(data)
         elif len(body) >= responses.LARGE:
             self._send_large(job, answer)
         elif lines or status != 200 or cors or head.closes:
@@ -126,8 +128,9 @@ class Exchange:
             self._is_begun = True
             cors = connection.handler.cors
             data = responses.stream_head(job.request.id, answer, cors, knows_chunks, self.head.closes)
-        part = responses.chunk(answer.body) if knows_chunks else bytes(answer.body)
-        connection.transport.write(data + part)
+        data += responses.chunk(answer.body) if knows_chunks else bytes(answer.body)
+        connection.streamed += len(data)
+        connection.transport.write(data)
         return not connection.is_full
 
     def failed(self, job: Job, error: ServingError) -> None:

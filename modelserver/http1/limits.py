@@ -8,6 +8,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from modelserver.errors import ServerFull
+from modelserver.http1.answer_memory import AnswerMemory
+from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.head import Malformed
 from modelserver.http1.states import OpenConnection, Phase
 
@@ -33,13 +35,16 @@ class ConnectionTimeouts:
     :param idle: without a request.
     :param head: for the head of a request, and before the rate of its body counts.
     :param linger: to read why it was refused.
-    :param write: to take some of its answer.
-    :param rate: bytes a second that a body must arrive with at least, on the average; 0: any.
+    :param body: for the body of a request, while there is memory for bodies; as that fills, less.
+    :param write: without progress in taking its answer.
+    :param rate: bytes a second that a body must arrive with at least, on the average, and that an answer must
+        be taken with; 0: any.
     """
 
     idle: float = 75.0
     head: float = 10.0
     linger: float = 5.0
+    body: float = 3600.0
     write: float = 60.0
     rate: int = 500
 
@@ -59,14 +64,6 @@ class Watch:
     received: int
 
 
-@frozen
-class Backlog:
-    """Bytes of answers that a client did not take, and since when not one of them."""
-
-    size: int
-    since: float
-
-
 @define(eq=False)
 class ListenerConnections:
     """
@@ -80,12 +77,14 @@ class ListenerConnections:
     :param limit: how many at this listener; 0: any number.
     :param limit_of_address: how many from one address; 0: any number.
     :param most_over_limit: how many may be over a limit.
+    :param answers: counts answers that clients do not take.
     """
 
     open: set[OpenConnection]
     limit: int = 0
     limit_of_address: int = 0
     most_over_limit: int = MOST_OVER_LIMIT
+    answers: AnswerMemory | None = None
     _over_limit: dict[OpenConnection, None] = field(factory=dict, init=False)
     _count: int = field(default=0, init=False)
     _hosts: dict[str, int] = field(factory=dict, init=False)
@@ -110,6 +109,8 @@ class ListenerConnections:
     def discard(self, connection: OpenConnection) -> None:
         """Count a connection no more."""
         self.open.discard(connection)
+        if self.answers is not None:
+            self.answers.discard(connection)
         if connection.limit_exceeded is not None:
             self._over_limit.pop(connection, None)
             return
@@ -119,6 +120,11 @@ class ListenerConnections:
             self._hosts[connection.host] = left
         else:
             del self._hosts[connection.host]
+
+    def note_full(self, connection: OpenConnection) -> None:
+        """Count a client that takes no more of its answers at present."""
+        if self.answers is not None:
+            self.answers.note_full(connection)
 
     def _admit_over_limit(self, connection: OpenConnection) -> None:
         self._over_limit[connection] = None
@@ -134,23 +140,29 @@ class Connections:
     Owns the open connections, and closes those whose clients take too long.
 
     :param clock: its seconds are monotonic.
+    :param memory: what the bodies of requests may take together.
+    :param response_memory: bytes of answers that clients may leave untaken together; 0: any number.
     """
 
     clock: IReactorTime
     timeouts: ConnectionTimeouts = ConnectionTimeouts()
+    memory: BodyMemory = field(factory=BodyMemory)
+    response_memory: int = 0
     open: set[OpenConnection] = field(factory=set, init=False)
     _watches: dict[OpenConnection, Watch] = field(factory=dict, init=False)
-    _backlogs: dict[OpenConnection, Backlog] = field(factory=dict, init=False)
+    _answers: AnswerMemory = field(init=False)
     _loop: LoopingCall = field(init=False)
     _last: LoopingCall = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self.sweep)
         self._loop.clock = self.clock
+        timeouts = self.timeouts
+        self._answers = AnswerMemory(self.clock, self.response_memory, timeouts.write, timeouts.rate)
 
     def for_listener(self, limit: int = 0, limit_of_address: int = 0) -> ListenerConnections:
         """Return what counts the connections of one listener, which may be so many; 0: any number."""
-        return ListenerConnections(self.open, limit, limit_of_address)
+        return ListenerConnections(self.open, limit, limit_of_address, answers=self._answers)
 
     def start(self) -> None:
         """Begin to watch."""
@@ -180,10 +192,10 @@ class Connections:
     def sweep(self) -> None:
         """Look at every connection once."""
         now = self.clock.seconds()
-        watches, backlogs = self._watches, self._backlogs
-        self._watches, self._backlogs = {}, {}
-        for connection in list(self.open):
-            self._look_at_answer(connection, backlogs.get(connection), now)
+        watches, self._watches = self._watches, {}
+        connections = list(self.open)
+        self._answers.sweep(connections)
+        for connection in connections:
             watch = watches.get(connection)
             if watch is None or watch.phase is not connection.phase or watch.served != connection.served:
                 watch = Watch(connection.phase, connection.served, now, connection.received)
@@ -210,16 +222,8 @@ class Connections:
             and connection.received - watch.received < spent * timeouts.rate
         ):
             connection.refuse(Malformed(408, f"The body came with under {timeouts.rate} bytes a second."))
-
-    def _look_at_answer(self, connection: OpenConnection, before: Backlog | None, now: float) -> None:
-        unsent = connection.unsent
-        if not unsent:
-            return
-        if before is None or unsent < before.size:
-            before = Backlog(unsent, now)
-        self._backlogs[connection] = before
-        if now - before.since >= self.timeouts.write:
-            connection.abort()
+        elif watch.phase is Phase.BODY and spent >= max(timeouts.head, timeouts.body * self.memory.free):
+            connection.refuse(Malformed(408, f"The body took over {int(spent)} s."))
 
 
 def most_at_others(descriptors: int) -> int:

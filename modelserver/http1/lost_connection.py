@@ -41,6 +41,7 @@ class LostConnection:
     remote: str
     limit_exceeded: ServerFull | None = None
     mode: Mode = field(default=Mode.LINGER)
+    streamed: int = 0
 
     def reserve(self, size: int) -> bool:
         """Refuse memory: nobody will be answered."""

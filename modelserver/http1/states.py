@@ -134,6 +134,10 @@ class OpenConnection(Protocol):
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
 
+    @property
+    def taken(self) -> int:
+        """A number that grows with each byte that the client takes of what it has not taken yet."""
+
     def refuse(self, error: ServingError | Malformed) -> None:
         """Answer a request that is not read any further, and close."""
 
@@ -158,6 +162,9 @@ class ConnectionLimits(Protocol):
 
     def discard(self, connection: OpenConnection) -> object:
         """Count a connection no more."""
+
+    def note_full(self, connection: OpenConnection) -> object:
+        """Count a client that takes no more of its answers at present."""
 
 
 PHASES = {Mode.BODY: Phase.BODY, Mode.BUSY: Phase.BUSY, Mode.LINGER: Phase.LINGER}

@@ -38,6 +38,7 @@ class BridgedConnection(Protocol):
     remote: str
     limit_exceeded: ServerFull | None
     mode: Mode
+    streamed: int
 
     def reserve(self, size: int) -> bool:
         """Claim memory for a part of the body; return whether there was any; if not, refuse the request."""
@@ -225,10 +226,12 @@ class TwistedWebBridge:
     def write(self, data: bytes) -> None:
         """Send; what Twisted Web would say before it has read a head, is said by ``begin``."""
         if self.has_head:
+            self._connection.streamed += len(data)
             self._connection.transport.write(data)
 
     def writeSequence(self, data: Sequence[bytes]) -> None:  # type: ignore[override]  # Twisted passes lists
         """Send all pieces."""
+        self._connection.streamed += sum(map(len, data))
         self._connection.transport.writeSequence(data)
 
     def loseConnection(self) -> None:

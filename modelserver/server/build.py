@@ -27,7 +27,6 @@ from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.workers.busy_poll import TURNS
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
-from modelserver.http1.body_memory import BodyMemory
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect, Recorder, WorkerBackend
 from modelserver.management.dependencies import Dependencies, DependencyRules
@@ -73,7 +72,6 @@ class Core:
     telemetry: Telemetry
     draining: Draining
     memory_limits: MemoryLimits
-    body_memory: BodyMemory
     slots: SharedMemoryPool | None
     tokens: Tokens | None
     refusals: Refusals
@@ -109,7 +107,6 @@ def build_core(
         telemetry=telemetry,
         draining=Draining(registry, reactor),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.in_thread, reactor),
-        body_memory=BodyMemory(settings.request_memory),
         slots=resources.slots,
         tokens=_make_tokens(settings, runtime),
         refusals=Refusals(reactor, telemetry.recorder),

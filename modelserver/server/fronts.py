@@ -14,6 +14,7 @@ from modelserver.config.address import Address
 from modelserver.config.settings import Settings
 from modelserver.core.ids import Entropy
 from modelserver.dialect_rules import DIALECTS
+from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.factory import ConnectionFactory
 from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.health import ServerHealth
@@ -35,7 +36,11 @@ _log = Logger()
 
 
 def make_factory(
-    core: Core, address: Address, roles: Collection[ListenerRole], connections: ConnectionLimits
+    core: Core,
+    address: Address,
+    roles: Collection[ListenerRole],
+    connections: ConnectionLimits,
+    memory: BodyMemory,
 ) -> ConnectionFactory:
     """
     Return what makes the connections of one port.
@@ -43,6 +48,7 @@ def make_factory(
     :param address: where the port is.
     :param roles: what the port is for.
     :param connections: counts the port's connections against their limits.
+    :param memory: what the bodies of requests may take together, at all ports.
     """
     settings = core.settings
     gate = AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens, core.refusals.note)
@@ -63,7 +69,7 @@ def make_factory(
         run_soon=core.runtime.events.call_soon,
         connections=connections,
         log_failure=_log_failure,
-        memory=core.body_memory,
+        memory=memory,
     )
 
 

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
+from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import (
     MOST_AT_OTHERS,
     MOST_RESERVED,
@@ -81,9 +82,12 @@ class Server(MultiService):
             ConnectionTimeouts(
                 settings.idle_timeout,
                 settings.header_timeout,
+                body=settings.body_timeout,
                 write=settings.write_timeout,
                 rate=settings.minimum_body_rate,
             ),
+            BodyMemory(settings.request_memory),
+            settings.response_memory,
         )
 
     def privilegedStartService(self) -> None:
@@ -115,9 +119,12 @@ class Server(MultiService):
         is_secure = any(address.is_tls for address in roles_by_address)
         tls = make_tls(self.settings, core.dialect) if is_secure else None
         for address, roles in roles_by_address.items():
+            connections = self._listener_connections(roles)
             listener = AddressListener(
                 address=address,
-                make_factory=partial(make_factory, core, address, roles, self._listener_connections(roles)),
+                make_factory=partial(
+                    make_factory, core, address, roles, connections, self.connections.memory
+                ),
                 loop=core.runtime.loop,
                 reactor=self._reactor,
                 tls=tls if address.is_tls else None,

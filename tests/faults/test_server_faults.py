@@ -237,29 +237,57 @@ def _ping_or_nothing(server: ServerProcess) -> int:
 @with_settings(request_memory="3000000")
 def test_memory_for_bodies_is_limited(server: ServerProcess, settings: dict[str, str]) -> None:
     """A body for which there is no room is refused, and told why; when one is answered, there is room."""
-    head = b"POST /predictions/obey HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
     with RawClient(server.ports[0]) as first, RawClient(server.ports[0]) as second:
-        first.send(head + b"x" * 1000)
-        eventually(lambda: _is_refused(server, head))
-        second.send(head + b"x" * 1000)
+        first.send(BODY_HEAD + b"x" * 1999000)
+        eventually(lambda: _is_refused(server))
+        second.send(BODY_HEAD + b"x" * 1999000)
         answer = second.read_to_end()
         assert statuses(answer) == [503]
         assert b"request_memory" in answer
         assert b"retry-after" in answer.lower()
-        first.send(b"x" * 1999000)
+        first.send(b"x" * 1000)
         assert first.read_answers(1)[0][0] == 200
-    eventually(lambda: not _is_refused(server, head))
+    eventually(lambda: not _is_refused(server))
 
 
-def _is_refused(server: ServerProcess, head: bytes) -> bool:
+BODY_HEAD = b"POST /predictions/obey HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"
+
+
+def _is_refused(server: ServerProcess) -> bool:
     with RawClient(server.ports[0]) as client:
         client.connection.settimeout(0.2)
-        client.send(head + b"x" * 1000)
+        client.send(BODY_HEAD + b"x" * 1999000)
         try:
             client.read_more()
         except TimeoutError:
             return False
         return statuses(client.received) == [503]
+
+
+@with_settings(request_memory="3000000")
+def test_announced_bodies_take_no_memory(server: ServerProcess, settings: dict[str, str]) -> None:
+    """Clients who announce bodies and send little of them keep nobody else out."""
+    clients = [RawClient(server.ports[0]) for _ in range(50)]
+    for client in clients:
+        client.send(BODY_HEAD + b"x" * 100)
+    assert server.predict("obey", b"x" * 2_000_000).status == 200
+    for client in clients:
+        client.connection.close()
+
+
+@with_settings(response_memory="40000000", max_response_size="40000000")
+def test_answers_that_nobody_reads_are_limited(server: ServerProcess, settings: dict[str, str]) -> None:
+    """Of clients who do not read their answers, as many are kept as memory is meant for."""
+    process = psutil.Process(server.process.pid)
+    clients = [RawClient(server.ports[0]) for _ in range(5)]
+    own = {client.connection.getsockname()[1] for client in clients}
+    for client in clients:
+        order = b"big 30000000"
+        client.send(BODY_HEAD.replace(b"2000000", b"%d" % len(order)) + order)
+    eventually(lambda: len(own & {each.raddr.port for each in process.net_connections() if each.raddr}) == 1)
+    assert server.predict("obey", b"fine").body == b"fine"
+    for client in clients:
+        client.connection.close()
 
 
 @with_settings(expose_errors="false")

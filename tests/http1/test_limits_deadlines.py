@@ -16,7 +16,7 @@ CHUNKED = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chu
 PING = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
 SHORT_HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
 TIMEOUTS = ConnectionTimeouts(idle=16.0, head=8.0, linger=4.0, write=12.0, rate=100)
-SHORT_TIMEOUTS = ConnectionTimeouts(idle=8.0, head=4.0, linger=2.0, write=3.0, rate=10)
+SHORT_TIMEOUTS = ConnectionTimeouts(idle=8.0, head=4.0, linger=2.0, body=100.0, write=3.0, rate=10)
 
 
 class SlowTransport(MemoryTransport):
@@ -101,7 +101,7 @@ class SweepTests(SynchronousTestCase):
             transport.left = 100_000
         for _ in range(10):
             self.pass_time(2)
-            slow.left -= 1
+            slow.left -= 2 * TIMEOUTS.rate
         self.assertEqual((True, False), (stuck.is_aborted, slow.is_aborted))
         self.assertEqual(100_000 + slow.left, self.connections.unsent)
 
@@ -188,6 +188,27 @@ class DeadlineTests(SynchronousTestCase):
             self.send(b"x" * 5)
         self.assertEqual(self.client.statuses, [408])
 
+    def test_a_body_has_less_time_when_memory_for_bodies_is_short(self) -> None:
+        memory = self.connections.memory = self.stage.listener.memory
+        memory.limit = 1000
+        self.send(SHORT_HEAD)
+        for _ in range(29):
+            self.wait(1)
+            self.send(b"x" * 20)
+        self.assertEqual((580, []), (memory.used, self.client.statuses))
+        memory.used += 200  # 22 % are left, of 100 s
+        self.wait(1)
+        self.assertEqual(([408], 200), (self.client.statuses, memory.used))
+
+    def test_a_body_has_an_end_with_no_limit_of_memory(self) -> None:
+        self.send(SHORT_HEAD)
+        for _ in range(99):
+            self.wait(1)
+            self.send(b"x" * 10)
+        self.assertEqual([], self.client.statuses)
+        self.wait(2)
+        self.assertEqual([408], self.client.statuses)
+
     def test_the_same_for_a_body_that_twisted_web_reads(self) -> None:
         self.send(SHORT_HEAD.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked") + b"ff\r\n")
         for _ in range(6):
@@ -216,7 +237,7 @@ class DeadlineTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.is_aborted)
 
     def test_a_client_that_takes_some_of_it_is_not(self) -> None:
-        left = iter(range(100_000, 0, -1))
+        left = iter(range(100_000, 0, -SHORT_TIMEOUTS.rate))
         self.client.connection._unsent = lambda: next(left)
         self.send(SHORT_HEAD + b"x" * 1000)
         self.wait(50)

@@ -24,7 +24,7 @@ from tests.harness.requests import CHUNKED, HOT, PING, H
 try:
     import uvloop
 except ImportError:
-    uvloop = None
+    uvloop = None  # type: ignore[assignment]  # the absent module
 
 COUNTED = (BodyReader, Connection, Exchange, Job, LoopTransport)
 CLIENTS = 5
@@ -66,8 +66,10 @@ VISITS = (
 )
 
 
-class CircleContract:
+class CircleContract(TestCase):
     """The same on every loop."""
+
+    __test__ = False
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         raise NotImplementedError
@@ -127,16 +129,20 @@ def counted() -> Counter[str]:
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, COUNTED))
 
 
-class AsyncioCircleTests(CircleContract, TestCase):
+class AsyncioCircleTests(CircleContract):
     """On asyncio's loop."""
+
+    __test__ = True
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
 
 
 @skipIf(uvloop is None, "uvloop is not installed")
-class UvloopCircleTests(CircleContract, TestCase):
+class UvloopCircleTests(CircleContract):
     """On uvloop's."""
+
+    __test__ = True
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
