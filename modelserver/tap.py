@@ -8,14 +8,17 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from twisted.application.service import IService
+from twisted.internet.base import ReactorBase
 from twisted.python import usage
 
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import MMS
 from modelserver.system.pid_file import PidFile
+from modelserver.system.steady_clock import use_steady_clock
 
 PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
 """
@@ -79,14 +82,24 @@ class Options(usage.Options):
         )
 
     def postOptions(self) -> None:
-        """Install asyncio's reactor where none is installed yet: twistd reads options before it needs one."""
+        """Install asyncio's reactor where none is chosen: twistd reads options before it needs one."""
         install_reactor()
 
 
 def install_reactor() -> None:
-    """Use asyncio's event loop, uvloop's where it is installed; an explicit ``--reactor`` is left alone."""
-    if "twisted.internet.reactor" in sys.modules:
-        return
+    """
+    Use asyncio's event loop, uvloop's where it is installed, unless ``--reactor`` has installed another.
+
+    Whichever it is, it measures time by a clock that nobody sets.
+    """
+    if "twisted.internet.reactor" not in sys.modules:
+        _install_asyncio()
+    from twisted.internet import reactor
+
+    use_steady_clock(cast(ReactorBase, reactor))
+
+
+def _install_asyncio() -> None:
     import asyncio
 
     from twisted.internet import asyncioreactor

@@ -44,12 +44,12 @@ class TokenAuthorizer:
     tokens: Tokens
     on_refused: Callable[[str, AccessDenied], object] | None = None
     _keys: Mapping[str, AccessKey] = field(init=False)
-    _now: Callable[[], float] = field(init=False)
+    _seconds: Callable[[], float] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         # The mapping is only read here, and by kinds that callers give as plain texts.
         self._keys = cast(Mapping[str, AccessKey], self.tokens.keys)
-        self._now = self.tokens.now
+        self._seconds = self.tokens.seconds
 
     def check(self, kind: str, authorization: bytes | None) -> None:
         """
@@ -61,7 +61,7 @@ class TokenAuthorizer:
         if (
             authorization is not None
             and compare_digest(authorization, key.bearer)
-            and self._now() < key.expires
+            and self._seconds() < key.deadline
         ):
             return
         try:

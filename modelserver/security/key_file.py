@@ -38,11 +38,14 @@ class AccessKey:
     """
     One key.
 
-    :param expires: the end of its validity, in seconds since the epoch.
+    :param expires: the end of its validity as files tell it, in seconds since the epoch.
+    :param deadline: the same on the monotonic clock of the server that has taken the key; until then it
+        is not valid.
     """
 
     secret: str = field(repr=False)
     expires: float = NEVER
+    deadline: float = field(default=-NEVER, eq=False)
     bearer: bytes = field(init=False, repr=False)
     """The value of an ``Authorization`` header that has this key."""
 

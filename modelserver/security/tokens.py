@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
@@ -45,7 +45,8 @@ class Tokens:
     :param file: the server's own key file; removed at the end.
     :param given: the operator's file or folder of keys, or None.
     :param lifetime: seconds that a made key is valid; the key that renews the others does not expire.
-    :param now: seconds since the epoch.
+    :param now: seconds since the epoch, for what files say.
+    :param seconds: those of a monotonic clock, which decides when a key has expired.
     :param keys: the valid keys, by kind. Only this object changes the mapping.
     """
 
@@ -53,6 +54,7 @@ class Tokens:
     given: Path | None
     lifetime: float
     now: Callable[[], float]
+    seconds: Callable[[], float]
     entropy: Callable[[int], bytes]
     in_thread: InThread
     keys: dict[Kind, AccessKey] = field(factory=dict, init=False)
@@ -85,13 +87,20 @@ class Tokens:
         before, self._given_keys = self._given_keys, given
         for kind in KINDS:
             if kind in given:
-                self.keys[kind] = given[kind]
+                if given[kind] != before.get(
+                    kind
+                ):  # else it has its deadline, whatever the time of day is now
+                    self.keys[kind] = self._dated(given[kind])
             elif kind not in self.keys or kind in before:
                 self.keys[kind] = self._new_key(kind)
 
     def _new_key(self, kind: Kind) -> AccessKey:
         secret = base64.urlsafe_b64encode(self.entropy(KEY_BYTES)).rstrip(b"=").decode("ascii")
-        return AccessKey(secret, NEVER if kind == "token" else self.now() + self.lifetime)
+        return self._dated(AccessKey(secret, NEVER if kind == "token" else self.now() + self.lifetime))
+
+    def _dated(self, key: AccessKey) -> AccessKey:
+        """Return a key with its deadline: from now on, corrections of the time of day do not matter to it."""
+        return evolve(key, deadline=self.seconds() + (key.expires - self.now()))
 
     def _write(self) -> None:
         """Write the key file, unless every key is in the operator's already."""
@@ -140,7 +149,7 @@ class Tokens:
         words = (authorization or b"").split()
         is_bearer = len(words) == 2 and words[0] == _SCHEME
         bearer = b" ".join(words) if is_bearer else b""
-        if not compare_digest(bearer, key.bearer) or self.now() >= key.expires:
+        if not compare_digest(bearer, key.bearer) or self.seconds() >= key.deadline:
             raise AccessDenied("Authentication" if kind == "token" else "Authorization")
 
     def stop(self) -> None:

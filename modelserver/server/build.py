@@ -228,6 +228,7 @@ def _make_tokens(settings: Settings, runtime: Runtime) -> Tokens | None:
         given=settings.token_file,
         lifetime=settings.token_expiration,
         now=time.time,
+        seconds=runtime.reactor.seconds,
         entropy=os.urandom,
         in_thread=runtime.in_thread,
     )

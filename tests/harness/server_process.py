@@ -34,7 +34,8 @@ LONGEST = 60.0
 PAUSE = 0.02
 """Seconds between two looks at what cannot report by itself."""
 _TWISTD = "from twisted.scripts.twistd import run; run()"
-_ROOT = str(Path(modelserver.__file__).parent.parent)
+ROOT = str(Path(modelserver.__file__).parent.parent)
+"""What a process needs in its PYTHONPATH to import the server."""
 _Seen = TypeVar("_Seen")
 
 
@@ -166,7 +167,7 @@ class ServerProcess:
         self.process = subprocess.Popen(
             [*twistd, "modelserver", *files, "--ncs", *self.options],
             cwd=self.folder,
-            env={**inherited, "TMPDIR": str(self.temporary), "PYTHONPATH": _ROOT, **self.environment},
+            env={**inherited, "TMPDIR": str(self.temporary), "PYTHONPATH": ROOT, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

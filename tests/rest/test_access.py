@@ -76,6 +76,7 @@ class TokensCase(SynchronousTestCase):
             None,
             HOUR,
             lambda: START + self.clock.seconds(),
+            self.clock.seconds,
             lambda size: next(numbers).to_bytes(size, "big"),
             at_once,
         )

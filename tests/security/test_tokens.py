@@ -82,6 +82,7 @@ class TokensCase(SynchronousTestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.clock = Clock()
+        self.moved = 0.0
         self.numbers = count(1)
         self.tokens = self.make()
 
@@ -90,7 +91,8 @@ class TokensCase(SynchronousTestCase):
             self.folder / "key_file.json",
             given,
             HOUR,
-            lambda: START + self.clock.seconds(),
+            lambda: START + self.moved + self.clock.seconds(),
+            self.clock.seconds,
             lambda size: next(self.numbers).to_bytes(size, "big"),
             in_thread,
         )
@@ -235,6 +237,16 @@ class SpellingTests(TokensCase):
         self.assert_refused(header)
         self.clock.advance(100 * HOUR)
         self.tokens.check_spelled("token", self.tokens.keys["token"].bearer)
+
+    def test_corrections_of_the_time_of_day_make_no_key_good_or_bad(self) -> None:
+        self.tokens.start()
+        header = self.tokens.keys["inference"].bearer
+        self.moved = 24 * HOUR
+        self.tokens.check_spelled("inference", header)
+        self.clock.advance(HOUR)
+        self.assert_refused(header)
+        self.moved = -24 * HOUR
+        self.assert_refused(header)
 
     def test_the_refusal_of_a_renewal_has_the_peers_other_word(self) -> None:
         self.tokens.start()
