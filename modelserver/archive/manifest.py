@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from modelserver.archive.documents import TooDeep, check_depth, read_bounded, read_yaml
+from modelserver.archive.names import is_shown
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.errors import ArchiveInvalid, BadRequest
 
@@ -120,24 +121,25 @@ def complete(
     return manifest
 
 
-def model_config(folder: Path, manifest: Manifest) -> tuple[Mapping[str, object], str]:
+def model_config(folder: Path, manifest: Manifest) -> Mapping[str, object]:
     """
     Read the ``model-config.yaml`` that the manifest names.
 
-    :return: the document, empty where there is none or it cannot be read; and why it cannot be read, for the
-        log, or an empty text.
+    :return: the document, empty where there is none.
+    :raises ArchiveInvalid: it cannot be read; the text has the line.
     """
     if manifest.config_file is None:
-        return {}, ""
+        return {}
     try:
         document = read_yaml(read_bounded(folder / manifest.config_file))
     except (OSError, ValueError) as why:
-        return {}, f"{manifest.config_file} is ignored: {getattr(why, 'strerror', None) or why}."
+        reason = getattr(why, "strerror", None) or why
+        raise ArchiveInvalid(f"{manifest.config_file} cannot be read: {reason}.") from why
     if document is None:
-        return {}, ""
+        return {}
     if not isinstance(document, dict):
-        return {}, f"{manifest.config_file} is ignored: it is not a mapping of keys to values."
-    return document, ""
+        raise ArchiveInvalid(f"{manifest.config_file} is not a mapping of keys to values.")
+    return document
 
 
 @frozen
@@ -220,7 +222,7 @@ def _text(section: Mapping[str, object], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise ArchiveInvalid(f"{_UNREADABLE} {name} must be a string.")
-    if not value.isprintable():
+    if not is_shown(value):
         raise ArchiveInvalid(f"{_UNREADABLE} {name} holds characters that cannot be printed.")
     return value
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from modelserver.errors import ArchiveInvalid
 from modelserver.spec import Torchrun
 from modelserver.version_settings.setting import Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
+LARGEST_NUMBER = 2**63 - 1
 _LAUNCHED_TYPES = ("pp", "tp", "pptp")
 _SIZE = re.compile(r"([0-9]{1,15})([KMG])", re.IGNORECASE)
 _FACTORS = {"K": 1024, "M": 1024**2, "G": 1024**3}
@@ -39,9 +41,15 @@ class _Ignored(ValueError):
     """A value that is left out; the text says why."""
 
 
+class _TooLong(ValueError):
+    """A number that nothing here can count with; the text says how long it is."""
+
+
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Ignored("a whole number is needed")
+    if abs(value) > LARGEST_NUMBER:
+        raise _TooLong(f"a number of {len(str(abs(value)))} digits")
     return value
 
 
@@ -142,12 +150,13 @@ def read_model_config(
     """
     Read a parsed ``model-config.yaml``.
 
-    Nothing here is an error: a value of a wrong type or outside its range is left out and named in the
-    problems, which are for the log. Keys that are not for the server are the handler's.
+    A value of a wrong type or outside its range is left out and named in the problems, which are for the log.
+    Keys that are not for the server are the handler's.
 
     :param document: what the YAML loader returned; anything but a mapping counts as absent.
     :param number_of_gpu: the devices there are.
     :param table: the settings to look for.
+    :raises ArchiveInvalid: a number is longer than 64 bits.
     """
     if not isinstance(document, Mapping):
         return ModelConfig(), ("model-config.yaml is not a mapping of keys to values; it is ignored.",)
@@ -173,6 +182,8 @@ def _read(
             values[name] = read(document[key])
         except _Ignored as why:
             problems.append(f"model-config.yaml: {prefix}{key}={document[key]!r} is ignored: {why}.")
+        except _TooLong as why:
+            raise ArchiveInvalid(f"model-config.yaml: {prefix}{key} is {why}.") from why
     return values, problems
 
 

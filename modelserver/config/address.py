@@ -7,7 +7,8 @@ import re
 from attrs import frozen
 
 _BINDING = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/\s\[\]]+)(?::(?P<port>[0-9]{1,9}))?"
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/\s\[\]]+)(?::(?P<port>[0-9]{1,9}))?",
+    re.IGNORECASE,
 )
 _UNIX = re.compile(r"unix:(?P<path>/.+)")
 _LAST_PORT = 65535
@@ -55,8 +56,9 @@ def parse_address(text: str, http: int, https: int) -> Address:
     binding = _BINDING.fullmatch(text)
     if binding is None:
         raise ValueError(f"Invalid binding address: {text}")
-    default = https if binding["scheme"] == "https" else http
+    scheme = binding["scheme"].lower()
+    default = https if scheme == "https" else http
     port = default if binding["port"] is None else int(binding["port"])
     if port > _LAST_PORT:
         raise ValueError(f"Invalid port number: {text}")
-    return Address(binding["scheme"], binding["host"].strip("[]"), port)
+    return Address(scheme, binding["host"].strip("[]"), port)

@@ -6,7 +6,7 @@ import re
 
 from attrs import frozen
 
-_NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]*)=(.+)")
+_NAMED = re.compile(r"([^=/?]+)=(.+)")
 
 
 @frozen
@@ -53,4 +53,4 @@ def parse_load_models(text: str) -> LoadList:
 def parse_startup_model(text: str) -> StartupModel:
     """Read ``[name=]location``; an equals sign inside a URL's query is no name."""
     named = _NAMED.fullmatch(text)
-    return StartupModel(None, text) if named is None else StartupModel(named[1], named[2].strip())
+    return StartupModel(None, text) if named is None else StartupModel(named[1].strip(), named[2].strip())

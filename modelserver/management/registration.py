@@ -10,12 +10,13 @@ from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
 from modelserver.archive.model_config import read_model_config
+from modelserver.archive.names import RULE, is_name
 from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive, remove
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.management.dependencies import Dependencies
 from modelserver.management.models_json import VersionPreset
-from modelserver.management.requests import NAME, RegisterRequest
+from modelserver.management.requests import RegisterRequest
 from modelserver.management.unsupported_settings import unsupported_settings
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.sources.router import Fetched, Sources
@@ -103,8 +104,7 @@ class VersionPreparer:
         name, version = manifest.model_name or "", manifest.model_version
         _check_name("name", name)
         _check_name("version", version)
-        document, why = model_config(folder, manifest)
-        config, problems = read_model_config(document, self.defaults.number_of_gpu)
+        config, problems = read_model_config(model_config(folder, manifest), self.defaults.number_of_gpu)
         preset = self.models.get(name, {}).get(version, VersionPreset())
         found = OpenedArchive(name=name, version=version, url=request.url, folder=folder, manifest=manifest)
         spec = resolve_version_spec(
@@ -115,14 +115,13 @@ class VersionPreparer:
             defaults=self.defaults,
             start_up=request.start_up,
         )
-        for problem in (why, *problems, *unsupported_settings(spec)):
-            if problem:
-                _log.warn(
-                    "Model {name} version {version}: {problem}", name=name, version=version, problem=problem
-                )
+        for problem in (*problems, *unsupported_settings(spec)):
+            _log.warn(
+                "Model {name} version {version}: {problem}", name=name, version=version, problem=problem
+            )
         return spec
 
 
 def _check_name(what: str, text: str) -> None:
-    if NAME.fullmatch(text) is None:
-        raise ArchiveInvalid(f"Model {what} {text[:255]!r} is not allowed: it must match {NAME.pattern}")
+    if not is_name(text):
+        raise ArchiveInvalid(f"Model {what} {text[:255]!r} is not allowed: it must be {RULE}")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from attrs import field, frozen
 
 from modelserver.errors import BadRequest
 from modelserver.version_settings.setting import SettingValues
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,254}")
-"""What names of models and versions look like: they stand in paths, labels and log lines."""
 
 MOST_LISTED = 100
 """Models in one page of the list."""

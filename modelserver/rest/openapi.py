@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from modelserver import __version__
+from modelserver.archive.names import NAME
 from modelserver.dialect_rules import MMS, TORCHSERVE
-from modelserver.management.requests import NAME
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
 from modelserver.rest.parameters import FORM, JSON, Parameter
 from modelserver.rest.route import ListenerRole, Route

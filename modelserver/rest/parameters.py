@@ -38,6 +38,7 @@ class Parameter:
     :param least: the smallest integer that is taken.
     :param choices: the words that are taken; empty for any text.
     :param pattern: what a text must match whole, or empty.
+    :param rule: the pattern in words, or empty.
     :param dialects: those that know it.
     """
 
@@ -49,6 +50,7 @@ class Parameter:
     most: int = LARGEST
     choices: tuple[str, ...] = ()
     pattern: str = ""
+    rule: str = ""
     required: bool = False
     dialects: tuple[str, ...] = tuple(DIALECTS)
 
@@ -128,7 +130,8 @@ class Fields:
             words = ", ".join(parameter.choices)
             raise BadRequest(f"Parameter {parameter.name} must be one of: {words}.")
         if parameter.pattern and re.fullmatch(parameter.pattern, text) is None:
-            raise BadRequest(f"Parameter {parameter.name} does not match {parameter.pattern}")
+            wanted = f"must be {parameter.rule}" if parameter.rule else f"does not match {parameter.pattern}"
+            raise BadRequest(f"Parameter {parameter.name} {wanted}")
         return text
 
     def required_text(self, parameter: Parameter) -> str:

@@ -35,7 +35,7 @@ from modelserver.server.fronts import make_factory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
-from modelserver.server.startup import start_models
+from modelserver.server.startup import StoreMissing, require_store, start_models
 from modelserver.server.tls.context import TlsUnusable, make_tls
 from modelserver.system.file_limits import allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
@@ -94,9 +94,10 @@ class Server(MultiService):
         """
         Bind all ports before anything else is started.
 
-        :raises SystemExit: a port, a key file, a certificate or a snapshot cannot be used.
+        :raises SystemExit: a port, a key file, a certificate, a snapshot or the model store cannot be used.
         """
         try:
+            require_store(self.settings.model_store)
             self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
             assert self._core is not None
@@ -104,7 +105,7 @@ class Server(MultiService):
                 self._start_tokens(self._core.tokens)
             if self.settings.model_snapshot is not None:
                 check_archives(self.settings.model_snapshot, self.settings.model_store)
-        except (OSError, KeyFileInvalid, RestoreFailed, TlsUnusable) as error:
+        except (OSError, KeyFileInvalid, RestoreFailed, StoreMissing, TlsUnusable) as error:
             self._give_back()
             raise SystemExit(f"modelserver: {error}") from error
 

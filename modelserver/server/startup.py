@@ -59,6 +59,23 @@ def sweep_store(store: Path) -> None:
         _log.info("Removed {path}, a download that nobody ended", path=str(path))
 
 
+class StoreMissing(Exception):
+    """The configuration names a model store that is not there."""
+
+
+def require_store(store: Path | None) -> None:
+    """
+    Refuse a model store that is not there, as TorchServe does. Blocks.
+
+    Its name may be in quotation marks, or its volume is not mounted: a server without models
+    would look healthy.
+
+    :raises StoreMissing: there is no such folder.
+    """
+    if store is not None and not store.is_dir():
+        raise StoreMissing(f"--model-store directory not found: {store}")
+
+
 @define(eq=False)
 class StartupLoader:
     """Registers models of the start, ``parallelism`` at a time, since each takes memory while it loads."""

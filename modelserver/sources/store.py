@@ -40,8 +40,8 @@ class StoreSource:
     """
     The files and folders of the model store, by name or by a ``file://`` URL.
 
-    What the operator has put into the store is the operator's word: an entry may be a link to a file or folder
-    anywhere, as storage initialisers and TorchServe's own tooling make them.
+    What the operator has put into the store is the operator's word: an entry may be a link to a file or
+    folder anywhere, as storage initialisers and TorchServe's own tooling make them.
 
     :param store: the folder, or None if the operator has set none.
     :param anywhere: an absolute path may lead out of the store: for URLs that the operator has written.
@@ -148,7 +148,7 @@ def _is_linked(root: Path, top: str, path: Path) -> bool:
     """
     Return whether a path leaves the store by one of the store's own links only.
 
-    Below a linked folder, everything has to stay in that folder: who fills it need not be who fills the store.
+    Below a linked folder, everything stays in that folder: who fills it need not be who fills the store.
 
     :param top: the store's real path.
     :raises OSError: a part of the path does not exist.

@@ -282,15 +282,15 @@ BAD_YAML = [
     ("bad-integer", 'a: !!int ""', "tag"),
     ("bad-date", "a: 2001-99-99", "month"),
     ("unhashable-key", "? [a]\n: 1", "key"),
-    ("nul", "a: \x00", "ignored"),
+    ("nul", "a: \x00", "cannot be read"),
     ("too-large", "#" * (LARGEST + 1), "larger"),
 ]
 
 
 class ModelConfigTests(ModelFolderCase):
-    """``model-config.yaml`` is read, or counts as absent and the problem is told."""
+    """``model-config.yaml`` is read, or refused with the reason and the line."""
 
-    def config(self, text: str) -> tuple[object, str]:
+    def config(self, text: str) -> object:
         """What is read from a file of this text."""
         self.write("conf.yaml", text)
         return model_config(self.folder, Manifest(config_file="conf.yaml"))
@@ -303,28 +303,33 @@ class ModelConfigTests(ModelFolderCase):
             "base": {"x": 1},
             "other": {"x": 1, "y": 2},
         }
-        self.assertEqual(self.config(text), (expected, ""))
+        self.assertEqual(self.config(text), expected)
 
     def test_no_config_file(self) -> None:
-        self.assertEqual(model_config(self.folder, Manifest()), ({}, ""))
+        self.assertEqual(model_config(self.folder, Manifest()), {})
 
     def test_empty_file(self) -> None:
-        self.assertEqual(self.config("# nothing\n"), ({}, ""))
+        self.assertEqual(self.config("# nothing\n"), {})
 
     def test_missing_file(self) -> None:
-        document, problem = model_config(self.folder, Manifest(config_file="conf.yaml"))
-        self.assertEqual(document, {})
-        self.assertEqual(problem, "conf.yaml is ignored: No such file or directory.")
+        with self.assertRaises(ArchiveInvalid) as raised:
+            model_config(self.folder, Manifest(config_file="conf.yaml"))
+        self.assertEqual(str(raised.exception), "conf.yaml cannot be read: No such file or directory.")
+
+    def test_the_line_is_told(self) -> None:
+        with self.assertRaises(ArchiveInvalid) as raised:
+            self.config("minWorkers: 1\nmaxWorkers: [1\nbatchSize: 2\n")
+        self.assertIn(" in line 3", str(raised.exception))
 
     def test_many_values(self) -> None:
         self.assertEqual(read_yaml("- x\n" * 9, most_nodes=10), ["x"] * 9)
         self.assertRaises(TooMany, read_yaml, "- x\n" * 10, most_nodes=10)
 
-    def test_bad_files_count_as_absent(self) -> None:
+    def test_bad_files_are_refused(self) -> None:
         for name, text, word in BAD_YAML:
             with self.subTest(name):
-                document, problem = self.config(text)
-                self.assertEqual(document, {})
-                self.assertIn(word, problem)
-                self.assertNotIn("\n", problem)
+                with self.assertRaises(ArchiveInvalid) as raised:
+                    self.config(text)
+                self.assertIn(word, str(raised.exception))
+                self.assertNotIn("\n", str(raised.exception))
         self.assertFalse(Path("pwned").exists())

@@ -36,6 +36,10 @@ class AddressTests(SynchronousTestCase):
         for text, expected in GOOD:
             self.assertEqual(parse_address(text, 80, 443), expected, text)
 
+    def test_schemes_in_capitals(self) -> None:
+        self.assertEqual(parse_address("HTTP://localhost", 80, 443), Address("http", "localhost", 80))
+        self.assertEqual(parse_address("HttpS://localhost", 80, 443), Address("https", "localhost", 443))
+
     def test_bad_addresses_have_the_peers_texts(self) -> None:
         for text, expected in BAD:
             error = self.assertRaises(ValueError, parse_address, text, 80, 443)

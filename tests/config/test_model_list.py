@@ -15,6 +15,9 @@ ROWS = (
     ("a.mar", LoadList((StartupModel(None, "a.mar"),))),
     ("a.mar, b=c.mar,", LoadList((StartupModel(None, "a.mar"), StartupModel("b", "c.mar")))),
     ("all,a.mar", LoadList((StartupModel(None, "all"), StartupModel(None, "a.mar")))),
+    ("my model=a.mar", LoadList((StartupModel("my model", "a.mar"),))),
+    ("team:modèle+1=a.mar", LoadList((StartupModel("team:modèle+1", "a.mar"),))),
+    ("_b = a.mar", LoadList((StartupModel("_b", "a.mar"),))),
     ("https://h/a.mar?x=1", LoadList((StartupModel(None, "https://h/a.mar?x=1"),))),
     ("b=https://h/a.mar?x=1", LoadList((StartupModel("b", "https://h/a.mar?x=1"),))),
 )

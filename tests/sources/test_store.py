@@ -70,7 +70,7 @@ class FoundTests(StoreTestCase):
             self.assertEqual(self.successResultOf(source.fetch("latest.mar")), store / "latest.mar")
 
     def test_links_of_the_store_to_anywhere(self) -> None:
-        """Storage initialisers and TorchServe's tooling fill a store with links: the operator has put them there."""
+        """Storage initialisers and TorchServe's tooling fill a store with links: the operator's word."""
         built = self.top / "built"
         (built / "nested").mkdir(parents=True)
         (built / "nested" / "deep.mar").write_bytes(b"PK")

@@ -112,6 +112,8 @@ class HandlerMetrics:
         self.model_name = model_name
         self.config_file_path = config_file_path
         self.request_ids: RequestIds | str | None = None
+        self.store: list[object] = []
+        """Stays empty, as TorchServe's: handlers written for MMS walk over it."""
         self._ids: Callable[[], RequestIds | None] | None = None
         self._now = now
         self._records: list[Record] = []

@@ -14,7 +14,7 @@ from attrs import frozen
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
 from modelserver.archive.unpack import open_archive
 from modelserver.cli.archivers.torch_model_archiver import add_arguments, pack_or_tell, read_request
-from modelserver.errors import ServingError
+from modelserver.errors import ArchiveInvalid, ServingError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,14 +73,18 @@ def inspect_archive(archive: Path) -> Inspection:
     with tempfile.TemporaryDirectory() as temporary:
         folder = open_archive(archive, Path(temporary, "model"))
         manifest = read_manifest(folder)
-        config, problem = model_config(folder, manifest)
+        problems = []
+        config: Mapping[str, object] = {}
+        try:
+            config = model_config(folder, manifest)
+        except ArchiveInvalid as why:
+            problems.append(str(why))
         files = {
             path.relative_to(folder).as_posix(): path.stat().st_size
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-    problems = [*([problem] if problem else []), *_missing(manifest, files)]
-    return Inspection(archive, manifest, config, files, problems)
+    return Inspection(archive, manifest, config, files, [*problems, *_missing(manifest, files)])
 
 
 def _missing(manifest: Manifest, files: Mapping[str, int]) -> Iterator[str]:

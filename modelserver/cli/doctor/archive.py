@@ -13,7 +13,7 @@ from modelserver.archive.unpack import open_archive, remove
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.doctor.handler_imports import Missing, is_importable, missing_imports
 from modelserver.config.settings import Settings
-from modelserver.errors import ServingError
+from modelserver.errors import ArchiveInvalid, ServingError
 
 BUILT_IN_HANDLERS = (
     "base_handler",
@@ -150,9 +150,11 @@ def _about_imports(
 
 
 def _about_model_config(manifest: Manifest, folder: Path, examination: Examination) -> Iterator[Finding]:
-    document, why = model_config(folder, manifest)
-    if why:
-        yield Finding("ignored", "model-config.yaml", why)
+    try:
+        document = model_config(folder, manifest)
+    except ArchiveInvalid as why:
+        yield Finding("fails", "model-config.yaml", str(why))
+        return
     config, problems = read_model_config(document, _ANY_GPU)
     for problem in problems:
         yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))

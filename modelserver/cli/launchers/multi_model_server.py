@@ -95,7 +95,8 @@ def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd:
     are_local = any(_REMOTE.fullmatch(model) is None for model in arguments.models)
     if are_local and settings.model_store is None:
         return "--model-store is required to load model locally."
-    return None
+    store = settings.model_store
+    return None if store is None else missing("model-store", "directory", str(store), Path.is_dir)
 
 
 def options_for(arguments: argparse.Namespace) -> list[str]:

@@ -115,7 +115,9 @@ def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd:
         settings, _ = load_settings(command_line, environ, cwd, "torchserve")
     except ConfigurationError as error:
         return f"Invalid configuration: {error}"
-    return "Missing mandatory parameter --model-store" if settings.model_store is None else None
+    if settings.model_store is None:
+        return "Missing mandatory parameter --model-store"
+    return missing("model-store", "directory", str(settings.model_store), Path.is_dir)
 
 
 def options_for(arguments: argparse.Namespace) -> list[str]:

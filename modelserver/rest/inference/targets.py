@@ -96,14 +96,14 @@ class PredictionGrammar:
 
 
 def _pattern(path: str, rule: PredictionRule) -> re.Pattern[str]:
-    """Compile a path of the table: a variable ends at the next slash, or at the character that follows it."""
+    """Compile a path of the table: a variable has no slash, but may hold the character that ends it."""
 
     def expression(variable: re.Match[str]) -> str:
         name, end = variable.groups()
         if name == "rest":
             return "(?P<rest>.+)"
         count = "*" if name == "model_version" and rule.takes_empty_version else "+"
-        return f"(?P<{name}>[^/{re.escape(end)}]{count}){re.escape(end)}"
+        return f"(?P<{name}>[^/]{count}){re.escape(end)}"
 
     return re.compile(_VARIABLE.sub(expression, path), re.DOTALL)
 

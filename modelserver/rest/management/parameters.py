@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from modelserver.archive.names import NAME, RULE
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.management.requests import (
     MOST_LISTED,
-    NAME,
     Page,
     RegisterRequest,
     ScaleRequest,
@@ -27,7 +27,11 @@ URL = Parameter(
     required=True,
 )
 MODEL_NAME = Parameter(
-    "model_name", "text", "The name to serve the model by; the archive's by default.", pattern=NAME.pattern
+    "model_name",
+    "text",
+    "The name to serve the model by; the archive's by default.",
+    pattern=NAME.pattern,
+    rule=RULE,
 )
 HANDLER = Parameter("handler", "text", "The entry point of the handler; the archive's by default.")
 RUNTIME = Parameter("runtime", "text", "The language of the handler; the archive's by default.")

@@ -280,8 +280,8 @@ class ArchiveTests(DoctorTestCase):
     def test_model_config(self) -> None:
         for config, verdict in (
             ("batchSize: many", "ignored"),
-            ("[not, a, mapping]", "ignored"),
-            ("a: [", "ignored"),
+            ("[not, a, mapping]", "fails"),
+            ("a: [", "fails"),
             ("parallelType: tp\nparallelLevel: 2", "works"),
             ("deviceIds: [7]", "works"),
         ):

@@ -185,6 +185,13 @@ class TorchServeTests(LauncherCase):
         (self.folder / "mine.properties").write_text("model_store=store\n", "ascii")
         self.assertEqual(self.torchserve("--ts-config", "mine.properties"), (0, ""))
 
+    def test_a_model_store_in_the_file_that_is_missing(self) -> None:
+        (self.folder / "mine.properties").write_text('model_store="store"\n', "ascii")
+        status, said = self.torchserve("--ts-config", "mine.properties")
+        self.assertEqual(status, 1)
+        self.assertIn("--model-store directory not found: ", said)
+        self.assertIsNone(self.pid_file.read())
+
     def test_a_configuration_that_cannot_be_used_is_told_at_once(self) -> None:
         (self.folder / "mine.properties").write_text("model_store=$$NO_SUCH_VARIABLE$$\n", "ascii")
         status, said = self.torchserve("--ts-config", "mine.properties")

@@ -58,6 +58,7 @@ TORCHSERVE = {
     b"/m/1.0/predict": PredictionTarget("m", "1.0", query(), QUERY),
     b"/v1/models/m:predict": PredictionTarget("m", None, b"", NO_PATH),
     b"/v1/models/m:explain": PredictionTarget("m", None, b"", EXPLAIN | NO_PATH),
+    b"/v1/models/team:m:predict": PredictionTarget("team:m", None, b"", NO_PATH),
     b"/v1/models/m:other": None,
     b"/v2/models/m/infer": PredictionTarget("m", None, b"", NO_PATH),
     b"/v2/models/m/explain": PredictionTarget("m", None, b"", EXPLAIN | NO_PATH),
