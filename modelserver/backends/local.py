@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
@@ -107,11 +108,12 @@ class LocalBackend:
         :param ranks: sockets that it gets besides its own, one for each of its ranks.
         """
         ours, theirs = socket_pair(SOCKET_BUFFER)
+        outputs = process.make_pipes()
         link = process.link = FrameSocket(
             ours, self.machine.loop, process, largest_frame(process.spec, self.settings)
         )
         try:
-            self._spawn(process, environment, (theirs, *ranks))
+            self._spawn(process, environment, outputs, (theirs, *ranks))
         except Exception as error:
             _log.failure("Worker {worker} could not be launched", worker=process.spec.id)
             link.close()
@@ -122,9 +124,15 @@ class LocalBackend:
             link.send(first)
         finally:
             theirs.close()
+            for writing in outputs:
+                os.close(writing)
 
     def _spawn(
-        self, process: HostProcess, environment: Mapping[str, str], sockets: Sequence[socket.socket]
+        self,
+        process: HostProcess,
+        environment: Mapping[str, str],
+        outputs: Sequence[int],
+        sockets: Sequence[socket.socket],
     ) -> None:
         version = process.spec.version
         python = version.start.python or self.settings.python or sys.executable
@@ -133,16 +141,18 @@ class LocalBackend:
             python,
             start_command(python, WORKER, f"{version.name}/{version.version}/{process.spec.id}"),
             env=environment,
-            childFDs=self._descriptors(*sockets),
+            childFDs=self._descriptors(outputs, *sockets),
         )
         spawned = cast(Spawned, transport)
         spawned.closeChildFD(0)
         process.launched(spawned.pid, lambda: _reap(spawned))
 
-    def _descriptors(self, theirs: socket.socket, *ranks: socket.socket) -> dict[int, int | str]:
+    def _descriptors(
+        self, outputs: Sequence[int], theirs: socket.socket, *ranks: socket.socket
+    ) -> dict[int, int | str]:
         """What a worker inherits: pipes as standard streams, its sockets, and what all have in common."""
         machine = self.machine
-        inherited: dict[int, int | str] = {0: "w", 1: "r", 2: "r"}
+        inherited: dict[int, int | str] = {0: "w", 1: outputs[0], 2: outputs[1]}
         inherited[SOCKET_FD], inherited[LIFELINE_FD] = theirs.fileno(), machine.lifeline
         if machine.slots is not None:
             inherited[SLOTS_FD] = machine.slots.descriptor
@@ -178,15 +188,5 @@ class _Protocol(ProcessProtocol):
     def __init__(self, process: HostProcess) -> None:
         self._process = process
 
-    def outReceived(self, data: bytes) -> None:
-        self._process.stdout.data_received(data)
-
-    def errReceived(self, data: bytes) -> None:
-        self._process.stderr.data_received(data)
-
     def processExited(self, reason: Failure) -> None:
         self._process.ended(getattr(reason.value, "exitCode", None), getattr(reason.value, "signal", None))
-
-    def processEnded(self, reason: Failure) -> None:
-        self._process.stdout.ended()
-        self._process.stderr.ended()

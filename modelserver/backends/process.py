@@ -13,7 +13,8 @@ from twisted.logger import Logger
 
 from modelserver.backends.frame_socket import FrameSocket
 from modelserver.backends.orphans import OrphanCollector
-from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog
+from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog, OutputPipe
+from modelserver.backends.output_limits import OutputLimits
 from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.plain_text import without_escapes
@@ -25,6 +26,8 @@ _log = Logger(namespace=OUTPUT_NAMESPACE)
 
 LAST_WAIT = 0.5
 """Seconds that a worker may live on after it closed its socket."""
+OUTPUT_WAIT = 0.5
+"""Seconds for which pipes are read after the worker's end, while something that it started holds them."""
 OUT_OF_MEMORY, OOM_EXIT = 507, 137
 
 
@@ -39,6 +42,7 @@ class HostServices:
     :param take_oom_kills: called after a KILL that was not ours; returns whether the kernel has killed for
         want of memory since the last call.
     :param orphans: looks after what workers leave behind, or None.
+    :param output: what each stream of a worker may log.
     """
 
     spawner: IReactorProcess
@@ -50,6 +54,7 @@ class HostServices:
     slots: SharedMemoryPool | None = None
     take_oom_kills: Callable[[], bool] = lambda: False
     orphans: OrphanCollector | None = None
+    output: OutputLimits = field(factory=OutputLimits)
 
 
 @define(eq=False)
@@ -71,15 +76,16 @@ class HostProcess(ABC):
     cause: str | None = field(default=None, init=False)
     load_failure: Mapping[str, object] | None = field(default=None, init=False)
     problem: str | None = field(default=None, init=False)
+    _pipes: list[OutputPipe] = field(factory=list, init=False)
     _gone: bool = field(default=False, init=False)
     _pid: int | None = field(default=None, init=False)
     _watch: int | None = field(default=None, init=False)
     _last_wait: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        seconds = self.machine.clock.seconds
-        self.stdout = LineLog(lambda line: self._tell("stdout", line), seconds)
-        self.stderr = LineLog(lambda line: self._tell("stderr", line), seconds)
+        machine = self.machine
+        self.stdout = LineLog(lambda line: self._tell("stdout", line), machine.clock, machine.output)
+        self.stderr = LineLog(lambda line: self._tell("stderr", line), machine.clock, machine.output)
 
     def _tell(self, stream: str, line: str) -> None:
         version = self.spec.version
@@ -91,6 +97,31 @@ class HostProcess(ABC):
             version=version.version,
             worker=self.spec.id,
         )
+
+    def make_pipes(self) -> list[int]:
+        """Return the ends of new pipes for standard output and error; the caller closes them."""
+        self._close_pipes()
+        writing = []
+        for log in (self.stdout, self.stderr):
+            ours, theirs = os.pipe()
+            writing.append(theirs)
+            self._pipes.append(OutputPipe(self.machine.loop, ours, log))
+            self._pipes[-1].open()
+        return writing
+
+    def _close_pipes(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
+        self._pipes.clear()
+
+    def _end_pipes(self) -> None:
+        """Take what is in the pipes; what holds them beyond the worker's end has a moment."""
+        for pipe in self._pipes:
+            pipe.drain()
+        if any(pipe.is_open for pipe in self._pipes):
+            self.machine.clock.callLater(OUTPUT_WAIT, self._close_pipes)
+        self.stdout.ended()
+        self.stderr.ended()
 
     # What the core asks.
 
@@ -201,7 +232,7 @@ class HostProcess(ABC):
         if self._last_wait is not None and self._last_wait.active():
             self._last_wait.cancel()
         self.link.close()
-        self.stderr.ended()
+        self._end_pipes()
         self.exited(self._explain(code, number))
 
     @abstractmethod

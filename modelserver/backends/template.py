@@ -19,7 +19,6 @@ from modelserver.backends.local import (
     worker_environment,
 )
 from modelserver.backends.orphans import OWNER
-from modelserver.backends.output import LineLog, read_lines
 from modelserver.backends.process import HostProcess
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
@@ -261,15 +260,11 @@ class Template:
 
     def _order(self, process: ForkedProcess) -> None:
         assert self.process is not None
-        machine = self.backend.local.machine
         theirs = process.take_far_end()
-        outputs = [os.pipe(), os.pipe()]
-        logs: tuple[LineLog, LineLog] = process.stdout, process.stderr
-        for (reading, _), log in zip(outputs, logs, strict=True):
-            read_lines(machine.loop, reading, log)
+        outputs = process.make_pipes()
         self._orders += 1
         self._ordered[self._orders] = process
-        descriptors = [theirs.fileno(), *(writing for _, writing in outputs)]
+        descriptors = [theirs.fileno(), *outputs]
         order = frames.pack_json(frames.FORK, self._order_for(process.spec), self._orders)
         try:
             self.process.link.send_with(order, descriptors)
@@ -278,7 +273,7 @@ class Template:
             self.process.kill("exit")
         finally:
             theirs.close()
-            for _, writing in outputs:
+            for writing in outputs:
                 os.close(writing)
 
     def _order_for(self, spec: WorkerSpec) -> Mapping[str, object]:

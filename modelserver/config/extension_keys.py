@@ -52,6 +52,19 @@ API = (
 WORKERS = (
     _key("worker_python", PATH, None, "The interpreter of workers; unset: the server's."),
     _key("startup_parallelism", whole(1), "4", "Models that load at the same time at the start."),
+    _key(
+        "max_log_line",
+        size(positive=True),
+        "128K",
+        "Bytes of a line of a worker's output that are logged; the rest of the line is dropped.",
+    ),
+    _key(
+        "max_log_lines",
+        whole(1),
+        "10000",
+        "Lines that a worker's standard output, or its standard error, may log in a second.",
+    ),
+    _key("max_log_bytes", size(positive=True), "8M", "The same in bytes; what is more is dropped."),
 )
 
 LIFE = (

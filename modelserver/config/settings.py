@@ -124,6 +124,9 @@ class Settings:
     sequence_end_header: str = _default("ts_header_key_sequence_end")
     worker_python: Path | None = None
     startup_parallelism: int = _default("startup_parallelism")
+    max_log_line: int = _default("max_log_line")
+    max_log_lines: int = _default("max_log_lines")
+    max_log_bytes: int = _default("max_log_bytes")
 
     enable_metrics_api: bool = _default("enable_metrics_api")
     metrics_mode: str = _default("metrics_mode")

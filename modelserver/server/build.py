@@ -16,6 +16,7 @@ from twisted.internet.posixbase import PosixReactorBase
 
 from modelserver.archive.unpack import UnpackLimits
 from modelserver.backends.local import LocalBackend
+from modelserver.backends.output_limits import OutputLimits
 from modelserver.backends.process import HostServices
 from modelserver.backends.template import TemplateBackend
 from modelserver.backends.torchrun import TorchrunBackend
@@ -149,6 +150,9 @@ def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) ->
         slots=resources.slots,
         take_oom_kills=OomDetector(find_counter()).take_new_kills,
         orphans=runtime.orphans,
+        output=OutputLimits(
+            longest_line=settings.max_log_line, lines=settings.max_log_lines, size=settings.max_log_bytes
+        ),
     )
     local = LocalBackend(services, settings.worker_settings())
     return TorchrunBackend(TemplateBackend(local), local)

@@ -1,0 +1,94 @@
+"""What workers print, and who holds their pipes: in a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.harness.faults import WatchedServer, serving
+from tests.harness.server_process import eventually
+
+pytestmark = pytest.mark.xdist_group("worker faults")
+PRINTING = """
+import json, os, subprocess, sys
+
+class Printing:
+    def initialize(self, context):
+        for step in range(301):
+            sys.stderr.write("\\rloading shards: %3d%%" % (step // 3))
+            sys.stderr.flush()
+        sys.stderr.write("\\n")
+
+    def handle(self, data, context):
+        order = bytes(data[0].get("body") or data[0].get("data")).decode()
+        if order == "much":
+            print("record " + "x" * 65536 + " end of the record")
+            for step in range(9000):
+                print("step", step)
+            print("saved the result")
+        elif order == "leave":
+            sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+            left = subprocess.Popen(sleep, start_new_session=True)
+            return [str(left.pid)]
+        return ["done"] * len(data)
+"""
+
+
+@pytest.fixture(scope="module")
+def printing() -> Iterator[WatchedServer]:
+    """A server of two models of this handler, one of each kind of start."""
+    with serving({"printing": PRINTING}, {"disable_system_metrics": "true"}) as server:
+        yield server
+
+
+def model_log(server: WatchedServer) -> str:
+    """What is in ``model_log.log``."""
+    return (server.folder / "logs" / "model_log.log").read_text()
+
+
+@pytest.mark.parametrize("worker_start", ["spawn", "template"])
+def test_bars_records_and_many_lines_are_in_the_log(printing: WatchedServer, worker_start: str) -> None:
+    """A bar in a few lines with its last state, a record of 64 kB whole, 9,000 lines to the last one."""
+    name = f"much-{worker_start}"
+    answer = printing.register("printing.mar", model_name=name, initial_workers=1, worker_start=worker_start)
+    assert answer.status == 200, answer.text
+    assert printing.predict(name, b"much").body == b"done"
+
+    def lines() -> list[str]:
+        found = [line for line in model_log(printing).splitlines() if f"-{name}_" in line]
+        return found if any("saved the result" in line for line in found) else []
+
+    found = eventually(lines)
+    bar = [line for line in found if "loading shards" in line]
+    assert 1 <= len(bar) < 30
+    assert "100%" in bar[-1]
+    assert sum(line.endswith("x end of the record") for line in found) == 1
+    assert sum(" step " in line for line in found) == 9000
+    assert printing.management("DELETE", f"/models/{name}").status == 200
+
+
+@pytest.mark.parametrize("worker_start", ["spawn", "template"])
+def test_who_holds_the_pipes_of_a_worker_costs_no_descriptor(
+    printing: WatchedServer, worker_start: str
+) -> None:
+    """A process in a session of its own lives on with the pipes; the server closes its ends."""
+    name = f"leave-{worker_start}"
+    answer = printing.register("printing.mar", model_name=name, initial_workers=1, worker_start=worker_start)
+    assert answer.status == 200, answer.text
+    server = psutil.Process(printing.process.pid)
+    before = server.num_fds()
+    for _ in range(3):
+        left = int(printing.predict(name, b"leave").body)
+        (worker,) = printing.pids(name)
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: printing.pids(name) not in ([], [worker]))  # noqa: B023
+        assert printing.predict(name, b"fine").body == b"done"
+        eventually(lambda: server.num_fds() <= before)
+        if Path(f"/proc/{left}").exists():
+            os.kill(left, signal.SIGKILL)
+    assert printing.management("DELETE", f"/models/{name}").status == 200
