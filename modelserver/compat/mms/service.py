@@ -6,6 +6,7 @@ from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handler_tests.service import PREDICTION_METRIC, emit_metrics
 from modelserver.child.handler_tests.service import MmsService as Service
 from modelserver.child.metrics.mms import MmsMetricsStore as MetricsStore
+from modelserver.compat.borrowed import borrowed
 
 __all__ = [
     "PREDICTION_METRIC",
@@ -17,3 +18,5 @@ __all__ = [
     "Service",
     "emit_metrics",
 ]
+
+__getattr__ = borrowed(__name__)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from queue import SimpleQueue
+import threading
+from collections.abc import Iterable
+from queue import Empty, Full, Queue, SimpleQueue
 from threading import Thread
 from typing import Any
+
+from modelserver.compat.borrowed import borrowed
 
 MODELS = "http://localhost:8081/models"
 
@@ -80,3 +84,56 @@ def register_model(model_name: str, url: str) -> Any:
     """Register a model with one worker, and wait for it."""
     params = {"model_name": model_name, "url": url, "initial_workers": "1", "synchronous": "true"}
     return register_model_with_params(params)
+
+
+class Tee(threading.Thread):
+    """
+    Puts the lines of a reader into two queues, ``queue1`` and ``queue2``, and None into both at its end.
+
+    A queue that holds 1000 lines, for nobody takes them, gets no more of them.
+    """
+
+    def __init__(self, reader: Iterable[str]) -> None:
+        super().__init__()
+        self.reader = reader
+        self.queue1: Queue[str | None] = Queue(maxsize=1000)
+        self.queue2: Queue[str | None] = Queue(maxsize=1000)
+
+    def run(self) -> None:
+        """Read to the end."""
+        for line in self.reader:
+            for lines in (self.queue1, self.queue2):
+                try:
+                    lines.put_nowait(line)
+                except Full:
+                    pass
+        for lines in (self.queue1, self.queue2):
+            while True:
+                try:
+                    lines.put_nowait(None)
+                    break
+                except Full:
+                    _drop_one(lines)
+
+
+def _drop_one(lines: Queue[str | None]) -> None:
+    try:
+        lines.get_nowait()
+    except Empty:
+        pass
+
+
+class PrintTillTheEnd(threading.Thread):
+    """Prints the lines of a queue until it gets None, or an empty one."""
+
+    def __init__(self, queue: Queue[str | None]) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def run(self) -> None:
+        """Print."""
+        while line := self._queue.get():
+            print(line.strip())
+
+
+__getattr__ = borrowed(__name__)

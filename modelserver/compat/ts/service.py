@@ -3,6 +3,7 @@
 from modelserver.child.context import Context, PredictionException, RequestProcessor
 from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handler_tests.service import PREDICTION_METRIC, Service, emit_metrics
+from modelserver.compat.borrowed import borrowed
 
 __all__ = [
     "PREDICTION_METRIC",
@@ -13,3 +14,5 @@ __all__ = [
     "Service",
     "emit_metrics",
 ]
+
+__getattr__ = borrowed(__name__)

@@ -1,5 +1,10 @@
 """One value of a metric."""
 
-from modelserver.child.metrics.mms import Metric
+from modelserver.child.metrics.mms import Metric, Units
+from modelserver.compat.borrowed import borrowed
 
-__all__ = ["Metric"]
+__all__ = ["Metric", "MetricUnit", "Units"]
+
+MetricUnit = Units()
+
+__getattr__ = borrowed(__name__)

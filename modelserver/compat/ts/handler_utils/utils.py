@@ -3,6 +3,7 @@
 import importlib
 
 from modelserver.child.data.streaming import send_intermediate_predict_response
+from modelserver.compat.borrowed import borrowed
 
 __all__ = ["import_class", "send_intermediate_predict_response"]
 
@@ -20,3 +21,6 @@ def import_class(class_name: str, module_prefix: str | None = None) -> type:
         return getattr(importlib.import_module(module_name), name)
     except (AttributeError, ValueError) as error:
         raise ImportError(f"class:{name} not found in module:{module_name}.") from error
+
+
+__getattr__ = borrowed(__name__)

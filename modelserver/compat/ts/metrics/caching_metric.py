@@ -2,5 +2,8 @@
 
 from modelserver.child.metrics.torchserve import CachingMetric
 from modelserver.child.metrics.types import Dimension, MetricTypes
+from modelserver.compat.borrowed import borrowed
 
 __all__ = ["CachingMetric", "Dimension", "MetricTypes"]
+
+__getattr__ = borrowed(__name__)

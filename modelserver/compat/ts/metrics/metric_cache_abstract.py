@@ -2,5 +2,8 @@
 
 from modelserver.child.metrics.torchserve import HandlerMetrics as MetricCacheAbstract
 from modelserver.child.metrics.types import Dimension, MetricTypes
+from modelserver.compat.borrowed import borrowed
 
 __all__ = ["Dimension", "MetricCacheAbstract", "MetricTypes"]
+
+__getattr__ = borrowed(__name__)

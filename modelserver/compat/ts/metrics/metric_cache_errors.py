@@ -7,6 +7,7 @@ from modelserver.child.metrics.types import (
     MetricsCacheTypeError,
     MetricsCacheValueError,
 )
+from modelserver.compat.borrowed import borrowed
 
 MetricsCachePyYamlError = MetricsCacheValueError
 
@@ -18,3 +19,5 @@ __all__ = [
     "MetricsCacheTypeError",
     "MetricsCacheValueError",
 ]
+
+__getattr__ = borrowed(__name__)

@@ -3,5 +3,8 @@
 from modelserver.child.metrics.torchserve import CachingMetric
 from modelserver.child.metrics.torchserve import HandlerMetrics as MetricsCacheYamlImpl
 from modelserver.child.metrics.types import MetricTypes
+from modelserver.compat.borrowed import borrowed
 
 __all__ = ["CachingMetric", "MetricTypes", "MetricsCacheYamlImpl"]
+
+__getattr__ = borrowed(__name__)

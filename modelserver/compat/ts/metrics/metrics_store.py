@@ -1,5 +1,8 @@
 """Metrics that add up over a batch."""
 
 from modelserver.child.metrics.mms import MetricsStore
+from modelserver.compat.borrowed import borrowed
 
 __all__ = ["MetricsStore"]
+
+__getattr__ = borrowed(__name__)

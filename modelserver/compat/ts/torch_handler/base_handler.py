@@ -7,6 +7,7 @@ from modelserver.child.handlers.compilation import check_valid_pt2_backend
 from modelserver.child.handlers.labels import load_label_mapping
 from modelserver.child.handlers.timing import timed
 from modelserver.child.handlers.weights import list_classes_from_module, setup_ort_session
+from modelserver.compat.borrowed import borrowed
 
 PROFILER_AVAILABLE = PT2_AVAILABLE = PT230_AVAILABLE = find_spec("torch") is not None
 ONNX_AVAILABLE = find_spec("onnxruntime") is not None
@@ -27,3 +28,5 @@ __all__ = [
     "setup_ort_session",
     "timed",
 ]
+
+__getattr__ = borrowed(__name__)

@@ -8,6 +8,7 @@ from modelserver.child.handlers.compilation import PT2Backend, check_valid_pt2_b
 from modelserver.child.handlers.labels import load_label_mapping, map_class_to_label
 from modelserver.child.handlers.tokens import CLEANUP_REGEX
 from modelserver.child.handlers.weights import list_classes_from_module
+from modelserver.compat.borrowed import borrowed
 
 __all__ = [
     "CLEANUP_REGEX",
@@ -50,3 +51,6 @@ def deprecated(version, replacement="", klass=PendingDeprecationWarning):
         return warned
 
     return decorate
+
+
+__getattr__ = borrowed(__name__)

@@ -7,6 +7,7 @@ import uuid
 
 from modelserver.child.context import Context
 from modelserver.child.metrics.mms import MetricsStore
+from modelserver.compat.borrowed import borrowed
 
 
 class MockContext(Context):
@@ -52,3 +53,6 @@ class MockContext(Context):
         """A header of a request that a test has put into ``request_processor``; else None."""
         processors = self.request_processor or ()
         return super().get_request_header(idx, key) if idx < len(processors) else None
+
+
+__getattr__ = borrowed(__name__)
