@@ -1,6 +1,7 @@
 # make quickstart [ARGS=--once]   a server with a real model reads ten handwritten digits
 # make test [ARGS=tests/core]     the tests
 # make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
+# make clients                    clients that generators make of our descriptions, at work (needs Java)
 # make check                      ruff and mypy
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
@@ -14,7 +15,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test check bench soak clean
+.PHONY: help quickstart test clients check bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -25,6 +26,10 @@ quickstart: $(VENV)/.has-torch
 
 test: $(VENV)/.has-test
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+clients: $(VENV)/.has-test $(VENV)/generators/.has-all
+	MODELSERVER_GENERATORS=$(abspath $(VENV))/generators/bin \
+		$(VENV)/bin/python -m pytest -n0 -rs tests/integration/test_generated_clients.py $(ARGS)
 
 check: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/ruff check .
@@ -44,6 +49,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 		|| { echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/generators/.has-all: etc/client-generators.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/generators
+	$(VENV)/generators/bin/python -m pip install --disable-pip-version-check -r etc/client-generators.txt
+	@touch $@
 
 # A stamp for each extra, so that a second run starts at once.
 $(VENV)/.has-%: setup.cfg setup.py pyproject.toml etc/constraints.txt | $(VENV)/bin/python

@@ -10,10 +10,8 @@ from twisted.web.server import Request
 
 from modelserver.interfaces import Reply
 from modelserver.rest.binding import ApiResource, Operation, bind
-from modelserver.rest.dialects.bodies import pretty
-from modelserver.rest.openapi import document
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import Route
 from modelserver.security.authorization import Authorizer
 from modelserver.security.page_guard import PageGuard
 
@@ -21,27 +19,24 @@ from modelserver.security.page_guard import PageGuard
 @define(eq=False)
 class Api:
     """
-    Everything that one port answers; the descriptions of its routes are its own.
+    Everything that one port answers; it describes its routes itself.
 
-    :param routes: what the port serves, from ``routes.select``.
+    :param descriptions: of the routes that the port serves, from ``routes.select``.
     :param operations: the functions that answer, by operationId, of all APIs that share the port.
-    :param strict_parameters: for the description.
     :param pages: refuses web pages of other origins the calls that change the server, or None.
     :raises LookupError: a route has no function that answers it.
     """
 
-    routes: tuple[Route, ...]
+    descriptions: Descriptions
     operations: Mapping[str, Operation]
     gate: Authorizer
     responder: KleinResponder
-    strict_parameters: bool = False
     pages: PageGuard | None = None
     app: Klein = field(factory=Klein, init=False)
-    _description: bytes = field(default=b"", init=False)
 
     def __attrs_post_init__(self) -> None:
         own: Mapping[str, Operation] = {"apiDescription": self._describe, "api-description": self._describe}
-        bind(self.app, self.routes, {**own, **self.operations}, self.gate, self.pages)
+        bind(self.app, self.descriptions.routes, {**own, **self.operations}, self.gate, self.pages)
         self.app.handle_errors(Exception)(self.responder.refuse)
 
     def resource(self) -> ApiResource:
@@ -49,7 +44,4 @@ class Api:
         return ApiResource(self.app, self.responder)
 
     def _describe(self, request: Request) -> bytes:
-        if not self._description:
-            described = document(self.routes, self.responder.dialect.name, self.strict_parameters)
-            self._description = pretty(described)
-        return self.responder.render(request, Reply(200, self._description))
+        return self.responder.render(request, Reply(200, self.descriptions.of_listener()))

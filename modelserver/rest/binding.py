@@ -14,6 +14,7 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from modelserver.errors import BadRequest
+from modelserver.interfaces import Reply
 from modelserver.rest.reply import INVALID_MESSAGE, KleinResponder
 from modelserver.rest.route import Route
 from modelserver.security.authorization import Authorizer
@@ -90,6 +91,8 @@ class ApiResource(KleinResource):
         segments = list(request.postpath or ())
         if not _is_sound(request, segments):
             return self._refuse(request)
+        if _is_preflight(request):
+            return self._responder.render(request, Reply(200, b"", headers=()))
         while len(segments) > 1 and not segments[-1]:
             segments.pop()
         request.postpath = segments
@@ -100,6 +103,17 @@ class ApiResource(KleinResource):
 
     def _refuse(self, request: Request) -> bytes:
         return self._responder.refuse(request, Failure(BadRequest(INVALID_MESSAGE)))
+
+
+def _is_preflight(request: Request) -> bool:
+    """
+    Return whether a browser asks if a page of another origin may send a request.
+
+    It cannot have a key with it, and is answered by the headers of every answer (CORS), whatever its path is.
+    """
+    return request.method == b"OPTIONS" and all(
+        request.requestHeaders.hasHeader(name) for name in (b"origin", b"access-control-request-method")
+    )
 
 
 def _is_sound(request: Request, segments: Iterable[bytes]) -> bool:

@@ -13,13 +13,13 @@ from modelserver.metrics.exposition import CONTENT_TYPE
 from modelserver.rest.binding import Operation
 from modelserver.rest.parameters import Parameter
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import ANY_METHOD, Access, ListenerRole, Route
+from modelserver.rest.route import ANY_METHOD, BOTH, Access, ListenerRole, Route
 
 _HEADERS = ((b"content-type", CONTENT_TYPE.encode("ascii")),)
 _NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may be repeated.")
 
 
-def _row(operation: str, path: str, description: str) -> Route:
+def _row(operation: str, path: str, description: str, documented: tuple[str, ...] = BOTH) -> Route:
     return Route(
         operation=operation,
         methods=(*ANY_METHOD, "OPTIONS"),
@@ -30,12 +30,13 @@ def _row(operation: str, path: str, description: str) -> Route:
         answers={200: "Metrics"},
         parameters=(_NAMES,),
         only_reads=True,
+        documented=documented,
     )
 
 
 METRICS_ROUTES = (
     _row("metrics", "/metrics", "The metrics in Prometheus' text format."),
-    _row("metrics_below", "/metrics/{rest}", "The same as /metrics."),
+    _row("metrics_below", "/metrics/{rest}", "The same as /metrics.", documented=()),
 )
 
 

@@ -1,16 +1,27 @@
-"""OpenAPI 3.0.1 documents, made from the table of routes."""
+"""
+OpenAPI 3.0.1 documents, made from the table of routes.
+
+They list what the peers' documents list: for each of these routes the method that is documented, not every
+one that is served. They are compact, and what several operations share stands once in them. Generators of
+clients (openapi-generator, openapi-python-client) have to get along with them; tests see to it. Therefore a
+registration is described with the parameters of its query only, as by the peers, not with a body as well.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from urllib.parse import quote
+
+from attrs import define, field
 
 from modelserver import __version__
 from modelserver.archive.names import NAME
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
-from modelserver.rest.parameters import FORM, JSON, Parameter
+from modelserver.rest.parameters import JSON, Parameter
 from modelserver.rest.route import ListenerRole, Route
 
 _INFO: Mapping[str, Schema] = {
@@ -28,107 +39,199 @@ _VARIABLE = re.compile(r"\{(\w+)\}")
 _VARIABLES: Mapping[str, Schema] = {
     "model_name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "model_version": {"type": "string", "pattern": f"^{NAME.pattern}$"},
-    "rest": {"type": "string", "pattern": r"^[^\u0000-\u001f\u007f]+$"},
 }
-_IS_INTEGER = "^[+-]?[0-9]+$"
 _NO_NUL = r"^[^\u0000]*$"
 """A request target with a NUL is refused, wherever in it that is."""
+_NO_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
+_BINARY: Schema = {"type": "string", "format": "binary"}
+_ANYTHING: Schema = {"allOf": [{}]}
+"""
+Any JSON. Of a plain ``{}`` openapi-python-client 0.29 makes code that cannot run (``isinstance(body, Any)``),
+and of an object openapi-generator 7.26 makes a client that cannot send bytes.
+"""
+_BYTES, _ANY = "application/octet-stream", "*/*"
+"""Generators leave out bodies and answers of which they know only ``*/*``: it stands last."""
+
+_TITLE, _MODEL = b"{title_name}", b"{model_name}"
+_PLACES = re.compile(rb"\{title_name\}|\{model_name\}")
+"""Where the description of one model has its name, in the bytes that all models share."""
 
 
-def document(routes: Iterable[Route], dialect: str, strict: bool = False) -> Schema:
+@define(eq=False)
+class Descriptions:
+    """The documents of one listener, each built when it is first asked for, as bytes."""
+
+    routes: tuple[Route, ...]
+    dialect: str
+    _listener: bytes = field(default=b"", init=False)
+    _models: dict[ListenerRole, bytes] = field(factory=dict, init=False)
+
+    def of_listener(self) -> bytes:
+        """Return the description of all routes."""
+        if not self._listener:
+            self._listener = _compact(document(self.routes, self.dialect))
+        return self._listener
+
+    def of_model(self, name: str, role: ListenerRole) -> bytes:
+        """Return the description of the routes that one model has."""
+        if role not in self._models:
+            self._models[role] = _compact(model_document(self.routes, self.dialect, role))
+        told = {_TITLE: _inside_text(name), _MODEL: _inside_text(quote(name, safe=""))}
+        return _PLACES.sub(lambda place: told[place[0]], self._models[role])
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _inside_text(text: str) -> bytes:
+    """Return a text as it stands between the quotes of a JSON text."""
+    return json.dumps(text)[1:-1].encode()
+
+
+def document(routes: Iterable[Route], dialect: str) -> Schema:
+    """Describe the routes of a listener."""
+    return _Document(dialect).describe({**_INFO[dialect], "description": _ABOUT}, routes)
+
+
+def model_document(routes: Iterable[Route], dialect: str, role: ListenerRole) -> Schema:
     """
-    Describe the routes of a listener.
+    Describe the routes that a model has on a listener; the places for its name are to be filled.
 
-    :param strict: whether parameters that cannot be read are refused.
+    It is as short as the peers' is: without what is deprecated or describes, and all errors are one answer.
     """
-    return _document({**_INFO[dialect], "description": _ABOUT}, routes, dialect, strict)
+    chosen = [
+        route
+        for route in routes
+        if role in route.listeners
+        and _MODEL.decode() in route.path
+        and "OPTIONS" not in route.methods
+        and not route.is_deprecated
+    ]
+    title = _MODEL_TITLES[role] + _TITLE.decode()
+    info: Schema = {"title": title, "version": __version__, "description": _ABOUT}
+    return _Document(dialect, is_for_a_model=True).describe(info, chosen)
 
 
-def model_document(
-    routes: Iterable[Route], dialect: str, name: str, listener: ListenerRole, strict: bool = False
-) -> Schema:
-    """Describe the routes that one model has on a listener; its name stands in their paths."""
-    chosen = [route for route in routes if listener in route.listeners and "{model_name}" in route.path]
-    info: Schema = {"title": _MODEL_TITLES[listener] + name, "version": __version__, "description": _ABOUT}
-    described = _document(info, chosen, dialect, strict)
-    paths = described["paths"]
-    assert isinstance(paths, dict)  # _document makes it
-    for operations in paths.values():
-        for operation in operations.values():
-            operation["parameters"] = [
-                parameter for parameter in operation["parameters"] if parameter["name"] != "model_name"
-            ]
-    described["paths"] = {
-        path.replace("{model_name}", name): operations for path, operations in paths.items()
-    }
-    return described
+@define(eq=False)
+class _Document:
+    """
+    One document while it is built.
+
+    :param is_for_a_model: the model's name is no parameter, and all errors are one answer.
+    """
+
+    dialect: str
+    is_for_a_model: bool = False
+    _components: dict[str, dict[str, object]] = field(factory=dict, init=False)
+
+    def describe(self, info: Schema, routes: Iterable[Route]) -> Schema:
+        """Return the whole."""
+        paths: dict[str, dict[str, Schema]] = {}
+        for route in routes:
+            if self.dialect in route.documented:
+                method = route.methods[0].lower()
+                paths.setdefault(route.path, {})[method] = self._operation(route)
+        return {"openapi": "3.0.1", "info": info, "paths": paths, "components": self._components}
+
+    def _share(self, kind: str, name: str, value: object, route: Route) -> Schema:
+        """Write a value down once; another one of the same name gets the operation's name in front of it."""
+        known = self._components.setdefault(kind, {})
+        if known.setdefault(name, value) != value:
+            name = f"{route.operation}.{name}"
+            known[name] = value
+        return {"$ref": f"#/components/{kind}/{name}"}
+
+    def _operation(self, route: Route) -> Schema:
+        known = [parameter for parameter in route.parameters if self.dialect in parameter.dialects]
+        variables = [
+            name
+            for name in _VARIABLE.findall(route.path)
+            if not (self.is_for_a_model and name == "model_name")
+        ]
+        operation: Schema = {
+            "operationId": route.operation,
+            "description": route.description,
+            "parameters": [
+                *(self._share("parameters", f"path.{name}", _variable(name), route) for name in variables),
+                *(self._parameter(parameter, route) for parameter in known),
+            ],
+            "responses": self._responses(route),
+        }
+        if route.is_deprecated:
+            operation["deprecated"] = True
+        if route.body == "inputs":
+            operation["requestBody"] = self._share("requestBodies", "Inputs", _inputs(), route)
+        return operation
+
+    def _parameter(self, parameter: Parameter, route: Route) -> Schema:
+        name = _NO_NAME_CHARACTER.sub("", parameter.name)
+        return self._share("parameters", name, _query_parameter(parameter), route)
+
+    def _responses(self, route: Route) -> Schema:
+        responses: Schema = {
+            str(code): self._response(code, name, route)
+            for code, name in route.answers.items()
+            if _ONLY_IN.get(code, self.dialect) == self.dialect
+        }
+        if self.is_for_a_model:
+            error = {"description": "An error.", "content": self._json("Error", route)}
+            responses["default"] = self._share("responses", "Error", error, route)
+            return responses
+        for code in route.refusals:
+            responses[str(code)] = self._response(code, "Error", route)
+        if route.body == "inputs":
+            other = {"description": "Any other status that the handler chose."}
+            responses["default"] = self._share("responses", "Other", other, route)
+        return dict(sorted(responses.items()))
+
+    def _response(self, code: int, name: str, route: Route) -> Schema:
+        has_warning = code < HTTPStatus.BAD_REQUEST and bool(route.parameters)
+        response: Schema = {"description": _phrase(code), "headers": self._headers(code, has_warning, route)}
+        if name == "Prediction":
+            # The handler decides on the content type, and mostly on none.
+            response["description"] = "What the handler returned."
+            response["content"] = {_BYTES: {"schema": _BINARY}, _ANY: {"schema": _BINARY}}
+        elif name in PLAIN:
+            response["content"] = {PLAIN[name]: {"schema": {"type": "string"}}}
+        else:
+            response["content"] = self._json(name, route)
+        key = f"{name}{code}{'Warning' if has_warning else ''}"
+        return self._share("responses", key, response, route)
+
+    def _json(self, name: str, route: Route) -> Schema:
+        return {JSON: {"schema": self._share("schemas", name, SCHEMAS[self.dialect][name], route)}}
+
+    def _headers(self, code: int, has_warning: bool, route: Route) -> Schema:
+        wanted = {
+            "x-request-id": "RequestId",
+            "Allow": "Allow" if code == HTTPStatus.METHOD_NOT_ALLOWED else "",
+            "Retry-After": "RetryAfter" if code == HTTPStatus.SERVICE_UNAVAILABLE else "",
+            "Warning": "Warning" if has_warning else "",
+        }
+        return {
+            header: self._share("headers", name, HEADERS[name], route)
+            for header, name in wanted.items()
+            if name
+        }
 
 
-def _document(info: Schema, routes: Iterable[Route], dialect: str, strict: bool) -> Schema:
-    paths: dict[str, dict[str, Schema]] = {}
-    for route in routes:
-        for method in route.methods:
-            operations = paths.setdefault(route.path, {})
-            operations[method.lower()] = _operation(route, method, dialect, strict)
-    return {
-        "openapi": "3.0.1",
-        "info": info,
-        "paths": paths,
-        "components": {"schemas": SCHEMAS[dialect], "headers": HEADERS},
-    }
-
-
-def _operation(route: Route, method: str, dialect: str, strict: bool) -> Schema:
-    is_first = method == route.methods[0]
-    known = [parameter for parameter in route.parameters if dialect in parameter.dialects]
-    operation: Schema = {
-        "operationId": route.operation if is_first else f"{route.operation}_{method.lower()}",
-        "description": route.description,
-        "parameters": [
-            *(_path_parameter(name) for name in _VARIABLE.findall(route.path)),
-            *(_query_parameter(parameter, strict) for parameter in known),
-        ],
-        "responses": _responses(route, dialect),
-    }
-    if route.is_deprecated:
-        operation["deprecated"] = True
-    if route.body and method != "GET":
-        operation["requestBody"] = _inputs() if route.body == "inputs" else _fields(known, strict)
-    return operation
-
-
-# Parameters.
-
-
-def _path_parameter(name: str) -> Schema:
+def _variable(name: str) -> Schema:
     return {"in": "path", "name": name, "required": True, "schema": _VARIABLES[name]}
 
 
-def _query_parameter(parameter: Parameter, strict: bool) -> Schema:
+def _query_parameter(parameter: Parameter) -> Schema:
     return {
         "in": "query",
         "name": parameter.name,
         "description": parameter.description,
         "required": parameter.required,
-        "schema": _text_schema(parameter, strict),
+        "schema": _schema(parameter),
     }
 
 
-def _text_schema(parameter: Parameter, strict: bool) -> Schema:
-    """What is taken of a parameter in a query or a form, where everything is text."""
-    schema = _typed_schema(parameter)
-    if strict or parameter.kind == "text":
-        return schema
-    default = schema.pop("default", None)
-    other: Schema = {"type": "string", "pattern": _NO_NUL}
-    if parameter.kind == "integer":
-        other["not"] = {"type": "string", "pattern": _IS_INTEGER}
-    lenient: Schema = {"anyOf": [schema, other]}
-    return lenient if default is None else {**lenient, "default": default}
-
-
-def _typed_schema(parameter: Parameter) -> Schema:
-    """What is taken of a parameter in JSON."""
+def _schema(parameter: Parameter) -> Schema:
+    """Return what a client should send; without ``strict_parameters`` more is taken, with a warning."""
     schema: Schema
     if parameter.kind == "integer":
         schema = {"type": "integer", "minimum": parameter.least, "maximum": parameter.most}
@@ -146,63 +249,11 @@ def _typed_schema(parameter: Parameter) -> Schema:
     return schema
 
 
-# Bodies.
-
-
 def _inputs() -> Schema:
     return {
         "description": "The handler's input, of any content type; a form gives one input for each field.",
-        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+        "content": {JSON: {"schema": _ANYTHING}, _BYTES: {"schema": _BINARY}, _ANY: {"schema": _BINARY}},
     }
-
-
-def _fields(parameters: Iterable[Parameter], strict: bool) -> Schema:
-    known = list(parameters)
-    required = [parameter.name for parameter in known if parameter.required]
-    typed = {parameter.name: _typed_schema(parameter) for parameter in known}
-    text = {parameter.name: _text_schema(parameter, strict) for parameter in known}
-    return {
-        "description": "The parameters, instead of the query as JSON or beside it as a form.",
-        "content": {
-            JSON: {"schema": {"type": "object", "required": required, "properties": typed}},
-            FORM: {"schema": {"type": "object", "properties": text}},
-        },
-    }
-
-
-# Answers.
-
-
-def _responses(route: Route, dialect: str) -> Schema:
-    responses: Schema = {
-        str(code): _response(code, name, route)
-        for code, name in route.answers.items()
-        if _ONLY_IN.get(code, dialect) == dialect
-    }
-    for code in route.refusals:
-        responses[str(code)] = _response(code, "Error", route)
-    if route.body == "inputs":
-        responses["default"] = {"description": "Any other status that the handler chose."}
-    return dict(sorted(responses.items()))
-
-
-def _response(code: int, name: str, route: Route) -> Schema:
-    headers: Schema = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
-    if code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = {"$ref": "#/components/headers/Allow"}
-    if code == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
-    if code < HTTPStatus.BAD_REQUEST and route.parameters:
-        headers["Warning"] = {"$ref": "#/components/headers/Warning"}
-    response: Schema = {"description": _phrase(code), "headers": headers}
-    if name == "Prediction":
-        # The handler decides on the content type, and mostly on none.
-        return {**response, "description": "What the handler returned."}
-    if name in PLAIN:
-        response["content"] = {PLAIN[name]: {"schema": {"type": "string"}}}
-    else:
-        response["content"] = {JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-    return response
 
 
 def _phrase(code: int) -> str:

@@ -73,12 +73,13 @@ class Route:
     One row of the table.
 
     :param operation: the operationId in OpenAPI documents, the endpoint in Klein.
-    :param methods: those that are served; the first one has the plain operationId.
+    :param methods: those that are served; the first one is the one that is documented.
     :param path: an OpenAPI template; ``{rest}`` at its end stands for any number of segments.
     :param answers: the schema of the body for each status that is no error.
     :param refusals: the other statuses; their body is an error.
     :param feature: what must be switched on for the route to exist, or empty.
     :param body: ``inputs`` (a prediction), ``fields`` (the parameters as JSON or a form), or empty.
+    :param documented: the dialects whose descriptions list the route, as the peer's documents do.
     :param is_deprecated: the peers advise against it.
     :param prediction: how a prediction is read from a request; None: the route is no prediction.
     :param only_reads: nothing is changed by it, whatever the method is.
@@ -96,6 +97,7 @@ class Route:
     dialects: tuple[str, ...] = BOTH
     feature: str = ""
     body: str = ""
+    documented: tuple[str, ...] = BOTH
     is_deprecated: bool = False
     prediction: PredictionRule | None = None
     only_reads: bool = False

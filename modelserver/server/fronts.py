@@ -25,8 +25,9 @@ from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.metrics import MetricsApi
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, ListenerRole, Route
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, ListenerRole
 from modelserver.rest.routes import select
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
 from modelserver.security.page_guard import PageGuard
@@ -52,15 +53,14 @@ def make_factory(
     """
     settings = core.settings
     gate = AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens, core.refusals.note)
-    routes = select(roles, core.dialect.name, _features(core))
+    descriptions = Descriptions(select(roles, core.dialect.name, _features(core)), core.dialect.name)
     responder = KleinResponder(core.dialect, _new_uuid, _cors(settings))
     endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
     app = Api(
-        routes=routes,
-        operations=_operations(core, routes, responder, endpoint),
+        descriptions=descriptions,
+        operations=_operations(core, descriptions, responder, endpoint),
         gate=gate,
         responder=responder,
-        strict_parameters=settings.strict_parameters,
         pages=_page_guard(core, address) if core.tokens is None else None,
     )
     return ConnectionFactory(
@@ -96,14 +96,14 @@ def _features(core: Core) -> Collection[str]:
 
 
 def _operations(
-    core: Core, routes: tuple[Route, ...], responder: KleinResponder, endpoint: InferenceEndpoint
+    core: Core, descriptions: Descriptions, responder: KleinResponder, endpoint: InferenceEndpoint
 ) -> Mapping[str, Operation]:
     """Return the functions that answer all routes, by operationId."""
     settings = core.settings
     management = ManagementApi(
         management=core.management,
         responder=responder,
-        routes=routes,
+        descriptions=descriptions,
         strict_parameters=settings.strict_parameters,
     )
     inference = InferenceApi(
@@ -111,7 +111,7 @@ def _operations(
         registry=core.registry,
         health=ServerHealth(core.registry, core.inference.start_up, lambda: core.draining.begun),
         responder=responder,
-        routes=routes,
+        descriptions=descriptions,
     )
     metrics = MetricsApi(core.telemetry.recorder.pieces, responder, core.runtime.events.call_soon)
     tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()

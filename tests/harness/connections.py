@@ -29,6 +29,7 @@ from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.metrics import MetricsApi
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import ListenerRole
 from modelserver.rest.routes import select
@@ -129,14 +130,14 @@ class ConnectionStage:
             slots=self.slots,
         )
         responder = KleinResponder(dialect, lambda: _TEXT_ID)
-        routes = select({ListenerRole.INFERENCE}, dialect.name, [])
+        descriptions = Descriptions(select({ListenerRole.INFERENCE}, dialect.name, []), dialect.name)
         handlers = {
             **InferenceApi(
-                endpoint, self.registry, ServerHealth(self.registry), responder, routes
+                endpoint, self.registry, ServerHealth(self.registry), responder, descriptions
             ).operations(),
             **MetricsApi(lambda names: [], responder, self.stage.call_soon).operations(),
         }
-        resource = Api(routes, handlers, AllowAll(), responder).resource()
+        resource = Api(descriptions, handlers, AllowAll(), responder).resource()
         self.factory = ConnectionFactory(
             resource,
             handler=endpoint,

@@ -17,6 +17,7 @@ from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.management.handlers import ManagementApi
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import MODEL_CONTROL, ListenerRole
 from modelserver.rest.routes import select
@@ -93,9 +94,10 @@ class ApiCase(SynchronousTestCase):
         """Make the API anew."""
         dialect = MultiModelServer() if self.dialect == "mms" else TorchServe()
         routes = select({ListenerRole.MANAGEMENT}, self.dialect, features)
+        descriptions = Descriptions(routes, self.dialect)
         responder = KleinResponder(dialect, lambda: ID, cors)
-        front = ManagementApi(self.on.management, responder, routes, **settings)
-        self.api = Api(routes, front.operations(), self.gate, responder)
+        front = ManagementApi(self.on.management, responder, descriptions, **settings)
+        self.api = Api(descriptions, front.operations(), self.gate, responder)
         self.client: Any = StubTreq(self.api.resource())
 
     def begin(self, method: str, path: str, **more: Any) -> Deferred[Any]:

@@ -24,6 +24,7 @@ from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.metrics import METRICS_ROUTES
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, ListenerRole, Route
 from modelserver.rest.routes import ROUTES, select
@@ -141,7 +142,11 @@ class MatrixTests(TokensCase):
 
         routes = select(roles, TORCHSERVE, FEATURES)
         handlers = {route.operation: answer for route in routes} | {"token": answer}
-        return StubTreq(Api(routes, handlers, TokenAuthorizer(self.tokens), responder).resource())
+        return StubTreq(
+            Api(
+                Descriptions(routes, TORCHSERVE), handlers, TokenAuthorizer(self.tokens), responder
+            ).resource()
+        )
 
 
 class PlainTests(TokensCase):
@@ -192,7 +197,10 @@ class TokenRouteTests(TokensCase):
         responder = KleinResponder(TorchServe(), lambda: "id")
         routes = tuple(route for route in ROUTES if route.operation == "token")
         api = Api(
-            routes, TokenApi(self.tokens, responder).operations(), TokenAuthorizer(self.tokens), responder
+            Descriptions(routes, TORCHSERVE),
+            TokenApi(self.tokens, responder).operations(),
+            TokenAuthorizer(self.tokens),
+            responder,
         )
         self.client: Any = StubTreq(api.resource())
 

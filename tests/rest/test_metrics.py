@@ -15,6 +15,7 @@ from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecor
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.testing import START_OF_TIME, make_job
 
@@ -55,7 +56,9 @@ class MetricsRestTests(SynchronousTestCase):
         self.turns: list[Callable[[], None]] = []
         front = MetricsApi(scrape, responder, self.turns.append)  # type: ignore[arg-type]
         self.client: Any = StubTreq(
-            Api(METRICS_ROUTES, front.operations(), ClosedGate(), responder).resource()
+            Api(
+                Descriptions(METRICS_ROUTES, "torchserve"), front.operations(), ClosedGate(), responder
+            ).resource()
         )
 
     def body(self, method: str, path: str, code: int = 200) -> bytes:

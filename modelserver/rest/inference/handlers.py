@@ -16,9 +16,9 @@ from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.inference.routes import PREDICTION_ROUTES
-from modelserver.rest.openapi import model_document
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import ListenerRole, Route
+from modelserver.rest.route import ListenerRole
 
 NOT_READY = 400
 """The Open Inference Protocol's "no": its clients look at the status alone."""
@@ -29,14 +29,14 @@ class InferenceApi:
     """
     Everything that an inference listener answers.
 
-    :param routes: those of the listener, for the descriptions of single models.
+    :param descriptions: of the listener's routes.
     """
 
     front: InferenceEndpoint
     registry: Registry
     health: ServerHealth
     responder: KleinResponder
-    routes: tuple[Route, ...]
+    descriptions: Descriptions
 
     def operations(self) -> Mapping[str, Operation]:
         """Return the functions that answer, by operationId."""
@@ -117,8 +117,8 @@ class InferenceApi:
         name, version, *_ = self.front.prediction_of(request)
         assert name is not None  # prediction_of saw to it
         require_served(self.registry, name, version)
-        document = model_document(self.routes, self.responder.dialect.name, name, ListenerRole.INFERENCE)
-        return self._send(request, document)
+        description = self.descriptions.of_model(name, ListenerRole.INFERENCE)
+        return self.responder.render(request, Reply(200, description))
 
     def _send(self, request: Request, body: object, code: int = 200) -> bytes:
         return self.responder.render(request, Reply(code, pretty(body)))

@@ -44,6 +44,7 @@ def _prediction(
     dialects: tuple[str, ...] = (TORCHSERVE,),
     parameters: tuple[Parameter, ...] = (),
     is_deprecated: bool = False,
+    documented: tuple[str, ...] = BOTH,
 ) -> Route:
     return Route(
         operation=operation,
@@ -58,6 +59,7 @@ def _prediction(
         dialects=dialects,
         body="inputs",
         is_deprecated=is_deprecated,
+        documented=documented,
         prediction=rule,
     )
 
@@ -73,6 +75,7 @@ def _question(
     dialects: tuple[str, ...] = BOTH,
     feature: str = "",
     access: Access = Access.INFERENCE,
+    documented: tuple[str, ...] = (),
 ) -> Route:
     return Route(
         operation=operation,
@@ -86,28 +89,37 @@ def _question(
         dialects=dialects,
         feature=feature,
         only_reads=True,
+        documented=documented,
     )
 
 
 PREDICTION_ROUTES = (
     _prediction("predictions", "/predictions/{model_name}", _ASK, dialects=BOTH),
-    _prediction("predictions_below", "/predictions/{model_name}/{rest}", _ASK, dialects=(MMS,)),
+    _prediction(
+        "predictions_below", "/predictions/{model_name}/{rest}", _ASK, dialects=(MMS,), documented=()
+    ),
     _prediction("version_predictions", "/predictions/{model_name}/{model_version}", _ASK_VERSION),
     _prediction(
         "version_predictions_below",
         "/predictions/{model_name}/{model_version}/{rest}",
         _ASK_VERSION + _REST,
         PredictionRule(passes_rest=True, takes_empty_version=True),
+        documented=(),
     ),
     _prediction("explanations", "/explanations/{model_name}", _EXPLAIN, EXPLAIN),
     _prediction(
-        "version_explanations", "/explanations/{model_name}/{model_version}", _EXPLAIN_VERSION, EXPLAIN
+        "version_explanations",
+        "/explanations/{model_name}/{model_version}",
+        _EXPLAIN_VERSION,
+        EXPLAIN,
+        documented=(),
     ),
     _prediction(
         "version_explanations_below",
         "/explanations/{model_name}/{model_version}/{rest}",
         _EXPLAIN_VERSION + _REST,
         PredictionRule(explains=True, passes_rest=True, takes_empty_version=True),
+        documented=(),
     ),
     _prediction(
         "invocations",
@@ -116,15 +128,19 @@ PREDICTION_ROUTES = (
         INVOKE,
         dialects=BOTH,
         parameters=(_MODEL_QUERY,),
+        documented=(MMS,),
     ),
-    _prediction("invoke", "/models/{model_name}/invoke", _ASK, INVOKE, dialects=BOTH),
-    _prediction("predict", "/{model_name}/predict", _ASK, INVOKE, dialects=BOTH, is_deprecated=True),
+    _prediction("invoke", "/models/{model_name}/invoke", _ASK, INVOKE, dialects=BOTH, documented=(MMS,)),
+    _prediction(
+        "predict", "/{model_name}/predict", _ASK, INVOKE, dialects=BOTH, is_deprecated=True, documented=(MMS,)
+    ),
     _prediction(
         "version_predict",
         "/{model_name}/{model_version}/predict",
         _ASK_VERSION,
         PredictionRule(passes_query=True, takes_empty_version=True, reserved_names=("v1", "v2")),
         is_deprecated=True,
+        documented=(),
     ),
     _prediction("kserve_v1_predict", "/v1/models/{model_name}:predict", _ASK, KSERVE_PREDICT),
     _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN, KSERVE_EXPLAIN),
@@ -135,12 +151,14 @@ PREDICTION_ROUTES = (
         "/v2/models/{model_name}/versions/{model_version}/infer",
         _ASK_VERSION,
         KSERVE_PREDICT,
+        documented=(),
     ),
     _prediction(
         "kserve_v2_version_explain",
         "/v2/models/{model_name}/versions/{model_version}/explain",
         _EXPLAIN_VERSION,
         KSERVE_EXPLAIN,
+        documented=(),
     ),
 )
 """The grammar of prediction URLs; the first row that matches decides. The peers' documents:
@@ -191,7 +209,14 @@ _OPEN_PROTOCOL = tuple(
 )
 
 INFERENCE_ROUTES: tuple[Route, ...] = (
-    _question("ping", ANY_METHOD, "/ping", "Tell whether the models have their workers.", _STATE),
+    _question(
+        "ping",
+        ANY_METHOD,
+        "/ping",
+        "Tell whether the models have their workers.",
+        _STATE,
+        documented=BOTH,
+    ),
     _question("ping_below", ANY_METHOD, "/ping/{rest}", "The same as /ping.", _STATE),
     *PREDICTION_ROUTES,
     *_OPEN_PROTOCOL,
@@ -204,6 +229,7 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
             {200: "OpenApi"},
             refusals=(404,),
             dialects=route.dialects,
+            documented=(MMS,) if route.operation == "predictions" else (),
         )
         for route in PREDICTION_ROUTES
     ),

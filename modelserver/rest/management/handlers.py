@@ -17,10 +17,10 @@ from modelserver.management.service import Management
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.management import parameters as calls
-from modelserver.rest.openapi import model_document
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.parameters import Fields, Parameter, read_fields, read_query
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import ListenerRole, Route
+from modelserver.rest.route import ListenerRole
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -31,13 +31,13 @@ class ManagementApi:
     """
     Answers the management rows of the table.
 
-    :param routes: those of the listener, for the descriptions of single models.
+    :param descriptions: of the listener's routes.
     :param strict_parameters: refuse parameters that cannot be read, rather than take the defaults.
     """
 
     management: Management
     responder: KleinResponder
-    routes: tuple[Route, ...]
+    descriptions: Descriptions
     strict_parameters: bool = False
 
     @property
@@ -131,10 +131,8 @@ class ManagementApi:
     ) -> bytes:
         """Describe the management routes of a model."""
         require_served(self.management.registry, model_name, model_version)
-        document = model_document(
-            self.routes, self.dialect.name, model_name, ListenerRole.MANAGEMENT, self.strict_parameters
-        )
-        return self._render(request, Reply(200, pretty(document)))
+        description = self.descriptions.of_model(model_name, ListenerRole.MANAGEMENT)
+        return self._render(request, Reply(200, description))
 
     # Steps.
 

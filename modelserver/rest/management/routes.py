@@ -37,6 +37,7 @@ def _route(
     dialects: tuple[str, ...] = BOTH,
     feature: str = "",
     body: str = "",
+    documented: tuple[str, ...] = BOTH,
 ) -> Route:
     return Route(
         operation=operation,
@@ -51,6 +52,7 @@ def _route(
         dialects=dialects,
         feature=feature,
         body=body,
+        documented=documented,
     )
 
 
@@ -102,6 +104,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         _OPEN_API,
         refusals=(404,),
         dialects=(TORCHSERVE,),
+        documented=(),
     ),
     _route(
         "describeAllVersions",
@@ -150,6 +153,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         _OPEN_API,
         refusals=(404,),
         dialects=(TORCHSERVE,),
+        documented=(),
     ),
     _route(
         "setDefault",
@@ -168,6 +172,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         {200: "Ready"},
         refusals=(404,),
         dialects=(TORCHSERVE,),
+        documented=(),
     ),
     Route(
         operation="token",

@@ -152,3 +152,27 @@ class DescriptionTests(ApiCase):
             self.assertEqual(body["info"]["title"], "RESTful Management API for: noop")
             self.assertIn("/models/noop/{model_version}", body["paths"])
         self.assertEqual(self.call("OPTIONS", "/models/other").code, 404)
+
+    def test_preflight_gets_the_headers_and_nothing_else(self) -> None:
+        allowed = (
+            (b"access-control-allow-origin", b"https://app.example"),
+            (b"access-control-allow-methods", b"POST, PUT"),
+        )
+        self.serve(cors=allowed)
+        self.gate.key = b"Bearer key"  # a browser cannot send one
+        asks = {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}
+        for path in ("/", "/models", "/models/other", "/nothing"):
+            got = self.call("OPTIONS", path, headers=asks)
+            self.assertEqual((got.code, got.raw), (200, b""), path)
+            for name, value in allowed:
+                self.assertEqual(got.headers.getRawHeaders(name), [value])
+            self.assertFalse(got.headers.hasHeader("content-type"))
+        self.assertEqual(self.gate.asked, [])
+
+    def test_what_is_no_preflight_is_answered_as_ever(self) -> None:
+        for method, headers in (
+            ("OPTIONS", {"Origin": "https://app.example"}),
+            ("OPTIONS", {"Access-Control-Request-Method": "PUT"}),
+            ("GET", {"Origin": "https://app.example", "Access-Control-Request-Method": "PUT"}),
+        ):
+            self.assertEqual(self.call(method, "/nothing", headers=headers).code, 404)
