@@ -16,6 +16,7 @@ from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES
+from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Access, ListenerRole, Route
 from modelserver.rest.routes import ROUTES, select
@@ -122,5 +123,5 @@ class MatrixTests(SynchronousTestCase):
 
         operations = {route.operation: answers(route.operation) for route in routes}
         guard = PageGuard({"allowed.example"})
-        api = Api(routes, operations, AllowAll(), responder, pages=guard)
+        api = Api(Descriptions(routes, dialect), operations, AllowAll(), responder, pages=guard)
         return StubTreq(api.resource())
