@@ -91,7 +91,7 @@ def _inside_text(text: str) -> bytes:
 
 def document(routes: Iterable[Route], dialect: str) -> Schema:
     """Describe the routes of a listener."""
-    return _Document(dialect).describe({**_INFO[dialect], "description": _ABOUT}, routes)
+    return _DocumentBuilder(dialect).describe({**_INFO[dialect], "description": _ABOUT}, routes)
 
 
 def model_document(routes: Iterable[Route], dialect: str, role: ListenerRole) -> Schema:
@@ -110,11 +110,11 @@ def model_document(routes: Iterable[Route], dialect: str, role: ListenerRole) ->
     ]
     title = _MODEL_TITLES[role] + _TITLE.decode()
     info: Schema = {"title": title, "version": __version__, "description": _ABOUT}
-    return _Document(dialect, is_for_a_model=True).describe(info, chosen)
+    return _DocumentBuilder(dialect, is_for_a_model=True).describe(info, chosen)
 
 
 @define(eq=False)
-class _Document:
+class _DocumentBuilder:
     """
     One document while it is built.
 
