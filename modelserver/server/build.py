@@ -107,7 +107,7 @@ def build_core(
         dialect=_make_dialect(settings),
         telemetry=telemetry,
         draining=Draining(registry, reactor),
-        memory_limits=MemoryLimits(registry, tree_memories, runtime.in_thread, reactor),
+        memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
         slots=resources.slots,
         tokens=_make_tokens(settings, runtime),
         refusals=Refusals(reactor, telemetry.recorder),
@@ -171,7 +171,7 @@ def _make_management(
         registry=registry,
         preparer=_make_preparer(settings, runtime, resources.folder),
         providers=providers,
-        observer=Observer(tree_memories, runtime.inventory, runtime.in_thread),
+        observer=Observer(tree_memories, runtime.inventory, runtime.threads.samples),
         handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
         rules=ManagementRules(
             settings.unregister_model_timeout, one_version=not DIALECTS[settings.dialect].has_versions
@@ -193,7 +193,7 @@ def _make_inference(runtime: Runtime, registry: Registry, recorder: Recorder) ->
 def _make_preparer(settings: Settings, runtime: Runtime, folder: Path) -> VersionPreparer:
     return VersionPreparer(
         sources=make_sources(settings, runtime),
-        in_thread=runtime.in_thread,
+        in_thread=runtime.threads.archives,
         folder=folder,
         new_name=lambda: uuid4().hex,
         rules=settings.manifest_rules(),
@@ -213,7 +213,7 @@ def _make_dependencies(settings: Settings, runtime: Runtime, folder: Path) -> De
         allow_options=settings.allow_requirements_options,
         timeout=settings.requirements_timeout,
     )
-    return Dependencies(rules, runtime.commands, runtime.in_thread)
+    return Dependencies(rules, runtime.commands, runtime.threads.archives)
 
 
 def _make_dialect(settings: Settings) -> Dialect:
@@ -234,7 +234,7 @@ def _make_tokens(settings: Settings, runtime: Runtime) -> Tokens | None:
         now=time.time,
         seconds=runtime.reactor.seconds,
         entropy=os.urandom,
-        in_thread=runtime.in_thread,
+        in_thread=runtime.threads.files,
     )
 
 
@@ -244,7 +244,7 @@ def _make_snapshots(settings: Settings, runtime: Runtime, registry: Registry) ->
         properties=settings.properties,
         versions=lambda: [describe_version(each, registry.is_default(each)) for each in registry.all()],
         now=time.time,
-        in_thread=runtime.in_thread,
+        in_thread=runtime.threads.files,
         run_soon=runtime.events.call_soon,
     )
 

@@ -8,21 +8,20 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import cast
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.posixbase import PosixReactorBase
-from twisted.internet.threads import deferToThreadPool
 
 from modelserver.backends.commands import Commands
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.orphans import OrphanCollector, RecordingSpawner
 from modelserver.config.settings import Settings
-from modelserver.interfaces import CommandRunner, EventLoop, InThread, Inventory
+from modelserver.interfaces import CommandRunner, EventLoop, Inventory
 from modelserver.protocol.shared_memory import SharedMemoryPool
+from modelserver.server.threads import Threads
 from modelserver.system.gpus import NvidiaInventory, load_library
 
 
@@ -77,7 +76,7 @@ class Runtime:
     reactor: PosixReactorBase
     loop: asyncio.AbstractEventLoop | None
     events: EventLoop
-    in_thread: InThread
+    threads: Threads
     commands: CommandRunner
     spawner: RecordingSpawner
     orphans: OrphanCollector
@@ -99,7 +98,7 @@ class Runtime:
             reactor=reactor,
             loop=loop,
             events=events,
-            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            threads=Threads.of(reactor),
             commands=Commands(spawner, events, reactor),
             spawner=spawner,
             orphans=OrphanCollector(spawner.pids, reactor),

@@ -23,10 +23,10 @@ def make_sources(settings: Settings, runtime: Runtime) -> Sources:
         folder=settings.model_store,
         policy=policy,
         downloader=_make_downloader(settings, runtime, policy),
-        in_thread=runtime.in_thread,
+        in_thread=runtime.threads.archives,
     )
-    store = StoreSource(settings.model_store, runtime.in_thread)
-    store_or_path = StoreSource(settings.model_store, runtime.in_thread, anywhere=True)
+    store = StoreSource(settings.model_store, runtime.threads.files)
+    store_or_path = StoreSource(settings.model_store, runtime.threads.files, anywhere=True)
     s3 = S3Source(http, runtime.environment)
     return Sources(
         store=settings.model_store,
@@ -34,7 +34,7 @@ def make_sources(settings: Settings, runtime: Runtime) -> Sources:
         signed={"http": s3, "https": s3},
         of_operator={NAME: store_or_path, "file": store_or_path},
         policy=policy,
-        in_thread=runtime.in_thread,
+        in_thread=runtime.threads.archives,
     )
 
 
@@ -43,7 +43,7 @@ def _make_downloader(settings: Settings, runtime: Runtime, policy: UrlPolicy) ->
     return Downloader(
         agent=pinned_agent(reactor, reactor.nameResolver, policy.allows_address, _browser_policy()),
         clock=reactor,
-        in_thread=runtime.in_thread,
+        in_thread=runtime.threads.archives,
         policy=policy,
         limits=DownloadLimits(size=settings.max_download_size, total=settings.download_timeout),
     )

@@ -124,7 +124,7 @@ class Telemetry(MultiService):
             take=probe.sample,
             interval=self.settings.metric_time_interval,
             clock=runtime.reactor,
-            in_thread=runtime.in_thread,
+            in_thread=runtime.threads.samples,
             pids=self._pids,
             observer=self.recorder,
         )
