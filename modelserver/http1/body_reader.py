@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
+from modelserver.errors import ServerFull, ServingError
 from modelserver.http1.asyncio_transport import BodySink
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.jobs import SharedSlot
@@ -25,14 +26,14 @@ class BodyReader:
     :param slots: memory that workers can read, for large bodies; None: there is none.
     :param fill: has the transport receive straight into a sink; None: it cannot.
     :param deliver: takes a large body, which it owns from then on.
-    :param refuse: called when the memory is used up, once.
+    :param refuse: told when the memory is used up, once.
     """
 
     memory: BodyMemory
     slots: SharedMemoryPool | None
     fill: Callable[[BodySink], object] | None
     deliver: Callable[[SharedSlot], object]
-    refuse: Callable[[], object]
+    refuse: Callable[[ServingError], object]
     missing: int = field(default=0, init=False)
     """How much is to come."""
     reserved: int = field(default=0, init=False)
@@ -51,7 +52,7 @@ class BodyReader:
         if self._is_unwanted:
             return False
         if not self.memory.take(size):
-            self.refuse()
+            self.refuse(ServerFull("", None, self.memory.limit, "request_memory"))
             return False
         self.reserved += size
         return True
@@ -142,5 +143,5 @@ class BodyReader:
         self.deliver(slot)
 
 
-def _nobody() -> None:
+def _nobody(error: ServingError) -> None:
     """Stand in for the connection that is gone."""

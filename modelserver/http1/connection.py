@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,18 +18,10 @@ from zope.interface import implementer
 from modelserver.errors import BodyTooLarge, ServerFull, ServingError
 from modelserver.http1.body_reader import BodyReader
 from modelserver.http1.exchange import Exchange
-from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead, without_empty_lines
+from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead, part_error, skip_empty_lines
 from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.responses import FIRST_ERROR
-from modelserver.http1.states import (
-    PHASES,
-    ConnectionTransport,
-    Mode,
-    Phase,
-    host_of,
-    is_secure,
-    remote_of,
-)
+from modelserver.http1.states import PHASES, ConnectionTransport, Mode, Phase, host_of, is_secure, remote_of
 from modelserver.http1.twisted_web import TwistedWebBridge
 from modelserver.jobs import SharedSlot
 
@@ -41,7 +33,7 @@ MOST_AT_ONCE = 8
 HEAD, BODY, BUSY, TWISTED_WEB, LINGER = Mode.HEAD, Mode.BODY, Mode.BUSY, Mode.TWISTED_WEB, Mode.LINGER
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHalfCloseableProtocol)
 class Connection(Protocol):
     """
     One connection. It reads requests, one after the other, and has each served: by an ``Exchange``, or by
@@ -64,6 +56,8 @@ class Connection(Protocol):
         """Whether the client takes no more of its answers now."""
         self.streamed = 0
         """Bytes of parts of answers so far."""
+        self._has_ended = False
+        """Whether the client sends no more."""
         # What such a connection asks may not be what others are answered.
         self._known: dict[bytes, RequestHead] = listener.heads.known if limit_exceeded is None else {}
         self._rest = b""
@@ -80,7 +74,7 @@ class Connection(Protocol):
         self._unsent: Callable[[], int] = getattr(transport, "unsent", int)
         fill = getattr(transport, "fill", None)
         self._body = BodyReader(
-            listener.memory, self.handler.slots, fill, self._large_body_completed, self._refuse_body
+            listener.memory, self.handler.slots, fill, self._large_body_completed, self.refuse
         )
         peer = transport.getPeer()
         self.host, self.remote = host_of(peer), remote_of(peer)
@@ -97,6 +91,14 @@ class Connection(Protocol):
         bridge, self._bridge = self._bridge, None
         if bridge is not None:
             bridge.connection_lost(reason)
+
+    def readConnectionLost(self) -> None:
+        """Answer what was asked, then close: the client sends no more."""
+        self._has_ended = True
+        self._end_reading(True)
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: it was closed here."""
 
     # What those who watch over connections ask.
 
@@ -176,7 +178,7 @@ class Connection(Protocol):
         # A client that does not read its answers is read no further (``resumeProducing``).
         while data and self.mode is HEAD and not self.is_full:
             if data.startswith(b"\r\n"):
-                data = without_empty_lines(data)
+                data = skip_empty_lines(data)
                 continue
             found = self._next_head(data)
             if found is None:
@@ -194,7 +196,10 @@ class Connection(Protocol):
         """Return the head at the start of ``data`` and where it ends; None: not whole yet, or refused."""
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > LONGEST_HEAD:
-            self._await_head(data)
+            self._rest = data
+            error = part_error(data)
+            if error is not None:
+                self.refuse(error)
             return None
         block = data[:end]
         head = self._known.get(block) or self._parse(block)
@@ -231,14 +236,6 @@ class Connection(Protocol):
             if self.mode is HEAD and not self.is_full:
                 self.run_soon(self._read_on)
 
-    def _await_head(self, data: bytes) -> None:
-        """Wait for the rest of a head, unless it is too long already."""
-        self._rest = data
-        if len(data) > LONGEST_HEAD:
-            self._rest = b""
-            code, what = (431, "head") if b"\r\n" in data[:LONGEST_HEAD] else (414, "line")
-            self.refuse(Malformed(code, f"The request's {what} is longer than {LONGEST_HEAD} bytes."))
-
     def _parse(self, block: bytes) -> RequestHead | None:
         """Return a head that is new here; None: it is refused."""
         heads, limit = self._listener.heads, self.limit_exceeded
@@ -254,18 +251,35 @@ class Connection(Protocol):
 
     def _read_on(self) -> None:
         if self.mode is HEAD:
+            waiting = len(self._rest)
             self._read_heads(self._rest)
+            if self._has_ended:
+                self._end_reading(len(self._rest) < waiting)
+                return
         if not self.is_full and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
+
+    def _end_reading(self, may_have_more: bool) -> None:
+        """
+        Have the request in hand be the last of a client that sends no more; without one, close.
+
+        :param may_have_more: whether a whole request may be among what was not read yet.
+        """
+        request = self._exchange if self.mode is BUSY else self._bridge
+        if request is not None and request.is_in_hand:
+            if not self._rest:
+                request.close_after()
+            self._listener.leaving.watch(request)
+        elif may_have_more and self._rest and self.mode is HEAD:
+            self.run_soon(self._read_on)
+        else:
+            self.close()
 
     # Bodies.
 
     def reserve(self, size: int) -> bool:
         """Claim memory for a piece of a body until the request is answered, or refuse the request."""
         return self._body.reserve(size)
-
-    def _refuse_body(self) -> None:
-        self.refuse(ServerFull("", None, self._listener.memory.limit, "request_memory"))
 
     def _expect_body(self, head: RequestHead, length: int, first: memoryview) -> None:
         self._exchange = Exchange(self, head)
@@ -305,7 +319,7 @@ class Connection(Protocol):
         self.mode = HEAD
         self.served += 1
         self._body.release()
-        if not is_persistent:
+        if not is_persistent or (self._has_ended and not self._rest):
             self._rest = b""
             self.close()
             return
@@ -365,12 +379,6 @@ class Connection(Protocol):
         if self.mode is not LINGER:
             (self._exchange or Exchange(self, UNREAD)).refuse(error)
 
-    def evict(self) -> None:
-        """Refuse a client whose connection is over a limit, and make room for another at once."""
-        assert self.limit_exceeded is not None  # only such connections are evicted
-        self.refuse(self.limit_exceeded)
-        self.close()
-
     def log_failure(self, failure: Failure) -> None:
         """Tell of a defect of the server."""
         self._listener.log_failure(failure)
@@ -383,7 +391,7 @@ class Connection(Protocol):
         if self._bridge is not None:
             self._bridge.drop_body()
         self._body.release()
-        if is_secure(self.transport):
+        if self._has_ended or is_secure(self.transport):
             self.close()
         else:
             self.transport.loseWriteConnection()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.python.failure import Failure
 
 from modelserver.errors import BadRequest, InternalError, ServingError
@@ -58,6 +58,26 @@ class Exchange:
     _job: Job | None = field(default=None, init=False)
     _is_begun: bool = field(default=False, init=False)
     """Whether a part of a streamed answer was sent."""
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether the request is whole, and not answered yet."""
+        return self._job is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing of the answer was sent yet."""
+        return self._job is not None and not self._is_begun
+
+    @property
+    def transport(self) -> ConnectionTransport:
+        """What the answer is sent to."""
+        return self.connection.transport
+
+    def close_after(self) -> None:
+        """Close the connection after the answer: the client sends no more."""
+        # The head may be one that many connections share.
+        self.head = evolve(self.head, closes=True)
 
     def begin(self, body: bytes | SharedSlot) -> None:
         """Have the request served, which is whole."""

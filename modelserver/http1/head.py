@@ -19,6 +19,7 @@ MOST_FIELDS = 500
 UNKNOWN = "-", "-", "-"
 """What is shown of a request that could not be read."""
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
@@ -94,9 +95,24 @@ class LineCache:
     fields: Memo[bytes, Field] = field(factory=lambda: Memo(_read_field, MOST_LINES, LONGEST_LINE))
 
 
-def without_empty_lines(data: bytes) -> bytes:
+def skip_empty_lines(data: bytes) -> bytes:
     """What is left of ``data`` when the empty lines before a request are skipped (RFC 9112, 2.2)."""
     return _EMPTY_LINES.sub(b"", data, count=1)
+
+
+def part_error(data: bytes) -> Malformed | None:
+    """
+    Return what is wrong with a head of which more is to come, if something is already.
+
+    A line that ends in LF alone, as scripts write them, would have its client wait for an answer that never
+    comes: in its eyes the head is whole.
+    """
+    if _BARE_LF.search(data, 0, LONGEST_HEAD) is not None:
+        return Malformed(400, "Invalid HTTP message.")
+    if len(data) > LONGEST_HEAD:
+        code, what = (431, "head") if b"\r\n" in data[:LONGEST_HEAD] else (414, "line")
+        return Malformed(code, f"The request's {what} is longer than {LONGEST_HEAD} bytes.")
+    return None
 
 
 def parse_head(data: bytes, end: int, known: LineCache | None = None) -> RequestHead:
@@ -107,6 +123,10 @@ def parse_head(data: bytes, end: int, known: LineCache | None = None) -> Request
     :raises Malformed: 400, 414 or 431.
     """
     known = LineCache() if known is None else known
+    if data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end):
+        raise Malformed(
+            400, "Invalid HTTP message."
+        )  # before all else, since a part of it was enough to tell
     first, *lines = data[: end - 4].split(b"\r\n")
     method, target, minor, shown = known.starts[first]
     fields, repeated, is_new = _fields(lines, known.fields)

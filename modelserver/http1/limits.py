@@ -131,7 +131,7 @@ class ListenerConnections:
         if len(self._over_limit) > self.most_over_limit:
             leaver = next((each for each in self._over_limit if each.phase is not Phase.BUSY), connection)
             del self._over_limit[leaver]
-            leaver.evict()
+            _evict(leaver)
 
 
 @define(eq=False)
@@ -209,7 +209,7 @@ class Connections:
             and spent >= OVER_LIMIT_TIME
             and watch.phase in (Phase.IDLE, Phase.HEAD)
         ):
-            connection.evict()
+            _evict(connection)
         elif watch.phase is Phase.IDLE and spent >= timeouts.idle:
             connection.close()
         elif watch.phase is Phase.LINGER and spent >= timeouts.linger:
@@ -224,6 +224,13 @@ class Connections:
             connection.refuse(Malformed(408, f"The body came with under {timeouts.rate} bytes a second."))
         elif watch.phase is Phase.BODY and spent >= max(timeouts.head, timeouts.body * self.memory.free):
             connection.refuse(Malformed(408, f"The body took over {int(spent)} s."))
+
+
+def _evict(connection: OpenConnection) -> None:
+    """Refuse a client whose connection is over a limit, and make room for another at once."""
+    assert connection.limit_exceeded is not None  # only such connections are evicted
+    connection.refuse(connection.limit_exceeded)
+    connection.close()
 
 
 def most_at_others(descriptors: int) -> int:

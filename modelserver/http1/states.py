@@ -141,9 +141,6 @@ class OpenConnection(Protocol):
     def refuse(self, error: ServingError | Malformed) -> None:
         """Answer a request that is not read any further, and close."""
 
-    def evict(self) -> None:
-        """Refuse a client whose connection is over a limit, and close without waiting for it to read that."""
-
     def close(self) -> None:
         """Close when everything is written."""
 

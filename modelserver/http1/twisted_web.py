@@ -72,7 +72,7 @@ class TwistedWebBridge:
         self.has_head = False
         self._connection = connection
         self._since = connection.handler.now()
-        self._is_closed = False
+        self._is_closed = self._is_begun = False
         self._missing = head.length or 0
         self._channel = channel = OneRequestChannel()
         channel.site = channel.factory = listener.site
@@ -96,6 +96,25 @@ class TwistedWebBridge:
         """Whether the request is here: what comes now is behind it."""
         requests = self._channel.requests
         return bool(requests) and cast(BufferedRequest, requests[0]).is_whole
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing of the answer was written yet."""
+        return self.is_open and not self._is_begun
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether the request is whole, and not answered yet."""
+        return self.is_open and self.is_whole
+
+    @property
+    def transport(self) -> ConnectionTransport:
+        """What the answer is sent to."""
+        return self._connection.transport
+
+    def close_after(self) -> None:
+        """Close the connection after the answer."""
+        self._channel.persistent = False
 
     @property
     def received(self) -> int:
@@ -226,11 +245,13 @@ class TwistedWebBridge:
     def write(self, data: bytes) -> None:
         """Send; what Twisted Web would say before it has read a head, is said by ``begin``."""
         if self.has_head:
+            self._is_begun = True
             self._connection.streamed += len(data)
             self._connection.transport.write(data)
 
     def writeSequence(self, data: Sequence[bytes]) -> None:  # type: ignore[override]  # Twisted passes lists
         """Send all pieces."""
+        self._is_begun = True
         self._connection.streamed += sum(map(len, data))
         self._connection.transport.writeSequence(data)
 
