@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from modelserver.child.context import Context
 
+log = logging.getLogger(__name__)
 VOCABULARY_FILE = "source_vocab.pt"
 
 
@@ -91,7 +93,7 @@ def load_vocabulary(path: str) -> Any:
     """
     The object in a file that ``torch.save`` wrote.
 
-    An archive holds code that is run anyway, so a vocabulary may be of a class of its own.
+    An archive holds code that is run anyway, so a vocabulary may be of any class; the log tells of it.
     """
     import pickle
 
@@ -100,4 +102,9 @@ def load_vocabulary(path: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
+        log.warning(
+            "The vocabulary %s holds more than tensors and plain values: it is loaded with "
+            "weights_only=False, which runs whatever code the file names.",
+            os.path.basename(path),
+        )
         return torch.load(path, map_location="cpu", weights_only=False)

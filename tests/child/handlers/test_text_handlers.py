@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hypothesis import given
@@ -136,6 +136,18 @@ class TextClassifierTests(SynchronousTestCase):
         self.assertEqual(self.handler.source_vocab, VOCABULARY)
         self.assertRaises(FileNotFoundError, self.handler.initialize, self.context_for())
         self.assertFalse(self.handler.initialized)
+
+    def test_vocabulary_of_another_class_is_told_in_the_log(self) -> None:
+        import torch
+
+        with self.assertNoLogs("modelserver.child.handlers.text_handler"):
+            self.handler.initialize(self.context_for())
+        torch.save(PurePosixPath("good/1"), self.folder / "source_vocab.pt")
+        with self.assertLogs("modelserver.child.handlers.text_handler", "WARNING") as told:
+            self.handler.initialize(self.context_for())
+        self.assertEqual(self.handler.source_vocab, PurePosixPath("good/1"))
+        (line,) = told.output
+        self.assertIn("The vocabulary source_vocab.pt holds more than tensors and plain values", line)
 
     def test_explain(self) -> None:
         context = self.context_for(2, {"explain": "True"})
