@@ -51,6 +51,13 @@ API = (
 
 WORKERS = (
     _key("worker_python", PATH, None, "The interpreter of workers; unset: the server's."),
+    _key(
+        "max_workers_per_model",
+        whole(1, 1024),
+        None,
+        "Workers that a call, or an archive's own minWorkers, may ask for; unset: 128, or two for each "
+        "processor where that is more.",
+    ),
     _key("startup_parallelism", whole(1), "4", "Models that load at the same time at the start."),
     _key(
         "max_log_line",

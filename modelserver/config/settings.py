@@ -18,7 +18,7 @@ from modelserver.config.version_keys import VERSION_KEYS
 from modelserver.dialect_rules import TORCHSERVE
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import Snapshot
-from modelserver.management.version_spec import VersionDefaults
+from modelserver.management.version_spec import MOST_WORKERS, VersionDefaults
 from modelserver.spec import WorkerSettings
 from modelserver.version_settings.setting import SettingValues
 from modelserver.version_settings.table import default_of
@@ -123,6 +123,7 @@ class Settings:
     sequence_start_header: str = _default("ts_header_key_sequence_start")
     sequence_end_header: str = _default("ts_header_key_sequence_end")
     worker_python: Path | None = None
+    max_workers_per_model: int | None = None
     startup_parallelism: int = _default("startup_parallelism")
     max_log_line: int = _default("max_log_line")
     max_log_lines: int = _default("max_log_lines")
@@ -171,6 +172,10 @@ class Settings:
         """Find a version's entry in the ``models`` JSON; an empty one where there is none."""
         return self.models.get(name, {}).get(version, VersionPreset())
 
+    def most_workers(self, cpus: int) -> int:
+        """Return how many workers of a version calls and archives may ask for; the operator may have more."""
+        return self.max_workers_per_model or max(MOST_WORKERS, 2 * cpus)
+
     def version_default(self, name: str) -> object:
         """Return the value of a setting for versions that do not give it themselves."""
         return self.version_settings.get(name, default_of(name))
@@ -186,6 +191,7 @@ class Settings:
         return VersionDefaults(
             workers=self.default_workers_per_model,
             startup_workers=self.default_workers_per_model or number_of_gpu or cpus,
+            most_workers=self.most_workers(cpus),
             handler=self.default_service_handler,
             envelope=self.service_envelope,
             settings={**self.version_settings, "preload": "model" if self.preload_model else "imports"},

@@ -11,12 +11,20 @@ from twisted.logger import Logger
 from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion, new_version
-from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
+from modelserver.errors import (
+    BadRequest,
+    DrainTimedOut,
+    ServingError,
+    Unregistered,
+    VersionExists,
+    WorkersFailed,
+)
 from modelserver.inference.health import is_model_ready
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
+from modelserver.management.version_spec import MOST_WORKERS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
 from modelserver.version_settings.values import WorkerRange
 
@@ -30,10 +38,22 @@ class ManagementRules:
 
     :param unregister_timeout: seconds that workers of an unregistered version have for the jobs they hold.
     :param one_version: a name may have one version only (MMS).
+    :param most_workers: workers of a version that a call may ask for.
     """
 
     unregister_timeout: float = 120.0
     one_version: bool = False
+    most_workers: int = MOST_WORKERS
+
+    def check_workers(self, wanted: int, parameter: str) -> None:
+        """
+        Let a call ask for so many workers.
+
+        :param parameter: what says so.
+        :raises BadRequest: they are too many.
+        """
+        if wanted > self.most_workers:
+            raise BadRequest(f"{parameter} is {wanted}, max_workers_per_model is {self.most_workers}.")
 
 
 @define(eq=False)
@@ -63,10 +83,13 @@ class Management:
         A version of which all workers have given up makes room for its new registration. A request that
         waits for its workers and does not get them leaves nothing registered.
 
+        :raises BadRequest: the caller asks for too many workers.
         :raises VersionExists: this version is registered already.
         :raises WorkersFailed: the caller waits, and no worker can start.
         :raises ServingError: the archive cannot be fetched, or breaks a rule.
         """
+        if not request.start_up:  # else the operator wants them
+            self.rules.check_workers(request.overrides.initial_workers or 0, "initial_workers")
         prepared = await self.preparer.prepare(request)
         spec = prepared.spec
         version = new_version(spec, self.providers)
@@ -96,10 +119,12 @@ class Management:
         :return: whether all wanted workers are there; always true if the caller does not wait.
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
+        :raises BadRequest: they are too many.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         :raises WorkersFailed: the caller waits, and no worker can start.
         """
         pool = self.registry.get(request.name, request.version).pool
+        self.rules.check_workers(request.minimum, "min_worker")
         pool.scale(request.minimum, request.maximum, request.gpu_workers, request.drain)
         await self.changed()
         if not request.synchronous:

@@ -18,6 +18,8 @@ from modelserver.version_settings.setting import SettingValues, resolve_settings
 from modelserver.version_settings.table import VERSION_SETTINGS
 from modelserver.version_settings.values import Sequences
 
+MOST_WORKERS = 128
+"""Workers of a version that calls and archives may ask for on machines that are not large."""
 _RUNTIMES = ("python", "python3")
 _T = TypeVar("_T")
 
@@ -45,6 +47,7 @@ class VersionDefaults:
 
     :param workers: for a registration by the API.
     :param startup_workers: for a model that is loaded at the start.
+    :param most_workers: that an archive may ask for.
     :param handler: where the manifest names none, or None.
     :param envelope: goes before the manifest's, or None.
     :param settings: ``worker_start`` may be ``auto``: a template where one can be used.
@@ -55,6 +58,7 @@ class VersionDefaults:
 
     workers: int = 0
     startup_workers: int = 1
+    most_workers: int = MOST_WORKERS
     handler: str | None = None
     envelope: str | None = None
     settings: SettingValues = field(factory=dict)
@@ -147,14 +151,22 @@ def _workers(sources: _Sources, start_up: bool) -> tuple[int, int]:
     Return the least and the most workers.
 
     A snapshot's numbers hold as they are. A model-config with valid workers goes before the caller's
-    ``initial_workers``, as in TorchServe. The ``models`` JSON is asked at the start only. The peer's order:
+    ``initial_workers``, as in TorchServe, within the operator's limit. The ``models`` JSON is asked at the
+    start only. The peer's order:
     https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/ApiUtils.java
+
+    :raises ArchiveInvalid: the model-config wants more than the operator's limit.
     """
     least, most = _worker_range(sources.overrides.settings)
     if least is not None:
         return least, max(least, most or 0)
     least, most = _worker_range(sources.model_config.settings)
     if least is not None and most is not None:
+        if least > sources.defaults.most_workers:
+            raise ArchiveInvalid(
+                f"The archive asks for {least} workers (minWorkers); "
+                f"max_workers_per_model is {sources.defaults.most_workers}."
+            )
         return least, most
     wanted = sources.overrides.initial_workers
     if not start_up:

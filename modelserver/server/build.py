@@ -174,7 +174,9 @@ def _make_management(
         observer=Observer(tree_memories, runtime.inventory, runtime.threads.samples),
         handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
         rules=ManagementRules(
-            settings.unregister_model_timeout, one_version=not DIALECTS[settings.dialect].has_versions
+            settings.unregister_model_timeout,
+            one_version=not DIALECTS[settings.dialect].has_versions,
+            most_workers=settings.most_workers(usable_processors()),
         ),
         changed=changed,
     )

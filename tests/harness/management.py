@@ -127,7 +127,9 @@ class ManagementStage:
                 lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread
             ),
             handler_metadata=HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
-            rules=ManagementRules(self.unregister_timeout, one_version=is_mms),
+            rules=ManagementRules(
+                self.unregister_timeout, one_version=is_mms, most_workers=self.defaults.most_workers
+            ),
             changed=self._changed,
         )
 
