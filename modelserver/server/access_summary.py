@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import stat
+from collections.abc import Iterator
+from pathlib import Path
 
 from modelserver.config.address import Address
 from modelserver.config.settings import Settings
 from modelserver.config.table import KEY
 
+SECRET_FILES = ("token_file", "private_key_file", "keystore")
+"""The keys that name files which nobody else on the machine should be able to read."""
 TOKENS_OFF = "disable_token_authorization"
 MODEL_API = "enable_model_api"
 
@@ -22,18 +27,66 @@ def access_line(settings: Settings) -> str:
     )
 
 
+def exposures(settings: Settings) -> Iterator[str]:
+    """Yield a warning for each thing that lets others in, or read along. Blocks: it looks at files."""
+    everybody = open_to_others(settings)
+    if everybody is not None:
+        yield everybody
+    plain = [str(address) for address in _reached(settings) if address.scheme == "http"]
+    if plain:
+        yield (
+            f"What is sent to {' or '.join(plain)}, keys among it, can be read on its way: others reach it, and "
+            "it has no TLS. Write https:// and give a certificate, or keep a proxy with TLS in front."
+        )
+    for key in SECRET_FILES:
+        path = getattr(settings, key)
+        modes = (
+            [] if path is None else [(each, mode) for each in _files_of(path) if (mode := _open_mode(each))]
+        )
+        if modes:
+            file, mode = modes[0]
+            yield f"{key}: others on this machine can read {file} (mode {mode:04o}): chmod 600 {file}"
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    """Yield the files of a key: the path itself, or the visible files of a folder (mounted secrets)."""
+    try:
+        if path.is_dir():
+            yield from sorted(
+                each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")
+            )
+        else:
+            yield path
+    except OSError:
+        return  # who needs it will say so
+
+
+def _open_mode(file: Path) -> int:
+    """Return the permissions of a file that others than its owner can read; else, and without it, 0."""
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError:
+        return 0
+    return mode if mode & (stat.S_IRGRP | stat.S_IROTH) else 0
+
+
 def open_to_others(settings: Settings) -> str | None:
     """Return a warning if the command, and not the configuration, lets other machines in; else None."""
     if not settings.disable_token_authorization or not _is_preset(settings, TOKENS_OFF):
         return None
-    addresses = dict.fromkeys((settings.inference_address, settings.management_address))
-    reached = [str(address) for address in addresses if not _is_local(address)]
+    reached = list(map(str, _reached(settings)))
     if not reached:
         return None
     return (
         f"Everybody who reaches {' or '.join(reached)} may use this server. {TOKENS_OFF}=false in the "
         f"configuration turns tokens on; {TOKENS_OFF}=true says that this is meant."
     )
+
+
+def _reached(settings: Settings) -> list[Address]:
+    """Return the addresses of predictions and management that other machines may reach."""
+    addresses = dict.fromkeys((settings.inference_address, settings.management_address))
+    return [address for address in addresses if not _is_local(address)]
 
 
 def _is_preset(settings: Settings, key: str) -> bool:

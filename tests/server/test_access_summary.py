@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.config.address import parse_address
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings
-from modelserver.server.access_summary import access_line, open_to_others
+from modelserver.server.access_summary import access_line, exposures, open_to_others
 from modelserver.tap import PRESETS
 
+PLAIN = "can be read on its way"
 BY_ITS_OWN_NAME = PRESETS[""]
 OFF = "tokens are not asked for"
 ON = "tokens are asked for"
@@ -65,3 +68,57 @@ class AccessTests(SynchronousTestCase):
             self.assertEqual(open_to_others(self.settings(text, by_own_name)) is not None, warns, text)
         told = str(open_to_others(self.settings(anybody, True)))
         self.assertIn("reaches http://0.0.0.0:8081 may", told)
+
+
+class ExposureTests(SynchronousTestCase):
+    """One warning for each thing that lets others read along."""
+
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def file(self, name: str, mode: int) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("secret")
+        path.chmod(mode)
+        return path
+
+    def test_plain_http_where_others_reach_it(self) -> None:
+        for address, warns in (
+            ("http://0.0.0.0:8080", True),
+            ("http://models.example.org:8080", True),
+            ("https://0.0.0.0:8443", False),
+            ("http://127.0.0.1:8080", False),
+            ("unix:/run/models", False),
+        ):
+            settings = Settings(inference_address=parse_address(address, 80, 443))
+            told = [line for line in exposures(settings) if PLAIN in line]
+            self.assertEqual(len(told), int(warns), address)
+            for line in told:
+                self.assertIn(address, line)
+
+    def test_both_addresses_are_in_one_warning(self) -> None:
+        anywhere = [parse_address(f"http://0.0.0.0:{port}", 80, 443) for port in (8080, 8081)]
+        settings = Settings(inference_address=anywhere[0], management_address=anywhere[1])
+        (told,) = exposures(settings)
+        self.assertIn("http://0.0.0.0:8080 or http://0.0.0.0:8081", told)
+
+    def test_files_that_others_can_read(self) -> None:
+        for key in ("token_file", "private_key_file", "keystore"):
+            for mode, warns in ((0o600, False), (0o400, False), (0o640, True), (0o644, True), (0o604, True)):
+                path = self.file(f"{key}-{mode:o}", mode)
+                told = list(exposures(evolve(Settings(), **{key: path})))
+                self.assertEqual(len(told), int(warns), (key, mode))
+                if warns:
+                    self.assertIn(f"{key}: others on this machine can read {path} (mode {mode:04o})", told[0])
+
+    def test_a_folder_of_keys_has_one_warning(self) -> None:
+        for kind in ("inference", "management"):
+            self.file(f"keys/{kind}", 0o644)
+        (told,) = exposures(Settings(token_file=self.folder / "keys"))
+        self.assertIn(str(self.folder / "keys" / "inference"), told)
+
+    def test_files_that_are_not_there_are_told_elsewhere(self) -> None:
+        self.assertEqual(list(exposures(Settings(token_file=self.folder / "none"))), [])
