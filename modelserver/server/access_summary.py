@@ -35,8 +35,8 @@ def exposures(settings: Settings) -> Iterator[str]:
     plain = [str(address) for address in _reached(settings) if address.scheme == "http"]
     if plain:
         yield (
-            f"What is sent to {' or '.join(plain)}, keys among it, can be read on its way: others reach it, and "
-            "it has no TLS. Write https:// and give a certificate, or keep a proxy with TLS in front."
+            f"What is sent to {' or '.join(plain)}, keys among it, can be read on its way: "
+            "others reach it, and it has no TLS. Write https://, or keep a proxy with TLS in front of it."
         )
     for key in SECRET_FILES:
         path = getattr(settings, key)

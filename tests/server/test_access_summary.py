@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.address import parse_address
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings
-from modelserver.server.access_summary import access_line, exposures, open_to_others
+from modelserver.server.access_summary import SECRET_FILES, access_line, exposures, open_to_others
 from modelserver.tap import PRESETS
 
 PLAIN = "can be read on its way"
@@ -70,6 +70,12 @@ class AccessTests(SynchronousTestCase):
         self.assertIn("reaches http://0.0.0.0:8081 may", told)
 
 
+def with_file(key: str, path: Path) -> Settings:
+    """Settings where a key names a file."""
+    wanted: dict[str, Any] = {key: path}
+    return Settings(**wanted)
+
+
 class ExposureTests(SynchronousTestCase):
     """One warning for each thing that lets others read along."""
 
@@ -106,10 +112,10 @@ class ExposureTests(SynchronousTestCase):
         self.assertIn("http://0.0.0.0:8080 or http://0.0.0.0:8081", told)
 
     def test_files_that_others_can_read(self) -> None:
-        for key in ("token_file", "private_key_file", "keystore"):
+        for key in SECRET_FILES:
             for mode, warns in ((0o600, False), (0o400, False), (0o640, True), (0o644, True), (0o604, True)):
                 path = self.file(f"{key}-{mode:o}", mode)
-                told = list(exposures(evolve(Settings(), **{key: path})))
+                told = list(exposures(with_file(key, path)))
                 self.assertEqual(len(told), int(warns), (key, mode))
                 if warns:
                     self.assertIn(f"{key}: others on this machine can read {path} (mode {mode:04o})", told[0])
