@@ -21,6 +21,7 @@ UNKNOWN = "-", "-", "-"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_ABSOLUTE = re.compile(rb"https?://[^/?#@\\]+([/?].*)?", re.IGNORECASE)
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 MOST_LINES = 4096
@@ -44,6 +45,7 @@ class RequestHead:
     """
     A request line and its fields.
 
+    :param target: path and query, whatever the form of the target in the request line.
     :param fields: by lower-case name; of a repeated field that may repeat, the last.
     :param block: the field lines as they came, each ended by CRLF.
     :param length: bytes of the body, or None for a chunked one.
@@ -71,7 +73,12 @@ class RequestHead:
 
 
 class RequestLine(NamedTuple):
-    """A request line; ``shown``: method, target and protocol for people to read."""
+    """
+    A request line.
+
+    :param target: path and query, whatever the form of the target in the line.
+    :param shown: method, target and protocol for people to read, as they came.
+    """
 
     method: bytes
     target: bytes
@@ -155,9 +162,26 @@ def _read_start(line: bytes) -> RequestLine:
     if b"%00" in target:
         raise Malformed(400, "Invalid HTTP message: NUL in the request target.")
     protocol = f"HTTP/1.{minor.decode()}"
-    return RequestLine(
-        method, target, int(minor), (method.decode("latin-1"), target.decode("latin-1"), protocol)
-    )
+    shown = method.decode("latin-1"), target.decode("latin-1"), protocol
+    return RequestLine(method, _origin_form(method, target), int(minor), shown)
+
+
+def _origin_form(method: bytes, target: bytes) -> bytes:
+    """
+    Return the path and query that a request target means (RFC 9112, 3.2).
+
+    Proxies send absolute URLs; who stands in them matters as little as ``Host``. ``OPTIONS *`` is about the
+    whole server, which is what the root path describes.
+    """
+    if target.startswith(b"/"):
+        return target
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:
+        rest = absolute[1] or b""
+        return rest if rest.startswith(b"/") else b"/" + rest
+    if target == b"*" and method == b"OPTIONS":
+        return b"/"
+    raise Malformed(400, "Invalid HTTP message: the request target is no path.")
 
 
 def _read_field(line: bytes) -> Field:

@@ -123,7 +123,15 @@ class TwistedWebBridge:
         return cast(BufferedRequest, requests[0]).received if requests else 0
 
     def begin(self, head: bytes) -> None:
-        """Give the head to Twisted Web; should it think less of the head than we did, it is refused."""
+        """
+        Give the head to Twisted Web; should it think less of the head than we did, it is refused.
+
+        Twisted Web knows a target as path and query only, and has an answer of its own for ``*``.
+        """
+        line, end, fields = head.partition(b"\r\n")
+        method, target, protocol = line.split(b" ")
+        if target != self.head.target:
+            head = b" ".join((method, self.head.target, protocol)) + end + fields
         self._channel.dataReceived(head)
         if not self.has_head:
             self._refuse_as_invalid()

@@ -94,6 +94,9 @@ ATTACKS = (
     Attack("coding-behind-chunked", post(b"Host: x", b"Transfer-Encoding: chunked, identity")),
     Attack("two-codings", post(b"Host: x", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked")),
     Attack("coding-with-tab", post(b"Host: x", b"Transfer-Encoding: \x0bchunked")),
+    Attack("asterisk-target", b"GET * HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Attack("target-without-slash", b"GET xping HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Attack("authority-target", b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n"),
     Attack("no-version", b"GET /ping\r\nHost: x\r\n\r\n"),
     Attack("version-2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     Attack("lower-case-version", b"GET /ping http/1.1\r\nHost: x\r\n\r\n"),
@@ -199,6 +202,27 @@ def test_pipelined_requests_are_answered_in_order(server: WatchedServer) -> None
     with RawClient(server.ports[0]) as client:
         client.send(b"".join(request(body, lines[place % 3 == 2]) for place, body in enumerate(bodies)))
         assert client.read_answers(30) == [(200, body) for body in bodies]
+
+
+TARGETS = (
+    (b"GET http://x/ping", 200, b"Healthy"),
+    (b"POST http://x/predictions/obey", 200, b""),
+    (b"DELETE http://x/predictions/obey", 200, b""),
+    (b"OPTIONS http://x", 200, b"openapi"),
+    (b"OPTIONS *", 200, b"openapi"),
+    (b"GET http://x/nothing", 404, b"ResourceNotFoundException"),
+)
+
+
+@pytest.mark.parametrize(("line", "code", "words"), TARGETS)
+def test_a_target_may_have_any_form(server: WatchedServer, line: bytes, code: int, words: bytes) -> None:
+    """Absolute URLs and ``*`` are read as the path that they mean, and answered as every other request."""
+    with RawClient(server.ports[0]) as client:
+        client.send(line + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = client.read_to_end()
+    assert statuses(received) == [code], received[:300]
+    assert words in received
+    assert b"\r\nserver:" not in received.lower()
 
 
 def test_the_server_header_names_no_version(server: WatchedServer) -> None:

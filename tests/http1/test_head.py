@@ -43,6 +43,32 @@ class HeadTests(SynchronousTestCase):
         self.assertEqual(b"Host: x\r\nContent-Length: 3\r\nX-Y:  a b \t\r\n", head.block)
         self.assertEqual((3, True), (head.length, head.is_plain))
 
+    def test_target_is_path_and_query_in_every_form(self) -> None:
+        for target, path in (
+            (b"/ping?a=1", b"/ping?a=1"),
+            (b"//h/ping", b"//h/ping"),
+            (b"http://h/ping?a=1", b"/ping?a=1"),
+            (b"HTTPS://[::1]:8443/a//b", b"/a//b"),
+            (b"http://h:80", b"/"),
+            (b"http://h?a=http://i/b", b"/?a=http://i/b"),
+        ):
+            head = parse(b"Host: x", line=b"GET %b HTTP/1.1\r\n" % target)
+            self.assertEqual((head.target, head.shown[1]), (path, target.decode()))
+        self.assertEqual(parse(b"Host: x", line=b"OPTIONS * HTTP/1.1\r\n").target, b"/")
+
+    def test_target_that_is_no_path_is_refused(self) -> None:
+        for line in (
+            b"GET * HTTP/1.1\r\n",
+            b"CONNECT h:80 HTTP/1.1\r\n",
+            b"GET ping HTTP/1.1\r\n",
+            b"GET xping HTTP/1.1\r\n",
+            b"GET ?a=1 HTTP/1.1\r\n",
+            b"GET http:///ping HTTP/1.1\r\n",
+            b"GET http://user@h/ping HTTP/1.1\r\n",
+            b"GET ftp://h/ping HTTP/1.1\r\n",
+        ):
+            self.assertEqual(self.refusal(b"Host: x", line=line), 400, line)
+
     def test_plain_is_what_needs_nothing_but_its_length(self) -> None:
         self.assertTrue(parse(b"Host: x").is_plain)
         self.assertTrue(parse(b"Host: x", b"Connection: Keep-Alive").is_plain)
