@@ -55,6 +55,9 @@ class WorkerEvents(Protocol):
         where there is none; more follow.
         """
 
+    def dropped(self, number: int, calls: int) -> None:
+        """The process has passed over the last ``calls`` of a batch, which were taken back."""
+
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """What the handler emitted through ``context.metrics``."""
 
@@ -72,14 +75,30 @@ class WorkerProcess(Protocol):
     def pid(self) -> int | None:
         """Its process id, None while it is not known."""
 
-    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
-        """Queue a batch, or jobs that are each a batch (``pipelined``); they leave at the next ``flush``."""
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether calls may be sent ahead of the present one; where not, ``ahead`` below is never true."""
+
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
+        """
+        Queue a batch, or jobs that are each a batch (``pipelined``); they leave at the next ``flush``.
+
+        :param ahead: the process begins each of these calls only if it was not taken back before.
+        """
 
     def flush(self) -> None:
         """Write what was handed over."""
 
-    def flush_answers(self) -> None:
-        """Have the process send the answers that it keeps to send them with the next ones."""
+    def take_back(self) -> int:
+        """
+        Take back the calls that were sent ahead and have not begun: the process will not make them.
+
+        Return how many they are: the last ones sent. ``WorkerEvents.dropped`` tells of each frame that the
+        process has passed over them; until it has of all, nothing may be sent ahead.
+        """
+
+    def collect_answers(self) -> None:
+        """Report at once the answers that the process keeps to send them with the next ones."""
 
     def cancel(self, number: int, index: int) -> None:
         """The client of one job of a streaming batch is gone."""

@@ -150,6 +150,9 @@ class JobHolder(Protocol):
     def resume(self, job: Job) -> None:
         """Let the handler send further parts for ``job``, whose observer can take them again."""
 
+    def recall(self, job: Job) -> None:
+        """Have ``job`` wait in the queue again, if the worker has not begun it."""
+
 
 @define(eq=False)
 class Job:
@@ -208,9 +211,15 @@ class Job:
             self._finish()
             self.observer.failed(self, error)
 
+    def recall(self) -> None:
+        """Wait in the queue again if a worker has the job, but has not begun it."""
+        if self.holder is not None:
+            self.holder.recall(self)
+
     def cancel(self) -> None:
-        """Tell nobody any more: the client is gone, and the job leaves its queue unserved."""
+        """Tell nobody any more: the client is gone, and the job leaves its queue unserved if it waits."""
         if self.state is not FINISHED:
+            self.recall()
             self._finish()
 
     def withdraw(self) -> None:
@@ -223,6 +232,14 @@ class Job:
         """Let a handler that was held send its next part: the observer can take more."""
         if self.holder is not None:
             self.holder.resume(self)
+
+    def taken_back(self) -> None:
+        """Wait for another worker: the one that had the job has not begun it, and will not."""
+        self.holder = None
+        if self.state is FINISHED:
+            self._free()
+        else:
+            self.state = WAITING
 
     def released_by_worker(self) -> None:
         """Free the body of a finished job: the worker that had it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -86,7 +87,12 @@ def make_job(
 
 @define(eq=False)
 class MemoryWorker:
-    """A worker process that is told by the test what it does."""
+    """
+    A worker process that is told by the test what it does.
+
+    :param done: how many of its calls are done, whose answers it keeps.
+    :param begins: whether it has begun the call behind these; else it could still be taken back.
+    """
 
     events: WorkerEvents
     spec: WorkerSpec
@@ -95,7 +101,9 @@ class MemoryWorker:
     cancelled: list[tuple[int, int]] = field(factory=list, init=False)
     holds: list[tuple[int, bool]] = field(factory=list, init=False)
     flushed: int = field(default=0, init=False)
-    released: int = field(default=0, init=False)
+    done: int = field(default=0, init=False)
+    begins: bool = field(default=True, init=False)
+    _passed_over: list[tuple[int, int]] = field(factory=list, init=False)
     is_stopping: bool = field(default=False, init=False)
     ends_when_told: bool = field(default=True, init=False)
     is_gone: bool = field(default=False, init=False)
@@ -105,18 +113,39 @@ class MemoryWorker:
     def __attrs_post_init__(self) -> None:
         self.pid = next(self._next_pid)
 
-    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
+    goes_ahead = True
+
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Take a batch, or several that travel together and are answered one after the other."""
         assert not self.is_gone
+        assert not (ahead and self._passed_over), "an old call could be taken for a new one"
         self.batches += [(number, [job]) for job in jobs] if pipelined else [(number, jobs)]
 
     def flush(self) -> None:
         """Count."""
         self.flushed += 1
 
-    def flush_answers(self) -> None:
-        """Count."""
-        self.released += 1
+    def take_back(self) -> int:
+        """Give back what is not begun."""
+        left = self.done + self.begins
+        taken, self.batches = self.batches[left:], self.batches[:left]
+        for number, calls in Counter(number for number, _ in taken).items():
+            self._passed_over.append((number, calls))
+        return len(taken)
+
+    def pass_over(self) -> None:
+        """Come to the calls that were taken back, and report that they are not made."""
+        passed_over, self._passed_over = self._passed_over, []
+        for number, calls in passed_over:
+            self.events.dropped(number, calls)
+
+    def collect_answers(self) -> None:
+        """Report the answers that are kept, each the body of its job."""
+        if self.done:
+            done, self.done = self.done, 0
+            for _ in range(done):
+                self.answer(end_turn=False)
+            self.events.turn_ended()
 
     def cancel(self, number: int, index: int) -> None:
         """Note it."""
@@ -159,6 +188,8 @@ class MemoryWorker:
             if not isinstance(body, SharedSlot)
         )
         self.events.answered(number, answers, seconds)
+        if not self.batches:
+            self.pass_over()
         if end_turn:
             self.events.turn_ended()
 

@@ -21,7 +21,15 @@ from modelserver.backends.worker_process import LocalProcess
 from modelserver.dialect_rules import DIALECTS
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
-from modelserver.protocol.descriptors import FIRST_RANK_FD, LIFELINE_FD, SLOTS_FD, SOCKET_FD
+from modelserver.protocol.ahead import AheadSender
+from modelserver.protocol.descriptors import (
+    FIRST_RANK_FD,
+    KEPT_FD,
+    LIFELINE_FD,
+    OFFERS_FD,
+    SLOTS_FD,
+    SOCKET_FD,
+)
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.protocol.worker_start import WORKER, start_command
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
@@ -70,6 +78,11 @@ def largest_frame(spec: WorkerSpec, settings: WorkerSettings) -> int:
     return spec.version.batching.size * settings.max_response_size + LARGEST_HEADS
 
 
+def open_ahead(spec: WorkerSpec) -> AheadSender | None:
+    """Return what a worker's calls are sent ahead with; None where its mode begins each batch at once."""
+    return AheadSender.open() if spec.version.mode == "batches" else None
+
+
 @define(eq=False)
 class LocalBackend:
     """Starts worker processes with the machine's spawner."""
@@ -81,9 +94,13 @@ class LocalBackend:
         """Spawn a worker."""
         process = self.prepare(events, spec)
         environment = worker_environment(spec, self.settings, self.machine.environment)
-        load = self.load_request(spec).to_document()
-        self.spawn(process, environment, frames.pack_json(frames.LOAD, load))
+        self.spawn(process, environment, self.load_frame(process))
         return process
+
+    def load_frame(self, process: LocalProcess) -> bytes:
+        """The first frame of a process that is to be a worker."""
+        document = self.load_request(process.spec).to_document()
+        return frames.pack_json(frames.LOAD, {**document, "ahead": process.ahead is not None})
 
     def load_request(self, spec: WorkerSpec) -> LoadRequest:
         """What a worker is told to load."""
@@ -92,7 +109,7 @@ class LocalBackend:
 
     def prepare(self, events: WorkerEvents, spec: WorkerSpec) -> LocalProcess:
         """A worker that is not launched yet."""
-        return LocalProcess(spec, self.machine, events=events)
+        return LocalProcess(spec, self.machine, events=events, ahead=open_ahead(spec))
 
     def spawn(
         self,
@@ -141,14 +158,14 @@ class LocalBackend:
             python,
             start_command(python, WORKER, f"{version.name}/{version.version}/{process.spec.id}"),
             env=environment,
-            childFDs=self._descriptors(outputs, *sockets),
+            childFDs=self._descriptors(process, outputs, *sockets),
         )
         spawned = cast(Spawned, transport)
         spawned.closeChildFD(0)
         process.launched(spawned.pid, lambda: _reap(spawned))
 
     def _descriptors(
-        self, outputs: Sequence[int], theirs: socket.socket, *ranks: socket.socket
+        self, process: HostProcess, outputs: Sequence[int], theirs: socket.socket, *ranks: socket.socket
     ) -> dict[int, int | str]:
         """What a worker inherits: pipes as standard streams, its sockets, and what all have in common."""
         machine = self.machine
@@ -156,6 +173,8 @@ class LocalBackend:
         inherited[SOCKET_FD], inherited[LIFELINE_FD] = theirs.fileno(), machine.lifeline
         if machine.slots is not None:
             inherited[SLOTS_FD] = machine.slots.descriptor
+        if isinstance(process, LocalProcess) and process.ahead is not None:
+            inherited[OFFERS_FD], inherited[KEPT_FD] = process.ahead.descriptors
         for number, rank in enumerate(ranks, FIRST_RANK_FD):
             inherited[number] = rank.fileno()
         return inherited

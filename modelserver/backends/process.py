@@ -224,7 +224,7 @@ class HostProcess(ABC):
         """The process is gone: take what it still had to say, end its descendants, report."""
         if self._gone:
             return
-        self.link.drain()
+        self.drain()
         self._gone = True
         self.stop_watching()
         # What the handler had started is still in the group; the process itself is reaped, its id free.
@@ -234,6 +234,10 @@ class HostProcess(ABC):
         self.link.close()
         self._end_pipes()
         self.exited(self._explain(code, number))
+
+    def drain(self) -> None:
+        """Report what the process had written before its end."""
+        self.link.drain()
 
     @abstractmethod
     def exited(self, failure: WorkerFailure) -> None:

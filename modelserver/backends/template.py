@@ -16,6 +16,7 @@ from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
     largest_frame,
+    open_ahead,
     worker_environment,
 )
 from modelserver.backends.orphans import OWNER
@@ -52,7 +53,7 @@ class TemplateBackend:
         key = spec.version.name, spec.version.version
         if spec.version.start.method != "template" or self._unsafe.get(key) == "spawn":
             return self.local.launch(events, spec)
-        process = ForkedProcess(spec, self.local.machine, events=events)
+        process = ForkedProcess(spec, self.local.machine, events=events, ahead=open_ahead(spec))
         process.connect(largest_frame(spec, self.local.settings))
         self.template_of(spec).fork(process)
         return process
@@ -99,8 +100,7 @@ class TemplateBackend:
         process.disconnect()
         local = self.local
         environment = worker_environment(process.spec, local.settings, local.machine.environment)
-        load = local.load_request(process.spec).to_document()
-        local.spawn(process, environment, frames.pack_json(frames.LOAD, load))
+        local.spawn(process, environment, local.load_frame(process))
 
     def forget(self, template: Template) -> list[ForkedProcess]:
         """Have the template no more; who waited for it is returned."""
@@ -265,7 +265,11 @@ class Template:
         self._orders += 1
         self._ordered[self._orders] = process
         descriptors = [theirs.fileno(), *outputs]
-        order = frames.pack_json(frames.FORK, self._order_for(process.spec), self._orders)
+        document = self._order_for(process.spec)
+        if process.ahead is not None:
+            descriptors += process.ahead.descriptors
+            document["ahead"] = True
+        order = frames.pack_json(frames.FORK, document, self._orders)
         try:
             self.process.link.send_with(order, descriptors)
         except OSError:
@@ -276,7 +280,7 @@ class Template:
             for writing in outputs:
                 os.close(writing)
 
-    def _order_for(self, spec: WorkerSpec) -> Mapping[str, object]:
+    def _order_for(self, spec: WorkerSpec) -> dict[str, object]:
         local = self.backend.local
         spawned = worker_environment(spec, local.settings, local.machine.environment)
         environment = {name: spawned.get(name) for name in OF_EACH_WORKER}
@@ -325,7 +329,7 @@ class Template:
         for process in waiting:
             if self._is_over or process.is_given_up or failure.cause == "load":
                 process.disconnect()
-                process.events.exited(failure)
+                process.exited(failure)
             else:
                 self.backend.spawn_instead(process)
         if self._children and not self._is_over:

@@ -174,7 +174,7 @@ class RankedProcess(LocalProcess):
 
     # What the core asks.
 
-    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Hand over a batch to the first rank, and to the others unless they are called by it."""
         for rank in self._takers():
             rank.link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -13,18 +11,21 @@ from modelserver.backends.process import HostProcess, listed
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
+from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerFailure
-
-RELEASE = signal.SIGURG
-"""Ignored by programs that do not know it; see ``modelserver.child.loops.batches``."""
 
 
 @define(eq=False)
 class LocalProcess(HostProcess):
-    """One worker on this machine."""
+    """
+    One worker on this machine.
+
+    :param ahead: what is shared with it of calls that are sent ahead; None: there are none.
+    """
 
     events: WorkerEvents = field(kw_only=True)
+    ahead: AheadSender | None = field(default=None, kw_only=True)
     _shared: memoryview | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -34,19 +35,41 @@ class LocalProcess(HostProcess):
 
     # What the core asks.
 
-    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False) -> None:
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether calls may be sent ahead, and be taken back."""
+        return self.ahead is not None
+
+    def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Hand over a batch, or jobs that are each a batch, at the next ``flush``."""
-        self.link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)
+        flags = frames.PIPELINED if pipelined else 0
+        if ahead and self.ahead is not None:
+            self.ahead.offer(len(jobs) if pipelined else 1)
+            flags |= frames.AHEAD
+        self.link.send_batch(number, jobs, flags)
 
     def flush(self) -> None:
         """Write what was handed over."""
         self.link.flush()
 
-    def flush_answers(self) -> None:
-        """A signal: the worker is in its handler, and does not look into its socket."""
-        if self.pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, RELEASE)
+    def take_back(self) -> int:
+        """Take back the calls that were sent ahead and are not begun: so many of the last ones."""
+        return 0 if self.ahead is None else self.ahead.take_back()
+
+    def collect_answers(self) -> None:
+        """Report the answers that the worker keeps, though it may be in a call."""
+        try:
+            if self._collect():
+                self.events.turn_ended()
+        except (frames.FrameError, LookupError) as error:
+            self.link.close()
+            self.closed(str(error))
+
+    def _collect(self) -> bool:
+        kept = [] if self.ahead is None or self._gone else self.ahead.read_kept(self._shared)
+        for number, answers, seconds in kept:
+            self.events.answered(number, answers, seconds)
+        return bool(kept)
 
     def cancel(self, number: int, index: int) -> None:
         """Tell a streaming handler that the client of one job left."""
@@ -62,13 +85,14 @@ class LocalProcess(HostProcess):
         """Translate a frame to an event."""
         kind = frame.kind
         if kind == frames.ANSWERS:
-            answers = frames.unpack_answers(frame, self._shared)
-            self.events.answered(frame.number, answers, frame.microseconds / 1e6)
+            self._take_answers(frame)
         elif kind == frames.PART:
             self.events.part_arrived(frame.number, frames.unpack_answers(frame))
         elif kind == frames.METRICS:
             emitted = listed(frames.unpack_json(frame).get("metrics"))
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
+        elif kind == frames.DROPPED:
+            self.events.dropped(frame.number, frame.items)
         elif kind == frames.STARTED:
             self.events.started()
         elif kind == frames.LOADED:
@@ -77,6 +101,16 @@ class LocalProcess(HostProcess):
             self.fail_to_load(frames.unpack_json(frame))
         else:
             raise frames.unexpected(kind)
+
+    def _take_answers(self, frame: Frame) -> None:
+        answers = frames.unpack_answers(frame, self._shared)
+        seconds = frame.microseconds / 1e6
+        if self.ahead is not None and (known := self.ahead.arrived(len(answers))):
+            seconds *= 1 - known / len(answers)
+            del answers[:known]
+            if not answers:
+                return
+        self.events.answered(frame.number, answers, seconds)
 
     def turn_ended(self) -> None:
         """Pass it on."""
@@ -88,8 +122,16 @@ class LocalProcess(HostProcess):
             self.machine.orphans.worker_began(pid, self.spec.id)
         super().launched(pid, exited)
 
+    def drain(self) -> None:
+        """Report what the worker has written, and the answers that it kept."""
+        super().drain()
+        with suppress(frames.FrameError, LookupError):
+            self._collect()
+
     def exited(self, failure: WorkerFailure) -> None:
-        """Pass it on."""
+        """Pass it on; what the worker had ahead is taken back by then."""
         if self.machine.orphans is not None and self._pid is not None:
             self.machine.orphans.worker_ended(self._pid)
         self.events.exited(failure)
+        if self.ahead is not None:
+            self.ahead.close()

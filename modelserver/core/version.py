@@ -26,8 +26,10 @@ from modelserver.core.queues.batch_queue import BatchAggregator
 from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.queues.sequence_queue import HandOut, Joining, OneOfEach, SequenceQueue
 from modelserver.core.workers.concurrent import AT_ONCE, SideBySide
-from modelserver.core.workers.in_flight import AnswerWatch, InOrder, MakeInFlight
+from modelserver.core.workers.in_flight import AnswerWatch, MakeInFlight
+from modelserver.core.workers.in_order import InOrder
 from modelserver.core.workers.pool import WorkerPool
+from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerDescription
 
 
@@ -60,8 +62,11 @@ def make_queue_and_pool(spec: VersionSpec, providers: CoreProviders) -> tuple[Jo
     def has_many_waiting() -> bool:
         return pool.has_many_waiting
 
+    def put_back(jobs: list[Job]) -> None:
+        pool.put_back(jobs)
+
     queue, watch = _queue(spec, providers, due)
-    pool = WorkerPool(spec, queue, providers, _in_flight(spec, watch, has_many_waiting))
+    pool = WorkerPool(spec, queue, providers, _in_flight(spec, watch, has_many_waiting, put_back))
     return queue, pool
 
 
@@ -100,10 +105,13 @@ def _hand_out(spec: VersionSpec, providers: CoreProviders, due: Callable[[], Non
 
 
 def _in_flight(
-    spec: VersionSpec, watch: AnswerWatch | None, has_many_waiting: Callable[[], bool]
+    spec: VersionSpec,
+    watch: AnswerWatch | None,
+    has_many_waiting: Callable[[], bool],
+    put_back: Callable[[list[Job]], None],
 ) -> MakeInFlight:
     if spec.mode == "batches":
-        return partial(InOrder, has_many_waiting=has_many_waiting, watch=watch)
+        return partial(InOrder, has_many_waiting=has_many_waiting, put_back=put_back, watch=watch)
     if spec.mode == "concurrent":
         return partial(SideBySide, capacity=AT_ONCE, watch=watch)
     return partial(

@@ -68,9 +68,9 @@ def describe_version(
         spec=evolve(version.spec, workers=WorkerRange(pool.minimum, pool.maximum)),
         is_default=is_default,
         workers=tuple(_complete(worker, known) for worker in pool.describe()),
-        waiting=version.queue.waiting,
-        waiting_bytes=version.queue.size,
-        in_flight=pool.jobs_in_hand,
+        waiting=version.queue.waiting + pool.jobs_ahead,
+        waiting_bytes=version.queue.size + sum(worker.in_flight.bytes_ahead for worker in pool.workers),
+        in_flight=pool.jobs_in_hand - pool.jobs_ahead,
         template=None if template is None else _complete(template, known),
     )
 

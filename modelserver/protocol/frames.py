@@ -7,7 +7,7 @@ number (u32), microseconds (u32). What follows depends on the kind:
 ``BATCH`` (server to worker)
     ``count`` rows of four u32 (length of head, of extra, of body, flags of the job), ``count`` request ids of
     16 bytes, then head, extra and body of each job. With the flag ``PIPELINED``, the handler is called for
-    each job by itself.
+    each job by itself; with ``AHEAD``, each call needs an offer (``modelserver.protocol.ahead``).
 ``CANCEL`` (server to worker)
     the client of job ``count`` of batch ``number`` is gone. ``CREDIT`` with ``count`` 0: the clients of batch
     ``number`` can take no more parts at present; with 1: they can again.
@@ -15,6 +15,8 @@ number (u32), microseconds (u32). What follows depends on the kind:
     ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
     ``microseconds`` is the time that the handler took. The answers to a pipelined batch may come in several
     frames, each for the next jobs in order; its parts are for the next job.
+``DROPPED`` (worker to server)
+    the last ``count`` calls of batch ``number`` were taken back: the worker has passed over them.
 the others
     a JSON document, or nothing.
 
@@ -55,6 +57,7 @@ class FrameKind(IntEnum):
     FORKED = 22
     CHILD_EXITED = 23
     RANK_EXITED = 24
+    DROPPED = 25
 
 
 class JobFlag(IntFlag):
@@ -97,6 +100,7 @@ METRICS = FrameKind.METRICS.value
 FORKED = FrameKind.FORKED.value
 CHILD_EXITED = FrameKind.CHILD_EXITED.value
 RANK_EXITED = FrameKind.RANK_EXITED.value
+DROPPED = FrameKind.DROPPED.value
 
 SHARED = JobFlag.SHARED.value
 EXPLAIN = JobFlag.EXPLAIN.value
@@ -106,8 +110,8 @@ NO_PATH = JobFlag.NO_PATH.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 
-PIPELINED = 1
-"""Flag of a BATCH frame: see the module."""
+PIPELINED, AHEAD = 1, 2
+"""Flags of a BATCH frame: see the module."""
 SMALL = 1 << 16
 """Bytes up to which a frame is copied together rather than handled in pieces."""
 
@@ -167,11 +171,11 @@ Pieces = list[bytes | bytearray | memoryview]
 
 
 def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
-    """The frame that hands ``jobs`` to a worker; ``flags`` is 0 or PIPELINED."""
+    """The frame that hands ``jobs`` to a worker; ``flags`` are PIPELINED and AHEAD."""
     if len(jobs) == 1:
         request = jobs[0].request
         if type(request.body) is not SharedSlot:
-            return _pack_single(number, request)
+            return _pack_single(number, request, flags & AHEAD)
     lengths: list[int] = []
     data: Pieces = []
     for job in jobs:
@@ -187,11 +191,11 @@ def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
     return data if size > SMALL else [b"".join(data)]
 
 
-def _pack_single(number: int, request: JobRequest) -> Pieces:
+def _pack_single(number: int, request: JobRequest, frame_flags: int) -> Pieces:
     request_id, head, extra, body, flags, _, _, _ = request
     sizes = len(head), len(extra), len(body)
     size = _SINGLE.size - HEADER.size + sum(sizes)
-    row = _SINGLE.pack(size, BATCH, 0, 1, number, 0, *sizes, flags, request_id)
+    row = _SINGLE.pack(size, BATCH, frame_flags, 1, number, 0, *sizes, flags, request_id)
     return [b"".join((row, head, extra)), body]  # type: ignore[list-item]  # the caller has seen to it
 
 
@@ -302,6 +306,17 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
     if position != len(data):
         raise FrameError(f"answers of {len(data)} bytes whose rows say {position}")
     return answers
+
+
+def read_answer(
+    flags: int, status: int, head: bytes, body: bytes, shared: memoryview | None
+) -> Answer | ServingError:
+    """
+    One item of an answer.
+
+    :raises FrameError: its body leads out of the shared memory, or an error is none.
+    """
+    return _flagged(flags, status, head, body, shared) if flags else answer_of((status, head, body))
 
 
 def _flagged(

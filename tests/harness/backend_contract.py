@@ -57,6 +57,9 @@ class RecordingEvents:
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         self._tell("part_arrived")
 
+    def dropped(self, number: int, calls: int) -> None:
+        self._tell(f"dropped {number} {calls}")
+
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         self._tell("counted")
 

@@ -19,6 +19,7 @@ from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job, JobRequest
 from modelserver.protocol import frames
+from modelserver.protocol.ahead import AheadReceiver, AheadSender
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
@@ -41,6 +42,7 @@ def loaded(
     reader: FrameReader,
     handle: Callable[[Data, Context], object],
     context: Context,
+    ahead: AheadReceiver | None = None,
     **changes: Any,
 ) -> LoadedModel:
     """A handler that a loop can serve; ``changes`` are fields of its load request."""
@@ -50,6 +52,7 @@ def loaded(
         request=load_request(**changes),
         entry=handle,  # type: ignore[arg-type]  # a handler says what its data is
         context=context,
+        ahead=ahead,
     )
 
 
@@ -65,7 +68,12 @@ class LoopTestCase(TestCase):
         self.reader = FrameReader()
         self.context = Context("m", "/nowhere", None, 1, None, "1", metrics=HandlerMetrics())
         reader = FrameReader()
-        loop = make_loop(loaded(theirs, reader, handle, self.context, mode=self.mode))
+        sender = AheadSender.open()
+        assert sender is not None, "Linux has what it takes"
+        self.ahead = sender
+        self.addCleanup(sender.close)
+        ahead = AheadReceiver(*sender.descriptors)
+        loop = make_loop(loaded(theirs, reader, handle, self.context, ahead, mode=self.mode))
         self.loop: Any = loop
         events = asyncio.new_event_loop()
 
@@ -86,6 +94,11 @@ class LoopTestCase(TestCase):
     def send(self, number: int, *jobs: Job) -> None:
         """Send a batch."""
         send_all(self.ours, frames.pack_batch(number, jobs))
+
+    def send_ahead(self, number: int, *jobs: Job) -> None:
+        """Send jobs of which each is a call that the loop makes if it is not taken back."""
+        self.ahead.offer(len(jobs))
+        send_all(self.ours, frames.pack_batch(number, jobs, frames.PIPELINED | frames.AHEAD))
 
     def leave(self, number: int, place: int = 0) -> None:
         """Say that a client has left."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -74,9 +72,8 @@ class BatchLoop:
         self._uses_slots = uses_slots
         self._context = model.context
         self._inbox = Inbox(model.connection, model.reader)
-        self._outbox = Outbox(model.connection)
+        self._outbox = Outbox(model.connection, model.ahead)
         self._batch = BatchInHand()
-        self._is_calling = False
         model.context.send_parts = self._send_parts
 
     def run(self) -> None:
@@ -88,8 +85,6 @@ class BatchLoop:
         reader, inbox, ahead = self._model.reader, self._inbox, self._inbox.ahead
         waiting = SpinThenBlock(self._model.connection, reader, usable_processors())
         was_alone = False
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGURG, lambda number, frame: self.release_kept())
         while True:
             frame = ahead.popleft() if ahead else reader.next()
             if frame is None:
@@ -104,17 +99,30 @@ class BatchLoop:
 
     def _serve(self, frame: frames.Frame) -> None:
         memory, outbox = self._model.memory, self._outbox
+        ahead = self._model.ahead if frame.flags & frames.AHEAD else None
         self._batch.number = frame.number
-        if not frame.flags & frames.PIPELINED:
+        if ahead is not None and not ahead.claim():
+            self._pass_over(frame, 0)
+        elif not frame.flags & frames.PIPELINED:
             self._call_timed(frames.unpack_batch(frame, memory), 0)
         else:
             if len(frame.payload) >= frames.SMALL:
                 # Views do not outlive the next look into the socket, which a handler that streams takes.
                 frame = frame._replace(payload=memoryview(bytes(frame.payload)))
             for place, item in enumerate(frames.unpack_batch(frame, memory)):
+                if place and ahead is not None and not ahead.claim():
+                    self._pass_over(frame, place)
+                    break
                 self._call_timed((item,), place)
         outbox.close()
         outbox.hold_metrics(self._context)
+
+    def _pass_over(self, frame: frames.Frame, first: int) -> None:
+        """Make no call for the jobs of a frame from ``first`` on: the server has taken them back."""
+        calls = frame.items - first if frame.flags & frames.PIPELINED else 1
+        self._outbox.close()
+        self._outbox.hold([frames.pack_bare(frames.DROPPED, frame.number, calls)])
+        self._outbox.release()
 
     def _call_timed(self, items: Sequence[frames.Item], first: int) -> None:
         """
@@ -124,9 +132,7 @@ class BatchLoop:
         """
         self._batch.first = first
         begun = time.perf_counter()
-        self._is_calling = True
         rows = self._answer_one(items[0]) if len(items) == 1 else self._answer(items)
-        self._is_calling = False
         now = time.perf_counter()
         if self._uses_slots and (len(items) > 1 or items[0].offset >= 0):
             rows = self._in_slots(rows, items)
@@ -142,11 +148,6 @@ class BatchLoop:
             else row
             for row, item in zip(rows, items, strict=True)
         ]
-
-    def release_kept(self) -> None:
-        """The handler takes long: what was to leave with its answer leaves now, unless it is on its way."""
-        if self._is_calling:
-            self._outbox.release()
 
     def _answer_one(self, item: frames.Item) -> list[ReplyRow]:
         """The same as ``_answer`` for a batch of one, which is the most frequent and shall cost least."""
@@ -198,7 +199,6 @@ class BatchLoop:
         :raises ValueError: there is not one part for each request.
         """
         batch, inbox, outbox = self._batch, self._inbox, self._outbox
-        self._is_calling = False
         for processor in batch.processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
         rows = part_rows(parts, batch.processors, self._model.request.max_response_size)
@@ -211,7 +211,6 @@ class BatchLoop:
         outbox.close()
         outbox.hold(frames.pack_answers(frames.PART, batch.number, 0, batch.with_refused(rows)))
         outbox.release()
-        self._is_calling = True
 
     def _listen(self, wait: bool) -> None:
         for frame in self._inbox.listen(wait):

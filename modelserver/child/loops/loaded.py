@@ -9,6 +9,7 @@ from attrs import field, frozen
 from modelserver.child.context import Context, EntryPoint
 from modelserver.child.data.decoder import PLAIN, Decoder
 from modelserver.dialect_rules import DIALECTS
+from modelserver.protocol.ahead import AheadReceiver
 from modelserver.protocol.descriptors import SLOTS_FD
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.load_request import LoadRequest
@@ -24,6 +25,7 @@ class LoadedModel:
     :param reader: what has been read of the socket, and not been taken out yet.
     :param entry: what is called with the data and the context.
     :param decoder: makes the handler's data of requests.
+    :param ahead: the worker's end of what is sent ahead, None where nothing is.
     :param memory: the shared memory for large bodies, or None.
     """
 
@@ -32,6 +34,7 @@ class LoadedModel:
     request: LoadRequest
     entry: EntryPoint
     context: Context
+    ahead: AheadReceiver | None = None
     decoder: Decoder = field(init=False)
     memory: memoryview | None = field(init=False)
 

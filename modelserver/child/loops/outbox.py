@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from modelserver.child.context import Context
 from modelserver.child.data.answers import ReplyRow
 from modelserver.protocol import frames
+from modelserver.protocol.ahead import AheadReceiver
 from modelserver.protocol.frame_stream import send_all
 
-JOIN = 0.0003
+JOIN = 0.0005
 """Seconds that an answer may wait for the next one, to leave in the same write."""
 
 
@@ -18,13 +19,20 @@ class Outbox:
     """
     Keeps answers for a moment, and writes to a blocking socket.
 
+    The server can see those that are kept, if the next call takes long after all.
+
     Durations are seconds, times those of ``time.perf_counter``.
     """
 
-    __slots__ = ("_connection", "_held", "_held_since", "_mean", "_number", "_rows", "_spent")
+    __slots__ = (
+        *("_ahead", "_answers", "_connection", "_held", "_held_since"),
+        *("_mean", "_number", "_rows", "_spent"),
+    )
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, ahead: AheadReceiver | None = None) -> None:
         self._connection = connection
+        self._ahead = ahead
+        self._answers = 0
         self._number = 0
         self._rows: list[ReplyRow] = []
         self._spent = 0.0
@@ -44,11 +52,16 @@ class Outbox:
             self.close()  # those of before took less, and shall be counted so
         self._number = number
         self._rows += rows
+        self._answers += len(rows)
         self._spent += spent
         if not self._held_since:
             self._held_since = now
-        if now - self._held_since + self._mean > JOIN:
+        if spent > JOIN or now - self._held_since + self._mean > JOIN or not self._keep(rows, spent):
             self.release()
+
+    def _keep(self, rows: Sequence[ReplyRow], spent: float) -> bool:
+        """Show the server what is kept, for the next call may take long; false where there is no room."""
+        return self._ahead is None or self._ahead.keep(self._number, rows, spent)
 
     def close(self) -> None:
         """Make a frame of the answers that there are."""
@@ -74,3 +87,6 @@ class Outbox:
         if self._held:
             held, self._held, self._held_since = self._held, [], 0.0
             send_all(self._connection, held)
+            if self._ahead is not None and self._answers:
+                self._ahead.sent(self._answers)
+                self._answers = 0

@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from modelserver.dialect_rules import DIALECTS
-from modelserver.protocol.descriptors import SLOTS_FD, SOCKET_FD
+from modelserver.protocol.descriptors import KEPT_FD, OFFERS_FD, SLOTS_FD, SOCKET_FD
 
 
 def begin() -> socket.socket:
@@ -22,11 +22,11 @@ def begin() -> socket.socket:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What the handler starts shall not hold the socket open.
-    for descriptor in (SOCKET_FD, SLOTS_FD):
+    for descriptor in (SOCKET_FD, SLOTS_FD, OFFERS_FD, KEPT_FD):
         try:
             os.set_inheritable(descriptor, False)
         except OSError:
-            pass  # there are no slots
+            pass  # there is no such one
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)

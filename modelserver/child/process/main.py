@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from modelserver.child.process.bootstrap import announce, begin, die_with, end
 from modelserver.protocol import frames
-from modelserver.protocol.descriptors import LIFELINE_FD
+from modelserver.protocol.descriptors import KEPT_FD, LIFELINE_FD, OFFERS_FD
 from modelserver.protocol.frame_stream import FrameReader
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def load_or_end(
     from modelserver.child.failures import LoadFailed
     from modelserver.child.loading.loader import load
     from modelserver.child.loops.loaded import LoadedModel
+    from modelserver.protocol.ahead import AheadReceiver
     from modelserver.protocol.load_request import LoadRequest
 
     request = LoadRequest.from_document(document)
@@ -68,6 +69,13 @@ def load_or_end(
     except LoadFailed as failure:
         connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
         end(1)
-    model = LoadedModel(connection=connection, reader=reader, request=request, entry=entry, context=context)
+    model = LoadedModel(
+        connection=connection,
+        reader=reader,
+        request=request,
+        entry=entry,
+        context=context,
+        ahead=AheadReceiver(OFFERS_FD, KEPT_FD) if document.get("ahead") else None,
+    )
     connection.sendall(frames.pack_bare(frames.LOADED))
     return model

@@ -29,7 +29,8 @@ from modelserver.child.loops.select import make_loop
 from modelserver.child.process.bootstrap import announce, die_with, end
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
-from modelserver.protocol.descriptors import FORK_DESCRIPTORS, LIFELINE_FD
+from modelserver.protocol.ahead import AheadReceiver
+from modelserver.protocol.descriptors import AHEAD_DESCRIPTORS, FORK_DESCRIPTORS, LIFELINE_FD
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.load_request import LoadRequest
 
@@ -95,7 +96,8 @@ class TemplateServer:
                 self._fork(frame.number, frames.unpack_json(frame))
 
     def _fork(self, number: int, order: Mapping[str, object]) -> None:
-        descriptors = self._receiver.take(FORK_DESCRIPTORS)
+        more = AHEAD_DESCRIPTORS if order.get("ahead") else 0
+        descriptors = self._receiver.take(FORK_DESCRIPTORS + more)
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
@@ -135,8 +137,8 @@ class TemplateServer:
         die_with(LIFELINE_FD)
         for inherited in (self._connection.detach(), *self._children):
             os.close(inherited)
-        link, *outputs = descriptors
-        for number, output in enumerate(outputs, 1):
+        link, stdout, stderr, *ahead = descriptors
+        for number, output in enumerate((stdout, stderr), 1):
             os.dup2(output, number)
             os.close(output)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -154,6 +156,7 @@ class TemplateServer:
             request=self._load_request,
             entry=entry,
             context=context,
+            ahead=AheadReceiver(*ahead) if ahead else None,
         )
         make_loop(model).run()
 
@@ -182,7 +185,7 @@ class _DescriptorReceiver:
 
     def recv_into(self, buffer: memoryview, /) -> int:
         """Receive bytes."""
-        space = socket.CMSG_SPACE(FORK_DESCRIPTORS * 4)
+        space = socket.CMSG_SPACE((FORK_DESCRIPTORS + AHEAD_DESCRIPTORS) * 4)
         size, ancillary, _, _ = self._connection.recvmsg_into([buffer], space)
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
@@ -50,6 +51,13 @@ class BatchAggregator:
     _size: int = field(default=0, init=False)
     closed: ServingError | None = field(default=None, init=False)
     _refused: int = field(default=0, init=False)
+    _takers: Sequence[Taker] = field(default=(), init=False)
+    _slack: int = field(default=0, init=False)
+    _slack_size: int = field(default=0, init=False)
+    """
+    How many jobs, and bytes of bodies, can be put before what waits has to be counted again, here and in
+    workers: nothing but ``put`` and ``put_back`` makes it more.
+    """
 
     frees_when_settled = False
 
@@ -86,19 +94,24 @@ class BatchAggregator:
         if self.closed is not None:
             # It would keep the frames of each that it was raised in.
             raise self.closed.with_traceback(None)
-        if len(self._jobs) >= self.limits.jobs or (self.limits.size and self._is_over_size(job)):
+        size = len(job.request.body)
+        self._slack -= 1
+        self._slack_size -= size
+        if (self._slack < 0 or self._slack_size < 0) and self._is_full(job):
             self._make_room(job)
         self._jobs.append(job)
-        self._size += len(job.request.body)
+        self._size += size
 
     def put_back(self, jobs: list[Job]) -> None:
         """Make jobs that a worker could not finish the next ones again, whatever the limits say."""
+        self._slack = 0
         self._jobs.extendleft(reversed(jobs))
         self._size += sum(len(job.request.body) for job in jobs)
 
     def next_batch(self, workers: Sequence[AnyTaker]) -> tuple[AnyTaker, Sequence[Job]] | None:
         """Take the next batch that is due, for the worker with the least in hand; None when there is none."""
         waiting = len(self._jobs)
+        self._takers = workers
         if not waiting or not workers:
             return None
         worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
@@ -185,14 +198,20 @@ class BatchAggregator:
         live = [job for job in self._jobs if job.state is not FINISHED]
         self._jobs = deque(live)
         self._size = sum(len(job.request.body) for job in live)
-        if len(live) >= self.limits.jobs or self._is_over_size(job):
+        if self._is_full(job):
             self._refuse(job)
 
-    def _is_over_size(self, job: Job) -> bool:
-        return bool(self.limits.size) and self._size + len(job.request.body) > self.limits.size
+    def _is_full(self, job: Job) -> bool:
+        """Return whether the limits are reached; what a worker has not begun waits as well."""
+        ahead = sum(worker.in_flight.jobs_ahead for worker in self._takers)
+        self._slack = self.limits.jobs - len(self._jobs) - ahead - 1
+        size = self._size + sum(worker.in_flight.bytes_ahead for worker in self._takers)
+        limit = self.limits.size or sys.maxsize
+        self._slack_size = limit - size - len(job.request.body)
+        return self._slack < 0 or self._slack_size < 0
 
     def _refuse(self, job: Job) -> NoReturn:
-        if len(self._jobs) >= self.limits.jobs:
+        if self._slack < 0:
             raise QueueFull(self.model, self.version, self.limits.jobs)
         raise QueueFull(self.model, self.version, self.limits.size, "job_queue_bytes")
 

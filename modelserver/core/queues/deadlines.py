@@ -47,6 +47,7 @@ class Deadlines:
         while self._jobs and (self._jobs[0][0] <= now or self._jobs[0][2].state is FINISHED):
             _, _, job = heappop(self._jobs)
             if job.state is not FINISHED:
+                job.recall()
                 is_started = job.state is not WAITING
                 job.fail(DeadlinePassed(now - job.request.arrived, started=is_started))
         self._set_timer()

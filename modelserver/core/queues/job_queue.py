@@ -20,6 +20,14 @@ class Hand(Protocol):
     def load(self) -> int:
         """How many calls of the handler are in hand."""
 
+    @property
+    def jobs_ahead(self) -> int:
+        """How many jobs are in hand whose call is not begun: they count as waiting."""
+
+    @property
+    def bytes_ahead(self) -> int:
+        """How many bytes the bodies of these jobs have."""
+
 
 class Taker(Protocol):
     """A worker, as a queue knows it."""

@@ -20,6 +20,7 @@ class Batch:
     :param jobs: those that are not answered yet.
     :param pipelined: the handler is called for each job by itself, in order: they only travel together.
     :param started: when the worker can have begun to work on them, in the clock's (monotonic) seconds.
+    :param ahead: it was sent so that the worker begins each call only if it is not taken back before.
     :param done: jobs that were answered before the others, of those pipelined.
     :param full: jobs whose observers can take no more parts at present: the handler is held at its next one.
     """
@@ -28,6 +29,7 @@ class Batch:
     jobs: Sequence[Job]
     pipelined: bool
     started: float
+    ahead: bool = False
     done: int = 0
     full: set[Job] = field(factory=set, init=False)
 
@@ -60,6 +62,13 @@ class Batch:
         self.jobs = jobs[count:]
         self.done += count
         return jobs[:count]
+
+    def cut_last(self, calls: int) -> Sequence[Job]:
+        """Take out the jobs of the last ``calls`` calls, which the handler will not make."""
+        jobs = self.jobs
+        left = len(jobs) - calls if self.pipelined else 0
+        self.jobs = jobs[:left]
+        return jobs[left:]
 
 
 class Times(NamedTuple):

@@ -42,6 +42,10 @@ class SideBySide:
     watch: AnswerWatch | None = field(default=None, kw_only=True)
     process: WorkerProcess | None = field(default=None, init=False)
     load: int = field(default=0, init=False)
+    behind: int = field(default=0, init=False)
+    begun: float = field(default=0.0, init=False)
+    jobs_ahead: int = field(default=0, init=False)
+    bytes_ahead: int = field(default=0, init=False)
     pace: Pace = field(factory=Pace, init=False)
     batches: list[Batch] = field(factory=list, init=False)
     _is_open: bool = field(default=False, init=False)
@@ -147,6 +151,23 @@ class SideBySide:
             if job in batch.jobs and self.process is not None:
                 self.process.cancel(batch.number, batch.index_of(job))
         self.resume(job)
+
+    def recall(self, job: Job) -> None:
+        """Change nothing: each job is begun when it comes."""
+
+    def take_back(self) -> None:
+        """Change nothing: there is nothing that is not begun."""
+
+    def dropped(self, number: int, calls: int) -> None:
+        """
+        Refuse it.
+
+        :raises LookupError: nothing was taken back.
+        """
+        raise LookupError(f"{calls} calls of batch {number} are not made, which were not taken back")
+
+    def collect(self) -> None:
+        """Change nothing: the worker keeps no answers."""
 
     def take_settled(self) -> Sequence[Settled]:
         """Return, once, the jobs that were answered since the last call, in order."""

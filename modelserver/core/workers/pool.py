@@ -15,6 +15,7 @@ from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.busy_poll import BusyPoll
 from modelserver.core.workers.idle_watch import IdleWatch
 from modelserver.core.workers.in_flight import MANY, MakeInFlight
+from modelserver.core.workers.levelling import Levelling
 from modelserver.core.workers.placement import give_devices_back, place_worker
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
@@ -52,6 +53,7 @@ class WorkerPool:
     _rate: DrainRate = field(factory=DrainRate, init=False)
     _recycling: Recycling = field(init=False)
     _busy_poll: BusyPoll = field(init=False)
+    _levelling: Levelling = field(init=False)
     # Read for each job or batch, and so not through the spec.
     _batch_size: int = field(init=False)
     _has_tickets: bool = field(init=False)
@@ -64,6 +66,7 @@ class WorkerPool:
         self._idle_watch = IdleWatch(lambda: self.is_idle, self.providers.call_soon)
         self._recycling = Recycling(self._max_requests, self.providers.random)
         self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
+        self._levelling = Levelling(self.providers.clock, self.workers)
 
     # How many.
 
@@ -231,6 +234,11 @@ class WorkerPool:
         return sum(len(batch.jobs) for worker in self.workers for batch in worker.in_flight.batches)
 
     @property
+    def jobs_ahead(self) -> int:
+        """How many of these have not begun: they count as waiting."""
+        return sum(worker.in_flight.jobs_ahead for worker in self.workers)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no job waits or is in a worker's hand."""
         everybody = (*self.workers, *self._leaving)
@@ -285,6 +293,13 @@ class WorkerPool:
             worker.in_flight.flush()
         if len(touched) == 1:
             self._busy_poll.start(worker.in_flight)
+        self._levelling.watch()
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Let jobs wait again that a worker had, and has not begun."""
+        self.queue.put_back(jobs)
+        self._idle_watch.watch(jobs)
+        self.schedule()
 
     # What workers tell.
 

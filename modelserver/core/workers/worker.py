@@ -133,6 +133,14 @@ class Worker:
         """
         self.in_flight.part_arrived(number, answers)
 
+    def dropped(self, number: int, calls: int) -> None:
+        """
+        Note that the process has passed over calls that were taken back.
+
+        :raises LookupError: these were not.
+        """
+        self.in_flight.dropped(number, calls)
+
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """Pass on what the handler counted."""
         self.owner.worker_counted(self, metrics)
@@ -158,6 +166,7 @@ class Worker:
 
     def exited(self, failure: WorkerFailure) -> None:
         """Hand out what came, and be started again or leave: the process is gone."""
+        self.in_flight.take_back()
         self.in_flight.process = None
         self._hand_out()
         self.failure = failure

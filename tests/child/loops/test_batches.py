@@ -43,7 +43,7 @@ class LoopTests(LoopTestCase):
         self.assertEqual((first, third), (Answer(200, b"", b"a"), Answer(200, b"", b"c")))
         self.assertEqual(seen, [1, 1])
 
-    def test_what_is_kept_leaves_when_it_is_asked_for(self) -> None:
+    def test_what_is_kept_is_seen_while_the_next_call_takes_long(self) -> None:
         """An answer waits for the one behind it, which was expected in a moment, and does not come."""
         begun, gate = threading.Event(), threading.Event()
 
@@ -57,14 +57,40 @@ class LoopTests(LoopTestCase):
         self.addCleanup(gate.set)
         for number in range(1, 200):  # so that the loop expects short calls
             self.send(number, self.job(b"a"))
-            self.receive(frames.ANSWERS, number)
-        self.send(200, self.job(b"a"))
-        self.send(201, self.job(b"late"))
-        begun.wait(LONGEST)
-        self.loop.release_kept()
-        self.assertEqual(self.bodies(frames.ANSWERS, 200), [b"done"])
+            self.ahead.arrived(len(self.receive(frames.ANSWERS, number)))
+        self.send_ahead(200, self.job(b"a"), self.job(b"late"))
+        self.wait_until(begun)
+        ((number, answers, _),) = self.ahead.read_kept(None)
+        self.assertEqual((number, answers), (200, [Answer(200, b"", b"done")]))
         gate.set()
-        self.assertEqual(self.bodies(frames.ANSWERS, 201), [b"done"])
+        answers = list(self.receive(frames.ANSWERS, 200))
+        self.assertEqual((self.ahead.arrived(len(answers)), len(answers)), (1, 2))
+
+    def test_calls_that_were_taken_back_are_passed_over(self) -> None:
+        seen: list[object] = []
+        begun, gate = threading.Event(), threading.Event()
+
+        def handle(data: Data, context: Context) -> object:
+            seen.extend(row["body"] for row in data)
+            if data[0]["body"] == b"a":
+                begun.set()
+                gate.wait(LONGEST)
+            return ["ok"] * len(data)
+
+        self.start(handle)
+        self.addCleanup(gate.set)
+        self.send_ahead(1, self.job(b"a"), self.job(b"b"), self.job(b"c"))
+        self.send_ahead(2, self.job(b"d"))
+        self.wait_until(begun)
+        self.assertEqual(self.ahead.take_back(), 3)
+        gate.set()
+        self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"ok"])
+        for number, calls in ((1, 2), (2, 1)):
+            frame = self.reader.wait(self.ours)
+            self.assertEqual((frame.kind, frame.number, frame.items), (frames.DROPPED, number, calls))
+        self.send_ahead(3, self.job(b"e"))
+        self.assertEqual(self.bodies(frames.ANSWERS, 3), [b"ok"])
+        self.assertEqual(seen, [b"a", b"e"])
 
     def test_one_of_those_apart_that_streams(self) -> None:
         """What is before it leaves first, its client may go, and those behind it are as they were sent."""

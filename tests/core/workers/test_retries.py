@@ -89,7 +89,7 @@ class RetryTests(WorkerTestCase):
         self.ask(b"d")
         self.assertEqual(self.bodies_in_hand(self.process), [[b"a"]])
         self.process.answer(seconds=0.0001)
-        self.assertEqual(self.bodies_in_hand(self.process), [[b"b"]])
+        self.assertEqual(self.bodies_in_hand(self.process), [[b"b"], [b"c"], [b"d"]])
 
     def test_those_behind_the_killer_have_their_second_chance_left(self) -> None:
         self.scaled()
