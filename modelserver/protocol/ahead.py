@@ -184,6 +184,8 @@ class AheadReceiver:
     __slots__ = ("_base", "_count", "_end", "_memory", "_offers", "_spent", "_words")
 
     def __init__(self, offers: int, memory_file: int) -> None:
+        for descriptor in (offers, memory_file):
+            os.set_inheritable(descriptor, False)
         self._offers = offers
         self._memory = memoryview(mmap.mmap(memory_file, KEPT_SIZE))
         self._words = self._memory.cast("Q")
