@@ -73,6 +73,11 @@ def worker_environment(
     return environment
 
 
+def worker_title(spec: WorkerSpec) -> str:
+    """What a worker is called in the list of processes, and in its ``sys.argv``."""
+    return f"{spec.version.name}/{spec.version.version}/{spec.id}"
+
+
 def largest_frame(spec: WorkerSpec, settings: WorkerSettings) -> int:
     """Bytes that a worker may send in one piece: a full batch of the largest answers, and their heads."""
     return spec.version.batching.size * settings.max_response_size + LARGEST_HEADS
@@ -156,7 +161,7 @@ class LocalBackend:
         transport = self.machine.spawner.spawnProcess(
             _Protocol(process),
             python,
-            start_command(python, WORKER, f"{version.name}/{version.version}/{process.spec.id}"),
+            start_command(python, WORKER, worker_title(process.spec)),
             env=environment,
             childFDs=self._descriptors(process, outputs, *sockets),
         )

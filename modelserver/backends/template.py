@@ -1,4 +1,4 @@
-"""Workers that are forked from a template: a process that has imported the handler, or loaded the model."""
+"""Workers that are forked from a template: a process that has imported the handler's libraries, or more."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from modelserver.backends.local import (
     largest_frame,
     open_ahead,
     worker_environment,
+    worker_title,
 )
 from modelserver.backends.orphans import OWNER
 from modelserver.backends.process import HostProcess
@@ -37,7 +38,7 @@ KEPT_TO_ONE = ("OPENBLAS_NUM_THREADS",)
 """Variables of libraries that start their threads when they are imported."""
 OF_EACH_WORKER = (*KEPT_TO_ONE, "CUDA_VISIBLE_DEVICES", OWNER)
 """Variables that differ between a template and its workers."""
-MODEL, IMPORTS = "model", "imports"
+MODEL, LIBRARIES, SPAWN = "model", "libraries", "spawn"
 
 
 @define(eq=False)
@@ -51,7 +52,7 @@ class TemplateBackend:
     def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
         """Start a worker, by a fork if its version has a template."""
         key = spec.version.name, spec.version.version
-        if spec.version.start.method != "template" or self._unsafe.get(key) == "spawn":
+        if spec.version.start.method != "template" or self._unsafe.get(key) == SPAWN:
             return self.local.launch(events, spec)
         process = ForkedProcess(spec, self.local.machine, events=events, ahead=open_ahead(spec))
         process.connect(largest_frame(spec, self.local.settings))
@@ -69,15 +70,15 @@ class TemplateBackend:
 
     def _preload(self, spec: WorkerSpec) -> str:
         key = spec.version.name, spec.version.version
-        if spec.gpu_id is not None or key in self._unsafe:
-            return IMPORTS  # a GPU may only be touched after the fork
-        return spec.version.start.preload
+        preload = self._unsafe.get(key, spec.version.start.preload)
+        # A GPU may only be touched after the fork.
+        return LIBRARIES if preload == MODEL and spec.gpu_id is not None else preload
 
     def fall_back(self, template: Template, hazards: str) -> None:
-        """What the template has loaded cannot be forked: keep less, or nothing, from now on."""
+        """What the template has loaded cannot be forked: keep libraries only, or nothing, from now on."""
         version = template.spec.version
         key = version.name, version.version
-        self._unsafe[key] = IMPORTS if template.preload == MODEL else "spawn"
+        self._unsafe[key] = instead = SPAWN if template.preload == LIBRARIES else LIBRARIES
         _log.warn(
             "Model {model} version {version} cannot be forked with preload={preload}: {hazards}; "
             "its workers start with {instead}",
@@ -85,11 +86,11 @@ class TemplateBackend:
             version=version.version,
             preload=template.preload,
             hazards=hazards,
-            instead="preload=imports" if template.preload == MODEL else "spawn",
+            instead=SPAWN if instead == SPAWN else f"preload={instead}",
         )
         waiting = self.forget(template)
         for process in waiting:
-            if self._unsafe[key] == "spawn":
+            if instead == SPAWN:
                 self.spawn_instead(process)
             else:
                 self.template_of(process.spec).fork(process)
@@ -284,7 +285,7 @@ class Template:
         local = self.backend.local
         spawned = worker_environment(spec, local.settings, local.machine.environment)
         environment = {name: spawned.get(name) for name in OF_EACH_WORKER}
-        return {"gpu_id": spec.gpu_id, "environment": environment}
+        return {"gpu_id": spec.gpu_id, "environment": environment, "worker": worker_title(spec)}
 
     # What its process reports.
 

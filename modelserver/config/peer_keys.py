@@ -181,7 +181,13 @@ WORKERS = (
     ),
     _key("decode_input_request", PEER_BOOLEAN, "true", "Hand JSON and text to handlers decoded.", _BOTH),
     _key("blacklist_env_vars", PATTERN, None, "Names of environment variables to hide from workers.", _BOTH),
-    _key("preload_model", PEER_BOOLEAN, "false", "Load each model once and fork its workers.", _MMS),
+    _key(
+        "preload_model",
+        PEER_BOOLEAN,
+        "false",
+        "Load each model once and fork its workers, which share what it holds.",
+        _MMS,
+    ),
     _key("initial_worker_port", whole(0), "9000", "The first worker's id."),
     _key("initial_distribution_port", whole(0), "29500", "The first id of workers with a parallelLevel."),
     _key(

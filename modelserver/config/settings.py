@@ -188,13 +188,17 @@ class Settings:
         :param cpus: the CPUs there are.
         :param can_fork: whether template workers are possible here.
         """
+        preload = "model" if self.preload_model else default_of("preload")
         return VersionDefaults(
             workers=self.default_workers_per_model,
             startup_workers=self.default_workers_per_model or number_of_gpu or cpus,
             most_workers=self.most_workers(cpus),
             handler=self.default_service_handler,
             envelope=self.service_envelope,
-            settings={**self.version_settings, "preload": "model" if self.preload_model else "imports"},
+            settings={
+                **self.version_settings,
+                "preload": preload,
+            },
             number_of_gpu=number_of_gpu,
             can_fork=can_fork,
             sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),

@@ -287,12 +287,13 @@ PROCESSES = (
         name="preload",
         path="start.preload",
         unit=Unit.WORD,
-        default="imports",
-        choices=("imports", "model"),
+        default="libraries",
+        choices=("libraries", "imports", "model"),
         model_config="preload",
         parameter=SettingParameter(
             "preload",
-            "What the template process holds: what the handler imports, or the loaded model, too.",
+            "What the template process holds: the libraries that the handler's files import; or, shared by "
+            "all workers, what the handler's modules hold, or the loaded model, too.",
             is_extension=True,
         ),
     ),

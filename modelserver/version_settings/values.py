@@ -105,7 +105,7 @@ class WorkerStart:
     How a version's workers start.
 
     :param method: ``spawn`` or ``template``.
-    :param preload: what the template holds: ``imports`` or ``model``.
+    :param preload: what the template holds: ``libraries``, ``imports`` or ``model``.
     :param use_venv: workers have a virtual environment of their own.
     :param python: the interpreter of that environment, or None.
     :param search_path: folders before the others in Python's path.

@@ -113,7 +113,7 @@ IGNORED: tuple[tuple[dict[str, object], str], ...] = (
     ({"deviceIds": [0, -1]}, "deviceIds=[0, -1] is ignored: it is negative."),
     ({"deviceIds": [0, 2]}, "deviceIds=[0, 2] is ignored: there are 2 devices, counted from 0."),
     ({"parallelType": "xp"}, "parallelType='xp' is ignored: pp or tp or pptp or custom is needed."),
-    ({"preload": True}, "preload=True is ignored: imports or model is needed."),
+    ({"preload": True}, "preload=True is ignored: libraries or imports or model is needed."),
     ({"retryOnWorkerDeath": 2}, "retryOnWorkerDeath=2 is ignored: 0 or 1 is needed."),
     ({"workerMemoryLimit": "2 G"}, "workerMemoryLimit='2 G' is ignored: "
      "a number of bytes is needed, or a text like 512M."),

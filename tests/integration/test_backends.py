@@ -53,7 +53,7 @@ class ProcessBackendContract(BackendContract):
             make_spec(),
             folder=self.folder,
             handler=handler,
-            start=WorkerStart(self.worker_start, "imports"),
+            start=WorkerStart(self.worker_start),
         )
         return WorkerSpec(version, worker)
 

@@ -77,7 +77,7 @@ class TemplateThreadsTests(ServerTests):
             self.assertEqual(one["pid"], one["initialized"])
         (line,) = re.findall(r".*cannot be forked.*", server.log)
         self.assertIn("with preload=model: threads of a library are alive (1); its workers start with", line)
-        self.assertTrue(line.endswith("preload=imports"), line)
+        self.assertTrue(line.endswith("preload=libraries"), line)
 
     def test_number_that_the_handler_sets_is_that_of_the_workers(self) -> None:
         server = self.serve(LATE.replace("# {start}", ONE_THREAD))

@@ -8,3 +8,9 @@ BUILT_IN: dict[str, str] = {
     "text_classifier": "modelserver.child.handlers.text_classifier",
 }
 """The module of each handler that an archive may name; each defines exactly one class."""
+
+LATE_IMPORTS = {
+    "modelserver.child.handlers.base_handler": "torch",
+    "modelserver.child.handlers.vision_handler": "PIL.Image",
+}
+"""What modules of ours import when they load a model, not when they are imported."""

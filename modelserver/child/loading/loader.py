@@ -34,18 +34,28 @@ def load(request: LoadRequest) -> tuple[EntryPoint, Context]:
 
 def prepare(request: LoadRequest) -> None:
     """Stand in the model's folder, with the search path that the peers give to handlers."""
-    folder = request.folder
-    os.chdir(folder)
-    path, colon, _ = request.handler.partition(":")
-    first = [folder]
-    if colon and "/" in path:
-        first.insert(0, os.path.join(folder, os.path.dirname(path)))
-    parent = os.path.dirname(folder)
-    if os.path.islink(folder):
-        first.append(parent)
-    sys.path[:0] = [*first, *request.search_path]
+    os.chdir(request.folder)
+    sys.path[:0] = [*own_folders(request), *request.search_path]
     if str(COMPAT) not in sys.path:
         sys.path.append(str(COMPAT))
+
+
+def own_folders(request: LoadRequest) -> list[str]:
+    """The folders of the model itself on the search path: the handler's, the archive's, and a link's."""
+    folder = request.folder
+    path, colon, _ = request.handler.partition(":")
+    folders = [folder]
+    if colon and "/" in path:
+        folders.insert(0, os.path.join(folder, os.path.dirname(path)))
+    if os.path.islink(folder):
+        folders.append(os.path.dirname(folder))
+    return folders
+
+
+def module_of(handler: str) -> str:
+    """The name of the module that a handler's name means."""
+    path, _, _ = handler.partition(":")
+    return path.rsplit("/", 1)[-1].removesuffix(".py")
 
 
 def import_handler(handler: str, folder: str) -> tuple[ModuleType, str]:
@@ -56,12 +66,12 @@ def import_handler(handler: str, folder: str) -> tuple[ModuleType, str]:
 
     :raises ImportError: there is no such module, or its import failed.
     """
-    path, _, function = handler.partition(":")
-    name = path.rsplit("/", 1)[-1].removesuffix(".py")
+    _, _, function = handler.partition(":")
+    name = module_of(handler)
     if not name:
         raise ImportError(f"no handler is named by {handler!r}")
     importlib.invalidate_caches()
-    file = _file_of(name, folder)
+    file = file_of(name, folder)
     if file is not None and name in sys.modules:
         # A module of the server's or of the standard library has the handler's name.
         return _import_file(name, file), function or "handle"
@@ -76,7 +86,8 @@ def import_handler(handler: str, folder: str) -> tuple[ModuleType, str]:
     return importlib.import_module(name), function or "handle"
 
 
-def _file_of(name: str, folder: str) -> str | None:
+def file_of(name: str, folder: str) -> str | None:
+    """The file of a top-level module of the archive, once the search path is that of a worker."""
     for at in dict.fromkeys([*sys.path[:2], folder]):
         file = os.path.join(at, f"{name}.py")
         if at.startswith(folder) and os.path.isfile(file):

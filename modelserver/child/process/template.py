@@ -1,17 +1,16 @@
-"""A process that has imported a handler, perhaps loaded its model, and forks workers from itself."""
+"""A process that has imported a handler's libraries, perhaps more, and forks workers from itself."""
 
 from __future__ import annotations
 
 import gc
 import os
-import random
 import select
 import signal
 import socket
 import sys
-import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
@@ -24,9 +23,12 @@ from modelserver.child.loading.loader import (
     initialize,
     prepare,
 )
+from modelserver.child.loading.preload import LibraryClash, preload_libraries
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.select import make_loop
 from modelserver.child.process.bootstrap import announce, die_with, end
+from modelserver.child.process.footprint import Footprint
+from modelserver.child.process.seeds import seed_anew
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadReceiver
@@ -39,17 +41,21 @@ class TemplateServer:
     """
     Loads, then forks on request, and tells the server which of its children ended, and how.
 
-    While there is one thread and no pool of threads, a fork is a complete copy; a template that cannot
-    keep to that says so (``hazards``), and the server falls back.
+    While there is one thread, and nothing that two processes would share, a fork is a complete copy; a
+    template that cannot keep to that says so (``hazards``), and the server falls back.
 
-    :param document: that of a LOAD frame, and ``preload`` (``imports`` or ``model``).
+    With ``preload=libraries`` nothing of the archive runs before the fork. With ``imports`` and ``model``,
+    what the handler's modules hold is copied: whatever stands for something outside the process (a folder,
+    a generator's state, an identifier) is one for all workers.
+
+    :param document: that of a LOAD frame, and ``preload`` (``libraries``, ``imports`` or ``model``).
     """
 
     def __init__(self, connection: socket.socket, document: Mapping[str, object]) -> None:
         self._receiver = _DescriptorReceiver(connection)
         self._connection = connection
         self._load_request = LoadRequest.from_document(document)
-        self._keeps_model = document["preload"] == "model"
+        self._preload = document["preload"]
         self._children: dict[int, int] = {}
         self._poll = select.poll()
         self._module: ModuleType | None = None
@@ -59,27 +65,43 @@ class TemplateServer:
 
     def run(self) -> NoReturn:
         """Load and serve forks until the server closes the socket."""
-        before = _sockets()
+        before = Footprint.taken()
         try:
-            self._load()
+            hazards = self._load()
         except LoadFailed as failure:
             self._connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
             end(1)
         gc.collect()
         gc.freeze()
-        self._connection.sendall(frames.pack_json(frames.LOADED, {"hazards": hazards(before)}))
+        hazards += before.hazards(of_libraries=self._preload == "libraries")
+        self._connection.sendall(frames.pack_json(frames.LOADED, {"hazards": hazards}))
         self._serve()
 
-    def _load(self) -> None:
+    def _load(self) -> list[str]:
+        """
+        Load what is to be there before the forks.
+
+        :return: why it cannot be forked, if that is known already.
+        """
+        request = self._load_request
         try:
-            prepare(self._load_request)
+            prepare(request)
             self._threads.hold()
-            self._module, self._function = module, function = _import(self._load_request)
-            if self._keeps_model:
-                self._loaded = initialize(self._load_request, module, function)
+            with _no_collection():
+                if self._preload == "libraries":
+                    preload_libraries(request)
+                    return []
+                self._module, self._function = module, function = import_handler(
+                    request.handler, request.folder
+                )
+            if self._preload == "model":
+                self._loaded = initialize(request, module, function)
+        except LibraryClash as clash:
+            return [str(clash)]
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             raise LoadFailed.because(error) from error
+        return []
 
     def _serve(self) -> NoReturn:
         self._poll.register(self._connection, select.POLLIN)
@@ -146,7 +168,7 @@ class TemplateServer:
         connection.sendall(frames.pack_bare(frames.STARTED))
         _set_environment(order)
         self._threads.release()
-        _seed(has_gpu=order.get("gpu_id") is not None)
+        seed_anew(has_gpu=order.get("gpu_id") is not None)
         announce(self._load_request.dialect)
         entry, context = self._load_rest(connection, order)
         connection.sendall(frames.pack_bare(frames.LOADED))
@@ -167,9 +189,11 @@ class TemplateServer:
             return self._loaded
         gpu_id = order.get("gpu_id")
         request = evolve(self._load_request, gpu_id=gpu_id if isinstance(gpu_id, int) else None)
-        assert self._module is not None  # it was imported before anything was forked
+        module, function = self._module, self._function
         try:
-            return initialize(request, self._module, self._function)
+            if module is None:
+                module, function = import_handler(request.handler, request.folder)
+            return initialize(request, module, function)
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             connection.sendall(frames.pack_json(frames.LOAD_FAILED, LoadFailed.because(error).report))
@@ -198,67 +222,22 @@ class _DescriptorReceiver:
         return taken
 
 
-def _import(request: LoadRequest) -> tuple[ModuleType, str]:
-    """Import the handler; what imports make is there to stay, and not looked through for garbage."""
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """What imports make is there to stay, and not looked through for garbage."""
     gc.disable()
     try:
-        return import_handler(request.handler, request.folder)
+        yield
     finally:
         gc.freeze()
         gc.enable()
 
 
-def hazards(sockets_before: set[str]) -> list[str]:
-    """
-    What a fork of this process would break: threads, new sockets, a GPU in use.
-
-    :param sockets_before: those that were there before anything was loaded.
-    """
-    found = []
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    if names:
-        found.append(f"threads are alive ({', '.join(names[:5])})")
-    elif (count := len(os.listdir("/proc/self/task"))) > 1:
-        found.append(f"threads of a library are alive ({count - 1})")
-    if _sockets() - sockets_before:
-        found.append("sockets are open")
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        found.append("CUDA is in use")
-    return found
-
-
-def _sockets() -> set[str]:
-    found = set()
-    for descriptor in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
-
-
 def _set_environment(order: Mapping[str, object]) -> None:
+    sys.argv[1:] = [str(order["worker"])]
     changes = order.get("environment")
     for name, value in changes.items() if isinstance(changes, dict) else ():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = str(value)
-
-
-def _seed(has_gpu: bool) -> None:
-    """Copies must not draw the same random numbers."""
-    random.seed()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed(int.from_bytes(os.urandom(4), "little"))
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        # torch.manual_seed would ask for devices of every kind, which takes as long as the fork.
-        seed = int.from_bytes(os.urandom(7), "little")
-        torch.default_generator.manual_seed(seed)
-        if has_gpu:
-            torch.cuda.manual_seed_all(seed)
