@@ -1,8 +1,9 @@
 """
 What template workers bring for a torch model of 410 MB: the same model started in each way, side by side.
 
-Each way (``spawn``; ``template`` with ``preload=imports`` and with ``preload=model``) is registered with one
-worker, scaled to eight and back, and its worker is killed; the eight answer the same questions.
+Each way (``spawn``; ``template`` with each ``preload``) is registered with one worker, scaled to eight and
+back, and its worker is killed; the eight answer the same questions. Before that, a small torch model, spawned
+and with default settings, is scaled from one worker to four and back, and its worker is killed.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from bench.sheet import Sheet, describe_machine, megabytes, milliseconds, write_
 from bench.target import Deployment, Target, TargetFailed, call
 
 WORKERS = 8
+FEW_WORKERS = 4
 QUESTIONS = 64
 WAYS = {
     "spawn": (("worker_start", "spawn"),),
+    "template, libraries": (("worker_start", "template"), ("preload", "libraries")),
     "template, imports": (("worker_start", "template"), ("preload", "imports")),
     "template, model": (("worker_start", "template"), ("preload", "model")),
 }
@@ -55,6 +58,20 @@ class Way:
     all: Memory
     tree: Memory
     answers: tuple[str, ...]
+    load: float
+
+
+SMALL_WAYS = {"spawn": (("worker_start", "spawn"),), "default settings": ()}
+
+
+@frozen
+class Start:
+    """How long starts of a small torch model's workers take, in seconds."""
+
+    name: str
+    register: float
+    scale: float
+    recovery: float
     load: float
 
 
@@ -106,6 +123,39 @@ def measure(target: Target, name: str, weights: Path) -> Way:
     finally:
         target.unregister("large")
     return Way(name, register, scale, recovery, one, everyone, tree, answers, load)
+
+
+def measure_small(target: Target, name: str) -> Start:
+    """
+    Register a small torch model with one worker, scale it to four and back, and kill the worker.
+
+    :raises TargetFailed: the server refused.
+    """
+    load = os.getloadavg()[0]
+    register = target.register(Deployment("small", "small", parameters=SMALL_WAYS[name]))
+    try:
+        scale = target.scale("small", FEW_WORKERS)
+        target.scale("small", 1)
+        recovery = recover(target, "small")[0]
+    finally:
+        target.unregister("small")
+    return Start(name, register, scale, recovery, load)
+
+
+def small_sheet(rounds: Sequence[Sequence[Start]]) -> Sheet:
+    """The table of the small model, with median times; the load is that of the last round."""
+    rows = tuple(
+        (
+            each[-1].name,
+            milliseconds(statistics.median(start.register for start in each)),
+            milliseconds(statistics.median(start.scale for start in each)),
+            milliseconds(statistics.median(start.recovery for start in each)),
+            f"{each[-1].load:.2f}",
+        )
+        for each in zip(*rounds, strict=True)
+    )
+    columns = ("workers", "register ms", "scale 1 to 4 ms", "kill -9 to answer ms", "load")
+    return Sheet("Workers of a small torch model", columns, rows)
 
 
 def middle(rounds: Sequence[Way]) -> Way:
@@ -160,16 +210,19 @@ def main() -> None:
         target = own_server(options, Path(folder))
         target.start()
         try:
+            small = [[measure_small(target, name) for name in SMALL_WAYS] for _ in range(options.rounds)]
             rounds = [[measure(target, name, weights) for name in WAYS] for _ in range(options.rounds)]
         finally:
             target.stop()
     ways = [middle(each) for each in zip(*rounds, strict=True)]
-    found = sheet(ways)
-    found.show(console)
+    found = [small_sheet(small), sheet(ways)]
+    for each in found:
+        each.show(console)
     if options.json:
-        write_json(options.json, {"template": [attrs.asdict(way) for way in ways]})
+        starts = [attrs.asdict(start) for each in small for start in each]
+        write_json(options.json, {"template": [attrs.asdict(way) for way in ways], "small": starts})
     if options.markdown:
-        write_markdown(options.markdown, [found])
+        write_markdown(options.markdown, found)
 
 
 if __name__ == "__main__":
