@@ -27,6 +27,17 @@ def access_line(settings: Settings) -> str:
     )
 
 
+def pages_line(settings: Settings) -> str | None:
+    """Return the line that says who may change the server while tokens are off; None: keys decide."""
+    if not settings.disable_token_authorization:
+        return None
+    named = f", {', '.join(settings.allowed_hosts)}" if settings.allowed_hosts else ""
+    return (
+        "While tokens are off, calls that change this server are refused to web pages of other origins, "
+        f"and to all under other names than localhost{named} (allowed_hosts)."
+    )
+
+
 def exposures(settings: Settings) -> Iterator[str]:
     """Yield a warning for each thing that lets others in, or read along. Blocks: it looks at files."""
     everybody = open_to_others(settings)

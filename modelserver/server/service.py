@@ -29,7 +29,7 @@ from modelserver.management.snapshots.restore import RestoreFailed, check_archiv
 from modelserver.rest.route import ListenerRole
 from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
-from modelserver.server.access_summary import access_line, exposures
+from modelserver.server.access_summary import access_line, exposures, pages_line
 from modelserver.server.build import Core, build_core
 from modelserver.server.fronts import make_factory
 from modelserver.server.listeners import AddressListener
@@ -182,6 +182,9 @@ class Server(MultiService):
         _log.info("{line}", line=access_line(self.settings))
         for line in refused_calls(core.slots is not None):
             _log.warn("{line}", line=line)
+        pages = pages_line(self.settings)
+        if pages is not None:
+            _log.info("{line}", line=pages)
         for exposure in exposures(self.settings):
             _log.warn("{warning}", warning=exposure)
         start_up = core.inference.start_up

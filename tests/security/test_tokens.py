@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied, BadRequest
 from modelserver.interfaces import InThread
+from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.key_file import KINDS, AccessKey, KeyFileInvalid, parse_keys, read_keys, render_keys
 from modelserver.security.tokens import Tokens
 from tests.harness.management import HeldThread, at_once
@@ -345,3 +346,16 @@ class GivenKeyTests(TokensCase):
         file = self.folder / "key_file.json"
         file.write_text('{"API": {"key": "a-key-for-renewals"}}', "ascii")
         self.assertRaises(KeyFileInvalid, self.make(file).start)
+
+
+class AuthorizerTests(TokensCase):
+    """What fronts ask."""
+
+    def test_who_has_not_the_key_is_noted(self) -> None:
+        self.tokens.start()
+        noted: list[str] = []
+        gate = TokenAuthorizer(self.tokens, lambda cause, error: noted.append(cause))
+        gate.check("inference", self.tokens.keys["inference"].bearer)
+        for kind, header in (("inference", None), ("management", b"Bearer x"), ("token", b"x")):
+            self.assertRaises(AccessDenied, gate.check, kind, header)
+        self.assertEqual(noted, ["inference_key", "management_key", "token_key"])

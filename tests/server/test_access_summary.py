@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.config.address import parse_address
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings
-from modelserver.server.access_summary import SECRET_FILES, access_line, exposures, open_to_others
+from modelserver.server.access_summary import SECRET_FILES, access_line, exposures, open_to_others, pages_line
 from modelserver.tap import PRESETS
 
 PLAIN = "can be read on its way"
@@ -52,6 +52,14 @@ class AccessTests(SynchronousTestCase):
     def test_multi_model_server_has_no_tokens_by_default(self) -> None:
         line = access_line(self.settings("", False, "mms"))
         self.assertIn(f"{OFF} (default, disable_token_authorization=true)", line)
+
+    def test_under_which_names_the_server_may_be_changed(self) -> None:
+        self.assertIsNone(pages_line(self.settings("", False)))
+        self.assertIn("localhost (allowed_hosts)", str(pages_line(self.settings("", True))))
+        text = "allowed_hosts=Models.example.org, ui.example.org:3000"
+        named = "localhost, models.example.org, ui.example.org:3000 (allowed_hosts)"
+        for dialect in ("torchserve", "mms"):
+            self.assertIn(named, str(pages_line(self.settings(text, True, dialect))))
 
     def test_a_warning_where_only_the_command_lets_others_in(self) -> None:
         anybody = "management_address=http://0.0.0.0:8081"
