@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -53,6 +53,16 @@ class LogSettings:
     rotation: Rotation = field(factory=Rotation)
 
 
+class TextSink(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str) -> object:
+        """Take whole lines."""
+
+    def close(self) -> None:
+        """No lines come any more."""
+
+
 @frozen
 class LogInputs:
     """
@@ -60,35 +70,13 @@ class LogInputs:
 
     :param now: seconds since the epoch.
     :param from_thread: runs something in the reactor's thread, for events of other threads.
-    :param console: a stream that gets every line, too, or None.
+    :param console: gets every line, too, or None. It is closed with the files.
     """
 
     clock: IReactorTime
     now: Callable[[], float]
     from_thread: Callable[[Callable[[], None]], object]
-    console: TextIO | None = None
-
-
-class TextSink(Protocol):
-    """What lines are written to."""
-
-    def write(self, text: str) -> None:
-        """Take whole lines."""
-
-
-@frozen
-class Console:
-    """Writes to standard output; errors of a closed pipe are ignored."""
-
-    stream: TextIO
-
-    def write(self, text: str) -> None:
-        """Write lines, if the stream still takes them."""
-        try:
-            self.stream.write(text)
-            self.stream.flush()
-        except (OSError, ValueError):
-            pass
+    console: TextSink | None = None
 
 
 @define(eq=False)
@@ -219,7 +207,7 @@ class Logs:
     def __attrs_post_init__(self) -> None:
         settings, inputs = self.settings, self.inputs
         self._layout = JsonLayout() if settings.is_json else TextLayout(settings.dialect)
-        console = () if inputs.console is None else (Console(inputs.console),)
+        console = () if inputs.console is None else (inputs.console,)
         self._root = self._new_lines(settings.folder / f"{self._prefix}_log.log", *console)
         self._server_metrics = self._new_lines(settings.metrics_folder / f"{self._prefix}_metrics.log")
         self._model_metrics = self._new_lines(settings.metrics_folder / "model_metrics.log")
@@ -292,6 +280,8 @@ class Logs:
         self.flush()
         for file in self._files:
             file.close()
+        if self.inputs.console is not None:
+            self.inputs.console.close()
 
     def _soon(self) -> None:
         if self._flushing is None:

@@ -16,6 +16,7 @@ from twisted.logger import globalLogPublisher
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
 from modelserver.dialect_rules import DIALECTS
+from modelserver.logs.console import Console
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.metrics.command_sampler import CommandSampler, SamplingCommand
@@ -48,7 +49,7 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
             clock=reactor,
             now=time.time,
             from_thread=reactor.callFromThread,
-            console=sys.__stdout__ if to_console else None,
+            console=Console(sys.__stdout__.fileno()) if to_console and sys.__stdout__ is not None else None,
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from tests.harness.faults import WatchedServer, serving
-from tests.harness.server_process import eventually
+from tests.harness.server_process import ServerProcess, ServerTests, eventually
 
 pytestmark = pytest.mark.xdist_group("worker faults")
 PRINTING = """
@@ -31,10 +32,16 @@ class Printing:
             for step in range(9000):
                 print("step", step)
             print("saved the result")
+        elif order == "records":
+            for record in range(40):
+                print("record " + "x" * 65536)
+            print("saved the result")
         elif order == "leave":
             sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
             left = subprocess.Popen(sleep, start_new_session=True)
             return [str(left.pid)]
+        else:
+            print("heard", order)
         return ["done"] * len(data)
 """
 
@@ -92,3 +99,46 @@ def test_who_holds_the_pipes_of_a_worker_costs_no_descriptor(
         if Path(f"/proc/{left}").exists():
             os.kill(left, signal.SIGKILL)
     assert printing.management("DELETE", f"/models/{name}").status == 200
+
+
+class UnreadLines(list[str]):
+    """Lines of a server's standard output; whoever adds one waits while nobody is to read."""
+
+    def __init__(self) -> None:
+        self.may_read = threading.Event()
+        self.may_read.set()
+
+    def append(self, line: str) -> None:
+        self.may_read.wait()
+        super().append(line)
+
+
+SERVE = (
+    "import sys; from modelserver.cli.launchers.serve import serve; "
+    "sys.exit(serve(sys.argv[sys.argv.index('modelserver') + 1 :], own_console={own_console}))"
+)
+
+
+@pytest.mark.parametrize("own_console", [True, False])
+def test_a_console_that_nobody_reads_costs_lines_only(tmp_path: Path, own_console: bool) -> None:
+    """Everybody is answered; the loss is told in the log, and its number when there is a reader again."""
+    server = ServerProcess(tmp_path, program=("-c", SERVE.format(own_console=own_console)))
+    server.lines = lines = UnreadLines()
+    server.store.mkdir()
+    ServerTests("add_model").add_model(server, "printing", PRINTING)
+    server.start()
+    log = tmp_path / "logs" / "ts_log.log"
+    try:
+        answer = server.register("printing.mar", initial_workers=1)
+        assert answer.status == 200, answer.text
+        lines.may_read.clear()
+        assert server.predict("printing", b"records").body == b"done"
+        eventually(lambda: "saved the result" in log.read_text())
+        eventually(lambda: "Nobody reads standard output" in log.read_text())
+        assert server.predict("printing", b"fine").body == b"done"
+        lines.may_read.set()
+        eventually(lambda: server.predict("printing", b"more").status and "nobody read it" in log.read_text())
+    finally:
+        lines.may_read.set()
+        server.end()
+    assert "nobody read it" in server.log

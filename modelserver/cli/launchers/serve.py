@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import sys
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TextIO, cast
 
-from twisted.logger import ILogObserver, LogEvent
+from twisted.logger import ILogObserver, LogEvent, textFileLogObserver
 from zope.interface import provider
 
 
@@ -54,8 +55,9 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
         run_app(config)
 
     # The options are twistd's to read, and it reads the words of the process.
-    console = (["--logger", f"{__name__}.{no_observer.__name__}"], ["--console"]) if own_console else ([], [])
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", *console[0], "modelserver", *console[1], *options]
+    observer = f"{__name__}.{(no_observer if own_console else console_observer).__name__}"
+    console = ["--console"] if own_console else []
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "--logger", observer, "modelserver", *console, *options]
     run: Callable[..., None] = app.run
     try:
         run(run_with, twistd.ServerOptions)  # type: ignore[attr-defined]  # public, though not in __all__
@@ -74,3 +76,13 @@ def no_observer() -> ILogObserver:
         pass
 
     return cast(ILogObserver, ignore)  # the decorator forgets what it was given
+
+
+def console_observer() -> ILogObserver:
+    """Return what twistd's own observer is, but that nobody waits for a reader of standard output."""
+    from modelserver.logs.console import Console
+
+    console = Console(sys.stdout.fileno())
+    # The last lines are logged after everything of this server is over.
+    atexit.register(console.close)
+    return textFileLogObserver(cast(TextIO, console))  # it writes and flushes, and no more
