@@ -218,11 +218,16 @@ class ServerFull(QueueFull):
 
 @frozen
 class NoWorkers(ServingError):
-    """The version has no worker, and none is on its way."""
+    """
+    The version has no worker, and none is on its way.
+
+    :param retry_after: seconds after which another server, or this one, may serve the request; 0: never.
+    """
 
     model: str
     version: str | None
     reason: str = ""
+    retry_after: float = 0.0
 
     def __str__(self) -> str:
         why = f" ({self.reason})" if self.reason else ""

@@ -118,7 +118,8 @@ class BodyReader:
         self._pieces = []
 
     def connection_lost(self) -> None:
-        """Free the slot of a client that left in the middle of a large body, and let go of the connection."""
+        """Give back what the client had, who may have left in the middle, and let go of the connection."""
+        self.release()
         self.fill, self.deliver, self.refuse = None, SharedSlot.free, _nobody
         if self._slot is not None:
             self._slot.free()

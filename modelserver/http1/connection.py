@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import evolve
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -49,6 +50,7 @@ class Connection(Protocol):
         self._listener = listener
         self.handler = listener.handler
         self.run_soon = listener.run_soon
+        self.log_failure = listener.log_failure
         self.limit_exceeded = limit_exceeded
         self.mode = HEAD
         self.served = 0
@@ -56,8 +58,8 @@ class Connection(Protocol):
         """Whether the client takes no more of its answers now."""
         self.streamed = 0
         """Bytes of parts of answers so far."""
-        self._has_ended = False
-        """Whether the client sends no more."""
+        self._has_ended = self._is_ending = False
+        """Whether the client sends no more, and whether this connection is to end with its next answer."""
         # What such a connection asks may not be what others are answered.
         self._known: dict[bytes, RequestHead] = listener.heads.known if limit_exceeded is None else {}
         self._rest = b""
@@ -73,9 +75,8 @@ class Connection(Protocol):
         self.when_sent: Callable[[Callable[[], None]], object] | None = getattr(transport, "when_sent", None)
         self._unsent: Callable[[], int] = getattr(transport, "unsent", int)
         fill = getattr(transport, "fill", None)
-        self._body = BodyReader(
-            listener.memory, self.handler.slots, fill, self._large_body_completed, self.refuse
-        )
+        self._body = BodyReader(listener.memory, self.handler.slots, fill, self._slot_filled, self.refuse)
+        self.reserve = self._body.reserve
         peer = transport.getPeer()
         self.host, self.remote = host_of(peer), remote_of(peer)
         listener.connections.add(self)
@@ -87,7 +88,6 @@ class Connection(Protocol):
         if exchange is not None:
             exchange.withdraw()
         self._body.connection_lost()
-        self._body.release()
         bridge, self._bridge = self._bridge, None
         if bridge is not None:
             bridge.connection_lost(reason)
@@ -115,9 +115,7 @@ class Connection(Protocol):
     @property
     def received(self) -> int:
         """A number that grows by one with each byte of a body."""
-        if self.mode is TWISTED_WEB:
-            return 0 if self._bridge is None else self._bridge.received
-        return -self._body.missing
+        return -self._body.missing if self._bridge is None else self._bridge.received
 
     @property
     def unsent(self) -> int:
@@ -128,6 +126,11 @@ class Connection(Protocol):
     def taken(self) -> int:
         """A number that grows with each byte that the client takes of what it has not taken yet."""
         return self.streamed - self._unsent()
+
+    def finish(self) -> None:
+        """Close after the request in hand, or else after the next one."""
+        self._known, self._is_ending = {}, True  # heads that are known say nothing of an end
+        self._close_after_last()
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -247,7 +250,7 @@ class Connection(Protocol):
         if limit is not None and self.handler.is_prediction(head):
             Exchange(self, head).refuse(limit)
             return None
-        return head
+        return evolve(head, closes=True) if self._is_ending else head
 
     def _read_on(self) -> None:
         if self.mode is HEAD:
@@ -265,21 +268,24 @@ class Connection(Protocol):
 
         :param may_have_more: whether a whole request may be among what was not read yet.
         """
-        request = self._exchange if self.mode is BUSY else self._bridge
-        if request is not None and request.is_in_hand:
-            if not self._rest:
-                request.close_after()
+        request = self._close_after_last()
+        if request is not None:
             self._listener.leaving.watch(request)
         elif may_have_more and self._rest and self.mode is HEAD:
             self.run_soon(self._read_on)
         else:
             self.close()
 
-    # Bodies.
+    def _close_after_last(self) -> Exchange | TwistedWebBridge | None:
+        """Return the request in hand, which is the last unless others wait behind it; None: there is none."""
+        request = self._exchange if self.mode is BUSY else self._bridge
+        if request is None or not request.is_in_hand:
+            return None
+        if not self._rest:
+            request.close_after()
+        return request
 
-    def reserve(self, size: int) -> bool:
-        """Claim memory for a piece of a body until the request is answered, or refuse the request."""
-        return self._body.reserve(size)
+    # Bodies.
 
     def _expect_body(self, head: RequestHead, length: int, first: memoryview) -> None:
         self._exchange = Exchange(self, head)
@@ -290,12 +296,11 @@ class Connection(Protocol):
         """Begin the request, and read what came behind it."""
         exchange, body = self._exchange, self._body.take()
         assert exchange is not None  # the mode says so
-        length = exchange.head.length
         self.mode = HEAD
-        exchange.begin(body[:length])
-        self._read_heads(self._rest + body[length:])
+        exchange.begin(body[: exchange.head.length])
+        self._read_heads(self._rest + body[exchange.head.length :])
 
-    def _large_body_completed(self, body: SharedSlot) -> None:
+    def _slot_filled(self, body: SharedSlot) -> None:
         if self.mode is LINGER:  # it came too slowly, say
             body.free()
         else:
@@ -319,7 +324,7 @@ class Connection(Protocol):
         self.mode = HEAD
         self.served += 1
         self._body.release()
-        if not is_persistent or (self._has_ended and not self._rest):
+        if not is_persistent:
             self._rest = b""
             self.close()
             return
@@ -378,10 +383,6 @@ class Connection(Protocol):
         """Answer a request that is not read any further, and close; only the first refusal counts."""
         if self.mode is not LINGER:
             (self._exchange or Exchange(self, UNREAD)).refuse(error)
-
-    def log_failure(self, failure: Failure) -> None:
-        """Tell of a defect of the server."""
-        self._listener.log_failure(failure)
 
     def _linger(self) -> None:
         """Close so that the answer can be read: with unread bytes, a reset would end it (RFC 9112, 9.6)."""

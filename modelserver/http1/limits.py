@@ -16,6 +16,8 @@ from modelserver.http1.states import OpenConnection, Phase
 SWEEP = 1.0
 """Seconds between two looks: one timer for all connections instead of one for each."""
 LAST_LOOK = 0.02
+LAST_QUESTIONS = 0.3
+"""Seconds at the end in which a connection without a request may still bring one."""
 RESERVE = 128
 """Descriptors that all connections must leave to workers and files."""
 FEWEST_AT_OTHERS, MOST_AT_OTHERS = 64, 1024
@@ -169,19 +171,32 @@ class Connections:
         self._loop.start(SWEEP, now=False)
 
     def close(self, seconds: float) -> Deferred[None]:
-        """Close every connection as soon as all is written; fires when that is done, or after ``seconds``."""
+        """
+        Answer what clients have asked or ask now, each with the end of its connection.
+
+        A connection that rests is closed after a moment: its client may be asking just now.
+
+        :return: fires when no connection is left; after ``seconds`` those that are have been cut off.
+        """
         if self._loop.running:
             self._loop.stop()
         for connection in list(self.open):
-            connection.close()
-        end = self.clock.seconds() + seconds
-        looking = LoopingCall(self._look_at_the_last, end)
+            connection.finish()
+        begun = self.clock.seconds()
+        looking = LoopingCall(self._look_at_the_last, begun + min(LAST_QUESTIONS, seconds), begun + seconds)
         looking.clock = self.clock
         self._last = looking
         return looking.start(LAST_LOOK).addCallback(lambda loop: None)
 
-    def _look_at_the_last(self, end: float) -> None:
-        if not self.open or self.clock.seconds() >= end:
+    def _look_at_the_last(self, rest_until: float, end: float) -> None:
+        now = self.clock.seconds()
+        if now >= rest_until:
+            for connection in [each for each in self.open if each.phase is Phase.IDLE]:
+                connection.close()
+        if now >= end:
+            for connection in list(self.open):
+                connection.abort()
+        if not self.open or now >= end:
             self._last.stop()
 
     @property

@@ -141,6 +141,9 @@ class OpenConnection(Protocol):
     def refuse(self, error: ServingError | Malformed) -> None:
         """Answer a request that is not read any further, and close."""
 
+    def finish(self) -> None:
+        """Close after the request in hand, or else after the next one."""
+
     def close(self) -> None:
         """Close when everything is written."""
 

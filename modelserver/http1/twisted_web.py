@@ -340,7 +340,9 @@ class OneRequestChannel(HTTPChannel):
     def checkPersistence(self, request: IRequest, version: bytes) -> bool:
         """Decide as Twisted Web does, but clients of HTTP/1.0 that ask for it keep their connection."""
         head = self.transport.head
-        if version == b"HTTP/1.0" and head.is_plain and not head.closes:
+        if head.closes:
+            return False
+        if version == b"HTTP/1.0" and head.is_plain:
             return True
         return bool(super().checkPersistence(request, version))
 

@@ -11,6 +11,9 @@ from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers
 
+RETRY_AFTER = 1.0
+"""Seconds after which clients of a server that stops are told to come again: another may serve them then."""
+
 _log = Logger()
 
 
@@ -40,7 +43,8 @@ class Draining:
         self._versions = self.registry.all()
         for version in self._versions:
             spec = version.spec
-            version.queue.close(NoWorkers(spec.name, spec.version, "the server is stopping"))
+            stopping = NoWorkers(spec.name, spec.version, "the server is stopping", RETRY_AFTER)
+            version.queue.close(stopping)
         idle = [version.pool.when_idle() for version in self._versions]
         served = DeferredList(idle, consumeErrors=True)
         served.addCallback(lambda _: self._go_on())

@@ -29,6 +29,11 @@ class FrameReader:
         self._low = self._high = 0
 
     @property
+    def room(self) -> int:
+        """Bytes of the buffer."""
+        return len(self._buffer)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no byte is waiting."""
         return self._low == self._high
@@ -44,18 +49,14 @@ class FrameReader:
         return received
 
     def _make_room(self) -> None:
-        wanted = self._wanted()
+        """Move what is here to the front; where that brings nothing, have twice the room."""
         rest = bytes(self._view[self._low : self._high])
-        if wanted > len(self._buffer) or self._low == 0:
-            self._buffer = bytearray(max(wanted, 2 * len(self._buffer)))
+        if self._low == 0:
+            # Not as much as the frame announces, which may never come.
+            self._buffer = bytearray(2 * len(self._buffer))
             self._view = memoryview(self._buffer)
         self._buffer[: len(rest)] = rest
         self._low, self._high = 0, len(rest)
-
-    def _wanted(self) -> int:
-        if self._high - self._low < HEADER.size:
-            return HEADER.size
-        return HEADER.size + int(HEADER.unpack_from(self._buffer, self._low)[0])
 
     def next(self) -> Frame | None:
         """

@@ -36,6 +36,7 @@ from typing import NamedTuple
 
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot, answer_of
+from modelserver.protocol.answer_head import HeadInvalid, check_head
 
 
 class FrameKind(IntEnum):
@@ -282,7 +283,7 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
 
     A body in shared memory is a view of it, good as long as its job has its place there.
 
-    :raises FrameError: lengths lead out of the frame, or an error is none.
+    :raises FrameError: lengths lead out of the frame, an error is none, or a head may not be sent.
     """
     payload, count = frame.payload, frame.items
     rows = _rows(count)
@@ -298,10 +299,13 @@ def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answe
         if flags:
             answers.append(_flagged(flags, status, data[position:body_at], data[body_at:end], shared))
         elif data is payload:
-            answers.append(Answer(status, bytes(data[position:body_at]), bytes(data[body_at:end])))
+            head = _checked(status, bytes(data[position:body_at]))
+            answers.append(Answer(status, head, bytes(data[body_at:end])))
         else:
-            head = data[position:body_at] if head_size else b""
-            answers.append(answer_of((status, bytes(head), data[body_at:end])))
+            head = b""
+            if head_size or status != 200:
+                head = _checked(status, bytes(data[position:body_at]))
+            answers.append(answer_of((status, head, data[body_at:end])))
         position = end
     if position != len(data):
         raise FrameError(f"answers of {len(data)} bytes whose rows say {position}")
@@ -314,16 +318,26 @@ def read_answer(
     """
     One item of an answer.
 
-    :raises FrameError: its body leads out of the shared memory, or an error is none.
+    :raises FrameError: the body leads out of the shared memory, an error is none, or the head may not go.
     """
-    return _flagged(flags, status, head, body, shared) if flags else answer_of((status, head, body))
+    if flags:
+        return _flagged(flags, status, head, body, shared)
+    return answer_of((status, _checked(status, head) if head or status != 200 else head, body))
+
+
+def _checked(status: int, head: bytes) -> bytes:
+    """Return a head: a handler that writes to its worker's socket must not write into other answers."""
+    try:
+        return check_head(status, head)
+    except HeadInvalid as error:
+        raise FrameError(str(error)) from error
 
 
 def _flagged(
     flags: int, status: int, head: bytes | memoryview, body: bytes | memoryview, shared: memoryview | None
 ) -> Answer | ServingError:
     if flags & SHARED and not flags & ERROR:
-        return Answer(status, bytes(head), _shared_body(body, shared)[1])
+        return Answer(status, _checked(status, bytes(head)), _shared_body(body, shared)[1])
     try:
         code, message, exception, text = json.loads(bytes(body))
         if flags & REFUSED:

@@ -72,6 +72,8 @@ class AddressListener(Service):
     tls: Tls | None = None
     _socket: socket.socket | None = field(default=None, init=False)
     _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
+    _kept: socket.socket | None = field(default=None, init=False)
+    _last: set[asyncio.Task[object]] = field(factory=set, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _factory: ConnectionFactory | None = field(default=None, init=False)
 
@@ -108,6 +110,8 @@ class AddressListener(Service):
             )
             self._server.start()
             return
+        # The loop closes its own; connections that nobody has accepted by then would be reset with it.
+        self._kept = bound.dup()
         serving = self.loop.create_task(
             self.loop.create_server(lambda: LoopTransport(factory), sock=bound, backlog=BACKLOG)
         )
@@ -118,11 +122,31 @@ class AddressListener(Service):
         if not self.running:
             self._server.close()
 
+    def _accept_the_last(self) -> None:
+        """Let in who has connected, and then nobody any more."""
+        kept, self._kept = self._kept, None
+        if kept is None or self.loop is None:
+            return
+        factory = cast(ServerFactory, self._factory)
+        with kept:
+            kept.setblocking(False)
+            for _ in range(BACKLOG):
+                try:
+                    connection, _ = kept.accept()
+                except OSError:  # there is none, or no descriptor for it
+                    return
+                connection.setblocking(False)
+                accepted = self.loop.connect_accepted_socket(lambda: LoopTransport(factory), connection)
+                task = self.loop.create_task(accepted)
+                self._last.add(task)
+                task.add_done_callback(self._last.discard)
+
     def stopService(self) -> Deferred[None] | None:
         """Accept no more connections; open ones stay."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         if self._server is not None:
             self._server.close()
+        self._accept_the_last()
         if self._factory is not None and self.loop is not None:
             self._factory.doStop()  # type: ignore[no-untyped-call]  # Twisted's
         if self._port is not None:

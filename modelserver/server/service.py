@@ -41,7 +41,7 @@ from modelserver.system.file_limits import allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
 
 LAST_WRITES = 2.0
-"""Seconds that clients have at the end to read their answers."""
+"""Seconds that clients have at the end to ask once more, and to read their answers."""
 RELOAD = 5.0
 """Seconds between two readings of the operator's key file."""
 
@@ -206,13 +206,15 @@ class Server(MultiService):
             await stopped
         if core is not None:
             await core.draining.finish(self.settings.drain_timeout)
+        # Before the models go: who asks until then is told that the server is stopping.
+        await self.connections.close(LAST_WRITES)
+        if core is not None:
             core.memory_limits.stop()
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)
             core.runtime.orphans.stop()
             core.telemetry.end()
-        await self.connections.close(LAST_WRITES)
         self._give_back()
 
     def _end_at_next_signal(self, core: Core) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.address import UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.http1.limits import SWEEP, Connections, ConnectionTimeouts
+from modelserver.http1.limits import LAST_QUESTIONS, SWEEP, Connections, ConnectionTimeouts
 from modelserver.http1.states import Phase
 from modelserver.jobs import Answer
 from tests.harness.connections import Client, ConnectionStage
@@ -108,6 +108,7 @@ class SweepTests(SynchronousTestCase):
     def test_close_waits_for_what_is_written(self) -> None:
         client = self.stage.connect()
         closed = self.connections.close(10.0)
+        self.clock.advance(LAST_QUESTIONS)
         self.assertTrue(client.transport.disconnecting)
         self.clock.advance(1)
         self.assertNoResult(closed)
@@ -122,6 +123,39 @@ class SweepTests(SynchronousTestCase):
         self.assertNoResult(closed)
         self.clock.advance(1)
         self.successResultOf(closed)
+
+    def test_at_the_end_each_client_may_ask_once_more(self) -> None:
+        resting, asking = self.stage.connect(), self.stage.connect()
+        asking.send(HEAD + b"x" * 4000)
+        self.stage.turn()
+        closed = self.connections.close(10.0)
+        for client in (resting, asking):
+            self.assertFalse(client.is_closing)
+        self.stage.settle()
+        resting.send(PING)
+        for client in (resting, asking):
+            (got,) = client.got
+            self.assertEqual((200, b"close"), (got.status, got.headers[b"connection"]))
+            self.assertTrue(client.is_closing)
+            client.leave()
+        self.clock.advance(1)
+        self.successResultOf(closed)
+
+    def test_at_the_end_twisted_web_closes_too(self) -> None:
+        client = self.stage.connect()
+        self.connections.close(10.0)
+        client.send(CHUNKED + b"1\r\nx\r\n0\r\n\r\n")
+        client.finish()
+        self.assertEqual([b"close"], [got.headers[b"connection"] for got in client.got])
+        self.assertTrue(client.is_closing)
+
+    def test_who_is_left_at_the_very_end_is_cut_off(self) -> None:
+        client = self.stage.connect()
+        client.send(HEAD + b"x" * 4000)
+        self.stage.turn()
+        self.connections.close(2.0)
+        self.clock.pump([1.0] * 2)
+        self.assertTrue(client.transport.is_aborted)
 
 
 class DeadlineTests(SynchronousTestCase):
@@ -245,6 +279,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_closing_waits_for_what_is_written_and_not_for_ever(self) -> None:
         closed = self.connections.close(2.0)
+        self.clock.advance(LAST_QUESTIONS)
         self.assertTrue(self.client.transport.disconnecting)
         self.clock.advance(0.5)
         self.assertNoResult(closed)

@@ -26,8 +26,8 @@ jobs = st.builds(
 )
 answers = st.builds(
     lambda status, head, body: (0, Answer(status, head, body)),
-    st.integers(100, 999),
-    st.binary(max_size=40),
+    st.integers(200, 999),
+    st.sampled_from([b"", b"Made\r\n", b"\r\ncontent-type: text/plain\r\nx-a:\r\n"]),
     st.binary(max_size=300),
 )
 
@@ -122,6 +122,20 @@ class FrameTests(SynchronousTestCase):
         reader.fill(Pipe(frames.HEADER.pack(11, frames.LOADED, 0, 0, 0, 0), []))
         with self.assertRaises(frames.FrameError):
             reader.next()
+
+    def test_memory_grows_with_what_arrives_and_not_with_what_is_announced(self) -> None:
+        reader = FrameReader(size=64)
+        payload = bytes(range(250)) * 40
+        announced = frames.HEADER.pack(100_000_000, frames.LOADED, 0, 0, 0, 0)
+        frame = frames.HEADER.pack(len(payload), frames.LOADED, 0, 0, 0, 0) + payload
+        source = Pipe(frame + announced + payload, [])
+        found = []
+        for _ in range(1000):
+            if not reader.fill(source):
+                break
+            found += [bytes(each.payload) for each in reader]
+        self.assertEqual([payload], found)
+        self.assertLessEqual(reader.room, 2 * (len(frame) + 64))
 
     def test_send_all_writes_more_than_the_socket_holds(self) -> None:
         left, right = socket.socketpair()

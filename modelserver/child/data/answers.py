@@ -12,24 +12,13 @@ from typing import Protocol
 from modelserver.child.failures import is_out_of_resources
 from modelserver.jobs import Answer, answer_of
 from modelserver.protocol import frames
+from modelserver.protocol.answer_head import OWN, check_head
 from modelserver.protocol.plain_text import without_escapes
 
 ReplyRow = tuple[int, Answer]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-OWN = frozenset(
-    (
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "x-request-id",
-        "pragma",
-        "cache-control",
-        "expires",
-    )
-)
-"""Headers that the server sets, whatever a handler says."""
 _BODILESS = (204, 304)
 
 
@@ -151,4 +140,4 @@ def _head(responder: AnswerTraits) -> tuple[int, bytes]:
             raise ValueError(f"The handler set an illegal header: {name!r}")
         if name.lower() not in OWN:
             lines.append(f"{name}: {value}")
-    return status, "\r\n".join([*lines, ""]).encode("latin-1")
+    return status, check_head(status, "\r\n".join([*lines, ""]).encode("latin-1"))

@@ -161,7 +161,7 @@ def refuse(
     if expose_errors:
         body.update(_cause(error))
     headers = [JSON_TYPE]
-    if isinstance(error, QueueFull):
+    if isinstance(error, (NoWorkers, QueueFull)) and error.retry_after:
         headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after))))
     return Reply(code, pretty(body, escape_html), headers=tuple(headers))
 
