@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -42,10 +43,15 @@ class UnpackLimits:
 
 
 DEFAULT_LIMITS = UnpackLimits()
+Check = Callable[[BinaryIO | None], None]
 
 
 def open_archive(
-    source: Path, folder: Path, limits: UnpackLimits = DEFAULT_LIMITS, looks_inside: bool = True
+    source: Path,
+    folder: Path,
+    limits: UnpackLimits = DEFAULT_LIMITS,
+    looks_inside: bool = True,
+    check: Check | None = None,
 ) -> Path:
     """
     Make a model folder of an archive or of a directory. Blocks: to be run in a thread.
@@ -53,16 +59,19 @@ def open_archive(
     :param source: an archive file, or the directory of a model, which is used in place.
     :param folder: the folder to make, for this archive alone.
     :param looks_inside: a directory that holds one folder and nothing else stands for that one.
+    :param check: raises what is wrong with the open file, or with a directory, for which it gets None.
     :return: the model folder; give it to ``remove`` when the model goes.
     :raises ArchiveInvalid: the archive breaks a rule.
     :raises ArchiveNotFound: there is no such file or directory.
     :raises InternalError: a file cannot be written.
     """
     if source.is_dir():
+        if check is not None:
+            check(None)
         return link(source, folder, looks_inside)
     if not source.is_file():
         raise ArchiveNotFound(source.name)
-    unpack(source, folder, limits)
+    unpack(source, folder, limits, check)
     return folder
 
 
@@ -83,24 +92,32 @@ def link(folder: Path, target: Path, looks_inside: bool = True) -> Path:
     return place
 
 
-def unpack(archive: Path, target: Path, limits: UnpackLimits = DEFAULT_LIMITS) -> None:
+def unpack(
+    archive: Path, target: Path, limits: UnpackLimits = DEFAULT_LIMITS, check: Check | None = None
+) -> None:
     """
     Unpack a zip (``.mar``, ``.model``) or a gzip-compressed tar; its content decides, not its name.
 
     Files are their owner's alone. The target appears at the end, or nothing is left of it.
 
     :param target: the folder to make; must not exist.
+    :param check: raises what is wrong with the open file; the file may not change from then on.
     :raises ArchiveInvalid: the archive breaks a rule.
     :raises InternalError: a file cannot be written.
     """
-    with _told_of(archive), archive.open("rb") as stream:
+    with _told_of(archive), _open(archive) as stream:
         target.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         if target.exists():
             raise FileExistsError(f"{target.name} exists")
         # mkdtemp makes a folder that only its owner can enter.
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
+            before = None if check is None else _state(stream)
+            if check is not None:
+                check(stream)
             is_tar = _fill(stream, staging, limits)
+            if before is not None and _state(stream) != before:
+                raise Refused("it changed while it was read")
             (_model_folder(staging, is_tar) or staging).rename(target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -135,8 +152,24 @@ def _told_of(source: Path) -> Iterator[None]:
         raise InternalError(f"{text} ({why.strerror or why})") from why
 
 
+def _open(archive: Path) -> BinaryIO:
+    """Open a plain file; a FIFO that has taken its place may not hold the thread."""
+    descriptor = os.open(archive, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refused("it is not a plain file")
+    return open(descriptor, "rb")
+
+
+def _state(stream: BinaryIO) -> tuple[int, int, int]:
+    """Return what a write to an open file changes, by whatever name it is written to."""
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def _fill(stream: BinaryIO, folder: Path, limits: UnpackLimits) -> bool:
     """Write the entries; return whether the container is a tar."""
+    stream.seek(0)
     magic = stream.read(4)
     is_tar = magic.startswith(tar_entries.MAGIC)
     if not is_tar and magic not in zip_entries.MAGIC:

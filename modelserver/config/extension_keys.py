@@ -79,6 +79,7 @@ LIFE = (
         "drain_lag", _SECONDS, "0", "Seconds between failing readiness and closing the listeners at a stop."
     ),
     _key("drain_timeout", _SECONDS, "30", "Seconds that requests have to finish at a stop."),
+    _key("snapshots_kept", whole(1), "100", "Snapshots that stay on disk; older ones are removed."),
     _key("log_format", choice("text", "json"), "text", "The shape of log lines."),
 )
 
@@ -139,7 +140,12 @@ ARCHIVES = (
     _key("max_unpacked_size", size(positive=True), "20G", "The most bytes that one archive may unpack to."),
     _key("max_archive_entries", whole(1), "100000", "The most files in one archive."),
     _key("allow_external_handlers", BOOLEAN, "false", "Allow handlers outside of their archive."),
-    _key("allow_requirements_options", BOOLEAN, "false", "Allow lines with pip options in requirements."),
+    _key(
+        "allow_requirements_options",
+        BOOLEAN,
+        "false",
+        "Allow every option of pip in requirements, not only those for indexes and for files of the archive.",
+    ),
     _key("requirements_cache", PATH, None, "Where installed requirements are kept; unset: until the end."),
     _key("requirements_timeout", _POSITIVE_SECONDS, "600", "Seconds that installing requirements may take."),
 )

@@ -139,6 +139,7 @@ class Settings:
 
     drain_lag: float = _default("drain_lag")
     drain_timeout: float = _default("drain_timeout")
+    snapshots_kept: int = _default("snapshots_kept")
     header_timeout: float = _default("header_timeout")
     idle_timeout: float = _default("idle_timeout")
     write_timeout: float = _default("write_timeout")

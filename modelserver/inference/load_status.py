@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
 
 from modelserver.core.registry import Registry
 
@@ -15,7 +14,6 @@ class LoadStatus:
     """Owns the names of the start's models that are not registered: on their way, or failed, and why."""
 
     _missing: dict[str, str | None] = field(factory=dict, init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
 
     def expect(self, names: Iterable[str]) -> None:
         """Note models that will be loaded."""
@@ -24,12 +22,10 @@ class LoadStatus:
     def registered(self, name: str) -> None:
         """Note that a model is in the registry, which from now on answers for it."""
         self._missing.pop(name, None)
-        self._fire_if_over()
 
     def failed(self, name: str, reason: str) -> None:
         """Note that a model could not be loaded, and why."""
         self._missing[name] = reason
-        self._fire_if_over()
 
     def is_coming(self, name: str) -> bool:
         """Return whether a model is on its way."""
@@ -39,24 +35,6 @@ class LoadStatus:
         """Note the end of the start: models that are still on their way will not come."""
         for name, reason in self._missing.items():
             self._missing[name] = reason or "its load ended without a word"
-        self._fire_if_over()
-
-    def when_over(self) -> Deferred[None]:
-        """Return a Deferred that fires when no model is on its way any more."""
-        if self._is_over:
-            return succeed(None)
-        self._waiting.append(Deferred())
-        return self._waiting[-1]
-
-    @property
-    def _is_over(self) -> bool:
-        return None not in self._missing.values()
-
-    def _fire_if_over(self) -> None:
-        if self._is_over:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
 
     def missing(self, registry: Registry) -> list[str]:
         """Return the models that are not served; one that failed and was registered since does not count."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +14,22 @@ from twisted.logger import Logger
 
 from modelserver.errors import DependenciesFailed
 from modelserver.interfaces import Command, CommandRunner, Finished, InThread
+from modelserver.management.requirements import Requirements, RequirementsRefused, read_requirements
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.spec import VersionSpec
 
-LARGEST_FILE = 1 << 20
-"""Bytes that a requirements file may have."""
 SHOWN_LINES = 10
 COMPLETE = ".complete"
 """The file that a finished environment has."""
 
-_OPTION = re.compile(r"(?:^|\s)(-(?!-hash=)\S*)")
-_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_PIP = """
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import runpy
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""Runs pip in an archive's folder, for paths in requirements, without importing what lies there."""
+
 _VENV = """
 import pathlib, subprocess, sys, sysconfig, venv
 folder = pathlib.Path(sys.argv[1])
@@ -47,7 +52,7 @@ class DependencyRules:
     What the configuration allows for requirements.
 
     :param is_on: ``install_py_dep_per_model``.
-    :param allow_options: lines of requirements may hold options of pip.
+    :param allow_options: lines of requirements may hold every option of pip, and lead out of the archive.
     :param timeout: seconds that an installation may take.
     :param folder: where environments are kept.
     :param python: the interpreter of workers.
@@ -77,49 +82,41 @@ class Dependencies:
 
         :raises DependenciesFailed: it cannot be installed, or may not be.
         """
-        lines, requirements = b"", required_file(spec)
-        if requirements:
+        required, name = Requirements(), required_file(spec)
+        if name:
             if self.rules.is_on:
-                lines = await self.in_thread(self._read, spec, requirements)
+                required = await self.in_thread(self._read, spec, name)
             else:
                 _log.warn(
                     "Model {name} version {version}: {file} needs install_py_dep_per_model=true.",
                     name=spec.name,
                     version=spec.version,
-                    file=requirements,
+                    file=name,
                 )
-        if not lines.strip() and not spec.start.use_venv:
+        if not required and not spec.start.use_venv:
             return spec
-        place = self.rules.folder / self._key(lines, spec)
-        await self._have(place, spec, lines)
+        place = self.rules.folder / self._key(required, spec)
+        await self._have(place, spec, required)
         if spec.start.use_venv:
             return evolve(spec, start=evolve(spec.start, python=str(place / "bin" / "python")))
         return evolve(spec, start=evolve(spec.start, search_path=(*spec.start.search_path, str(place))))
 
-    def _read(self, spec: VersionSpec, name: str) -> bytes:
+    def _read(self, spec: VersionSpec, name: str) -> Requirements:
         """Read a requirements file, and refuse what it may not say. Blocks."""
         try:
-            with (spec.folder / name).open("rb") as file:
-                lines = file.read(LARGEST_FILE + 1)
-        except OSError as error:
-            raise _failed(spec, f"{name} cannot be read: {error.strerror}") from error
-        if len(lines) > LARGEST_FILE:
-            raise _failed(spec, f"{name} has more than {LARGEST_FILE} bytes")
-        if not self.rules.allow_options:
-            for option in options(lines.decode("utf-8", "replace")):
-                raise _failed(spec, f"{name} has the option {option}; allow_requirements_options is off")
-        return lines
+            return read_requirements(spec.folder, name, self.rules.environment, self.rules.allow_options)
+        except RequirementsRefused as refused:
+            raise _failed(spec, str(refused)) from refused
 
-    def _key(self, lines: bytes, spec: VersionSpec) -> str:
-        """Return the key of an environment: equal for the same kind, interpreter and lines."""
+    def _key(self, required: Requirements, spec: VersionSpec) -> str:
+        """Return the key of an environment: equal for the same kind, interpreter and requirements."""
         kind = "venv" if spec.start.use_venv else "target"
-        # Options may lead to other files of the archive: such lines mean something in that folder only.
-        folder = str(spec.folder) if options(lines.decode("utf-8", "replace")) else ""
-        words = (kind.encode(), self.rules.python.encode(), folder.encode(), lines)
+        folder = "" if required.is_portable else str(spec.folder)
+        words = (kind.encode(), self.rules.python.encode(), folder.encode(), required.digest)
         digest = hashlib.sha256(b"\0".join(words)).hexdigest()
         return f"{kind}-{digest[:32]}"
 
-    async def _have(self, place: Path, spec: VersionSpec, lines: bytes) -> None:
+    async def _have(self, place: Path, spec: VersionSpec, required: Requirements) -> None:
         """Install an environment unless it exists, or wait for the call that is installing it."""
         key = place.name
         while key in self._under_way:
@@ -130,7 +127,7 @@ class Dependencies:
             return
         under_way = self._under_way[key] = Deferred()
         try:
-            await self._make(place, spec, lines)
+            await self._make(place, spec, required)
         except BaseException:
             await self.in_thread(shutil.rmtree, place, ignore_errors=True)
             raise
@@ -138,31 +135,34 @@ class Dependencies:
             del self._under_way[key]
             under_way.callback(None)
 
-    async def _make(self, place: Path, spec: VersionSpec, lines: bytes) -> None:
+    async def _make(self, place: Path, spec: VersionSpec, required: Requirements) -> None:
         await self.in_thread(_clear, place)
         python = self.rules.python
         if spec.start.use_venv:
             await self._run(spec, (python, "-c", _VENV, str(place)), "Virtual environment creation")
             python = str(place / "bin" / "python")
-        if lines.strip():
+        if required:
             where = (
                 ("--upgrade-strategy", "only-if-needed")
                 if spec.start.use_venv
                 else ("--target", str(place), "--no-warn-script-location")
             )
-            pip = (python, "-m", "pip", "--no-input", "--disable-pip-version-check", "install", "--upgrade")
-            file = spec.folder / required_file(spec)
-            await self._run(spec, (*pip, *where, "-r", str(file)), "Custom pip package installation")
+            pip = (python, "-c", _PIP, "--no-input", "--disable-pip-version-check", "install", "--upgrade")
+            folder = os.path.abspath(spec.folder)
+            file = os.path.join(folder, required_file(spec))
+            await self._run(spec, (*pip, *where, "-r", file), "Custom pip package installation", folder)
         await self.in_thread((place / COMPLETE).touch)
 
-    async def _run(self, spec: VersionSpec, arguments: tuple[str, ...], what: str) -> None:
+    async def _run(
+        self, spec: VersionSpec, arguments: tuple[str, ...], what: str, folder: str | None = None
+    ) -> None:
         def report(line: str) -> None:
             _log.info(
                 "Model {name} version {version}: {line}", name=spec.name, version=spec.version, line=line
             )
 
         report(f"{what} begins")
-        command = Command(arguments, self.rules.environment, self.rules.timeout)
+        command = Command(arguments, self.rules.environment, self.rules.timeout, folder)
         finished = await self.commands.run(command, report)
         if finished.code != 0 or finished.is_late:
             raise _failed(spec, _explain(finished, self.rules.timeout), what)
@@ -174,12 +174,6 @@ def required_file(spec: VersionSpec) -> str:
     model = (spec.manifest or {}).get("model")
     name = model.get("requirementsFile") if isinstance(model, Mapping) else None
     return name if isinstance(name, str) else ""
-
-
-def options(text: str) -> list[str]:
-    """Return the options of pip in lines of requirements, without those that give a hash."""
-    lines = (_COMMENT.sub("", line) for line in text.replace("\\\n", " ").splitlines())
-    return [option for line in lines for option in _OPTION.findall(line)]
 
 
 def _clear(place: Path) -> None:

@@ -19,6 +19,7 @@ from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.unsupported_settings import unsupported_settings
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
+from modelserver.sources.digest import Sha256
 from modelserver.sources.router import Fetched, Sources
 from modelserver.spec import VersionSpec
 
@@ -61,16 +62,15 @@ class VersionPreparer:
         """
         if request.overrides.runtime is not None:
             known_runtime(request.overrides.runtime)  # nothing is fetched for a registration that cannot be
+        check = None if request.sha256 is None else Sha256.parse(request.sha256).check
         if request.is_kept:
             fetched = await self.sources.adopt(request.url)
         else:
-            fetched = await self.sources.fetch(
-                request.url, request.signed, request.sha256, anywhere=request.start_up
-            )
+            fetched = await self.sources.fetch(request.url, request.signed, anywhere=request.start_up)
         try:
             target = self.folder / self.new_name()
             folder = await self.in_thread(
-                open_archive, fetched.path, target, self.limits, self.rules.wrapped_folders
+                open_archive, fetched.path, target, self.limits, self.rules.wrapped_folders, check
             )
             try:
                 spec = await self.in_thread(self._decide, request, folder)

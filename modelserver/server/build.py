@@ -51,6 +51,7 @@ from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
 from modelserver.system.cpus import usable_processors
 from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
+from modelserver.system.run_folders import RunFolders
 
 
 @frozen(eq=False, kw_only=True)
@@ -169,7 +170,7 @@ def _make_management(
 ) -> Management:
     return Management(
         registry=registry,
-        preparer=_make_preparer(settings, runtime, resources.folder),
+        preparer=_make_preparer(settings, runtime, resources.folders),
         providers=providers,
         observer=Observer(tree_memories, runtime.inventory, runtime.threads.samples),
         handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
@@ -192,17 +193,17 @@ def _make_inference(runtime: Runtime, registry: Registry, recorder: Recorder) ->
     )
 
 
-def _make_preparer(settings: Settings, runtime: Runtime, folder: Path) -> VersionPreparer:
+def _make_preparer(settings: Settings, runtime: Runtime, folders: RunFolders) -> VersionPreparer:
     return VersionPreparer(
         sources=make_sources(settings, runtime),
         in_thread=runtime.threads.archives,
-        folder=folder,
-        new_name=lambda: uuid4().hex,
+        folder=folders.models,
+        new_name=lambda: folders.token + uuid4().hex[:16],
         rules=settings.manifest_rules(),
         defaults=settings.version_defaults(runtime.gpu_count, usable_processors(), has_pidfd()),
         models=settings.models,
         limits=UnpackLimits(settings.max_unpacked_size, settings.max_archive_entries),
-        dependencies=_make_dependencies(settings, runtime, folder),
+        dependencies=_make_dependencies(settings, runtime, folders.private),
     )
 
 
@@ -248,6 +249,8 @@ def _make_snapshots(settings: Settings, runtime: Runtime, registry: Registry) ->
         now=time.time,
         in_thread=runtime.threads.files,
         run_soon=runtime.events.call_soon,
+        kept=settings.snapshots_kept,
+        source=settings.config_file,
     )
 
 

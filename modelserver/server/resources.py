@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 from attrs import define, frozen
@@ -23,6 +20,7 @@ from modelserver.interfaces import CommandRunner, EventLoop, Inventory
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.server.threads import Threads
 from modelserver.system.gpus import NvidiaInventory, load_library
+from modelserver.system.run_folders import RunFolders
 
 
 @define(eq=False)
@@ -30,28 +28,28 @@ class Resources:
     """
     What a server takes from the system and must give back.
 
-    :param folder: where archives are unpacked.
+    :param folders: where archives are unpacked, and a folder of the server's own.
     :param lifeline: a pipe; workers end when its write end closes.
     :param slots: memory that is shared with workers, or None.
     """
 
-    folder: Path
+    folders: RunFolders
     lifeline: tuple[int, int]
     slots: SharedMemoryPool | None
 
     @classmethod
     def take(cls, settings: Settings) -> Resources:
         """
-        Make a folder of the server's own, a pipe whose write end no other process has, and shared memory.
+        Make folders of the server's own, a pipe whose write end no other process has, and shared memory.
 
         :raises OSError: the system refuses one of them.
         """
-        folder = Path(tempfile.mkdtemp(prefix="modelserver-", dir=settings.temporary_folder))
-        return cls(folder, os.pipe(), SharedMemoryPool.open(settings.max_request_size))
+        folders = RunFolders.take(settings.temporary_folder)
+        return cls(folders, os.pipe(), SharedMemoryPool.open(settings.max_request_size))
 
     def give_back(self) -> None:
-        """Remove the folder, close the pipe and the memory."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folders, close the pipe and the memory."""
+        self.folders.give_back()
         if self.slots is not None:
             self.slots.close()
         for end in self.lifeline:

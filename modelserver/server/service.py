@@ -193,8 +193,8 @@ class Server(MultiService):
         )
         loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
         loading.addCallback(lambda _: start_up.end())
-        # As in TorchServe and MMS, the models are there when this line is logged: tools wait for it.
-        start_up.when_over().addCallback(lambda _: _log.info("Model server started."))
+        # As in TorchServe and MMS, models and snapshot are there when this line is logged: tools wait for it.
+        loading.addCallback(lambda _: _log.info("Model server started."))
 
     async def _end(self) -> None:
         core = self._core

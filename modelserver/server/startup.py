@@ -20,6 +20,7 @@ from modelserver.management.service import Management
 from modelserver.management.snapshots.restore import Restorer, settle
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.sources.part_file import sweep
+from modelserver.system.run_folders import sweep_folders
 
 _log = Logger()
 _ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
@@ -29,7 +30,9 @@ async def start_models(
     settings: Settings, management: Management, start_up: LoadStatus, snapshots: Snapshots | None
 ) -> None:
     """
-    Restore the snapshot, or load the models of the start; from then on, snapshots are written.
+    Restore the snapshot, or register the models of the start; from then on, snapshots are written.
+
+    It ends when the first snapshot is on disk; workers go on loading.
 
     :param start_up: keeps which models are still to come, and which have failed.
     """
@@ -39,13 +42,14 @@ async def start_models(
     start_up.expect(map(label, models) if snapshot is None else snapshot.models)
     if settings.model_store is not None:
         await management.preparer.in_thread(sweep_store, settings.model_store)
+    await management.preparer.in_thread(sweep_unpacked, settings.temporary_folder)
     is_complete = True
     if snapshot is not None:
         is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)
     else:
         await StartupLoader(settings.startup_parallelism, management, start_up).load(models)
     if snapshots is not None:
-        snapshots.begin(is_complete)
+        await snapshots.begin(is_complete)
 
 
 def sweep_store(store: Path) -> None:
@@ -57,6 +61,12 @@ def sweep_store(store: Path) -> None:
         return
     for path in swept:
         _log.info("Removed {path}, a download that nobody ended", path=str(path))
+
+
+def sweep_unpacked(temporary: Path | None) -> None:
+    """Remove what servers that were killed have unpacked and left. Blocks."""
+    for path in sweep_folders(temporary):
+        _log.info("Removed {path}, which a server that was killed has left", path=str(path))
 
 
 class StoreMissing(Exception):
@@ -85,16 +95,29 @@ class StartupLoader:
     start_up: LoadStatus
 
     async def load(self, models: Iterable[StartupModel]) -> None:
-        """Load all models; one that fails is logged, named by readiness, and left out."""
-        turns = DeferredSemaphore(max(1, self.parallelism))
-        await DeferredList([turns.run(self._begin, model) for model in models])
+        """
+        Register all models; one that fails is logged, named by readiness, and left out.
 
-    def _begin(self, model: StartupModel) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._load(model)).addErrback(
+        It ends when all are registered; a model has its turn until its workers have loaded it.
+        """
+        turns = DeferredSemaphore(max(1, self.parallelism))
+        registered = []
+        for model in models:
+            registered.append(Deferred[None]())
+            turns.run(self._begin, model, registered[-1])
+        await DeferredList(registered)
+
+    def _begin(self, model: StartupModel, registered: Deferred[None]) -> Deferred[None]:
+        def ended(result: object) -> None:
+            if not registered.called:
+                registered.callback(None)
+
+        loading = Deferred.fromCoroutine(self._load(model, registered)).addErrback(
             lambda failure: _log.failure("Failed to load model: {model}", failure, model=model.url)
         )
+        return loading.addBoth(ended)
 
-    async def _load(self, model: StartupModel) -> None:
+    async def _load(self, model: StartupModel, registered: Deferred[None]) -> None:
         _log.info("Loading initial models: {model}", model=str(model))
         request = RegisterRequest(
             model.url, model.name, synchronous=False, start_up=True, fallback_name=name_of(model.url)
@@ -106,6 +129,7 @@ class StartupLoader:
             _log.error("Failed to load model: {model}: {error}", model=model.url, error=str(error))
             return
         self.start_up.registered(label(model))
+        registered.callback(None)
         if await settle(self.management, spec.name, spec.version):
             _log.info("Model {model} version {version} is ready.", model=spec.name, version=spec.version)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import Path
+from typing import BinaryIO
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
 
 from modelserver.errors import ArchiveInvalid, BadRequest
-from modelserver.interfaces import InThread
 
 _CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -37,27 +35,20 @@ class Sha256:
             raise BadRequest("Parameter sha256 must be 64 hexadecimal digits.")
         return cls(text.lower())
 
-    def verify(self, path: Path, in_thread: InThread) -> Deferred[None]:
+    def check(self, stream: BinaryIO | None) -> None:
         """
-        Compare the digest with that of a file.
+        Compare the digest with that of an open file, from its start. Blocks.
 
+        The caller goes on with the same open file, so that what was hashed is what is loaded.
+
+        :param stream: the file, or None for a folder.
         :raises ArchiveInvalid: the file has another digest, or is a folder, which has none.
         """
-        return Deferred.fromCoroutine(self._verify(path, in_thread))
-
-    async def _verify(self, path: Path, in_thread: InThread) -> None:
-        found = await in_thread(_digits, path)
-        if found is None:
+        if stream is None:
             raise ArchiveInvalid("Parameter sha256 was given, but the model is a folder, which has none.")
-        if found != self.digits:
-            raise ArchiveInvalid(f"The sha256 of the archive is {found}, not {self.digits}.")
-
-
-def _digits(path: Path) -> str | None:
-    if path.is_dir():
-        return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        digest = hashlib.sha256()
+        stream.seek(0)
+        while chunk := stream.read(_CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()
+        if digest.hexdigest() != self.digits:
+            raise ArchiveInvalid(f"The sha256 of the archive is {digest.hexdigest()}, not {self.digits}.")

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 
 from modelserver.errors import StoreNotConfigured
 from modelserver.interfaces import InThread, ModelSource
-from modelserver.sources.digest import Sha256
 from modelserver.sources.store import refuse_relative
 from modelserver.sources.url_policy import UrlPolicy, refusal
 from modelserver.sources.urls import is_url
@@ -51,25 +50,21 @@ class Sources:
     policy: UrlPolicy
     in_thread: InThread
 
-    def fetch(
-        self, url: str, signed: bool = False, sha256: str | None = None, anywhere: bool = False
-    ) -> Deferred[Fetched]:
+    def fetch(self, url: str, signed: bool = False, anywhere: bool = False) -> Deferred[Fetched]:
         """
         Return the local archive or folder for a URL.
 
         Cancel the Deferred to give up; nothing is left on disk then.
 
         :param signed: the download is one from S3 that needs a signature.
-        :param sha256: the digest that the file must have, in hexadecimal digits.
         :param anywhere: an absolute path may lead out of the model store: the operator has written it.
         :raises StoreNotConfigured: there is no model store.
         :raises ArchiveNotFound: there is nothing that may be read.
         :raises ArchiveExists: the store has a file of this name from elsewhere.
         :raises DownloadFailed: the archive could not be fetched; nothing is left on disk.
-        :raises BadRequest: the variables for a signature are missing, or ``sha256`` is not a digest.
-        :raises ArchiveInvalid: the file does not have this ``sha256``; a download is deleted again.
+        :raises BadRequest: the variables for a signature are missing.
         """
-        return Deferred.fromCoroutine(self._fetch(url, signed, sha256, anywhere))
+        return Deferred.fromCoroutine(self._find(url, signed, anywhere))
 
     async def adopt(self, url: str) -> Fetched:
         """
@@ -91,17 +86,6 @@ class Sources:
         :param keeps_download: what was downloaded stays in the store, for the next server to adopt.
         """
         return fetched.source.release(fetched.path, keeps_download)
-
-    async def _fetch(self, url: str, signed: bool, sha256: str | None, anywhere: bool) -> Fetched:
-        expected = None if sha256 is None else Sha256.parse(sha256)
-        fetched = await self._find(url, signed, anywhere)
-        if expected is not None:
-            try:
-                await expected.verify(fetched.path, self.in_thread)
-            except BaseException:
-                await self.release(fetched)
-                raise
-        return fetched
 
     async def _find(self, url: str, signed: bool, anywhere: bool) -> Fetched:
         self._require_store()

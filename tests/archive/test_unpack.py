@@ -10,7 +10,7 @@ import struct
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from modelserver.archive.manifest import read_manifest
 from modelserver.archive.unpack import UnpackLimits, open_archive, remove, unpack
@@ -292,3 +292,55 @@ class OpenArchiveTests(ArchiveCase):
         folder = open_archive(self.archive(zipped(FILES)), self.target)
         remove(folder)
         remove(folder)
+
+
+class CheckTests(FolderCase):
+    """What was checked is what is unpacked."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.archive = self.folder / "a.mar"
+        self.archive.write_bytes(zipped(FILES))
+
+    def test_a_file_that_another_takes_the_place_of_after_the_check_is_refused(self) -> None:
+        def swap(stream: BinaryIO | None) -> None:
+            other = self.folder / "other.mar"
+            other.write_bytes(zipped({**FILES, "h.py": b"other"}))
+            other.replace(self.archive)
+
+        self.assertRaises(ArchiveInvalid, open_archive, self.archive, self.folder / "model", check=swap)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["a.mar"])
+
+    def test_the_open_file_is_what_is_unpacked(self) -> None:
+        told: list[bytes] = []
+
+        def read(stream: BinaryIO | None) -> None:
+            assert stream is not None
+            told.append(stream.read())
+
+        model = open_archive(self.archive, self.folder / "model", check=read)
+        self.assertEqual(told, [self.archive.read_bytes()])
+        self.assertEqual((model / "h.py").read_bytes(), FILES["h.py"])
+
+    def test_a_file_that_is_written_to_after_the_check_is_refused(self) -> None:
+        def rewrite(stream: BinaryIO | None) -> None:
+            content = self.archive.read_bytes()
+            self.archive.write_bytes(content)
+            os.utime(self.archive, ns=(0, 0))  # whatever the clock's grain, and whatever hides it
+
+        with self.assertRaises(ArchiveInvalid) as raised:
+            open_archive(self.archive, self.folder / "model", check=rewrite)
+        self.assertIn("it changed while it was read", str(raised.exception))
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["a.mar"])
+
+    def test_a_directory_is_told_to_the_check(self) -> None:
+        told: list[BinaryIO | None] = []
+        (self.folder / "source").mkdir()
+        open_archive(self.folder / "source", self.folder / "model", check=told.append)
+        self.assertEqual(told, [None])
+
+    def test_a_fifo_is_not_waited_for(self) -> None:
+        fifo = self.folder / "fifo.mar"
+        os.mkfifo(fifo)
+        with self.assertRaises(ArchiveInvalid):
+            unpack(fifo, self.folder / "model")

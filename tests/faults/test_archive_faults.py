@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from modelserver.archive.pack import PackRequest, pack
+from tests.harness.parcels import has_pip, make_wheel
 from tests.harness.server_process import LONGEST, ServerProcess, ask, eventually
 
 pytestmark = pytest.mark.xdist_group("archive faults")
@@ -168,3 +169,92 @@ def test_a_store_that_is_missing_ends_the_start() -> None:
         )
         assert ended.returncode == 1, ended.stderr
         assert "--model-store directory not found: " in ended.stdout + ended.stderr
+
+
+LISTING = """
+import os
+import tempfile
+
+def handle(data, context):
+    models = os.path.join(tempfile.gettempdir(), "models")
+    here = os.path.dirname(os.path.abspath(__file__))
+    return None if data is None else [str(os.path.dirname(here) == models)] * len(data)
+"""
+
+
+def test_archives_are_unpacked_to_the_folder_of_models(server: ServerProcess) -> None:
+    """Where TorchServe and MMS have them, for handlers that look there."""
+    made = packed("listing", server.folder, LISTING)
+    os.replace(made, server.store / made.name)
+    assert server.register(made.name).status == 200
+    assert server.predict("listing").text == "True"
+
+
+def test_what_a_killed_server_has_unpacked_goes_at_the_next_start() -> None:
+    """Its lock went with it; what a living one has stays."""
+    with TemporaryDirectory(prefix="modelserver-test-") as name:
+        server = ServerProcess(
+            Path(name), {"disable_token_authorization": "true", "enable_model_api": "true"}
+        )
+        server.store.mkdir()
+        packed("echo", server.folder).rename(server.store / "echo.mar")
+        server.start()
+        try:
+            assert server.register("echo.mar", initial_workers=0).status == 200
+            models = server.temporary / "models"
+            (left,) = models.iterdir()
+            server.kill()
+            server.end()
+            server.start()
+            assert not left.exists()
+            assert server.register("echo.mar").status == 200
+            assert server.predict("echo").text == "echo"
+            (kept,) = models.iterdir()
+            assert kept != left
+        finally:
+            server.end()
+        assert list(server.temporary.iterdir()) == []
+
+
+PARCEL = """
+import parcel
+
+def handle(data, context):
+    return None if data is None else [parcel.__version__] * len(data)
+"""
+
+
+@pytest.mark.skipif(not has_pip(), reason="this interpreter has no pip")
+def test_a_wheel_in_the_archive_is_installed() -> None:
+    """Requirements name it by its file; another of the same name is another environment."""
+    with TemporaryDirectory(prefix="modelserver-test-") as name:
+        properties = {
+            "install_py_dep_per_model": "true",
+            "disable_token_authorization": "true",
+            "enable_model_api": "true",
+        }
+        server = ServerProcess(Path(name), properties, environment={"PIP_NO_INDEX": "1"})
+        server.store.mkdir()
+        requirements = server.folder / "requirements.txt"
+        requirements.write_text("--prefer-binary\n./parcel-1.0-py3-none-any.whl\n")
+        server.start()
+        try:
+            for number, text in enumerate(("first", "second")):
+                make_wheel(server.folder, "1.0", text)
+                handler = server.folder / "parcel_handler.py"
+                handler.write_text(PARCEL)
+                pack(
+                    PackRequest(
+                        f"parcel{number}",
+                        version="1.0",
+                        handler=str(handler),
+                        extra_files=(str(server.folder / "parcel-1.0-py3-none-any.whl"),),
+                        requirements_file=str(requirements),
+                        export_path=server.store,
+                    )
+                )
+                answer = server.register(f"parcel{number}.mar")
+                assert answer.status == 200, answer.text
+                assert server.predict(f"parcel{number}").text == text
+        finally:
+            server.end()

@@ -333,3 +333,4 @@ def test_nothing_of_all_this_is_left(server: WatchedServer) -> None:
     eventually(lambda: not server.children())
     folders = [folder for folder in server.temporary.iterdir() if folder.name.startswith("modelserver-")]
     assert [list(Path(folder).iterdir()) for folder in folders] == [[]]
+    assert list((server.temporary / "models").iterdir()) == []

@@ -53,6 +53,7 @@ class StartCase(SynchronousTestCase):
     ) -> Deferred[None]:
         settings = Settings(
             model_store=self.on.store,
+            temporary_folder=self.folder,
             load_models=parse_load_models(models),
             model_snapshot=snapshot,
             startup_parallelism=parallelism,

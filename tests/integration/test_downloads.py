@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from twisted.internet.defer import CancelledError, DeferredList
 from twisted.internet.protocol import ServerFactory
 
-from modelserver.errors import ArchiveInvalid, ArchiveNotFound, DownloadFailed
+from modelserver.errors import ArchiveNotFound, DownloadFailed
 from modelserver.sources.address_policy import is_open
 from modelserver.sources.download import DownloadLimits
 from modelserver.sources.url_policy import UrlPolicy
@@ -60,11 +60,6 @@ class WholeTests(DownloadTestCase):
         await sources.release(fetched)
         await self.refused(sources.fetch(f"https://other.test:{port}/x.mar"), DownloadFailed)
         self.assertEqual(names.asked, ["models.test", "other.test"])
-
-    async def test_wrong_sha256(self) -> None:
-        _, port = self.serve({"/x.mar": whole(ARCHIVE)})
-        waiting = self.sources().fetch(f"http://{LOCALHOST}:{port}/x.mar", sha256="0" * 64)
-        await self.refused(waiting, ArchiveInvalid)
 
 
 class RedirectTests(DownloadTestCase):

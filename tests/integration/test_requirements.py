@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 
+from tests.harness.parcels import has_pip, make_wheel
 from tests.harness.server_process import ServerProcess, ServerTests
 
 pytestmark = pytest.mark.timeout(240)
@@ -20,28 +18,6 @@ import parcel
 def handle(data, context):
     return [f"{parcel.__version__} {sys.prefix}" for row in data or []]
 """
-METADATA = "Metadata-Version: 2.1\nName: parcel\nVersion: {0}\n"
-WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-
-
-def make_wheel(folder: Path, version: str) -> None:
-    """A package of one line, as pip wants it."""
-    information = f"parcel-{version}.dist-info"
-    files = {
-        "parcel.py": f"__version__ = {version!r}\n",
-        f"{information}/METADATA": METADATA.format(version),
-        f"{information}/WHEEL": WHEEL,
-    }
-    record = "".join(f"{name},,\n" for name in (*files, f"{information}/RECORD"))
-    with ZipFile(folder / f"parcel-{version}-py3-none-any.whl", "w") as wheel:
-        for name, text in {**files, f"{information}/RECORD": record}.items():
-            wheel.writestr(name, text)
-
-
-def has_pip() -> bool:
-    """Whether the tests' interpreter has pip, which a server needs for requirements."""
-    asked = [sys.executable, "-m", "pip", "--version"]
-    return subprocess.run(asked, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not has_pip(), reason="this interpreter has no pip")

@@ -19,8 +19,8 @@ class ResourcesTests(SynchronousTestCase):
         parent = Path(self.mktemp())
         parent.mkdir()
         resources = Resources.take(Settings(temporary_folder=parent))
-        (resources.folder / "model").mkdir()
-        self.assertEqual(list(parent.iterdir()), [resources.folder])
+        (resources.folders.models / f"{resources.folders.token}model").mkdir()
+        self.assertEqual(set(parent.iterdir()), {resources.folders.private, parent / "models"})
         resources.give_back()
         self.assertEqual(list(parent.iterdir()), [])
         for end in resources.lifeline:

@@ -85,8 +85,7 @@ class LoadTests(StartCase):
             self.on.registry, Deadlines(clock), clock, self.on.stage.recorder, bytes, self.start_up
         )
         self.on.thread.holds = True
-        self.begin("noop.mar,nope.mar")
-        over = self.start_up.when_over()
+        over = self.begin("noop.mar,nope.mar")
         self.assertNoResult(over)
         for name, error in (("noop", NoWorkers), ("nope", NoWorkers), ("other", ModelNotFound)):
             with self.assertRaises(error):
@@ -101,10 +100,8 @@ class LoadTests(StartCase):
 
     def test_a_start_that_breaks_off_is_over(self) -> None:
         self.start_up.expect(["noop"])
-        over = self.start_up.when_over()
-        self.assertNoResult(over)
+        self.assertTrue(self.start_up.is_coming("noop"))
         self.start_up.end()
-        self.successResultOf(over)
         self.assertEqual(self.unready, ["noop"])
         self.assertFalse(self.start_up.is_coming("noop"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
@@ -19,17 +20,49 @@ class WriteTests(StartCase):
     def setUp(self) -> None:
         super().setUp()
         self.on.add_model("noop.mar", "noop")
+        self.on.thread.holds = True
         self.started = self.begin("noop.mar")
 
     def finish(self) -> None:
+        self.on.thread.run_all()
         self.on.load_all()
         self.successResultOf(self.started)
 
-    def test_nothing_while_models_load(self) -> None:
+    def test_nothing_while_models_are_not_registered(self) -> None:
         self.on.stage.turn()
         self.assertEqual(self.written(), [])
         self.finish()
         self.assertEqual(self.written(), ["startup"])
+
+    def test_the_start_is_over_when_its_snapshot_is_on_disk(self) -> None:
+        """Scripts look for the file when ``Model server started.`` is logged."""
+        while self.on.thread.calls:
+            self.assertNoResult(self.started)
+            self.on.thread.calls.pop(0)()
+        self.successResultOf(self.started)
+        self.assertEqual(self.on.registry.get("noop").pool.ready, 0)
+        self.assertEqual(self.written(), ["startup"])
+
+    def test_only_the_newest_are_kept(self) -> None:
+        self.snapshots.kept = 2
+        self.finish()
+        for _ in range(3):
+            self.on.stage.clock.advance(1)
+            self.snapshots.changed()
+            self.on.stage.turn()
+        self.assertEqual(self.written(), ["snapshot", "snapshot"])
+
+    def test_a_folder_that_cannot_be_written_is_told_of_once(self) -> None:
+        (self.folder / "config").touch()
+        with capturedLogs() as events:
+            self.finish()
+            for _ in range(3):
+                self.on.stage.clock.advance(1)
+                self.snapshots.changed()
+                self.on.stage.turn()
+        told = [formatEvent(event) for event in events if event["log_level"] is LogLevel.error]
+        self.assertEqual(len(told), 1, told)
+        self.assertIn("Snapshots cannot be written to", told[0])
 
     def test_changes_of_one_turn_are_one_snapshot(self) -> None:
         self.finish()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 from attrs import evolve
 from treq.testing import RequestTraversalAgent
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IRequest
@@ -17,7 +16,6 @@ from twisted.web.resource import Resource
 
 from modelserver.errors import (
     ArchiveExists,
-    ArchiveInvalid,
     ArchiveNotFound,
     BadRequest,
     DownloadFailed,
@@ -30,10 +28,9 @@ from modelserver.sources.router import NAME, Fetched, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
-from tests.harness.sources import HeldThreads, at_once, names_in
+from tests.harness.sources import at_once, names_in
 
 ARCHIVE = os.urandom(300_000)
-DIGITS = sha256(ARCHIVE).hexdigest()
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_DEFAULT_REGION": "C"}
 
 
@@ -166,42 +163,6 @@ class OrderOfChecksTests(SourcesTestCase):
         everything = UrlPolicy.parse("file://.*|http(s)?://.*")
         for url in ("x.mar", "/etc/passwd", "file:///etc/passwd"):
             self.assertEqual(self.refusal(url, everything), f"Model not found at: {url}")
-
-
-class Sha256Tests(SourcesTestCase):
-    """An archive that is not the one that was meant is refused."""
-
-    def test_right(self) -> None:
-        for url in ("mine.mar", "http://h/x.mar"):
-            self.successResultOf(self.sources.fetch(url, sha256=DIGITS.upper()))
-
-    def test_wrong_deletes_a_download(self) -> None:
-        self.failureResultOf(self.sources.fetch("http://h/x.mar", sha256="0" * 64), ArchiveInvalid)
-        self.left_as_it_was()
-
-    def test_wrong_keeps_an_archive_of_the_store(self) -> None:
-        self.failureResultOf(self.sources.fetch("mine.mar", sha256="0" * 64), ArchiveInvalid)
-        self.left_as_it_was()
-
-    def test_wrong_keeps_a_download_that_others_use(self) -> None:
-        fetched = self.successResultOf(self.sources.fetch("http://h/x.mar"))
-        self.failureResultOf(self.sources.fetch("http://h/x.mar", sha256="0" * 64), ArchiveInvalid)
-        self.assertTrue(fetched.path.exists())
-        self.successResultOf(self.sources.release(fetched))
-        self.left_as_it_was()
-
-    def test_no_digest_is_told_before_anything_is_fetched(self) -> None:
-        self.failureResultOf(self.sources.fetch("http://127.0.0.1/x.mar", sha256="abc"), BadRequest)
-
-    def test_cancelled_while_it_is_computed(self) -> None:
-        threads = HeldThreads()
-        waiting = sources(self.store, threads).fetch("http://h/x.mar", sha256=DIGITS)
-        while "x.mar" not in names_in(self.store):
-            threads.run()
-        waiting.cancel()
-        threads.run_all()
-        self.failureResultOf(waiting, CancelledError)
-        self.left_as_it_was()
 
 
 class ModelSourceContract(SourcesTestCase):

@@ -283,8 +283,22 @@ def write_snapshot(folder: Path, name: str, text: str) -> bool:
 
 def newest_snapshot(folder: Path) -> Path | None:
     """Return the snapshot with the newest name, as TorchServe does, or None; other files are ignored."""
+    return max(_snapshots(folder), default=None)
+
+
+def remove_oldest(folder: Path, kept: int, source: Path | None = None) -> None:
+    """
+    Remove all snapshots but those with the ``kept`` newest names, which are the ones to come back to. Blocks.
+
+    :param source: a snapshot that stays in any case.
+    """
+    for path in sorted(_snapshots(folder))[:-kept]:
+        if source is None or path.resolve() != source.resolve():
+            path.unlink(missing_ok=True)
+
+
+def _snapshots(folder: Path) -> list[Path]:
     try:
-        files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
+        return [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    return max(files, default=None)
+        return []

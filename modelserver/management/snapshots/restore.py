@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
@@ -15,6 +16,7 @@ from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
 
+Result = TypeVar("Result")
 _log = Logger()
 
 
@@ -76,28 +78,35 @@ class Restorer:
         Restore everything. If one version cannot be registered, none is; workers that fail to load are no
         reason, for they are started again.
 
+        It ends when all are registered; a version has its turn until its workers have loaded it.
+
         :returns: whether all versions are registered.
         """
         if snapshot.is_empty:
             _log.warn("Model snapshot is empty. Starting TorchServe without initial models.")
             return True
         turns = DeferredSemaphore(max(1, self.parallelism))
-        await DeferredList(
-            [turns.run(self._begin, item) for item in _items(snapshot)],
-            consumeErrors=True,
-        )
+        begun = [(item, Deferred[None]()) for item in _items(snapshot)]
+        settled = DeferredList([turns.run(self._begin, *each) for each in begun], consumeErrors=True)
+        await DeferredList([registered for _, registered in begun])
         if self._why is None:
             return True
+        await settled
         _log.error("The snapshot {name} is not restored: {why}", name=snapshot.name, why=self._why)
         await self._undo(self._done)
         for name in snapshot.models:
             self.start_up.failed(name, self._why)
         return False
 
-    def _begin(self, item: _Item) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._restore(item))
+    def _begin(self, item: _Item, registered: Deferred[None]) -> Deferred[None]:
+        def ended(result: Result) -> Result:
+            if not registered.called:
+                registered.callback(None)
+            return result
 
-    async def _restore(self, item: _Item) -> None:
+        return Deferred.fromCoroutine(self._restore(item, registered)).addBoth(ended)
+
+    async def _restore(self, item: _Item, registered: Deferred[None]) -> None:
         if self._why is not None:
             return
         values = item.values
@@ -120,6 +129,7 @@ class Restorer:
             if item.values.is_default:
                 await self.management.set_default(spec.name, spec.version)
             self.start_up.registered(spec.name)
+            registered.callback(None)
             await settle(self.management, spec.name, spec.version)
         except ServingError as error:
             self._why = self._why or f"{item.name} {item.version}: {error}"

@@ -15,6 +15,7 @@ from modelserver.management.snapshots.format import (
     CHANGED,
     SHUTDOWN,
     STARTUP,
+    remove_oldest,
     render_file,
     snapshot_name,
     take_snapshot,
@@ -34,6 +35,8 @@ class Snapshots:
     :param properties: every effective key of the configuration, as text.
     :param versions: describes what is registered now.
     :param now: seconds since the epoch.
+    :param kept: how many files stay; older ones are removed.
+    :param source: the snapshot that this server was started with; it stays.
     :param run_soon: runs something in the reactor's next turn; the changes of one turn are one snapshot.
     """
 
@@ -43,22 +46,25 @@ class Snapshots:
     now: Callable[[], float]
     in_thread: InThread
     run_soon: Callable[[Callable[[], None]], object]
+    kept: int = 100
+    source: Path | None = None
     _is_on: bool = field(default=False, init=False)
     _is_current: bool = field(default=False, init=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    _why: str = field(default="", init=False)
     _last: float = field(default=0.0, init=False)
     _turn: DeferredLock = field(factory=DeferredLock, init=False)
 
-    def begin(self, is_complete: bool = True) -> None:
+    def begin(self, is_complete: bool = True) -> Deferred[None]:
         """
         Write changes from now on: the start is over.
 
         :param is_complete: all models of the start were loaded. If not, the newest snapshot stays the one to
             come back to, until a model is changed.
+        :returns: fires when the snapshot of the start is on disk, or cannot be written.
         """
         self._is_on = True
-        if is_complete:
-            self._write(STARTUP)
+        return self._write(STARTUP) if is_complete else succeed(None)
 
     def changed(self) -> Deferred[None]:
         """
@@ -100,11 +106,22 @@ class Snapshots:
         return self._turn.run(self._put, name, text).addErrback(self._failed)
 
     def _put(self, name: str, text: str) -> Deferred[None]:
-        return self.in_thread(write_snapshot, self.folder, name, text).addCallback(self._told, name)
+        return self.in_thread(self._put_now, name, text).addCallback(self._told, name)
+
+    def _put_now(self, name: str, text: str) -> bool:
+        """Write a snapshot, and remove those that are too many. Blocks."""
+        is_written = write_snapshot(self.folder, name, text)
+        remove_oldest(self.folder, self.kept, self.source)
+        return is_written
 
     def _told(self, is_written: bool, name: str) -> None:
+        self._why = ""
         if not is_written:
             _log.error("The snapshot {name} exists already and was not written", name=name)
 
     def _failed(self, failure: Failure) -> None:
-        _log.error("A snapshot could not be written: {why}", why=failure.getErrorMessage())
+        """Say why no snapshot was written, once for the same reason."""
+        why = str(getattr(failure.value, "strerror", None) or failure.getErrorMessage())
+        if why != self._why:
+            self._why = why
+            _log.error("Snapshots cannot be written to {folder}: {why}", folder=str(self.folder), why=why)

@@ -25,6 +25,7 @@ from modelserver.management.snapshots.format import (
     SnapshotVersion,
     newest_snapshot,
     parse_snapshot,
+    remove_oldest,
     render_file,
     render_snapshot,
     snapshot_name,
@@ -260,6 +261,16 @@ class FolderTests(SynchronousTestCase):
             (self.folder / name).touch()
         (self.folder / "20260101000000000-startup.cfg").mkdir()
         self.assertIsNone(newest_snapshot(self.folder))
+
+    def test_the_oldest_are_removed(self) -> None:
+        names = [f"2026010100000000{number}-snapshot.cfg" for number in range(5)]
+        self.folder.mkdir()
+        for name in (*names, "mine.cfg"):
+            (self.folder / name).touch()
+        remove_oldest(self.folder, 2, self.folder / names[1])
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, [names[1], names[3], names[4], "mine.cfg"])
+        self.assertEqual(newest_snapshot(self.folder), self.folder / names[4])
 
     def test_no_folder(self) -> None:
         self.assertIsNone(newest_snapshot(self.folder))
