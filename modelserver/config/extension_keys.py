@@ -84,6 +84,12 @@ LIFE = (
 )
 
 CONNECTIONS = (
+    _key(
+        "tls_security_level",
+        whole(0, 5),
+        None,
+        "OpenSSL's security level for TLS: 1 takes keys of 1024 bits, 0 any; unset: OpenSSL's own.",
+    ),
     _key("header_timeout", _POSITIVE_SECONDS, "10", "Seconds for a request's head to arrive."),
     _key("idle_timeout", _POSITIVE_SECONDS, "75", "Seconds that a connection may rest between requests."),
     _key(

@@ -138,6 +138,7 @@ class Settings:
     metric_time_interval: float = _default("metric_time_interval")
 
     drain_lag: float = _default("drain_lag")
+    tls_security_level: int | None = None
     drain_timeout: float = _default("drain_timeout")
     snapshots_kept: int = _default("snapshots_kept")
     header_timeout: float = _default("header_timeout")

@@ -11,10 +11,10 @@ from typing import Protocol
 from attrs import define, field
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
+from modelserver.dialect_rules import MMS, TORCHSERVE
+from modelserver.metrics.log_lines import MetricLine, as_json, as_text, one_line
 from modelserver.protocol.frames import show_id
 from modelserver.system.bounded_cache import Memo
-from modelserver.metrics.log_lines import MetricLine, as_json, as_text, one_line
-from modelserver.dialect_rules import MMS, TORCHSERVE
 
 MODEL_LOG = "MODEL_LOG"
 

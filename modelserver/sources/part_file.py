@@ -11,7 +11,9 @@ from threading import Lock
 from typing import BinaryIO
 
 from attrs import define, field
+from twisted.logger import Logger
 
+_log = Logger()
 _HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
 
 
@@ -79,9 +81,11 @@ class PartFile:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-            self.path.unlink(missing_ok=True)
-            if self._published:
-                self.target.unlink(missing_ok=True)
+            for path in (self.path, *([self.target] if self._published else [])):
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError:  # a store that cannot be written to any more: the first reason counts
+                    _log.warn("{path} stays on disk", path=str(path))
 
 
 def sweep(folder: Path) -> list[Path]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs

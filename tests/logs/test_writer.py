@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.backends.output import OUTPUT_NAMESPACE
-from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, Logs, LogSettings, LogInputs
+from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, LogInputs, Logs, LogSettings
 from modelserver.metrics.log_lines import MetricLine
 from modelserver.testing import START_OF_TIME
 

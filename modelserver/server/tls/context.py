@@ -88,7 +88,8 @@ def make_tls(settings: Settings, dialect: Dialect) -> Tls:
     shown = identity(settings)
     name = DIALECTS[dialect.name].title
     told = dialect.status(f"This {name} instance only accepts HTTPS requests", HTTPStatus.FORBIDDEN)
-    return Tls(shown, server_context(shown), reply(os.urandom(16), told, close=True))
+    context = server_context(shown, settings.tls_security_level)
+    return Tls(shown, context, reply(os.urandom(16), told, close=True))
 
 
 def identity(settings: Settings) -> Identity:
@@ -198,15 +199,18 @@ def self_signed(host: str, now: datetime) -> Identity:
     return Identity(_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def server_context(shown: Identity) -> ssl.SSLContext:
+def server_context(shown: Identity, security_level: int | None = None) -> ssl.SSLContext:
     """
     Return a context for servers with TLS 1.2 and 1.3. Blocks.
 
+    :param security_level: OpenSSL's, which says how large keys have to be; None: its own default.
     :raises TlsUnusable: the key is malformed, encrypted, or not the certificate's.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(PROTOCOLS)
+    if security_level is not None:
+        context.set_ciphers(f"DEFAULT:@SECLEVEL={security_level}")
     # OpenSSL wants a file; mkstemp's is for its owner's eyes only, and gone at once.
     descriptor, name = tempfile.mkstemp(prefix="modelserver-tls-")
     try:
@@ -214,10 +218,24 @@ def server_context(shown: Identity) -> ssl.SSLContext:
             file.write(shown.key + b"\n" + shown.chain)
         context.load_cert_chain(name, password=_no_password)
     except (ssl.SSLError, ValueError) as why:
-        raise TlsUnusable(f"the TLS key and certificate cannot be used: {why}") from why
+        raise TlsUnusable(
+            _too_small(shown, why) or f"the TLS key and certificate cannot be used: {why}"
+        ) from why
     finally:
         os.unlink(name)
     return context
+
+
+def _too_small(shown: Identity, why: Exception) -> str:
+    """Return a sentence about a key of the chain that OpenSSL finds too small, or an empty text."""
+    if not isinstance(why, ssl.SSLError) or not (why.reason or "").endswith("KEY_TOO_SMALL"):
+        return ""
+    keys = [each.public_key() for each in x509.load_pem_x509_certificates(shown.chain)]
+    bits = min(key.key_size for key in keys if hasattr(key, "key_size"))
+    return (
+        f"the TLS certificate's key has {bits} bits, too few for OpenSSL's security level; "
+        "make a larger one, or set tls_security_level (1 takes keys of 1024 bits, 0 any)"
+    )
 
 
 def _no_password() -> str:

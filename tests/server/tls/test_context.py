@@ -17,8 +17,10 @@ from unittest import skipUnless
 import trustme
 from attrs import define, field
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.settings import Settings
@@ -299,3 +301,37 @@ class MakeTests(TlsCase):
         certificate = tls.reactor_options().certificate
         assert certificate is not None
         self.assertEqual(certificate.to_cryptography(), shown)
+
+
+class SmallKeyTests(SynchronousTestCase):
+    """A key that OpenSSL finds too small."""
+
+    def setUp(self) -> None:
+        key = rsa.generate_private_key(65537, 1024)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+        now = datetime.now(timezone.utc)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(now - timedelta(1))
+            .not_valid_after(now + timedelta(1))
+            .sign(key, hashes.SHA256())
+        )
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        self.shown = Identity(pem, certificate.public_bytes(serialization.Encoding.PEM))
+
+    def test_its_size_and_the_setting_are_told(self) -> None:
+        with self.assertRaises(TlsUnusable) as raised:
+            server_context(self.shown, 2)
+        self.assertIn("has 1024 bits", str(raised.exception))
+        self.assertIn("tls_security_level", str(raised.exception))
+
+    def test_the_setting_allows_it(self) -> None:
+        self.assertIsInstance(server_context(self.shown, 1), ssl.SSLContext)
