@@ -23,6 +23,8 @@ RESERVE = 128
 FEWEST_AT_OTHERS, MOST_AT_OTHERS = 64, 1024
 """Connections that a listener without predictions may have, which these must leave to it, too."""
 MOST_RESERVED = RESERVE + 2 * MOST_AT_OTHERS
+FEWEST_DESCRIPTORS = RESERVE + 3 * FEWEST_AT_OTHERS
+"""With fewer, clients who open connections and say nothing could keep workers from starting."""
 MOST_OVER_LIMIT = 16
 """Connections over its limit that a listener may have for a moment; they come out of the reserve, too."""
 OVER_LIMIT_TIME = 2.0
@@ -264,5 +266,5 @@ def most_connections(limit: int, descriptors: int) -> int:
     :param limit: as configured; 0: no limit.
     :param descriptors: that this process may have.
     """
-    possible = max(descriptors - RESERVE - 2 * most_at_others(descriptors), descriptors // 2)
+    possible = max(descriptors - RESERVE - 2 * most_at_others(descriptors), 1)
     return min(limit, possible) if limit else possible

@@ -17,6 +17,7 @@ from modelserver.config.address import Address
 from modelserver.config.settings import Settings
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import (
+    FEWEST_DESCRIPTORS,
     MOST_AT_OTHERS,
     MOST_RESERVED,
     Connections,
@@ -37,7 +38,7 @@ from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
 from modelserver.server.startup import StoreMissing, require_store, start_models
 from modelserver.server.tls.context import TlsUnusable, make_tls
-from modelserver.system.file_limits import allowed_descriptors
+from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
 
 LAST_WRITES = 2.0
@@ -94,7 +95,8 @@ class Server(MultiService):
         """
         Bind all ports before anything else is started.
 
-        :raises SystemExit: a port, a key file, a certificate, a snapshot or the model store cannot be used.
+        :raises SystemExit: a port, a key file, a certificate, a snapshot or the model store cannot be used,
+            or there are too few descriptors.
         """
         try:
             require_store(self.settings.model_store)
@@ -105,7 +107,14 @@ class Server(MultiService):
                 self._start_tokens(self._core.tokens)
             if self.settings.model_snapshot is not None:
                 check_archives(self.settings.model_snapshot, self.settings.model_store)
-        except (OSError, KeyFileInvalid, RestoreFailed, StoreMissing, TlsUnusable) as error:
+        except (
+            OSError,
+            KeyFileInvalid,
+            RestoreFailed,
+            StoreMissing,
+            TlsUnusable,
+            TooFewDescriptors,
+        ) as error:
             self._give_back()
             raise SystemExit(f"modelserver: {error}") from error
 
@@ -136,7 +145,9 @@ class Server(MultiService):
         """Return the connections of one listener; predictions leave descriptors to everything else."""
         settings = self.settings
         limit = settings.max_connections
-        descriptors = allowed_descriptors(limit + MOST_RESERVED)
+        descriptors = allowed_descriptors(max(limit + MOST_RESERVED, FEWEST_DESCRIPTORS))
+        if descriptors < FEWEST_DESCRIPTORS:
+            raise TooFewDescriptors(descriptors, FEWEST_DESCRIPTORS)
         if ListenerRole.INFERENCE in roles:
             limit = most_connections(limit, descriptors)
         else:

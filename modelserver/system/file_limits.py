@@ -4,6 +4,27 @@ from __future__ import annotations
 
 import resource
 
+from attrs import frozen
+
+
+@frozen
+class TooFewDescriptors(Exception):
+    """
+    The process may open fewer files than it needs.
+
+    :param allowed: how many it may.
+    :param needed: how many it needs at least.
+    """
+
+    allowed: int
+    needed: int
+
+    def __str__(self) -> str:
+        return (
+            f"This process may open {self.allowed} files and connections, and needs {self.needed} at least: "
+            f"raise the limit (ulimit -n {self.needed}, or LimitNOFILE of the service)."
+        )
+
 
 def allowed_descriptors(wanted: int) -> int:
     """Raise the soft limit to ``wanted``, or to the hard limit if that is less; return the new soft limit."""

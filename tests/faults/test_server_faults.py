@@ -213,6 +213,16 @@ def test_descriptors_are_left_for_management(is_shared: bool) -> None:
             server.end()
 
 
+def test_a_start_with_too_few_descriptors_says_what_it_needs() -> None:
+    """With 64, no worker could start as soon as clients have opened connections."""
+    with TemporaryDirectory(prefix="modelserver-faults-") as name:
+        server = ServerProcess(Path(name))
+        server.program = ("-c", FEW_DESCRIPTORS.replace("600", "64") + server.program[-1])
+        server.store.mkdir()
+        with pytest.raises(AssertionError, match=r"may open 64 files.*needs 320.*ulimit -n 320"):
+            server.start()
+
+
 def test_out_of_descriptors_is_survived(server: ServerProcess) -> None:
     """At EMFILE nobody is served, and afterwards everybody is."""
     used = psutil.Process(server.process.pid).num_fds()

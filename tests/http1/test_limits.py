@@ -5,6 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.limits import (
+    FEWEST_AT_OTHERS,
+    FEWEST_DESCRIPTORS,
     MOST_OVER_LIMIT,
     MOST_RESERVED,
     RESERVE,
@@ -57,7 +59,6 @@ class ListenerConnectionsTests(SynchronousTestCase):
         self.assertEqual(most_connections(10_000, 1024), 1024 - RESERVE - 2 * most_at_others(1024))
         self.assertEqual(most_connections(100, 1024), 100)
         self.assertEqual(most_connections(0, 100_000), 100_000 - MOST_RESERVED)
-        self.assertEqual(most_connections(0, 100), 50)
 
     def test_a_listener_without_predictions_has_its_share(self) -> None:
         self.assertEqual([most_at_others(each) for each in (256, 4096, 1_000_000)], [64, 256, 1024])
@@ -66,7 +67,7 @@ class ListenerConnectionsTests(SynchronousTestCase):
         for limit, descriptors, expected in (
             (0, 1024, 768),
             (100, 1024, 100),
-            (0, 100, 50),
+            (0, FEWEST_DESCRIPTORS, FEWEST_AT_OTHERS),
             (5000, 1024, 768),
         ):
             self.assertEqual(expected, most_connections(limit, descriptors))

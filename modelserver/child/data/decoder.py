@@ -152,9 +152,11 @@ class Decoder:
 
         try:
             _, options = multipart.parse_options_header(content_type)
+            boundary = options.get("boundary", "")
+            body = _with_crlf(body, boundary.encode("latin-1"))
             parser = multipart.MultipartParser(
                 BytesIO(body),
-                options.get("boundary", ""),
+                boundary,
                 len(body),
                 part_limit=MOST_FIELDS,
                 spool_limit=len(body) + 1,
@@ -188,6 +190,24 @@ def _form_of(content_type: str) -> str:
     if kind == MULTIPART:
         return MULTIPART if "boundary=" in parameters.lower() else ""
     return FORM if kind == FORM else ""
+
+
+def _with_crlf(body: bytes | memoryview, boundary: bytes) -> bytes | memoryview:
+    """
+    Return a multipart body whose lines end in CRLF; the contents of its parts stay as they are.
+
+    Devices and scripts write LF alone, which the peers take (Netty's ``HttpPostMultipartRequestDecoder``).
+    """
+    delimiter = b"--" + boundary
+    if bytes(body[: len(delimiter) + 1]) != delimiter + b"\n":
+        return body
+    first, *pieces = re.split(rb"\r?\n" + re.escape(delimiter) + rb"(?=--|[ \t]*\r?\n)", b"\n" + bytes(body))
+    rebuilt = [first]
+    for piece in pieces:
+        head, empty, content = piece.partition(b"\n\n")
+        lines = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        rebuilt.append(lines + b"\r\n\r\n" + content if empty else lines)
+    return (b"\r\n" + delimiter).join(rebuilt)[2:]
 
 
 def _urlencoded(body: bytes | memoryview) -> list[Field]:

@@ -73,6 +73,19 @@ class RowTests(TestCase):
         with self.assertRaises(BadForm):
             decode(part * (MOST_FIELDS + 1) + b"--B--\r\n", "multipart/form-data; boundary=B")
 
+    def test_multipart_lines_may_end_in_lf(self) -> None:
+        body = (
+            b'--B\nContent-Disposition: form-data; name="a"\n\none\r\ntwo\n\nthree\n--Bb\n'
+            b'\n--B\nContent-Disposition: form-data; name="f"; filename="f"\nContent-Type: text/plain\n\n'
+            b"\n--B--\n"
+        )
+        row = decode(body, "multipart/form-data; boundary=B").row
+        self.assertEqual(row, {"a": b"one\r\ntwo\n\nthree\n--Bb\n", "f": ""})
+
+    def test_lf_in_a_multipart_body_of_crlf_is_content(self) -> None:
+        body = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\none\n--B\n\r\n--B--\r\n'
+        self.assertEqual(decode(body, "multipart/form-data; boundary=B").row, {"a": b"one\n--B\n"})
+
     def test_query_is_input_where_the_route_says_so(self) -> None:
         extra = json.dumps({"query": [("q", "1"), ("q", "2")]}).encode()
         decoded = decode(b"x", flags=QUERY, extra=extra)
