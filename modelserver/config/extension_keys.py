@@ -31,7 +31,13 @@ API = (
         "false",
         "Refuse query parameters that cannot be read, instead of defaults.",
     ),
-    _key("expose_errors", BOOLEAN, "true", "Tell clients the handler's exception."),
+    _key(
+        "expose_errors",
+        BOOLEAN,
+        None,
+        "Tell clients the handler's exception and why workers end; unset: management calls do, predictions "
+        "only while tokens are off.",
+    ),
     _key(
         "overload_status",
         Kind("code", "503 or 429", _overload_status),

@@ -88,7 +88,7 @@ class Settings:
     enable_model_api: bool = _default("enable_model_api")
     dialect: str = TORCHSERVE.name
     strict_parameters: bool = _default("strict_parameters")
-    expose_errors: bool = _default("expose_errors")
+    expose_errors: bool | None = None
     overload_status: int = _default("overload_status")
 
     model_store: Path | None = None

@@ -220,15 +220,21 @@ def _make_dependencies(settings: Settings, runtime: Runtime, folder: Path) -> De
 
 
 def _make_dialect(settings: Settings) -> Dialect:
-    kinds: Mapping[str, Callable[[bool, int], Dialect]] = {
+    kinds: Mapping[str, Callable[[bool, bool, int], Dialect]] = {
         TORCHSERVE.name: TorchServe,
         MMS.name: MultiModelServer,
     }
-    return kinds[settings.dialect](settings.expose_errors, settings.overload_status)
+    exposed = settings.expose_errors
+    of_predictions = exposed if exposed is not None else not _has_tokens(settings)
+    return kinds[settings.dialect](of_predictions, exposed is not False, settings.overload_status)
+
+
+def _has_tokens(settings: Settings) -> bool:
+    return DIALECTS[settings.dialect].has_tokens and not settings.disable_token_authorization
 
 
 def _make_tokens(settings: Settings, runtime: Runtime) -> Tokens | None:
-    if settings.disable_token_authorization or not DIALECTS[settings.dialect].has_tokens:
+    if not _has_tokens(settings):
         return None
     return Tokens(
         file=Path.cwd() / KEY_FILE,

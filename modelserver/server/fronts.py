@@ -113,6 +113,7 @@ def _operations(
         health=ServerHealth(core.registry, core.inference.start_up, lambda: core.draining.begun),
         responder=responder,
         descriptions=descriptions,
+        has_tokens=core.tokens is not None,
     )
     metrics = MetricsApi(core.telemetry.recorder.pieces, responder, core.runtime.events.call_soon)
     tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()

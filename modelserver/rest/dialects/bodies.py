@@ -181,6 +181,11 @@ def deadline_code(error: DeadlinePassed) -> int:
     return 504 if error.started else 408
 
 
+def is_of_management(error: ServingError) -> bool:
+    """Return whether only management calls raise an error: who may register code may see it fail."""
+    return isinstance(error, WorkersFailed | DownloadFailed | DependenciesFailed)
+
+
 def _limit(error: ServingError) -> dict[str, object]:
     """Return which limit refused a request; every client may know that."""
     if isinstance(error, QueueFull):

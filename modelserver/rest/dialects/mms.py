@@ -16,6 +16,7 @@ from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
+    is_of_management,
     out_of_memory_code,
     prediction_code,
     pretty,
@@ -101,11 +102,13 @@ class MultiModelServer:
     """
     The dialect of MMS 1.1.11.
 
-    :param expose_errors: tell clients the handler's exception and why a worker died.
+    :param expose_errors: answers of predictions tell the handler's exception and why a worker died.
+    :param expose_load_errors: answers of management calls tell why a load, a download or pip failed.
     :param overload_status: the code for a full queue, 503 in MMS.
     """
 
     expose_errors: bool = True
+    expose_load_errors: bool = True
     overload_status: int = 503
 
     @property
@@ -118,7 +121,7 @@ class MultiModelServer:
         return refuse(
             REFUSALS,
             error,
-            expose_errors=self.expose_errors,
+            expose_errors=self.expose_load_errors if is_of_management(error) else self.expose_errors,
             overload_status=self.overload_status,
             escape_html=True,
         )

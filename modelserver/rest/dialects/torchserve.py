@@ -16,6 +16,7 @@ from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
+    is_of_management,
     out_of_memory_code,
     prediction_code,
     pretty,
@@ -102,11 +103,13 @@ class TorchServe:
     """
     The dialect of TorchServe 0.12.
 
-    :param expose_errors: tell clients the handler's exception and why a worker died.
+    :param expose_errors: answers of predictions tell the handler's exception and why a worker died.
+    :param expose_load_errors: answers of management calls tell why a load, a download or pip failed.
     :param overload_status: the code for a full queue, 503 in TorchServe.
     """
 
     expose_errors: bool = True
+    expose_load_errors: bool = True
     overload_status: int = 503
 
     @property
@@ -116,7 +119,8 @@ class TorchServe:
 
     def failed(self, error: errors.ServingError) -> Reply:
         """An error body, and the status that goes with it."""
-        return refuse(REFUSALS, error, expose_errors=self.expose_errors, overload_status=self.overload_status)
+        is_exposed = self.expose_load_errors if is_of_management(error) else self.expose_errors
+        return refuse(REFUSALS, error, expose_errors=is_exposed, overload_status=self.overload_status)
 
     def status(self, text: str, code: int = 200) -> Reply:
         """``{"status": text}``."""

@@ -8,6 +8,7 @@ from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.core.registry import Registry
+from modelserver.errors import AccessDenied
 from modelserver.inference.health import ServerHealth, is_model_ready
 from modelserver.inference.metadata import ServerMetadata, model_metadata
 from modelserver.inference.targets import require_served
@@ -18,7 +19,7 @@ from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.inference.routes import PREDICTION_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import ListenerRole
+from modelserver.rest.route import Access, ListenerRole
 
 NOT_READY = 400
 """The Open Inference Protocol's "no": its clients look at the status alone."""
@@ -30,6 +31,7 @@ class InferenceApi:
     Everything that an inference listener answers.
 
     :param descriptions: of the listener's routes.
+    :param has_tokens: requests need keys; readiness needs none, but tells the names of models only with one.
     """
 
     front: InferenceEndpoint
@@ -37,6 +39,7 @@ class InferenceApi:
     health: ServerHealth
     responder: KleinResponder
     descriptions: Descriptions
+    has_tokens: bool = False
 
     def operations(self) -> Mapping[str, Operation]:
         """Return the functions that answer, by operationId."""
@@ -73,11 +76,21 @@ class InferenceApi:
         """Answer whether every model that is meant to have workers has one."""
         readiness = self.health.readiness()
         body: dict[str, object] = {"ready": readiness.is_ready}
-        if readiness.unready:
+        if readiness.unready and self._may_see_names(request):
             body["models"] = readiness.unready
         if readiness.is_stopping:
             body["reason"] = "the server is stopping"
         return self._send(request, body, 200 if readiness.is_ready else 503)
+
+    def _may_see_names(self, request: Request) -> bool:
+        authorization = request.getHeader(b"authorization")
+        if authorization is None:
+            return not self.has_tokens
+        try:
+            self.front.gate.check(Access.INFERENCE.value, authorization)
+        except AccessDenied:
+            return False
+        return True
 
     def protocol_ready(self, request: Request) -> bytes:
         """Answer whether all models can be asked."""

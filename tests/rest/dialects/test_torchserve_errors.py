@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import errors
+from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from tests.harness.server_errors import LOAD_FAILURE, OUT_OF_MEMORY, of_the_server
 
@@ -276,8 +277,21 @@ class RefusalTests(SynchronousTestCase):
         body = json.loads(TorchServe().failed(errors.DownloadFailed("u", "404 Not Found")).body)
         self.assertEqual(body["reason"], "404 Not Found")
 
+    def test_management_may_be_told_more_than_predictions(self) -> None:
+        for dialect in (TorchServe(expose_errors=False), MultiModelServer(expose_errors=False)):
+            for error, is_told in (
+                (errors.PredictionFailed(503, "x", "KeyError", "'k'"), False),
+                (errors.WorkerDied(LOAD_FAILURE), False),
+                (errors.NoWorkers("m", None, "no module"), False),
+                (errors.WorkersFailed("m", "1", LOAD_FAILURE), True),
+                (errors.DownloadFailed("u", "404 Not Found"), True),
+                (errors.DependenciesFailed("pip failed", "no such package"), True),
+            ):
+                told = set(json.loads(dialect.failed(error).body)) - {"code", "type", "message", "limit"}
+                self.assertEqual(bool(told), is_told, error)
+
     def test_expose_errors_off_hides_the_cause(self) -> None:
-        dialect = TorchServe(expose_errors=False)
+        dialect = TorchServe(expose_errors=False, expose_load_errors=False)
         for error in (
             errors.PredictionFailed(503, "x", "KeyError", "'k'"),
             errors.WorkerDied(LOAD_FAILURE),
