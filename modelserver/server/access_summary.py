@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from modelserver.config.address import Address
@@ -13,6 +13,10 @@ from modelserver.config.table import KEY
 
 SECRET_FILES = ("token_file", "private_key_file", "keystore")
 """The keys that name files which nobody else on the machine should be able to read."""
+SAGEMAKER_VARIABLES = "SAGEMAKER_"
+"""What names of variables begin with in the containers of SageMaker."""
+SAGEMAKER_NAME = "model.aws.local"
+"""What SageMaker sends as ``Host`` when it registers the models of a multi-model endpoint."""
 TOKENS_OFF = "disable_token_authorization"
 MODEL_API = "enable_model_api"
 
@@ -25,6 +29,19 @@ def access_line(settings: Settings) -> str:
         f"Access: tokens {tokens} ({_decided_by(settings, TOKENS_OFF)}); "
         f"models {control} be registered and unregistered over HTTP ({_decided_by(settings, MODEL_API)})."
     )
+
+
+def allowed_names(settings: Settings, environment: Mapping[str, str]) -> Collection[str]:
+    """
+    Return the names under which calls may change the server while tokens are off.
+
+    The operator has written them, as allowed or as an address; SageMaker calls each container by one name.
+    """
+    addresses = (settings.inference_address, settings.management_address)
+    bound = [each.host.lower() for each in addresses if each.host]
+    is_on_sagemaker = any(name.startswith(SAGEMAKER_VARIABLES) for name in environment)
+    platform = [SAGEMAKER_NAME] if is_on_sagemaker else []
+    return frozenset((*settings.allowed_hosts, *bound, *platform))
 
 
 def pages_line(settings: Settings) -> str | None:

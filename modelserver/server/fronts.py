@@ -31,6 +31,7 @@ from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Listen
 from modelserver.rest.routes import select
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
 from modelserver.security.page_guard import PageGuard
+from modelserver.server.access_summary import allowed_names
 from modelserver.server.build import Core
 
 _log = Logger()
@@ -75,11 +76,9 @@ def make_factory(
 
 
 def _page_guard(core: Core, address: Address) -> PageGuard:
-    """Return what refuses pages of other origins; a name that a listener is bound to is allowed, too."""
-    settings = core.settings
-    addresses = (settings.inference_address, settings.management_address)
+    """Return what refuses pages of other origins."""
     return PageGuard(
-        allowed={*settings.allowed_hosts, *(each.host.lower() for each in addresses if each.host)},
+        allowed=allowed_names(core.settings, core.runtime.environment),
         checks_host=address.scheme != "unix",
         on_refused=partial(core.refusals.note, "page"),
     )

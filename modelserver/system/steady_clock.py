@@ -21,6 +21,8 @@ def use_steady_clock(reactor: ReactorBase) -> None:
 
     :raises RuntimeError: something is scheduled.
     """
+    if reactor.seconds is time.monotonic:
+        return
     if reactor.getDelayedCalls():
         raise RuntimeError("The reactor has scheduled calls by the time of day already.")
     reactor.seconds = time.monotonic

@@ -11,7 +11,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.config.address import parse_address
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.settings import Settings
-from modelserver.server.access_summary import SECRET_FILES, access_line, exposures, open_to_others, pages_line
+from modelserver.server.access_summary import (
+    SECRET_FILES,
+    access_line,
+    allowed_names,
+    exposures,
+    open_to_others,
+    pages_line,
+)
 from modelserver.tap import PRESETS
 
 PLAIN = "can be read on its way"
@@ -52,6 +59,15 @@ class AccessTests(SynchronousTestCase):
     def test_multi_model_server_has_no_tokens_by_default(self) -> None:
         line = access_line(self.settings("", False, "mms"))
         self.assertIn(f"{OFF} (default, disable_token_authorization=true)", line)
+
+    def test_names_that_need_no_key_of_their_own(self) -> None:
+        text = (
+            "allowed_hosts=a.example\nmanagement_address=http://B.example:81\ninference_address=unix:/tmp/s"
+        )
+        settings = self.settings(text, True, "mms")
+        self.assertEqual(allowed_names(settings, {"PATH": "/bin"}), {"a.example", "b.example"})
+        names = allowed_names(settings, {"SAGEMAKER_MULTI_MODEL": "true"})
+        self.assertEqual(names, {"a.example", "b.example", "model.aws.local"})
 
     def test_under_which_names_the_server_may_be_changed(self) -> None:
         self.assertIsNone(pages_line(self.settings("", False)))

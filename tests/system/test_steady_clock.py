@@ -69,6 +69,15 @@ def test_a_call_that_is_due_is_run(make: Callable[[], ReactorBase]) -> None:
     assert called[0] >= due
 
 
+def test_once_more_is_nothing_new() -> None:
+    """Whatever is scheduled then counts by that clock already."""
+    reactor = SelectReactor()
+    use_steady_clock(reactor)
+    call = reactor.callLater(5.0, print)
+    use_steady_clock(reactor)
+    call.cancel()
+
+
 def test_too_late() -> None:
     """What is scheduled already counts by the time of day, and would never come."""
     reactor = SelectReactor()
