@@ -267,6 +267,8 @@ class HostProcess(ABC):
     def fail_to_load(self, report: Mapping[str, object]) -> None:
         """Keep what the process, or another one for it, has reported of a load that failed."""
         self.load_failure = report
+        reason = _text(report.get("text")) or _text(report.get("exception"))
+        self._tell("stdout", f"Failed to load model {self.spec.version.name}, exception {reason}")
 
 
 def _text(value: object) -> str | None:

@@ -76,7 +76,7 @@ def log_failure(error: BaseException, context: Context) -> None:
         return
     ids = ", ".join((context.request_ids or {}).values())
     text = "".join(traceback.format_exception(error))
-    print(f"Invoking custom service failed for request {ids}:\n{text}", file=sys.stderr, flush=True)
+    print(f"Invoking custom service failed. Request {ids}:\n{text}", file=sys.stderr, flush=True)
 
 
 def is_permanent(error: BaseException) -> bool:

@@ -97,6 +97,11 @@ def mms_thread_name(event: LogEvent) -> str:
     return f"W-{event.get('worker')}-{event.get('model')}-{event.get('stream')}"
 
 
+def _worker_name(event: LogEvent) -> str:
+    """Return the peers' name for the thread that looks after a worker."""
+    return f"W-{event['worker']}-{event['model']}_{event.get('version')}"
+
+
 def _output_level(event: LogEvent) -> str:
     return "WARN" if event.get("stream") == "stderr" else "INFO"
 
@@ -159,7 +164,8 @@ class TextLayout:
         """``<time> [LEVEL] <thread> <logger> - <text>``."""
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)
         level = _LEVELS.get(event.get("log_level"), "INFO")
-        return self._line(event["log_time"], level, _THREAD, str(event.get("log_namespace", "-")), text)
+        thread = one_line(_worker_name(event)) if event.get("worker") and event.get("model") else _THREAD
+        return self._line(event["log_time"], level, thread, str(event.get("log_namespace", "-")), text)
 
     def _line(self, at: float, level: str, thread: str, logger: str, text: str) -> str:
         shown = "\n\t".join([one_line(line) for line in text.rstrip("\n").split("\n")])

@@ -7,19 +7,17 @@ from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.in_flight import InFlight, MakeInFlight
 from modelserver.core.workers.lifecycle import LIFECYCLE, WorkerInputs
 from modelserver.core.workers.restarts import RestartPolicy
+from modelserver.core.workers.worker_log import TIMEOUTS, WorkerLog
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerFailure, WorkerSpec, WorkerState
 from modelserver.version_settings.values import Timeouts
-
-_log = Logger()
 
 # Aliases: attribute access on an Enum is slow on the request path.
 READY, DRAINING = WorkerState.READY, WorkerState.DRAINING
@@ -73,8 +71,10 @@ class Worker:
     restart_policy: RestartPolicy = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _inputs: WorkerInputs = field(init=False)
+    _told: WorkerLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._told = WorkerLog(self.spec, self.timeouts.response)
         self._inputs = LIFECYCLE(self)
         self.in_flight = self.make_in_flight(self.timeouts, self.clock, self._inputs.timed_out)
         self.restart_policy = RestartPolicy(self.timeouts)
@@ -107,7 +107,8 @@ class Worker:
     # What the process reports.
 
     def started(self) -> None:
-        """Change nothing: the process runs, and has not loaded its model."""
+        """Tell the log alone: the process runs, and has not loaded its model."""
+        self._told.started()
 
     def loaded(self) -> None:
         """Be ready: the model is loaded."""
@@ -170,13 +171,7 @@ class Worker:
         self.in_flight.process = None
         self._hand_out()
         self.failure = failure
-        _tell(
-            self,
-            "Worker {worker} of model {model} version {version} ended: {failure}",
-            failure=str(failure),
-            stderr=failure.stderr,
-            traceback=failure.traceback,
-        )
+        self._told.exited(failure)
         self._inputs.exited(failure)
 
     # What the transitions do. Each but ``enter`` is called in the state to which the transition leads.
@@ -186,9 +181,12 @@ class Worker:
         self._set_timer(None)
         self.state = state
         if state is READY:
+            self._told.loaded()
             self.in_flight.open()
-        else:
-            self.in_flight.close()
+            return
+        self.in_flight.close()
+        if state is DRAINING or state is WorkerState.STOPPING:
+            self._told.leaving()
 
     def _set_timer(self, seconds: float | None) -> None:
         """Let the present state end in so many seconds; None: by an event alone."""
@@ -211,6 +209,8 @@ class Worker:
 
     def kill(self, cause: str) -> None:
         """End the process now."""
+        if cause in TIMEOUTS:
+            self._told.timed_out()
         if self.in_flight.process is not None:
             self.in_flight.process.kill(cause)
 
@@ -226,11 +226,11 @@ class Worker:
         """Set the timer of the next start, or give up when the recovery window is over."""
         delay = self.restart_policy.next_delay(self.clock.seconds())
         if delay is None or (self.failure is not None and self.failure.permanent):
-            _tell(self, "Auto recovery failed again: worker {worker} is not started any more")
+            self._told.gave_up()
             self._inputs.give_up()
         else:
             self._set_timer(delay)
-            _tell(self, "Retry worker: {worker} in {seconds:g} seconds.", seconds=round(delay, 3))
+            self._told.waits(delay, self.now())
 
     def give_up(self) -> None:
         """Tell the pool that the worker waits for nothing any more."""
@@ -251,8 +251,3 @@ class Worker:
     def leave(self) -> None:
         """Tell the pool that the worker is gone for good."""
         self.owner.worker_stopped(self)
-
-
-def _tell(worker: Worker, text: str, **fields: object) -> None:
-    version = worker.spec.version
-    _log.info(text, worker=worker.id, model=version.name, version=version.version, **fields)

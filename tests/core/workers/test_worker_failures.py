@@ -87,7 +87,7 @@ class FailureTests(WorkerTestCase):
                     self.clock.advance(8)
         told = [str(formatEvent(event)) for event in events]
         self.assertEqual(told[0], "Worker 9000 of model resnet version 1.0 ended: ended by SIGSEGV")
-        self.assertRegex(told[1], r"^Retry worker: 9000 in [0-9.]+ seconds\.$")
+        self.assertIn("Retry worker: 9000 in 1 seconds.", told)
         self.assertEqual(told[-1], "Auto recovery failed again: worker 9000 is not started any more")
 
     def test_scaling_revives_a_worker_that_gave_up(self) -> None:
