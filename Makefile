@@ -2,6 +2,7 @@
 # make test [ARGS=tests/core]     the tests
 # make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
 # make clients                    clients that generators make of our descriptions, at work (needs Java)
+# make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
 # make check                      ruff and mypy
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
@@ -15,7 +16,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test clients check bench soak clean
+.PHONY: help quickstart test clients check ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -41,6 +42,9 @@ bench: $(VENV)/.has-torch $(VENV)/.has-uvloop
 
 soak: $(VENV)/.has-test $(VENV)/.has-uvloop
 	$(VENV)/bin/python -m bench.soak $(ARGS)
+
+ahead: $(VENV)/.has-test
+	$(VENV)/bin/python -m bench.ahead $(ARGS)
 
 clean:
 	rm -rf $(VENV) build modelserver.egg-info

@@ -29,6 +29,8 @@ class Case:
     :param max_batch_delay: seconds.
     :param batch_seconds: what the handler takes for a batch at least, 0 where it is for ``limits`` to say.
     :param computes: the handler takes a time that a bare loop can show.
+    :param every: all connections ask at once, every so many seconds; 0: each again at once.
+    :param slow_every: of such requests, one in so many is a slow one; 0: none.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Case:
     max_batch_delay: float = field(default=0.1)
     batch_seconds: float = 0.0
     computes: bool = False
+    every: float = 0.0
+    slow_every: int = 0
 
     def ideal(self, workers: int) -> float:
         """Requests per second that so many workers could answer if they never waited; 0 where unknown."""
@@ -91,9 +95,18 @@ def _network(batch_size: int) -> Case:
     )
 
 
+def _bursts(name: str, title: str, slow_every: int) -> Case:
+    handler = "mixed"
+    return Case(
+        name, title, handler, points((2,), (64,)), body=100, length=2, every=0.15, slow_every=slow_every
+    )
+
+
 CASES = (
     Case("ping", "GET /ping", "", points((0,), (1, 64)), length=None),
     Case("noop", "noop, 100 B", "noop", points((1, 2), (1, 8, 64, 256)), body=100, length=2),
+    _bursts("fast", "64 noops at once, every 150 ms", 0),
+    _bursts("mixed", "the same, 1 % take 100 ms: times of the others", 100),
     Case("echo100k", "echo 100 kB", "echo", points((1,), (1, 8, 64)), body=100_000, length=100_000),
     Case("echo1m", "echo 1 MB", "echo", points((1,), (1, 8, 32)), body=1_000_000, length=1_000_000),
     _waiting(1),
@@ -106,6 +119,8 @@ CASES = (
 QUICK = {
     "ping": points((0,), (64,)),
     "noop": points((1,), (1, 64)),
+    "fast": points((2,), (64,)),
+    "mixed": points((2,), (64,)),
     "echo100k": points((1,), (8,)),
     "echo1m": points((1,), (8,)),
     "wait1": points((1,), (64,)),

@@ -30,6 +30,8 @@ class Load:
     :param body: the file with the request body, None for a GET.
     :param length: what the answer's body must measure, None where it is not known.
     :param seconds: how long; whole seconds.
+    :param every: all connections ask at once, every so many seconds; 0: each again at once.
+    :param slow_every: of such requests, one in so many is a slow one; 0: none.
     """
 
     port: int
@@ -38,6 +40,8 @@ class Load:
     connections: int
     seconds: int
     length: int | None = None
+    every: float = 0.0
+    slow_every: int = 0
 
     @property
     def method(self) -> str:
@@ -88,6 +92,8 @@ def choose(load: Load, wanted: str) -> str:
 
     :param wanted: ``auto`` or the client's name.
     """
+    if load.every:
+        return "bursts"
     if wanted != "auto":
         return wanted
     large = load.body is not None and load.body.stat().st_size >= LARGE_BODY
@@ -101,6 +107,13 @@ def command(load: Load, client: str) -> list[str]:
         return [
             *("wrk", "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "20s"),
             *("-s", str(SCRIPT), url, "--", load.method, str(load.body or "")),
+        ]
+    if client == "bursts":
+        return [
+            *(sys.executable, "-m", "bench.bursts", "--port", str(load.port), "--path", load.path),
+            *("--body", str(load.body), "--connections", str(load.connections)),
+            *("--seconds", str(load.seconds), "--every", str(load.every)),
+            *("--slow-every", str(load.slow_every)),
         ]
     line = [sys.executable, "-m", "bench.client", "--port", str(load.port), "--path", load.path]
     line += ["--method", load.method, "--connections", str(load.connections), "--seconds", str(load.seconds)]

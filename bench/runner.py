@@ -111,7 +111,7 @@ class Runner:
     def _put(self, target: Target, case: Case, connections: int, seconds: int) -> Figures:
         path = f"/predictions/{case.name}" if case.handler else "/ping"
         body = case.write_body(self.folder)
-        load = Load(target.port, path, body, connections, seconds, case.length)
+        load = Load(target.port, path, body, connections, seconds, case.length, case.every, case.slow_every)
         return put(load, target.tree, self.plan.client)
 
     def _deploy(self, target: Target, case: Case, workers: int) -> bool:
