@@ -21,7 +21,6 @@ class DialectRules:
     :param log_prefix: what names of log files begin with.
     :param archive_endings: the files of a model store that ``load_models=all`` loads.
     :param worker_banner: the lines that a worker prints before it loads its model, with a ``%d`` for its pid.
-    :param worker_threads: ``OMP_NUM_THREADS`` of a worker, unless it is set; empty: left alone.
     :param has_versions: a model may have several versions at once.
     :param has_tokens: calls may need a key (token authorization).
     :param has_snapshots: the state of management is kept in snapshots, and restored from the newest.
@@ -42,7 +41,6 @@ class DialectRules:
     log_prefix: str
     archive_endings: tuple[str, ...]
     worker_banner: str
-    worker_threads: str = ""
     has_versions: bool = True
     has_tokens: bool = True
     has_snapshots: bool = True
@@ -74,7 +72,6 @@ MMS = DialectRules(
     log_prefix="mms",
     archive_endings=(".mar", ".model"),
     worker_banner="[PID] %d\nMMS worker started.",
-    worker_threads="1",
     has_versions=False,
     has_tokens=False,
     has_snapshots=False,

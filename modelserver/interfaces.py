@@ -76,6 +76,10 @@ class WorkerProcess(Protocol):
         """Its process id, None while it is not known."""
 
     @property
+    def threads(self) -> int | None:
+        """The threads of computation that it was given, None if it was told nothing."""
+
+    @property
     def goes_ahead(self) -> bool:
         """Whether calls may be sent ahead of the present one; where not, ``ahead`` below is never true."""
 

@@ -232,6 +232,21 @@ class WorkerState(Enum):
 
 
 @frozen
+class ProcessMemory:
+    """
+    The memory of a process tree in bytes.
+
+    :param resident: what is in memory; pages that its processes share count once for each.
+    :param private: what no other process has, None where the kernel does not tell.
+    :param shared: the rest, which a worker that was forked has in common with its template.
+    """
+
+    resident: int
+    private: int | None = None
+    shared: int | None = None
+
+
+@frozen
 class WorkerDescription:
     """
     A worker as it is now.
@@ -239,6 +254,9 @@ class WorkerDescription:
     :param state: a dialect has its own words for it.
     :param started: when its process was launched, seconds since the epoch.
     :param memory: resident bytes of its whole process tree.
+    :param private: bytes of them that no other process has, None where the kernel does not tell.
+    :param shared: bytes of them that other processes have, too, in whole or in part.
+    :param threads: those of computation that it was given (``OMP_NUM_THREADS``), None if it chooses itself.
     :param restarts: how often it was started again.
     """
 
@@ -251,6 +269,9 @@ class WorkerDescription:
     gpu_usage: str | None = None
     restarts: int = 0
     failure: WorkerFailure | None = None
+    private: int | None = None
+    shared: int | None = None
+    threads: int | None = None
 
     @property
     def is_ready(self) -> bool:

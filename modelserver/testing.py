@@ -109,6 +109,7 @@ class MemoryWorker:
     is_gone: bool = field(default=False, init=False)
     _next_pid = count(40000)
     pid: int | None = field(init=False)
+    threads: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pid = next(self._next_pid)

@@ -33,6 +33,7 @@ from modelserver.protocol.descriptors import (
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.protocol.worker_start import WORKER, start_command
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
+from modelserver.system.threads import ProcessorShare, number_of_threads, thread_variables
 
 _log = Logger()
 
@@ -50,9 +51,16 @@ convolutional network.
 
 
 def worker_environment(
-    spec: WorkerSpec, settings: WorkerSettings, inherited: Mapping[str, str]
+    spec: WorkerSpec,
+    settings: WorkerSettings,
+    inherited: Mapping[str, str],
+    share: ProcessorShare | None = None,
 ) -> dict[str, str]:
-    """The environment of a worker: inherited without the hidden names, and what the peers add."""
+    """
+    The environment of a worker: inherited without the hidden names, and what the peers add.
+
+    :param share: the processors that it may use; None leaves the number of its threads alone.
+    """
     hidden = re.compile(settings.hidden_variables) if settings.hidden_variables else None
     environment = {
         name: value for name, value in inherited.items() if hidden is None or not hidden.fullmatch(name)
@@ -65,8 +73,8 @@ def worker_environment(
         environment[f"TS_REQUEST_SEQUENCE_{part}"] = name
     if not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in environment):
         environment |= ALLOCATION
-    if rules.worker_threads:
-        environment.setdefault("OMP_NUM_THREADS", rules.worker_threads)
+    if share is not None:
+        environment |= thread_variables(share, environment)
     environment[OWNER] = spec.id
     if spec.visible_devices is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.visible_devices))
@@ -98,14 +106,20 @@ class LocalBackend:
     def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
         """Spawn a worker."""
         process = self.prepare(events, spec)
-        environment = worker_environment(spec, self.settings, self.machine.environment)
-        self.spawn(process, environment, self.load_frame(process))
+        self.spawn(process, self.environment_for(process), self.load_frame(process))
         return process
 
     def load_frame(self, process: LocalProcess) -> bytes:
         """The first frame of a process that is to be a worker."""
         document = self.load_request(process.spec).to_document()
         return frames.pack_json(frames.LOAD, {**document, "ahead": process.ahead is not None})
+
+    def environment_for(self, process: HostProcess) -> dict[str, str]:
+        """What a worker that is started now finds in its environment; its number of threads is noted."""
+        machine = self.machine
+        environment = worker_environment(process.spec, self.settings, machine.environment, machine.share())
+        process.threads = number_of_threads(environment)
+        return environment
 
     def load_request(self, spec: WorkerSpec) -> LoadRequest:
         """What a worker is told to load."""

@@ -21,6 +21,7 @@ from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.system.exit_descriptor import exit_descriptor
+from modelserver.system.threads import ProcessorShare
 
 _log = Logger(namespace=OUTPUT_NAMESPACE)
 
@@ -43,6 +44,7 @@ class HostServices:
         want of memory since the last call.
     :param orphans: looks after what workers leave behind, or None.
     :param output: what each stream of a worker may log.
+    :param share: the processors of a worker that is started now, or None to leave its threads alone.
     """
 
     spawner: IReactorProcess
@@ -55,6 +57,7 @@ class HostServices:
     take_oom_kills: Callable[[], bool] = lambda: False
     orphans: OrphanCollector | None = None
     output: OutputLimits = field(factory=OutputLimits)
+    share: Callable[[], ProcessorShare | None] = lambda: None
 
 
 @define(eq=False)
@@ -65,7 +68,7 @@ class HostProcess(ABC):
     Whoever starts it calls ``launched`` when there is a process, and ``ended`` when it is gone.
 
     ``cause`` is why the process was given up, or None; ``load_failure`` what was reported of a load that
-    failed; ``problem`` what else is known of its end.
+    failed; ``problem`` what else is known of its end; ``threads`` how many its environment gives to OpenMP.
     """
 
     spec: WorkerSpec
@@ -73,6 +76,7 @@ class HostProcess(ABC):
     link: FrameSocket = field(init=False)
     stdout: LineLog = field(init=False)
     stderr: LineLog = field(init=False)
+    threads: int | None = field(default=None, init=False)
     cause: str | None = field(default=None, init=False)
     load_failure: Mapping[str, object] | None = field(default=None, init=False)
     problem: str | None = field(default=None, init=False)

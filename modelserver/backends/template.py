@@ -17,7 +17,6 @@ from modelserver.backends.local import (
     LocalBackend,
     largest_frame,
     open_ahead,
-    worker_environment,
     worker_title,
 )
 from modelserver.backends.orphans import OWNER
@@ -27,6 +26,7 @@ from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
+from modelserver.system.threads import COUNTS, WAITING
 
 _log = Logger()
 
@@ -36,7 +36,7 @@ RENEWAL = 1.0
 """Seconds after which a template that died under living workers is started again."""
 KEPT_TO_ONE = ("OPENBLAS_NUM_THREADS",)
 """Variables of libraries that start their threads when they are imported."""
-OF_EACH_WORKER = (*KEPT_TO_ONE, "CUDA_VISIBLE_DEVICES", OWNER)
+OF_EACH_WORKER = (*COUNTS, WAITING, "CUDA_VISIBLE_DEVICES", OWNER)
 """Variables that differ between a template and its workers."""
 MODEL, LIBRARIES, SPAWN = "model", "libraries", "spawn"
 
@@ -100,8 +100,7 @@ class TemplateBackend:
         process.template = None
         process.disconnect()
         local = self.local
-        environment = worker_environment(process.spec, local.settings, local.machine.environment)
-        local.spawn(process, environment, local.load_frame(process))
+        local.spawn(process, local.environment_for(process), local.load_frame(process))
 
     def forget(self, template: Template) -> list[ForkedProcess]:
         """Have the template no more; who waited for it is returned."""
@@ -206,7 +205,7 @@ class Template:
         local = self.backend.local
         self.started_at = local.machine.now()
         self.process = TemplateProcess(self.spec, local.machine, owner=self)
-        environment = worker_environment(self.spec, local.settings, local.machine.environment)
+        environment = local.environment_for(self.process)
         environment |= dict.fromkeys(KEPT_TO_ONE, "1")
         del environment[OWNER]  # what a forked worker forks still shows the environment of its template
         document = {**local.load_request(self.spec).to_document(), "preload": self.preload}
@@ -266,7 +265,7 @@ class Template:
         self._orders += 1
         self._ordered[self._orders] = process
         descriptors = [theirs.fileno(), *outputs]
-        document = self._order_for(process.spec)
+        document = self._order_for(process)
         if process.ahead is not None:
             descriptors += process.ahead.descriptors
             document["ahead"] = True
@@ -281,9 +280,8 @@ class Template:
             for writing in outputs:
                 os.close(writing)
 
-    def _order_for(self, spec: WorkerSpec) -> dict[str, object]:
-        local = self.backend.local
-        spawned = worker_environment(spec, local.settings, local.machine.environment)
+    def _order_for(self, process: ForkedProcess) -> dict[str, object]:
+        spec, spawned = process.spec, self.backend.local.environment_for(process)
         environment = {name: spawned.get(name) for name in OF_EACH_WORKER}
         return {"gpu_id": spec.gpu_id, "environment": environment, "worker": worker_title(spec)}
 

@@ -14,7 +14,6 @@ from modelserver.backends.local import (
     SOCKET_BUFFER,
     LocalBackend,
     largest_frame,
-    worker_environment,
 )
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.errors import ServingError
@@ -49,8 +48,9 @@ class TorchrunBackend:
             "ranks": torchrun.ranks,
             "slot_size": load.slot_size,
         }
-        environment = worker_environment(spec, local.settings, machine.environment)
+        environment = local.environment_for(process)
         environment["OMP_NUM_THREADS"] = str(torchrun.threads)
+        process.threads = torchrun.threads
         for ours, _ in pairs:
             rank = Rank(process)
             rank.link = FrameSocket(ours, machine.loop, rank, largest_frame(spec, local.settings))

@@ -8,10 +8,11 @@ from attrs import evolve, field, frozen
 
 from modelserver.core.version import ModelVersion
 from modelserver.interfaces import InThread, Inventory
-from modelserver.spec import GpuUsage, VersionDescription, WorkerDescription
+from modelserver.spec import GpuUsage, ProcessMemory, VersionDescription, WorkerDescription
 from modelserver.version_settings.values import WorkerRange
 
 _MEBIBYTE = 1 << 20
+NO_MEMORY = ProcessMemory(0)
 
 
 @frozen
@@ -19,11 +20,11 @@ class Facts:
     """
     What processes and GPUs show of workers.
 
-    :param memory: resident bytes of process trees, by the process id of their root.
+    :param memory: the memory of process trees, by the process id of their root.
     :param gpus: the load of GPUs, by their ids.
     """
 
-    memory: Mapping[int, int] = field(factory=dict)
+    memory: Mapping[int, ProcessMemory] = field(factory=dict)
     gpus: Mapping[int, GpuUsage] = field(factory=dict)
 
 
@@ -32,10 +33,10 @@ class Observer:
     """
     Reads the memory of processes and the load of GPUs.
 
-    :param memories: resident bytes of process trees; blocks.
+    :param memories: the memory of process trees; blocks.
     """
 
-    memories: Callable[[Iterable[int]], Mapping[int, int]]
+    memories: Callable[[Iterable[int]], Mapping[int, ProcessMemory]]
     inventory: Inventory
     in_thread: InThread
 
@@ -76,9 +77,12 @@ def describe_version(
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
+    memory = NO_MEMORY if worker.pid is None else facts.memory.get(worker.pid, NO_MEMORY)
     return evolve(
         worker,
-        memory=0 if worker.pid is None else facts.memory.get(worker.pid, 0),
+        memory=memory.resident,
+        private=memory.private,
+        shared=memory.shared,
         gpu_usage=None if worker.gpu_id is None else _usage(worker.gpu_id, facts.gpus.get(worker.gpu_id)),
     )
 

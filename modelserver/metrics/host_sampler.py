@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from modelserver.interfaces import InThread, Inventory
+from modelserver.metrics.process_memory import tree_memories
 
 _MEGABYTE = 1024**2
 _GIGABYTE = 1024**3
@@ -77,31 +78,6 @@ def gpu_values(inventory: Inventory) -> tuple[HostValue, ...]:
                 HostValue("GPUUtilization", load.utilization, gpu.id),
             )
     return tuple(values)
-
-
-def tree_memory(pid: int) -> int:
-    """Return the resident bytes of a process and its descendants, 0 if it is gone. Blocks."""
-    return tree_memories([pid])[pid]
-
-
-def tree_memories(pids: Iterable[int]) -> dict[int, int]:
-    """Return the resident bytes of process trees, by their root's process id. Blocks."""
-    children: dict[int, list[int]] = {}
-    resident: dict[int, int] = {}
-    for process in psutil.process_iter(["pid", "ppid", "memory_info"]):
-        memory = process.info["memory_info"]
-        children.setdefault(process.info["ppid"], []).append(process.info["pid"])
-        resident[process.info["pid"]] = 0 if memory is None else memory.rss
-    return {pid: _sum_of_tree(pid, children, resident) for pid in pids}
-
-
-def _sum_of_tree(root: int, children: Mapping[int, Sequence[int]], resident: Mapping[int, int]) -> int:
-    total, left = 0, [root]
-    while left:
-        pid = left.pop()
-        total += resident.get(pid, 0)
-        left += children.get(pid, ())
-    return total
 
 
 class HostSampleObserver(Protocol):

@@ -42,7 +42,12 @@ _WORKER: Mapping[str, Schema] = {
     "gpu": _FLAG,
     "memoryUsage": {**_COUNT, "description": "Resident bytes of the worker's processes."},
 }
-_WORKER_HISTORY: Mapping[str, Schema] = {"restarts": _COUNT, "lastFailure": _FAILURE}
+_APART: Mapping[str, Schema] = {
+    "memoryPrivate": {**_COUNT, "description": "Bytes that no other process has."},
+    "memoryShared": {**_COUNT, "description": "Bytes that other processes have, too."},
+    "threads": {"type": "integer", "minimum": 1, "description": "Threads of computation (OMP_NUM_THREADS)."},
+}
+_WORKER_HISTORY: Mapping[str, Schema] = {**_APART, "restarts": _COUNT, "lastFailure": _FAILURE}
 _VERSION: Mapping[str, Schema] = {
     "modelName": _TEXT,
     "modelVersion": _TEXT,
@@ -54,7 +59,7 @@ _VERSION: Mapping[str, Schema] = {
     "maxBatchDelay": {**_COUNT, "description": "Milliseconds."},
     "loadedAtStartup": _FLAG,
 }
-_TEMPLATE = _object({"pid": {"type": "integer"}, "status": _TEXT, "memoryUsage": _COUNT})
+_TEMPLATE = _object({"pid": {"type": "integer"}, "status": _TEXT, "memoryUsage": _COUNT}, _APART)
 
 _TORCHSERVE_WORKER = _object({**_WORKER, "pid": {"type": "integer"}, "gpuUsage": _TEXT}, _WORKER_HISTORY)
 _TORCHSERVE_VERSION = _object(

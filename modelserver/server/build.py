@@ -38,7 +38,7 @@ from modelserver.management.memory_limits import MemoryLimits
 from modelserver.management.registration import VersionPreparer
 from modelserver.management.service import Management, ManagementRules
 from modelserver.management.snapshots.writer import Snapshots
-from modelserver.metrics.host_sampler import tree_memories
+from modelserver.metrics.process_memory import tree_memories, tree_memories_apart
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
@@ -48,10 +48,11 @@ from modelserver.security.tokens import Tokens
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
-from modelserver.system.cpus import usable_processors
+from modelserver.system.cpus import processor_share, usable_processors
 from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
 from modelserver.system.run_folders import RunFolders
+from modelserver.system.threads import ProcessorShare
 
 
 @frozen(eq=False, kw_only=True)
@@ -98,7 +99,7 @@ def build_core(
     telemetry = _make_telemetry(settings, runtime, registry, to_console)
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
-    providers = _make_providers(settings, runtime, resources, telemetry.recorder)
+    providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder)
     return Core(
         settings=settings,
         runtime=runtime,
@@ -123,12 +124,12 @@ def _make_telemetry(settings: Settings, runtime: Runtime, registry: Registry, to
 
 
 def _make_providers(
-    settings: Settings, runtime: Runtime, resources: Resources, recorder: Recorder
+    settings: Settings, runtime: Runtime, resources: Resources, registry: Registry, recorder: Recorder
 ) -> CoreProviders:
     stays_awake = runtime.loop is not None and usable_processors() > 1
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
     return CoreProviders(
-        backend=_make_backend(settings, runtime, resources),
+        backend=_make_backend(settings, runtime, resources, registry),
         devices=Devices(runtime.gpu_count),
         clock=runtime.reactor,
         now=time.time,
@@ -140,7 +141,14 @@ def _make_providers(
     )
 
 
-def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) -> WorkerBackend:
+def _make_backend(
+    settings: Settings, runtime: Runtime, resources: Resources, registry: Registry
+) -> WorkerBackend:
+    processors = min(usable_processors(), processor_share())
+
+    def share() -> ProcessorShare:
+        return ProcessorShare(processors, sum(len(version.pool.workers) for version in registry.all()))
+
     services = HostServices(
         spawner=runtime.spawner,
         loop=runtime.events,
@@ -154,6 +162,7 @@ def _make_backend(settings: Settings, runtime: Runtime, resources: Resources) ->
         output=OutputLimits(
             longest_line=settings.max_log_line, lines=settings.max_log_lines, size=settings.max_log_bytes
         ),
+        share=share,
     )
     local = LocalBackend(services, settings.worker_settings())
     return TorchrunBackend(TemplateBackend(local), local)
@@ -172,7 +181,7 @@ def _make_management(
         registry=registry,
         preparer=_make_preparer(settings, runtime, resources.folders),
         providers=providers,
-        observer=Observer(tree_memories, runtime.inventory, runtime.threads.samples),
+        observer=Observer(tree_memories_apart, runtime.inventory, runtime.threads.samples),
         handler_metadata=HandlerMetadata(runtime.reactor, os.urandom),
         rules=ManagementRules(
             settings.unregister_model_timeout,

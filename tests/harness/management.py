@@ -24,7 +24,7 @@ from modelserver.management.version_spec import VersionDefaults
 from modelserver.sources.router import NAME, Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
-from modelserver.spec import WorkerFailure, WorkerState
+from modelserver.spec import ProcessMemory, WorkerFailure, WorkerState
 from modelserver.testing import FakeInventory, Stage
 
 LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
@@ -124,7 +124,9 @@ class ManagementStage:
             ),
             providers=self.stage.providers,
             observer=Observer(
-                lambda pids: {pid: pid * 1000 for pid in pids}, FakeInventory(self.gpus), self.thread
+                lambda pids: {pid: ProcessMemory(pid * 1000, pid * 600, pid * 400) for pid in pids},
+                FakeInventory(self.gpus),
+                self.thread,
             ),
             handler_metadata=HandlerMetadata(self.stage.clock, lambda size: b"\1" * size),
             rules=ManagementRules(

@@ -8,6 +8,7 @@ import signal
 import threading
 from pathlib import Path
 
+from modelserver.system.cpus import usable_processors
 from tests.harness.server_process import LONGEST, ServerProcess, ServerTests, eventually, is_alive
 
 TORCH = """
@@ -35,6 +36,21 @@ import threading
 import time
 
 torch = None
+
+
+def blas_threads():
+    # How many threads numpy's OpenBLAS has; None if it is another library.
+    import ctypes
+    with open("/proc/self/maps") as maps:
+        paths = {line.split()[-1] for line in maps if "openblas" in line}
+    names = [f"{lead}openblas_get_num_threads{end}" for lead in ("scipy_", "") for end in ("64_", "")]
+    for path in paths:
+        library = ctypes.CDLL(path)
+        for name in names:
+            if hasattr(library, name):
+                return getattr(library, name)()
+
+
 LOADED_BY = os.getpid()
 # {hazard}
 
@@ -57,6 +73,7 @@ class Model:
         if torch is not None:
             told["random"] += [float(numpy.random.random()), float(torch.rand(()))]
             told["threads"] = torch.get_num_threads()
+            told["blas"] = blas_threads()
         return [json.dumps(told)] * len(data)
 """
 TOLD_BY_TORCH = TOLD.replace("torch = None", "import numpy, torch")
@@ -169,11 +186,36 @@ class TemplateTests(ServerTests):
                 environment = {} if wanted is None else {"OMP_NUM_THREADS": wanted}
                 server = self.start(models={"told": TOLD_BY_TORCH}, environment=environment)
                 self.assert_ok(server.register("told.mar", worker_start="template", model_name="forked"))
+                forked, (worker,) = told(server, "forked"), server.workers("forked")
+                self.assertEqual(worker["threads"], int(str(forked["omp"])))
+                self.assert_ok(server.management("DELETE", "/models/forked"))
                 self.assert_ok(server.register("told.mar", worker_start="spawn", model_name="spawned"))
-                forked, spawned = told(server, "forked"), told(server, "spawned")
+                spawned = told(server, "spawned")
                 self.assertEqual(spawned["omp"], forked["omp"])
                 self.assertEqual(spawned["threads"], forked["threads"])
+                self.assertEqual(spawned["blas"], forked["blas"])
                 server.terminate()
+
+    def test_workers_share_the_processors(self) -> None:
+        server = self.start(models={"told": TOLD_BY_TORCH})
+        count = usable_processors()
+        wishes = {"worker_start": "template", "initial_workers": count}
+        self.assert_ok(server.register("told.mar", **wishes))
+        said = told(server, "told")
+        self.assertEqual((said["omp"], said["threads"]), ("1", 1))
+        self.assertEqual({worker["threads"] for worker in server.workers("told")}, {1})
+
+    def test_later_worker_of_a_template_has_its_own_share(self) -> None:
+        server = self.start(models={"told": TOLD_BY_TORCH})
+        count = usable_processors()
+        self.assert_ok(server.register("told.mar", worker_start="template"))
+        self.assertEqual(told(server, "told")["omp"], str(count))
+        self.assert_ok(server.scale("told", count + 1))
+        first = server.pids("told")[0]
+        self.kill_worker(first)
+        eventually(lambda: server.ready("told") == count + 1 and first not in server.pids("told"))
+        said = told(server, "told")
+        self.assertEqual((said["omp"], said["threads"], said["blas"]), ("1", 1, 1))
 
     def test_hazards_at_import_leave_the_libraries(self) -> None:
         for name, (code, reason) in HAZARDS.items():

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from subprocess import PIPE, Popen
 from typing import Any
 
 from attrs import define, field
@@ -21,8 +19,6 @@ from modelserver.metrics.host_sampler import (
     Sample,
     gpu_values,
     host_values,
-    tree_memories,
-    tree_memory,
 )
 from modelserver.testing import FakeInventory
 
@@ -74,23 +70,6 @@ class ValuesTests(SynchronousTestCase):
 
     def test_probe_without_system_metrics(self) -> None:
         self.assertEqual(Probe(FakeInventory(1), measures_host=False).sample([]), Sample())
-
-
-class TreeMemoryTests(SynchronousTestCase):
-    """The memory of a worker is that of its whole process tree."""
-
-    def test_own_process(self) -> None:
-        self.assertGreater(tree_memory(os.getpid()), 1 << 20)
-
-    def test_descendants_count(self) -> None:
-        child = Popen([sys.executable, "-c", "input()"], stdin=PIPE)
-        self.addCleanup(child.communicate, b"\n", 60)
-        memories = tree_memories([os.getpid(), child.pid])
-        self.assertGreater(memories[child.pid], 0)
-        self.assertGreater(memories[os.getpid()], memories[child.pid])
-
-    def test_process_that_is_gone(self) -> None:
-        self.assertEqual(tree_memory(NO_PROCESS), 0)
 
 
 @define

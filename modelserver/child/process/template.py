@@ -28,6 +28,7 @@ from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.select import make_loop
 from modelserver.child.process.bootstrap import announce, die_with, end
 from modelserver.child.process.footprint import Footprint
+from modelserver.child.process.library_threads import set_library_threads, wanted_threads
 from modelserver.child.process.seeds import seed_anew
 from modelserver.child.process.torch_threads import TorchThreads
 from modelserver.protocol import frames
@@ -166,8 +167,10 @@ class TemplateServer:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         connection = socket.socket(fileno=link)
         connection.sendall(frames.pack_bare(frames.STARTED))
+        threads = wanted_threads()
         _set_environment(order)
-        self._threads.release()
+        set_library_threads()
+        self._threads.release(None if wanted_threads() == threads else wanted_threads())
         seed_anew(has_gpu=order.get("gpu_id") is not None)
         announce(self._load_request.dialect)
         entry, context = self._load_rest(connection, order)

@@ -21,6 +21,7 @@ class TorchThreads(MetaPathFinder):
     def __init__(self) -> None:
         self._torch: Any = None
         self._wanted = 1
+        self._is_chosen = False
 
     def hold(self) -> None:
         """Torch gets one thread, now or when it is imported."""
@@ -30,14 +31,18 @@ class TorchThreads(MetaPathFinder):
         else:
             self._seize(torch)
 
-    def release(self) -> None:
-        """Torch gets the threads that it would have in a process of its own."""
+    def release(self, own: int | None = None) -> None:
+        """
+        Torch gets the threads that it would have in a process of its own, or those that the handler has set.
+
+        :param own: what this process's environment says, if its template's said something else.
+        """
         if self in sys.meta_path:
             sys.meta_path.remove(self)
         torch, self._torch = self._torch, None
         if torch is not None:
             torch.set_num_threads, torch.get_num_threads = self._set, self._get
-            self._set(self._wanted)
+            self._set(self._wanted if self._is_chosen or own is None else own)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -74,7 +79,7 @@ class TorchThreads(MetaPathFinder):
         if self._torch is None or not isinstance(count, int) or count < 1:
             self._set(count)  # which raises what torch raises
         else:
-            self._wanted = count
+            self._wanted, self._is_chosen = count, True
 
     def _tell(self) -> int:
         return int(self._get()) if self._torch is None else self._wanted

@@ -18,6 +18,8 @@ from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
 from modelserver.server.tls.context import TlsUnusable, identity, server_context
 from modelserver.sources.store import StoreSource
+from modelserver.system.cpus import usable_processors
+from modelserver.system.threads import OPENMP, ProcessorShare, number_of_threads
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -71,7 +73,8 @@ def examine_configuration(
     settings = build_settings(read.good, spoken, cwd)
     archives, about_models = _models(settings)
     about_keys = (*_about_keys(read, spoken), *_about_files(settings))
-    findings = (*_in_order(about_keys), *_about_access(settings), *about_models)
+    about_threads = _about_threads(settings, environ, len(archives))
+    findings = (*_in_order(about_keys), *_about_access(settings), *about_models, *about_threads)
     if dialect is None and not _tells_dialect(properties):
         text = "Nothing in it tells whose it is: read as TorchServe's. --dialect mms reads it as MMS's."
         findings = (*findings, Finding("works", "peer", text))
@@ -179,6 +182,21 @@ def _about_access(settings: Settings) -> Iterator[Finding]:
     if not settings.enable_model_api:
         text = "They are off, as in TorchServe 0.12."
         yield Finding("works", "register, unregister", text + _under_serve(settings, "enable_model_api"))
+
+
+def _about_threads(settings: Settings, environ: Mapping[str, str], models: int) -> Iterator[Finding]:
+    """Warn of more threads than processors: those of workers that are to be there after the start."""
+    processors = usable_processors()
+    workers = max(1, models) * (settings.default_workers_per_model or processors)
+    share = ProcessorShare(processors, workers)
+    threads = number_of_threads(environ) or share.threads
+    if share.is_crowded(threads):
+        by = f"{OPENMP}={threads}" if number_of_threads(environ) else "each has one at least"
+        text = (
+            f"{workers} workers with {threads} threads each ({by}) are more than the {processors} processors "
+            f"that can be used here. Fewer workers, or {OPENMP} not set, answer faster."
+        )
+        yield Finding("differs", "threads", text)
 
 
 def _under_serve(settings: Settings, key: str) -> str:

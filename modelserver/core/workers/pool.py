@@ -259,6 +259,7 @@ class WorkerPool:
                 gpu_id=worker.spec.gpu_id,
                 restarts=worker.restart_policy.restarts,
                 failure=worker.failure,
+                threads=worker.threads,
             )
             for worker in self.workers
         )

@@ -104,6 +104,12 @@ class Worker:
         process = self.in_flight.process
         return None if process is None else process.pid
 
+    @property
+    def threads(self) -> int | None:
+        """The threads of computation that its process was given, None while there is no process."""
+        process = self.in_flight.process
+        return None if process is None else process.threads
+
     # What the process reports.
 
     def started(self) -> None:

@@ -118,12 +118,21 @@ def worker_history(worker: WorkerDescription) -> dict[str, object]:
     return keys
 
 
+def memory_apart(worker: WorkerDescription) -> dict[str, object]:
+    """Return the keys of what a process has for itself and what with others, and of its threads, if known."""
+    keys: dict[str, object] = {}
+    if worker.private is not None and worker.shared is not None:
+        keys = {"memoryPrivate": worker.private, "memoryShared": worker.shared}
+    return keys if worker.threads is None else {**keys, "threads": worker.threads}
+
+
 def template_memory(template: WorkerDescription | None) -> dict[str, object]:
     """Return a key that only this server has: the process from which a version's workers are forked."""
     if template is None:
         return {}
     pid = -1 if template.pid is None else template.pid
-    return {"template": {"pid": pid, "status": worker_status(template), "memoryUsage": template.memory}}
+    status, memory = worker_status(template), template.memory
+    return {"template": {"pid": pid, "status": status, "memoryUsage": memory, **memory_apart(template)}}
 
 
 def failure_body(failure: WorkerFailure) -> dict[str, object]:

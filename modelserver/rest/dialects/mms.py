@@ -17,6 +17,7 @@ from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
     is_of_management,
+    memory_apart,
     out_of_memory_code,
     prediction_code,
     pretty,
@@ -196,5 +197,6 @@ def _worker(worker: WorkerDescription) -> dict[str, object]:
         "status": worker_status(worker),
         "gpu": worker.gpu_id is not None,
         "memoryUsage": worker.memory,
+        **memory_apart(worker),
     }
     return keys | worker_history(worker)

@@ -72,6 +72,16 @@ class TorchThreadsTests(SynchronousTestCase):
         self.threads.release()
         self.assertEqual(3, torch.actual)
 
+    def test_worker_with_a_share_of_its_own(self) -> None:
+        for chosen, actual in ((None, 2), (3, 3)):
+            threads = TorchThreads()
+            torch = self.torch()
+            threads.hold()
+            if chosen is not None:
+                torch.set_num_threads(chosen)
+            threads.release(2)
+            self.assertEqual(actual, torch.actual)
+
     def test_functions_that_a_handler_kept_work_after_the_release(self) -> None:
         self.threads.hold()
         kept, asked = self.torch().set_num_threads, self.torch().get_num_threads

@@ -178,7 +178,7 @@ class DescribeTests(SynchronousTestCase):
             workers=WorkerRange(1, 1),
         )
         worker = WorkerDescription(
-            "9000", WorkerState.READY, 0.0, pid=1, memory=2, restarts=1, failure=FAILURE
+            "9000", WorkerState.READY, 0.0, pid=1, memory=2, restarts=1, failure=FAILURE, threads=3
         )
         body = json.loads(MultiModelServer().described([VersionDescription(spec, True, (worker,))]).body)
         expected = {
@@ -199,6 +199,7 @@ class DescribeTests(SynchronousTestCase):
                     "status": "READY",
                     "gpu": False,
                     "memoryUsage": 2,
+                    "threads": 3,
                     "restarts": 1,
                     "lastFailure": {
                         "type": "exit",

@@ -142,6 +142,15 @@ class DescribeTests(SynchronousTestCase):
         self.assertEqual(model["customizedMetadata"], {"a": 1})
         self.assertEqual(model["template"], {"pid": 5, "status": "READY", "memoryUsage": 1})
 
+    def test_memory_apart_and_threads_where_they_are_known(self) -> None:
+        spec = VersionSpec("noop", "1.0", "noop.mar", Path("/nowhere"), "handler")
+        worker = evolve(WORKER, private=4000, shared=96, threads=2)
+        body = json.loads(TorchServe().described([VersionDescription(spec, True, (WORKER, worker))]).body)
+        plain, told = body[0]["workers"]
+        more = {"memoryPrivate": 4000, "memoryShared": 96, "threads": 2}
+        self.assertEqual(told, {**plain, **more})
+        self.assertFalse(more.keys() & plain.keys())
+
     def test_words_for_a_workers_state(self) -> None:
         rows = [
             (WorkerState.READY, "READY"),

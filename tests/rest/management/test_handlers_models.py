@@ -33,6 +33,8 @@ class DescribeTests(ApiCase):
                 "startTime": "2023-11-14T22:13:20.000Z",
                 "status": "READY",
                 "memoryUsage": pid * 1000,
+                "memoryPrivate": pid * 600,
+                "memoryShared": pid * 400,
                 "pid": pid,
                 "gpu": False,
                 "gpuUsage": "N/A",
