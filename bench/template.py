@@ -201,21 +201,23 @@ def main() -> None:
     """Compare the ways to start workers."""
     parser = argparse.ArgumentParser(prog="python -m bench.template", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each way; medians are shown")
+    parser.add_argument("--small", action="store_true", help="only the small model, in a minute")
     add_arguments(parser)
     options = parser.parse_args()
     console = Console(width=200)
     console.print(describe_machine())
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        weights = write_weights(Path(folder))
+        large = {} if options.small else WAYS
+        weights = Path() if options.small else write_weights(Path(folder))
         target = own_server(options, Path(folder))
         target.start()
         try:
             small = [[measure_small(target, name) for name in SMALL_WAYS] for _ in range(options.rounds)]
-            rounds = [[measure(target, name, weights) for name in WAYS] for _ in range(options.rounds)]
+            rounds = [[measure(target, name, weights) for name in large] for _ in range(options.rounds)]
         finally:
             target.stop()
     ways = [middle(each) for each in zip(*rounds, strict=True)]
-    found = [small_sheet(small), sheet(ways)]
+    found = [small_sheet(small), *([sheet(ways)] if ways else [])]
     for each in found:
         each.show(console)
     if options.json:
