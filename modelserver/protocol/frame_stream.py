@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 from collections.abc import Iterator
 from typing import Protocol
 
 from modelserver.protocol.frames import HEADER, SMALL, Frame, FrameError, Pieces
 
+LARGE_BUFFER = 1 << 20
+"""Bytes of a buffer, from which on the system is asked for its pages one by one."""
+
 
 class Fillable(Protocol):
     """What frames are read from: a socket."""
 
     def recv_into(self, buffer: memoryview, /) -> int: ...
+
+
+def _memory(size: int) -> bytearray | mmap.mmap:
+    """Return a buffer, which takes memory as it is filled: what a frame announces may never come."""
+    if size <= LARGE_BUFFER:
+        return bytearray(size)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 class FrameReader:
@@ -24,14 +35,9 @@ class FrameReader:
 
     def __init__(self, largest: int = 1 << 31, size: int = 1 << 16) -> None:
         self._largest = largest
-        self._buffer = bytearray(size)
+        self._buffer: bytearray | mmap.mmap = bytearray(size)
         self._view = memoryview(self._buffer)
         self._low = self._high = 0
-
-    @property
-    def room(self) -> int:
-        """Bytes of the buffer."""
-        return len(self._buffer)
 
     @property
     def is_empty(self) -> bool:
@@ -49,14 +55,18 @@ class FrameReader:
         return received
 
     def _make_room(self) -> None:
-        """Move what is here to the front; where that brings nothing, have twice the room."""
+        wanted = self._wanted()
         rest = bytes(self._view[self._low : self._high])
-        if self._low == 0:
-            # Not as much as the frame announces, which may never come.
-            self._buffer = bytearray(2 * len(self._buffer))
+        if wanted > len(self._buffer) or self._low == 0:
+            self._buffer = _memory(max(wanted, 2 * len(self._buffer)))
             self._view = memoryview(self._buffer)
         self._buffer[: len(rest)] = rest
         self._low, self._high = 0, len(rest)
+
+    def _wanted(self) -> int:
+        if self._high - self._low < HEADER.size:
+            return HEADER.size
+        return HEADER.size + int(HEADER.unpack_from(self._buffer, self._low)[0])
 
     def next(self) -> Frame | None:
         """
