@@ -64,3 +64,14 @@ def test_names_of_models_are_told_with_a_key_only(server: WatchedServer) -> None
         assert (answer.status, answer.json()) == (503, {"ready": False}), answer.text
     told = call(server, 0, "GET", "/health/ready")
     assert (told.status, "broken" in told.json()["models"]) == (503, True), told.text
+
+
+def test_a_preflight_is_answered_with_nothing(server: WatchedServer) -> None:
+    """A browser sends one, without a key, before each request of a page: it is told nothing of the model."""
+    asks = {"Origin": "http://app.example", "Access-Control-Request-Method": "POST"}
+    for path in ("/", "/predictions/obey", "/predictions/nothing"):
+        answer = ask(server.ports[0], "OPTIONS", path, None, asks)
+        assert (answer.status, answer.body) == (200, b"")
+    described = call(server, 0, "OPTIONS", "/predictions/obey")
+    assert described.json()["openapi"] == "3.0.1"
+    assert len(described.body) < 1.5 * 3637  # TorchServe's
