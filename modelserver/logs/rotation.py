@@ -80,7 +80,7 @@ class RotatingFile:
         self.close()
         if not self._is_failing:
             self._is_failing = True
-            _log.error("{path} cannot be written: {reason}", path=str(self.path), reason=str(error))
+            _log.error("{path} cannot be written: {reason}", path=str(self.path), reason=error.strerror)
 
     def _append(self, data: bytes) -> None:
         file = self._file or self._open()

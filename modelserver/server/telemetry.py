@@ -143,8 +143,8 @@ class Telemetry(MultiService):
 
     def startService(self) -> None:
         """Open the log files, and start the samplers."""
-        self.logs.open()
         globalLogPublisher.addObserver(self.logs.observer)
+        self.logs.open()  # after it, so that it is told why a file cannot be written
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._sampler.start()
         if self._command is not None:

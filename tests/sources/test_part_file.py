@@ -57,6 +57,12 @@ class PartFileTests(SynchronousTestCase):
         self.part.publish()
         self.assertEqual(names_in(self.folder), [])
 
+    def test_what_cannot_be_removed_stays_and_hides_no_reason(self) -> None:
+        self.part.path.mkdir()  # it cannot be unlinked, as no file can in a store that cannot be written to
+        self.assertRaises(FileExistsError, self.part.open)
+        self.part.discard()
+        self.assertEqual(names_in(self.folder), [".x.mar.0a.part"])
+
 
 class SweepTests(SynchronousTestCase):
     """What a server that was killed has left goes; what is in use, or not a download's, stays."""
