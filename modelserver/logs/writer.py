@@ -1,4 +1,4 @@
-"""The server's log files and its console: lines are buffered for up to 0.1 s and written together."""
+"""The server's log files and its console: lines are buffered for a moment and written together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
 
 # How long a line may wait for others, in seconds, and how many wait at most.
-LONGEST_WAIT = 0.1
+LONGEST_WAIT = 0.03
 MOST_WAITING = 256
 
 
@@ -190,12 +190,16 @@ class Logs:
 
     As in TorchServe and MMS, each line goes into the file of its kind, into the server's log and to the
     console; a line of the server itself is in the server's log once.
+
+    ``collect``, where it is set, adds lines before all are written: those of metrics, which so are in their
+    files with the lines of the requests that they count, and cost the requests nothing.
     """
 
     settings: LogSettings
     inputs: LogInputs
     access: AccessLogWriter = field(init=False)
     observer: ILogObserver = field(init=False)
+    collect: Callable[[], object] | None = field(default=None, init=False)
     _layout: Layout = field(init=False)
     _files: list[RotatingFile] = field(factory=list, init=False)
     _lines: list[LineBuffer] = field(factory=list, init=False)
@@ -266,7 +270,9 @@ class Logs:
         self._root.add(root)
 
     def flush(self) -> None:
-        """Write all that is buffered."""
+        """Write all that is buffered, and what others have for the logs."""
+        if self.collect is not None:
+            self.collect()
         self.access.flush()
         for lines in self._lines:
             lines.flush()

@@ -22,7 +22,7 @@ from modelserver.management.descriptions import Facts, describe_version
 from modelserver.metrics.command_sampler import CommandSampler, SamplingCommand
 from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none, of_multi_model_server
 from modelserver.metrics.host_sampler import HostSampler, Probe
-from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
+from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.server.resources import Runtime
 from modelserver.system.installation import ROOT
 
@@ -130,6 +130,8 @@ class Telemetry(MultiService):
             observer=self.recorder,
         )
         self._every(LINES_EVERY, self.recorder.write_lines)
+        if self.settings.metrics_mode != PROMETHEUS:
+            self.logs.collect = self.recorder.write_lines
 
     def _every(self, seconds: float, call: Callable[[], object]) -> None:
         service = TimerService(seconds, call)  # type: ignore[no-untyped-call]  # Twisted's

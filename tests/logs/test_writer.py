@@ -143,6 +143,17 @@ class FilesTests(SynchronousTestCase):
 class BatchingTests(SynchronousTestCase):
     """Lines wait for others, but not for long, and never too many."""
 
+    def test_metrics_are_in_their_file_with_the_request_that_they_count(self) -> None:
+        self.assertLess(LONGEST_WAIT, 0.05)
+        self.server.logs.collect = lambda: self.server.logs.server_metric(METRIC)
+        self.server.request()
+        self.assertEqual(self.server.messages("ts_metrics.log"), [])
+        self.server.clock.advance(LONGEST_WAIT)
+        self.assertEqual(len(self.server.messages("access_log.log")), 1)
+        self.assertEqual(len(self.server.messages("ts_metrics.log")), 1)
+        self.assertEqual(len(self.server.messages("ts_log.log")), 2)
+        self.assertEqual(self.server.clock.getDelayedCalls(), [])
+
     def setUp(self) -> None:
         self.server = Server()
         self.addCleanup(self.server.logs.close)
