@@ -16,6 +16,7 @@ class DialectRules:
 
     :param name: ``torchserve`` or ``mms``: the value of the configuration key ``dialect``.
     :param title: how the product calls itself in a sentence for clients.
+    :param peer_version: the version of the product that this server is compared with.
     :param variable_prefix: what names of the environment variables of configuration keys begin with.
     :param config_option: the option of the command line that names the configuration file.
     :param log_prefix: what names of log files begin with.
@@ -36,6 +37,7 @@ class DialectRules:
 
     name: str
     title: str
+    peer_version: str
     variable_prefix: str
     config_option: str
     log_prefix: str
@@ -56,6 +58,7 @@ class DialectRules:
 TORCHSERVE = DialectRules(
     name="torchserve",
     title="TorchServe",
+    peer_version="0.12.0",
     variable_prefix="TS_",
     config_option="--ts-config",
     log_prefix="ts",
@@ -67,6 +70,7 @@ TORCHSERVE = DialectRules(
 MMS = DialectRules(
     name="mms",
     title="model server",
+    peer_version="1.1.11",
     variable_prefix="MMS_",
     config_option="--mms-config",
     log_prefix="mms",

@@ -321,7 +321,14 @@ EntryPoint = Callable[[object, Context], object]
 
 
 def new_context(request: LoadRequest) -> Context:
-    """The context of a worker's handler, with metrics in the manner of the server's dialect."""
+    """The context of a worker's handler; ``peer_version`` is beside the server's own version."""
+    context = _context_in_dialect(request)
+    context.system_properties["peer_version"] = DIALECTS[request.dialect].peer_version
+    return context
+
+
+def _context_in_dialect(request: LoadRequest) -> Context:
+    """A context with metrics in the manner of the server's dialect."""
     model = request.name, request.folder, request.manifest
     place = request.batch_size, request.gpu_id, modelserver.__version__
     if DIALECTS[request.dialect].has_mms_context:

@@ -235,6 +235,7 @@ class NewContextTests(SynchronousTestCase):
         self.assertEqual((context.model_name, context.manifest), ("m", {"a": 1}))
         self.assertEqual(context.model_yaml_config, {"b": 2})
         self.assertEqual(context.system_properties["server_version"], modelserver.__version__)
+        self.assertEqual(context.system_properties["peer_version"], "0.12.0")
         self.assertEqual(context.system_properties["gpu_id"], 1)
         self.assertIsInstance(context.metrics, HandlerMetrics)
 

@@ -18,6 +18,7 @@ def shown(value):
 def context_shown(context):
     properties = dict(context.system_properties)
     model_dir, version = properties.pop("model_dir"), properties.pop("server_version")
+    properties.pop("peer_version", None)
     return {
         "name": context.model_name,
         "properties": properties,

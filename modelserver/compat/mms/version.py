@@ -1,3 +1,5 @@
 """The Multi Model Server whose Python API this is."""
 
-__version__ = "1.1.11"
+from modelserver.dialect_rules import MMS
+
+__version__ = MMS.peer_version
