@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from attrs import field, frozen
+from packaging.version import Version
 from twisted.internet.defer import Deferred, execute
 from twisted.python.failure import Failure
 
@@ -23,6 +25,9 @@ from modelserver.system.threads import OPENMP, ProcessorShare, number_of_threads
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+SOUND_PIP = Version("25.3")
+"""The first pip that checks where links in source archives lead (CVE-2025-8869)."""
 
 _ARCHIVES = (".mar", ".model", ".tar.gz")
 _ORDER = ("differs", "ignored", "fails")
@@ -74,7 +79,13 @@ def examine_configuration(
     archives, about_models = _models(settings)
     about_keys = (*_about_keys(read, spoken), *_about_files(settings))
     about_threads = _about_threads(settings, environ, len(archives))
-    findings = (*_in_order(about_keys), *_about_access(settings), *about_models, *about_threads)
+    findings = (
+        *_in_order(about_keys),
+        *_about_access(settings),
+        *about_models,
+        *about_threads,
+        *about_pip(settings),
+    )
     if dialect is None and not _tells_dialect(properties):
         text = "Nothing in it tells whose it is: read as TorchServe's. --dialect mms reads it as MMS's."
         findings = (*findings, Finding("works", "peer", text))
@@ -168,7 +179,7 @@ def _about_files(settings: Settings) -> Iterator[Finding]:
     ]
     if named and all(path.is_file() for path in named):
         try:
-            server_context(identity(settings))
+            server_context(identity(settings), settings.tls_security_level)
         except TlsUnusable as why:
             yield Finding("fails", "TLS", _sentence(str(why)))
 
@@ -245,3 +256,21 @@ def _at_once(
 
 def _is_model(path: Path) -> bool:
     return not path.name.startswith(".") and (path.is_dir() or path.name.endswith(_ARCHIVES))
+
+
+def about_pip(settings: Settings, version: Callable[[str], str] = metadata.version) -> Iterator[Finding]:
+    """
+    Look at the pip that will install the requirements of archives.
+
+    :param version: returns the version of a package of this interpreter, which is the workers' by default.
+    """
+    if not settings.install_py_dep_per_model or settings.worker_python is not None:
+        return
+    try:
+        found = version("pip")
+    except metadata.PackageNotFoundError:
+        yield Finding("fails", "install_py_dep_per_model", "pip is not installed here.")
+        return
+    if Version(found) < SOUND_PIP:
+        text = f"pip {found} has known vulnerabilities in unpacking archives; {SOUND_PIP} has not."
+        yield Finding("differs", "install_py_dep_per_model", text)
