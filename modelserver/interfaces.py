@@ -294,3 +294,6 @@ class Recorder(Protocol):
 
     def handler_metrics(self, model: str, version: str, metrics: Sequence[Mapping[str, object]]) -> None:
         """What a handler emitted through ``context.metrics``."""
+
+    def version_gone(self, model: str, version: str) -> None:
+        """A version was unregistered; what was counted for it may be forgotten once it has been read."""

@@ -285,6 +285,10 @@ class CountingRecorder:
         """Count."""
         self._count("handler_metrics", model)
 
+    def version_gone(self, model: str, version: str) -> None:
+        """Count."""
+        self._count("version_gone", model, version)
+
 
 @define
 class FakeInventory:

@@ -299,6 +299,7 @@ class Management:
             self._put_back(version)
             raise DrainTimedOut(spec.name) from None
         self.providers.backend.retire(spec.name, spec.version)
+        self.providers.recorder.version_gone(spec.name, spec.version)
         await self.preparer.discard(self._files.pop(version), keeps_download)
         self._leaving.discard(key)
 

@@ -127,6 +127,10 @@ class EmittedMetrics:
         for family in (self._families or {}).values():
             yield Exposed(family, peers_help(family.declaration), (hostname,))
 
+    def families(self) -> Iterable[Family]:
+        """Return the families at the endpoint."""
+        return (self._families or {}).values()
+
     def record(self, metrics: Iterable[Mapping[str, object]]) -> None:
         """Keep the values of one frame."""
         for record in metrics:

@@ -58,6 +58,10 @@ class ModelServerMetrics:
     refusals: Counter = field(factory=lambda: _counter("refusals", "model", "cause"), init=False)
     gpu_memory: Gauge = field(factory=lambda: _gauge("gpu_memory_bytes", "gpu"), init=False)
 
+    def families(self) -> Iterable[Family]:
+        """Return the families that are kept from one scrape to the next, and are not of the host."""
+        return self.restarts, self.retries, self.refusals
+
     def exposed(
         self, tallies: RequestTallies, versions: Iterable[VersionDescription], memory: Mapping[int, int]
     ) -> Iterator[Exposed]:

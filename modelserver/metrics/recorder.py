@@ -12,6 +12,7 @@ from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.jobs import Job
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
+from modelserver.metrics.departures import Departed, Departures
 from modelserver.metrics.exposition import Exposed, new_registry, pieces
 from modelserver.metrics.handler_metrics import EmittedMetrics
 from modelserver.metrics.host_sampler import HostValue
@@ -89,6 +90,7 @@ class MetricsRecorder:
     _torchserve: TorchServeMetrics = field(init=False)
     _handlers: EmittedMetrics = field(init=False)
     _totals: TorchServeTotals = field(init=False)
+    _departures: Departures = field(factory=Departures, init=False)
     _memory: Mapping[int, int] = field(factory=dict, init=False)
     _is_exact: bool = field(init=False)
 
@@ -212,6 +214,10 @@ class MetricsRecorder:
         """Keep what a handler emitted through ``context.metrics``."""
         self._handlers.record(metrics)
 
+    def version_gone(self, model: str, version: str) -> None:
+        """Forget what was counted for a version once it has been read, or soon if nobody reads."""
+        self._departures.add(model, version, self.inputs.now())
+
     def host_sampled(self, values: Iterable[HostValue]) -> None:
         """Set the metrics of the host and its GPUs."""
         for each in values:
@@ -242,6 +248,7 @@ class MetricsRecorder:
             for worker in version.workers
         ]
         self._torchserve.keep(_LOAD_TIME, workers)
+        self._forget(self._departures.due(self.inputs.now(), is_read=True))
         yield from self._torchserve.exposed(self.settings.hostname)
         yield from self._handlers.exposed(self.settings.hostname)
         yield from self._modelserver.exposed(self._tallies, versions, self._memory)
@@ -266,6 +273,25 @@ class MetricsRecorder:
         """Write the metrics that belong into the logs, as of the time since the last call."""
         self._totals.carry_over(self._tallies)
         self._totals.write_lines()
+        self._forget(self._departures.due(self.inputs.now(), is_read=False))
+
+    def _forget(self, gone: Collection[tuple[str, str]]) -> None:
+        """Drop the series of versions, but for those that are there again."""
+        if not gone:
+            return
+        there = {(each.spec.name, each.spec.version) for each in self.inputs.versions()}
+        versions = frozenset(gone) - there
+        models = frozenset(name for name, _ in versions) - {name for name, _ in there}
+        departed = Departed(models, versions)
+        departed.leave(self._tallies)
+        for families in (
+            self._torchserve.families(),
+            self._handlers.families(),
+            self._modelserver.families(),
+        ):
+            for family in families:
+                family.forget(departed.has_left(family.declaration.dimensions))
+        self._totals.forget(departed)
 
 
 def _prediction_time(handlers: EmittedMetrics, model_sums: TorchServeMetrics) -> Update:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isnan
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -34,6 +34,9 @@ class Family(Protocol):
     def update(self, labels: Labels, value: float) -> None:
         """Add to a counter, set a gauge, observe for a histogram."""
 
+    def forget(self, has_left: Callable[[Labels], bool]) -> None:
+        """Drop the series with such labels."""
+
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """
         Each sample: the suffix of its name, its labels, its ``le`` label (or empty) and the number.
@@ -48,6 +51,11 @@ class _Bounded:
 
     declaration: Declaration
     _is_full: bool = field(default=False, init=False)
+
+    def _forget(self, values: dict[Labels, Any], has_left: Callable[[Labels], bool]) -> None:
+        for labels in [each for each in values if has_left(each)]:
+            del values[labels]
+        self._is_full = self._is_full and len(values) >= MOST_SERIES
 
     def _has_room(self, count: int) -> bool:
         if count < MOST_SERIES:
@@ -72,6 +80,10 @@ class Counter(_Bounded):
             except KeyError:
                 if self._has_room(len(self.values)):
                     self.values[labels] = value
+
+    def forget(self, has_left: Callable[[Labels], bool]) -> None:
+        """Drop the series with such labels."""
+        self._forget(self.values, has_left)
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """Return one sample for each series."""
@@ -99,6 +111,10 @@ class Gauge(_Bounded):
         """Forget the series that are not wanted any more."""
         for labels in set(self.values).difference(wanted):
             del self.values[labels]
+
+    def forget(self, has_left: Callable[[Labels], bool]) -> None:
+        """Drop the series with such labels."""
+        self._forget(self.values, has_left)
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """Return one sample for each series."""
@@ -164,6 +180,10 @@ class Histogram(_Bounded):
                 return
             series = self.values[labels] = Observations(self.bounds)
         series.add(observations)
+
+    def forget(self, has_left: Callable[[Labels], bool]) -> None:
+        """Drop the series with such labels."""
+        self._forget(self.values, has_left)
 
     def samples(self) -> Iterator[tuple[str, Labels, str, float]]:
         """Return the cumulative buckets, the count and the sum of each series."""

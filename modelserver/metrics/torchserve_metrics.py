@@ -127,6 +127,10 @@ class TorchServeMetrics:
         for family in self._exposed.values():
             yield Exposed(family, peers_help(family.declaration), (hostname,))
 
+    def families(self) -> Iterable[Family]:
+        """Return the families at the endpoint; those of the log keep nothing between two lines."""
+        return self._exposed.values()
+
     def write_lines(self) -> None:
         """Write what came since the last call."""
         for family in self._logged.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from modelserver.metrics.departures import Departed
 from modelserver.metrics.series import Labels
 from modelserver.metrics.tallies import RequestTallies
 from modelserver.metrics.torchserve_metrics import TorchServeMetrics, Update
@@ -43,6 +44,11 @@ class TorchServeTotals:
             self._grow("ts_inference_latency_microseconds", labels, key, job.total.total * 1e6)
             self._grow("ts_queue_latency_microseconds", labels, key, job.queue.total * 1e6)
         self._carry_times(tallies)
+
+    def forget(self, departed: Departed) -> None:
+        """Remember no more what models had that are gone."""
+        for name, key in [each for each in self._carried if departed.has_key(each[1])]:
+            del self._carried[name, key]
 
     def write_lines(self) -> None:
         """Write what was carried over since the last call, of the metrics that belong into the logs."""
