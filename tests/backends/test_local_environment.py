@@ -6,6 +6,7 @@ from unittest import TestCase
 
 from modelserver.backends.local import ALLOCATION, worker_environment
 from modelserver.spec import WorkerSettings, WorkerSpec
+from modelserver.system.threads import COUNTS, WAITING, ProcessorShare
 from modelserver.testing import make_spec
 
 SPEC = WorkerSpec(make_spec(), "9000")
@@ -30,3 +31,14 @@ class WorkerEnvironmentTests(TestCase):
             found = worker_environment(SPEC, WorkerSettings(), chosen)
             self.assertLessEqual(chosen.items(), found.items())
             self.assertFalse(ALLOCATION.keys() & found.keys())
+
+    def test_share_of_the_processors(self) -> None:
+        for dialect in ("torchserve", "mms"):
+            settings = WorkerSettings(dialect=dialect)
+            found = worker_environment(SPEC, settings, {}, ProcessorShare(4, 2))
+            self.assertEqual({found[name] for name in COUNTS}, {"2"})
+            self.assertNotIn(WAITING, found)
+            chosen = worker_environment(SPEC, settings, {"OMP_NUM_THREADS": "3"}, ProcessorShare(4, 2))
+            self.assertEqual((chosen["OMP_NUM_THREADS"], chosen[WAITING]), ("3", "passive"))
+            alone = worker_environment(SPEC, settings, {})
+            self.assertFalse({*COUNTS, WAITING} & alone.keys())

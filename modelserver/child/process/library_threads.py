@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 OPENMP, OPENBLAS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 _SETTERS = (
@@ -24,10 +24,12 @@ _SETTERS = (
 """What the file of a library is called, which variables it reads when it is loaded, and its functions."""
 
 
-def wanted_threads(names: Iterable[str] = (OPENMP,)) -> int | None:
+def wanted_threads(
+    names: Iterable[str] = (OPENMP,), environment: Mapping[str, str] = os.environ
+) -> int | None:
     """Return the number that the first of these variables says that is set, or None."""
     for name in names:
-        text = os.environ.get(name, "").partition(",")[0].strip()
+        text = environment.get(name, "").partition(",")[0].strip()
         if text.isdecimal() and int(text) > 0:
             return int(text)
     return None

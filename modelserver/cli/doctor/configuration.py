@@ -203,11 +203,16 @@ def _about_threads(settings: Settings, environ: Mapping[str, str], models: int) 
     threads = number_of_threads(environ) or share.threads
     if share.is_crowded(threads):
         by = f"{OPENMP}={threads}" if number_of_threads(environ) else "each has one at least"
+        each = _counted(threads, "thread")
         text = (
-            f"{workers} workers with {threads} threads each ({by}) are more than the {processors} processors "
+            f"{_counted(workers, 'worker')} with {each} each ({by}) are more than the {processors} processors "
             f"that can be used here. Fewer workers, or {OPENMP} not set, answer faster."
         )
         yield Finding("differs", "threads", text)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _under_serve(settings: Settings, key: str) -> str:

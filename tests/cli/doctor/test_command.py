@@ -18,6 +18,7 @@ from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.main import main
 from modelserver.config.settings import Settings
 from modelserver.config.table import KEY
+from modelserver.system.cpus import usable_processors
 
 INSTALLED = frozenset({"os", "torch"})
 SPEAKS = "def handle(data, context):\n    return data\n"
@@ -76,6 +77,17 @@ class ConfigurationTests(DoctorTestCase):
              ("ignored", "not_a_key")},
             self.found(report),
         )  # fmt: skip
+        self.assertFalse(report.fails)
+
+    def test_more_threads_than_processors(self) -> None:
+        processors = usable_processors()
+        self.assertNotIn(("differs", "threads"), self.found(self.report("")))
+        many = self.report(f"default_workers_per_model={processors + 1}")
+        self.assertIn(("differs", "threads"), self.found(many))
+        two = f"{2 * processors}"
+        report = self.report("default_workers_per_model=1", {"OMP_NUM_THREADS": two})
+        (finding,) = [finding for finding in report.findings if finding.what == "threads"]
+        self.assertIn(f"1 worker with {two} threads each (OMP_NUM_THREADS={two})", finding.text)
         self.assertFalse(report.fails)
 
     def test_missing_features_differ(self) -> None:
