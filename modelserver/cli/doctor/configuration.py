@@ -205,8 +205,8 @@ def _about_threads(settings: Settings, environ: Mapping[str, str], models: int) 
         by = f"{OPENMP}={threads}" if number_of_threads(environ) else "each has one at least"
         each = _counted(threads, "thread")
         text = (
-            f"{_counted(workers, 'worker')} with {each} each ({by}) are more than the {processors} processors "
-            f"that can be used here. Fewer workers, or {OPENMP} not set, answer faster."
+            f"{_counted(workers, 'worker')} with {each} each ({by}) are more than the {processors} "
+            f"processors that can be used here. Fewer workers, or {OPENMP} not set, answer faster."
         )
         yield Finding("differs", "threads", text)
 
