@@ -181,7 +181,9 @@ class QuestionTests(ManagementCase):
         self.assertIsNone(self.describe("noop").template)
         template = WorkerDescription("template", WorkerState.READY, 5.0, 77)
         self.on.stage.backend.templates["noop", "1.0"] = template
-        self.assertEqual(self.describe("noop").template, evolve(template, memory=77000))
+        self.assertEqual(
+            self.describe("noop").template, evolve(template, memory=77000, private=46200, shared=30800)
+        )
 
     def test_describe_by_version(self) -> None:
         self.on.add_model("second", "noop", "2.0")
