@@ -22,11 +22,7 @@ from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame, FrameError
 from modelserver.testing import make_job
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]  # the absent module
+from tests.harness.event_loops import uvloop
 
 LONGEST = 2000
 """Turns of a loop after which a wait has failed."""

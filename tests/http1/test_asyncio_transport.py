@@ -17,11 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from modelserver.http1.asyncio_transport import LoopTransport
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]  # the absent module
+from tests.harness.event_loops import uvloop
 
 LONGEST = 30.0
 """Seconds after which a wait has failed."""

@@ -20,12 +20,8 @@ from modelserver.jobs import Job
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rest.inference.front import InferenceSettings
 from tests.harness.connections import ConnectionStage
+from tests.harness.event_loops import uvloop
 from tests.harness.requests import CHUNKED, HOT, PING, H
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None  # type: ignore[assignment]  # the absent module
 
 COUNTED = (BodyReader, Connection, Exchange, Job, LoopTransport)
 CLIENTS = 5
