@@ -149,6 +149,10 @@ def long_functions() -> dict[str, int]:
     return found
 
 
+def _lines_of(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
 def repeated_classes() -> dict[str, list[str]]:
     """Name the modules of each class name that stands twice, the peers' own names aside."""
     places: dict[str, list[str]] = {}
@@ -171,7 +175,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-def _lines_of(node: ast.stmt) -> int:
-    return (node.end_lineno or node.lineno) - node.lineno + 1
