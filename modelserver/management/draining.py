@@ -11,6 +11,8 @@ from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers
 
+LAST_ERRORS = 5.0
+"""Seconds for the workers to be gone, and their requests with them, once the time to drain is over."""
 RETRY_AFTER = 1.0
 """Seconds after which clients of a server that stops are told to come again: another may serve them then."""
 
@@ -42,9 +44,17 @@ class Draining:
         """Refuse new requests, and wait until all others are served, at most ``timeout`` seconds."""
         self._versions = self.registry.all()
         for version in self._versions:
-            spec = version.spec
-            stopping = NoWorkers(spec.name, spec.version, "the server is stopping", RETRY_AFTER)
-            version.queue.close(stopping)
+            version.queue.close(_stopping(version))
+        if not await self._served(timeout):
+            _log.warn("Requests are left unfinished: the time to drain is over.")
+            # Their clients are told so while their connections are there.
+            for version in self._versions:
+                version.queue.fail_all(_stopping(version))
+                version.pool.kill()
+            await self._served(LAST_ERRORS)
+
+    async def _served(self, timeout: float) -> bool:
+        """Wait until nothing waits and nothing is in a worker's hand; return whether that came in time."""
         idle = [version.pool.when_idle() for version in self._versions]
         served = DeferredList(idle, consumeErrors=True)
         served.addCallback(lambda _: self._go_on())
@@ -52,8 +62,7 @@ class Draining:
             await self._wait(timeout)
         for each in idle:
             each.cancel()
-        if not all(version.pool.is_idle for version in self._versions):
-            _log.warn("Requests are left unfinished: the time to drain is over.")
+        return all(version.pool.is_idle for version in self._versions)
 
     def stop_now(self) -> None:
         """End the present wait, and kill the workers: a second signal came."""
@@ -78,3 +87,8 @@ class Draining:
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.callback(None)
+
+
+def _stopping(version: ModelVersion) -> NoWorkers:
+    spec = version.spec
+    return NoWorkers(spec.name, spec.version, "the server is stopping", RETRY_AFTER)
