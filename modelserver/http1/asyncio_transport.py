@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
 
@@ -12,7 +11,6 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
-    IHalfCloseableProtocol,
     IProducer,
     IProtocol,
     IPushProducer,
@@ -75,12 +73,8 @@ class LoopTransport(asyncio.Protocol):
         """More bytes came."""
 
     def eof_received(self) -> bool:
-        """The client will send no more: a protocol that can do without keeps the other half."""
-        protocol = self._protocol
-        if not IHalfCloseableProtocol.providedBy(protocol) or self.isSecure():
-            return False
-        cast(IHalfCloseableProtocol, protocol).readConnectionLost()
-        return True
+        """The client will send no more: it counts as one that has left."""
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
@@ -120,15 +114,6 @@ class LoopTransport(asyncio.Protocol):
     def unsent(self) -> int:
         """Bytes that were written and not sent yet."""
         return self._transport.get_write_buffer_size()
-
-    def is_gone(self) -> bool:
-        """Return whether the client has left, of which a socket that is not read from tells nobody."""
-        try:
-            poll = select.poll()
-            poll.register(self._transport.get_extra_info("socket").fileno(), 0)
-            return bool(poll.poll(0))
-        except (OSError, ValueError):  # it is closed
-            return True
 
     def when_sent(self, call: Callable[[], None]) -> None:
         """Call once all that was written has been sent, or never will be: it is not read any more."""

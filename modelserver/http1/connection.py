@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import evolve
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -34,7 +34,7 @@ MOST_AT_ONCE = 8
 HEAD, BODY, BUSY, TWISTED_WEB, LINGER = Mode.HEAD, Mode.BODY, Mode.BUSY, Mode.TWISTED_WEB, Mode.LINGER
 
 
-@implementer(IPushProducer, IHalfCloseableProtocol)
+@implementer(IPushProducer)
 class Connection(Protocol):
     """
     One connection. It reads requests, one after the other, and has each served: by an ``Exchange``, or by
@@ -58,7 +58,7 @@ class Connection(Protocol):
         """Whether the client takes no more of its answers now."""
         self.streamed = 0
         """Bytes of parts of answers so far."""
-        self._has_ended = self._is_ending = False
+        self._is_ending = False
         """Whether the client sends no more, and whether this connection is to end with its next answer."""
         # What such a connection asks may not be what others are answered.
         self._known: dict[bytes, RequestHead] = listener.heads.known if limit_exceeded is None else {}
@@ -91,14 +91,6 @@ class Connection(Protocol):
         bridge, self._bridge = self._bridge, None
         if bridge is not None:
             bridge.connection_lost(reason)
-
-    def readConnectionLost(self) -> None:
-        """Answer what was asked, then close: the client sends no more."""
-        self._has_ended = True
-        self._end_reading(True)
-
-    def writeConnectionLost(self) -> None:
-        """Do nothing: it was closed here."""
 
     # What those who watch over connections ask.
 
@@ -254,27 +246,9 @@ class Connection(Protocol):
 
     def _read_on(self) -> None:
         if self.mode is HEAD:
-            waiting = len(self._rest)
             self._read_heads(self._rest)
-            if self._has_ended:
-                self._end_reading(len(self._rest) < waiting)
-                return
         if not self.is_full and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
-
-    def _end_reading(self, may_have_more: bool) -> None:
-        """
-        Have the request in hand be the last of a client that sends no more; without one, close.
-
-        :param may_have_more: whether a whole request may be among what was not read yet.
-        """
-        request = self._close_after_last()
-        if request is not None:
-            self._listener.leaving.watch(request)
-        elif may_have_more and self._rest and self.mode is HEAD:
-            self.run_soon(self._read_on)
-        else:
-            self.close()
 
     def _close_after_last(self) -> Exchange | TwistedWebBridge | None:
         """Return the request in hand, which is the last unless others wait behind it; None: there is none."""
@@ -392,7 +366,7 @@ class Connection(Protocol):
         if self._bridge is not None:
             self._bridge.drop_body()
         self._body.release()
-        if self._has_ended or is_secure(self.transport):
+        if is_secure(self.transport):
             self.close()
         else:
             self.transport.loseWriteConnection()

@@ -12,7 +12,6 @@ from twisted.web.resource import IResource
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.chunked import Turns
 from modelserver.http1.connection import Connection
-from modelserver.http1.half_close import LeavingWatch
 from modelserver.http1.head_cache import HeadCache
 from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.states import ConnectionLimits, RequestHandler, host_of
@@ -25,7 +24,6 @@ class ConnectionFactory(ServerFactory):
 
     :param resource: what answers the requests that Twisted Web reads.
     :param run_soon: runs something in the reactor's next turn.
-    :param call_later: runs something after so many seconds.
     :param log_failure: told of defects of the server.
     :param memory: what the bodies of requests may take together; None: without a limit.
     """
@@ -37,7 +35,6 @@ class ConnectionFactory(ServerFactory):
         resource: IResource,
         handler: RequestHandler,
         run_soon: Callable[[Callable[[], None]], object],
-        call_later: Callable[..., object],
         connections: ConnectionLimits,
         log_failure: Callable[[Failure], None],
         memory: BodyMemory | None = None,
@@ -50,7 +47,6 @@ class ConnectionFactory(ServerFactory):
             memory=memory or BodyMemory(),
             heads=HeadCache(handler),
             turns=Turns(run_soon),
-            leaving=LeavingWatch(call_later),
             site=BridgeSite(resource),
         )
 

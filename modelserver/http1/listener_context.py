@@ -10,7 +10,6 @@ from twisted.web.server import Site
 
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.chunked import Turns
-from modelserver.http1.half_close import LeavingWatch
 from modelserver.http1.head_cache import HeadCache
 from modelserver.http1.states import ConnectionLimits, RequestHandler
 
@@ -25,7 +24,6 @@ class ListenerContext:
     :param log_failure: told of defects of the server.
     :param memory: what the bodies of requests may take together.
     :param turns: shares the reactor among chunked bodies.
-    :param leaving: looks after clients that send no more.
     :param site: answers the requests that Twisted Web reads.
     """
 
@@ -36,5 +34,4 @@ class ListenerContext:
     memory: BodyMemory
     heads: HeadCache
     turns: Turns
-    leaving: LeavingWatch
     site: Site

@@ -68,7 +68,6 @@ def make_factory(
         app.resource(),
         handler=endpoint,
         run_soon=core.runtime.events.call_soon,
-        call_later=core.runtime.reactor.callLater,
         connections=connections,
         log_failure=_log_failure,
         memory=memory,

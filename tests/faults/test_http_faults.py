@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import psutil
@@ -313,40 +312,6 @@ def test_leaving_in_the_middle_of_everything(server: WatchedServer) -> None:
             client.send(whole[:place])
     eventually(lambda: not _peers(process))
     assert ask(server.ports[0], "POST", "/predictions/obey", b"x").status == 200
-
-
-def test_clients_that_send_no_more_are_answered(server: WatchedServer) -> None:
-    """The half of the connection that they need is left to them: before and after the first look."""
-    for sent in (
-        request(b"abc"),
-        post(b"Host: x", b"Transfer-Encoding: chunked", body=b"3\r\nabc\r\n0\r\n\r\n"),
-    ):
-        with RawClient(server.ports[0]) as client:
-            client.send(sent)
-            client.connection.shutdown(socket.SHUT_WR)
-            received = client.read_to_end()
-            assert (statuses(received)[-1], received[-3:]) == (200, b"abc")
-    with RawClient(server.ports[0]) as client:
-        client.send(request(b"sleep 0.5"))
-        client.connection.shutdown(socket.SHUT_WR)
-        assert statuses(client.read_to_end()) == [100, 200]
-
-
-def test_a_client_that_has_left_is_found_out(server: WatchedServer) -> None:
-    """Although it only said that it sends no more: its request, which waited, is never run."""
-    path = server.folder / "run"
-    with RawClient(server.ports[0]) as busy, RawClient(server.ports[0]) as gone:
-        busy.send(request(b"wait %b" % bytes(server.folder / "go")))
-        gone.send(request(b"hang %b" % bytes(path)))
-        port = gone.connection.getsockname()[1]
-        process = psutil.Process(server.process.pid)
-        eventually(lambda: port in _peers(process))
-        gone.connection.close()
-        eventually(lambda: port not in _peers(process))
-        (server.folder / "go").touch()
-        assert busy.read_answers(1)[0][0] == 200
-    assert ask(server.ports[0], "POST", "/predictions/obey", b"x").body == b"x"
-    assert not path.exists()
 
 
 def form(count: int, boundary: bytes = b"b") -> bytes:

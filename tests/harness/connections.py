@@ -142,7 +142,6 @@ class ConnectionStage:
             resource,
             handler=endpoint,
             run_soon=self.stage.call_soon,
-            call_later=clock.callLater,
             connections=ListenerConnections(self.connections),
             log_failure=self.failures.append,
         )
