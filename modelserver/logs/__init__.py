@@ -1,0 +1,1 @@
+"""Log files: their lines, their layouts, their rotation."""
