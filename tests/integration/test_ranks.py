@@ -11,6 +11,7 @@ from twisted.internet.process import ProcessReader
 from twisted.internet.task import deferLater
 
 from modelserver.backends.local import LocalBackend
+from modelserver.backends.process import OUTPUT_WAIT
 from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, SharedSlot
@@ -151,6 +152,8 @@ class RanksTests(ProcessBackendContract):
         """Wait until no rank writes any more: they are killed, but nobody waits for them."""
         while any(isinstance(reader, ProcessReader) for reader in reactor.getReaders()):
             await deferLater(reactor, 0.02)
+        # The backend looks once more at the pipes of a worker that has ended.
+        await deferLater(reactor, 2 * OUTPUT_WAIT)
 
     async def gone(self, pids: list[int]) -> None:
         """Wait until these processes have ended."""

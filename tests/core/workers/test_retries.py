@@ -212,7 +212,7 @@ class Playing:
 class PoisonLawTests(SynchronousTestCase):
     """Whatever is mixed: who kills is told so, and everybody else is answered."""
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=60, derandomize=True)
     @given(
         st.lists(st.lists(st.sampled_from([b"good", b"good", b"good", b"poison"]), max_size=12), max_size=3),
         st.integers(1, 8),
