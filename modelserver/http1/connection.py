@@ -122,7 +122,9 @@ class Connection(Protocol):
     def finish(self) -> None:
         """Close after the request in hand, or else after the next one."""
         self._known, self._is_ending = {}, True  # heads that are known say nothing of an end
-        self._close_after_last()
+        request = self._exchange if self.mode is BUSY else self._bridge
+        if request is not None and request.is_in_hand and not self._rest:
+            request.close_after()
 
     def close(self) -> None:
         """Close when everything is written."""
@@ -249,15 +251,6 @@ class Connection(Protocol):
             self._read_heads(self._rest)
         if not self.is_full and len(self._rest) <= LONGEST_AHEAD:
             self.transport.resumeProducing()
-
-    def _close_after_last(self) -> Exchange | TwistedWebBridge | None:
-        """Return the request in hand, which is the last unless others wait behind it; None: there is none."""
-        request = self._exchange if self.mode is BUSY else self._bridge
-        if request is None or not request.is_in_hand:
-            return None
-        if not self._rest:
-            request.close_after()
-        return request
 
     # Bodies.
 

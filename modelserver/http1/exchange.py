@@ -65,11 +65,6 @@ class Exchange:
         return self._job is not None
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether nothing of the answer was sent yet."""
-        return self._job is not None and not self._is_begun
-
-    @property
     def transport(self) -> ConnectionTransport:
         """What the answer is sent to."""
         return self.connection.transport

@@ -98,11 +98,6 @@ class TwistedWebBridge:
         return bool(requests) and cast(BufferedRequest, requests[0]).is_whole
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether nothing of the answer was written yet."""
-        return self.is_open and not self._is_begun
-
-    @property
     def is_in_hand(self) -> bool:
         """Whether the request is whole, and not answered yet."""
         return self.is_open and self.is_whole
