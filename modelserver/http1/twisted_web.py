@@ -72,7 +72,7 @@ class TwistedWebBridge:
         self.has_head = False
         self._connection = connection
         self._since = connection.handler.now()
-        self._is_closed = self._is_begun = False
+        self._is_closed = False
         self._missing = head.length or 0
         self._channel = channel = OneRequestChannel()
         channel.site = channel.factory = listener.site
@@ -248,13 +248,11 @@ class TwistedWebBridge:
     def write(self, data: bytes) -> None:
         """Send; what Twisted Web would say before it has read a head, is said by ``begin``."""
         if self.has_head:
-            self._is_begun = True
             self._connection.streamed += len(data)
             self._connection.transport.write(data)
 
     def writeSequence(self, data: Sequence[bytes]) -> None:  # type: ignore[override]  # Twisted passes lists
         """Send all pieces."""
-        self._is_begun = True
         self._connection.streamed += sum(map(len, data))
         self._connection.transport.writeSequence(data)
 
