@@ -5,13 +5,17 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import select
 import signal
 import socket
 import sys
 from typing import NoReturn
 
 from modelserver.dialect_rules import DIALECTS
-from modelserver.protocol.descriptors import KEPT_FD, OFFERS_FD, SLOTS_FD, SOCKET_FD
+from modelserver.protocol.descriptors import KEPT_FD, LIFELINE_FD, OFFERS_FD, SLOTS_FD, SOCKET_FD
+
+_LAST_MOMENT = 1.0
+"""Seconds that may pass between the end of the socket and that of the lifeline when the server is killed."""
 
 
 def begin() -> socket.socket:
@@ -53,6 +57,21 @@ def die_with(lifeline: int) -> int | None:
         # No Linux: the end of the socket is the only sign, seen at the next read.
         return None
     return own
+
+
+def end_with_server(code: int) -> NoReturn:
+    """
+    End after the server has closed the socket: it wants that, or is gone itself.
+
+    A server that is killed closes its descriptors one after the other. A leader that left between the socket
+    and the lifeline would take the kernel's order to kill the group with it, so the lifeline gets a moment.
+    """
+    watch = select.poll()
+    watch.register(LIFELINE_FD, 0)
+    seen = watch.poll(_LAST_MOMENT * 1000)
+    if any(event & select.POLLHUP for _, event in seen) and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    end(code)
 
 
 def announce(dialect: str) -> None:

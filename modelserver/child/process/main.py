@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modelserver.child.process.bootstrap import announce, begin, die_with, end
+from modelserver.child.process.bootstrap import announce, begin, die_with, end, end_with_server
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import KEPT_FD, LIFELINE_FD, OFFERS_FD
 from modelserver.protocol.frame_stream import FrameReader
@@ -37,7 +37,7 @@ def main() -> None:
         else:
             work(connection, reader, document)
     except (EOFError, ConnectionError):
-        pass
+        end_with_server(0)
     end(0)
 
 

@@ -26,7 +26,7 @@ from modelserver.child.loading.loader import (
 from modelserver.child.loading.preload import LibraryClash, preload_libraries
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.select import make_loop
-from modelserver.child.process.bootstrap import announce, die_with, end
+from modelserver.child.process.bootstrap import announce, die_with, end, end_with_server
 from modelserver.child.process.footprint import Footprint
 from modelserver.child.process.library_threads import set_library_threads, wanted_threads
 from modelserver.child.process.seeds import seed_anew
@@ -112,7 +112,7 @@ class TemplateServer:
                 if descriptor != self._connection.fileno():
                     self._reap(descriptor)
                 elif not reader.fill(self._receiver):
-                    end(0)
+                    end_with_server(0)
             for frame in reader:
                 if frame.kind != frames.FORK:
                     raise frames.unexpected(frame.kind)
@@ -128,7 +128,7 @@ class TemplateServer:
             try:
                 self._become_worker(descriptors, order)
             except (EOFError, ConnectionError):
-                end(0)
+                end_with_server(0)
             except BaseException:
                 traceback.print_exc()
             finally:
