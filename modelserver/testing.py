@@ -174,8 +174,11 @@ class MemoryWorker:
         self.events.loaded()
 
     def exit(self, failure: WorkerFailure) -> None:
-        """End for this reason."""
+        """End for this reason; the answers that are kept are not lost by it."""
         if not self.is_gone:
+            done, self.done = self.done, 0
+            for _ in range(done):
+                self.answer(end_turn=False)
             self.is_gone = True
             self.pid = None
             self.events.exited(failure)
