@@ -1,0 +1,150 @@
+"""What a gRPC method knows of the call it answers, and what a connection asks of the services behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from modelserver.errors import ServingError
+from modelserver.rpc.codes import CallStatus, Code, Metadatum
+
+Message = bytes | bytearray | memoryview
+"""A serialized message."""
+
+
+class Call(Protocol):
+    """
+    One call, as the method that answers it sees it.
+
+    Everything happens in the event loop's thread, and nothing here raises because the client has left: a
+    call that is over takes what it is given and does nothing. It is over once ``reply`` or ``finish`` was
+    called, or ``on_cancelled``. What is sent leaves at the end of the turn.
+
+    :param method: the path, as ``/package.Service/Method``.
+    :param peer: the client, as the access log shows it: ``/127.0.0.1:50000``.
+    :param authority: the server, as the client named it.
+    :param secure: whether TLS is in between.
+    :param deadline: when the client stops waiting, in the reactor's (monotonic) seconds, or None. The method
+        gives it to its job; a moment later the transport ends the call, if the method has not.
+    :param arrived: when the call began, in the reactor's seconds.
+    :param request_id: 16 bytes that name the call in the answer's metadata (``x-request-id``) and in the
+        access log. There are none until the method sets those of its job, or makes some.
+    :param context: the method's own.
+    :param initial: metadata that go ahead of the first message.
+    :param trailing: metadata that go with the status.
+    :param on_cancelled: called once, with CANCELLED or DEADLINE_EXCEEDED, if the call is over before the
+        method has ended it; set by the method.
+    :param on_resume: called when more may be sent, after ``send`` has returned False; set by the method.
+    """
+
+    method: str
+    peer: str
+    authority: str
+    secure: bool
+    deadline: float | None
+    arrived: float
+    request_id: bytes
+    context: object
+    initial: Sequence[Metadatum]
+    trailing: Sequence[Metadatum]
+    on_cancelled: Callable[[Code], object] | None
+    on_resume: Callable[[], object] | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent any more."""
+
+    @property
+    def metadata(self) -> list[Metadatum]:
+        """What the client sent along, in order, without the fields of HTTP/2 and gRPC; made at each call."""
+
+    @property
+    def header_block(self) -> bytes:
+        """The same as header lines, each ended by CRLF, as jobs carry them; ``-bin`` values are base64."""
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the last value of a header field, as it came, or None; the name is in lower case."""
+
+    def send(self, message: Message) -> bool:
+        """
+        Send one message of several; return whether another may be sent now.
+
+        After False, more is still taken, but ``on_resume`` is to be waited for.
+        """
+
+    def reply(self, message: Message) -> None:
+        """Send the only message, or the last one, and the status OK."""
+
+    def finish(self, code: Code = Code.OK, message: str = "", trailing: Sequence[Metadatum] = ()) -> None:
+        """Send the status; ``trailing`` goes behind the attribute of that name."""
+
+    def fail(self, error: ServingError) -> None:
+        """Send the status that the site has for an error."""
+
+    def consumed(self, size: int) -> None:
+        """
+        Take a message of ``size`` bytes off what is unread; for methods that stream in.
+
+        A client that has some 64 kB of messages unread is not let send more.
+        """
+
+
+class RpcMethod(Protocol):
+    """
+    A method of a service; one object serves all of its calls.
+
+    What it raises ends the call: a ``CallRefused`` as that says, a ``ServingError`` as the site says, anything
+    else as INTERNAL, with an entry in the log.
+
+    :param name: the path, as ``/package.Service/Method``.
+    :param streams_in: whether clients send a stream of messages. Where not, ``begin`` is not called, and
+        ``message`` is, once, with the whole message.
+    """
+
+    name: str
+    streams_in: bool
+
+    def begin(self, call: Call) -> None:
+        """Take a call whose messages are to follow."""
+
+    def message(self, call: Call, message: bytes | memoryview | None) -> None:
+        """Take a message; None: the client will send no more (not called where it sends one)."""
+
+
+class CallSite(Protocol):
+    """
+    The services of one listener, and what is written down about calls.
+
+    :param largest: bytes of a message that a client may send.
+    """
+
+    largest: int
+
+    def find(self, path: bytes) -> RpcMethod | None:
+        """Return the method with exactly this path; the hot path, so best a dictionary's ``get``."""
+
+    def begin(self, call: Call, method: RpcMethod) -> None:
+        """
+        Decide on access, before anything else is done for a call.
+
+        :param method: what the call's path was found to mean: the decision is about it, never about the path.
+
+        :raises ServingError: the call may not be made.
+        :raises CallRefused: likewise.
+        """
+
+    def status_of(self, error: ServingError) -> CallStatus:
+        """Return how a call ends that failed with ``error``."""
+
+    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
+        """
+        Write down a call that is over, found or not.
+
+        :param received: bytes of messages, compressed as they came.
+        :param sent: likewise, of answers.
+        """
+
+    def log_failure(self, failure: Failure) -> None:
+        """Write down a defect of the server."""
