@@ -58,6 +58,7 @@ PLACES = {
     "modelserver.jobs": WORDS,
     "modelserver.spec": WORDS,
     "modelserver.version_settings": WORDS,
+    "modelserver.workflows": WORDS,
 }
 """Every module's place: that of the longest prefix that is named here."""
 

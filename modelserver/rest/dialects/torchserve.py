@@ -29,6 +29,7 @@ from modelserver.rest.dialects.bodies import (
     worker_status,
 )
 from modelserver.rest.dialects.settings import described_settings
+from modelserver.rest.dialects.workflows import WORKFLOW_REFUSALS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
 from modelserver.version_settings.setting import Unit
 from modelserver.version_settings.table import SEQUENCES, VERSION_SETTINGS
@@ -95,6 +96,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.InternalError: Refusal(500, "InternalServerException"),
         errors.AccessDenied: Refusal(400, "InvalidKeyException"),
         errors.PageRefused: Refusal(403, "ForbiddenException"),
+        **WORKFLOW_REFUSALS,
     }
 )
 

@@ -1,0 +1,26 @@
+"""TorchServe's words for workflows, which Multi Model Server does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from modelserver.errors import ServingError
+from modelserver.rest.dialects.bodies import Refusal
+from modelserver.workflows import errors
+
+_NOT_FOUND = "WorkflowNotFoundException"
+_CONFLICT = "ConflictStatusException"
+
+WORKFLOW_REFUSALS: Mapping[type[ServingError], Refusal] = MappingProxyType(
+    {
+        errors.WorkflowNotFound: Refusal(404, _NOT_FOUND),
+        errors.WorkflowVersionNotFound: Refusal(404, _NOT_FOUND),
+        errors.WorkflowExists: Refusal(409, _CONFLICT),
+        errors.DefaultWorkflowInUse: Refusal(403, "InvalidWorkflowVersionException"),
+        # TorchServe maps neither of its classes, and answers 500.
+        errors.WorkflowInvalid: Refusal(400, "InvalidWorkflowException"),
+        errors.GraphInvalid: Refusal(400, "InvalidDAGException"),
+    }
+)
+"""What is said for each class of error: rows of the dialect's own table."""

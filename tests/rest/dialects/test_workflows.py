@@ -1,0 +1,64 @@
+"""TorchServe's words for what goes wrong with workflows."""
+
+from __future__ import annotations
+
+import json
+from unittest import TestCase
+
+from modelserver.errors import ServingError
+from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.rest.dialects.workflows import WORKFLOW_REFUSALS
+from modelserver.workflows import errors
+
+# error, code, type, message
+REFUSALS: list[tuple[ServingError, int, str, str]] = [
+    (errors.WorkflowNotFound("w"), 404, "WorkflowNotFoundException", "Workflow not found: w"),
+    (
+        errors.WorkflowVersionNotFound("w", "2"),
+        404,
+        "WorkflowNotFoundException",
+        "Workflow version: 2 does not exist for workflow: w",
+    ),
+    (errors.WorkflowExists("w"), 409, "ConflictStatusException", "Workflow w is already registered."),
+    (
+        errors.WorkflowExists("w", "2"),
+        409,
+        "ConflictStatusException",
+        "Workflow w version 2 is already registered.",
+    ),
+    (
+        errors.DefaultWorkflowInUse("w"),
+        403,
+        "InvalidWorkflowVersionException",
+        "Cannot remove default version for workflow w",
+    ),
+    (
+        errors.WorkflowInvalid("Workflow name is not defined."),
+        400,
+        "InvalidWorkflowException",
+        "Workflow name is not defined.",
+    ),
+    (
+        errors.GraphInvalid("Not a valid DAG", "a loop holds b"),
+        400,
+        "InvalidDAGException",
+        "Not a valid DAG (a loop holds b)",
+    ),
+]
+
+
+class WorkflowRefusalTests(TestCase):
+    """Code, type and text of each error."""
+
+    def test_errors_are_told_in_the_words_of_the_peer(self) -> None:
+        for error, code, kind, message in REFUSALS:
+            with self.subTest(error):
+                reply = TorchServe().failed(error)
+                self.assertEqual(code, reply.code)
+                self.assertEqual({"code": code, "type": kind, "message": message}, json.loads(reply.body))
+
+    def test_every_error_of_workflows_has_a_row(self) -> None:
+        kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
+        ours = {kind for kind in kinds if ServingError in kind.__bases__}
+        self.assertEqual(ours, set(WORKFLOW_REFUSALS))
+        self.assertEqual(ours, {type(error) for error, *_ in REFUSALS})
