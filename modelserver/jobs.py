@@ -65,6 +65,10 @@ inputs_of: Callable[[tuple[bytes, bytes, bytes | bytearray | SharedSlot, int]], 
 )
 
 
+NOWHERE = -1
+"""In the stead of a place in shared memory: there is none."""
+
+
 @define(eq=False)
 class SharedSlot:
     """
@@ -73,11 +77,14 @@ class SharedSlot:
     :param offset: where it starts.
     :param size: its bytes.
     :param give_back: called once, when nobody can be reading it any more.
+    :param answer_at: where a worker may lay a large answer: another slot of the same owner, or ``NOWHERE``;
+        None: over the body.
     """
 
     offset: int
     size: int
     give_back: Callable[[], object] | None = None
+    answer_at: int | None = None
 
     def __len__(self) -> int:
         return self.size

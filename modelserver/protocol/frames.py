@@ -20,8 +20,8 @@ number (u32), microseconds (u32). What follows depends on the kind:
 the others
     a JSON document, or nothing.
 
-A body whose row has the flag ``SHARED`` lies in the shared memory; in its stead stands its offset (u64) and
-size (u32).
+A body whose row has the flag ``SHARED`` lies in the shared memory; in its stead stand its offset (u64) and
+size (u32), and in a BATCH where a large answer may be laid (i64, -1: nowhere).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from functools import partial
 from typing import NamedTuple
 
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
-from modelserver.jobs import Answer, Job, JobRequest, SharedSlot, answer_of
+from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot, answer_of
 from modelserver.protocol.answer_head import HeadInvalid, check_head
 
 
@@ -66,7 +66,8 @@ class JobFlag(IntFlag):
     Traits of a job in a BATCH.
 
     ``QUERY``: the query parameters in ``extra`` are inputs, too. ``NO_PATH``: ``url_path`` is not among its
-    headers.
+    headers. ``RAW``: the body is bytes, whatever the headers say. ``FIELDS``: it is several fields of bytes,
+    one behind the other, whose names and sizes ``extra`` has as ``fields``.
     """
 
     SHARED = 1
@@ -74,6 +75,8 @@ class JobFlag(IntFlag):
     DESCRIBE = 4
     QUERY = 8
     NO_PATH = 64
+    RAW = 128
+    FIELDS = 256
 
 
 class ItemFlag(IntFlag):
@@ -108,6 +111,9 @@ EXPLAIN = JobFlag.EXPLAIN.value
 DESCRIBE = JobFlag.DESCRIBE.value
 QUERY = JobFlag.QUERY.value
 NO_PATH = JobFlag.NO_PATH.value
+RAW = JobFlag.RAW.value
+FIELDS = JobFlag.FIELDS.value
+RAW_OR_FIELDS = RAW | FIELDS
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 
@@ -118,6 +124,9 @@ SMALL = 1 << 16
 
 HEADER = struct.Struct("<IBBHII")
 PLACE = struct.Struct("<QI")
+"""Where an answer lies."""
+BODY_PLACE = struct.Struct("<QIq")
+"""Where the body of a job lies, and where its answer may be laid."""
 ID_SIZE = 16
 MOST_ITEMS = 65535
 _SINGLE = struct.Struct("<IBBHII4I16s")
@@ -155,14 +164,14 @@ class Frame(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A job as the worker sees it; ``offset`` is where its body lies in shared memory, or -1."""
+    """A job as the worker sees it; ``answer_at`` is where a large answer may be laid, or -1."""
 
     id: bytes
     head: bytes
     extra: bytes
     body: bytes | memoryview
     flags: int
-    offset: int = -1
+    answer_at: int = NOWHERE
 
 
 # As with answers: see there.
@@ -182,7 +191,7 @@ def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
     for job in jobs:
         _, head, extra, body, traits, _, _, _ = job.request
         if type(body) is SharedSlot:
-            body, traits = PLACE.pack(body.offset, body.size), traits | SHARED
+            body, traits = _pack_place(body), traits | SHARED
         lengths += (len(head), len(extra), len(body), traits)
         data += (head, extra, body)  # type: ignore[arg-type]  # a SharedSlot has become bytes
     count = len(jobs)
@@ -190,6 +199,11 @@ def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
     size = len(table) + sum(map(len, data))
     data.insert(0, _pack_header(size, BATCH, flags, count, number, 0) + table)
     return data if size > SMALL else [b"".join(data)]
+
+
+def _pack_place(body: SharedSlot) -> bytes:
+    offset, answer_at = body.offset, body.answer_at
+    return BODY_PLACE.pack(offset, body.size, offset if answer_at is None else answer_at)
 
 
 def _pack_single(number: int, request: JobRequest, frame_flags: int) -> Pieces:
@@ -221,13 +235,14 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
         body_at = extra_at + extra_size
         end = body_at + body_size
         body = data[body_at:end]
-        offset = -1
+        answer_at = NOWHERE
         if flags & SHARED:
-            offset, body = _shared_body(body, shared)
+            offset, size, answer_at = _read_place(BODY_PLACE, body)
+            body = _shared_body(offset, size, shared)
         head, extra = data[position:extra_at], data[extra_at:body_at] if extra_size else b""
         if data is payload:
             head, extra = bytes(head), bytes(extra)
-        items.append(_item((bytes(data[at : at + ID_SIZE]), head, extra, body, flags, offset)))
+        items.append(_item((bytes(data[at : at + ID_SIZE]), head, extra, body, flags, answer_at)))
         at += ID_SIZE
         position = end
     if position != len(data):
@@ -235,22 +250,27 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     return items
 
 
-def _shared_body(place: bytes | memoryview, shared: memoryview | None) -> tuple[int, memoryview]:
-    if shared is None or len(place) != PLACE.size:
+def _read_place(form: struct.Struct, place: bytes | memoryview) -> tuple[int, ...]:
+    if len(place) != form.size:
+        raise FrameError("a body in shared memory without its place")
+    return form.unpack(place)
+
+
+def _shared_body(offset: int, size: int, shared: memoryview | None) -> memoryview:
+    if shared is None:
         raise FrameError("a body in shared memory, but there is none")
-    offset, size = PLACE.unpack(place)
     if offset + size > len(shared):
         raise FrameError("a body beyond the shared memory")
-    return offset, shared[offset : offset + size]
+    return shared[offset : offset + size]
 
 
 def put_in_place(answer: Answer, item: Item, shared: memoryview, size: int) -> tuple[int, Answer]:
-    """Lay a large answer where the body of its job lies; ``size`` is that of a slot."""
-    body = answer.body
-    if item.offset < 0 or len(body) > size:
+    """Lay a large answer where its job says; ``size`` is that of a slot."""
+    body, place = answer.body, item.answer_at
+    if place < 0 or len(body) > size:
         return 0, answer
-    shared[item.offset : item.offset + len(body)] = body
-    return SHARED, answer._replace(body=PLACE.pack(item.offset, len(body)))
+    shared[place : place + len(body)] = body
+    return SHARED, answer._replace(body=PLACE.pack(place, len(body)))
 
 
 def show_id(request_id: bytes) -> bytes:
@@ -337,7 +357,8 @@ def _flagged(
     flags: int, status: int, head: bytes | memoryview, body: bytes | memoryview, shared: memoryview | None
 ) -> Answer | ServingError:
     if flags & SHARED and not flags & ERROR:
-        return Answer(status, _checked(status, bytes(head)), _shared_body(body, shared)[1])
+        offset, size = _read_place(PLACE, body)
+        return Answer(status, _checked(status, bytes(head)), _shared_body(offset, size, shared))
     try:
         code, message, exception, text = json.loads(bytes(body))
         if flags & REFUSED:

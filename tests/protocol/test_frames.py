@@ -10,7 +10,7 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
+from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.testing import CollectingObserver, make_job
@@ -104,6 +104,24 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(bytes(item.body), b"defg")
         with self.assertRaises(frames.FrameError):
             frames.unpack_batch(frame, None)
+
+    def test_a_large_answer_is_laid_where_the_job_says(self) -> None:
+        for answer_at, place in ((None, 2), (12, 12), (NOWHERE, None)):
+            memory = memoryview(bytearray(b"..abcd.............."))
+            reader = FrameReader()
+            job = make_job(SharedSlot(2, 4, answer_at=answer_at))
+            reader.fill(Pipe(b"".join(frames.pack_batch(1, [job])), []))
+            (frame,) = reader
+            (item,) = frames.unpack_batch(frame, memory)
+            row = frames.put_in_place(Answer(200, b"", b"answer"), item, memory, 8)
+            reader.fill(Pipe(b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [row])), []))
+            (frame,) = reader
+            (answer,) = frames.unpack_answers(frame, memory)
+            assert isinstance(answer, Answer)
+            self.assertEqual(bytes(answer.body), b"answer")
+            self.assertEqual(bytes(memory).find(b"answer"), -1 if place is None else place)
+            if answer_at is not None:
+                self.assertEqual(bytes(item.body), b"abcd")
 
     @given(st.binary(max_size=200), st.integers(0, 20))
     def test_garbage_is_refused_and_nothing_else_happens(self, payload: bytes, items: int) -> None:

@@ -70,6 +70,7 @@ class Decoded(NamedTuple):
 # A named tuple's own constructor is a function of Python's; this is made for every request.
 _decoded: Callable[[tuple[Row, None, None]], Decoded] = partial(tuple.__new__, Decoded)
 
+_UNTYPED = {"body": ""}
 Field = tuple[str, str, object]
 """A field's name, its content type and its value."""
 
@@ -123,6 +124,8 @@ class Decoder:
 
         :raises BadForm: the body is not the form that its content type says.
         """
+        if item.flags & frames.RAW_OR_FIELDS:
+            return _undecoded(item)
         if head.form:
             fields = (
                 _urlencoded(item.body) if head.form == FORM else self._multipart(head.content_type, item.body)
@@ -181,6 +184,18 @@ class _Part:
     filename: str | None
     content_type: str | None
     raw: bytes
+
+
+def _undecoded(item: frames.Item) -> Decoded:
+    """Return what another handler has answered: bytes without a type, in one field or in several."""
+    if not item.flags & frames.FIELDS:
+        return Decoded({"body": bytearray(item.body)}, None, _UNTYPED)
+    row: Row = {}
+    at = 0
+    for name, size in json.loads(item.extra)["fields"]:
+        row[name] = bytearray(item.body[at : at + size])
+        at += size
+    return Decoded(row, None, dict.fromkeys(row, ""))
 
 
 def _form_of(content_type: str) -> str:

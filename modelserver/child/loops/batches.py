@@ -62,8 +62,7 @@ class BatchLoop:
     Serves batches on a blocking socket, one after the other.
 
     :param call: calls the handler.
-    :param uses_slots: large answers go where the bodies of their requests were; the server copies them from
-        there.
+    :param uses_slots: large answers go where their requests say; the server copies them from there.
     """
 
     def __init__(self, model: LoadedModel, call: Call, uses_slots: bool) -> None:
@@ -134,17 +133,17 @@ class BatchLoop:
         begun = time.perf_counter()
         rows = self._answer_one(items[0]) if len(items) == 1 else self._answer(items)
         now = time.perf_counter()
-        if self._uses_slots and (len(items) > 1 or items[0].offset >= 0):
+        if self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0):
             rows = self._in_slots(rows, items)
         self._outbox.add(self._batch.number, rows, now - begun, now)
 
     def _in_slots(self, rows: list[ReplyRow], items: Sequence[frames.Item]) -> list[ReplyRow]:
-        """Lay large answers where the bodies of their requests were."""
+        """Lay large answers where their requests say."""
         memory, size = self._model.memory, self._model.request.slot_size
         assert memory is not None, "slots are used where there is shared memory"
         return [
             frames.put_in_place(row[1], item, memory, size)
-            if item.offset >= 0 and not row[0] and len(row[1].body) >= LARGE
+            if item.answer_at >= 0 and not row[0] and len(row[1].body) >= LARGE
             else row
             for row, item in zip(rows, items, strict=True)
         ]

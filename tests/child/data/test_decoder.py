@@ -6,7 +6,7 @@ import json
 from unittest import TestCase
 
 from modelserver.child.data.decoder import MOST_FIELDS, BadForm, Decoded, Decoder
-from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY, Item
+from modelserver.protocol.frames import EXPLAIN, FIELDS, NO_PATH, QUERY, RAW, Item
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -96,6 +96,16 @@ class RowTests(TestCase):
         extra = json.dumps({"query": [("body", "1")]}).encode()
         self.assertEqual(decode(b"x", flags=QUERY, extra=extra).row, {"body": bytearray(b"x")})
 
+    def test_answers_of_other_handlers_are_bytes_whatever_the_headers_say(self) -> None:
+        for content_type in ("", "application/json", "text/plain", FORM):
+            decoded = decode(b"[1]", content_type, flags=RAW)
+            self.assertEqual(decoded.row, {"body": bytearray(b"[1]")})
+            self.assertIs(type(decoded.row["body"]), bytearray)
+            extra = json.dumps({"fields": [["left", 2], ["ü", 0], ["right", 1]]}).encode()
+            decoded = decode(b"abc", content_type, flags=FIELDS, extra=extra)
+            self.assertEqual(decoded.row, {"left": b"ab", "ü": b"", "right": b"c"})
+            self.assertEqual({type(value) for value in decoded.row.values()}, {bytearray})
+
 
 class HeaderTests(TestCase):
     """What handlers see as headers."""
@@ -117,6 +127,11 @@ class HeaderTests(TestCase):
                 "body": {"content-type": "text/plain"},
             },
         )
+
+    def test_answers_of_other_handlers_have_no_type(self) -> None:
+        found = self.headers(b"Content-Type: text/plain\r\n", RAW)
+        self.assertEqual(found["Content-Type"], "text/plain")
+        self.assertEqual((found["body"], found["url_path"]), ({"content-type": ""}, ""))
 
     def test_explanation_with_a_path(self) -> None:
         extra = json.dumps({"headers": {"url_path": "a/b"}}).encode()
