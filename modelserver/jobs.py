@@ -161,6 +161,13 @@ class JobHolder(Protocol):
         """Have ``job`` wait in the queue again, if the worker has not begun it."""
 
 
+class JobBucket(Protocol):
+    """Jobs whose deadlines are watched together."""
+
+    def leave(self, job: Job) -> None:
+        """Watch ``job`` no more."""
+
+
 @define(eq=False)
 class Job:
     """
@@ -173,6 +180,7 @@ class Job:
         may be reading its body, also when the job is finished.
     :param dropped: called when the job is finished other than by a worker's answer; set while a pool waits to
         be idle, for no worker tells the end of a job that waits.
+    :param bucket: where its deadline is watched, if it has one; it leaves when it is finished.
     :param assigned: when the worker got it, in the clock's (monotonic) seconds; not set before.
     """
 
@@ -184,6 +192,7 @@ class Job:
     state: JobState = WAITING
     holder: JobHolder | None = None
     dropped: Callable[[], object] | None = None
+    bucket: JobBucket | None = None
     assigned: float = field(init=False)
 
     @property
@@ -196,6 +205,8 @@ class Job:
         self.holder = None
         if self.state is not FINISHED:
             self.state = FINISHED
+            if self.bucket is not None:
+                self.bucket.leave(self)
             if isinstance(outcome, Answer):
                 self.observer.completed(self, outcome)
             else:
@@ -261,6 +272,8 @@ class Job:
 
     def _finish(self) -> None:
         self.state = FINISHED
+        if self.bucket is not None:
+            self.bucket.leave(self)
         if self.holder is None:
             self._free()
         if self.dropped is not None:

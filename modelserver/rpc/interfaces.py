@@ -95,8 +95,8 @@ class RpcMethod(Protocol):
     """
     A method of a service; one object serves all of its calls.
 
-    What it raises ends the call: a ``CallRefused`` as that says, a ``ServingError`` as the site says, anything
-    else as INTERNAL, with an entry in the log.
+    What it raises ends the call: a ``CallRefused`` as that says, a ``ServingError`` as the site says, and
+    anything else as INTERNAL, with an entry in the log.
 
     :param name: the path, as ``/package.Service/Method``.
     :param streams_in: whether clients send a stream of messages. Where not, ``begin`` is not called, and

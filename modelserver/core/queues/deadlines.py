@@ -2,59 +2,45 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from modelserver.core.queues.time_buckets import Bucket, TimeBuckets
 from modelserver.errors import DeadlinePassed
 from modelserver.jobs import FINISHED, WAITING, Job
 
 
 @define(eq=False)
 class Deadlines:
-    """Watches jobs that have a deadline, with one timer for all."""
+    """Watches jobs that have a deadline until they are finished, and keeps none that is."""
 
     clock: IReactorTime
-    _jobs: list[tuple[float, int, Job]] = field(factory=list, init=False)
-    _count: int = field(default=0, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
-    _timer_at: float = field(default=0.0, init=False)
+    _jobs: TimeBuckets[Job] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._jobs = TimeBuckets(self.clock, _place, self._expire)
+
+    def __len__(self) -> int:
+        """Return how many jobs are watched."""
+        return len(self._jobs)
 
     def watch(self, job: Job) -> None:
-        """Answer ``job`` with DeadlinePassed at its deadline, unless it is finished by then."""
+        """Answer ``job`` with DeadlinePassed at its deadline, or up to 20 ms later, unless it is finished."""
         deadline = job.request.deadline
-        if deadline is None:
-            return
-        self._count += 1
-        heappush(self._jobs, (deadline, self._count, job))
-        self._set_timer()
+        if deadline is not None and job.state is not FINISHED:
+            self._jobs.add(job, deadline)
 
-    def _set_timer(self) -> None:
-        if not self._jobs:
+    def _expire(self, job: Job) -> None:
+        if job.state is FINISHED:
             return
-        at = self._jobs[0][0]
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self.clock.callLater(max(0.0, at - self.clock.seconds()), self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = self.clock.seconds()
-        while self._jobs and (self._jobs[0][0] <= now or self._jobs[0][2].state is FINISHED):
-            _, _, job = heappop(self._jobs)
-            if job.state is not FINISHED:
-                job.recall()
-                is_started = job.state is not WAITING
-                job.fail(DeadlinePassed(now - job.request.arrived, started=is_started))
-        self._set_timer()
+        job.recall()
+        is_started = job.state is not WAITING
+        job.fail(DeadlinePassed(self.clock.seconds() - job.request.arrived, started=is_started))
 
     def stop(self) -> None:
         """Watch no more."""
-        self._jobs.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._jobs.stop()
+
+
+def _place(job: Job, bucket: Bucket[Job]) -> None:
+    job.bucket = bucket

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.queues.deadlines import Deadlines
+from modelserver.core.queues.time_buckets import GRAIN
 from modelserver.errors import DeadlinePassed, NoWorkers, QueueFull, ServingError, WorkerDied
 from modelserver.jobs import Job
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
@@ -124,7 +125,7 @@ class AheadTests(WorkerTestCase):
         self.version.pool.put(job)
         deadlines.watch(job)
         self.stage.turn()
-        self.clock.advance(1)
+        self.clock.advance(1 + GRAIN)
         assert isinstance(job.observer, CollectingObserver)
         (error,) = job.observer.errors
         assert isinstance(error, DeadlinePassed)
