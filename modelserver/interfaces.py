@@ -263,6 +263,15 @@ class Dialect(Protocol):
         """The state of the whole server."""
 
 
+class AccessRecorder(Protocol):
+    """Where answered requests are noted."""
+
+    def record(
+        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
+    ) -> None:
+        """One request that was answered; ``asked``: method, URI and protocol."""
+
+
 class Recorder(Protocol):
     """Counts what happens. Every call is cheap: plain numbers, read when somebody asks."""
 
@@ -271,6 +280,9 @@ class Recorder(Protocol):
 
     def answered(self, code: int) -> None:
         """An HTTP answer left."""
+
+    def call_ended(self, method: str, code: str, seconds: float, received: int, sent: int) -> None:
+        """A gRPC call ended with the code of this name, after so many bytes of messages either way."""
 
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """Jobs of a version have their answers, at ``now`` on the clock that their times are of."""

@@ -256,6 +256,10 @@ class CountingRecorder:
         """Count."""
         self._count("answered", str(code))
 
+    def call_ended(self, method: str, code: str, seconds: float, received: int, sent: int) -> None:
+        """Count."""
+        self._count("call_ended", method, code)
+
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """Count."""
         for job in jobs:

@@ -16,8 +16,8 @@ from modelserver.spec import VersionDescription
 _VERSION = ("model", "version")
 
 
-def _histogram(name: str, bounds: Sequence[float]) -> Histogram:
-    return Histogram(Declaration(f"modelserver_{name}", HISTOGRAM, "", _VERSION), bounds)
+def _histogram(name: str, bounds: Sequence[float], dimensions: tuple[str, ...] = _VERSION) -> Histogram:
+    return Histogram(Declaration(f"modelserver_{name}", HISTOGRAM, "", dimensions), bounds)
 
 
 def _counter(name: str, *dimensions: str) -> Counter:
@@ -36,6 +36,10 @@ _HELP = {
     "modelserver_request_seconds": "Seconds from a request's arrival to its answer.",
     "modelserver_batch_size": "Requests in a batch.",
     "modelserver_http_responses_total": "HTTP answers by status code.",
+    "modelserver_grpc_calls_total": "gRPC calls by method and code; unknown methods have an empty name.",
+    "modelserver_grpc_call_seconds": "Seconds from a gRPC call's arrival to its end.",
+    "modelserver_grpc_received_bytes_total": "Bytes of messages that gRPC clients sent, as they came.",
+    "modelserver_grpc_sent_bytes_total": "Bytes of messages that were sent to gRPC clients.",
     "modelserver_worker_restarts_total": "Workers that were started again.",
     "modelserver_job_retries_total": "Requests that went to a second worker after their first one died.",
     "modelserver_refusals_total": "Requests that were refused, by cause.",
@@ -72,6 +76,7 @@ class ModelServerMetrics:
         """
         for family in (
             *_of_tallies(tallies),
+            *_of_calls(tallies),
             self.restarts,
             self.retries,
             self.refusals,
@@ -96,6 +101,21 @@ def _of_tallies(tallies: RequestTallies) -> Iterable[Family]:
         handler.add((batch.model, batch.version), batch.handler)
         batch_wait.add((batch.model, batch.version), batch.outside)
     return responses, queue, request, size, handler, batch_wait
+
+
+def _of_calls(tallies: RequestTallies) -> Iterable[Family]:
+    calls, seconds = (
+        _counter("grpc_calls", "method", "code"),
+        _histogram("grpc_call_seconds", SECONDS, ("method",)),
+    )
+    received, sent = _counter("grpc_received_bytes", "method"), _counter("grpc_sent_bytes", "method")
+    for tally in tallies.calls.values():
+        for code, count in sorted(tally.codes.items()):
+            calls.update((tally.method, code), count)
+        seconds.add((tally.method,), tally.seconds)
+        received.update((tally.method,), tally.received)
+        sent.update((tally.method,), tally.sent)
+    return calls, seconds, received, sent
 
 
 def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, int]) -> Iterable[Family]:

@@ -18,7 +18,7 @@ from modelserver.metrics.handler_metrics import EmittedMetrics
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
-from modelserver.metrics.tallies import SECONDS, BatchTally, JobTally, RequestTallies
+from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
 from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServeMetrics, Update
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
 from modelserver.spec import VersionDescription
@@ -132,6 +132,19 @@ class MetricsRecorder:
             answers[code] += 1
         except KeyError:
             answers[code] = 1
+
+    def call_ended(self, method: str, code: str, seconds: float, received: int, sent: int) -> None:
+        """Count a gRPC call that ended with the code of this name, with its bytes of messages either way."""
+        calls = self._tallies.calls
+        tally = calls.get(method)
+        if tally is None:
+            tally = calls[method] = CallTally(method)
+        codes, series = tally.codes, tally.seconds
+        codes[code] = codes.get(code, 0) + 1
+        series.counts[bisect_left(SECONDS, seconds)] += 1
+        series.total += seconds
+        tally.received += received
+        tally.sent += sent
 
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """

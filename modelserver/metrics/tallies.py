@@ -76,17 +76,37 @@ class BatchTally:
 
 
 @define(eq=False)
+class CallTally:
+    """
+    The gRPC calls of one method.
+
+    :param codes: calls by the name of the code that they ended with.
+    :param seconds: from the calls' arrival to their end.
+    :param received: bytes of messages from clients, as they came.
+    :param sent: the same, to clients.
+    """
+
+    method: str
+    codes: dict[str, int] = field(factory=dict, init=False)
+    seconds: Observations = field(factory=_seconds, init=False)
+    received: int = field(default=0, init=False)
+    sent: int = field(default=0, init=False)
+
+
+@define(eq=False)
 class RequestTallies:
     """
     What the request path has counted since the server's start.
 
     :param arrivals: accepted requests, by model and by the version that the client named (None: no version).
     :param answers: HTTP answers, by status code.
+    :param calls: gRPC calls, by method.
     :param jobs: finished jobs, by model, version, and the version that the client named.
     :param batches: finished batches, by model and version.
     """
 
     arrivals: dict[tuple[str, str | None], int] = field(factory=dict, init=False)
     answers: dict[int, int] = field(factory=dict, init=False)
+    calls: dict[str, CallTally] = field(factory=dict, init=False)
     jobs: dict[tuple[str, str, str | None], JobTally] = field(factory=dict, init=False)
     batches: dict[tuple[str, str], BatchTally] = field(factory=dict, init=False)

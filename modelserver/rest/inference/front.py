@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from modelserver.http1.twisted_web import BufferedRequest
 from modelserver.inference.health import Health, health_of
 from modelserver.inference.predict import Inference
 from modelserver.inference.targets import model_of_invocation
-from modelserver.interfaces import Dialect, Recorder, Reply
+from modelserver.interfaces import AccessRecorder, Dialect, Recorder, Reply
 from modelserver.jobs import Inputs, Job, SharedSlot, inputs_of
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
@@ -46,15 +46,6 @@ class PlainPrediction(NamedTuple):
 
     target: PredictionTarget
     client_timeout: float
-
-
-class AccessRecorder(Protocol):
-    """Where answered requests are noted."""
-
-    def record(
-        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
-    ) -> None:
-        """One request that was answered; ``asked``: method, URI and protocol."""
 
 
 @frozen(eq=False)
