@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
+from attrs import frozen
 
 LARGEST = 1024 * 1024
 DEEPEST = 64
 """How deep lists and mappings may be nested."""
 MOST_NODES = 100_000
 """How many nodes a YAML document may have once its aliases are written out."""
+DEEPEST_LINES = 3
+"""How deep ``Lines`` knows its keys."""
 LONGEST_NUMBER = 400
 """How many characters a number may have: Python's own limit comes too late for ``1:1:1...``."""
 
@@ -71,6 +74,26 @@ def _children(node: object) -> list[object]:
     return list(node) if isinstance(node, list) else []
 
 
+@frozen
+class Lines:
+    """
+    Where the keys of a YAML document stand, down to ``DEEPEST_LINES``.
+
+    :param by_path: a line, counted from 1, by the keys that lead there as they are written; an item of a list
+        has its index.
+    """
+
+    by_path: Mapping[tuple[str, ...], int]
+
+    def of(self, *path: str) -> int:
+        """Return the line of a key, or of the nearest key around it."""
+        return next((self.by_path[part] for part in _prefixes(path) if part in self.by_path), 1)
+
+
+def _prefixes(path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    return (path[:length] for length in range(len(path), 0, -1))
+
+
 def read_yaml(text: str, most_nodes: int = MOST_NODES) -> object:
     """
     Read a YAML document of plain values.
@@ -78,14 +101,44 @@ def read_yaml(text: str, most_nodes: int = MOST_NODES) -> object:
     :raises ValueError: it is not YAML, builds objects, or is too deep or too large once its aliases are
         written out.
     """
+    document, _ = _read(text, most_nodes)
+    return document
+
+
+def read_yaml_with_lines(text: str, most_nodes: int = MOST_NODES) -> tuple[object, Lines]:
+    """
+    Read a YAML document of plain values, and where its keys stand.
+
+    :raises ValueError: as ``read_yaml``.
+    """
+    document, node = _read(text, most_nodes)
+    found: dict[tuple[str, ...], int] = {}
+    _find_lines(node, (), found)
+    return document, Lines(found)
+
+
+def _find_lines(node: yaml.Node | None, path: tuple[str, ...], found: dict[tuple[str, ...], int]) -> None:
+    if len(path) == DEEPEST_LINES:
+        return
+    pairs: list[tuple[yaml.Node, str, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(key, str(key.value), value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(value, str(index), value) for index, value in enumerate(node.value)]
+    for at, name, value in pairs:
+        found[(*path, name)] = at.start_mark.line + 1
+        _find_lines(value, (*path, name), found)
+
+
+def _read(text: str, most_nodes: int) -> tuple[object, yaml.Node | None]:
     try:
         loader = _BoundedLoader(text, most_nodes)
         try:
             node = loader.get_single_node()
             if node is None:
-                return None
+                return None, None
             _count(node, most_nodes, {}, 0)
-            return _construct(loader, node)
+            return _construct(loader, node), node
         finally:
             loader.dispose()
     except yaml.YAMLError as why:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from modelserver.archive.documents import TooDeep, check_depth, read_bounded, read_yaml
-from modelserver.archive.names import is_shown
+from modelserver.archive.documents import read_bounded, read_yaml
+from modelserver.archive.manifest_documents import (
+    LARGEST,
+    UNREADABLE,
+    ManifestDocument,
+    file_of,
+    leaves,
+    parse_manifest,
+    section_of,
+    text_of,
+)
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.errors import ArchiveInvalid, BadRequest
 
 MANIFEST = Path("MAR-INF", "MANIFEST.json")
 LEGACY_MANIFEST = Path("MANIFEST.json")
-LARGEST = 256 * 1024
-"""Bytes. Python's JSON reader lets no other thread run: a larger one would hold up the server."""
 DEFAULT_VERSION = "1.0"
 
 _LEGACY_VERSION = "snapshot"
-_UNREADABLE = "Failed to parse signature.json."
 _SUPPORTED = {"python": "python", "python3": "python3"}
 _REFUSED = {"python2": "python2", "lsp": "LSP"}
 
@@ -88,8 +93,8 @@ def read_manifest(
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as why:
-            raise ArchiveInvalid(f"{_UNREADABLE} {path}: {getattr(why, 'strerror', None) or why}.") from why
-        manifest = convert(_parse(text), rules)
+            raise ArchiveInvalid(f"{UNREADABLE} {path}: {getattr(why, 'strerror', None) or why}.") from why
+        manifest = convert(parse_manifest(text), rules)
         break
     else:
         manifest = Manifest()
@@ -142,62 +147,36 @@ def model_config(folder: Path, manifest: Manifest) -> Mapping[str, object]:
     return document
 
 
-@frozen
-class _Document:
-    """A manifest twice: as it is for the handler, and with its numbers as text (a version may be 1.10)."""
-
-    raw: Mapping[str, object]
-    texts: Mapping[str, object]
-
-
-def _parse(text: str) -> _Document:
-    try:
-        raw = json.loads(text, parse_constant=_refuse_constant)
-        texts = json.loads(text, parse_float=str, parse_int=str)
-        check_depth(raw)
-    except RecursionError as why:
-        raise ArchiveInvalid(f"{_UNREADABLE} {TooDeep()}.") from why
-    except ValueError as why:
-        raise ArchiveInvalid(f"{_UNREADABLE} {why}.") from why
-    if not isinstance(raw, dict) or not isinstance(texts, dict):
-        raise ArchiveInvalid(f"{_UNREADABLE} it is not a JSON object.")
-    return _Document(raw, texts)
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _from_document(document: _Document, rules: ManifestRules) -> Manifest:
+def _from_document(document: ManifestDocument, rules: ManifestRules) -> Manifest:
     top = document.texts
-    model = _section(top, "model")
-    engine = _section(top, "engine") if top.get("engine") is not None else None
-    engine_name = None if engine is None else _text(engine, "engineName")
+    model = section_of(top, "model")
+    engine = section_of(top, "engine") if top.get("engine") is not None else None
+    engine_name = None if engine is None else text_of(engine, "engineName")
     if engine is not None and engine_name is None and rules.require_engine_name:
         raise ArchiveInvalid("engineName is required in <engine>.")
     return Manifest(
-        model_name=_text(model, "modelName"),
-        model_version=_text(model, "modelVersion") or DEFAULT_VERSION,
-        handler=_text(model, "handler"),
+        model_name=text_of(model, "modelName"),
+        model_version=text_of(model, "modelVersion") or DEFAULT_VERSION,
+        handler=text_of(model, "handler"),
         runtime=_file_runtime(top),
-        serialized_file=_inside(model, "serializedFile"),
-        model_file=_inside(model, "modelFile"),
-        requirements_file=_inside(model, "requirementsFile"),
-        config_file=_inside(model, "configFile"),
+        serialized_file=file_of(model, "serializedFile"),
+        model_file=file_of(model, "modelFile"),
+        requirements_file=file_of(model, "requirementsFile"),
+        config_file=file_of(model, "configFile"),
         engine=engine_name,
-        envelope=_text(model, "envelope"),
+        envelope=text_of(model, "envelope"),
         raw=document.raw,
     )
 
 
-def _from_legacy(document: _Document, rules: ManifestRules) -> Manifest:
+def _from_legacy(document: ManifestDocument, rules: ManifestRules) -> Manifest:
     """Read a manifest of MMS 0.x: the service is the handler, and the engine is MXNet."""
-    model = _section(document.texts, "Model")
-    handler = _text(model, "Service")
+    model = section_of(document.texts, "Model")
+    handler = text_of(model, "Service")
     if handler is None:
         raise ArchiveInvalid("Missing Service entry in MANIFEST.json")
     return Manifest(
-        model_name=_text(model, "Model-Name"),
+        model_name=text_of(model, "Model-Name"),
         model_version=_LEGACY_VERSION,
         handler=handler,
         engine="MXNet",
@@ -206,44 +185,11 @@ def _from_legacy(document: _Document, rules: ManifestRules) -> Manifest:
     )
 
 
-def _section(document: Mapping[str, object], name: str) -> Mapping[str, object]:
-    section = document.get(name, {})
-    if section is None:
-        raise ArchiveInvalid("Missing Model entry in manifest file.")
-    if not isinstance(section, dict):
-        raise ArchiveInvalid(f"{_UNREADABLE} {name} must be an object.")
-    return section
-
-
-def _text(section: Mapping[str, object], name: str) -> str | None:
-    """Return a string that can be shown and sent; an empty one counts as absent."""
-    value = section.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise ArchiveInvalid(f"{_UNREADABLE} {name} must be a string.")
-    if not is_shown(value):
-        raise ArchiveInvalid(f"{_UNREADABLE} {name} holds characters that cannot be printed.")
-    return value
-
-
-def _inside(section: Mapping[str, object], name: str) -> str | None:
-    """Return the name of a file inside the archive."""
-    value = _text(section, name)
-    if value is not None and _leaves(value):
-        raise ArchiveInvalid(f"{name} must be a file inside the archive.")
-    return value
-
-
-def _leaves(path: str) -> bool:
-    return path.startswith("/") or "\\" in path or path[1:2] == ":" or ".." in path.split("/")
-
-
 def _file_runtime(document: Mapping[str, object]) -> str:
     """Return the runtime that the manifest names; ``python`` where it does not, but not where it is null."""
     value = document.get("runtime", "python")
     if value is not None and not isinstance(value, str):
-        raise ArchiveInvalid(f"{_UNREADABLE} runtime must be a string.")
+        raise ArchiveInvalid(f"{UNREADABLE} runtime must be a string.")
     known = _known_runtime(value or "")
     if known is None:
         raise ArchiveInvalid("Runtime is not defined or invalid.")
@@ -276,5 +222,5 @@ def _check_supported(runtime: str) -> None:
 
 
 def _check_handler(handler: str | None, rules: ManifestRules) -> None:
-    if handler is not None and not rules.allow_outside_handler and _leaves(handler.split(":", 1)[0]):
+    if handler is not None and not rules.allow_outside_handler and leaves(handler.split(":", 1)[0]):
         raise ArchiveInvalid("The handler must be a file inside the archive.")

@@ -71,11 +71,13 @@ class GraphInvalid(ServingError):
     The edges of a workflow are no graph that can be run from one start to its ends.
 
     :param reason: TorchServe's text.
-    :param where: the node or the edge that breaks the rule, and its line where that is known.
+    :param where: what breaks the rule, and its line where that is known.
+    :param node: where to look for it.
     """
 
     reason: str
     where: str = ""
+    node: str = ""
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.where})" if self.where else self.reason

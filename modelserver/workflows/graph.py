@@ -76,10 +76,10 @@ def make_graph(
 
 def _check_edges(node: str, following: tuple[str, ...]) -> None:
     if node in following:
-        raise GraphInvalid(_SELF_LOOP, f"{node} follows itself")
+        raise GraphInvalid(_SELF_LOOP, f"{node} follows itself", node)
     for child, times in Counter(following).items():
         if times > 1:
-            raise GraphInvalid(_TWICE, f"{child} follows {node} {times} times")
+            raise GraphInvalid(_TWICE, f"{child} follows {node} {times} times", node)
 
 
 def _ordered(children: Mapping[str, tuple[str, ...]], parents: Mapping[str, list[str]]) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def _ordered(children: Mapping[str, tuple[str, ...]], parents: Mapping[str, list
     starts = [node for node, before in parents.items() if not before]
     if len(starts) != 1:
         found = f"there are {len(starts)}: {_listed(starts)}" if starts else "there is none"
-        raise GraphInvalid(_ONE_START, found)
+        raise GraphInvalid(_ONE_START, found, starts[-1] if starts else "")
     open_parents = {node: len(before) for node, before in parents.items()}
     order = starts
     for node in order:  # grows while it is walked
@@ -97,7 +97,7 @@ def _ordered(children: Mapping[str, tuple[str, ...]], parents: Mapping[str, list
                 order.append(child)
     if len(order) < len(parents):
         stuck = [node for node, left in open_parents.items() if left]
-        raise GraphInvalid(_LOOP, f"a loop holds {_listed(stuck)}")
+        raise GraphInvalid(_LOOP, f"a loop holds {_listed(stuck)}", stuck[0])
     return tuple(order)
 
 

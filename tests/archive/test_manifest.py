@@ -9,7 +9,6 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.documents import DEEPEST, LARGEST, TooMany, read_yaml
-from modelserver.archive.manifest import LARGEST as LARGEST_MANIFEST
 from modelserver.archive.manifest import (
     MMS_RULES,
     TORCHSERVE_RULES,
@@ -19,6 +18,7 @@ from modelserver.archive.manifest import (
     model_config,
     read_manifest,
 )
+from modelserver.archive.manifest_documents import LARGEST as LARGEST_MANIFEST
 from modelserver.errors import ArchiveInvalid, BadRequest
 from tests.harness.folder import FolderCase
 
