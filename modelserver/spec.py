@@ -59,6 +59,7 @@ class VersionSpec:
     :param config: ``model-config.yaml`` as it was read, for the handler.
     :param client_timeout: seconds that a client waits that does not say so itself; 0: as long as it takes.
     :param torchrun: for a version whose workers are several processes, else None.
+    :param workflow: the workflow that it is a node of, and comes and goes with, or None.
     """
 
     name: str
@@ -82,6 +83,7 @@ class VersionSpec:
     start: WorkerStart = field(factory=WorkerStart)
     limits: WorkerLimits = field(factory=WorkerLimits)
     loaded_at_startup: bool = False
+    workflow: str | None = None
 
     def with_settings(
         self, values: SettingValues, table: Iterable[Setting] = VERSION_SETTINGS

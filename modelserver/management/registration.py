@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
@@ -28,10 +28,14 @@ _log = Logger()
 
 @frozen
 class PreparedVersion:
-    """A version that can be registered: its spec, and the files that it owns."""
+    """
+    A version that can be registered: its spec, and the files that it owns.
+
+    :param fetched: None for one that runs in a folder of somebody else's, and owns nothing.
+    """
 
     spec: VersionSpec
-    fetched: Fetched
+    fetched: Fetched | None
 
 
 @frozen
@@ -86,6 +90,8 @@ class VersionPreparer:
 
     async def discard(self, prepared: PreparedVersion, keeps_download: bool = False) -> None:
         """Remove the unpacked files, and the download if no other version uses it. Never fails."""
+        if prepared.fetched is None:
+            return
         await self._remove(prepared.spec.folder)
         await self.sources.release(prepared.fetched, keeps_download)
 
@@ -101,17 +107,34 @@ class VersionPreparer:
         manifest = read_manifest(folder, self.rules, overrides.runtime)
         given_name = request.name or (request.fallback_name if manifest.model_name is None else None)
         manifest = complete(manifest, self.rules, given_name, overrides.handler)
-        name, version = manifest.model_name or "", manifest.model_version
+        found = OpenedArchive(
+            name=manifest.model_name or "",
+            version=request.version or manifest.model_version,
+            url=request.url,
+            folder=folder,
+            manifest=manifest,
+        )
+        return self.resolve(found, request, model_config(folder, manifest))
+
+    def resolve(
+        self, found: OpenedArchive, request: RegisterRequest, config: Mapping[str, object]
+    ) -> VersionSpec:
+        """
+        Decide everything about a version that is open.
+
+        :param config: its ``model-config.yaml``, as it was read.
+        :raises ArchiveInvalid: a name is not allowed, or something in the archive is not.
+        :raises NotEnoughDevices: each worker needs more GPUs than there are.
+        """
+        name, version = found.name, found.version
         _check_name("name", name)
         _check_name("version", version)
-        config, problems = read_model_config(model_config(folder, manifest), self.defaults.number_of_gpu)
-        preset = self.models.get(name, {}).get(version, VersionPreset())
-        found = OpenedArchive(name=name, version=version, url=request.url, folder=folder, manifest=manifest)
+        settings, problems = read_model_config(config, self.defaults.number_of_gpu)
         spec = resolve_version_spec(
             found=found,
-            overrides=overrides,
-            model_config=config,
-            preset=preset,
+            overrides=request.overrides,
+            model_config=settings,
+            preset=self.models.get(name, {}).get(version, VersionPreset()),
             defaults=self.defaults,
             start_up=request.start_up,
         )
@@ -119,7 +142,7 @@ class VersionPreparer:
             _log.warn(
                 "Model {name} version {version}: {problem}", name=name, version=version, problem=problem
             )
-        return spec
+        return evolve(spec, workflow=request.workflow)
 
 
 def _check_name(what: str, text: str) -> None:

@@ -38,6 +38,8 @@ class RegisterRequest:
     :param start_up: it is a model of the server's start, not of the API: it may lie outside the store.
     :param is_kept: the archive was downloaded from the URL by a server before this one, and is in the store.
     :param fallback_name: to serve the model by where nobody else names it, or None.
+    :param version: to serve the model as, or None for the archive's own.
+    :param workflow: the workflow that the version is to be a node of, or None.
     """
 
     url: str
@@ -49,6 +51,8 @@ class RegisterRequest:
     start_up: bool = False
     fallback_name: str | None = None
     is_kept: bool = False
+    version: str | None = None
+    workflow: str | None = None
 
 
 @frozen

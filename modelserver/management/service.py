@@ -27,6 +27,7 @@ from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.management.version_spec import MOST_WORKERS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
 from modelserver.version_settings.values import WorkerRange
+from modelserver.workflows.errors import ModelInUse
 
 _log = Logger()
 
@@ -62,6 +63,7 @@ class Management:
     The use cases of management. Each one succeeds whole or changes nothing, also beside concurrent calls.
 
     :param changed: called after each change, for snapshots; callers wait until one is written.
+    :param needed_by: the workflows that a version may not leave.
     """
 
     registry: Registry
@@ -71,6 +73,7 @@ class Management:
     handler_metadata: HandlerMetadata
     rules: ManagementRules = ManagementRules()
     changed: Callable[[], Deferred[None]] = lambda: succeed(None)
+    needed_by: Callable[[ModelVersion], Sequence[str]] = lambda version: ()
     _files: dict[ModelVersion, PreparedVersion] = field(factory=dict, init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
 
@@ -90,7 +93,17 @@ class Management:
         """
         if not request.start_up:  # else the operator wants them
             self.rules.check_workers(request.overrides.initial_workers or 0, "initial_workers")
-        prepared = await self.preparer.prepare(request)
+        spec = await self.serve(await self.preparer.prepare(request), request)
+        await self.changed()
+        return spec
+
+    async def serve(self, prepared: PreparedVersion, request: RegisterRequest) -> VersionSpec:
+        """
+        Serve a version that is prepared, which is ours from now on, and start its first workers.
+
+        :raises VersionExists: this version is registered already.
+        :raises WorkersFailed: the caller waits, and no worker can start.
+        """
         spec = prepared.spec
         version = new_version(spec, self.providers)
         try:
@@ -109,7 +122,6 @@ class Management:
         except (ServingError, CancelledError):
             await self._undo(version)
             raise
-        await self.changed()
         return spec
 
     async def scale(self, request: ScaleRequest) -> bool:
@@ -145,12 +157,30 @@ class Management:
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
         :raises DefaultVersionInUse: the version is the default while others exist.
+        :raises ModelInUse: a workflow needs it.
         :raises DrainTimedOut: the workers do not end; the version is registered again, without workers.
         """
+        found = self.registry.get(name, version)
+        workflows = self.needed_by(found)
+        if workflows:
+            raise ModelInUse(name, found.spec.version, tuple(workflows))
         removed = self.registry.remove(name, version)
         await self._end(removed, self.rules.unregister_timeout, keeps_download)
         _log.info("Model {model} unregistered.", model=name)
         await self.changed()
+
+    async def withdraw(self, name: str, version: str, drain: float, keeps_download: bool = False) -> None:
+        """
+        Unregister a version, be it the default while others exist; one that is gone is no error.
+
+        :param drain: seconds that its workers have for the jobs they hold.
+        :param keeps_download: leave a downloaded archive in the model store.
+        :raises DrainTimedOut: the workers do not end; the version is registered again, without workers.
+        """
+        for found in self.registry.versions(name) if self.registry.has(name) else ():
+            if found.spec.version == version:
+                self._withdraw(found)
+                await self._end(found, drain, keeps_download)
 
     async def set_default(self, name: str, version: str) -> None:
         """
@@ -220,7 +250,8 @@ class Management:
 
     def list(self, limit: int, offset: int) -> tuple[Sequence[ModelSummary], str | None]:
         """Return at most ``limit`` models from ``offset`` on, by name, and the next page's token or None."""
-        names = self.registry.names()
+        # As in TorchServe, versions without a URL, which are functions of workflows, are not listed.
+        names = [name for name in self.registry.names() if self.registry.get(name).spec.url]
         page = [
             ModelSummary(name, self.registry.get(name).spec.url) for name in names[offset : offset + limit]
         ]

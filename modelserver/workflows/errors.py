@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from modelserver.errors import ServingError
+from modelserver.errors import ServingError, WorkersFailed
 
 
 @frozen
@@ -53,6 +53,82 @@ class DefaultWorkflowInUse(ServingError):
 
     def __str__(self) -> str:
         return f"Cannot remove default version for workflow {self.workflow}"
+
+
+@frozen
+class ModelInUse(ServingError):
+    """A version cannot go while workflows need it."""
+
+    model: str
+    version: str
+    workflows: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"Model {self.model} version {self.version} is a node of workflow {', '.join(self.workflows)}; "
+            "unregister that first."
+        )
+
+
+@frozen
+class WorkflowStoreMissing(ServingError):
+    """There is no workflow store to look in."""
+
+    def __str__(self) -> str:
+        return "Workflow store has not been configured."
+
+
+@frozen
+class WorkflowArchiveNotFound(ServingError):
+    """The URL of a registration leads to no archive that may be read."""
+
+    url: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.reason or f"Workflow not found in workflow store: {self.url}"
+
+
+@frozen
+class NodeNotRegistered(ServingError):
+    """
+    A node of a workflow could not be registered.
+
+    :param model: what the node's model would be called.
+    :param cause: why not.
+    """
+
+    node: str
+    model: str
+    cause: ServingError
+
+    def __str__(self) -> str:
+        if isinstance(self.cause, WorkersFailed):
+            return str(self.cause)
+        return f"Workflow Node {self.model} failed to register. Details: {self.cause}"
+
+
+@frozen
+class WorkflowFailed(ServingError):
+    """A workflow could not be registered, and nothing is left of it; ``failures`` has at least one."""
+
+    workflow: str
+    failures: tuple[NodeNotRegistered, ...]
+
+    def __str__(self) -> str:
+        causes = ", ".join(map(str, self.failures))
+        return f"Workflow {self.workflow} has failed to register. Failures: [{causes}]"
+
+
+@frozen
+class WorkflowStays(ServingError):
+    """A workflow is unregistered, but parts of it do not end."""
+
+    workflow: str
+    details: str
+
+    def __str__(self) -> str:
+        return f"Error while unregistering the workflow {self.workflow}. Details: {self.details}"
 
 
 @frozen

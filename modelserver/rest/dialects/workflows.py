@@ -17,6 +17,13 @@ WORKFLOW_REFUSALS: Mapping[type[ServingError], Refusal] = MappingProxyType(
         errors.WorkflowNotFound: Refusal(404, _NOT_FOUND),
         errors.WorkflowVersionNotFound: Refusal(404, _NOT_FOUND),
         errors.WorkflowExists: Refusal(409, _CONFLICT),
+        errors.WorkflowStoreMissing: Refusal(404, _NOT_FOUND),
+        errors.WorkflowArchiveNotFound: Refusal(404, _NOT_FOUND),
+        errors.NodeNotRegistered: Refusal(500, "WorkflowException"),
+        errors.WorkflowFailed: Refusal(500, "WorkflowException"),
+        errors.WorkflowStays: Refusal(500, "InternalServerException"),
+        # TorchServe unregisters it, and the workflow fails from then on.
+        errors.ModelInUse: Refusal(409, _CONFLICT),
         errors.DefaultWorkflowInUse: Refusal(403, "InvalidWorkflowVersionException"),
         # TorchServe maps neither of its classes, and answers 500.
         errors.WorkflowInvalid: Refusal(400, "InvalidWorkflowException"),
