@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import define, field
 
@@ -17,10 +18,15 @@ from modelserver.workflows.spec import Workflow
 
 @define(eq=False)
 class WorkflowRegistry:
-    """Owns the map of workflows. The first version of one is its default until another is set."""
+    """
+    Owns the map of workflows. The first version of one is its default until another is set.
+
+    A name is busy while a workflow is being registered by it, or is on its way out.
+    """
 
     _workflows: dict[str, dict[str, Workflow]] = field(factory=dict, init=False)
     _defaults: dict[str, Workflow] = field(factory=dict, init=False)
+    _busy: set[str] = field(factory=set, init=False)
 
     def get(self, name: str, version: str | None = None) -> Workflow:
         """
@@ -38,13 +44,34 @@ class WorkflowRegistry:
             raise WorkflowVersionNotFound(name, version)
         return found
 
-    def check_free(self, name: str, version: str | None) -> None:
+    @contextmanager
+    def reserved(self, name: str, version: str | None) -> Iterator[None]:
         """
-        Check that a version may be added; one that says no version takes the whole name.
+        Hold a name while a workflow is registered by it; one that says no version takes the whole name.
 
         :param version: what its specification says, or None.
-        :raises WorkflowExists: the name, or this version of it, is taken.
+        :raises WorkflowExists: the name is busy, or it, or this version of it, is taken.
         """
+        if name in self._busy:
+            raise WorkflowExists(name, version)
+        self._check_free(name, version)
+        with self.kept_busy(name):
+            yield
+
+    @contextmanager
+    def kept_busy(self, name: str) -> Iterator[None]:
+        """Hold a name while a workflow that is not served any more goes."""
+        self._busy.add(name)
+        try:
+            yield
+        finally:
+            self._busy.discard(name)
+
+    def is_reserved(self, name: str) -> bool:
+        """Whether a name is busy."""
+        return name in self._busy
+
+    def _check_free(self, name: str, version: str | None) -> None:
         others = self._workflows.get(name, {})
         if version is None and others:
             raise WorkflowExists(name)
@@ -57,7 +84,7 @@ class WorkflowRegistry:
 
         :raises WorkflowExists: the name, or this version of it, is taken.
         """
-        self.check_free(workflow.name, workflow.spec.version)
+        self._check_free(workflow.name, workflow.spec.version)
         self._workflows.setdefault(workflow.name, {})[workflow.version] = workflow
         self._defaults.setdefault(workflow.name, workflow)
 

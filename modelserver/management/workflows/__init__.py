@@ -1,0 +1,1 @@
+"""The use cases of workflows: register, describe, list, set the default version, unregister."""
