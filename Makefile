@@ -3,6 +3,7 @@
 # make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
 # make clients                    clients that generators make of our descriptions, at work (needs Java)
 # make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
+# make protos                     the descriptors of the gRPC services, made of their .proto files
 # make check                      ruff and mypy
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
@@ -16,7 +17,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test clients check ahead bench soak clean
+.PHONY: help quickstart test clients protos check ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -31,6 +32,9 @@ test: $(VENV)/.has-test
 clients: $(VENV)/.has-test $(VENV)/generators/.has-all
 	MODELSERVER_GENERATORS=$(abspath $(VENV))/generators/bin \
 		$(VENV)/bin/python -m pytest -n0 -rs tests/integration/test_generated_clients.py $(ARGS)
+
+protos: $(VENV)/.has-test $(VENV)/.has-dev
+	$(VENV)/bin/python -m tests.harness.protos
 
 check: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/ruff check .
