@@ -56,6 +56,8 @@ class RequestProcessor:
     """
 
     changed = False
+    encode: Callable[[object], bytes] | None = None
+    """Makes the body of the answer of what the handler returns; None: as it is usual."""
     status = 200
     phrase: str | None = None
     _headers: dict[str, object] | None = None

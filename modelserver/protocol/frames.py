@@ -34,9 +34,10 @@ from enum import IntEnum, IntFlag
 from functools import partial
 from typing import NamedTuple
 
-from modelserver.errors import BadRequest, PredictionFailed, ServingError
+from modelserver.errors import ServingError
 from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot, answer_of
 from modelserver.protocol.answer_head import HeadInvalid, check_head
+from modelserver.protocol.item_errors import ItemFlag, read_error
 
 
 class FrameKind(IntEnum):
@@ -67,7 +68,9 @@ class JobFlag(IntFlag):
 
     ``QUERY``: the query parameters in ``extra`` are inputs, too. ``NO_PATH``: ``url_path`` is not among its
     headers. ``RAW``: the body is bytes, whatever the headers say. ``FIELDS``: it is several fields of bytes,
-    one behind the other, whose names and sizes ``extra`` has as ``fields``.
+    one behind the other, whose names and sizes ``extra`` has as ``fields``. ``INPUTS``: a
+    message (``wire_format``) whose third field maps names to inputs; its others are not for the handler. ``INFER``: it
+    is a ModelInferRequest of the Open Inference Protocol, and the answer is to be a ModelInferResponse.
     """
 
     SHARED = 1
@@ -77,14 +80,8 @@ class JobFlag(IntFlag):
     NO_PATH = 64
     RAW = 128
     FIELDS = 256
-
-
-class ItemFlag(IntFlag):
-    """Traits of an item of ANSWERS or a PART; ``REFUSED``: an error that is the client's fault."""
-
-    SHARED = 1
-    ERROR = 16
-    REFUSED = 32
+    INPUTS = 512
+    INFER = 1024
 
 
 # Plain integers, for the path of every request: to compare or combine members of an Enum takes a call.
@@ -114,8 +111,11 @@ NO_PATH = JobFlag.NO_PATH.value
 RAW = JobFlag.RAW.value
 FIELDS = JobFlag.FIELDS.value
 RAW_OR_FIELDS = RAW | FIELDS
+INPUTS = JobFlag.INPUTS.value
+INFER = JobFlag.INFER.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
+TOO_LARGE = ItemFlag.TOO_LARGE.value
 
 PIPELINED, AHEAD = 1, 2
 """Flags of a BATCH frame: see the module."""
@@ -278,11 +278,6 @@ def show_id(request_id: bytes) -> bytes:
     return b"-".join(_unpack_uuid(hexlify(request_id)))
 
 
-def error_answer(code: int, message: str, exception: str = "", text: str = "") -> bytes:
-    """The body of an item whose row has the flag ERROR."""
-    return json.dumps([code, message, exception, text]).encode()
-
-
 def pack_answers(kind: int, number: int, microseconds: int, rows: Sequence[tuple[int, Answer]]) -> Pieces:
     """The frame that brings answers (``kind`` ANSWERS) or parts (PART) back; each row is flags and answer."""
     lengths: list[int] = []
@@ -360,12 +355,9 @@ def _flagged(
         offset, size = _read_place(PLACE, body)
         return Answer(status, _checked(status, bytes(head)), _shared_body(offset, size, shared))
     try:
-        code, message, exception, text = json.loads(bytes(body))
-        if flags & REFUSED:
-            return BadRequest(str(message))
-        return PredictionFailed(int(code), str(message), str(exception), str(text))
+        return read_error(flags, bytes(body))
     except ValueError as error:
-        raise FrameError("an error that is no JSON list of four") from error
+        raise FrameError("an error that is no JSON list of its facts") from error
 
 
 def pack_json(kind: int, document: object, number: int = 0) -> bytes:

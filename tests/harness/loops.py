@@ -61,8 +61,8 @@ class LoopTestCase(TestCase):
 
     mode = "batches"
 
-    def start(self, handle: Callable[[Data, Context], object]) -> None:
-        """Run a loop with this handler in a thread until the test ends."""
+    def start(self, handle: Callable[[Data, Context], object], **changes: Any) -> None:
+        """Run a loop with this handler in a thread until the test ends; ``changes``: see ``loaded``."""
         self.ours, theirs = socket.socketpair()
         self.ours.settimeout(LONGEST)
         self.reader = FrameReader()
@@ -73,7 +73,7 @@ class LoopTestCase(TestCase):
         self.ahead = sender
         self.addCleanup(sender.close)
         ahead = AheadReceiver(*sender.descriptors)
-        loop = make_loop(loaded(theirs, reader, handle, self.context, ahead, mode=self.mode))
+        loop = make_loop(loaded(theirs, reader, handle, self.context, ahead, mode=self.mode, **changes))
         self.loop: Any = loop
         events = asyncio.new_event_loop()
 
@@ -104,9 +104,9 @@ class LoopTestCase(TestCase):
         """Say that a client has left."""
         self.ours.sendall(frames.pack_bare(frames.CANCEL, number, place))
 
-    def job(self, body: bytes, head: bytes = b"", request_id: bytes = bytes(16)) -> Job:
+    def job(self, body: bytes, head: bytes = b"", request_id: bytes = bytes(16), flags: int = 0) -> Job:
         """A request."""
-        return Job(JobRequest(request_id, head, b"", body, 0, None, 0.0, None), CollectingObserver())
+        return Job(JobRequest(request_id, head, b"", body, flags, None, 0.0, None), CollectingObserver())
 
     def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
         """The next frame, which must be of this kind and batch."""

@@ -13,6 +13,7 @@ from modelserver.errors import PredictionFailed
 from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader, send_all
+from modelserver.protocol.item_errors import error_answer
 from modelserver.testing import CollectingObserver, make_job
 
 jobs = st.builds(
@@ -86,7 +87,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual((number, microseconds), (3, 1500))
 
     def test_an_item_that_failed_comes_back_as_an_error(self) -> None:
-        body = frames.error_answer(507, "Out of resources", "MemoryError", "no")
+        body = error_answer(507, "Out of resources", "MemoryError", "no")
         data = b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [(frames.ERROR, Answer(0, b"", body))]))
         reader = FrameReader()
         reader.fill(Pipe(data, []))

@@ -18,7 +18,7 @@ class DecodedRequest:
     :param repeated: all values of the names that a form repeats, or None.
     """
 
-    __slots__ = ("_decoder", "_head", "_item", "_kinds", "id", "repeated", "row")
+    __slots__ = ("_decoder", "_encode", "_head", "_item", "_kinds", "id", "repeated", "row")
 
     def __init__(self, decoder: Decoder, item: frames.Item) -> None:
         """
@@ -32,10 +32,13 @@ class DecodedRequest:
         self.row: Row
         self.row, self.repeated, self._kinds = decoder.row(self._head, item)
         self._item = item._replace(body=memoryview(b""))
+        self._encode = decoder.encoder_of(self.row)
 
     def processor(self) -> RequestProcessor:
         """Its headers, and room for what the handler wants its answer to carry."""
-        return RequestProcessor(partial(self._decoder.headers, self._head, self._item, self._kinds))
+        processor = RequestProcessor(partial(self._decoder.headers, self._head, self._item, self._kinds))
+        processor.encode = self._encode
+        return processor
 
     def empty(self) -> None:
         """The handler has had the data: from now on it gets an empty row, without types of fields."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Protocol
 
+from modelserver.child.data.infer_answer import InferAnswerInvalid
 from modelserver.child.failures import is_out_of_resources
+from modelserver.errors import ResponseTooLarge
 from modelserver.jobs import Answer, answer_of
 from modelserver.protocol import frames
 from modelserver.protocol.answer_head import OWN, check_head
+from modelserver.protocol.item_errors import error_answer, too_large
 from modelserver.protocol.plain_text import without_escapes
 
 ReplyRow = tuple[int, Answer]
@@ -23,10 +26,16 @@ _BODILESS = (204, 304)
 
 
 class AnswerTraits(Protocol):
-    """What a handler set for one request of its batch; ``changed``: whether it set anything."""
+    """
+    What a handler set for one request of its batch.
+
+    ``changed``: whether it set anything. ``encode``: makes the body of the answer; None: as it is usual.
+    """
 
     @property
     def changed(self) -> bool: ...
+    @property
+    def encode(self) -> Callable[[object], bytes] | None: ...
     def get_response_headers(self) -> Mapping[str, str]: ...
     def get_response_status_code(self) -> int: ...
     def get_response_status_phrase(self) -> str | None: ...
@@ -35,13 +44,18 @@ class AnswerTraits(Protocol):
 def error_row(code: int, message: str, error: BaseException | None = None) -> ReplyRow:
     """An item that failed."""
     exception, text = ("", "") if error is None else (type(error).__name__, str(error))
-    told = frames.error_answer(code, without_escapes(message), exception, without_escapes(text))
+    told = error_answer(code, without_escapes(message), exception, without_escapes(text))
     return frames.ERROR, Answer(code, b"", told)
 
 
 def refused_row(message: str) -> ReplyRow:
     """An item whose request the handler does not get to see, by its client's fault."""
-    return frames.ERROR | frames.REFUSED, Answer(400, b"", frames.error_answer(400, message))
+    return frames.ERROR | frames.REFUSED, Answer(400, b"", error_answer(400, message))
+
+
+def too_large_row(size: int, largest: int) -> ReplyRow:
+    """An item whose answer has more bytes than it may."""
+    return frames.ERROR | frames.TOO_LARGE, Answer(500, b"", too_large(size, largest))
 
 
 def failed_rows(error: BaseException, count: int) -> list[ReplyRow]:
@@ -85,21 +99,26 @@ def part_rows(parts: Sequence[object], responders: Sequence[AnswerTraits], large
     rows = [_row(part, responder, largest) for part, responder in zip(parts, responders, strict=True)]
     for flags, answer in rows:
         if flags & frames.ERROR:
-            raise ValueError(json.loads(bytes(answer.body))[1])
+            raise ValueError(_message_of(flags, answer))
     return rows
+
+
+def _message_of(flags: int, failed: Answer) -> str:
+    told = json.loads(bytes(failed.body))
+    return str(ResponseTooLarge(*told)) if flags & frames.TOO_LARGE else str(told[1])
 
 
 def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
     try:
-        body = encode(item)
+        body = encode(item) if responder.encode is None else responder.encode(item)
+    except InferAnswerInvalid as error:
+        return error_row(500, str(error), error)
     except (TypeError, ValueError, RecursionError) as error:
         if isinstance(item, Exception):  # which the handler, or who calls it, has put in an answer's place
             return error_row(*verdict(item), item)
         return error_row(503, "Unsupported model output data type.", error)
     if len(body) > largest:
-        return error_row(
-            500, f"The response of {len(body)} bytes is larger than max_response_size ({largest} bytes)."
-        )
+        return too_large_row(len(body), largest)
     if not responder.changed:
         return 0, answer_of((200, b"", body))
     try:

@@ -11,11 +11,16 @@ from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from modelserver.child.data.infer_answer import InferEncoder
+from modelserver.child.data.infer_request import InferDocument
 from modelserver.protocol import frames
+from modelserver.protocol.wire_format import LENGTH, map_entry, spans
 
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 MOST_FIELDS = 1000
 """Fields or parts of one form."""
+INPUTS_TAG = 3 << 3 | LENGTH
+"""The tag of a message's inputs: ``PredictionsRequest.input`` of TorchServe."""
 MOST_HEADS = 1024
 """Header blocks whose parse is remembered."""
 
@@ -28,8 +33,15 @@ PLAIN = {PATH: "", "explain": "False"}
 """What TorchServe's predictions and explanations add to the client's headers; routes with a query do not."""
 
 
+MESSAGES = frames.INPUTS | frames.INFER
+"""The body is a gRPC message, and its headers are what its client has sent with it."""
+NO_TYPE = MESSAGES | frames.RAW_OR_FIELDS
+"""The body is what these say, whatever content type a header says."""
+NOT_PLAIN = frames.QUERY | MESSAGES
+
+
 class BadForm(Exception):
-    """A form that cannot be parsed, or is over a limit; the text is for the client."""
+    """A form or message that cannot be read, or is over a limit; the text is for the client."""
 
 
 class HeaderBlock:
@@ -81,10 +93,20 @@ class Decoder:
 
     :param decodes: the setting ``decode_input_request``.
     :param plain: headers that every prediction has beside its client's.
+    :param opens_tensors: an envelope asks for the tensors of messages, rather than a handler.
+    :param version: of the model.
     """
 
-    def __init__(self, decodes: bool, plain: Mapping[str, str] = PLAIN) -> None:
+    def __init__(
+        self,
+        decodes: bool,
+        plain: Mapping[str, str] = PLAIN,
+        opens_tensors: bool = False,
+        version: str = "",
+    ) -> None:
         self._decodes = decodes
+        self._opens_tensors = opens_tensors
+        self._version = version
         self._plain = plain
         self._heads: dict[bytes, HeaderBlock] = {}
 
@@ -105,7 +127,7 @@ class Decoder:
             kinds = {"body": head.kind}
         headers: dict[str, object] = {name: {"content-type": kind} for name, kind in kinds.items()}
         headers.update(head.headers)
-        if not item.flags & frames.QUERY:
+        if not item.flags & NOT_PLAIN:
             headers.update(self._plain)
         if item.flags or item.extra:
             if item.flags & frames.EXPLAIN:
@@ -124,8 +146,8 @@ class Decoder:
 
         :raises BadForm: the body is not the form that its content type says.
         """
-        if item.flags & frames.RAW_OR_FIELDS:
-            return _undecoded(item)
+        if item.flags & NO_TYPE:
+            return self._message(item) if item.flags & MESSAGES else _undecoded(item)
         if head.form:
             fields = (
                 _urlencoded(item.body) if head.form == FORM else self._multipart(head.content_type, item.body)
@@ -138,6 +160,26 @@ class Decoder:
             query = json.loads(item.extra).get("query", [])
             fields = [*((name, "", bytearray(value, "utf-8")) for name, value in query), *fields]
         return _collect(fields)
+
+    def _message(self, item: frames.Item) -> Decoded:
+        """
+        The row of a gRPC message, whatever content type a header says.
+
+        :raises BadForm: it is none.
+        """
+        try:
+            if item.flags & frames.INFER:
+                document = InferDocument(item.body, self._opens_tensors)
+                return Decoded({"body": document}, None, {"body": "application/json"})
+            row = inputs_of(item.body)
+            return Decoded(row, None, dict.fromkeys(row, ""))
+        except ValueError as error:
+            raise BadForm(str(error)) from error
+
+    def encoder_of(self, row: Row) -> InferEncoder | None:
+        """What makes the answer to a row; None where it goes as it is."""
+        document = row.get("body")
+        return InferEncoder(document, self._version) if isinstance(document, InferDocument) else None
 
     def decode(self, kind: str, body: bytes | memoryview) -> object:
         """A body as its content type wants it; bytes where that fails or is not wanted."""
@@ -196,6 +238,20 @@ def _undecoded(item: frames.Item) -> Decoded:
         row[name] = bytearray(item.body[at : at + size])
         at += size
     return Decoded(row, None, dict.fromkeys(row, ""))
+
+
+def inputs_of(message: bytes | memoryview) -> Row:
+    """
+    The inputs of a message, by name, as bytes that the handler may change.
+
+    :raises ValueError: it is none.
+    """
+    row: Row = {}
+    for tag, start, end in spans(message, 0, len(message)):
+        if tag == INPUTS_TAG:
+            name, at, stop = map_entry(message, start, end)
+            row[name] = bytearray(message[at:stop])
+    return row
 
 
 def _form_of(content_type: str) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from modelserver.child.context import Context, PredictionException
+from modelserver.child.data.infer_request import InferDocument
 from modelserver.child.data.refusals import (
+    BAD_REQUEST,
     MISMATCH,
     NO_LIST,
     RowsRefused,
@@ -40,12 +42,14 @@ class InferRequest(NamedTuple):
     :param inputs: name, shape, datatype and data of each tensor.
     :param names: of the outputs: those asked for, else those of the inputs.
     :param binary: the places of outputs that shall be sent as bytes; None for all of them.
+    :param is_message: it came over gRPC: whoever encodes the answer puts the bytes where they belong.
     """
 
     id: str | None
     inputs: list[Document]
     names: list[str]
     binary: frozenset[int] | None
+    is_message: bool = False
 
     def is_binary(self, number: int) -> bool:
         """Whether an output leaves as bytes."""
@@ -69,7 +73,7 @@ class KServev2Envelope(BaseEnvelope):
             try:
                 opened[place] = open_request(row, _header(context, place, HEADER_LENGTH))
             except Exception as error:
-                answers[place] = refused(context, place, reason(error))
+                answers[place] = _refused(context, place, row, reason(error))
         for group in _groups(opened):
             requests = [opened[place] for place in group]
             part = narrowed(context, group, len(data))
@@ -119,7 +123,7 @@ class KServev2Envelope(BaseEnvelope):
         outputs = results if isinstance(results, list) else [results]
         failed = first_error(outputs)
         if failed is not None:
-            return shown(self.context, place, failed)
+            return failed if request.is_message else shown(self.context, place, failed)
         try:
             return self._close(place, request, outputs)
         except Exception as error:
@@ -136,7 +140,9 @@ class KServev2Envelope(BaseEnvelope):
             name = request.names[number] if number < len(request.names) else f"output_{number}"
             datatype, shape = describe(result)
             output: Document = {"name": name, "datatype": datatype, "shape": shape}
-            if request.is_binary(number):
+            if request.is_message:
+                output["data"] = to_binary(datatype, result) if request.is_binary(number) else flatten(result)
+            elif request.is_binary(number):
                 raw = to_binary(datatype, result)
                 output["parameters"] = {"binary_data_size": len(raw)}
                 tail.append(raw)
@@ -176,6 +182,8 @@ def open_request(row: object, header_length: str | None) -> InferRequest:
     inputs = document.get("inputs")
     if not isinstance(inputs, list) or not inputs or not all(isinstance(tensor, dict) for tensor in inputs):
         raise EnvelopeRefused('The request is not JSON with a list of "inputs".')
+    if isinstance(document, InferDocument):
+        return _message_opened(document)
     position, tensors = 0, []
     for tensor in inputs:
         size = _parameters(tensor).get("binary_data_size")
@@ -193,6 +201,27 @@ def open_request(row: object, header_length: str | None) -> InferRequest:
         names or [str(tensor["name"]) for tensor in tensors],
         binary,
     )
+
+
+def _message_opened(document: InferDocument) -> InferRequest:
+    """The request of a message, whose tensors were read with it."""
+    tensors = document.tensors
+    wanted = document.get("outputs")
+    names = [str(output["name"]) for output in wanted] if isinstance(wanted, list) else []
+    return InferRequest(
+        id=str(document["id"]) or None,
+        inputs=tensors,
+        names=names or [str(tensor["name"]) for tensor in tensors],
+        binary=None if document.is_raw else frozenset(),
+        is_message=True,
+    )
+
+
+def _refused(context: Context, place: int, row: object, text: str) -> object:
+    """The answer to a request that cannot be read; a message has no place for it but the call's status."""
+    if isinstance(row_value(row), InferDocument):
+        return PredictionException(text, BAD_REQUEST)
+    return refused(context, place, text)
 
 
 def _split(row: object, header_length: str | None) -> tuple[Document, memoryview]:

@@ -111,7 +111,7 @@ def from_binary(datatype: str, raw: memoryview, shape: Sequence[int]) -> object:
     :raises ValueError: the type is unknown, or the bytes do not fit the shape.
     """
     if datatype == BYTES:
-        return reshape(list(_elements(raw)), shape, True)
+        return reshape(list(byte_elements(raw)), shape, True)
     try:
         import numpy
     except ImportError as error:
@@ -125,7 +125,12 @@ def from_binary(datatype: str, raw: memoryview, shape: Sequence[int]) -> object:
     return numpy.frombuffer(buffer, numpy.dtype(TYPES[datatype]).newbyteorder("<")).reshape(shape)
 
 
-def _elements(raw: memoryview) -> Iterator[bytes]:
+def byte_elements(raw: memoryview) -> Iterator[bytes]:
+    """
+    Yield the elements of a BYTES tensor, each of which has its length before it.
+
+    :raises ValueError: a length leads out of the tensor.
+    """
     position = 0
     while position < len(raw):
         if position + 4 > len(raw):

@@ -158,6 +158,8 @@ class BatchLoop:
             return [refused_row(str(error))]
         batch = self._batch
         batch.processors = processors = [RequestProcessor(partial(decoder.headers, head, item, kinds))]
+        if item.flags & frames.INFER:
+            processors[0].encode = decoder.encoder_of(row)
         batch.refused = NONE_REFUSED
         self._context.begin(partial(_show_ids, (item.id,)), processors, {0: names} if names else {})
         return self._call([row], processors)
@@ -182,6 +184,8 @@ class BatchLoop:
             data.append(row)
             ids.append(item.id)
             processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
+            if item.flags & frames.INFER:
+                processors[-1].encode = decoder.encoder_of(row)
         batch.processors, batch.refused = processors, refused
         if not data:
             return batch.with_refused([])

@@ -41,7 +41,8 @@ class LoadedModel:
     @decoder.default
     def _make_decoder(self) -> Decoder:
         plain = PLAIN if DIALECTS[self.request.dialect].tells_plain_fields else {}
-        return Decoder(self.request.decode_input_request, plain)
+        opens_tensors = self.request.envelope == "kservev2"
+        return Decoder(self.request.decode_input_request, plain, opens_tensors, self.request.version)
 
     @memory.default
     def _map_memory(self) -> memoryview | None:

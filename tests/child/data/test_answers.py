@@ -7,7 +7,7 @@ from unittest import TestCase
 
 from modelserver.child.context import PredictionException, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows
-from modelserver.protocol.frames import ERROR
+from modelserver.protocol.frames import ERROR, TOO_LARGE
 
 LARGEST = 1000
 
@@ -53,10 +53,8 @@ class BodyTests(TestCase):
 
     def test_item_that_is_too_large_fails_alone(self) -> None:
         rows = answer_rows(["x" * 1001, "x" * 1000], [processor(), processor()], LARGEST)
-        self.assertEqual(
-            told(rows[0]),
-            [500, "The response of 1001 bytes is larger than max_response_size (1000 bytes)."],
-        )
+        self.assertEqual(rows[0][0], ERROR | TOO_LARGE)
+        self.assertEqual(json.loads(bytes(rows[0][1].body)), [1001, 1000])
         self.assertEqual(rows[1][0], 0)
 
     def test_no_list_and_wrong_number(self) -> None:
