@@ -307,5 +307,22 @@ class Recorder(Protocol):
     def handler_metrics(self, model: str, version: str, metrics: Sequence[Mapping[str, object]]) -> None:
         """What a handler emitted through ``context.metrics``."""
 
+    def node_called(
+        self, workflow: str, node: str, outcome: str, seconds: float | None, queued: float | None
+    ) -> None:
+        """
+        An attempt at a node of a workflow has ended.
+
+        :param outcome: ``answered``, or why there is no answer.
+        :param seconds: since it was queued; None: it was refused.
+        :param queued: how many of them it waited for a worker.
+        """
+
+    def workflow_ended(self, workflow: str, outcome: str, seconds: float) -> None:
+        """A request to a workflow has ended, ``seconds`` after its arrival; ``outcome`` as for nodes."""
+
+    def workflow_gone(self, workflow: str) -> None:
+        """A workflow was unregistered; what was counted for it may be forgotten."""
+
     def version_gone(self, model: str, version: str) -> None:
         """A version was unregistered; what was counted for it may be forgotten once it has been read."""

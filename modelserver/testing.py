@@ -292,6 +292,20 @@ class CountingRecorder:
         """Count."""
         self._count("handler_metrics", model)
 
+    def node_called(
+        self, workflow: str, node: str, outcome: str, seconds: float | None, queued: float | None
+    ) -> None:
+        """Count."""
+        self._count("node_called", workflow, node, outcome)
+
+    def workflow_ended(self, workflow: str, outcome: str, seconds: float) -> None:
+        """Count."""
+        self._count("workflow_ended", workflow, outcome)
+
+    def workflow_gone(self, workflow: str) -> None:
+        """Count."""
+        self._count("workflow_gone", workflow)
+
     def version_gone(self, model: str, version: str) -> None:
         """Count."""
         self._count("version_gone", model, version)

@@ -37,6 +37,7 @@ PLACES = {
     "modelserver.logs": CORE_OR_PROVIDER,
     "modelserver.metrics": CORE_OR_PROVIDER,
     "modelserver.sources": CORE_OR_PROVIDER,
+    "modelserver.execution": USE_CASE,
     "modelserver.inference": USE_CASE,
     "modelserver.management": USE_CASE,
     "modelserver.security": USE_CASE,

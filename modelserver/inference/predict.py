@@ -51,23 +51,45 @@ class Inference:
         :raises QueueFull: as many jobs wait as may.
         """
         found = self._find(name, version)
+        client_timeout = client_timeout or found.spec.client_timeout
+        job = self._put(found, version, inputs, observer, client_timeout)
+        self.recorder.request_arrived(name, version)
+        if client_timeout:
+            self.deadlines.watch(job)
+        return job
+
+    def enqueue(self, name: str, version: str | None, inputs: Inputs, observer: ResponseObserver) -> Job:
+        """
+        Queue a part of a request, which watches its time itself and is not counted as a request.
+
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        :raises NoWorkers: no worker will take it.
+        :raises QueueFull: as many jobs wait as may.
+        """
+        return self._put(self._find(name, version), version, inputs, observer)
+
+    def _put(
+        self,
+        found: ModelVersion,
+        version: str | None,
+        inputs: Inputs,
+        observer: ResponseObserver,
+        client_timeout: float = 0.0,
+    ) -> Job:
         header_block, extra, body, flags = inputs
         now = self.clock.seconds()
-        client_timeout = client_timeout or found.spec.client_timeout
         deadline = now + client_timeout if client_timeout else None
         request = (self.entropy(ID_SIZE), header_block, extra, body, flags, version, now, deadline)
         job = Job(request_of(request), observer)
         try:
             found.pool.put(job)
         except NoWorkers as error:
-            self.recorder.refused(name, "no_worker")
+            self.recorder.refused(found.spec.name, "no_worker")
             raise evolve(error, version=version) from None
         except QueueFull as error:
-            self.recorder.refused(name, error.limit_name)
+            self.recorder.refused(found.spec.name, error.limit_name)
             raise evolve(error, version=version) from None
-        self.recorder.request_arrived(name, version)
-        if deadline is not None:
-            self.deadlines.watch(job)
         return job
 
     def _find(self, name: str, version: str | None) -> ModelVersion:

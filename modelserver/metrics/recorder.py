@@ -21,6 +21,7 @@ from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
 from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServeMetrics, Update
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
+from modelserver.metrics.workflow_metrics import WorkflowMetrics
 from modelserver.spec import VersionDescription
 
 LOG = "log"
@@ -87,6 +88,7 @@ class MetricsRecorder:
     inputs: MetricsInputs
     _tallies: RequestTallies = field(factory=RequestTallies, init=False)
     _modelserver: ModelServerMetrics = field(factory=ModelServerMetrics, init=False)
+    _workflows: WorkflowMetrics = field(factory=WorkflowMetrics, init=False)
     _torchserve: TorchServeMetrics = field(init=False)
     _handlers: EmittedMetrics = field(init=False)
     _totals: TorchServeTotals = field(init=False)
@@ -196,6 +198,16 @@ class MetricsRecorder:
                 tally.prediction_time, totals.thread_time = handler / batches, outside / batches
                 totals.carry_over(self._tallies)
 
+    def node_called(
+        self, workflow: str, node: str, outcome: str, seconds: float | None, queued: float | None
+    ) -> None:
+        """Count an attempt at a node of a workflow."""
+        self._workflows.node_called(workflow, node, outcome, seconds, queued)
+
+    def workflow_ended(self, workflow: str, outcome: str, seconds: float) -> None:
+        """Count a request to a workflow."""
+        self._workflows.ended(workflow, outcome, seconds)
+
     # Rarer events.
 
     def refused(self, model: str, cause: str) -> None:
@@ -231,6 +243,10 @@ class MetricsRecorder:
         """Forget what was counted for a version once it has been read, or soon if nobody reads."""
         self._departures.add(model, version, self.inputs.now())
 
+    def workflow_gone(self, workflow: str) -> None:
+        """Forget what was counted for a workflow once it has been read."""
+        self._workflows.gone(workflow)
+
     def host_sampled(self, values: Iterable[HostValue]) -> None:
         """Set the metrics of the host and its GPUs."""
         for each in values:
@@ -265,6 +281,7 @@ class MetricsRecorder:
         yield from self._torchserve.exposed(self.settings.hostname)
         yield from self._handlers.exposed(self.settings.hostname)
         yield from self._modelserver.exposed(self._tallies, versions, self._memory)
+        yield from self._workflows.exposed()
 
     def pieces(self, names: Collection[str] = ()) -> Iterator[bytes]:
         """

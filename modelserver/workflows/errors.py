@@ -157,3 +157,22 @@ class GraphInvalid(ServingError):
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.where})" if self.where else self.reason
+
+
+@frozen
+class NodeFailed(ServingError):
+    """
+    A node of a run has failed as often as it may; ``str`` is what TorchServe's clients see of it.
+
+    :param attempts: how often it was called.
+    :param cause: of the last failure; None: ``reason`` says it.
+    """
+
+    workflow: str
+    node: str
+    attempts: int
+    cause: ServingError | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"Error executing {self.node}"

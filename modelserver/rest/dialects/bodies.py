@@ -21,8 +21,10 @@ from modelserver.errors import (
     WorkerDied,
     WorkersFailed,
 )
+from modelserver.execution.outcomes import outcome_of
 from modelserver.interfaces import Reply
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerState
+from modelserver.workflows.errors import NodeFailed
 
 JSON_TYPE = (b"content-type", b"application/json")
 _COMING_STATES = frozenset({WorkerState.STARTING, WorkerState.WAITING})
@@ -167,6 +169,8 @@ def refuse(
     code = overload_status if isinstance(error, QueueFull) else refusal.code_for(error)
     body: dict[str, object] = {"code": code, "type": refusal.type, "message": refusal.message(error)}
     body.update(_limit(error))
+    if isinstance(error, NodeFailed):
+        body.update({"node": error.node, "attempts": error.attempts, "cause": outcome_of(error)})
     if expose_errors:
         body.update(_cause(error))
     headers = [JSON_TYPE]
@@ -214,6 +218,11 @@ def _cause(error: ServingError) -> dict[str, object]:
         return {"reason": error.reason}
     if isinstance(error, DependenciesFailed) and error.cause:
         return {"reason": error.cause}
+    if isinstance(error, NodeFailed):
+        return {
+            "reason": error.reason or str(error.cause),
+            **({} if error.cause is None else _cause(error.cause)),
+        }
     return {}
 
 

@@ -28,6 +28,7 @@ WORKFLOW_REFUSALS: Mapping[type[ServingError], Refusal] = MappingProxyType(
         # TorchServe maps neither of its classes, and answers 500.
         errors.WorkflowInvalid: Refusal(400, "InvalidWorkflowException"),
         errors.GraphInvalid: Refusal(400, "InvalidDAGException"),
+        errors.NodeFailed: Refusal(500, "InternalServerException"),
     }
 )
 """What is said for each class of error: rows of the dialect's own table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from unittest import TestCase
 
-from modelserver.errors import ArchiveNotFound, ServingError, WorkersFailed
+from modelserver.errors import ArchiveNotFound, PredictionFailed, ServingError, WorkersFailed
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.dialects.workflows import WORKFLOW_REFUSALS
 from modelserver.workflows import errors
@@ -95,6 +95,7 @@ REFUSALS: list[tuple[ServingError, int, str, str]] = [
         "InvalidDAGException",
         "Not a valid DAG (a loop holds b)",
     ),
+    (errors.NodeFailed("w", "n", 2), 500, "InternalServerException", "Error executing n"),
 ]
 
 
@@ -106,7 +107,19 @@ class WorkflowRefusalTests(TestCase):
             with self.subTest(error):
                 reply = TorchServe().failed(error)
                 self.assertEqual(code, reply.code)
-                self.assertEqual({"code": code, "type": kind, "message": message}, json.loads(reply.body))
+                body = json.loads(reply.body)
+                self.assertEqual((code, kind, message), (body["code"], body["type"], body["message"]))
+
+    def test_failed_node_is_named_with_its_cause(self) -> None:
+        cause = PredictionFailed(503, "Prediction failed", "KeyError", "'x'")
+        error = errors.NodeFailed("w", "n", 2, cause)
+        told = {"node": "n", "attempts": 2, "cause": "handler"}
+        more = {"reason": "Prediction failed", "exception": "KeyError", "text": "'x'"}
+        for is_exposed, extra in ((True, told | more), (False, told)):
+            body = json.loads(TorchServe(is_exposed).failed(error).body)
+            self.assertEqual(
+                extra, {key: body[key] for key in body if key not in ("code", "type", "message")}
+            )
 
     def test_every_error_of_workflows_has_a_row(self) -> None:
         kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}

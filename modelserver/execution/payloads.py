@@ -1,0 +1,132 @@
+"""What nodes get and answer: bytes, or places in shared memory that go from one worker to the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from attrs import define, field, frozen
+
+from modelserver.jobs import NOWHERE, Answer, Job, SharedSlot
+from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
+
+Bytes = bytes | bytearray | memoryview
+
+
+@define(eq=False)
+class Payload:
+    """
+    Bytes that several nodes may read; the last one that drops them gives their place back.
+
+    :param data: the bytes: a view of the place where there is one.
+    :param slot: the place in shared memory, or None.
+    """
+
+    data: Bytes
+    slot: SharedSlot | None = None
+    _holders: int = field(default=1, init=False)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def keep(self) -> Payload:
+        """Hold it once more; each holder drops it once."""
+        self._holders += 1
+        return self
+
+    def drop(self) -> None:
+        """Hold it no more."""
+        self._holders -= 1
+        if not self._holders:
+            self.data = b""
+            if self.slot is not None:
+                self.slot.free()
+
+
+@frozen(eq=False)
+class Loan:
+    """
+    A payload in the hand of one job.
+
+    The job's answer does not go over its body, for the body may be needed again: by another node, or after
+    a failure. Both places stay taken until no worker can touch them, also those of a job that was given up.
+
+    :param body: what the job gets.
+    :param room: where its answer may be laid; None: there is no such place.
+    """
+
+    payload: Payload
+    body: bytes | bytearray | SharedSlot
+    room: SharedSlot | None = None
+
+    def give_back(self) -> None:
+        """Take back what a job was lent that never came to be; all others give it back themselves."""
+        if isinstance(self.body, SharedSlot):
+            self.body.free()
+
+    def answer_of(self, job: Job, answer: Answer) -> Payload | None:
+        """Return an answer that lies in the room, which is no longer the job's; None: it lies elsewhere."""
+        if self.room is None or not isinstance(answer.body, memoryview):
+            return None
+        job.hand_over_place()
+        self.payload.drop()
+        self.room.size = len(answer.body)
+        return Payload(answer.body, self.room)
+
+
+@frozen(eq=False)
+class PayloadStore:
+    """
+    Makes payloads, and lends them to jobs.
+
+    :param slots: memory that workers can read, for large ones; None: there is none.
+    """
+
+    slots: SharedMemoryPool | None = None
+
+    def of_request(self, body: bytes | bytearray | SharedSlot) -> Payload:
+        """Return the body of a request, which the payload owns from now on."""
+        if not isinstance(body, SharedSlot):
+            return self.of_bytes(body)
+        assert self.slots is not None  # the body lies there
+        return Payload(self.slots.view(body), body)
+
+    def of_bytes(self, data: Bytes) -> Payload:
+        """Return bytes for workers to read: large ones where they will read them, if there is room."""
+        slots = self.slots
+        if slots is None or len(data) < LARGE or (slot := slots.take(len(data))) is None:
+            return Payload(data)
+        view = slots.view(slot)
+        view[:] = data
+        return Payload(view, slot)
+
+    def joined(self, fields: Sequence[tuple[str, Payload]]) -> tuple[Payload, bytes]:
+        """Return fields one behind the other, and what tells a worker where each is (``JobFlag.FIELDS``)."""
+        table = json.dumps({"fields": [(name, len(each)) for name, each in fields]}).encode()
+        pieces = [each.data for _, each in fields]
+        size = sum(map(len, pieces))
+        slots = self.slots
+        if slots is None or size < LARGE or (slot := slots.take(size)) is None:
+            return Payload(b"".join(pieces)), table
+        view, at = slots.view(slot), 0
+        for piece in pieces:
+            view[at : at + len(piece)] = piece
+            at += len(piece)
+        return Payload(view, slot), table
+
+    def lend(self, payload: Payload) -> Loan:
+        """Lend a payload to a job, with room for a large answer where the payload is large."""
+        slot, data = payload.slot, payload.data
+        if slot is None:
+            return Loan(payload, bytes(data) if isinstance(data, memoryview) else data)
+        payload.keep()
+        assert self.slots is not None  # the payload lies there
+        room = self.slots.take(0)
+
+        def give_back() -> None:
+            payload.drop()
+            if room is not None:
+                room.free()
+
+        answer_at = NOWHERE if room is None else room.offset
+        return Loan(payload, SharedSlot(slot.offset, slot.size, give_back, answer_at), room)

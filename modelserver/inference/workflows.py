@@ -1,0 +1,176 @@
+"""A request to a workflow: from the inputs of any front to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+
+from modelserver.errors import ServingError, Unregistered
+from modelserver.execution.answers import TRACE
+from modelserver.execution.plan import Plan, make_plan
+from modelserver.execution.run import RunServices, WorkflowRun
+from modelserver.inference.predict import Inference
+from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
+from modelserver.protocol.frames import ID_SIZE
+from modelserver.protocol.header_block import header_values
+from modelserver.workflows.registry import WorkflowRegistry
+from modelserver.workflows.spec import Workflow
+
+
+@define(eq=False)
+class WorkflowInference:
+    """
+    Runs workflows, and knows which runs are in progress.
+
+    ``predict`` and ``withdraw`` are those of ``Inference``: to a front, a workflow is a model.
+
+    :param closed: why no run begins any more, once it is so.
+    """
+
+    registry: WorkflowRegistry
+    inference: Inference
+    services: RunServices
+    closed: ServingError | None = field(default=None, init=False)
+    _plans: WeakKeyDictionary[Workflow, Plan] = field(factory=WeakKeyDictionary, init=False)
+    _running: dict[Workflow, set[WorkflowRun]] = field(factory=dict, init=False)
+    _waiters: list[tuple[Workflow | None, Deferred[None]]] = field(factory=list, init=False)
+
+    def predict(
+        self,
+        name: str,
+        version: str | None,
+        inputs: Inputs,
+        observer: ResponseObserver,
+        client_timeout: float = 0.0,
+    ) -> Job:
+        """
+        Begin a run; ``observer`` is told what comes of it.
+
+        :param client_timeout: seconds that the client waits; 0: as long as the nodes may take.
+        :raises WorkflowNotFound: no workflow has this name.
+        :raises WorkflowVersionNotFound: the workflow has no such version.
+        :raises ServingError: the first node refuses the request.
+        """
+        workflow = self.registry.get(name, version)
+        if self.closed is not None:
+            raise self.closed.with_traceback(None)
+        inference, services = self.inference, self.services
+        header_block, _, body, _ = inputs
+        now = services.clock.seconds()
+        deadline = now + client_timeout if client_timeout else None
+        request_id = inference.entropy(ID_SIZE)
+        job = Job(request_of((request_id, header_block, b"", b"", 0, version, now, deadline)), observer)
+        run = WorkflowRun(
+            plan=self._plan(workflow),
+            services=services,
+            job=job,
+            request=inputs._replace(body=b""),
+            ended=partial(self._ended, workflow),
+            has_trace=_wants_trace(header_block),
+        )
+        self._running.setdefault(workflow, set()).add(run)
+        run.start(services.store.of_request(body))
+        if deadline is not None:
+            inference.deadlines.watch(job)
+        return job
+
+    def withdraw(self, job: Job) -> None:
+        """End a run, for its client is gone: all its jobs leave their queues."""
+        job.withdraw()
+
+    def _plan(self, workflow: Workflow) -> Plan:
+        plan = self._plans.get(workflow)
+        if plan is None:
+            plan = self._plans[workflow] = make_plan(workflow, self.services.clock)
+        return plan
+
+    # Which are in progress.
+
+    def close(self, error: ServingError) -> None:
+        """Begin no more runs; those that are asked for now are refused with ``error``."""
+        self.closed = error
+
+    def runs_of(self, workflow: Workflow | None = None) -> int:
+        """Return how many runs of a workflow, or of all, are in progress."""
+        if workflow is not None:
+            return len(self._running.get(workflow, ()))
+        return sum(map(len, self._running.values()))
+
+    def models_in_use(self) -> Collection[tuple[str, str | None]]:
+        """Return name and version of the models that runs in progress may still call."""
+        return {(each.name, each.version) for workflow in self._running for each in workflow.models.values()}
+
+    def when_idle(self, workflow: Workflow | None = None) -> Deferred[None]:
+        """
+        Fire when no run of a workflow, or of any, is in progress; may be cancelled.
+
+        It is for those who have seen to it that none begins any more.
+        """
+        if not self.runs_of(workflow):
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(lambda _: self._waiters.remove(entry))
+        entry = (workflow, waiter)
+        self._waiters.append(entry)
+        return waiter
+
+    def fail_all(self, workflow: Workflow | None = None) -> None:
+        """Fail the runs of a workflow, or all, that are in progress: their time to drain is over."""
+        for each, runs in list(self._running.items()):
+            if workflow is None or each is workflow:
+                for run in list(runs):
+                    run.fail(Unregistered(each.name))
+
+    def _ended(self, workflow: Workflow, run: WorkflowRun) -> None:
+        runs = self._running[workflow]
+        runs.discard(run)
+        if runs:
+            return
+        del self._running[workflow]
+        if self._waiters:
+            due = [entry for entry in self._waiters if not self.runs_of(entry[0])]
+            self._waiters = [entry for entry in self._waiters if entry not in due]
+            for _, waiter in due:
+                waiter.callback(None)
+
+
+def _wants_trace(header_block: bytes) -> bool:
+    if TRACE not in header_block.lower():
+        return False
+    return "true" in [value.lower() for value in header_values(header_block, TRACE.decode())]
+
+
+@define(eq=False)
+class AnyInference:
+    """What is asked under a name that may be a model's or a workflow's; a model goes before a workflow."""
+
+    models: Inference
+    workflows: WorkflowInference
+
+    def predict(
+        self,
+        name: str,
+        version: str | None,
+        inputs: Inputs,
+        observer: ResponseObserver,
+        client_timeout: float = 0.0,
+    ) -> Job:
+        """
+        Ask the model of this name, or else the workflow; ``observer`` is told what comes of it.
+
+        :param client_timeout: seconds that the client waits; 0: as the settings say.
+        :raises ModelNotFound: neither has this name.
+        :raises VersionNotFound: the model has no such version.
+        :raises ServingError: it is refused.
+        """
+        inference: Inference | WorkflowInference = self.models
+        if self.workflows.registry.has(name) and not self.models.registry.has(name):
+            inference = self.workflows
+        return inference.predict(name, version, inputs, observer, client_timeout)
+
+    def withdraw(self, job: Job) -> None:
+        """Have the job end, for its client is gone."""
+        job.withdraw()
