@@ -22,10 +22,6 @@ class Call(Protocol):
     call that is over takes what it is given and does nothing. It is over once ``reply`` or ``finish`` was
     called, or ``on_cancelled``. What is sent leaves at the end of the turn.
 
-    :param method: the path, as ``/package.Service/Method``.
-    :param peer: the client, as the access log shows it: ``/127.0.0.1:50000``.
-    :param authority: the server, as the client named it.
-    :param secure: whether TLS is in between.
     :param deadline: when the client stops waiting, in the reactor's (monotonic) seconds, or None. The method
         gives it to its job; a moment later the transport ends the call, if the method has not.
     :param arrived: when the call began, in the reactor's seconds.
@@ -39,10 +35,6 @@ class Call(Protocol):
     :param on_resume: called when more may be sent, after ``send`` has returned False; set by the method.
     """
 
-    method: str
-    peer: str
-    authority: str
-    secure: bool
     deadline: float | None
     arrived: float
     request_id: bytes
@@ -51,6 +43,22 @@ class Call(Protocol):
     trailing: Sequence[Metadatum]
     on_cancelled: Callable[[Code], object] | None
     on_resume: Callable[[], object] | None
+
+    @property
+    def method(self) -> str:
+        """The path, as ``/package.Service/Method``."""
+
+    @property
+    def peer(self) -> str:
+        """The client, as the access log shows it: ``/127.0.0.1:50000``."""
+
+    @property
+    def authority(self) -> str:
+        """The server, as the client named it."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is in between."""
 
     @property
     def is_over(self) -> bool:

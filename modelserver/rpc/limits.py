@@ -16,6 +16,7 @@ class RpcLimits:
     :param fields: of the metadata of a call; more is refused, call by call.
     :param pings_at_once: that a client may send while nothing is sent to it.
     :param seconds_per_ping: after which it may send one more.
+    :param unread: of answers that a client may leave untaken before its calls are refused; 0: any.
     :param keepalive: without a word from a client, until it is asked for a sign of life; None: it never is.
     :param keepalive_timeout: that it may take to give it.
     """
@@ -26,5 +27,6 @@ class RpcLimits:
     fields: int = 16 << 10
     pings_at_once: int = 20
     seconds_per_ping: float = 10.0
+    unread: int = 64 << 20
     keepalive: float | None = 7200.0
     keepalive_timeout: float = 20.0

@@ -1,0 +1,237 @@
+"""One call on a connection, as its method sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from modelserver.core.queues.time_buckets import Bucket
+from modelserver.errors import ServingError
+from modelserver.protocol.frames import show_id
+from modelserver.rpc.codes import CallStatus, Code, Metadatum
+from modelserver.rpc.http2 import Http2Engine, StreamGone
+from modelserver.rpc.interfaces import Message, RpcMethod
+from modelserver.rpc.wire.fields import Fields, fields_of, header_block_of, metadata_of, percent
+from modelserver.rpc.wire.messages import MessageCutter, frame, prefix
+
+PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+PLAIN_TAIL = [(b"grpc-status", b"0")]
+LARGE = 1 << 16
+"""Answers from here on are not copied behind their prefixes."""
+OK = Code.OK
+"""Here because a look into an Enum costs as much as a call."""
+
+
+class CallingConnection(Protocol):
+    """
+    What a call asks of its connection.
+
+    :param remote: the client, as the access log shows it.
+    :param answer_bytes: of all answers so far.
+    """
+
+    engine: Http2Engine
+    remote: str
+    answer_bytes: int
+    secure: bool
+
+    def part_sent(self, call: ServerCall) -> bool:
+        """Have what was queued leave; return whether the call may send on, else it is told when."""
+
+    def finished(self, call: ServerCall, code: Code) -> None:
+        """Have the end of a call leave, which its method has given."""
+
+    def consumed(self, call: ServerCall) -> None:
+        """Let the client send on, where it may."""
+
+    def status_of(self, error: ServingError) -> CallStatus:
+        """Return how a call ends that failed with ``error``."""
+
+
+class ServerCall:
+    """
+    One call. What most calls do not have is an attribute of the class: there are many calls.
+
+    :param rpc_method: None: there is none of this name.
+    :param known: the last value of each field.
+    """
+
+    is_over = False
+    deadline: float | None = None
+    request_id = b""
+    context: object = None
+    initial: Sequence[Metadatum] = ()
+    trailing: Sequence[Metadatum] = ()
+    on_cancelled: Callable[[Code], object] | None = None
+    on_resume: Callable[[], object] | None = None
+
+    # The connection's.
+    is_whole = False
+    """Whether the client will send no more."""
+    has_begun = False
+    """Whether the head of the answer was sent."""
+    reader: MessageCutter | None = None
+    whole: bytes | None = None
+    """The one message, until it is known that there is no other."""
+    received = sent = 0
+    """Bytes of messages."""
+    reserved = 0
+    """Bytes of the memory for bodies."""
+    unread = held = 0
+    """Bytes of messages that the method has not consumed, and by which the client's window is not opened."""
+    bucket: Bucket[ServerCall] | None = None
+
+    def __init__(
+        self,
+        connection: CallingConnection,
+        stream: int,
+        fields: Fields,
+        known: dict[bytes, bytes],
+        rpc_method: RpcMethod | None,
+        arrived: float,
+    ) -> None:
+        self._connection = connection
+        self.stream = stream
+        self._fields = fields
+        self.known = known
+        self.rpc_method = rpc_method
+        self.arrived = arrived
+
+    # What the client has said.
+
+    @property
+    def method(self) -> str:
+        """The path."""
+        method = self.rpc_method
+        return self.known.get(b":path", b"").decode("latin-1") if method is None else method.name
+
+    @property
+    def peer(self) -> str:
+        """The client."""
+        return self._connection.remote
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is in between."""
+        return self._connection.secure
+
+    @property
+    def authority(self) -> str:
+        """The server, as the client named it."""
+        return self.known.get(b":authority", b"").decode("latin-1")
+
+    @property
+    def metadata(self) -> list[Metadatum]:
+        """What the client sent along."""
+        return metadata_of(self._fields)
+
+    @property
+    def header_block(self) -> bytes:
+        """The same as header lines."""
+        return header_block_of(self._fields)
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the last value of a field."""
+        return self.known.get(name)
+
+    # What the method answers.
+
+    def send(self, message: Message) -> bool:
+        """Send one message of several; return whether another may be sent now."""
+        if self.is_over:
+            return False
+        connection = self._connection
+        try:
+            self._send_message(connection, message)
+        except StreamGone:
+            return False
+        return connection.part_sent(self)
+
+    def _send_message(self, connection: CallingConnection, message: Message) -> None:
+        size, engine = len(message), connection.engine
+        self.sent += size
+        connection.answer_bytes += size
+        if not self.has_begun:
+            self.has_begun = True
+            engine.answer_head(self.stream, self._head(), False)
+        if size < LARGE:
+            engine.answer_part(self.stream, frame(message))
+        else:
+            engine.answer_part(self.stream, prefix(size))
+            engine.answer_part(self.stream, bytes(message))
+
+    def reply(self, message: Message) -> None:
+        """Send the only message, or the last one, and the status OK."""
+        if self.is_over:
+            return
+        self.is_over = True
+        connection = self._connection
+        engine, size = connection.engine, len(message)
+        try:
+            if self.has_begun or size >= LARGE:
+                self._send_message(connection, message)
+                engine.answer_tail(self.stream, self._tail(OK, "", ()))
+            else:
+                self.sent = size
+                connection.answer_bytes += size
+                tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
+                engine.answer(self.stream, self._head(), frame(message), tail)
+        except StreamGone:
+            pass
+        connection.finished(self, OK)
+
+    def finish(self, code: Code = OK, message: str = "", trailing: Sequence[Metadatum] = ()) -> None:
+        """Send the status."""
+        if self.is_over:
+            return
+        self.is_over = True
+        connection = self._connection
+        tail = self._tail(code, message, trailing)
+        try:
+            if self.has_begun:
+                connection.engine.answer_tail(self.stream, tail)
+            else:
+                connection.engine.answer_head(self.stream, [*self._head(), *tail], True)
+        except StreamGone:
+            pass
+        connection.finished(self, code)
+
+    def fail(self, error: ServingError) -> None:
+        """Send the status that the site has for an error."""
+        if not self.is_over:
+            self.finish(*self._connection.status_of(error))
+
+    def consumed(self, size: int) -> None:
+        """Take a message off what is unread."""
+        self.unread -= size
+        if self.held:
+            self._connection.consumed(self)
+
+    def _head(self) -> Fields:
+        head: Fields = PLAIN_HEAD
+        if self.request_id:
+            head = [*head, (b"x-request-id", show_id(self.request_id))]
+        return [*head, *fields_of(self.initial)] if self.initial else head
+
+    def _tail(self, code: Code, message: str, trailing: Sequence[Metadatum]) -> Fields:
+        tail = [(b"grpc-status", b"%d" % code)]
+        if message:
+            tail.append((b"grpc-message", percent(message)))
+        return [*tail, *fields_of(self.trailing), *fields_of(trailing)]
+
+    # The connection's.
+
+    def cancel(self, code: Code) -> None:
+        """Tell the method, once, that nobody waits any more."""
+        self.is_over = True
+        cancelled, self.on_cancelled, self.on_resume = self.on_cancelled, None, None
+        if cancelled is not None:
+            cancelled(code)
+
+    def expired(self) -> None:
+        """End the call: its client waits no more, and its method has said nothing in time."""
+        if not self.is_over:
+            cancelled, self.on_cancelled = self.on_cancelled, None
+            self.finish(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            if cancelled is not None:
+                cancelled(Code.DEADLINE_EXCEEDED)

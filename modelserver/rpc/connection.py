@@ -1,0 +1,389 @@
+"""gRPC over one connection: between a transport and an HTTP/2 engine, a turn of the event loop at a time."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from modelserver.errors import ServerFull, ServingError
+from modelserver.http1.head import Malformed
+from modelserver.http1.states import ConnectionTransport, Phase, host_of, is_secure, remote_of
+from modelserver.rpc.call import ServerCall
+from modelserver.rpc.codes import CallStatus, Code
+from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http2Engine, last_words
+from modelserver.rpc.lifetime import Ending, Lifetime
+from modelserver.rpc.listener_context import GRACE, RpcListener
+from modelserver.rpc.reception import UNREAD_HIGH, Reception
+
+QUEUE_HIGH = 64 << 10
+"""Bytes of one call's answers that may wait for the client's window before its method is held."""
+MOST_EVENTS = 1000
+"""Events of one connection in one turn: what one client sends may not keep the others waiting."""
+STEP = 16 << 10
+"""Bytes that are read before events are counted; more while there are few."""
+FEW_EVENTS = 16
+
+
+@implementer(IPushProducer)
+class RpcConnection(Protocol):
+    """
+    One connection.
+
+    :param limit_exceeded: the limit that this connection is over: its calls are refused with it.
+    :param ordinal: how many connections the listener has had before.
+    """
+
+    transport: ConnectionTransport  # type: ignore[assignment]  # what the server's transports have beyond ITransport
+    engine: Http2Engine
+
+    def __init__(
+        self, listener: RpcListener, limit_exceeded: ServerFull | None = None, ordinal: int = 0
+    ) -> None:
+        self._listener = listener
+        self._site = listener.site
+        self.limit_exceeded = limit_exceeded
+        self._ordinal = ordinal
+        self.served = 0
+        self.body_bytes = 0
+        self.is_full = False
+        """Whether the client takes no more of its answers now."""
+        self.answer_bytes = 0
+        """Of all answers so far."""
+        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = False
+        self._rest = b""
+        self._waiting: set[ServerCall] = set()
+
+    def connectionMade(self) -> None:
+        """Take the transport, and say our settings."""
+        transport, listener = self.transport, self._listener
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        peer = transport.getPeer()
+        self.host, self.remote, self.secure = host_of(peer), remote_of(peer), is_secure(transport)
+        self.now = listener.clock.seconds()
+        self.reception = Reception(self, listener)
+        self.engine = listener.make_engine(self.reception, listener.http2)
+        self.lifetime = Lifetime(self, listener.limits, self.now, self._ordinal)
+        self._transport_unsent = getattr(transport, "unsent", int)
+        listener.connections.add(self)
+        listener.open.add(self)
+        self.engine.start()
+        self.flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Let go of everything: the client is gone, and with it its interest in answers."""
+        self._is_lost = True
+        self._listener.connections.discard(self)
+        self._listener.open.discard(self)
+        self._waiting.clear()
+        self.reception.lost()
+        # These know the connection: memory would wait for the garbage collector.
+        self.engine = EndedEngine()
+        del self.reception, self.lifetime
+
+    # What those who watch over connections ask.
+
+    @property
+    def phase(self) -> Phase:
+        """What the client is expected to do next; one that asks nothing may stay."""
+        if not self._is_ready:
+            return Phase.HEAD
+        is_resting = self.lifetime.ending is not Ending.OPEN and not self.reception.calls
+        return Phase.IDLE if is_resting else Phase.BUSY
+
+    @property
+    def received(self) -> int:
+        """A number that grows by one with each byte of a body."""
+        return self.body_bytes
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that the client has not taken yet."""
+        return self._transport_unsent() + self.engine.queued()
+
+    @property
+    def taken(self) -> int:
+        """A number that grows with each byte that the client takes of what it has not taken yet."""
+        return self.answer_bytes - self.unsent
+
+    def refuse(self, error: ServingError | Malformed) -> None:
+        """Close: the client does not speak HTTP/2, or not in time."""
+        self.blame("refused", str(error))
+        self.abort()
+
+    def finish(self) -> None:
+        """Close after the calls in hand."""
+        if not self._is_lost:
+            self.lifetime.drain(self._listener.clock.seconds())
+
+    def close(self) -> None:
+        """Close when everything is written."""
+        if self._is_lost or self._is_closing:
+            return
+        self.flush()
+        if not self._is_closing:
+            self._is_closing = True
+            # Twisted's TLS waits for the producer to end.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close now; clients that read are told so, call by call."""
+        if self._is_lost:
+            return
+        if not self._is_closing and not self.is_full:
+            self._is_flushing = True  # once, below
+            for call in list(self.reception.calls.values()):
+                if not call.is_over:
+                    cancelled, call.on_cancelled = call.on_cancelled, None
+                    call.finish(Code.UNAVAILABLE, "The server closes the connection.")
+                    if cancelled is not None:
+                        cancelled(Code.CANCELLED)
+            self.close()
+        if not self._is_lost and (self.is_full or self._transport_unsent()):
+            self._is_closing = True
+            self.transport.abortConnection()
+
+    def sweep(self, now: float) -> None:
+        """Look at the connection's age, its client, and calls that come too slowly."""
+        if self._is_lost or self._is_closing:
+            return
+        self.reception.sweep(now, self._listener)
+        self.lifetime.check(now)
+
+    # Reading.
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what has come."""
+        if self._is_closing:
+            return
+        if self._rest:
+            self._rest += data  # it came before reading was paused
+            return
+        self.lifetime.heard = self.now = self._listener.clock.seconds()
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Read, and send what was answered: once, at the end."""
+        self._is_flushing = True
+        receive = self.engine.receive
+        rest: bytes | memoryview = b""
+        try:
+            if len(data) <= STEP:
+                receive(data)
+            else:
+                rest = self._read_in_steps(memoryview(data))
+        except ConnectionBroken as error:
+            self._break(error)
+            return
+        timed = self.reception.timed
+        if timed:
+            self._watch(timed)
+        self.flush()
+        if rest and not self._is_closing:
+            self._rest = bytes(rest)
+            self.transport.pauseProducing()
+            self._listener.run_soon(self._read_on)
+
+    def _read_in_steps(self, data: memoryview) -> memoryview:
+        """Read until it is enough for one turn, and return what is left."""
+        receive, budget, step = self.engine.receive, MOST_EVENTS, STEP
+        while data and budget > 0:
+            events = receive(data[:step])
+            data = data[step:]
+            budget -= events
+            step = step * 4 if events < FEW_EVENTS else STEP
+        return data
+
+    def _read_on(self) -> None:
+        if self._is_lost or self._is_closing or self.is_full:
+            return
+        rest, self._rest = self._rest, b""
+        self.now = self._listener.clock.seconds()
+        self._read(rest)
+        if not self._rest and not self._is_closing and not self.is_full:
+            self.transport.resumeProducing()
+
+    def _watch(self, timed: list[ServerCall]) -> None:
+        """Watch over those calls with a time limit that were not answered at once."""
+        add = self._listener.deadlines.add
+        for call in timed:
+            if not call.is_over:
+                assert call.deadline is not None  # these have one
+                add(call, call.deadline + GRACE)
+        timed.clear()
+
+    # Writing.
+
+    def flush(self) -> None:
+        """Send what there is, as far as the client reads it."""
+        self._is_flushing = False
+        if self._is_closing or self._is_lost:
+            return
+        engine, transport = self.engine, self.transport
+        try:
+            while not self.is_full:
+                output = engine.take_output()
+                if not output:
+                    break
+                transport.write(output)
+                if not engine.has_more:
+                    break
+        except ConnectionBroken as error:
+            self._break(error)
+            return
+        if self.is_full:
+            return
+        if self.reception.half:
+            self._stop_halves()
+        if self._waiting:
+            self._wake()
+        if self.lifetime.ending is Ending.LAST and not self.reception.calls and not self._is_flushing:
+            self.close_now()
+
+    def flush_soon(self) -> None:
+        """Send at the end of this turn."""
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._listener.run_soon(self.flush)
+
+    def _stop_halves(self) -> None:
+        """Give up requests whose answers are out: the client need not send the rest (RFC 9113, 8.1)."""
+        half, engine = self.reception.half, self.engine
+        for stream in [stream for stream in half if engine.has_sent(stream)]:
+            half.pop(stream, None)
+            engine.reset(stream, ErrorCode.NO_ERROR)
+            self.flush_soon()
+
+    def _wake(self) -> None:
+        """Let methods send on whose answers were taken."""
+        queued = self.engine.queued
+        for call in list(self._waiting):
+            if call.is_over or queued(call.stream) <= QUEUE_HIGH // 2:
+                self._waiting.discard(call)
+                if call.on_resume is not None and not call.is_over:
+                    call.on_resume()
+
+    def pauseProducing(self) -> None:
+        """Send no more, and read nothing: the client does not read its answers."""
+        self.is_full = True
+        self._listener.connections.note_full(self)
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Send and read on: the client has read what was written."""
+        self.is_full = False
+        if self._is_lost or self._is_closing:
+            return
+        self.flush()
+        if self._rest:
+            self._listener.run_soon(self._read_on)
+        elif not self._is_closing:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Send no more: the client is gone."""
+
+    # What calls ask.
+
+    def part_sent(self, call: ServerCall) -> bool:
+        """Have a message leave; return whether the call may send on, else it is told when."""
+        self.lifetime.answered()
+        self.flush_soon()
+        if self.is_full or self.engine.queued(call.stream) > QUEUE_HIGH:
+            self._waiting.add(call)
+            self._listener.connections.note_full(self)
+            return False
+        return True
+
+    def finished(self, call: ServerCall, code: Code) -> None:
+        """Have the end of a call leave."""
+        if self._is_lost:
+            return
+        self.lifetime.answered()
+        if not call.is_whole:
+            self.reception.release_window(call)
+            self.reception.half[call.stream] = call
+        self._done(call, code)
+        self.flush_soon()
+
+    def cancelled(self, call: ServerCall) -> None:
+        """Note that a call is over without its method's doing."""
+        self._waiting.discard(call)
+        self._done(call, Code.CANCELLED)
+
+    def _done(self, call: ServerCall, code: Code) -> None:
+        self.served += 1
+        if call.bucket is not None:
+            call.bucket.leave(call)
+        if call.reserved:
+            self._listener.memory.give_back(call.reserved)
+            call.reserved = 0
+        self._site.ended(call, code, self._listener.clock.seconds() - call.arrived, call.received, call.sent)
+
+    def consumed(self, call: ServerCall) -> None:
+        """Let the client send on, where its messages were taken."""
+        if call.unread <= UNREAD_HIGH and not self._is_lost:
+            self.reception.release_window(call)
+            self.flush_soon()
+
+    def status_of(self, error: ServingError) -> CallStatus:
+        """Return how a call ends that failed with ``error``."""
+        return self._site.status_of(error)
+
+    def refuse_new(self) -> ServingError | None:
+        """Return why no more calls are served now, or None."""
+        if self.limit_exceeded is not None:
+            return self.limit_exceeded
+        unread = self._listener.limits.unread
+        if unread and self.engine.queued() > unread:
+            return ServerFull("", None, unread, "response_memory")
+        return None
+
+    # What the engine tells.
+
+    def pinged(self) -> None:
+        """Count a ping, or settings, which are answered already."""
+        self.lifetime.pinged(self.now)
+
+    def ponged(self, data: bytes) -> None:
+        """Note a sign of life."""
+        self.lifetime.ponged(data)
+
+    def ready(self) -> None:
+        """Note that the client does speak HTTP/2."""
+        self._is_ready = True
+
+    def client_leaves(self) -> None:
+        """Close after the calls in hand."""
+        self.lifetime.client_leaves()
+
+    # The end.
+
+    def blame(self, name: str, reason: str) -> None:
+        """Write down what the client has done."""
+        self._listener.ended.note(self.remote, name, reason)
+
+    def close_when_done(self) -> None:
+        """Close once everything is answered and sent."""
+        self.flush_soon()
+
+    def close_now(self) -> None:
+        """Close when everything is written: nothing is left to do."""
+        self._is_closing = True
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _break(self, error: ConnectionBroken) -> None:
+        """Close: the engine is done for, and if it cannot say so, its client is told by hand."""
+        self.blame("broken", error.reason)
+        if error.code is not None and not self.is_full:
+            self.transport.write(last_words(self.reception.highest, error.code, error.reason))
+        is_full = self.is_full
+        self.close_now()
+        self.reception.lost()
+        if is_full:
+            self.transport.abortConnection()

@@ -1,0 +1,98 @@
+"""What the connections of one gRPC listener share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from modelserver.core.queues.time_buckets import Bucket, TimeBuckets
+from modelserver.http1.body_memory import BodyMemory
+from modelserver.http1.limits import ConnectionTimeouts
+from modelserver.http1.states import ConnectionLimits
+from modelserver.rpc.call import ServerCall
+from modelserver.rpc.http2 import EngineMaker, Http2Limits
+from modelserver.rpc.interfaces import CallSite
+from modelserver.rpc.limits import RpcLimits
+
+GRACE = 0.02
+"""Seconds after its deadline at which a call is ended; by then its job, if it has one, has ended it."""
+QUIET = 1.0
+"""Seconds between two lines about connections that were ended."""
+
+
+@define(eq=False)
+class EndedConnections:
+    """
+    Writes down why connections were ended, for which their clients are to blame: a line a second at most.
+
+    :param counts: how many, by what they were named.
+    """
+
+    clock: IReactorTime
+    log: Logger = field(factory=lambda: Logger("modelserver.rpc"))
+    counts: dict[str, int] = field(factory=dict, init=False)
+    _quiet_until: float = field(default=0.0, init=False)
+    _unsaid: int = field(default=0, init=False)
+
+    def note(self, remote: str, name: str, reason: str) -> None:
+        """Write down one."""
+        self.counts[name] = self.counts.get(name, 0) + 1
+        now = self.clock.seconds()
+        if now < self._quiet_until:
+            self._unsaid += 1
+            return
+        self._quiet_until = now + QUIET
+        more, self._unsaid = self._unsaid, 0
+        self.log.warn(
+            "The gRPC connection of {remote} was ended: {name}: {reason}{more}",
+            remote=remote,
+            name=name,
+            reason=reason,
+            more=f" (and {more} more connections since the last line)" if more else "",
+        )
+
+
+class SweptConnection(Protocol):
+    """A connection that is looked at now and then."""
+
+    def sweep(self, now: float) -> None:
+        """Look at what takes too long; ``now``: the clock's (monotonic) seconds."""
+
+
+@frozen(eq=False, kw_only=True)
+class RpcListener:
+    """
+    What a connection has around it.
+
+    :param run_soon: runs something in the reactor's next turn.
+    :param connections: the connections that there are and may be.
+    :param memory: what the bodies of requests may take together.
+    :param timeouts: how long a client may take.
+    :param open: the connections of this listener.
+    """
+
+    site: CallSite
+    clock: IReactorTime
+    run_soon: Callable[[Callable[[], None]], object]
+    connections: ConnectionLimits
+    make_engine: EngineMaker
+    limits: RpcLimits
+    memory: BodyMemory
+    timeouts: ConnectionTimeouts
+    http2: Http2Limits
+    ended: EndedConnections
+    deadlines: TimeBuckets[ServerCall]
+    open: set[SweptConnection] = field(factory=set)
+
+
+def watch_calls(clock: IReactorTime) -> TimeBuckets[ServerCall]:
+    """Return what ends calls whose time is over."""
+    return TimeBuckets(clock, _place, ServerCall.expired)
+
+
+def _place(call: ServerCall, bucket: Bucket[ServerCall]) -> None:
+    call.bucket = bucket

@@ -1,0 +1,320 @@
+"""What comes on a connection: requests and bodies become calls, and messages for their methods."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from modelserver.errors import BadRequest, DeadlinePassed, ServerFull, ServingError
+from modelserver.rpc.call import CallingConnection, ServerCall
+from modelserver.rpc.codes import CallRefused, CallStatus, Code
+from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, StreamGone
+from modelserver.rpc.interfaces import RpcMethod
+from modelserver.rpc.lifetime import Allowance
+from modelserver.rpc.listener_context import RpcListener
+from modelserver.rpc.wire import fields as wire
+from modelserver.rpc.wire.codings import ACCEPTED, IDENTITY, decode
+from modelserver.rpc.wire.fields import Fields
+from modelserver.rpc.wire.messages import PREFIX, MessageCutter
+
+UNREAD_HIGH = 64 << 10
+"""Bytes of a call's messages that may wait for its method before the client's window closes."""
+_PLAIN = frozenset((b"application/grpc", b"application/grpc+proto"))
+_IDENTITY = frozenset((None, IDENTITY))
+_FEW, _SHORT = 20, 4096
+"""Lines of fields, and bytes of their values, up to which they cannot be too many."""
+
+
+class ReceivingConnection(CallingConnection, Protocol):
+    """
+    What reception asks of its connection.
+
+    :param now: the clock's seconds (monotonic) at the beginning of this turn.
+    :param body_bytes: of bodies, so far.
+    :param limit_exceeded: the limit that the connection is over: no call is served.
+    """
+
+    now: float
+    body_bytes: int
+    limit_exceeded: ServerFull | None
+
+    def cancelled(self, call: ServerCall) -> None:
+        """Note that a call is over without its method's doing."""
+
+    def refuse_new(self) -> ServingError | None:
+        """Return why no more calls are served now, or None."""
+
+    def pinged(self) -> None:
+        """A ping came, and is answered; or settings."""
+
+    def ponged(self, data: bytes) -> None:
+        """The answer to a ping came."""
+
+    def ready(self) -> None:
+        """The client does speak HTTP/2."""
+
+    def client_leaves(self) -> None:
+        """The client will begin no more calls."""
+
+
+class Reception:
+    """
+    The calls of one connection, and what comes for them. It is what the engine tells.
+
+    :param calls: by stream, until the engine says that the stream is closed.
+    :param timed: those that have a deadline, and have begun in this turn.
+    :param half: calls that are answered whose requests are not whole.
+    :param highest: the last stream that has begun.
+    """
+
+    def __init__(self, connection: ReceivingConnection, listener: RpcListener) -> None:
+        self._connection = connection
+        self._site = listener.site
+        self._find = listener.site.find
+        self._begin = listener.site.begin
+        self._largest = listener.site.largest
+        self._memory = listener.memory
+        self._most_fields = listener.limits.fields
+        self._resets = Allowance(*listener.http2.resets)
+        self.calls: dict[int, ServerCall] = {}
+        self.timed: list[ServerCall] = []
+        self.half: dict[int, ServerCall] = {}
+        self.highest = 0
+        self.pinged, self.ponged = connection.pinged, connection.ponged
+        self.ready, self.ended = connection.ready, connection.client_leaves
+
+    # What the engine tells.
+
+    def requested(self, stream: int, fields: Fields, ended: bool) -> None:
+        """Begin a call, or refuse it."""
+        self.highest = stream
+        known = dict(fields)
+        get = known.get
+        connection = self._connection
+        method = self._find(get(b":path", b""))
+        call = ServerCall(connection, stream, fields, known, method, connection.now)
+        self.calls[stream] = call
+        try:
+            if (
+                method is None
+                or get(b":method") != b"POST"
+                or get(b"content-type") not in _PLAIN
+                or get(b"grpc-encoding") not in _IDENTITY
+                or len(fields) > _FEW
+                or sum(map(len, known.values())) > _SHORT
+            ):
+                if self._is_no_call(call):
+                    return
+                wire.check(known, fields, self._most_fields)
+            self._admit(call)
+            wait = get(b"grpc-timeout")
+            if wait is not None:
+                call.deadline = connection.now + wire.timeout_of(wait)
+                self.timed.append(call)
+            self._begin(call, method)  # type: ignore[arg-type]  # _admit has refused calls of no method
+            if method.streams_in:  # type: ignore[union-attr]  # likewise
+                method.begin(call)  # type: ignore[union-attr]  # likewise
+        except Exception as error:
+            call.is_whole = ended
+            self.fail(call, error)
+            return
+        if ended:
+            self.body_came(stream, b"", True)
+
+    def _is_no_call(self, call: ServerCall) -> bool:
+        """Answer a request that is not gRPC's with an HTTP status, and return whether it is one."""
+        status = wire.http_refusal(call.known)
+        if status is None:
+            return False
+        call.is_over = True
+        try:
+            self._connection.engine.answer_head(call.stream, [(b":status", b"%d" % status)], True)
+        except StreamGone:
+            pass
+        self._connection.finished(call, Code.UNKNOWN)
+        return True
+
+    def _admit(self, call: ServerCall) -> None:
+        """
+        Check what has nothing to do with the method's own.
+
+        :raises CallRefused: there is no such method.
+        :raises ServingError: nothing is served now.
+        """
+        error = self._connection.refuse_new()
+        if error is not None:
+            raise error
+        if call.rpc_method is None:
+            raise CallRefused(Code.UNIMPLEMENTED, f"Method not found: {call.method.lstrip('/')}")
+
+    def body_came(self, stream: int, data: bytes, ended: bool) -> None:
+        """Take a piece of a call's body."""
+        call = self.calls.get(stream)
+        size = len(data)
+        connection = self._connection
+        if call is None or call.is_over:
+            if size:
+                connection.engine.consumed(stream, size)
+            if call is not None and ended:
+                call.is_whole = True
+                self.half.pop(stream, None)
+            return
+        connection.body_bytes += size
+        call.received += size
+        method: RpcMethod = call.rpc_method  # type: ignore[assignment]  # else it would be over
+        try:
+            if method.streams_in:
+                self._read_stream(call, method, data, ended)
+                return
+            if size:
+                connection.engine.consumed(stream, size)
+            if (
+                ended
+                and call.reader is None
+                and data[:1] == b"\0"
+                and int.from_bytes(data[1:PREFIX], "big") == size - PREFIX <= self._largest
+            ):
+                # A whole message in one piece: nearly all.
+                call.is_whole = True
+                self._deliver(call, method, memoryview(data)[PREFIX:])
+            else:
+                self._read_only(call, method, data, ended)
+        except Exception as error:
+            self.fail(call, error)
+
+    def was_reset(self, stream: int) -> None:
+        """
+        Count what a client takes back.
+
+        :raises ConnectionBroken: it is too much.
+        """
+        if not self._resets.take(self._connection.now):
+            raise ConnectionBroken(ErrorCode.ENHANCE_YOUR_CALM, "too many calls were cancelled")
+
+    def closed(self, stream: int) -> None:
+        """Forget a call; if it is not answered, its client has left."""
+        call = self.calls.pop(stream, None)
+        if call is None:
+            return
+        self.half.pop(stream, None)
+        self.release_window(call)
+        if not call.is_over:
+            self._cancel(call, Code.CANCELLED)
+
+    # Messages.
+
+    def _read_only(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
+        """Read on in the body of a call that has one message."""
+        if not self._memory.take(len(data)):
+            raise ServerFull("", None, self._memory.limit, "request_memory")
+        call.reserved += len(data)
+        reader = call.reader
+        if reader is None:
+            reader = call.reader = MessageCutter(self._largest)
+        for flag, message in reader.feed(data):
+            if call.whole is not None:
+                raise BadRequest("The call has more than one message, where its method takes one.")
+            call.whole = self._plain(call, flag, message)
+        if ended:
+            call.is_whole = True
+            if reader.is_partial or call.whole is None:
+                raise BadRequest("The call ends within its message." if reader.is_partial else "No message.")
+            whole, call.whole = call.whole, None
+            self._deliver(call, method, whole)
+
+    def _deliver(self, call: ServerCall, method: RpcMethod, message: bytes | memoryview) -> None:
+        now = self._connection.now
+        if call.deadline is not None and call.deadline <= now:
+            raise DeadlinePassed(now - call.arrived)
+        method.message(call, message)
+
+    def _read_stream(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
+        """Read on in the body of a call that has many messages."""
+        reader = call.reader
+        if reader is None:
+            reader = call.reader = MessageCutter(self._largest)
+        call.held += len(data)
+        for flag, framed in reader.feed(data):
+            message = self._plain(call, flag, framed)
+            call.unread += len(message)
+            method.message(call, message)
+            if call.is_over:
+                break
+        self._connection.consumed(call)
+        if ended:
+            call.is_whole = True
+            if call.is_over:
+                self.half.pop(call.stream, None)
+                return
+            if reader.is_partial:
+                raise BadRequest("The call ends within a message.")
+            method.message(call, None)
+
+    def _plain(self, call: ServerCall, flag: int, message: bytes) -> bytes:
+        """Return a message as it was before it was compressed."""
+        if not flag:
+            return message
+        coding = call.known.get(b"grpc-encoding", IDENTITY)
+        if coding == IDENTITY:
+            raise CallRefused(Code.INTERNAL, "A message is marked as compressed, but no coding is named.")
+        return decode(message, coding, self._largest)
+
+    # Ends.
+
+    def release_window(self, call: ServerCall) -> None:
+        """Let the client send what it could not, to this call or to others."""
+        held, call.held = call.held, 0
+        if held:
+            self._connection.engine.consumed(call.stream, held)
+
+    def fail(self, call: ServerCall, error: Exception) -> None:
+        """End a call that cannot be served, or whose method has failed."""
+        if isinstance(error, ConnectionBroken):
+            raise error
+        status = self._status_of(error)
+        if status.code is Code.UNIMPLEMENTED and call.rpc_method is not None:
+            call.initial = [(ACCEPTED[0].decode(), ACCEPTED[1].decode())]
+        cancelled = None if call.is_over else call.on_cancelled
+        call.finish(*status)
+        if cancelled is not None:
+            call.cancel(Code.CANCELLED)
+
+    def _status_of(self, error: Exception) -> CallStatus:
+        if isinstance(error, CallRefused):
+            return error.status
+        if isinstance(error, ServingError):
+            return self._site.status_of(error)
+        self._site.log_failure(Failure(error))  # type: ignore[no-untyped-call]  # Twisted's
+        return CallStatus(Code.INTERNAL, "The server has failed; its log says why.")
+
+    def _cancel(self, call: ServerCall, code: Code) -> None:
+        call.is_over = True
+        self._connection.cancelled(call)
+        call.cancel(code)
+
+    def lost(self) -> None:
+        """Tell the methods of all calls that nobody waits any more."""
+        calls, self.calls = self.calls, {}
+        self.half.clear()
+        self.timed.clear()
+        for call in calls.values():
+            if not call.is_over:
+                self._cancel(call, Code.CANCELLED)
+
+    def sweep(self, now: float, listener: RpcListener) -> None:
+        """End calls whose requests come too slowly."""
+        timeouts = listener.timeouts
+        longest = max(timeouts.head, timeouts.body * listener.memory.free)
+        for call in list(self.calls.values()):
+            method = call.rpc_method
+            if call.is_over or call.is_whole or method is None or method.streams_in:
+                continue
+            spent = now - call.arrived
+            if spent >= timeouts.head and call.received < spent * timeouts.rate:
+                reason = f"The message came with under {timeouts.rate} bytes a second."
+            elif spent >= longest:
+                reason = f"The message took over {int(spent)} s."
+            else:
+                continue
+            self.fail(call, CallRefused(Code.DEADLINE_EXCEEDED, reason))

@@ -1,0 +1,82 @@
+"""Messages in a body: before each, a byte that says whether it is compressed, and four of its length."""
+
+from __future__ import annotations
+
+from modelserver.errors import BadRequest, BodyTooLarge
+
+PREFIX = 5
+COMPRESSED = 1
+SMALL = 2048
+"""Pieces below this are put together at once: else a body that comes byte by byte costs 50 for each."""
+
+
+def prefix(size: int, flag: int = 0) -> bytes:
+    """Return what goes before a message of ``size`` bytes."""
+    return ((flag << 32) + size).to_bytes(PREFIX, "big")
+
+
+def frame(message: bytes | bytearray | memoryview, flag: int = 0) -> bytes:
+    """Return a message as it goes into the body."""
+    return b"".join((((flag << 32) + len(message)).to_bytes(PREFIX, "big"), message))
+
+
+class MessageCutter:
+    """
+    Cuts the body of one call into messages. The bytes of one message are kept in pieces, and joined once.
+
+    :param largest: bytes that a message may have.
+    """
+
+    __slots__ = ("_flag", "_have", "_largest", "_need", "_parts")
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._parts: list[bytes | bytearray | memoryview] = []
+        self._have = 0
+        self._need = PREFIX
+        self._flag = -1  # until the prefix is known
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a message has begun that is not whole."""
+        return self._have > 0 or self._flag >= 0
+
+    def feed(self, data: bytes | memoryview) -> list[tuple[int, bytes]]:
+        """
+        Return the messages that ``data`` completes, each with its flag.
+
+        :raises BodyTooLarge: a message is too large; this is known, and said, once its length is.
+        :raises BadRequest: its flag is none.
+        """
+        self._keep(data)
+        done: list[tuple[int, bytes]] = []
+        while self._have >= self._need:
+            block = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            rest = memoryview(block)[self._need :]
+            if self._flag < 0:
+                self._read_prefix(block)
+            else:
+                done.append((self._flag, bytes(block[: self._need] if rest else block)))
+                self._have -= self._need
+                self._flag, self._need = -1, PREFIX
+            self._parts = [rest] if rest else []
+        return done
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        parts = self._parts
+        self._have += len(data)
+        if len(data) >= SMALL or not parts:
+            parts.append(data)
+        elif type(parts[-1]) is bytearray:
+            parts[-1] += data
+        else:
+            parts.append(bytearray(data))
+
+    def _read_prefix(self, block: bytes | bytearray | memoryview) -> None:
+        self._flag = block[0]
+        self._have -= PREFIX
+        self._need = int.from_bytes(block[1:PREFIX], "big")
+        if self._flag > COMPRESSED:
+            raise BadRequest(f"A message has the unknown flags {self._flag}.")
+        if self._need > self._largest:
+            raise BodyTooLarge(self._largest)
