@@ -11,6 +11,7 @@ from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.http2 import Http2Engine, StreamGone
 from modelserver.rpc.interfaces import Message, RpcMethod
+from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, fields_of, header_block_of, metadata_of, percent
 from modelserver.rpc.wire.messages import MessageCutter, frame, prefix
 
@@ -70,6 +71,8 @@ class ServerCall:
     """Whether the client will send no more."""
     has_begun = False
     """Whether the head of the answer was sent."""
+    tells_codings = False
+    """Whether the answer names the codings that may be used: the client has used another."""
     reader: MessageCutter | None = None
     whole: bytes | None = None
     """The one message, until it is known that there is no other."""
@@ -211,6 +214,8 @@ class ServerCall:
         head: Fields = PLAIN_HEAD
         if self.request_id:
             head = [*head, (b"x-request-id", show_id(self.request_id))]
+        if self.tells_codings:
+            head = [*head, ACCEPTED]
         return [*head, *fields_of(self.initial)] if self.initial else head
 
     def _tail(self, code: Code, message: str, trailing: Sequence[Metadatum]) -> Fields:

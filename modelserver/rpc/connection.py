@@ -337,6 +337,7 @@ class RpcConnection(Protocol):
     def refuse_new(self) -> ServingError | None:
         """Return why no more calls are served now, or None."""
         if self.limit_exceeded is not None:
+            self.lifetime.drain(self.now)  # another connection may find room
             return self.limit_exceeded
         unread = self._listener.limits.unread
         if unread and self.engine.queued() > unread:

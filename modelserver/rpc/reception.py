@@ -14,7 +14,7 @@ from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.listener_context import RpcListener
 from modelserver.rpc.wire import fields as wire
-from modelserver.rpc.wire.codings import ACCEPTED, IDENTITY, decode
+from modelserver.rpc.wire.codings import IDENTITY, decode
 from modelserver.rpc.wire.fields import Fields
 from modelserver.rpc.wire.messages import PREFIX, MessageCutter
 
@@ -273,8 +273,7 @@ class Reception:
         if isinstance(error, ConnectionBroken):
             raise error
         status = self._status_of(error)
-        if status.code is Code.UNIMPLEMENTED and call.rpc_method is not None:
-            call.initial = [(ACCEPTED[0].decode(), ACCEPTED[1].decode())]
+        call.tells_codings = status.code is Code.UNIMPLEMENTED and call.rpc_method is not None
         cancelled = None if call.is_over else call.on_cancelled
         call.finish(*status)
         if cancelled is not None:

@@ -20,6 +20,8 @@ HEADERS = (
     (b"te", b"trailers"),
     (b"user-agent", b"grpc-test"),
 )
+GOAWAY = 7
+FRAME_HEAD = 9
 Pairs = Sequence[tuple[bytes, bytes]]
 
 
@@ -80,6 +82,7 @@ class Http2Client:
         self.connection.local_settings.initial_window_size = window
         self.connection.initiate_connection()
         self.answers: dict[int, Answered] = {}
+        self._unread = b""
         self.goaways: list[tuple[int, int, bytes]] = []
         """Of each: the error code, the last stream, the reason."""
         self.settings: dict[int, int] = {}
@@ -112,9 +115,26 @@ class Http2Client:
         self.connection.send_data(stream, body, end_stream=ends)
 
     def feed(self, data: bytes) -> None:
-        """Take what came; the connection may end in it."""
+        """
+        Take what came.
+
+        Notices of the end are noted here, and kept from h2: it would end the connection at the first, while
+        calls in hand are still to be answered.
+        """
+        self._unread += data
+        others = b""
+        while len(self._unread) >= FRAME_HEAD:
+            end = FRAME_HEAD + int.from_bytes(self._unread[:3], "big")
+            if len(self._unread) < end:
+                break
+            frame, self._unread = self._unread[:end], self._unread[end:]
+            if frame[3] == GOAWAY:
+                last, code = int.from_bytes(frame[9:13], "big"), int.from_bytes(frame[13:17], "big")
+                self.goaways.append((code, last, frame[17:]))
+            else:
+                others += frame
         try:
-            events = self.connection.receive_data(data)
+            events = self.connection.receive_data(others)
         except h2.exceptions.ProtocolError:
             return
         for event in events:
@@ -140,6 +160,3 @@ class Http2Client:
             )
         elif isinstance(event, h2.events.PingAckReceived):
             self.pongs.append(event.ping_data)
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            code, last = int(event.error_code or 0), event.last_stream_id or 0
-            self.goaways.append((code, last, event.additional_data or b""))
