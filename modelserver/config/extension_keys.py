@@ -45,6 +45,12 @@ API = (
         "The status of a refusal for overload.",
     ),
     _key(
+        "workflow_strict_compat",
+        BOOLEAN,
+        "false",
+        "Answer workflows as TorchServe does: with 200 and application/json whatever the last handler set.",
+    ),
+    _key(
         "allowed_hosts",
         HOSTS,
         None,

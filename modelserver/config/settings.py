@@ -88,6 +88,7 @@ class Settings:
     enable_model_api: bool = _default("enable_model_api")
     dialect: str = TORCHSERVE.name
     strict_parameters: bool = _default("strict_parameters")
+    workflow_strict_compat: bool = _default("workflow_strict_compat")
     expose_errors: bool | None = None
     overload_status: int = _default("overload_status")
 

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
-from modelserver.errors import ServingError, Unregistered
+from modelserver.errors import NoWorkers, Unregistered
 from modelserver.execution.answers import TRACE
 from modelserver.execution.plan import Plan, make_plan
 from modelserver.execution.run import RunServices, WorkflowRun
@@ -34,7 +34,7 @@ class WorkflowInference:
     registry: WorkflowRegistry
     inference: Inference
     services: RunServices
-    closed: ServingError | None = field(default=None, init=False)
+    closed: NoWorkers | None = field(default=None, init=False)
     _plans: WeakKeyDictionary[Workflow, Plan] = field(factory=WeakKeyDictionary, init=False)
     _running: dict[Workflow, set[WorkflowRun]] = field(factory=dict, init=False)
     _waiters: list[tuple[Workflow | None, Deferred[None]]] = field(factory=list, init=False)
@@ -57,7 +57,7 @@ class WorkflowInference:
         """
         workflow = self.registry.get(name, version)
         if self.closed is not None:
-            raise self.closed.with_traceback(None)
+            raise evolve(self.closed, model=name)
         inference, services = self.inference, self.services
         header_block, _, body, _ = inputs
         now = services.clock.seconds()
@@ -78,6 +78,13 @@ class WorkflowInference:
             inference.deadlines.watch(job)
         return job
 
+    def version_named(self, name: str, segment: str | None) -> str | None:
+        """Return a segment of a path if it is a version of a workflow that says its version, else None."""
+        if segment is None or not self.registry.has(name):
+            return None
+        versions = (workflow.spec.version for workflow in self.registry.versions(name))
+        return segment if segment in versions else None
+
     def withdraw(self, job: Job) -> None:
         """End a run, for its client is gone: all its jobs leave their queues."""
         job.withdraw()
@@ -90,7 +97,7 @@ class WorkflowInference:
 
     # Which are in progress.
 
-    def close(self, error: ServingError) -> None:
+    def close(self, error: NoWorkers) -> None:
         """Begin no more runs; those that are asked for now are refused with ``error``."""
         self.closed = error
 
@@ -100,9 +107,9 @@ class WorkflowInference:
             return len(self._running.get(workflow, ()))
         return sum(map(len, self._running.values()))
 
-    def models_in_use(self) -> Collection[tuple[str, str | None]]:
-        """Return name and version of the models that runs in progress may still call."""
-        return {(each.name, each.version) for workflow in self._running for each in workflow.models.values()}
+    def models_in_use(self) -> Collection[str]:
+        """Return the names of the models that runs in progress may still call."""
+        return {each.name for workflow in self._running for each in workflow.models.values()}
 
     def when_idle(self, workflow: Workflow | None = None) -> Deferred[None]:
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -10,6 +12,7 @@ from twisted.logger import Logger
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers
+from modelserver.inference.workflows import WorkflowInference
 
 LAST_ERRORS = 5.0
 """Seconds for the workers to be gone, and their requests with them, once the time to drain is over."""
@@ -24,11 +27,13 @@ class Draining:
     """
     Runs the phases of a stop; each can be cut short.
 
+    :param workflows: whose runs in progress go on to their ends; None: there are none.
     :param begun: whether the stop has begun; readiness fails from then on.
     """
 
     registry: Registry
     clock: IReactorTime
+    workflows: WorkflowInference | None = None
     begun: bool = field(default=False, init=False)
     _is_hurried: bool = field(default=False, init=False)
     _versions: list[ModelVersion] = field(factory=list, init=False)
@@ -42,16 +47,34 @@ class Draining:
 
     async def finish(self, timeout: float) -> None:
         """Refuse new requests, and wait until all others are served, at most ``timeout`` seconds."""
+        end = self.clock.seconds() + timeout
         self._versions = self.registry.all()
-        for version in self._versions:
-            version.queue.close(_stopping(version))
-        if not await self._served(timeout):
+        await self._end_runs(timeout)
+        self._close(self._versions)
+        if not await self._served(max(0.0, end - self.clock.seconds())):
             _log.warn("Requests are left unfinished: the time to drain is over.")
             # Their clients are told so while their connections are there.
             for version in self._versions:
                 version.queue.fail_all(_stopping(version))
                 version.pool.kill()
             await self._served(LAST_ERRORS)
+
+    async def _end_runs(self, timeout: float) -> None:
+        """Begin no more runs of workflows; let those in progress call the models that they need."""
+        if self.workflows is None:
+            return
+        self.workflows.close(NoWorkers("", None, "the server is stopping", RETRY_AFTER))
+        needed = self.workflows.models_in_use()
+        self._close([version for version in self._versions if version.spec.name not in needed])
+        ended = self.workflows.when_idle()
+        ended.addCallbacks(lambda _: self._go_on(), lambda _: None)
+        if not ended.called and timeout > 0:
+            await self._wait(timeout)
+        ended.cancel()
+
+    def _close(self, versions: Iterable[ModelVersion]) -> None:
+        for version in versions:
+            version.queue.close(_stopping(version))
 
     async def _served(self, timeout: float) -> bool:
         """Wait until nothing waits and nothing is in a worker's hand; return whether that came in time."""

@@ -41,7 +41,12 @@ class Api:
 
     def resource(self) -> ApiResource:
         """Return the resource that a site serves."""
-        return ApiResource(self.app, self.responder)
+        any_case = [
+            route.first_segment.encode()
+            for route in self.descriptions.routes
+            if route.prediction is not None and route.prediction.ignores_case
+        ]
+        return ApiResource(self.app, self.responder, any_case)
 
     def _describe(self, request: Request) -> bytes:
         return self.responder.render(request, Reply(200, self.descriptions.of_listener()))

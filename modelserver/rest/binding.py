@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import cast
 
 from klein import Klein
@@ -79,11 +79,14 @@ class ApiResource(KleinResource):
     A Klein app that reads paths as the peers do, and answers malformed requests in the dialect's words.
 
     A path is percent-decoded, then split at slashes; empty segments at its end do not count.
+
+    :param any_case: first segments of paths that may be written in any case.
     """
 
-    def __init__(self, app: Klein, responder: KleinResponder) -> None:
+    def __init__(self, app: Klein, responder: KleinResponder, any_case: Collection[bytes] = ()) -> None:
         super().__init__(app)
         self._responder = responder
+        self._any_case = frozenset(any_case)
 
     def render(self, request: IRequest) -> bytes | int:  # type: ignore[override]  # Klein forgets NOT_DONE_YET
         """Let the app answer a request that is well-formed; refuse any other."""
@@ -95,6 +98,8 @@ class ApiResource(KleinResource):
             return self._responder.render(request, Reply(200, b"", headers=()))
         while len(segments) > 1 and not segments[-1]:
             segments.pop()
+        if segments and segments[0].lower() in self._any_case:
+            segments[0] = segments[0].lower()
         request.postpath = segments
         try:
             return cast(int, super().render(request))

@@ -43,28 +43,41 @@ TOKENS = "tokens"
 """The feature that hands out keys."""
 
 
+class Asked(Enum):
+    """What the name in a prediction's path is a name of."""
+
+    MODEL = "model"
+    WORKFLOW = "workflow"
+    EITHER = "either"
+    """A model, or where no model has the name, a workflow."""
+
+
 @frozen
 class PredictionRule:
     """
     How a prediction route reads a request.
 
-    The model and the version are the variables ``model_name`` and ``model_version`` of the path. Where the
-    path names no model, a parameter of the query does, or the request's body.
+    The model and the version are the variables ``model_name`` and ``model_version`` of the path, a workflow
+    is its ``workflow_name``. Where the path names no model, a parameter of the query does, or the body.
 
+    :param asked: what is asked.
     :param explains: the handler is to explain, rather than to predict.
     :param passes_query: the handler is told the fields of the query.
     :param passes_rest: the handler is told the ``rest`` of the path.
     :param tells_path: among the request's headers the handler finds ``url_path``, be it empty.
     :param takes_empty_version: the segment of the version may be empty.
     :param reserved_names: names of models that the route does not serve: they begin other paths.
+    :param ignores_case: the first segment of the path may be written in any case.
     """
 
+    asked: Asked = Asked.MODEL
     explains: bool = False
     passes_query: bool = False
     passes_rest: bool = False
     tells_path: bool = True
     takes_empty_version: bool = False
     reserved_names: tuple[str, ...] = ()
+    ignores_case: bool = False
 
 
 @frozen
@@ -101,6 +114,11 @@ class Route:
     is_deprecated: bool = False
     prediction: PredictionRule | None = None
     only_reads: bool = False
+
+    @property
+    def first_segment(self) -> str:
+        """The first segment of the path."""
+        return self.path.split("/")[1]
 
     @property
     def key_kind(self) -> str | None:

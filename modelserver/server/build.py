@@ -28,7 +28,10 @@ from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.workers.busy_poll import TURNS
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
+from modelserver.execution.payloads import PayloadStore
+from modelserver.execution.run import RunServices
 from modelserver.inference.predict import Inference
+from modelserver.inference.workflows import WorkflowInference
 from modelserver.interfaces import Dialect, Recorder, WorkerBackend
 from modelserver.management.dependencies import Dependencies, DependencyRules
 from modelserver.management.descriptions import Observer, describe_version
@@ -53,6 +56,7 @@ from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
 from modelserver.system.run_folders import RunFolders
 from modelserver.system.threads import ProcessorShare
+from modelserver.workflows.registry import WorkflowRegistry
 
 
 @frozen(eq=False, kw_only=True)
@@ -63,6 +67,7 @@ class Core:
     :param slots: memory that is shared with workers, or None.
     :param tokens: the keys of the server, or None where requests need none.
     :param refusals: counts requests that come without a key, or from pages of other origins.
+    :param workflows: runs workflows.
     :param snapshots: None where they are switched off.
     """
 
@@ -71,6 +76,7 @@ class Core:
     registry: Registry
     management: Management
     inference: Inference
+    workflows: WorkflowInference
     dialect: Dialect
     telemetry: Telemetry
     draining: Draining
@@ -100,15 +106,18 @@ def build_core(
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
     providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder)
+    inference = _make_inference(runtime, registry, telemetry.recorder)
+    workflows = _make_workflow_inference(settings, inference, resources)
     return Core(
         settings=settings,
         runtime=runtime,
         registry=registry,
         management=_make_management(settings, runtime, resources, registry, providers, changed=changed),
-        inference=_make_inference(runtime, registry, telemetry.recorder),
+        inference=inference,
+        workflows=workflows,
         dialect=_make_dialect(settings),
         telemetry=telemetry,
-        draining=Draining(registry, reactor),
+        draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
         slots=resources.slots,
         tokens=_make_tokens(settings, runtime),
@@ -200,6 +209,19 @@ def _make_inference(runtime: Runtime, registry: Registry, recorder: Recorder) ->
         recorder=recorder,
         entropy=Entropy(os.urandom),
     )
+
+
+def _make_workflow_inference(
+    settings: Settings, inference: Inference, resources: Resources
+) -> WorkflowInference:
+    services = RunServices(
+        enqueue=inference.enqueue,
+        store=PayloadStore(resources.slots),
+        clock=inference.clock,
+        recorder=inference.recorder,
+        is_strict=settings.workflow_strict_compat,
+    )
+    return WorkflowInference(WorkflowRegistry(), inference, services)
 
 
 def _make_preparer(settings: Settings, runtime: Runtime, folders: RunFolders) -> VersionPreparer:

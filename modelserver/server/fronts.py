@@ -135,6 +135,7 @@ def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> Inferenc
             serves_plain=serves_plain,
         ),
         slots=core.slots,
+        workflows=core.workflows,
     )
 
 

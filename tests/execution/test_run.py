@@ -316,9 +316,7 @@ class RefusalTests(SynchronousTestCase):
         stage = WorkflowStage(CHAIN)
         other = Workflow("other", "", stage.workflow.spec)
         _, job = stage.ask()
-        self.assertEqual(
-            {"w__pre", "w__mid", "w__post"}, {name for name, _ in stage.workflows.models_in_use()}
-        )
+        self.assertEqual({"w__pre", "w__mid", "w__post"}, stage.workflows.models_in_use())
         self.successResultOf(stage.workflows.when_idle(other))
         waiting = [stage.workflows.when_idle(), stage.workflows.when_idle(stage.workflow)]
         gone = stage.workflows.when_idle()

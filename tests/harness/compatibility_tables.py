@@ -18,6 +18,7 @@ from modelserver.config.table import KEYS
 from modelserver.metrics.declarations import load
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.tallies import RequestTallies
+from modelserver.metrics.workflow_metrics import WorkflowMetrics
 from modelserver.rest.route import Access, Route
 from modelserver.rest.routes import ROUTES
 from modelserver.version_settings.table import VERSION_SETTINGS
@@ -115,7 +116,7 @@ def peers_metrics() -> str:
 
 def own_metrics() -> str:
     """The metrics that the peers do not have."""
-    exposed = ModelServerMetrics().exposed(RequestTallies(), (), {})
+    exposed = (*ModelServerMetrics().exposed(RequestTallies(), (), {}), *WorkflowMetrics().exposed())
     rows = [
         (
             _code(each.family.declaration.name),

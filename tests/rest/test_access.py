@@ -31,6 +31,7 @@ from modelserver.rest.routes import ROUTES, select
 from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.tokens import Tokens
 from modelserver.testing import CountingRecorder, Stage, make_spec
+from modelserver.workflows.registry import WorkflowRegistry
 from tests.harness.management import at_once
 
 START = 1_700_000_000.0
@@ -165,6 +166,7 @@ class PlainTests(TokensCase):
             gate=TokenAuthorizer(self.tokens),
             clock=self.clock,
             entropy=bytes,
+            workflows=FakeWorkflows(),  # type: ignore[arg-type]
         )
 
     def test_every_route_and_credential(self) -> None:
@@ -252,6 +254,15 @@ class FakeInference:
     def predict(self, *arguments: Any) -> object:
         """A job."""
         return object()
+
+
+class FakeWorkflows(FakeInference):
+    """Takes every request to a workflow."""
+
+    registry = WorkflowRegistry()
+
+    def version_named(self, name: str, segment: str | None) -> None:
+        """No workflow has versions."""
 
 
 @define

@@ -62,6 +62,8 @@ ROWS = [
     ),
     (INFERENCE, "POST", "/explanations/m", "explanations", Access.INFERENCE, TS),
     (INFERENCE, "POST", "/explanations/m/1", "version_explanations", Access.INFERENCE, TS),
+    (INFERENCE, "PATCH", "/wfpredict/w", "workflow", Access.INFERENCE, TS),
+    (INFERENCE, "DELETE", "/wfpredict/w/predict", "workflow_below", Access.INFERENCE, TS),
     (INFERENCE, "POST", "/invocations", "invocations", Access.INFERENCE, DIALECTS),
     (INFERENCE, "POST", "/models/m/invoke", "invoke", Access.INFERENCE, DIALECTS),
     (INFERENCE, "POST", "/m/predict", "predict", Access.INFERENCE, DIALECTS),
@@ -225,6 +227,7 @@ class DocumentTests(TestCase):
                 "POST /v1/models/{model_name}:explain",
                 "POST /v2/models/{model_name}/infer",
                 "POST /v2/models/{model_name}/explain",
+                "POST /wfpredict/{workflow_name}",  # of which TorchServe's own says nothing
             },
         )
         described = document(select((INFERENCE,), "mms", FEATURES), "mms")

@@ -18,21 +18,26 @@ from modelserver.http1.twisted_web import BufferedRequest
 from modelserver.inference.health import Health, health_of
 from modelserver.inference.predict import Inference
 from modelserver.inference.targets import model_of_invocation
+from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.interfaces import AccessRecorder, Dialect, Recorder, Reply
-from modelserver.jobs import Inputs, Job, SharedSlot, inputs_of
+from modelserver.jobs import Inputs, Job, ResponseObserver, SharedSlot, inputs_of
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.forms import field_of
 from modelserver.rest.inference.routes import INFERENCE_ROUTES
 from modelserver.rest.inference.targets import PredictionGrammar, PredictionTarget
 from modelserver.rest.inference.twisted_web import TwistedWebResponder, body_of
+from modelserver.rest.route import Asked
 from modelserver.security.authorization import Authorizer
 from modelserver.system.bounded_cache import Memo
+from modelserver.workflows.errors import WorkflowNotFound
 
 PING = "ping"
 """The operation of a plain request for the server's state."""
 MOST_TARGETS = 1024
 """Request targets whose meaning is remembered."""
+MODEL = Asked.MODEL
+"""Here because a look into an Enum costs as much as a call."""
 _METHODS = frozenset((b"GET", b"POST", b"PUT"))
 
 
@@ -77,6 +82,7 @@ class InferenceEndpoint:
     entropy: Callable[[int], bytes]
     settings: InferenceSettings = InferenceSettings()
     slots: SharedMemoryPool | None = None
+    workflows: WorkflowInference | None = None
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
@@ -127,14 +133,37 @@ class InferenceEndpoint:
                 self.gate.check(self._ping_key, head.fields.get(b"authorization"))
             observer.reply(self.ping())
             return None
-        (name, version, extra, flags, key_kind), client_timeout = operation
+        (name, version, extra, flags, key_kind, asked), client_timeout = operation
         if key_kind is not None:
             self.gate.check(key_kind, head.fields.get(b"authorization"))
         if not name:
             given = name
             name = model_of_invocation(self.registry, lambda: given)
         inputs = inputs_of((head.block, extra, body, flags))
-        return self.inference.predict(name, version, inputs, observer, client_timeout)
+        if asked is MODEL:
+            return self.inference.predict(name, version, inputs, observer, client_timeout)
+        return self._ask(asked, name, version, inputs, observer, client_timeout)
+
+    def _ask(
+        self,
+        asked: Asked,
+        name: str,
+        version: str | None,
+        inputs: Inputs,
+        observer: ResponseObserver,
+        client_timeout: float,
+    ) -> Job:
+        """Ask what the route says: a model, a workflow, or either."""
+        workflows = self.workflows
+        if asked is Asked.WORKFLOW:
+            if workflows is None:
+                raise WorkflowNotFound(name)
+            version = workflows.version_named(name, version)
+            return workflows.predict(name, version, inputs, observer, client_timeout)
+        inference: Inference | AnyInference = self.inference
+        if workflows is not None and asked is Asked.EITHER:
+            inference = AnyInference(self.inference, workflows)
+        return inference.predict(name, version, inputs, observer, client_timeout)
 
     def withdraw(self, job: Job) -> None:
         """Cancel a job whose client has left."""
@@ -174,14 +203,14 @@ class InferenceEndpoint:
 
     def predict_request(self, request: Request) -> Deferred[bytes]:
         """Answer a prediction that Twisted Web has read."""
-        name, version, extra, flags, _ = self.prediction_of(request)
+        name, version, extra, flags, _, asked = self.prediction_of(request)
         client_timeout = client_timeout_of(
             request.requestHeaders.getRawHeaders(b"x-request-timeout-ms", [None])[0]
         )
         inputs = Inputs(cast(BufferedRequest, request).header_block, extra, body_of(request), flags)
         observer = TwistedWebResponder(request, self.dialect, self.cors)
         assert name is not None  # prediction_of saw to it
-        job = self.inference.predict(name, version, inputs, observer, client_timeout)
+        job = self._ask(asked, name, version, inputs, observer, client_timeout)
         observer.when_cancelled(lambda: self.inference.withdraw(job))
         return observer.answer
 

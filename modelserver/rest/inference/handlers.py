@@ -16,7 +16,7 @@ from modelserver.interfaces import Reply
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.inference.front import InferenceEndpoint
-from modelserver.rest.inference.routes import PREDICTION_ROUTES
+from modelserver.rest.inference.routes import PREDICTION_ROUTES, WORKFLOW_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import Access, ListenerRole
@@ -45,7 +45,7 @@ class InferenceApi:
         """Return the functions that answer, by operationId."""
         predictions = [route.operation for route in PREDICTION_ROUTES]
         return {
-            **dict.fromkeys(predictions, self.predict),
+            **dict.fromkeys((*predictions, *(route.operation for route in WORKFLOW_ROUTES)), self.predict),
             "ping": self.ping,
             "ping_below": self.ping,
             "live": self.live,

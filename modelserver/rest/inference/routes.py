@@ -11,6 +11,7 @@ from modelserver.rest.route import (
     OPEN_INFERENCE,
     TORCHSERVE,
     Access,
+    Asked,
     ListenerRole,
     PredictionRule,
     Route,
@@ -20,6 +21,8 @@ _INFERENCE = frozenset({ListenerRole.INFERENCE})
 PREDICT = PredictionRule()
 EXPLAIN = PredictionRule(explains=True)
 KSERVE_PREDICT = PredictionRule(tells_path=False)
+OPEN_PREDICT = PredictionRule(asked=Asked.EITHER, tells_path=False)
+RUN = PredictionRule(asked=Asked.WORKFLOW, ignores_case=True)
 KSERVE_EXPLAIN = PredictionRule(explains=True, tells_path=False)
 INVOKE = PredictionRule(passes_query=True)
 _METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
@@ -93,6 +96,18 @@ def _question(
     )
 
 
+WORKFLOW_ROUTES = (
+    _prediction("workflow", "/wfpredict/{workflow_name}", "Run a workflow.", RUN, documented=(TORCHSERVE,)),
+    _prediction(
+        "workflow_below",
+        "/wfpredict/{workflow_name}/{rest}",
+        "Run a workflow; its version may follow its name, what follows else is not read.",
+        RUN,
+        documented=(),
+    ),
+)
+"""Before the others: the last segment may be ``predict``."""
+
 PREDICTION_ROUTES = (
     _prediction("predictions", "/predictions/{model_name}", _ASK, dialects=BOTH),
     _prediction(
@@ -144,13 +159,13 @@ PREDICTION_ROUTES = (
     ),
     _prediction("kserve_v1_predict", "/v1/models/{model_name}:predict", _ASK, KSERVE_PREDICT),
     _prediction("kserve_v1_explain", "/v1/models/{model_name}:explain", _EXPLAIN, KSERVE_EXPLAIN),
-    _prediction("kserve_v2_infer", "/v2/models/{model_name}/infer", _ASK, KSERVE_PREDICT),
+    _prediction("kserve_v2_infer", "/v2/models/{model_name}/infer", _ASK, OPEN_PREDICT),
     _prediction("kserve_v2_explain", "/v2/models/{model_name}/explain", _EXPLAIN, KSERVE_EXPLAIN),
     _prediction(
         "kserve_v2_version_infer",
         "/v2/models/{model_name}/versions/{model_version}/infer",
         _ASK_VERSION,
-        KSERVE_PREDICT,
+        OPEN_PREDICT,
         documented=(),
     ),
     _prediction(
@@ -218,6 +233,7 @@ INFERENCE_ROUTES: tuple[Route, ...] = (
         documented=BOTH,
     ),
     _question("ping_below", ANY_METHOD, "/ping/{rest}", "The same as /ping.", _STATE),
+    *WORKFLOW_ROUTES,
     *PREDICTION_ROUTES,
     *_OPEN_PROTOCOL,
     *(

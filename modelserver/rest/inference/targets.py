@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from attrs import define, field
 
 from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY
-from modelserver.rest.route import PredictionRule, Route
+from modelserver.rest.route import Asked, PredictionRule, Route
 
 _VARIABLE = re.compile(r"\{(\w+)\}(.?)")
 
@@ -26,6 +26,7 @@ class PredictionTarget(NamedTuple):
     :param extra: see ``modelserver.jobs.Inputs``.
     :param flags: see ``modelserver.jobs.Inputs``.
     :param key_kind: the kind of key that the route asks for, or None: ``Route.key_kind``.
+    :param asked: what the name is a name of.
     """
 
     name: str | None
@@ -33,17 +34,13 @@ class PredictionTarget(NamedTuple):
     extra: bytes = b""
     flags: int = 0
     key_kind: str | None = "inference"
+    asked: Asked = Asked.MODEL
 
 
 class _Row(NamedTuple):
     pattern: re.Pattern[str]
     route: Route
     rule: PredictionRule
-
-    @property
-    def first(self) -> str:
-        """The first segment of the path's template."""
-        return self.route.path.split("/")[1]
 
 
 @define(eq=False)
@@ -62,14 +59,15 @@ class PredictionGrammar:
 
     def __attrs_post_init__(self) -> None:
         rows = [
-            _Row(_pattern(route.path, route.prediction), route, route.prediction)
+            _Row(_pattern(route, route.prediction), route, route.prediction)
             for route in self.routes
             if route.prediction is not None
         ]
-        firsts = {row.first for row in rows if not row.first.startswith("{")}
+        firsts = [row.route.first_segment for row in rows]
         self._rows = {
-            first: [row for row in rows if row.first == first or row.first.startswith("{")]
-            for first in (*firsts, "")
+            first: [row for row, own in zip(rows, firsts, strict=True) if own == first or own.startswith("{")]
+            for first in ("", *firsts)
+            if not first.startswith("{")
         }
 
     def resolve(self, target: bytes) -> PredictionTarget | None:
@@ -86,7 +84,8 @@ class PredictionGrammar:
         if "\0" in decoded:
             return None
         decoded = decoded.rstrip("/")
-        for row in self._rows.get(decoded[1:].partition("/")[0]) or self._rows[""]:
+        first = decoded[1:].partition("/")[0]
+        for row in self._rows.get(first) or self._rows.get(first.lower()) or self._rows[""]:
             found = row.pattern.fullmatch(decoded)
             if found is not None:
                 variables = found.groupdict()
@@ -95,7 +94,7 @@ class PredictionGrammar:
         return None
 
 
-def _pattern(path: str, rule: PredictionRule) -> re.Pattern[str]:
+def _pattern(route: Route, rule: PredictionRule) -> re.Pattern[str]:
     """Compile a path of the table: a variable has no slash, but may hold the character that ends it."""
 
     def expression(variable: re.Match[str]) -> str:
@@ -105,12 +104,16 @@ def _pattern(path: str, rule: PredictionRule) -> re.Pattern[str]:
         count = "*" if name == "model_version" and rule.takes_empty_version else "+"
         return f"(?P<{name}>[^/]{count}){re.escape(end)}"
 
-    return re.compile(_VARIABLE.sub(expression, path), re.DOTALL)
+    first = route.first_segment
+    path = _VARIABLE.sub(expression, route.path)
+    return re.compile(path.replace(first, f"(?i:{first})", 1) if rule.ignores_case else path, re.DOTALL)
 
 
 def _target(variables: dict[str, str], query: bytes, row: _Row) -> PredictionTarget:
     rule = row.rule
     name, version, rest = (variables.get(each) for each in ("model_name", "model_version", "rest"))
+    if rule.asked is Asked.WORKFLOW:
+        name, version = variables["workflow_name"], (rest or "").partition("/")[0] or None
     extra = b""
     flags = (EXPLAIN if rule.explains else 0) | (0 if rule.tells_path else NO_PATH)
     if rule.passes_query:
@@ -120,4 +123,4 @@ def _target(variables: dict[str, str], query: bytes, row: _Row) -> PredictionTar
         extra, flags = json.dumps({"query": fields}).encode(), flags | QUERY
     elif rule.passes_rest:
         version, extra = version or None, json.dumps({"headers": {"url_path": rest}}).encode()
-    return PredictionTarget(name, version, extra, flags, row.route.key_kind)
+    return PredictionTarget(name, version, extra, flags, row.route.key_kind, rule.asked)

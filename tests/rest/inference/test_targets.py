@@ -9,7 +9,7 @@ from modelserver.errors import BadRequest
 from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY
 from modelserver.rest.inference.forms import field_of
 from modelserver.rest.inference.targets import PredictionGrammar, PredictionTarget
-from modelserver.rest.route import ListenerRole
+from modelserver.rest.route import Asked, ListenerRole
 from modelserver.rest.routes import select
 
 
@@ -60,11 +60,18 @@ TORCHSERVE = {
     b"/v1/models/m:explain": PredictionTarget("m", None, b"", EXPLAIN | NO_PATH),
     b"/v1/models/team:m:predict": PredictionTarget("team:m", None, b"", NO_PATH),
     b"/v1/models/m:other": None,
-    b"/v2/models/m/infer": PredictionTarget("m", None, b"", NO_PATH),
+    b"/v2/models/m/infer": PredictionTarget("m", None, b"", NO_PATH, asked=Asked.EITHER),
     b"/v2/models/m/explain": PredictionTarget("m", None, b"", EXPLAIN | NO_PATH),
-    b"/v2/models/m/versions/1.0/infer": PredictionTarget("m", "1.0", b"", NO_PATH),
+    b"/v2/models/m/versions/1.0/infer": PredictionTarget("m", "1.0", b"", NO_PATH, asked=Asked.EITHER),
     b"/v2/models/m/versions/1.0/explain": PredictionTarget("m", "1.0", b"", EXPLAIN | NO_PATH),
     b"/v2/models/m": None,
+    b"/wfpredict/w": PredictionTarget("w", asked=Asked.WORKFLOW),
+    b"/WFpredict/w/?q=1": PredictionTarget("w", asked=Asked.WORKFLOW),
+    b"/wfPredict/w/2/predict": PredictionTarget("w", "2", asked=Asked.WORKFLOW),
+    b"/wfpredict/w/predict": PredictionTarget("w", "predict", asked=Asked.WORKFLOW),
+    b"/wfpredict": None,
+    b"/wfpredict/": None,
+    b"/Predictions/m": None,
 }
 MMS = {
     b"/predictions/m/1.0": PredictionTarget("m"),
@@ -73,6 +80,7 @@ MMS = {
     b"/m/1.0/predict": None,
     b"/v1/models/m:predict": None,
     b"/v2/models/m/infer": None,
+    b"/wfpredict/w": None,
 }
 
 
