@@ -40,6 +40,7 @@ _VARIABLES: Mapping[str, Schema] = {
     "model_name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "model_version": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "workflow_name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+    "workflow_version": {"type": "string", "pattern": f"^{NAME.pattern}$"},
 }
 _NO_NUL = r"^[^\u0000]*$"
 """A request target with a NUL is refused, wherever in it that is."""

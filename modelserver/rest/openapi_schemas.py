@@ -51,7 +51,6 @@ _WORKER_HISTORY: Mapping[str, Schema] = {**_APART, "restarts": _COUNT, "lastFail
 _VERSION: Mapping[str, Schema] = {
     "modelName": _TEXT,
     "modelVersion": _TEXT,
-    "modelUrl": _TEXT,
     "runtime": _TEXT,
     "minWorkers": _COUNT,
     "maxWorkers": _COUNT,
@@ -84,6 +83,7 @@ _TORCHSERVE_VERSION = _object(
         "jobQueueStatus": _object({"remainingCapacity": _COUNT, "pendingRequests": _COUNT}),
     },
     {
+        "modelUrl": {"type": "string", "description": "Absent for a function of a workflow."},
         "engine": _TEXT,
         "deviceIds": _array(_COUNT),
         "template": _TEMPLATE,
@@ -91,7 +91,7 @@ _TORCHSERVE_VERSION = _object(
     },
 )
 _MMS_VERSION = _object(
-    {**_VERSION, "workers": _array(_object(_WORKER, _WORKER_HISTORY))},
+    {**_VERSION, "modelUrl": _TEXT, "workers": _array(_object(_WORKER, _WORKER_HISTORY))},
     {"engine": _TEXT, "template": _TEMPLATE},
 )
 
@@ -113,8 +113,45 @@ _SHARED: Mapping[str, Schema] = {
     "Object": _OPEN_OBJECT,
 }
 
+_WORKFLOW_NODE = _object(
+    {
+        "name": _TEXT,
+        "modelName": _TEXT,
+        "retryAttempts": _COUNT,
+        "timeoutMs": _COUNT,
+    },
+    {
+        "modelVersion": {"type": "string", "description": "Absent: the default one."},
+        "url": _TEXT,
+        "function": _TEXT,
+        "items": {"type": "string", "enum": ["split", "join"]},
+        "when": _OPEN_OBJECT,
+    },
+)
+_WORKFLOWS: Mapping[str, Schema] = {
+    "WorkflowList": _object(
+        {"workflows": _array(_object({"workflowName": _TEXT, "workflowUrl": _TEXT}))},
+        {"nextPageToken": {"type": "string", "description": "Absent on the last page."}},
+    ),
+    "WorkflowDescription": _array(
+        _object(
+            {
+                "workflowName": _TEXT,
+                "workflowUrl": _TEXT,
+                "minWorkers": _COUNT,
+                "maxWorkers": _COUNT,
+                "batchSize": _COUNT,
+                "maxBatchDelay": {**_COUNT, "description": "Milliseconds."},
+                "workflowDag": _TEXT,
+                "nodes": _array(_WORKFLOW_NODE),
+            },
+            {"workflowVersion": _TEXT, "defaultVersion": _FLAG},
+        )
+    ),
+}
+
 SCHEMAS: Mapping[str, Mapping[str, Schema]] = {
-    TORCHSERVE.name: {**_SHARED, "Description": _array(_TORCHSERVE_VERSION)},
+    TORCHSERVE.name: {**_SHARED, **_WORKFLOWS, "Description": _array(_TORCHSERVE_VERSION)},
     MMS.name: {**_SHARED, "Description": _MMS_VERSION},
 }
 """The schemas of JSON bodies, by dialect and name."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from modelserver.rest.inference.routes import INFERENCE_ROUTES
 from modelserver.rest.management.routes import MANAGEMENT_ROUTES
+from modelserver.rest.management.workflow_routes import WORKFLOW_ROUTES
 from modelserver.rest.route import ANY_METHOD, Access, ListenerRole, Route
 
 
@@ -28,6 +29,7 @@ ROUTES: tuple[Route, ...] = (
     _description("apiDescription", "/", ("OPTIONS",), is_deprecated=False),
     _description("api-description", "/api-description", (*ANY_METHOD, "OPTIONS"), is_deprecated=True),
     *MANAGEMENT_ROUTES,
+    *WORKFLOW_ROUTES,
     *INFERENCE_ROUTES,
 )
 

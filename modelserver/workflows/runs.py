@@ -14,6 +14,3 @@ class WorkflowRuns(Protocol):
 
     def when_idle(self, workflow: Workflow) -> Deferred[None]:
         """Tell when no run of a workflow is in progress; cancelling stops waiting."""
-
-    def fail_all(self, workflow: Workflow) -> None:
-        """Fail the runs of a workflow that are left: its time to drain is over."""

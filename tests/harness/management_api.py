@@ -16,12 +16,15 @@ from modelserver.errors import AccessDenied
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
+from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import MODEL_CONTROL, ListenerRole
 from modelserver.rest.routes import select
 from tests.harness.management import ManagementStage
+from tests.harness.workflows import WorkflowStage
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 NO_WORKERS = (
@@ -81,6 +84,7 @@ class ApiCase(SynchronousTestCase):
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.on = ManagementStage(Path(folder.name), self.dialect)
+        self.workflows = WorkflowStage(self.on)
         self.gate = RecordingGate()
         self.serve()
         self.on.add_model("noop.mar", "noop")
@@ -97,7 +101,8 @@ class ApiCase(SynchronousTestCase):
         descriptions = Descriptions(routes, self.dialect)
         responder = KleinResponder(dialect, lambda: ID, cors)
         front = ManagementApi(self.on.management, responder, descriptions, **settings)
-        self.api = Api(descriptions, front.operations(), self.gate, responder)
+        workflows = WorkflowApi(self.workflows.management, Calls(responder, **settings))
+        self.api = Api(descriptions, {**front.operations(), **workflows.operations()}, self.gate, responder)
         self.client: Any = StubTreq(self.api.resource())
 
     def begin(self, method: str, path: str, **more: Any) -> Deferred[Any]:

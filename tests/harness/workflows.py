@@ -50,7 +50,6 @@ class HeldRuns:
     """Instead of who executes workflows: idle unless the test says otherwise."""
 
     waiting: list[Deferred[None]] = field(factory=list)
-    failed: list[str] = field(factory=list)
     is_busy: bool = False
 
     def when_idle(self, workflow: Workflow) -> Deferred[None]:
@@ -59,11 +58,6 @@ class HeldRuns:
             return succeed(None)
         self.waiting.append(Deferred())
         return self.waiting[-1]
-
-    def fail_all(self, workflow: Workflow) -> None:
-        """Note it; nothing is left then."""
-        self.failed.append(workflow.name)
-        self.is_busy = False
 
 
 @define(eq=False)

@@ -31,6 +31,10 @@ CHANGES = {
     "version_setAutoScale": {"PUT"},
     "version_unregisterModel": {"DELETE"},
     "setDefault": {"PUT"},
+    "registerWorkflow": {"POST"},
+    "unregisterWorkflow": {"DELETE"},
+    "version_unregisterWorkflow": {"DELETE"},
+    "setDefaultWorkflow": {"PUT"},
     "token": {"POST", "PUT", "DELETE", "PATCH"},
 }
 """The operations that change the server, and by which methods."""

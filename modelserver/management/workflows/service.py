@@ -19,9 +19,6 @@ from modelserver.workflows.registry import WorkflowRegistry
 from modelserver.workflows.runs import WorkflowRuns
 from modelserver.workflows.spec import Workflow
 
-LAST_RUNS = 5.0
-"""Seconds for runs that were failed to be gone."""
-
 _log = Logger()
 
 
@@ -101,11 +98,11 @@ class WorkflowManagement:
         """
         workflow = self.registry.remove(name, version)
         with self.registry.kept_busy(name):
-            await self._drain(workflow)
+            drain = self.models.rules.unregister_timeout
+            # Runs that take longer fail with the models that they call.
+            drain = drain if await self._is_idle(workflow, drain) else 0.0
+            stay = await withdraw_nodes(self.models, workflow.models, workflow.spec.nodes, drain)
             served = self._served.pop(workflow)
-            stay = await withdraw_nodes(
-                self.models, workflow.models, workflow.spec.nodes, self.models.rules.unregister_timeout
-            )
             await self.preparer.discard(served.prepared)
         await self.changed()
         if stay:
@@ -153,14 +150,8 @@ class WorkflowManagement:
 
     # Steps.
 
-    async def _drain(self, workflow: Workflow) -> None:
-        """Wait for the runs of a workflow that is unregistered; fail those that take long."""
-        if await self._is_idle(workflow, self.models.rules.unregister_timeout):
-            return
-        self.runs.fail_all(workflow)
-        await self._is_idle(workflow, LAST_RUNS)
-
     async def _is_idle(self, workflow: Workflow, seconds: float) -> bool:
+        """Wait for the runs that are in progress; return whether they ended in time."""
         try:
             await self.runs.when_idle(workflow).addTimeout(seconds, self.models.providers.clock)
         except TimeoutError:

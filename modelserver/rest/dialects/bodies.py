@@ -24,7 +24,7 @@ from modelserver.errors import (
 from modelserver.execution.outcomes import outcome_of
 from modelserver.interfaces import Reply
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerState
-from modelserver.workflows.errors import NodeFailed
+from modelserver.workflows.errors import NodeFailed, WorkflowFailed
 
 JSON_TYPE = (b"content-type", b"application/json")
 _COMING_STATES = frozenset({WorkerState.STARTING, WorkerState.WAITING})
@@ -196,7 +196,7 @@ def deadline_code(error: DeadlinePassed) -> int:
 
 def is_of_management(error: ServingError) -> bool:
     """Return whether only management calls raise an error: who may register code may see it fail."""
-    return isinstance(error, WorkersFailed | DownloadFailed | DependenciesFailed)
+    return isinstance(error, WorkersFailed | DownloadFailed | DependenciesFailed | WorkflowFailed)
 
 
 def _limit(error: ServingError) -> dict[str, object]:
@@ -223,6 +223,9 @@ def _cause(error: ServingError) -> dict[str, object]:
             "reason": error.reason or str(error.cause),
             **({} if error.cause is None else _cause(error.cause)),
         }
+    if isinstance(error, WorkflowFailed):
+        first = error.failures[0]
+        return {"node": first.node, **_cause(first.cause)}
     return {}
 
 

@@ -191,7 +191,9 @@ def _version(description: VersionDescription) -> dict[str, object]:
 
 
 def _identity(spec: VersionSpec) -> dict[str, object]:
-    keys: dict[str, object] = {"modelName": spec.name, "modelVersion": spec.version, "modelUrl": spec.url}
+    keys: dict[str, object] = {"modelName": spec.name, "modelVersion": spec.version}
+    if spec.url:  # a function of a workflow has none
+        keys["modelUrl"] = spec.url
     if spec.engine is not None:
         keys["engine"] = spec.engine
     keys["runtime"] = spec.runtime

@@ -174,12 +174,17 @@ def _overrides(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) ->
     return VersionOverrides(
         handler=fields.text(HANDLER),
         runtime=fields.text(RUNTIME),
-        settings=_given_settings(fields, settings),
+        settings=given_settings(fields, settings),
         initial_workers=fields.integer(INITIAL_WORKERS),
     )
 
 
-def _given_settings(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) -> SettingValues:
+def given_settings(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) -> SettingValues:
+    """
+    Read the settings of a version that a call gives, by their names.
+
+    :raises BadRequest: a value is out of range.
+    """
     given = {row.name: _setting_value(fields, row, parameter) for row, parameter in settings}
     if given.get("preload") is None and fields.boolean(PRELOAD_MODEL):
         given["preload"] = "model"

@@ -14,6 +14,7 @@ from modelserver.errors import (
 )
 from modelserver.management.requests import RegisterRequest
 from modelserver.spec import WorkerFailure
+from modelserver.testing import CollectingObserver, make_job
 from modelserver.workflows.errors import (
     DefaultWorkflowInUse,
     ModelInUse,
@@ -232,16 +233,20 @@ class UnregisterTests(WorkflowCase):
         self.stage.runs.waiting[0].callback(None)
         self.successResultOf(gone)
         self.assert_nothing_is_left()
-        self.assertEqual([], self.stage.runs.failed)
 
-    def test_runs_that_take_long_are_failed(self) -> None:
-        self.add()
+    def test_runs_that_take_long_fail_with_their_nodes(self) -> None:
+        self.add(ONE)
         self.register()
+        in_hand = CollectingObserver()
+        self.on.registry.get("w__c").pool.put(make_job(b"a", observer=in_hand))
+        self.on.stage.turn()
         self.stage.runs.is_busy = True
         gone = self.unregister()
-        self.on.stage.clock.advance(16)
+        self.on.stage.clock.advance(15)
+        self.assertEqual([], in_hand.errors)
+        self.on.stage.clock.advance(1)
         self.successResultOf(gone)
-        self.assertEqual(["w"], self.stage.runs.failed)
+        self.assertEqual(1, len(in_hand.errors))
         self.assert_nothing_is_left()
 
     def test_models_that_do_not_end_are_told(self) -> None:

@@ -1,0 +1,112 @@
+"""The rows of the management listener that are about workflows."""
+
+from __future__ import annotations
+
+from modelserver.rest.management import workflow_parameters as calls
+from modelserver.rest.parameters import Parameter
+from modelserver.rest.route import TORCHSERVE, Access, ListenerRole, Route
+
+_STATUS = {200: "Status"}
+_DESCRIPTION = {200: "WorkflowDescription"}
+_WORKFLOW = "/workflows/{workflow_name}"
+_VERSION = "/workflows/{workflow_name}/{workflow_version}"
+
+
+def _route(
+    operation: str,
+    method: str,
+    path: str,
+    description: str,
+    answers: dict[int, str],
+    *,
+    refusals: tuple[int, ...] = (),
+    parameters: tuple[Parameter, ...] = (),
+    body: str = "",
+) -> Route:
+    return Route(
+        operation=operation,
+        methods=(method,),
+        path=path,
+        listeners=frozenset({ListenerRole.MANAGEMENT}),
+        access=Access.MANAGEMENT,
+        description=description,
+        answers=answers,
+        refusals=(400, 405, *refusals),
+        parameters=parameters,
+        dialects=(TORCHSERVE,),
+        body=body,
+    )
+
+
+WORKFLOW_ROUTES: tuple[Route, ...] = (
+    _route(
+        "listWorkflows",
+        "GET",
+        "/workflows",
+        "List the workflows.",
+        {200: "WorkflowList"},
+        parameters=calls.LIST_WORKFLOWS,
+    ),
+    _route(
+        "registerWorkflow",
+        "POST",
+        "/workflows",
+        "Register a workflow from an archive, with the models of its nodes, and wait for their workers.",
+        _STATUS,
+        refusals=(403, 404, 408, 409, 413, 500),
+        parameters=calls.REGISTER_WORKFLOW,
+        body="fields",
+    ),
+    _route(
+        "describeWorkflow",
+        "GET",
+        _WORKFLOW,
+        "Describe a workflow: its graph, and what each node is.",
+        _DESCRIPTION,
+        refusals=(404,),
+    ),
+    _route(
+        "unregisterWorkflow",
+        "DELETE",
+        _WORKFLOW,
+        "Unregister a workflow, which must have one version only, with the models of its nodes.",
+        _STATUS,
+        refusals=(403, 404, 500),
+    ),
+    _route(
+        "describeAllWorkflowVersions",
+        "GET",
+        "/workflows/{workflow_name}/all",
+        "Describe every version of a workflow.",
+        _DESCRIPTION,
+        refusals=(404,),
+    ),
+    _route(
+        "version_describeWorkflow",
+        "GET",
+        _VERSION,
+        "Describe a version of a workflow; of one that says no version, whatever is named.",
+        _DESCRIPTION,
+        refusals=(404,),
+    ),
+    _route(
+        "version_unregisterWorkflow",
+        "DELETE",
+        _VERSION,
+        "Unregister a version of a workflow; of one that says no version, whatever is named.",
+        _STATUS,
+        refusals=(403, 404, 500),
+    ),
+    _route(
+        "setDefaultWorkflow",
+        "PUT",
+        "/workflows/{workflow_name}/{workflow_version}/set-default",
+        "Choose the version of a workflow that serves requests which name none.",
+        _STATUS,
+        refusals=(404,),
+    ),
+)
+"""The grammar of the URLs of workflows. TorchServe's document:
+
+https://github.com/pytorch/serve/blob/master/docs/workflow_management_api.md
+"""
