@@ -24,6 +24,7 @@ class DialectRules:
     :param worker_banner: the lines that a worker prints before it loads its model, with a ``%d`` for its pid.
     :param has_versions: a model may have several versions at once.
     :param has_tokens: calls may need a key (token authorization).
+    :param has_workflows: graphs of models can be registered, and asked.
     :param has_snapshots: the state of management is kept in snapshots, and restored from the newest.
     :param can_forbid_model_control: models can be registered only where ``enable_model_api`` allows it.
     :param declares_metrics: metrics have declarations, and Prometheus may read them. Otherwise all of them go
@@ -45,6 +46,7 @@ class DialectRules:
     worker_banner: str
     has_versions: bool = True
     has_tokens: bool = True
+    has_workflows: bool = True
     has_snapshots: bool = True
     can_forbid_model_control: bool = True
     declares_metrics: bool = True
@@ -78,6 +80,7 @@ MMS = DialectRules(
     worker_banner="[PID] %d\nMMS worker started.",
     has_versions=False,
     has_tokens=False,
+    has_workflows=False,
     has_snapshots=False,
     can_forbid_model_control=False,
     declares_metrics=False,

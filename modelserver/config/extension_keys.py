@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelserver.config.keys import ConfigurationKey
-from modelserver.config.value_types import BOOLEAN, HOSTS, PATH, Kind, choice, duration, size, whole
+from modelserver.config.value_types import (
+    BOOLEAN,
+    HOSTS,
+    LOAD_LIST,
+    PATH,
+    Kind,
+    choice,
+    duration,
+    size,
+    whole,
+)
 from modelserver.dialect_rules import DIALECTS
 
 _SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)
@@ -153,6 +163,12 @@ CONNECTIONS = (
 )
 
 ARCHIVES = (
+    _key(
+        "load_workflows",
+        LOAD_LIST,
+        None,
+        "The workflows to load at the start; ALL: every .war of the workflow store.",
+    ),
     _key("download_timeout", _POSITIVE_SECONDS, "600", "Seconds that a download may take."),
     _key("max_download_size", size(positive=True), "10G", "The largest archive that is downloaded."),
     _key("max_unpacked_size", size(positive=True), "20G", "The most bytes that one archive may unpack to."),

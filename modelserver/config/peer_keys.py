@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelserver.config.keys import ConfigurationKey
-from modelserver.config.model_list import parse_load_models
 from modelserver.config.value_types import (
+    LOAD_LIST,
     PATH,
     PATTERN,
     PATTERNS,
@@ -24,9 +24,6 @@ from modelserver.management.snapshots.format import parse_snapshot
 
 _BOTH, _TS, _MMS = ("TS", "MMS"), ("TS",), ("MMS",)
 _SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)
-_LOAD_LIST = Kind(
-    "load list", "ALL, or [NAME=]LOCATION with commas between", lambda text, cwd: parse_load_models(text)
-)
 _MODELS = Kind("JSON", "a JSON object: model, version, values", lambda text, cwd: read_models(text))
 _SNAPSHOT = Kind("JSON", "a snapshot's JSON object", lambda text, cwd: parse_snapshot(text))
 _ENVELOPES = choice("body", "json", "kserve", "kservev2")
@@ -123,7 +120,8 @@ LISTENERS = (
 
 MODELS = (
     _key("model_store", PATH, None, "The folder that model archives are looked up in.", _BOTH),
-    _key("load_models", _LOAD_LIST, None, "The models to load at the start.", _BOTH),
+    _key("load_models", LOAD_LIST, None, "The models to load at the start.", _BOTH),
+    _key("workflow_store", PATH, None, "The folder of workflow archives; unset: that of models."),
     _key("models", _MODELS, None, "Values for versions of models, JSON.", variable=_FILE_ONLY),
     _key(
         "model_snapshot",

@@ -56,6 +56,7 @@ class Settings:
     :param open_inference_protocol: ``ts_open_inference_protocol``.
     :param sequence_id_header: with its two siblings, ``ts_header_key_sequence_...``.
     :param load_models: nothing where a snapshot is restored.
+    :param load_workflows: nothing where a snapshot is restored that knows workflows.
     :param version_settings: the settings of versions that were given, by their names in the table of
         ``modelserver/version_settings/table.py``.
     :param allowed_urls: patterns; empty where the server's own rule holds.
@@ -94,6 +95,8 @@ class Settings:
 
     model_store: Path | None = None
     load_models: LoadList = field(factory=LoadList)
+    workflow_store: Path | None = None
+    load_workflows: LoadList = field(factory=LoadList)
     models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     model_snapshot: Snapshot | None = None
     allowed_urls: tuple[str, ...] = ()
@@ -165,6 +168,11 @@ class Settings:
     def snapshot_folder(self) -> Path:
         """Return the folder of snapshots."""
         return self.log_folder / "config"
+
+    @property
+    def workflow_folder(self) -> Path | None:
+        """Return where archives of workflows are looked up."""
+        return self.workflow_store or self.model_store
 
     @property
     def is_shared_listener(self) -> bool:
@@ -243,6 +251,8 @@ def build_settings(properties: Mapping[str, str], dialect: str, cwd: Path) -> Se
     known: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     if "model_snapshot" in known:
         known["load_models"] = LoadList()
+        if known["model_snapshot"].workflows is not None:
+            known["load_workflows"] = LoadList()
     known.update(
         version_settings=_version_settings(properties, dialect, cwd), dialect=dialect, properties=properties
     )

@@ -158,9 +158,6 @@ UNSUPPORTED = (
         )
     ),
     _without("unsupported", "enable_grpc_ssl", "false", "TLS for gRPC.", _NO_GRPC),
-    _without(
-        "unsupported", "workflow_store", None, "Where workflow archives are.", "workflows are not served"
-    ),
     _without("unsupported", "ipex_enable", "false", "Intel extension for PyTorch.", _NO_IPEX),
     _without("unsupported", "ipex_gpu_enable", "false", "Intel extension on GPUs.", _NO_IPEX),
     _without("unsupported", "cpu_launcher_enable", "false", "Pin workers to cores.", _NO_LAUNCHER),

@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from modelserver.config.address import parse_address
+from modelserver.config.model_list import parse_load_models
 
 Reader = Callable[[str, Path], object]
 
@@ -171,6 +172,9 @@ PATH = Kind(
     "path",
     "a path; a relative one starts from the folder the server was started in",
     lambda text, cwd: cwd / text,
+)
+LOAD_LIST = Kind(
+    "load list", "ALL, or [NAME=]LOCATION with commas between", lambda text, cwd: parse_load_models(text)
 )
 PATTERN = Kind("pattern", "a regular expression", _pattern)
 PATTERNS = Kind("patterns", "regular expressions with commas between them", _patterns)

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from uuid import uuid4
@@ -41,6 +42,7 @@ from modelserver.management.memory_limits import MemoryLimits
 from modelserver.management.registration import VersionPreparer
 from modelserver.management.service import Management, ManagementRules
 from modelserver.management.snapshots.writer import Snapshots
+from modelserver.management.workflows.service import WorkflowManagement, needed_by
 from modelserver.metrics.process_memory import tree_memories, tree_memories_apart
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.dialects.mms import MultiModelServer
@@ -51,6 +53,7 @@ from modelserver.security.tokens import Tokens
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
+from modelserver.server.workflows import make_workflow_management
 from modelserver.system.cpus import processor_share, usable_processors
 from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
@@ -68,6 +71,7 @@ class Core:
     :param tokens: the keys of the server, or None where requests need none.
     :param refusals: counts requests that come without a key, or from pages of other origins.
     :param workflows: runs workflows.
+    :param workflow_management: registers them.
     :param snapshots: None where they are switched off.
     """
 
@@ -85,6 +89,7 @@ class Core:
     tokens: Tokens | None
     refusals: Refusals
     snapshots: Snapshots | None
+    workflow_management: WorkflowManagement
 
 
 def build_core(
@@ -108,13 +113,16 @@ def build_core(
     providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder)
     inference = _make_inference(runtime, registry, telemetry.recorder)
     workflows = _make_workflow_inference(settings, inference, resources)
+    management = _make_management(settings, runtime, resources, providers, workflows, changed=changed)
+    workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
+    if snapshots is not None:
+        snapshots.workflows = workflow_management.registered
     return Core(
         settings=settings,
         runtime=runtime,
         registry=registry,
-        management=_make_management(settings, runtime, resources, registry, providers, changed=changed),
+        management=management,
         inference=inference,
-        workflows=workflows,
         dialect=_make_dialect(settings),
         telemetry=telemetry,
         draining=Draining(registry, reactor, workflows),
@@ -123,6 +131,8 @@ def build_core(
         tokens=_make_tokens(settings, runtime),
         refusals=Refusals(reactor, telemetry.recorder),
         snapshots=snapshots,
+        workflows=workflows,
+        workflow_management=workflow_management,
     )
 
 
@@ -181,11 +191,12 @@ def _make_management(
     settings: Settings,
     runtime: Runtime,
     resources: Resources,
-    registry: Registry,
     providers: CoreProviders,
+    workflows: WorkflowInference,
     *,
     changed: Callable[[], Deferred[None]],
 ) -> Management:
+    registry = workflows.inference.registry
     return Management(
         registry=registry,
         preparer=_make_preparer(settings, runtime, resources.folders),
@@ -198,6 +209,7 @@ def _make_management(
             most_workers=settings.most_workers(usable_processors()),
         ),
         changed=changed,
+        needed_by=partial(needed_by, workflows.registry, registry),
     )
 
 
@@ -226,7 +238,7 @@ def _make_workflow_inference(
 
 def _make_preparer(settings: Settings, runtime: Runtime, folders: RunFolders) -> VersionPreparer:
     return VersionPreparer(
-        sources=make_sources(settings, runtime),
+        sources=make_sources(settings, runtime, settings.model_store),
         in_thread=runtime.threads.archives,
         folder=folders.models,
         new_name=lambda: folders.token + uuid4().hex[:16],

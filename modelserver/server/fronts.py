@@ -22,8 +22,10 @@ from modelserver.rest.api import Api
 from modelserver.rest.binding import Operation
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
+from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.management.tokens import TokenApi
+from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
@@ -105,6 +107,7 @@ def _operations(
         descriptions=descriptions,
         strict_parameters=settings.strict_parameters,
     )
+    workflows = WorkflowApi(core.workflow_management, Calls(responder, settings.strict_parameters))
     inference = InferenceApi(
         front=endpoint,
         registry=core.registry,
@@ -115,7 +118,13 @@ def _operations(
     )
     metrics = MetricsApi(core.telemetry.recorder.pieces, responder, core.runtime.events.call_soon)
     tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()
-    return {**management.operations(), **inference.operations(), **metrics.operations(), **tokens}
+    return {
+        **management.operations(),
+        **workflows.operations(),
+        **inference.operations(),
+        **metrics.operations(),
+        **tokens,
+    }
 
 
 def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> InferenceEndpoint:

@@ -100,6 +100,7 @@ class Server(MultiService):
         """
         try:
             require_store(self.settings.model_store)
+            require_store(self.settings.workflow_store, "--workflow-store")
             self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
             assert self._core is not None
@@ -200,7 +201,7 @@ class Server(MultiService):
             _log.warn("{warning}", warning=exposure)
         start_up = core.inference.start_up
         loading = Deferred.fromCoroutine(
-            start_models(self.settings, core.management, start_up, core.snapshots)
+            start_models(self.settings, core.management, core.workflow_management, start_up, core.snapshots)
         )
         loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
         loading.addCallback(lambda _: start_up.end())
@@ -224,6 +225,7 @@ class Server(MultiService):
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)
+            await core.workflow_management.close(keeps_downloads=core.snapshots is not None)
             core.runtime.orphans.stop()
             core.telemetry.end()
         self._give_back()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IPolicyForHTTPS
 
@@ -16,20 +18,24 @@ from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 
 
-def make_sources(settings: Settings, runtime: Runtime) -> Sources:
-    """Make the router of registrations' URLs, with every source behind it."""
+def make_sources(settings: Settings, runtime: Runtime, folder: Path | None) -> Sources:
+    """
+    Make the router of registrations' URLs, with every source behind it.
+
+    :param folder: the store, or None if the operator has set none.
+    """
     policy = UrlPolicy.parse(",".join(settings.allowed_urls) or None)
     http = HttpSource(
-        folder=settings.model_store,
+        folder=folder,
         policy=policy,
         downloader=_make_downloader(settings, runtime, policy),
         in_thread=runtime.threads.archives,
     )
-    store = StoreSource(settings.model_store, runtime.threads.files)
-    store_or_path = StoreSource(settings.model_store, runtime.threads.files, anywhere=True)
+    store = StoreSource(folder, runtime.threads.files)
+    store_or_path = StoreSource(folder, runtime.threads.files, anywhere=True)
     s3 = S3Source(http, runtime.environment)
     return Sources(
-        store=settings.model_store,
+        store=folder,
         by_scheme={NAME: store, "file": store, "http": http, "https": http},
         signed={"http": s3, "https": s3},
         of_operator={NAME: store_or_path, "file": store_or_path},

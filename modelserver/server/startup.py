@@ -19,6 +19,8 @@ from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.restore import Restorer, settle
 from modelserver.management.snapshots.writer import Snapshots
+from modelserver.management.workflows.service import WorkflowManagement
+from modelserver.server.workflow_startup import load_workflows, workflow_label, workflow_requests
 from modelserver.sources.part_file import sweep
 from modelserver.system.run_folders import sweep_folders
 
@@ -27,10 +29,15 @@ _ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
 
 
 async def start_models(
-    settings: Settings, management: Management, start_up: LoadStatus, snapshots: Snapshots | None
+    settings: Settings,
+    management: Management,
+    workflows: WorkflowManagement,
+    start_up: LoadStatus,
+    snapshots: Snapshots | None,
 ) -> None:
     """
-    Restore the snapshot, or register the models of the start; from then on, snapshots are written.
+    Restore the snapshot, or register the models and workflows of the start; from then on, snapshots are
+    written.
 
     It ends when the first snapshot is on disk; workers go on loading.
 
@@ -40,14 +47,18 @@ async def start_models(
     models = models_to_load(settings)
     # Before anything is awaited, so that requests from now on are answered that the models are loading.
     start_up.expect(map(label, models) if snapshot is None else snapshot.models)
-    if settings.model_store is not None:
-        await management.preparer.in_thread(sweep_store, settings.model_store)
+    requests = workflow_requests(settings)
+    start_up.expect(map(workflow_label, requests))
+    for store in dict.fromkeys((settings.model_store, settings.workflow_folder)):
+        if store is not None:
+            await management.preparer.in_thread(sweep_store, store)
     await management.preparer.in_thread(sweep_unpacked, settings.temporary_folder)
     is_complete = True
     if snapshot is not None:
         is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)
     else:
         await StartupLoader(settings.startup_parallelism, management, start_up).load(models)
+    is_complete = await load_workflows(workflows, requests, start_up) and is_complete
     if snapshots is not None:
         await snapshots.begin(is_complete)
 
@@ -73,9 +84,9 @@ class StoreMissing(Exception):
     """The configuration names a model store that is not there."""
 
 
-def require_store(store: Path | None) -> None:
+def require_store(store: Path | None, option: str = "--model-store") -> None:
     """
-    Refuse a model store that is not there, as TorchServe does. Blocks.
+    Refuse a store that is not there, as TorchServe does. Blocks.
 
     Its name may be in quotation marks, or its volume is not mounted: a server without models
     would look healthy.
@@ -83,7 +94,7 @@ def require_store(store: Path | None) -> None:
     :raises StoreMissing: there is no such folder.
     """
     if store is not None and not store.is_dir():
-        raise StoreMissing(f"--model-store directory not found: {store}")
+        raise StoreMissing(f"{option} directory not found: {store}")
 
 
 @define(eq=False)

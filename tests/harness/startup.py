@@ -19,6 +19,7 @@ from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.version_spec import VersionDefaults
 from modelserver.server.startup import start_models
 from tests.harness.management import ManagementStage
+from tests.harness.workflows import WorkflowStage
 
 
 class StartCase(SynchronousTestCase):
@@ -30,6 +31,7 @@ class StartCase(SynchronousTestCase):
         self.folder = Path(folder.name)
         self.on = ManagementStage(self.folder, defaults=VersionDefaults(startup_workers=1))
         self.start_up = LoadStatus()
+        self.workflows = WorkflowStage(self.on)
         self.snapshots = Snapshots(
             self.folder / "config",
             {"model_store": "store", "keystore_pass": "hush"},
@@ -46,20 +48,24 @@ class StartCase(SynchronousTestCase):
         snapshots.versions = lambda: [
             describe_version(each, registry.is_default(each)) for each in registry.all()
         ]
-        self.on.management.changed = snapshots.changed
+        self.on.management.changed = self.workflows.management.changed = snapshots.changed
+        snapshots.workflows = self.workflows.management.registered
 
     def begin(
-        self, models: str = "", snapshot: Snapshot | None = None, parallelism: int = 4
+        self, models: str = "", snapshot: Snapshot | None = None, parallelism: int = 4, workflows: str = ""
     ) -> Deferred[None]:
         settings = Settings(
             model_store=self.on.store,
             temporary_folder=self.folder,
             load_models=parse_load_models(models),
+            load_workflows=parse_load_models(workflows),
             model_snapshot=snapshot,
             startup_parallelism=parallelism,
         )
         return Deferred.fromCoroutine(
-            start_models(settings, self.on.management, self.start_up, self.snapshots)
+            start_models(
+                settings, self.on.management, self.workflows.management, self.start_up, self.snapshots
+            )
         )
 
     @property

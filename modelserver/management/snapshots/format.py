@@ -9,14 +9,31 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import javaproperties
 from attrs import frozen
 
 from modelserver.management.requests import VersionOverrides
-from modelserver.sources.urls import NormalUrl, is_remote
+from modelserver.management.snapshots.values import (
+    SnapshotInvalid,
+    archive_name,
+    count_of,
+    flag_of,
+    number_of,
+    object_of,
+    text_of,
+)
+from modelserver.management.snapshots.workflows import (
+    SnapshotWorkflow,
+    parse_workflows,
+    render_workflows,
+    take_workflows,
+)
+from modelserver.management.workflows.requests import RegisteredWorkflow
+from modelserver.sources.urls import is_remote
 from modelserver.spec import VersionDescription
+from modelserver.version_settings.values import WorkerRange
+from modelserver.workflows.spec import NodeModel
 
 STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
 """The occasions of snapshots, as their names show them."""
@@ -24,10 +41,6 @@ STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
 _NAME = re.compile(r"\d{17}-(?:startup|snapshot|shutdown)\.cfg")
 _MILLISECOND = 0.001
 _DEFAULT_TIMEOUT = 120.0
-
-
-class SnapshotInvalid(ValueError):
-    """A snapshot's JSON does not have the shape of one; the text says where."""
 
 
 @frozen
@@ -75,25 +88,36 @@ class Snapshot:
     :param name: the snapshot's file name.
     :param created: seconds since the epoch.
     :param models: for each model, for each version, its values.
+    :param workflows: for each workflow, for each version, its values; None in a snapshot of TorchServe's.
     """
 
     name: str
     created: float
     models: Mapping[str, Mapping[str, SnapshotVersion]]
+    workflows: Mapping[str, Mapping[str, SnapshotWorkflow]] | None = None
 
     @property
     def is_empty(self) -> bool:
         """Return whether there is nothing to restore."""
-        return not self.models
+        return not self.models and not self.workflows
 
 
-def take_snapshot(name: str, created: float, versions: Iterable[VersionDescription]) -> Snapshot:
-    """Describe registered versions as a snapshot."""
+def take_snapshot(
+    name: str,
+    created: float,
+    versions: Iterable[VersionDescription],
+    workflows: Iterable[RegisteredWorkflow] = (),
+) -> Snapshot:
+    """Describe registered versions as a snapshot; those of nodes come back with their workflows."""
     models: dict[str, dict[str, SnapshotVersion]] = {}
+    of_nodes: dict[NodeModel, WorkerRange] = {}
     for version in versions:
         spec = version.spec
+        if spec.workflow is not None:
+            of_nodes[NodeModel(spec.name, spec.version)] = spec.workers
+            continue
         models.setdefault(spec.name, {})[spec.version] = SnapshotVersion(
-            archive=_archive_name(spec.url),
+            archive=archive_name(spec.url),
             is_default=version.is_default,
             min_workers=spec.workers.minimum,
             max_workers=spec.workers.maximum,
@@ -105,17 +129,7 @@ def take_snapshot(name: str, created: float, versions: Iterable[VersionDescripti
             parallel_level=spec.devices.parallel_level,
             url=spec.url if is_remote(spec.url) else "",
         )
-    return Snapshot(name, created, models)
-
-
-def _archive_name(url: str) -> str:
-    if is_remote(url):
-        try:
-            return NormalUrl.parse(url).file_name
-        except ValueError as error:
-            raise SnapshotInvalid(f"{url!r} is no URL of an archive") from error
-    path = urlsplit(url).path if "://" in url else url
-    return path.rstrip("/").rsplit("/", 1)[-1]
+    return Snapshot(name, created, models, take_workflows(workflows, of_nodes))
 
 
 def parse_snapshot(text: str) -> Snapshot:
@@ -128,75 +142,44 @@ def parse_snapshot(text: str) -> Snapshot:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SnapshotInvalid(f"not JSON: {error}") from error
-    top = _object(document, "model_snapshot")
-    models = _object(top.get("models", {}), "models")
-    if _number(top, "modelCount", len(models), "model_snapshot") <= 0:
+    top = object_of(document, "model_snapshot")
+    models = object_of(top.get("models", {}), "models")
+    if number_of(top, "modelCount", len(models), "model_snapshot") <= 0:
         models = {}
     return Snapshot(
-        name=_text(top, "name", "", "model_snapshot"),
-        created=_number(top, "created", 0, "model_snapshot") * _MILLISECOND,
+        name=text_of(top, "name", "", "model_snapshot"),
+        created=number_of(top, "created", 0, "model_snapshot") * _MILLISECOND,
         models={
             name: {
-                version: _parse_version(_object(values, f"{name} {version}"), f"{name} {version}")
-                for version, values in _object(versions, name).items()
+                version: _parse_version(object_of(values, f"{name} {version}"), f"{name} {version}")
+                for version, values in object_of(versions, name).items()
             }
             for name, versions in models.items()
         },
+        workflows=parse_workflows(object_of(top["workflows"], "workflows")) if "workflows" in top else None,
     )
 
 
 def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
-    least = _count(values, "minWorkers", 1, where)
+    least = count_of(values, "minWorkers", 1, where)
     return SnapshotVersion(
-        archive=_archive_name(_text(values, "marName", None, where)),
-        is_default=_flag(values, "defaultVersion", where),
+        archive=archive_name(text_of(values, "marName", None, where)),
+        is_default=flag_of(values, "defaultVersion", where),
         min_workers=least,
-        max_workers=max(least, _count(values, "maxWorkers", least, where)),
-        batch_size=max(1, _count(values, "batchSize", 1, where)),
-        max_batch_delay=_count(values, "maxBatchDelay", 100, where) * _MILLISECOND,
-        response_timeout=float(_count(values, "responseTimeout", 0, where)) or _DEFAULT_TIMEOUT,
-        startup_timeout=float(_count(values, "startupTimeout", 0, where)) or _DEFAULT_TIMEOUT,
-        runtime=_text(values, "runtimeType", "python", where),
-        parallel_level=_count(values, "parallelLevel", 0, where),
-        url=_text(values, "modelUrl", "", where),
+        max_workers=max(least, count_of(values, "maxWorkers", least, where)),
+        batch_size=max(1, count_of(values, "batchSize", 1, where)),
+        max_batch_delay=count_of(values, "maxBatchDelay", 100, where) * _MILLISECOND,
+        response_timeout=float(count_of(values, "responseTimeout", 0, where)) or _DEFAULT_TIMEOUT,
+        startup_timeout=float(count_of(values, "startupTimeout", 0, where)) or _DEFAULT_TIMEOUT,
+        runtime=text_of(values, "runtimeType", "python", where),
+        parallel_level=count_of(values, "parallelLevel", 0, where),
+        url=text_of(values, "modelUrl", "", where),
     )
-
-
-def _object(value: object, where: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise SnapshotInvalid(f"{where} is not a JSON object")
-    return value
-
-
-def _text(values: Mapping[str, object], key: str, default: str | None, where: str) -> str:
-    value = values.get(key, default)
-    if not isinstance(value, str):
-        raise SnapshotInvalid(f"{key} of {where} is not a text")
-    return value
-
-
-def _flag(values: Mapping[str, object], key: str, where: str) -> bool:
-    value = values.get(key, False)
-    if not isinstance(value, bool):
-        raise SnapshotInvalid(f"{key} of {where} is not true or false")
-    return value
-
-
-def _number(values: Mapping[str, object], key: str, default: int, where: str) -> int:
-    value = values.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise SnapshotInvalid(f"{key} of {where} is not a whole number")
-    return value
-
-
-def _count(values: Mapping[str, object], key: str, default: int, where: str) -> int:
-    """A number of things; below 0 stands for none."""
-    return max(0, _number(values, key, default, where))
 
 
 def render_snapshot(snapshot: Snapshot) -> str:
     """Write the JSON of ``model_snapshot``; ``parse_snapshot`` and TorchServe read it."""
-    document = {
+    document: dict[str, object] = {
         "name": snapshot.name,
         "modelCount": sum(map(len, snapshot.models.values())),
         "created": round(snapshot.created / _MILLISECOND),
@@ -205,6 +188,8 @@ def render_snapshot(snapshot: Snapshot) -> str:
             for name, versions in snapshot.models.items()
         },
     }
+    if snapshot.workflows is not None:
+        document["workflows"] = render_workflows(snapshot.workflows)
     return json.dumps(document, indent=2)
 
 

@@ -21,6 +21,7 @@ from modelserver.management.snapshots.format import (
     take_snapshot,
     write_snapshot,
 )
+from modelserver.management.workflows.requests import RegisteredWorkflow
 from modelserver.spec import VersionDescription
 
 _log = Logger()
@@ -36,6 +37,7 @@ class Snapshots:
     :param versions: describes what is registered now.
     :param now: seconds since the epoch.
     :param kept: how many files stay; older ones are removed.
+    :param workflows: what is registered of them now.
     :param source: the snapshot that this server was started with; it stays.
     :param run_soon: runs something in the reactor's next turn; the changes of one turn are one snapshot.
     """
@@ -48,6 +50,7 @@ class Snapshots:
     run_soon: Callable[[Callable[[], None]], object]
     kept: int = 100
     source: Path | None = None
+    workflows: Callable[[], Iterable[RegisteredWorkflow]] = tuple
     _is_on: bool = field(default=False, init=False)
     _is_current: bool = field(default=False, init=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
@@ -101,7 +104,7 @@ class Snapshots:
         # The names are milliseconds: two of the same would be one file.
         created = self._last = max(self.now(), self._last + 0.002)
         name = snapshot_name(occasion, created)
-        snapshot = take_snapshot(name, created, self.versions())
+        snapshot = take_snapshot(name, created, self.versions(), self.workflows())
         text = render_file(self.properties, snapshot)
         return self._turn.run(self._put, name, text).addErrback(self._failed)
 

@@ -106,7 +106,7 @@ class NodeRegistration:
             synchronous=self.request.synchronous,
             signed=self.request.signed and is_remote(url),
             start_up=self.request.start_up,
-            is_kept=self.request.is_kept and is_remote(url),
+            is_kept=self.request.is_kept(url),
             version=self.prepared.content.spec.version,
             workflow=self.prepared.name,
         )

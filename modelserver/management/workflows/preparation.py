@@ -79,7 +79,7 @@ class WorkflowPreparer:
                 await self._remove(folder)
                 raise
         except BaseException:
-            await self.sources.release(fetched, keeps_download=request.is_kept)
+            await self.sources.release(fetched, keeps_download=request.is_kept(request.url))
             raise
         for problem in content.problems:
             _log.warn("Workflow {name}: {problem}", name=name, problem=problem)
@@ -93,7 +93,7 @@ class WorkflowPreparer:
     async def _fetch(self, request: WorkflowRequest) -> Fetched:
         """Fetch the archive; what is not found is told in TorchServe's words for workflows."""
         try:
-            if request.is_kept:
+            if request.is_kept(request.url):
                 return await self.sources.adopt(request.url)
             return await self.sources.fetch(request.url, request.signed, anywhere=request.start_up)
         except StoreNotConfigured as error:

@@ -13,7 +13,7 @@ from modelserver.core.version import ModelVersion
 from modelserver.management.service import Management
 from modelserver.management.workflows.nodes import NodeRegistration, withdraw_nodes
 from modelserver.management.workflows.preparation import PreparedWorkflow, WorkflowPreparer
-from modelserver.management.workflows.requests import WorkflowRequest
+from modelserver.management.workflows.requests import RegisteredWorkflow, WorkflowRequest
 from modelserver.workflows.errors import WorkflowStays
 from modelserver.workflows.registry import WorkflowRegistry
 from modelserver.workflows.runs import WorkflowRuns
@@ -32,10 +32,9 @@ def needed_by(workflows: WorkflowRegistry, models: Registry, version: ModelVersi
 
 
 @frozen
-class ServedWorkflow:
-    """A workflow that is served, with how it was registered and the files that it owns."""
+class _Held:
+    """What belongs to a workflow that is served: its files, and the registration that it came from."""
 
-    workflow: Workflow
     prepared: PreparedWorkflow
     request: WorkflowRequest
 
@@ -49,6 +48,7 @@ class WorkflowManagement:
     :param runs: who executes workflows.
     :param changed: called after each change, for snapshots; callers wait until one is written.
     :param parallelism: how many nodes of a workflow load at the same time.
+    :param on_registered: called with the name of a workflow that is served from now on.
     """
 
     registry: WorkflowRegistry
@@ -57,7 +57,8 @@ class WorkflowManagement:
     runs: WorkflowRuns
     changed: Callable[[], Deferred[None]] = lambda: succeed(None)
     parallelism: int = 4
-    _served: dict[Workflow, ServedWorkflow] = field(factory=dict, init=False)
+    on_registered: Callable[[str], object] = lambda name: None
+    _held: dict[Workflow, _Held] = field(factory=dict, init=False)
 
     # Changes.
 
@@ -77,10 +78,11 @@ class WorkflowManagement:
                 called = await registration.run()
                 workflow = Workflow(prepared.name, request.url, prepared.content.spec, called)
                 self.registry.add(workflow)
+                self._held[workflow] = _Held(prepared, request)
+                self.on_registered(workflow.name)
         except BaseException:
-            await self.preparer.discard(prepared, request.is_kept)
+            await self.preparer.discard(prepared, request.is_kept(request.url))
             raise
-        self._served[workflow] = ServedWorkflow(workflow, prepared, request)
         _log.info(
             "Workflow {name} registered. Version {version}.", name=workflow.name, version=workflow.version
         )
@@ -102,8 +104,8 @@ class WorkflowManagement:
             # Runs that take longer fail with the models that they call.
             drain = drain if await self._is_idle(workflow, drain) else 0.0
             stay = await withdraw_nodes(self.models, workflow.models, workflow.spec.nodes, drain)
-            served = self._served.pop(workflow)
-            await self.preparer.discard(served.prepared)
+            held = self._held.pop(workflow)
+            await self.preparer.discard(held.prepared)
         await self.changed()
         if stay:
             raise WorkflowStays(name, ", ".join(stay))
@@ -131,9 +133,9 @@ class WorkflowManagement:
 
         :param keeps_downloads: archives that were downloaded stay in the store, for a snapshot names them.
         """
-        for served in list(self._served.values()):
-            await self.preparer.discard(served.prepared, keeps_downloads)
-        self._served.clear()
+        for held in list(self._held.values()):
+            await self.preparer.discard(held.prepared, keeps_downloads)
+        self._held.clear()
 
     # Questions.
 
@@ -144,9 +146,12 @@ class WorkflowManagement:
         has_more = limit > 0 and offset + limit < len(names)
         return page, str(offset + limit) if has_more else None
 
-    def served(self) -> Sequence[ServedWorkflow]:
-        """Return every version of every workflow, in the order of their registration."""
-        return list(self._served.values())
+    def registered(self) -> Sequence[RegisteredWorkflow]:
+        """Return every version of every workflow, with the registration that it came from."""
+        return [
+            RegisteredWorkflow(each, self._held[each].request, self.registry.is_default(each))
+            for each in self.registry.all()
+        ]
 
     # Steps.
 

@@ -91,11 +91,11 @@ class ConfigurationTests(DoctorTestCase):
         self.assertFalse(report.fails)
 
     def test_missing_features_differ(self) -> None:
-        report = self.report("grpc_inference_port=7777\nworkflow_store=/w")
+        report = self.report("grpc_inference_port=7777\nipex_enable=true")
         self.assertIn(
             Finding("differs", "grpc_inference_port", "This server has no gRPC listener."), report.findings
         )
-        self.assertIn(("differs", "workflow_store"), self.found(report))
+        self.assertIn(("differs", "ipex_enable"), self.found(report))
         self.assertFalse(report.fails)
 
     def test_every_bad_value_fails(self) -> None:

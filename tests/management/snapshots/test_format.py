@@ -21,7 +21,6 @@ from modelserver.management.snapshots.format import (
     SHUTDOWN,
     STARTUP,
     Snapshot,
-    SnapshotInvalid,
     SnapshotVersion,
     newest_snapshot,
     parse_snapshot,
@@ -32,6 +31,7 @@ from modelserver.management.snapshots.format import (
     take_snapshot,
     write_snapshot,
 )
+from modelserver.management.snapshots.values import SnapshotInvalid
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.spec import VersionDescription, VersionSpec
 from modelserver.version_settings.values import Batching, DeviceSettings, Timeouts, WorkerRange
@@ -211,6 +211,7 @@ class WriteTests(SynchronousTestCase):
                         "2": SnapshotVersion("m2.mar", True, 0, 0, 3, 0.5, 8.0, 7.0, parallel_level=2),
                     }
                 },
+                workflows={},
             ),
         )
 
