@@ -16,6 +16,7 @@ class ErrorCode(IntEnum):
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
+    FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
     CANCEL = 8
     ENHANCE_YOUR_CALM = 11
@@ -35,6 +36,7 @@ class Http2Limits:
     :param most_field_lines: that a request may have.
     :param most_continuations: frames that the fields of a request may go on in.
     :param resets: of streams: how many at once, and how many a second.
+    :param glitches: likewise, of frames that make no sense.
     :param most_acknowledgements: of pings and settings that may wait to be sent.
     """
 
@@ -47,6 +49,7 @@ class Http2Limits:
     most_field_lines: int = 256
     most_continuations: int = 8
     resets: tuple[int, int] = (5000, 1000)
+    glitches: tuple[int, int] = (5000, 200)
     most_acknowledgements: int = 500
 
 

@@ -9,6 +9,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import h2.settings
 from attrs import define, field
 
 PATH = "/test.Service/"
@@ -33,6 +34,13 @@ def message(body: bytes, flag: int = 0) -> bytes:
 def raw_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     """Any frame."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def raw_request(stream: int, path: bytes) -> bytes:
+    """The fields of a request without a body yet, none of which goes into the table of HPACK."""
+    pairs = ((b"\x04", path), (b"\x01", b"a"), (b"\x0f\x10", b"application/grpc"))
+    lines = [name + bytes([len(value)]) + value for name, value in pairs]
+    return raw_frame(1, 4, stream, b"\x83\x86" + b"".join(lines))
 
 
 @define
@@ -79,7 +87,15 @@ class Http2Client:
             validate_inbound_headers=False,
         )
         self.connection = h2.connection.H2Connection(configuration)
-        self.connection.local_settings.initial_window_size = window
+        codes = h2.settings.SettingCodes
+        self.connection.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                codes.INITIAL_WINDOW_SIZE: window,
+                codes.MAX_FRAME_SIZE: 16384,
+                codes.MAX_HEADER_LIST_SIZE: 65536,
+            },
+        )
         self.connection.initiate_connection()
         self.answers: dict[int, Answered] = {}
         self._unread = b""

@@ -27,6 +27,8 @@ from modelserver.rpc.http2 import (
 )
 from modelserver.rpc.wire.fields import Fields
 
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_FRAME_HEAD = 9
 _INITIAL_WINDOW = 65535
 _FARTHEST = (1 << 31) - 1
 
@@ -42,13 +44,48 @@ class _Outgoing:
         self.tail: Fields | None = None
 
 
+class _FrameLengths:
+    """
+    Watches over the lengths of frames: h2 looks at them when a frame is whole, and keeps all until then.
+
+    :param largest: bytes that a frame may have.
+    """
+
+    __slots__ = ("_head", "_largest", "_skip")
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._head = b""
+        self._skip = len(_PREFACE)
+
+    def check(self, data: bytes) -> None:
+        """
+        Look at the frames that begin in ``data``.
+
+        :raises ConnectionBroken: one is too long.
+        """
+        at = 0
+        while True:
+            skipped = min(self._skip, len(data) - at)
+            self._skip -= skipped
+            at += skipped
+            missing = _FRAME_HEAD - len(self._head)
+            self._head += data[at : at + missing]
+            at += missing
+            if len(self._head) < _FRAME_HEAD:
+                return
+            self._skip, self._head = int.from_bytes(self._head[:3], "big"), b""
+            if self._skip > self._largest:
+                raise ConnectionBroken(ErrorCode.FRAME_SIZE_ERROR, "a frame is too long")
+
+
 class H2Engine:
     """h2's connection, behind the seam."""
 
     has_more = False
 
     def __init__(self, events: Http2Events, limits: Http2Limits) -> None:
-        self._limits, self._listener = limits, events
+        self._limits, self.listener = limits, events
         self._connection = h2.connection.H2Connection(
             h2.config.H2Configuration(
                 client_side=False,
@@ -57,22 +94,12 @@ class H2Engine:
                 normalize_outbound_headers=False,
             )
         )
+        self._lengths = _FrameLengths(limits.frame)
         self._outgoing: dict[int, _Outgoing] = {}
         self._open: set[int] = set()
         self._ahead = b""
         """What goes before the output that h2 has: frames that it knows not how to write."""
         self._is_ready = self._is_over = False
-        self._tell: dict[type, Callable[[Any], None]] = {
-            h2.events.RequestReceived: self._request_came,
-            h2.events.DataReceived: self._data_came,
-            h2.events.TrailersReceived: lambda event: events.body_came(event.stream_id, b"", True),
-            h2.events.StreamEnded: lambda event: self._look_at(event.stream_id),
-            h2.events.StreamReset: self._reset_came,
-            h2.events.PingReceived: lambda event: events.pinged(),
-            h2.events.PingAckReceived: lambda event: events.ponged(event.ping_data),
-            h2.events.RemoteSettingsChanged: self._settings_came,
-            h2.events.ConnectionTerminated: lambda event: events.ended(),
-        }
 
     def start(self) -> None:
         """Say our settings."""
@@ -98,50 +125,60 @@ class H2Engine:
         """Take bytes, and tell of them."""
         if self._is_over:
             raise ConnectionBroken(None, "The connection has ended.")
+        data = bytes(data)
         try:
-            found = self._connection.receive_data(bytes(data))
+            self._lengths.check(data)
+            found = self._connection.receive_data(data)
+        except ConnectionBroken:
+            self._is_over = True
+            raise
         except h2.exceptions.ProtocolError as error:
             self._is_over = True
             raise _broken(error) from None
         for event in found:
-            tell = self._tell.get(type(event))
+            tell = _TELL.get(type(event))
             if tell is not None:
-                tell(event)
+                tell(self, event)
         return len(found)
 
-    def _request_came(self, event: h2.events.RequestReceived) -> None:
+    def request_came(self, event: h2.events.RequestReceived) -> None:
+        """Tell of a request."""
         if len(event.headers) > self._limits.most_field_lines:
             self._is_over = True
             raise ConnectionBroken(ErrorCode.ENHANCE_YOUR_CALM, "A request has too many fields.")
         self._open.add(event.stream_id)
         fields = [(bytes(name), bytes(value)) for name, value in cast(Fields, event.headers)]
-        self._listener.requested(event.stream_id, fields, event.stream_ended is not None)
+        self.listener.requested(event.stream_id, fields, event.stream_ended is not None)
 
-    def _data_came(self, event: h2.events.DataReceived) -> None:
+    def data_came(self, event: h2.events.DataReceived) -> None:
+        """Tell of a piece of a body; its padding is consumed here."""
         padding = event.flow_controlled_length - len(event.data)
         if padding:
             self.consumed(event.stream_id, padding)
-        self._listener.body_came(event.stream_id, event.data, event.stream_ended is not None)
+        self.listener.body_came(event.stream_id, event.data, event.stream_ended is not None)
 
-    def _reset_came(self, event: h2.events.StreamReset) -> None:
+    def reset_came(self, event: h2.events.StreamReset) -> None:
+        """Tell of the end of a stream."""
         if event.remote_reset:
-            self._listener.was_reset(event.stream_id)
+            self.listener.was_reset(event.stream_id)
         self._gone(event.stream_id)
 
-    def _settings_came(self, event: object) -> None:
+    def settings_came(self) -> None:
+        """Tell of settings: the first are a greeting."""
         if self._is_ready:
-            self._listener.pinged()
+            self.listener.pinged()
         else:
             self._is_ready = True
-            self._listener.ready()
+            self.listener.ready()
 
     def _gone(self, stream: int) -> None:
         self._outgoing.pop(stream, None)
         if stream in self._open:
             self._open.discard(stream)
-            self._listener.closed(stream)
+            self.listener.closed(stream)
 
-    def _look_at(self, stream: int) -> None:
+    def look_at(self, stream: int) -> None:
+        """Tell of a stream's end, if it has come."""
         state = self._connection.streams.get(stream)
         if state is None or state.closed:
             self._gone(stream)
@@ -166,7 +203,7 @@ class H2Engine:
             if outgoing.tail is not None:
                 connection.send_headers(stream, outgoing.tail, end_stream=True)
                 del self._outgoing[stream]
-                self._look_at(stream)
+                self.look_at(stream)
         except (h2.exceptions.ProtocolError, KeyError):  # the stream, or the connection, has ended
             self._gone(stream)
 
@@ -192,7 +229,7 @@ class H2Engine:
         except (h2.exceptions.ProtocolError, KeyError):
             raise StreamGone from None
         if ends:
-            self._look_at(stream)
+            self.look_at(stream)
         else:
             self._outgoing[stream] = _Outgoing()
 
@@ -245,6 +282,21 @@ class H2Engine:
         """Serve nothing that begins from now on, and say why."""
         highest = self._connection.highest_inbound_stream_id
         self._ahead += last_words(highest, code, reason.decode("latin-1"))
+
+
+# Not the engine's own: bound methods that it holds would keep it until the garbage collector comes.
+_TELL: dict[type, Callable[[H2Engine, Any], None]] = {
+    h2.events.RequestReceived: H2Engine.request_came,
+    h2.events.DataReceived: H2Engine.data_came,
+    h2.events.TrailersReceived: lambda engine, event: engine.listener.body_came(event.stream_id, b"", True),
+    h2.events.StreamEnded: lambda engine, event: engine.look_at(event.stream_id),
+    h2.events.StreamReset: H2Engine.reset_came,
+    h2.events.PingReceived: lambda engine, event: engine.listener.pinged(),
+    h2.events.PingAckReceived: lambda engine, event: engine.listener.ponged(event.ping_data),
+    h2.events.RemoteSettingsChanged: lambda engine, event: engine.settings_came(),
+    h2.events.ConnectionTerminated: lambda engine, event: engine.listener.ended(),
+}
+"""How events are told."""
 
 
 def _next_part(outgoing: _Outgoing, room: int) -> bytes:

@@ -30,32 +30,24 @@ class Ngh2Engine:
             ngh2.Configuration(
                 auto_window_update=False,
                 max_outbound_ack=limits.most_acknowledgements,
-                stream_reset_rate_limit=limits.resets,
-                glitch_rate_limit=limits.resets,
+                # Resets are counted by who is told of them; the library's own count is by another clock.
+                stream_reset_rate_limit=(limits.resets[0] * 10, limits.resets[1] * 10),
+                glitch_rate_limit=limits.glitches,
                 max_continuations=limits.most_continuations,
                 max_inbound_header_list_size=limits.most_fields,
                 max_inbound_header_count=limits.most_field_lines,
             ),
         )
         self._is_ready = self._is_ending = False
-        self._broken: ConnectionBroken | None = None
-        """How the library has ended the connection, of which it has told the peer."""
+        self._broken: str | None = None
+        """Why the library has ended the connection, of which it has told the peer."""
         self._events = connection.events
         self._queued = connection.queued_body_size
         self._acknowledge = connection.acknowledge_received_data
         self._data, self._trailers = connection.send_data, connection.send_trailers
         self._response = connection.send_response
-        self._listener = events
+        self.listener = events
         self._requested, self._body_came, self._closed = events.requested, events.body_came, events.closed
-        self._tell: dict[type, Callable[[Any], None]] = {
-            ngh2.TrailersReceived: lambda event: events.body_came(event.stream_id, b"", True),
-            ngh2.StreamReset: lambda event: events.was_reset(event.stream_id),
-            ngh2.PingReceived: lambda event: events.pinged(),
-            ngh2.PingAcknowledged: lambda event: events.ponged(event.opaque_data),
-            ngh2.SettingsReceived: self._settings_came,
-            ngh2.GoAwayReceived: lambda event: events.ended(),
-            ngh2.ConnectionClosed: self._closed_by_itself,
-        }
 
     def start(self) -> None:
         """Say our settings."""
@@ -88,26 +80,28 @@ class Ngh2Engine:
                 self._body_came(event.stream_id, event.data, event.end_stream)  # type: ignore[attr-defined]  # likewise
             elif kind is _CLOSED:
                 self._closed(event.stream_id)  # type: ignore[attr-defined]  # likewise
-            elif kind in self._tell:
-                self._tell[kind](event)
+            elif kind in _TELL:
+                _TELL[kind](self, event)
         return len(events)
 
-    def _settings_came(self, event: object) -> None:
+    def settings_came(self) -> None:
+        """Tell of settings: the first are a greeting."""
         if self._is_ready:
-            self._listener.pinged()
+            self.listener.pinged()
         else:
             self._is_ready = True
-            self._listener.ready()
+            self.listener.ready()
 
-    def _closed_by_itself(self, event: ngh2.ConnectionClosed) -> None:
+    def closed_by_itself(self, event: ngh2.ConnectionClosed) -> None:
+        """Note that the library has ended the connection."""
         if event.error_code and not self._is_ending:
-            self._broken = ConnectionBroken(None, event.debug_data.decode("latin-1"))
-        self._listener.ended()
+            self._broken = event.debug_data.decode("latin-1")
+        self.listener.ended()
 
     def take_output(self) -> bytes:
         """Return what is to be sent now; the library's last words first, and then that they were it."""
         if self._broken is not None:
-            raise self._broken
+            raise ConnectionBroken(None, self._broken)
         connection = self._connection
         try:
             self.has_more = self._queued() > MOST_AT_ONCE
@@ -198,6 +192,19 @@ class Ngh2Engine:
             self._connection.send_goaway(code, debug_data=reason)
         except ngh2.NGH2Error:
             pass  # it has ended
+
+
+# Not the engine's own: bound methods that it holds would keep it until the garbage collector comes.
+_TELL: dict[type, Callable[[Ngh2Engine, Any], None]] = {
+    ngh2.TrailersReceived: lambda engine, event: engine.listener.body_came(event.stream_id, b"", True),
+    ngh2.StreamReset: lambda engine, event: engine.listener.was_reset(event.stream_id),
+    ngh2.PingReceived: lambda engine, event: engine.listener.pinged(),
+    ngh2.PingAcknowledged: lambda engine, event: engine.listener.ponged(event.opaque_data),
+    ngh2.SettingsReceived: lambda engine, event: engine.settings_came(),
+    ngh2.GoAwayReceived: lambda engine, event: engine.listener.ended(),
+    ngh2.ConnectionClosed: Ngh2Engine.closed_by_itself,
+}
+"""How the less frequent events are told."""
 
 
 def _broken(error: ngh2.NGH2Error) -> ConnectionBroken:
