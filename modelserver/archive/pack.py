@@ -93,12 +93,12 @@ class PackRequest:
         """Return the files of the archive. Where two have one name, the later goes before the earlier."""
         content: dict[PurePosixPath, Path] = {}
         for name in (self.model_file, self.serialized_file, _handler_file(self.handler, self.runtime)):
-            _add(content, _single(name))
+            _add(content, _single(name), tell)
         for name in self.extra_files:
             for path in _expanded(name, tell):
-                _add(content, _tree(path) if path.is_dir() else _single(str(path)))
+                _add(content, _tree(path) if path.is_dir() else _single(str(path)), tell)
         for name in (self.requirements_file, self.config_file):
-            _add(content, _single(name))
+            _add(content, _single(name), tell)
         return content
 
 
@@ -137,7 +137,7 @@ class FolderPackRequest:
                 "Point to a valid model-path directory."
             )
         content: dict[PurePosixPath, Path] = {}
-        _add(content, _tree(self.model_path, follow=False), _is_taken_by_mms)
+        _add(content, _tree(self.model_path, follow=False), tell, _is_taken_by_mms)
         return content
 
 
@@ -145,7 +145,8 @@ def pack(request: PackRequest | FolderPackRequest, tell: Tell = lambda text: Non
     """
     Make an archive, completely or not at all.
 
-    :param tell: told of patterns without a match and of an archive that is replaced.
+    :param tell: told of patterns without a match, of a file whose place another of its name takes, and of an
+        archive that is replaced.
     :return: the archive, or the folder for the format ``no-archive``.
     :raises PackingFailed: the archive cannot be made.
     """
@@ -242,6 +243,7 @@ def _is_taken_by_mms(name: str) -> bool:
 def _add(
     content: dict[PurePosixPath, Path],
     files: Iterable[tuple[PurePosixPath, Path]],
+    tell: Tell,
     is_taken: Callable[[str], bool] = lambda name: True,
 ) -> None:
     """Take files into an archive's content, each of which must be there and be a file."""
@@ -253,4 +255,7 @@ def _add(
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise PackingFailed(f"Not a plain file: {path}")
+        before = content.get(name)
+        if before is not None and not before.samefile(path):
+            tell(f"{path} takes the place of {before} in the archive: both are named {name}")
         content[name] = path

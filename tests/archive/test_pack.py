@@ -163,6 +163,10 @@ class PackTests(PackCase):
                 }
                 files = self.pack(None, **{"handler": "base_handler", "force": True, **given})
                 self.assertEqual(files, {"f.py": second.encode()})
+                self.assertIn(
+                    f"{paths[second]} takes the place of {paths[first]} in the archive: both are named f.py",
+                    self.told,
+                )
 
     def test_manifest_of_an_extra_folder_is_not_taken(self) -> None:
         self.write("d/MAR-INF/MANIFEST.json", "other")
