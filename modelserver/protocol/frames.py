@@ -68,9 +68,9 @@ class JobFlag(IntFlag):
 
     ``QUERY``: the query parameters in ``extra`` are inputs, too. ``NO_PATH``: ``url_path`` is not among its
     headers. ``RAW``: the body is bytes, whatever the headers say. ``FIELDS``: it is several fields of bytes,
-    one behind the other, whose names and sizes ``extra`` has as ``fields``. ``INPUTS``: a
-    message (``wire_format``) whose third field maps names to inputs; its others are not for the handler. ``INFER``: it
-    is a ModelInferRequest of the Open Inference Protocol, and the answer is to be a ModelInferResponse.
+    one behind the other, whose names and sizes ``extra`` has as ``fields``. ``INPUTS``: a message
+    (``wire_format``) whose third field maps names to inputs; the others are not the handler's. ``INFER``: it
+    is a ModelInferRequest of the Open Inference Protocol, and the answer shall be a ModelInferResponse.
     """
 
     SHARED = 1
