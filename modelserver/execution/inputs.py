@@ -8,9 +8,12 @@ from modelserver.execution.documents import holds
 from modelserver.execution.node_run import NodeRun
 from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.execution.plan import PlannedNode
-from modelserver.jobs import Inputs
+from modelserver.jobs import Inputs, inputs_of
 from modelserver.protocol.frames import FIELDS, NO_PATH, RAW
 from modelserver.workflows.spec import Condition, Items
+
+SPLIT = Items.SPLIT
+"""Here because a look into an Enum costs as much as a call."""
 
 
 def is_node_due(node: PlannedNode, parents: Sequence[NodeRun]) -> bool:
@@ -46,9 +49,10 @@ def inputs_of_node(
     :param request: that of the client, whose headers every node gets.
     :raises NodeFailed: the answer of a parent is not the JSON that it has to be.
     """
-    flags = request.flags & NO_PATH
-    plain = request._replace(extra=b"", flags=flags | RAW)
-    if node.items is Items.SPLIT:
+    header_block, _, _, flags = request
+    flags &= NO_PATH
+    plain = inputs_of((header_block, b"", b"", flags | RAW))
+    if node.items is SPLIT:
         return parents[0].items(store), plain
     if len(node.parents) == 1:
         return [parents[0].whole(store)], plain
@@ -60,4 +64,4 @@ def inputs_of_node(
     finally:
         for _, whole in wholes:
             whole.drop()
-    return [payload], request._replace(extra=table, flags=flags | FIELDS)
+    return [payload], inputs_of((header_block, table, b"", flags | FIELDS))

@@ -18,7 +18,7 @@ from modelserver.errors import (
 from modelserver.execution.documents import NoJson, json_items, json_list, read_json
 from modelserver.execution.payloads import Bytes, Loan, Payload, PayloadStore
 from modelserver.execution.plan import PlannedNode
-from modelserver.jobs import WAITING, Answer, Inputs, Job, ResponseObserver
+from modelserver.jobs import WAITING, Answer, Inputs, Job, ResponseObserver, SharedSlot, inputs_of
 from modelserver.workflows.errors import NodeFailed
 
 LONGEST_COLLECTED = 64 * 1024 * 1024
@@ -249,16 +249,25 @@ class NodeCall:
         node_run, payload = self.node_run, self.payload
         assert payload is not None  # it is held until there is an answer
         node, run = node_run.node, node_run.run
-        self._loan = loan = run.store.lend(payload)
+        body = self._body_of(payload)
+        header_block, extra, _, flags = self.request
         try:
-            self.job = run.enqueue(node, self.request._replace(body=loan.body), self)
+            self.job = run.enqueue(node, inputs_of((header_block, extra, body, flags)), self)
         except ServingError as error:
-            loan.give_back()
+            if self._loan is not None:
+                self._loan.body.free()
             run.attempt_ended(node, None, error)
             raise self._told(error) from None
         self._attempts += 1
         node_run.attempts += 1
         node.timer.watch(self)
+
+    def _body_of(self, payload: Payload) -> bytes | bytearray | SharedSlot:
+        slot, data = payload.slot, payload.data
+        if slot is None:
+            return bytes(data) if isinstance(data, memoryview) else data
+        self._loan = loan = self.node_run.run.store.lend(payload, slot)
+        return loan.body
 
     def withdraw(self) -> None:
         """Wait for no answer any more, and let go of what there is."""
@@ -277,11 +286,11 @@ class NodeCall:
     def completed(self, job: Job, answer: Answer) -> None:
         """Take the answer."""
         node_run, payload, loan = self.node_run, self.payload, self._loan
-        assert payload is not None and loan is not None  # as long as there is a job
+        assert payload is not None  # as long as there is a job
         node, run = node_run.node, node_run.run
         node.timer.forget(self)
         self.job = self.payload = self._loan = None
-        output = loan.answer_of(job, answer)
+        output = None if loan is None else loan.answer_of(job, answer)
         if output is None:
             body = b"".join([*self._parts, answer.body]) if self._parts else answer.body
             output = run.store.of_bytes(body) if node.children else Payload(body)

@@ -43,10 +43,10 @@ class Payload:
                 self.slot.free()
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Loan:
     """
-    A payload in the hand of one job.
+    A payload in shared memory, in the hand of one job.
 
     The job's answer does not go over its body, for the body may be needed again: by another node, or after
     a failure. Both places stay taken until no worker can touch them, also those of a job that was given up.
@@ -56,13 +56,8 @@ class Loan:
     """
 
     payload: Payload
-    body: bytes | bytearray | SharedSlot
+    body: SharedSlot
     room: SharedSlot | None = None
-
-    def give_back(self) -> None:
-        """Take back what a job was lent that never came to be; all others give it back themselves."""
-        if isinstance(self.body, SharedSlot):
-            self.body.free()
 
     def answer_of(self, job: Job, answer: Answer) -> Payload | None:
         """Return an answer that lies in the room, which is no longer the job's; None: it lies elsewhere."""
@@ -114,11 +109,12 @@ class PayloadStore:
             at += len(piece)
         return Payload(view, slot), table
 
-    def lend(self, payload: Payload) -> Loan:
-        """Lend a payload to a job, with room for a large answer where the payload is large."""
-        slot, data = payload.slot, payload.data
-        if slot is None:
-            return Loan(payload, bytes(data) if isinstance(data, memoryview) else data)
+    def lend(self, payload: Payload, slot: SharedSlot) -> Loan:
+        """
+        Lend a payload to a job, with room for a large answer; the job's body gives it back.
+
+        :param slot: that of the payload.
+        """
         payload.keep()
         assert self.slots is not None  # the payload lies there
         room = self.slots.take(0)

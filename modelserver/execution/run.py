@@ -10,14 +10,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from modelserver.errors import ServingError
 from modelserver.execution.answers import answer_of_leaf, answer_of_leaves, with_trace, with_type
-from modelserver.execution.inputs import inputs_of_node, is_node_due
+from modelserver.execution.inputs import SPLIT, inputs_of_node, is_node_due
 from modelserver.execution.node_run import NodeRun
 from modelserver.execution.outcomes import ANSWERED, CLIENT_LEFT, TIME_OVER, outcome_of
 from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.execution.plan import Plan, PlannedNode
 from modelserver.interfaces import Recorder
 from modelserver.jobs import ASSIGNED, STREAMING, Answer, Inputs, Job, ResponseObserver, SharedSlot
-from modelserver.workflows.spec import Items
 
 
 class Enqueue(Protocol):
@@ -136,7 +135,7 @@ class WorkflowRun:
 
     def streams(self, node: PlannedNode) -> bool:
         """Return whether the parts of a node's answer go to the client as they come."""
-        is_alone = self.plan.has_one_leaf and not node.children and node.items is not Items.SPLIT
+        is_alone = self.plan.has_one_leaf and not node.children and node.items is not SPLIT
         return is_alone and not self.services.is_strict
 
     def part_arrived(self, job: Job, answer: Answer) -> bool:
@@ -172,8 +171,7 @@ class WorkflowRun:
     # The graph.
 
     def _begin(self, node: PlannedNode, payloads: Sequence[Payload], request: Inputs) -> None:
-        is_split = node.items is Items.SPLIT
-        node_run = NodeRun(node, self, is_split, len(node.children))
+        node_run = NodeRun(node, self, node.items is SPLIT, len(node.children))
         self._node_runs[node.number] = node_run
         node_run.begin(payloads, request)
 
