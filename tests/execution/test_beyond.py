@@ -11,7 +11,7 @@ from modelserver.jobs import Answer, Inputs
 from modelserver.testing import CollectingObserver
 from modelserver.workflows.errors import NodeFailed, WorkflowVersionNotFound
 from modelserver.workflows.spec import Condition, Items, Node, NodeSettings, Workflow, WorkflowSpec
-from tests.harness.workflow_stage import CHAIN, FAILURE, FORK, WorkflowStage
+from tests.harness.run_stage import CHAIN, FAILURE, FORK, RunStage
 
 JSON = b"OK\r\ncontent-type: application/json\r\n"
 
@@ -40,7 +40,7 @@ class ConditionTests(SynchronousTestCase):
             (b"2", False),
             (b"no JSON", False),
         ):
-            stage = WorkflowStage({"pre": ["mid"]}, mid=when("mid", "found", "cats", values=(2, "many")))
+            stage = RunStage({"pre": ["mid"]}, mid=when("mid", "found", "cats", values=(2, "many")))
             observer, _ = stage.ask()
             stage.answer("pre", answer)
             self.assertEqual(is_called, bool(stage.jobs("mid")), answer)
@@ -49,14 +49,14 @@ class ConditionTests(SynchronousTestCase):
                 self.assertNotIn(("node_called", "w", "mid", "answered"), stage.counts)
 
     def test_nodes_behind_one_that_is_passed_over_are_passed_over_too(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=when("mid", "go"))
+        stage = RunStage(CHAIN, mid=when("mid", "go"))
         observer, _ = stage.ask()
         stage.answer("pre", b'{"go": false}')
         self.assertEqual([Answer(200, JSON, b'{"go": false}')], observer.answers)
         self.assertEqual(0, stage.workflows.runs_of())
 
     def test_branches_that_are_passed_over_are_no_fields(self) -> None:
-        stage = WorkflowStage(
+        stage = RunStage(
             {"pre": ["left", "right"], "left": ["post"], "right": ["post"]}, left=when("left", "go")
         )
         observer, _ = stage.ask()
@@ -69,14 +69,14 @@ class ConditionTests(SynchronousTestCase):
 
     def test_condition_of_a_node_with_several_parents_names_one(self) -> None:
         for answer, is_called in ((b'{"go": true}', True), (b'{"go": 1}', False)):
-            stage = WorkflowStage({"pre": ["mid", "post"], "mid": ["post"]}, post=when("post", "mid", "go"))
+            stage = RunStage({"pre": ["mid", "post"], "mid": ["post"]}, post=when("post", "mid", "go"))
             stage.ask()
             stage.answer("pre", b'{"go": true}')
             stage.answer("mid", answer)
             self.assertEqual(is_called, bool(stage.jobs("post")))
 
     def test_leaves_that_are_passed_over_are_left_out_of_the_object(self) -> None:
-        stage = WorkflowStage(FORK, left=when("left", "go"))
+        stage = RunStage(FORK, left=when("left", "go"))
         observer, _ = stage.ask()
         stage.answer("pre", b"{}")
         stage.answer("right", b"[1]")
@@ -85,7 +85,7 @@ class ConditionTests(SynchronousTestCase):
     def test_long_chain_that_is_passed_over_needs_no_deep_stack(self) -> None:
         names = [f"n{number}" for number in range(250)]
         edges = {name: [names[place + 1]] for place, name in enumerate(names[:-1])}
-        stage = WorkflowStage(edges, n1=when("n1", "go"))
+        stage = RunStage(edges, n1=when("n1", "go"))
         observer, _ = stage.ask()
         stage.answer("n0", b"{}")
         self.assertEqual([b"{}"], observer.bodies)
@@ -95,7 +95,7 @@ class ItemTests(SynchronousTestCase):
     """``items:`` the items of a list are separate jobs of the next node."""
 
     def test_items_are_jobs_of_one_batch_and_joined_in_order(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
+        stage = RunStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
         observer, _ = stage.ask()
         stage.answer("pre", b'["a", {"b": 1}, 2]')
         ((_, jobs),) = stage.worker("mid").batches
@@ -106,7 +106,7 @@ class ItemTests(SynchronousTestCase):
         self.assertEqual([b"done"], observer.bodies)
 
     def test_each_item_has_its_own_attempts(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
+        stage = RunStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
         stage.ask()
         stage.answer("pre", b"[1, 2, 3]")
         stage.answer("mid", b'"one"', FAILURE, b'"three"')
@@ -116,7 +116,7 @@ class ItemTests(SynchronousTestCase):
 
     def test_item_that_fails_too_often_withdraws_the_others(self) -> None:
         mid = items("mid", Items.SPLIT, batch_size=1, retries=0)
-        stage = WorkflowStage(CHAIN, mid=mid, post=items("post", Items.JOIN))
+        stage = RunStage(CHAIN, mid=mid, post=items("post", Items.JOIN))
         observer, _ = stage.ask()
         stage.answer("pre", b"[1, 2, 3]")
         others = stage.jobs("mid")[1:]
@@ -126,7 +126,7 @@ class ItemTests(SynchronousTestCase):
         self.assertEqual(0, stage.workflows.runs_of())
 
     def test_split_nodes_follow_each_other(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.SPLIT))
+        stage = RunStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.SPLIT))
         observer, _ = stage.ask()
         stage.answer("pre", b"[1, 2]")
         stage.answer("mid", b"one", b"two")
@@ -135,14 +135,14 @@ class ItemTests(SynchronousTestCase):
         self.assertEqual([Answer(200, JSON, b"[1, 2]")], observer.answers)
 
     def test_empty_list_is_no_call(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
+        stage = RunStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
         stage.ask()
         stage.answer("pre", b"[]")
         self.assertEqual([b"[]"], stage.inputs("post"))
 
     def test_answer_that_is_no_list_fails_its_node(self) -> None:
         for answer in (b"{}", b"text"):
-            stage = WorkflowStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
+            stage = RunStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
             observer, _ = stage.ask()
             stage.answer("pre", answer)
             (error,) = observer.errors
@@ -150,7 +150,7 @@ class ItemTests(SynchronousTestCase):
             self.assertEqual("pre", error.node)
 
     def test_item_that_is_no_json_cannot_be_joined(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
+        stage = RunStage(CHAIN, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
         observer, _ = stage.ask()
         stage.answer("pre", b"[1]")
         stage.answer("mid", b"text")
@@ -159,7 +159,7 @@ class ItemTests(SynchronousTestCase):
         self.assertEqual("mid", error.node)
 
     def test_more_items_than_may_wait_are_refused_and_none_is_left(self) -> None:
-        stage = WorkflowStage(CHAIN, jobs=3, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
+        stage = RunStage(CHAIN, jobs=3, mid=items("mid", Items.SPLIT), post=items("post", Items.JOIN))
         observer, _ = stage.ask()
         stage.answer("pre", b"[1, 2, 3, 4, 5, 6]")
         self.assertIsInstance(observer.errors[0], QueueFull)
@@ -170,7 +170,7 @@ class StreamTests(SynchronousTestCase):
     """Handlers that stream."""
 
     def test_last_node_streams_to_the_client(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         stage.answer("mid", b"m")
@@ -181,7 +181,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual([b"three"], observer.bodies)
 
     def test_client_who_is_slow_holds_the_handler(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, job = stage.ask()
         stage.answer("pre", b"p")
         stage.answer("mid", b"m")
@@ -192,7 +192,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual([True, False], [is_held for _, is_held in stage.worker("post").holds])
 
     def test_stream_that_has_begun_is_not_begun_again(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         stage.answer("mid", b"m")
@@ -202,7 +202,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_parts_of_other_nodes_are_collected(self) -> None:
         for is_strict, node in ((False, "mid"), (True, "post")):
-            stage = WorkflowStage(CHAIN, is_strict=is_strict)
+            stage = RunStage(CHAIN, is_strict=is_strict)
             observer, _ = stage.ask()
             stage.answer("pre", b"p")
             if node == "post":
@@ -215,7 +215,7 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual([b"two three"], stage.inputs("post") if node == "mid" else observer.bodies)
 
     def test_endless_stream_is_not_collected_for_ever(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         part = bytes(1 << 20)
         for _ in range(LONGEST_COLLECTED >> 20):
@@ -230,7 +230,7 @@ class NameTests(SynchronousTestCase):
     """Versions of workflows, and names that may be a model's."""
 
     def test_version_that_is_named(self) -> None:
-        stage = WorkflowStage({"pre": ["mid"]})
+        stage = RunStage({"pre": ["mid"]})
         stage.registry.remove("w")
         spec = stage.workflow.spec
         for version in ("1", "2"):
@@ -243,11 +243,11 @@ class NameTests(SynchronousTestCase):
             stage.workflows.predict("w", "3", Inputs(b"", b"", b"x"), CollectingObserver())
 
     def test_workflow_that_says_no_version_has_none_in_paths(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         self.assertIsNone(stage.workflows.version_named("w", "1.0"))
 
     def test_model_goes_before_a_workflow_of_its_name(self) -> None:
-        stage = WorkflowStage({"pre": ["mid"]})
+        stage = RunStage({"pre": ["mid"]})
         either = AnyInference(stage.inference, stage.workflows)
         job = either.predict("w__mid", None, Inputs(b"", b"", b"direct"), CollectingObserver())
         either.predict("w", None, Inputs(b"", b"", b"run"), CollectingObserver())

@@ -12,7 +12,7 @@ from modelserver.jobs import Job
 from modelserver.spec import WorkerFailure
 from modelserver.testing import CollectingObserver
 from modelserver.workflows.spec import Condition, Items, Node, NodeSettings
-from tests.harness.workflow_stage import FAILURE, WorkflowStage
+from tests.harness.run_stage import FAILURE, RunStage
 
 CRASH = WorkerFailure("signal", 0.0, signal="SIGKILL")
 LARGE = 64 * 1024
@@ -35,7 +35,7 @@ def graphs(draw: st.DrawFn) -> dict[str, list[str]]:
 
 
 @st.composite
-def stages(draw: st.DrawFn) -> WorkflowStage:
+def stages(draw: st.DrawFn) -> RunStage:
     """Workflows with retries, short queues, conditions and items."""
     edges = draw(graphs())
     nodes = {}
@@ -50,7 +50,7 @@ def stages(draw: st.DrawFn) -> WorkflowStage:
         )
         nodes[name] = Node(name, node_settings, url="x.mar", items=items, conditions=conditions)
     jobs, is_strict = draw(st.sampled_from([3, 100])), draw(st.booleans())
-    return WorkflowStage(edges, has_slots=True, jobs=jobs, is_strict=is_strict, **nodes)
+    return RunStage(edges, has_slots=True, jobs=jobs, is_strict=is_strict, **nodes)
 
 
 actions = st.lists(
@@ -66,7 +66,7 @@ actions = st.lists(
 class Runs:
     """A workflow whose clients and workers do what they are told, and what came of it."""
 
-    def __init__(self, stage: WorkflowStage) -> None:
+    def __init__(self, stage: RunStage) -> None:
         self.stage = stage
         self.asked: list[tuple[CollectingObserver, Job]] = []
         self.left: list[CollectingObserver] = []
@@ -124,7 +124,7 @@ class LawTests(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
     @given(stages(), actions)
     def test_each_run_ends_once_and_leaves_nothing(
-        self, stage: WorkflowStage, todo: list[tuple[str, int, bytes]]
+        self, stage: RunStage, todo: list[tuple[str, int, bytes]]
     ) -> None:
         assert stage.slots is not None
         free = stage.slots.free

@@ -8,7 +8,7 @@ from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.jobs import NOWHERE, Answer, Inputs, Job, SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.testing import CollectingObserver
-from tests.harness.workflow_stage import CHAIN, DIAMOND, FAILURE, LARGEST, WorkflowStage, settings
+from tests.harness.run_stage import CHAIN, DIAMOND, FAILURE, LARGEST, RunStage, settings
 
 SIZE = 100_000
 IN, PRE, MID, OUT = (bytes([letter]) * SIZE for letter in b"ipmo")
@@ -35,8 +35,8 @@ class Keeper(CollectingObserver):
 class ReferenceTests(SynchronousTestCase):
     """Runs whose bodies lie in shared memory."""
 
-    def make(self, edges: dict[str, list[str]] = CHAIN, **more: object) -> WorkflowStage:
-        stage = WorkflowStage(edges, has_slots=True, **more)  # type: ignore[arg-type]  # nodes
+    def make(self, edges: dict[str, list[str]] = CHAIN, **more: object) -> RunStage:
+        stage = RunStage(edges, has_slots=True, **more)  # type: ignore[arg-type]  # nodes
         assert stage.slots is not None
         self.slots: SharedMemoryPool = stage.slots
         self.addCleanup(stage.slots.close)

@@ -12,7 +12,7 @@ from modelserver.protocol.frames import FIELDS, NO_PATH, RAW
 from modelserver.spec import WorkerFailure
 from modelserver.workflows.errors import NodeFailed, WorkflowNotFound
 from modelserver.workflows.spec import Workflow
-from tests.harness.workflow_stage import CHAIN, DIAMOND, FAILURE, FORK, WorkflowStage, settings
+from tests.harness.run_stage import CHAIN, DIAMOND, FAILURE, FORK, RunStage, settings
 
 HEADERS = b"X-A: 1\r\nContent-Type: application/json\r\n"
 JSON = b"OK\r\ncontent-type: application/json\r\n"
@@ -23,7 +23,7 @@ class InputTests(SynchronousTestCase):
     """What each node gets."""
 
     def test_first_node_gets_the_request(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         stage.ask(b"[1]", HEADERS, flags=NO_PATH)
         (job,) = stage.jobs("pre")
         self.assertEqual(
@@ -31,7 +31,7 @@ class InputTests(SynchronousTestCase):
         )
 
     def test_next_node_gets_bytes_and_the_headers_of_the_request(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         stage.ask(b"[1]", HEADERS, flags=NO_PATH)
         stage.answer("pre", b"[2]")
         (job,) = stage.jobs("mid")
@@ -40,7 +40,7 @@ class InputTests(SynchronousTestCase):
         )
 
     def test_node_with_several_parents_gets_a_field_for_each(self) -> None:
-        stage = WorkflowStage({"pre": ["left", "show"], "left": ["show"]})
+        stage = RunStage({"pre": ["left", "show"], "left": ["show"]})
         stage.ask(b"in", HEADERS)
         stage.answer("pre", b"one")
         self.assertEqual([], stage.jobs("show"))
@@ -51,7 +51,7 @@ class InputTests(SynchronousTestCase):
 
     def test_parents_may_answer_in_any_order(self) -> None:
         for first, second in (("left", "right"), ("right", "left")):
-            stage = WorkflowStage(DIAMOND)
+            stage = RunStage(DIAMOND)
             stage.ask()
             stage.answer("pre", b"p")
             stage.answer(first, first.encode())
@@ -64,7 +64,7 @@ class AnswerTests(SynchronousTestCase):
 
     def ends_with(self, answer: Answer, is_strict: bool = False) -> Answer:
         """What a client gets of a chain whose last node answers so."""
-        stage = WorkflowStage(CHAIN, is_strict=is_strict)
+        stage = RunStage(CHAIN, is_strict=is_strict)
         observer, _ = stage.ask()
         stage.answer("pre", Answer(404, b"No\r\nx-of: pre\r\n", b"p"))
         stage.answer("mid", b"m")
@@ -93,7 +93,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_several_leaves_make_one_object_in_the_order_of_the_graph(self) -> None:
         for first, second in (("left", "right"), ("right", "left")):
-            stage = WorkflowStage(FORK)
+            stage = RunStage(FORK)
             observer, _ = stage.ask()
             stage.answer("pre", b"p")
             stage.answer(first, b'{"of": "%s"}' % first.encode())
@@ -107,7 +107,7 @@ class AnswerTests(SynchronousTestCase):
 
     def test_leaf_of_several_that_is_no_json_fails_the_run(self) -> None:
         for body in (b"text", b"", "ü".encode("utf-16"), b"[" * 100_000):
-            stage = WorkflowStage(FORK)
+            stage = RunStage(FORK)
             observer, _ = stage.ask()
             stage.answer("pre", b"p")
             stage.answer("left", b"[1.0]")
@@ -118,7 +118,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertIn("no JSON", error.reason)
 
     def test_trace_tells_times_and_attempts(self) -> None:
-        stage = WorkflowStage({"p re": ["post"]})
+        stage = RunStage({"p re": ["post"]})
         observer, _ = stage.ask(headers=b"x-workflow-TRACE: True\r\n")
         stage.clock.advance(0.25)
         stage.answer("p re", FAILURE)
@@ -130,7 +130,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual([Answer(200, JSON + line, b"2")], observer.answers)
 
     def test_requests_and_nodes_are_counted_once_each(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         stage.ask()
         for node in ("pre", "mid", "post"):
             stage.answer(node, b"1")
@@ -142,7 +142,7 @@ class AnswerTests(SynchronousTestCase):
 class FailureTests(SynchronousTestCase):
     """Nodes that fail are tried again; a run that fails says which node and why."""
 
-    def assert_failed(self, stage: WorkflowStage, error: object, node: str, attempts: int) -> NodeFailed:
+    def assert_failed(self, stage: RunStage, error: object, node: str, attempts: int) -> NodeFailed:
         """Check what a client was told."""
         assert isinstance(error, NodeFailed)
         self.assertEqual((node, attempts), (error.node, error.attempts))
@@ -151,7 +151,7 @@ class FailureTests(SynchronousTestCase):
 
     def test_failing_node_is_called_once_more_than_it_is_tried_again(self) -> None:
         for retries in (0, 1, 3):
-            stage = WorkflowStage(CHAIN, mid=settings("mid", retry_attempts=retries))
+            stage = RunStage(CHAIN, mid=settings("mid", retry_attempts=retries))
             observer, _ = stage.ask()
             stage.answer("pre", b"p")
             for _ in range(retries + 1):
@@ -165,7 +165,7 @@ class FailureTests(SynchronousTestCase):
             self.assertEqual(1, stage.counts["workflow_ended", "w", "handler"])
 
     def test_second_attempt_may_answer(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         stage.answer("mid", FAILURE)
@@ -174,7 +174,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual([b"done"], observer.bodies)
 
     def test_failing_branch_withdraws_the_others(self) -> None:
-        stage = WorkflowStage(DIAMOND, left=settings("left", retry_attempts=0))
+        stage = RunStage(DIAMOND, left=settings("left", retry_attempts=0))
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         (right,) = stage.jobs("right")
@@ -185,7 +185,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(1, len(observer.errors))
 
     def test_dead_worker_is_a_failure_of_its_node(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         stage.worker("mid").exit(CRASH)
@@ -197,7 +197,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(1, stage.counts["node_called", "w", "mid", "worker"])
 
     def test_each_attempt_has_its_time(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=settings("mid", timeout=0.5))
+        stage = RunStage(CHAIN, mid=settings("mid", timeout=0.5))
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         stage.clock.advance(0.5)
@@ -210,7 +210,7 @@ class FailureTests(SynchronousTestCase):
         self.assertIsInstance(error.cause, DeadlinePassed)
 
     def test_answer_of_an_attempt_that_was_given_up_is_nobodys(self) -> None:
-        stage = WorkflowStage(CHAIN, mid=settings("mid", timeout=0.5, batch_size=2))
+        stage = RunStage(CHAIN, mid=settings("mid", timeout=0.5, batch_size=2))
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         stage.clock.advance(0.5)
@@ -223,7 +223,7 @@ class FailureTests(SynchronousTestCase):
 
     def test_time_of_the_request_ends_the_run_whatever_its_nodes_may_take(self) -> None:
         for answered, started in ((False, True), (True, True)):
-            stage = WorkflowStage(CHAIN)
+            stage = RunStage(CHAIN)
             observer, _ = stage.ask(timeout=2.0)
             if answered:
                 stage.answer("pre", b"p")
@@ -235,7 +235,7 @@ class FailureTests(SynchronousTestCase):
             self.assertEqual(0, stage.workflows.runs_of())
 
     def test_time_that_is_over_in_the_first_queue_is_told_so(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         for _ in range(3):
             stage.ask()
         stage.worker("pre").begins = False
@@ -244,7 +244,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual([repr(DeadlinePassed(2.0, False))], observer.reasons)
 
     def test_client_who_leaves_withdraws_all_jobs(self) -> None:
-        stage = WorkflowStage(DIAMOND)
+        stage = RunStage(DIAMOND)
         observer, job = stage.ask()
         stage.answer("pre", b"p")
         jobs = [*stage.jobs("left"), *stage.jobs("right")]
@@ -259,7 +259,7 @@ class RefusalTests(SynchronousTestCase):
     """A workflow that cannot take a request says so at once."""
 
     def test_full_queue_of_the_first_node(self) -> None:
-        stage = WorkflowStage(CHAIN, jobs=2)
+        stage = RunStage(CHAIN, jobs=2)
         for _ in range(3):
             stage.ask()
         with self.assertRaises(QueueFull) as raised:
@@ -269,7 +269,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(1, stage.counts["workflow_ended", "w", "job_queue_size"])
 
     def test_full_queue_of_another_node_is_told_as_it_is_and_not_tried_again(self) -> None:
-        stage = WorkflowStage(CHAIN, jobs=2)
+        stage = RunStage(CHAIN, jobs=2)
         observers = []
         for _ in range(20):
             observers.append(stage.ask()[0])
@@ -281,14 +281,14 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(len(refused), stage.counts["node_called", "w", "mid", "job_queue_size"])
 
     def test_form_that_cannot_be_read_is_the_clients_fault(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         (job,) = stage.jobs("pre")
         job.settle(BadRequest("no form"))
         self.assertEqual([repr(BadRequest("no form"))], observer.reasons)
 
     def test_node_whose_model_is_gone(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         observer, _ = stage.ask()
         stage.models.remove("w__mid")
         stage.answer("pre", b"p")
@@ -300,20 +300,20 @@ class RefusalTests(SynchronousTestCase):
             stage.ask()
 
     def test_node_without_workers(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         stage.models.get("w__mid").pool.scale(0, 0)
         observer, _ = stage.ask()
         stage.answer("pre", b"p")
         self.assertIsInstance(observer.errors[0], NoWorkers)
 
     def test_unknown_workflow(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         stage.registry.remove("w")
         with self.assertRaises(WorkflowNotFound):
             stage.ask()
 
     def test_runs_in_progress_can_be_awaited(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         other = Workflow("other", "", stage.workflow.spec)
         _, job = stage.ask()
         self.assertEqual({"w__pre", "w__mid", "w__post"}, stage.workflows.models_in_use())
@@ -335,7 +335,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertTrue(job.finished)
 
     def test_runs_that_take_too_long_to_end_can_be_failed(self) -> None:
-        stage = WorkflowStage(CHAIN)
+        stage = RunStage(CHAIN)
         asked = [stage.ask() for _ in range(3)]
         stage.workflows.fail_all(Workflow("other", "", stage.workflow.spec))
         self.assertEqual(3, stage.workflows.runs_of())

@@ -8,14 +8,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.errors import NoWorkers
 from modelserver.management.draining import Draining
 from modelserver.testing import make_job, make_spec
-from tests.harness.workflow_stage import CHAIN, FAILURE, WorkflowStage
+from tests.harness.run_stage import CHAIN, FAILURE, RunStage
 
 
 class RunsTests(SynchronousTestCase):
     """The nodes of a run in progress are called until it has ended."""
 
     def setUp(self) -> None:
-        self.workflow = WorkflowStage(CHAIN)
+        self.workflow = RunStage(CHAIN)
         self.models = self.workflow.models
         self.other = self.workflow.stage.version(make_spec("other"))
         self.models.add(self.other)

@@ -39,7 +39,7 @@ def make_workflow(edges: Mapping[str, Sequence[str]], **nodes: Node) -> Workflow
     return Workflow(NAME, "w.war", WorkflowSpec(graph, every), models)
 
 
-class WorkflowStage:
+class RunStage:
     """
     A workflow that can be asked, and its workers.
 
