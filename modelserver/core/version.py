@@ -41,6 +41,11 @@ class ModelVersion:
     queue: JobQueue
     pool: WorkerPool
 
+    def end_sequence(self, name: str) -> None:
+        """End a sequence of requests, if the version keeps any."""
+        if isinstance(self.queue, SequenceQueue):
+            self.queue.end_sequence(name)
+
     def describe_template(self) -> WorkerDescription | None:
         """Describe the process that the version's workers come from (a template), if there is one."""
         return self.pool.providers.backend.describe(self.spec.name, self.spec.version)

@@ -10,11 +10,13 @@ from twisted.internet.interfaces import IReactorTime
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
-from modelserver.errors import ModelNotFound, NoWorkers, QueueFull
+from modelserver.errors import ModelNotFound, NoWorkers, QueueFull, VersionNotFound
 from modelserver.inference.load_status import LoadStatus
+from modelserver.inference.sequences import queued_name
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
 from modelserver.protocol.frames import ID_SIZE
+from modelserver.version_settings.values import Sequences
 
 
 @frozen(eq=False)
@@ -99,6 +101,22 @@ class Inference:
             if self.start_up.is_coming(name):
                 raise NoWorkers(name, version, "it is being loaded") from None
             raise
+
+    def sequences_of(self, name: str, version: str | None) -> Sequences:
+        """
+        Return how a version keeps requests together that belong to one sequence.
+
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        """
+        return self._find(name, version).spec.sequences
+
+    def end_sequence(self, name: str, version: str | None, sequence: str) -> None:
+        """End a sequence, whose client will send no more; nothing happens if all is gone already."""
+        try:
+            self.registry.get(name, version).end_sequence(queued_name(sequence))
+        except (ModelNotFound, VersionNotFound):
+            pass
 
     def withdraw(self, job: Job) -> None:
         """Have the job leave its queue, for its client is gone; a handler that streams to it is told."""

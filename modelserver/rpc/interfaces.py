@@ -111,8 +111,11 @@ class RpcMethod(Protocol):
         ``message`` is, once, with the whole message.
     """
 
-    name: str
-    streams_in: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def streams_in(self) -> bool: ...
 
     def begin(self, call: Call) -> None:
         """Take a call whose messages are to follow."""

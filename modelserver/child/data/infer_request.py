@@ -14,10 +14,10 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from modelserver.child.envelopes.tensors import BFLOAT, BYTES, byte_elements, from_binary, reshape
+from modelserver.protocol.infer_parameters import read_parameter
 from modelserver.protocol.wire_format import (
     Buffer,
     WireInvalid,
-    map_entry,
     read_varint,
     signed,
     spans,
@@ -109,7 +109,7 @@ class InferDocument(Document):
             elif tag == _OUTPUTS:
                 outputs.append(_read_output(message, start, end))
             elif tag == _PARAMETERS:
-                parameters.update(_read_parameter(message, start, end))
+                parameters.update(read_parameter(message, start, end))
             elif tag in _TEXTS:
                 self[_TEXTS[tag]] = text(message, start, end)
         _check(inputs, raw)
@@ -174,7 +174,7 @@ def _read_tensor(data: Buffer, start: int, end: int) -> _Tensor:
         elif tag in (0x18, 0x1A):
             shape += [signed(value) for value in _varints(data, at, stop)]
         elif tag == _PARAMETERS:
-            parameters.update(_read_parameter(data, at, stop))
+            parameters.update(read_parameter(data, at, stop))
         elif tag == _CONTENTS:
             contents = at, stop
     document: Document = {"name": name, "shape": shape, "datatype": datatype}
@@ -190,26 +190,8 @@ def _read_output(data: Buffer, start: int, end: int) -> Document:
         if tag == _NAME:
             document["name"] = text(data, at, stop)
         elif tag == _OUTPUT_PARAMETERS:
-            parameters.update(_read_parameter(data, at, stop))
+            parameters.update(read_parameter(data, at, stop))
     return {**document, "parameters": parameters} if parameters else document
-
-
-def _read_parameter(data: Buffer, start: int, end: int) -> Document:
-    """Return an entry of a map of ``InferParameter``."""
-    name, at, stop = map_entry(data, start, end)
-    value: object = None
-    for tag, value_at, value_end in spans(data, at, stop):
-        if tag == 0x08:
-            value = bool(read_varint(data, value_at, value_end)[0])
-        elif tag == 0x10:
-            value = signed(read_varint(data, value_at, value_end)[0])
-        elif tag == 0x1A:
-            value = text(data, value_at, value_end)
-        elif tag == 0x21:
-            (value,) = struct.unpack("<d", data[value_at:value_end])
-        elif tag == 0x28:
-            value = read_varint(data, value_at, value_end)[0]
-    return {name: value}
 
 
 def _varints(data: Buffer, start: int, end: int) -> Iterator[int]:

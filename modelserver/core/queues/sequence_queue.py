@@ -242,6 +242,12 @@ class SequenceQueue:
                     if name in self._sequences:
                         self._end(self._sequences[name], self._no_workers("the sequence has ended"))
 
+    def end_sequence(self, name: str) -> None:
+        """End a sequence, if there is one of this name: its client will send no more."""
+        sequence = self._sequences.get(name)
+        if sequence is not None:
+            self._end(sequence, self._no_workers("the sequence has ended"))
+
     def worker_gone(self, worker: str, reason: str) -> None:
         """End the sequences of a worker: their state is lost."""
         for sequence in [each for each in self._sequences.values() if each.worker == worker]:

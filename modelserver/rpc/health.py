@@ -1,0 +1,159 @@
+"""The standard health service: the server, its services, and its models.
+
+https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from attrs import define, field, frozen
+from google.protobuf.message import Message
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from modelserver.errors import AccessDenied, ModelNotFound
+from modelserver.inference.health import ServerHealth, is_model_ready
+from modelserver.rpc.codes import CallRefused, Code
+from modelserver.rpc.interfaces import Call
+from modelserver.rpc.messages import Messages, parse
+from modelserver.rpc.methods import HEALTH
+from modelserver.security.authorization import Authorizer
+
+EVERY = 1.0
+"""Seconds between two looks at what calls of Watch are to be told."""
+STOPPING = "The server is stopping."
+
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
+
+
+@frozen(eq=False)
+class HealthState:
+    """
+    Tells whether something serves.
+
+    ``""`` is the server: it serves until it stops. A service serves when every model that is meant to have
+    workers has one. Any other name is a model's, of which those are told who may ask it.
+
+    :param services: of the listener.
+    :param gate: decides who may ask models.
+    """
+
+    health: ServerHealth
+    services: Collection[str]
+    gate: Authorizer
+
+    def of(self, call: Call, name: str) -> int:
+        """Return what a client is told about a name; ``SERVICE_UNKNOWN`` for one that nothing has."""
+        if not name:
+            serves = self.health.is_live()
+        elif name in self.services:
+            serves = self.health.readiness().is_ready
+        else:
+            try:
+                self.gate.check("inference", call.field(b"authorization"))
+                serves = is_model_ready(self.health.registry, name)
+            except AccessDenied:
+                return SERVICE_UNKNOWN
+            except ModelNotFound:
+                return NOT_SERVING if self.health.load_status.is_coming(name) else SERVICE_UNKNOWN
+        return SERVING if serves and not self.health.is_stopping() else NOT_SERVING
+
+
+@define(eq=False)
+class HealthCheck:
+    """Answers the state of one name."""
+
+    state: HealthState
+    messages: Messages
+    _response: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._response = self.messages.type_of("grpc.health.v1.HealthCheckResponse")
+
+    def answer(self, request: Any, call: Call) -> Message:
+        """
+        Answer a state.
+
+        :raises CallRefused: nothing has this name.
+        """
+        status = self.state.of(call, request.service)
+        if status == SERVICE_UNKNOWN:
+            raise CallRefused(Code.NOT_FOUND, "unknown service")
+        response: Message = self._response(status=status)
+        return response
+
+
+@define(eq=False)
+class _Watching:
+    """What a client watches, and what it was told last."""
+
+    service: str
+    told: int = -1
+
+
+@define(eq=False)
+class HealthWatch:
+    """
+    Tells the state of one name, and again at each change.
+
+    States are made of what many owners change, none of whom tells of it: while anybody watches, it looks.
+    Calls end when the server stops, or they would hold up its end.
+    """
+
+    state: HealthState
+    messages: Messages
+    clock: IReactorTime
+    name: str = field(default=f"/{HEALTH}/Watch", init=False)
+    streams_in: bool = field(default=False, init=False)
+    _watching: dict[Call, _Watching] = field(factory=dict, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _request: Any = field(init=False)
+    _response: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._request = self.messages.type_of("grpc.health.v1.HealthCheckRequest")
+        self._response = self.messages.type_of("grpc.health.v1.HealthCheckResponse")
+
+    def begin(self, call: Call) -> None:
+        """Do nothing: the request comes as a whole."""
+
+    def message(self, call: Call, message: bytes | memoryview | None) -> None:
+        """
+        Begin to watch.
+
+        :raises BadRequest: it is no message.
+        """
+        assert message is not None, "there is one where clients do not stream"
+        self._watching[call] = _Watching(parse(self._request, message).service)
+        call.on_cancelled = lambda code: self._forget(call)
+        self._tell(call)
+        self._look_later()
+
+    def look(self) -> None:
+        """Tell everybody what has changed."""
+        self._timer = None
+        for call in list(self._watching):
+            self._tell(call)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._timer is None and self._watching:
+            self._timer = self.clock.callLater(EVERY, self.look)
+
+    def _tell(self, call: Call) -> None:
+        watching = self._watching[call]
+        status = self.state.of(call, watching.service)
+        if status != watching.told:
+            watching.told = status
+            call.send(self._response(status=status).SerializeToString())
+        if self.state.health.is_stopping():
+            self._forget(call)
+            call.finish(Code.UNAVAILABLE, STOPPING)
+
+    def _forget(self, call: Call) -> None:
+        call.on_cancelled = None
+        self._watching.pop(call, None)
+        if not self._watching and self._timer is not None and self._timer.active():
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,162 @@
+"""TorchServe's InferenceAPIsService: health, predictions, and streams of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+from attrs import define, field, frozen
+from google.protobuf.message import Message
+
+from modelserver.errors import BadRequest, ParameterMissing, ServingError
+from modelserver.inference.health import health_of
+from modelserver.inference.sequences import SequenceStep
+from modelserver.interfaces import Dialect
+from modelserver.protocol.frames import INPUTS
+from modelserver.protocol.wire_format import Buffer, WireInvalid, map_entry, spans, text, varint
+from modelserver.rpc.interfaces import Call
+from modelserver.rpc.messages import Messages
+from modelserver.rpc.predictions import (
+    AnswerRules,
+    Body,
+    Predictor,
+    StreamedAnswer,
+    WholeAnswer,
+)
+from modelserver.rpc.status import Statuses
+
+_PREDICTION = b"\x0a"
+"""The tag of ``PredictionResponse.prediction``."""
+_NAME, _VERSION, _INPUT, _SEQUENCE = 0x0A, 0x12, 0x1A, 0x22
+
+
+class PredictionHead(NamedTuple):
+    """
+    What the server reads of a PredictionsRequest; the inputs are for the worker.
+
+    :param sequence: the sequence that the request belongs to; empty: none is named.
+    """
+
+    name: str
+    version: str | None
+    sequence: str = ""
+
+    @property
+    def target(self) -> tuple[str, str | None]:
+        """The model and its version."""
+        return self.name, self.version
+
+
+def read_head(message: Buffer) -> PredictionHead:
+    """
+    Read which model is asked; the name may be empty.
+
+    :raises BadRequest: it is no message.
+    """
+    name = version = sequence = ""
+    try:
+        for tag, start, end in spans(message, 0, len(message)):
+            if tag == _NAME:
+                name = text(message, start, end)
+            elif tag == _VERSION:
+                version = text(message, start, end)
+            elif tag == _SEQUENCE:
+                sequence = text(message, start, end)
+    except WireInvalid as error:
+        raise BadRequest(str(error)) from error
+    return PredictionHead(name, version or None, sequence)
+
+
+def is_set(message: Buffer, name: str) -> bool:
+    """
+    Return whether an input of this name says true.
+
+    :raises BadRequest: it is no message.
+    """
+    try:
+        for tag, start, end in spans(message, 0, len(message)):
+            if tag == _INPUT:
+                found, at, stop = map_entry(message, start, end)
+                if found == name:
+                    return bytes(message[at:stop]).strip().lower() == b"true"
+    except WireInvalid as error:
+        raise BadRequest(str(error)) from error
+    return False
+
+
+def step_of(message: Buffer, head: PredictionHead, predictor: Predictor) -> SequenceStep:
+    """
+    Return the place of a request in the sequence that it names.
+
+    :raises ServingError: there is no such version, or it is no message.
+    """
+    rules = predictor.inference.sequences_of(*head.target)
+    return SequenceStep(head.sequence, ends=is_set(message, rules.end_header))
+
+
+def prediction_message(body: Body) -> bytes:
+    """Return a PredictionResponse."""
+    return b"".join((_PREDICTION, varint(len(body)), body))
+
+
+@frozen(eq=False)
+class Predictions:
+    """
+    Predictions and StreamPredictions: one request, one job.
+
+    :param answers_with: what ends a call, or sends its parts.
+    """
+
+    name: str
+    predictor: Predictor
+    statuses: Statuses
+    rules: AnswerRules
+    answers_with: type[WholeAnswer] | type[StreamedAnswer] = WholeAnswer
+    streams_in: bool = False
+
+    def begin(self, call: Call) -> None:
+        """Do nothing: the request comes as a whole."""
+
+    def message(self, call: Call, message: bytes | memoryview | None) -> None:
+        """Queue a request."""
+        assert message is not None, "there is one where clients do not stream"
+        observer = self.answers_with(call, self.statuses, self.rules, prediction_message, True)
+        predictor = self.predictor
+        try:
+            head = read_head(message)
+            if not head.name:
+                raise ParameterMissing("model_name")
+            step = step_of(message, head, predictor) if head.sequence else None
+            job = predictor.predict(call, head.target, message, INPUTS, observer, step)
+        except ServingError as error:
+            refuse(call, error, self.statuses, predictor)
+        else:
+            observer.begun(job)
+            if step is not None and step.ends:
+                observer.on_end = partial(predictor.inference.end_sequence, *head.target, step.id)
+
+
+def refuse(call: Call, error: ServingError, statuses: Statuses, predictor: Predictor) -> None:
+    """End a call that has no job."""
+    call.request_id = predictor.new_id()
+    call.finish(*statuses.of(error))
+
+
+@define(eq=False)
+class Ping:
+    """Answers whether the models have their workers; the call is OK either way, as in TorchServe."""
+
+    predictor: Predictor
+    dialect: Dialect
+    messages: Messages
+    _response: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._response = self.messages.type_of("org.pytorch.serve.grpc.inference.TorchServeHealthResponse")
+
+    def answer(self, request: Message, call: Call) -> Message:
+        """Answer with the JSON of REST's ping."""
+        health = health_of(self.predictor.inference.registry)
+        reply = self.dialect.pinged(health.wanted, health.running, health.is_healthy)
+        response: Message = self._response(health=reply.body.decode().removesuffix("\n"))
+        return response

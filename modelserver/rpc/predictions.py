@@ -1,0 +1,229 @@
+"""From calls to jobs, and from answers of workers to messages, for every service that asks models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IReactorTime
+
+from modelserver.errors import DeadlinePassed, PredictionFailed, ResponseTooLarge, ServingError
+from modelserver.inference.predict import Inference
+from modelserver.inference.sequences import SequenceStep, with_step
+from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, inputs_of
+from modelserver.protocol.frames import EXPLAIN, ID_SIZE
+from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
+from modelserver.rpc.codes import CallStatus, Code, Metadatum
+from modelserver.rpc.interfaces import Call
+from modelserver.rpc.status import Statuses, code_of_http
+
+Body = bytes | bytearray | memoryview
+Encode = Callable[[Body], Body]
+"""Makes a message of what a worker answered."""
+
+STATUS = "x-status-code"
+"""Where the status goes that a handler has set: a call has one of its own."""
+CONTENT_TYPE = "x-content-type"
+"""Likewise the type of its answer: the call's is gRPC's."""
+LONGEST_TEXT = 1024
+"""Characters of an answer that a status can carry."""
+_OK = Code.OK
+_NAME = re.compile(r"[0-9a-z_.-]+")
+_RESERVED = ("grpc-", ":")
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
+
+
+@frozen
+class AnswerRules:
+    """
+    What an operator decides about answers.
+
+    :param maps_status: a handler's status decides on the call's; else the call is OK, as in TorchServe.
+    :param largest: bytes of an answer that is joined of several parts.
+    """
+
+    maps_status: bool = False
+    largest: int = 6553500
+
+
+@frozen(eq=False)
+class Predictor:
+    """
+    Makes the jobs of calls.
+
+    :param slots: memory that workers can read, for large messages; None: there is none.
+    """
+
+    inference: Inference
+    clock: IReactorTime
+    slots: SharedMemoryPool | None = None
+
+    def predict(
+        self,
+        call: Call,
+        target: tuple[str, str | None],
+        message: bytes | memoryview,
+        flags: int,
+        observer: ResponseObserver,
+        step: SequenceStep | None = None,
+    ) -> Job:
+        """
+        Queue the request of a call.
+
+        :param target: model and version; None: the default one.
+        :param flags: what kind of message it is.
+        :param step: the sequence that it belongs to, if any.
+        :raises ServingError: it is refused.
+        """
+        block = call.header_block
+        if step is not None:
+            block = with_step(block, step, self.inference.sequences_of(*target))
+        explain = call.field(b"explain")
+        if explain is not None and explain.lower() == b"true":
+            flags |= EXPLAIN
+        timeout = 0.0
+        if call.deadline is not None:
+            timeout = call.deadline - self.clock.seconds()
+            if timeout <= 0:
+                raise DeadlinePassed(call.deadline - call.arrived)
+        body = self._kept(message)
+        try:
+            return self.inference.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
+        except ServingError:
+            if isinstance(body, SharedSlot):
+                body.free()
+            raise
+
+    def _kept(self, message: bytes | memoryview) -> bytes | SharedSlot:
+        """Return a message that stays: a large one where workers read it."""
+        size = len(message)
+        slot = self.slots.take(size) if self.slots is not None and size >= LARGE else None
+        if slot is None or self.slots is None:
+            return bytes(message)
+        self.slots.view(slot)[:] = message
+        return slot
+
+    def new_id(self) -> bytes:
+        """Return an id for a call that has no job."""
+        return self.inference.entropy(ID_SIZE)
+
+
+@define(eq=False)
+class CallObserver:
+    """
+    Ends a call with what a handler answers.
+
+    :param encode: makes the message.
+    :param carries_text: a message can carry the text of an error that a handler has called a success.
+    :param on_end: called when the job is over.
+    """
+
+    call: Call
+    statuses: Statuses
+    rules: AnswerRules
+    encode: Encode
+    carries_text: bool = False
+    on_end: Callable[[], object] | None = None
+
+    def begun(self, job: Job) -> None:
+        """Note the job of the call; it is withdrawn when the client leaves."""
+        self.call.request_id = job.request.id
+        self.call.on_cancelled = partial(self._left, job)
+
+    def _left(self, job: Job, code: Code) -> None:
+        self._let_go()
+        job.withdraw()
+
+    def _let_go(self) -> None:
+        """Break the circle of call, job and observer: memory would wait for the collector."""
+        self.call.on_cancelled = self.call.on_resume = None
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
+
+    def end_with(self, answer: Answer, body: Body) -> None:
+        """Send a handler's only answer, or its last part, and the status."""
+        call = self.call
+        self._let_go()
+        if answer.header_block or answer.status != 200:
+            call.trailing = trailing_of(answer)
+            status = self.refusal(answer.status, body)
+            if status is not None:
+                call.finish(*status)
+                return
+        call.reply(self.encode(body))
+
+    def refusal(self, status: int, body: Body) -> CallStatus | None:
+        """Return what a handler's status ends the call with, if it does."""
+        code = code_of_http(status) if self.rules.maps_status else _OK
+        if code is _OK:
+            return None
+        return CallStatus(code, bytes(body[: 4 * LONGEST_TEXT]).decode("utf-8", "replace")[:LONGEST_TEXT])
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """Send why there is no answer."""
+        self._let_go()
+        status = self.statuses.of(error)
+        if status.code is _OK and isinstance(error, PredictionFailed):
+            if self.carries_text:
+                self.call.reply(self.encode(error.message.encode()))
+                return
+            status = status._replace(code=Code.UNKNOWN)
+        self.call.finish(*status)
+
+
+@define(eq=False)
+class WholeAnswer(CallObserver):
+    """Answers a call that has room for one message: parts are joined."""
+
+    _parts: list[bytes] = field(factory=list, init=False)
+    _size: int = field(default=0, init=False)
+
+    def next_part(self, job: Job, answer: Answer) -> bool:
+        """Keep a part; a handler that sends more than an answer may have is stopped."""
+        self._parts.append(bytes(answer.body))
+        self._size += len(answer.body)
+        if self._size > self.rules.largest:
+            self._parts.clear()
+            job.withdraw()
+            self.failed(job, ResponseTooLarge(self._size, self.rules.largest))
+        return True
+
+    def completed(self, job: Job, answer: Answer) -> None:
+        """Send the answer, with the parts before it."""
+        self.end_with(answer, b"".join([*self._parts, answer.body]) if self._parts else answer.body)
+
+
+@define(eq=False)
+class StreamedAnswer(CallObserver):
+    """Answers a call with a message for each part; a client that reads slowly holds its handler."""
+
+    def begun(self, job: Job) -> None:
+        """Let the handler go on when the client has read."""
+        CallObserver.begun(self, job)
+        self.call.on_resume = job.resume
+
+    def next_part(self, job: Job, answer: Answer) -> bool:
+        """Send a part; an empty one says that there is none this time."""
+        return self.call.send(self.encode(answer.body)) if answer.body else True
+
+    def completed(self, job: Job, answer: Answer) -> None:
+        """Send the last part."""
+        self.end_with(answer, answer.body)
+
+
+def trailing_of(answer: Answer) -> Sequence[Metadatum]:
+    """Return what a handler wants its answer to carry, as metadata: what they cannot hold is left out."""
+    found: list[Metadatum] = []
+    if answer.status != 200:
+        found.append((STATUS, f"{answer.status}"))
+    for line in answer.header_block.decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        name, value = name.strip().lower(), _NOT_PRINTABLE.sub("?", value.strip())
+        if name == "content-type":
+            found.append((CONTENT_TYPE, value))
+        elif _NAME.fullmatch(name) and not name.startswith(_RESERVED):
+            found.append((name, value.encode() if name.endswith("-bin") else value))
+    return found

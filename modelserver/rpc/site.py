@@ -1,0 +1,226 @@
+"""The services of both listeners, made of the use cases; and who may make which call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from modelserver.errors import ServingError
+from modelserver.inference.health import ServerHealth
+from modelserver.inference.predict import Inference
+from modelserver.interfaces import Dialect
+from modelserver.management.service import Management
+from modelserver.protocol.shared_memory import SharedMemoryPool
+from modelserver.rpc.codes import CallRefused, CallStatus, Code
+from modelserver.rpc.health import HealthCheck, HealthState, HealthWatch
+from modelserver.rpc.inference import Ping, Predictions
+from modelserver.rpc.interfaces import Call, RpcMethod
+from modelserver.rpc.management import ManagementService
+from modelserver.rpc.messages import Messages
+from modelserver.rpc.methods import (
+    HEALTH,
+    INFERENCE,
+    MANAGEMENT,
+    OPEN_INFERENCE,
+    REFLECTION,
+    TORCHSERVE_INFERENCE,
+    MethodRow,
+    methods_of,
+    services_of,
+)
+from modelserver.rpc.open_inference import ModelInfer, OpenInferenceService, StreamedInfer
+from modelserver.rpc.predictions import AnswerRules, Predictor, StreamedAnswer
+from modelserver.rpc.reflection import Reflection
+from modelserver.rpc.sequence_predictions import SequencePredictions
+from modelserver.rpc.status import PREDICTION_ENDINGS, QUESTION_ENDINGS, Statuses
+from modelserver.rpc.streams import StreamingMethod
+from modelserver.rpc.unary import LateUnary, Unary
+from modelserver.security.authorization import Authorizer
+
+MODEL_API_DISABLED = "Model API disabled\norg.pytorch.serve.archive.model.ModelException"
+
+
+class EndedCalls(Protocol):
+    """Where calls that are over are written down."""
+
+    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
+        """Note a call that is over, with its bytes of messages either way."""
+
+
+@frozen(eq=False, kw_only=True)
+class UseCases:
+    """
+    What the services call.
+
+    :param gate: decides on tokens.
+    :param slots: memory that workers can read, for large messages; None: there is none.
+    """
+
+    inference: Inference
+    management: Management
+    health: ServerHealth
+    dialect: Dialect
+    gate: Authorizer
+    clock: IReactorTime
+    slots: SharedMemoryPool | None = None
+
+
+@frozen(kw_only=True)
+class SiteRules:
+    """
+    What an operator decides about calls.
+
+    :param largest: bytes of a message that a client may send.
+    :param answers: what becomes of answers.
+    :param allows_registering: whether models may be registered and unregistered (``enable_model_api``).
+    """
+
+    largest: int = 6553500
+    answers: AnswerRules = field(factory=AnswerRules)
+    allows_registering: bool = True
+
+
+@define(eq=False)
+class Site:
+    """
+    The services of one listener: its ``CallSite``.
+
+    :param methods: the functions that answer, by path.
+    :param rows: the rows of the table of those methods.
+    :raises LookupError: a row has no method, or a method no row.
+    """
+
+    methods: Mapping[str, RpcMethod]
+    rows: Iterable[MethodRow]
+    gate: Authorizer
+    statuses: Statuses
+    rules: SiteRules
+    calls: EndedCalls
+    log: Callable[[Failure], object]
+    largest: int = field(init=False)
+    find: Callable[[bytes], RpcMethod | None] = field(init=False)
+    """Returns the method with exactly this path, or None."""
+    _row_of: Mapping[str, MethodRow] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._row_of = {row.path: row for row in self.rows}
+        lonely = set(self._row_of).symmetric_difference(self.methods)
+        if lonely or any(path != method.name for path, method in self.methods.items()):
+            raise LookupError(f"rows and methods do not fit together: {sorted(lonely)}")
+        self.largest = self.rules.largest
+        self.find = {path.encode(): method for path, method in self.methods.items()}.get
+
+    def begin(self, call: Call, method: RpcMethod) -> None:
+        """
+        Decide whether a call may be made, by the row of the method that its path was found to mean.
+
+        :raises AccessDenied: the call has not the key that the method asks for.
+        :raises CallRefused: the operator has forbidden it.
+        """
+        row = self._row_of[method.name]
+        if row.key_kind is not None:
+            self.gate.check(row.key_kind, call.field(b"authorization"))
+        if row.registers and not self.rules.allows_registering:
+            raise CallRefused(Code.PERMISSION_DENIED, MODEL_API_DISABLED)
+
+    def status_of(self, error: ServingError) -> CallStatus:
+        """Return how a call ends that failed with an error."""
+        return self.statuses.of(error)
+
+    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
+        """Write down a call that is over."""
+        self.calls.ended(call, code, seconds, received, sent)
+
+    def log_failure(self, failure: Failure) -> None:
+        """Write down a defect of the server."""
+        self.log(failure)
+
+
+def make_sites(
+    cases: UseCases, rules: SiteRules, calls: EndedCalls, log: Callable[[Failure], object]
+) -> Mapping[str, Site]:
+    """
+    Return the services of both listeners, by ``inference`` and ``management``.
+
+    :param calls: where calls that are over are written down.
+    :param log: where defects of the server are.
+    """
+    messages = Messages.load()
+    made = {INFERENCE: _inference(cases, rules, messages), MANAGEMENT: _management(cases, messages)}
+    return {
+        side: Site(
+            methods={method.name: method for method in (*methods, *_standard(cases, messages, side))},
+            rows=methods_of(side),
+            gate=cases.gate,
+            statuses=Statuses(cases.dialect),
+            rules=rules,
+            calls=calls,
+            log=log,
+        )
+        for side, methods in made.items()
+    }
+
+
+def _inference(cases: UseCases, rules: SiteRules, messages: Messages) -> list[RpcMethod]:
+    predictor = Predictor(cases.inference, cases.clock, cases.slots)
+    statuses = Statuses(cases.dialect, PREDICTION_ENDINGS)
+    answers = rules.answers
+    prefix = f"/{TORCHSERVE_INFERENCE}"
+    ping = Ping(predictor, cases.dialect, messages)
+    sequences = SequencePredictions(predictor, statuses, answers, messages)
+    methods: list[RpcMethod] = [
+        Unary(f"{prefix}/Ping", messages.type_of("google.protobuf.Empty"), ping.answer, statuses),
+        Predictions(f"{prefix}/Predictions", predictor, statuses, answers),
+        Predictions(f"{prefix}/StreamPredictions", predictor, statuses, answers, StreamedAnswer),
+        StreamingMethod(f"{prefix}/StreamPredictions2", sequences),
+    ]
+    for service in OPEN_INFERENCE:
+        package = service.rpartition(".")[0]
+        about = OpenInferenceService(cases.health, messages, package)
+        methods += [
+            Unary(
+                f"/{service}/{name}",
+                messages.type_of(f"{package}.{name}Request"),
+                answer,
+                Statuses(cases.dialect, QUESTION_ENDINGS),
+            )
+            for name, answer in about.answers().items()
+        ]
+        methods.append(ModelInfer(f"/{service}/ModelInfer", predictor, statuses, answers))
+        methods.append(StreamingMethod(f"/{service}/ModelStreamInfer", StreamedInfer(predictor, statuses)))
+    return methods
+
+
+def _management(cases: UseCases, messages: Messages) -> list[RpcMethod]:
+    service = ManagementService(cases.management, cases.dialect, messages)
+    package = "org.pytorch.serve.grpc.management"
+    return [
+        LateUnary(
+            path,
+            messages.type_of(f"{package}.{path.rpartition('/')[2]}Request"),
+            answer,
+            Statuses(cases.dialect),
+        )
+        for path, answer in service.answers().items()
+    ]
+
+
+def _standard(cases: UseCases, messages: Messages, side: str) -> list[RpcMethod]:
+    """Return the services that every listener has."""
+    services = services_of(side)
+    state = HealthState(cases.health, services, cases.gate)
+    check = HealthCheck(state, messages)
+    request = messages.type_of("grpc.health.v1.HealthCheckRequest")
+    reflections = [
+        Reflection(f"/{service}/ServerReflectionInfo", service.rpartition(".")[0], services, messages)
+        for service in REFLECTION
+    ]
+    return [
+        Unary(f"/{HEALTH}/Check", request, check.answer, Statuses(cases.dialect)),
+        HealthWatch(state, messages, cases.clock),
+        *reflections,
+    ]
