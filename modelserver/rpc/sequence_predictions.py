@@ -32,7 +32,7 @@ class SequencePredictions:
     Reads and words what StreamPredictions2 carries.
 
     A request names its sequence in ``sequence_id``, or begins one with the input
-    ``ts_request_sequence_start``; the input ``ts_request_sequence_end`` ends it. Both inputs are called as the
+    ``ts_request_sequence_start``. The input ``ts_request_sequence_end`` ends it. Both are called as the
     version's settings say.
     """
 

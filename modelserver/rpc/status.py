@@ -57,7 +57,7 @@ def code_of_http(status: int) -> Code:
 
 
 @frozen
-class Ending:
+class StatusRow:
     """
     What is not as the REST API's status says.
 
@@ -88,39 +88,39 @@ def _no_worker_code(error: errors.NoWorkers, status: int) -> Code:
     return Code.UNAVAILABLE if error.retry_after else Code.INTERNAL
 
 
-ENDINGS: Mapping[type[errors.ServingError], Ending] = MappingProxyType(
+ENDINGS: Mapping[type[errors.ServingError], StatusRow] = MappingProxyType(
     {
-        errors.ArchiveExists: Ending(Code.INTERNAL, f"{_OTHERS}.InternalServerException"),
-        errors.VersionExists: Ending(Code.ALREADY_EXISTS),
-        errors.DefaultVersionInUse: Ending(Code.FAILED_PRECONDITION),
-        errors.WorkersFailed: Ending(Code.INTERNAL),
-        errors.DrainTimedOut: Ending(Code.DEADLINE_EXCEEDED),
-        errors.DescribeUnavailable: Ending(Code.INTERNAL, _NO_QUEUE),
-        errors.ServerFull: Ending(Code.RESOURCE_EXHAUSTED),
-        errors.QueueFull: Ending(_queue_code, _NO_QUEUE),
-        errors.NoWorkers: Ending(_no_worker_code, _NO_QUEUE),
-        errors.WorkerDied: Ending(_worker_code),
-        errors.DeadlinePassed: Ending(Code.DEADLINE_EXCEEDED),
-        errors.ClientGone: Ending(Code.CANCELLED),
-        errors.PredictionFailed: Ending(_handler_code),
-        errors.ResponseTooLarge: Ending(Code.RESOURCE_EXHAUSTED),
-        errors.AccessDenied: Ending(Code.PERMISSION_DENIED, ""),
+        errors.ArchiveExists: StatusRow(Code.INTERNAL, f"{_OTHERS}.InternalServerException"),
+        errors.VersionExists: StatusRow(Code.ALREADY_EXISTS),
+        errors.DefaultVersionInUse: StatusRow(Code.FAILED_PRECONDITION),
+        errors.WorkersFailed: StatusRow(Code.INTERNAL),
+        errors.DrainTimedOut: StatusRow(Code.DEADLINE_EXCEEDED),
+        errors.DescribeUnavailable: StatusRow(Code.INTERNAL, _NO_QUEUE),
+        errors.ServerFull: StatusRow(Code.RESOURCE_EXHAUSTED),
+        errors.QueueFull: StatusRow(_queue_code, _NO_QUEUE),
+        errors.NoWorkers: StatusRow(_no_worker_code, _NO_QUEUE),
+        errors.WorkerDied: StatusRow(_worker_code),
+        errors.DeadlinePassed: StatusRow(Code.DEADLINE_EXCEEDED),
+        errors.ClientGone: StatusRow(Code.CANCELLED),
+        errors.PredictionFailed: StatusRow(_handler_code),
+        errors.ResponseTooLarge: StatusRow(Code.RESOURCE_EXHAUSTED),
+        errors.AccessDenied: StatusRow(Code.PERMISSION_DENIED, ""),
     }
 )
 """What ends calls of every service; other errors end as the REST API's status says."""
 
-PREDICTION_ENDINGS: Mapping[type[errors.ServingError], Ending] = MappingProxyType(
+PREDICTION_ENDINGS: Mapping[type[errors.ServingError], StatusRow] = MappingProxyType(
     {
         **ENDINGS,
-        errors.ModelNotFound: Ending(Code.INTERNAL),
-        errors.VersionNotFound: Ending(Code.INTERNAL),
-        errors.ParameterMissing: Ending(Code.INTERNAL, "BadRequestException.()"),
+        errors.ModelNotFound: StatusRow(Code.INTERNAL),
+        errors.VersionNotFound: StatusRow(Code.INTERNAL),
+        errors.ParameterMissing: StatusRow(Code.INTERNAL, "BadRequestException.()"),
     }
 )
 """What ends predictions: TorchServe has other codes there than for the same errors of management."""
 
 
-QUESTION_ENDINGS: Mapping[type[errors.ServingError], Ending] = MappingProxyType(
+QUESTION_ENDINGS: Mapping[type[errors.ServingError], StatusRow] = MappingProxyType(
     {**ENDINGS, errors.ParameterMissing: PREDICTION_ENDINGS[errors.ParameterMissing]}
 )
 """What ends questions about models on the inference listener."""
@@ -135,7 +135,7 @@ class Statuses:
     """
 
     dialect: Dialect
-    table: Mapping[type[errors.ServingError], Ending] = ENDINGS
+    table: Mapping[type[errors.ServingError], StatusRow] = ENDINGS
 
     def of(self, error: errors.ServingError) -> CallStatus:
         """Return how a call ends that failed with an error."""
