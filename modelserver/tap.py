@@ -17,6 +17,7 @@ from twisted.python import usage
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import MMS
+from modelserver.system.allocation import keep_freed_memory
 from modelserver.system.pid_file import PidFile
 from modelserver.system.steady_clock import use_steady_clock
 
@@ -139,6 +140,7 @@ def makeService(options: Options) -> IService:
     # answer leaves some fifty objects in circles, which are young then. Old circles (of workers, of models)
     # are looked for after a million allocations, and ``gc.freeze`` leaves out what lives as the server does.
     gc.set_threshold(10_000, 10, 10)
+    keep_freed_memory(os.environ)
     service: IService = Server(
         settings=settings,
         reactor=reactor,
