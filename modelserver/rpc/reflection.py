@@ -75,8 +75,7 @@ class Reflection:
             elif asked == "file_by_filename":
                 self._describe(response, self.messages.file(request.file_by_filename))
             elif asked == "file_containing_symbol":
-                found = self.messages.pool.FindFileContainingSymbol(request.file_containing_symbol)
-                self._describe(response, found)
+                self._describe(response, self._file_of(request.file_containing_symbol))
             elif asked == "all_extension_numbers_of_type":
                 name = request.all_extension_numbers_of_type
                 self.messages.type_of(name)
@@ -88,6 +87,19 @@ class Reflection:
         except KeyError:
             _refuse(response, Code.NOT_FOUND, "There is no such symbol.")
         return response
+
+    def _file_of(self, symbol: str) -> FileDescriptor:
+        """
+        Return the file that defines a symbol.
+
+        :raises KeyError: none does.
+        """
+        try:
+            return self.messages.pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            # Not every pool knows methods.
+            service, _, method = symbol.rpartition(".")
+            return self.messages.service(service).methods_by_name[method].containing_service.file
 
     def _describe(self, response: Any, file: FileDescriptor) -> None:
         files = response.file_descriptor_response.file_descriptor_proto

@@ -7,10 +7,11 @@ The descriptors of the gRPC services, made of the ``.proto`` files beside them.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 
 from modelserver.rpc.messages import DESCRIPTORS
 
@@ -54,14 +55,20 @@ def _add_twin(found: FileDescriptorSet, name: str, package: str, twin: str) -> N
     copy = found.file.add()
     copy.CopyFrom(file)
     copy.name, copy.package = f"{twin.replace('.', '/')}/{name}.proto", twin
-    messages = [*copy.message_type, *(inner for each in copy.message_type for inner in each.nested_type)]
-    types = [field for message in messages for field in message.field if field.type_name]
+    types = [field for message in _all_of(copy.message_type) for field in message.field if field.type_name]
     methods = [method for service in copy.service for method in service.method]
     for field in types:
         field.type_name = field.type_name.replace(f".{package}.", f".{twin}.", 1)
     for method in methods:
         method.input_type = method.input_type.replace(f".{package}.", f".{twin}.", 1)
         method.output_type = method.output_type.replace(f".{package}.", f".{twin}.", 1)
+
+
+def _all_of(messages: Iterable[DescriptorProto]) -> Iterator[DescriptorProto]:
+    """Yield messages, and those within them."""
+    for message in messages:
+        yield message
+        yield from _all_of(message.nested_type)
 
 
 if __name__ == "__main__":
