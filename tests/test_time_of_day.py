@@ -11,6 +11,7 @@ import modelserver
 PACKAGE = Path(modelserver.__file__).parent
 SHOWN = {
     "archive/pack.py": "when an archive was made, in its manifest",
+    "archive/pack_workflow.py": "when an archive was made, in its manifest",
     "child/metrics/mms.py": "when a metric was emitted, in its log line",
     "child/metrics/torchserve.py": "the same",
     "server/build.py": "failures of workers, snapshots, and what key files say of their end",

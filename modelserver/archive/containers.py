@@ -1,4 +1,4 @@
-"""Writes a model archive as a zip, a gzip-compressed tar or a folder: completely, or not at all."""
+"""Writes an archive as a zip, a gzip-compressed tar or a folder: completely, or not at all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from modelserver.archive.manifest import MANIFEST
-
 Content = Mapping[PurePosixPath, Path]
 """What is to be in an archive: where it goes, and the file that it comes from."""
 
-_MANIFEST_NAME = MANIFEST.as_posix()
+
+@frozen
+class ManifestFile:
+    """The manifest of an archive that is made: where it goes, and its bytes."""
+
+    name: PurePosixPath
+    content: bytes
 
 
 @frozen
@@ -32,7 +36,7 @@ class Container:
     """
 
     suffix: str
-    write: Callable[[Path, Content, bytes], None]
+    write: Callable[[Path, Content, ManifestFile], None]
 
 
 def _write_file(target: Path, fill: Callable[[BinaryIO], None]) -> None:
@@ -46,25 +50,25 @@ def _write_file(target: Path, fill: Callable[[BinaryIO], None]) -> None:
         staging.unlink(missing_ok=True)
 
 
-def _write_zip(target: Path, content: Content, manifest: bytes, method: int) -> None:
+def _write_zip(target: Path, content: Content, manifest: ManifestFile, method: int) -> None:
     def fill(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", method, strict_timestamps=False) as archive:
             for name, path in content.items():
                 archive.write(path, str(name))
-            archive.writestr(_MANIFEST_NAME, manifest)
+            archive.writestr(str(manifest.name), manifest.content)
 
     _write_file(target, fill)
 
 
-def _write_deflated(target: Path, content: Content, manifest: bytes) -> None:
+def _write_deflated(target: Path, content: Content, manifest: ManifestFile) -> None:
     _write_zip(target, content, manifest, zipfile.ZIP_DEFLATED)
 
 
-def _write_stored(target: Path, content: Content, manifest: bytes) -> None:
+def _write_stored(target: Path, content: Content, manifest: ManifestFile) -> None:
     _write_zip(target, content, manifest, zipfile.ZIP_STORED)
 
 
-def _write_tar(target: Path, content: Content, manifest: bytes) -> None:
+def _write_tar(target: Path, content: Content, manifest: ManifestFile) -> None:
     """Everything lies in one folder with the model's name; who made the files is not told."""
     top = PurePosixPath(target.name.removesuffix(".tar.gz"))
 
@@ -76,14 +80,14 @@ def _write_tar(target: Path, content: Content, manifest: bytes) -> None:
                     info.uid = info.gid = 0
                     info.uname = info.gname = ""
                     archive.addfile(info, source)
-            info = tarfile.TarInfo(str(top / _MANIFEST_NAME))
-            info.size = len(manifest)
-            archive.addfile(info, io.BytesIO(manifest))
+            info = tarfile.TarInfo(str(top / manifest.name))
+            info.size = len(manifest.content)
+            archive.addfile(info, io.BytesIO(manifest.content))
 
     _write_file(target, fill)
 
 
-def _write_folder(target: Path, content: Content, manifest: bytes) -> None:
+def _write_folder(target: Path, content: Content, manifest: ManifestFile) -> None:
     """As the peers, what is in the folder already and not packed now stays there."""
     target = target.resolve()
     staging = _beside(target)
@@ -92,7 +96,7 @@ def _write_folder(target: Path, content: Content, manifest: bytes) -> None:
             shutil.copytree(target, staging, symlinks=True, copy_function=_link_or_copy)
         for name, path in content.items():
             shutil.copy(path, _new_file(staging / name))
-        _new_file(staging / MANIFEST).write_bytes(manifest)
+        _new_file(staging / manifest.name).write_bytes(manifest.content)
         _exchange(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -131,10 +135,13 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
 
 
+WORKFLOW_CONTAINER = Container(".war", _write_deflated)
+"""The container of workflows."""
+
 CONTAINERS: Mapping[str, Container] = {
     "default": Container(".mar", _write_deflated),
     "tgz": Container(".tar.gz", _write_tar),
     "no-archive": Container("", _write_folder),
     "zip-store": Container(".mar", _write_stored),
 }
-"""The containers by the names that the archivers give them."""
+"""The containers of models by the names that the archivers give them."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import glob
-import json
 import os
-import re
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +12,15 @@ from attrs import field, frozen
 
 from modelserver.archive.containers import CONTAINERS, Content
 from modelserver.archive.manifest import MANIFEST
+from modelserver.archive.packing import (
+    Packing,
+    PackingFailed,
+    Tell,
+    add,
+    base_name,
+    single,
+    write_archive,
+)
 
 ARCHIVER_VERSION = "0.12.0"
 """The torch-model-archiver whose archives these equal; written into each manifest, as servers ask for it."""
@@ -33,17 +38,8 @@ BUILT_IN_HANDLERS = (
 BUILT_IN_CPP_HANDLERS = ("BaseHandler", "TorchScriptHandler")
 FORMATS = tuple(CONTAINERS)
 
-_MANIFEST = PurePosixPath(MANIFEST)
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$"
 _LEFT_OUT_FOLDERS = ("__MACOSX", "__pycache__")
 _LEFT_OUT_BY_MMS = (".pyc", ".DS_Store", ".mar")
-
-Tell = Callable[[str], None]
-"""Told what the user should know though nothing fails."""
-
-
-class PackingFailed(Exception):
-    """No archive was made, and nothing is left; the text says why."""
 
 
 @frozen
@@ -75,12 +71,12 @@ class PackRequest:
         """Return the document for ``MAR-INF/MANIFEST.json``."""
         model = {
             "modelName": self.model_name,
-            "serializedFile": _base_name(self.serialized_file),
+            "serializedFile": base_name(self.serialized_file),
             "handler": self.handler.rsplit("/", 1)[-1],
-            "modelFile": _base_name(self.model_file),
+            "modelFile": base_name(self.model_file),
             "modelVersion": self.version or None,
-            "requirementsFile": _base_name(self.requirements_file),
-            "configFile": _base_name(self.config_file),
+            "requirementsFile": base_name(self.requirements_file),
+            "configFile": base_name(self.config_file),
         }
         return {
             "createdOn": self.created.strftime("%d/%m/%Y %H:%M:%S"),
@@ -93,12 +89,12 @@ class PackRequest:
         """Return the files of the archive. Where two have one name, the later goes before the earlier."""
         content: dict[PurePosixPath, Path] = {}
         for name in (self.model_file, self.serialized_file, _handler_file(self.handler, self.runtime)):
-            _add(content, _single(name), tell)
+            add(content, single(name), tell)
         for name in self.extra_files:
             for path in _expanded(name, tell):
-                _add(content, _tree(path) if path.is_dir() else _single(str(path)), tell)
+                add(content, _tree(path) if path.is_dir() else single(str(path)), tell)
         for name in (self.requirements_file, self.config_file):
-            _add(content, _single(name), tell)
+            add(content, single(name), tell)
         return content
 
 
@@ -137,7 +133,7 @@ class FolderPackRequest:
                 "Point to a valid model-path directory."
             )
         content: dict[PurePosixPath, Path] = {}
-        _add(content, _tree(self.model_path, follow=False), tell, _is_taken_by_mms)
+        add(content, _tree(self.model_path, follow=False), tell, _is_taken_by_mms)
         return content
 
 
@@ -150,45 +146,15 @@ def pack(request: PackRequest | FolderPackRequest, tell: Tell = lambda text: Non
     :return: the archive, or the folder for the format ``no-archive``.
     :raises PackingFailed: the archive cannot be made.
     """
-    if not re.fullmatch(_NAME.rstrip("$"), request.model_name):
-        raise PackingFailed(
-            "Model name contains special characters.\n"
-            f"The allowed regular expression filter for model name is: {_NAME}"
-        )
-    if not request.export_path.is_dir():
-        raise PackingFailed(
-            f"Given export-path {request.export_path} is not a directory. "
-            "Point to a valid export-path directory."
-        )
-    container = CONTAINERS[request.archive_format]
-    target = request.export_path / f"{request.model_name}{container.suffix}"
-    if target.exists() and not request.force:
-        raise PackingFailed(
-            f"{target} already exists.\n"
-            "Please specify --force/-f option to overwrite the model archive output file.\n"
-            "See -h/--help for more details."
-        )
-    if target.exists():
-        tell(f"Overwriting {target} ...")
-    try:
-        content = request.content(tell)
-        _check_folders(content)
-        manifest = json.dumps(request.manifest(), indent=2).encode()
-        container.write(target, content, manifest)
-    except (OSError, UnicodeError) as why:
-        raise PackingFailed(str(why)) from why
-    return target
-
-
-def _check_folders(content: Content) -> None:
-    folders = {folder for name in content for folder in name.parents}
-    for name in content:
-        if name in folders:
-            raise PackingFailed(f"{name} is a file and a folder of the archive.")
-
-
-def _base_name(path: str | None) -> str | None:
-    return None if path is None else path.rsplit("/", 1)[-1]
+    packing = Packing(
+        kind="model",
+        name=request.model_name,
+        export_path=request.export_path,
+        container=CONTAINERS[request.archive_format],
+        manifest=PurePosixPath(MANIFEST),
+        force=request.force,
+    )
+    return write_archive(packing, request, tell)
 
 
 def _handler_file(handler: str, runtime: str) -> str | None:
@@ -216,12 +182,6 @@ def _expanded(name: str, tell: Tell) -> Iterable[Path]:
     return map(Path, found)
 
 
-def _single(name: str | None) -> Iterator[tuple[PurePosixPath, Path]]:
-    if name:
-        path = Path(name)
-        yield PurePosixPath(path.name), path
-
-
 def _tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]:
     """Return the files below a folder; caches and hidden folders are left out, empty folders too."""
     for folder, folders, files in os.walk(top, followlinks=follow):
@@ -238,24 +198,3 @@ def _tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]
 
 def _is_taken_by_mms(name: str) -> bool:
     return not name.endswith(_LEFT_OUT_BY_MMS) and name != MANIFEST.name
-
-
-def _add(
-    content: dict[PurePosixPath, Path],
-    files: Iterable[tuple[PurePosixPath, Path]],
-    tell: Tell,
-    is_taken: Callable[[str], bool] = lambda name: True,
-) -> None:
-    """Take files into an archive's content, each of which must be there and be a file."""
-    for name, path in files:
-        if not is_taken(name.name) or name == _MANIFEST:
-            continue
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise PackingFailed(f"Not a plain file: {path}")
-        before = content.get(name)
-        if before is not None and not before.samefile(path):
-            tell(f"{path} takes the place of {before} in the archive: both are named {name}")
-        content[name] = path

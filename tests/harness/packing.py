@@ -10,7 +10,8 @@ from typing import Any
 
 from attrs import evolve
 
-from modelserver.archive.pack import FolderPackRequest, PackingFailed, PackRequest, pack
+from modelserver.archive.pack import FolderPackRequest, PackRequest, pack
+from modelserver.archive.packing import PackingFailed
 from modelserver.archive.unpack import open_archive
 from tests.harness.folder import FolderCase
 

@@ -1,4 +1,4 @@
-"""``modelserver archive``: packs model archives, and shows what the server reads from one."""
+"""``modelserver archive``: packs archives of models and workflows, and shows what is read from one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from pathlib import Path
 from attrs import frozen
 
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
+from modelserver.archive.packing import PackingFailed
 from modelserver.archive.unpack import open_archive
 from modelserver.cli.archivers.torch_model_archiver import add_arguments, pack_or_tell, read_request
+from modelserver.cli.archivers.torch_workflow_archiver import (
+    add_workflow_arguments,
+    pack_workflow_or_tell,
+    read_workflow_request,
+)
+from modelserver.cli.archivers.workflow_inspection import show_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``archive`` with its own subcommands."""
-    parser = subparsers.add_parser("archive", help="pack a model archive, or look into one")
+    parser = subparsers.add_parser("archive", help="pack an archive, or look into one")
     actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
     add_arguments(actions.add_parser("pack", help="make an archive; options of torch-model-archiver"))
+    workflow = actions.add_parser("workflow", help="make a workflow's; options of torch-workflow-archiver")
+    add_workflow_arguments(workflow)
     inspect = actions.add_parser("inspect", help="check an archive and show what is in it")
-    inspect.add_argument("archive", type=Path, help="a .mar, .tar.gz or .model file, or a folder")
+    inspect.add_argument("archive", type=Path, help="a .mar, .war, .tar.gz or .model file, or a folder")
     inspect.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=run)
 
@@ -39,12 +48,33 @@ def run(arguments: argparse.Namespace) -> int:
         if made is not None:
             print(made)
         return 1 if made is None else 0
+    if arguments.action == "workflow":
+        return _pack_workflow(arguments)
+    if arguments.archive.name.endswith(".war"):
+        return show_workflow(arguments.archive, arguments.json)
     try:
         inspection = inspect_archive(arguments.archive)
     except ServingError as why:
         print(f"ERROR - {why}", file=sys.stderr)
         return 1
     print(_json(inspection) if arguments.json else _text(inspection))
+    return 0
+
+
+def _pack_workflow(arguments: argparse.Namespace) -> int:
+    """Pack a workflow that a server would take."""
+    request = read_workflow_request(arguments)
+    try:
+        problems = request.problems()
+    except PackingFailed as why:
+        print(f"ERROR - {why}", file=sys.stderr)
+        return 1
+    for problem in problems:
+        print(f"WARNING - {problem}", file=sys.stderr)
+    made = pack_workflow_or_tell(request)
+    if made is None:
+        return 1
+    print(made)
     return 0
 
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelserver.archive.pack import FolderPackRequest, PackingFailed, pack
+from modelserver.archive.pack import FolderPackRequest, pack
+from modelserver.archive.packing import PackingFailed
 
 RUNTIMES = ("python", "python2", "python3")
 FORMATS = ("tgz", "no-archive", "default")

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelserver.archive.pack import PackingFailed, PackRequest, pack
+from modelserver.archive.pack import PackRequest, pack
+from modelserver.archive.packing import PackingFailed
 
 RUNTIMES = ("python", "python3", "LSP")
 FORMATS = ("tgz", "no-archive", "zip-store", "default")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from attrs import frozen
 
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
 from modelserver.archive.model_config import read_model_config
 from modelserver.archive.unpack import open_archive, remove
+from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
-from modelserver.cli.doctor.handler_imports import Missing, is_importable, missing_imports
-from modelserver.config.settings import Settings
+from modelserver.cli.doctor.handler_imports import Missing, missing_imports
+from modelserver.cli.doctor.workflow import examine_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
 
 BUILT_IN_HANDLERS = (
@@ -31,21 +30,6 @@ _ANY_GPU = 1 << 16
 """How many GPUs the server will have, is not known here: no device number is too high."""
 
 
-@frozen
-class Examination:
-    """
-    What archives are examined with.
-
-    :param scratch: a folder to unpack into.
-    :param settings: the settings of the server that shall serve them.
-    :param importable: whether workers can import a module.
-    """
-
-    scratch: Path
-    settings: Settings
-    importable: Callable[[str], bool] = is_importable
-
-
 def examine_archive(path: Path, examination: Examination) -> Report:
     """Unpack an archive, read its manifest, and read its Python files without running them. Blocks."""
     return Report(str(path), tuple(_findings(path, examination)))
@@ -53,7 +37,11 @@ def examine_archive(path: Path, examination: Examination) -> Report:
 
 def _findings(path: Path, examination: Examination) -> Iterator[Finding]:
     if path.name.endswith(".war"):
-        yield Finding("fails", path.name, "Workflows are not served.")
+        folder = examination.scratch / "archive"
+        try:
+            yield from examine_workflow(path, folder, examination)
+        finally:
+            remove(folder)
         return
     try:
         rules = examination.settings.manifest_rules()

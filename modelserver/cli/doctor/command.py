@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modelserver.cli.doctor.archive import SUFFIXES, Examination, examine_archive
+from modelserver.cli.doctor.archive import SUFFIXES, examine_archive
 from modelserver.cli.doctor.configuration import examine_configuration
+from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -19,6 +19,7 @@ from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
 from modelserver.server.tls.context import TlsUnusable, identity, server_context
+from modelserver.server.workflow_startup import workflow_requests
 from modelserver.sources.store import StoreSource
 from modelserver.system.cpus import usable_processors
 from modelserver.system.threads import OPENMP, ProcessorShare, number_of_threads
@@ -76,20 +77,23 @@ def examine_configuration(
     spoken = dialect or _dialect_of(properties)
     read = _read(properties, environ, cwd)
     settings = build_settings(read.good, spoken, cwd)
-    archives, about_models = _models(settings)
+    archives, about_models = _of_store(settings.model_store, _models(settings))
+    requests = workflow_requests(settings)
+    workflows, about_workflows = _of_store(settings.workflow_folder, [each.request.url for each in requests])
     about_keys = (*_about_keys(read, spoken), *_about_files(settings))
     about_threads = _about_threads(settings, environ, len(archives))
     findings = (
         *_in_order(about_keys),
         *_about_access(settings),
         *about_models,
+        *about_workflows,
         *about_threads,
         *about_pip(settings),
     )
     if dialect is None and not _tells_dialect(properties):
         text = "Nothing in it tells whose it is: read as TorchServe's. --dialect mms reads it as MMS's."
         findings = (*findings, Finding("works", "peer", text))
-    return Installation(Report(f"{file} ({spoken})", findings), settings, archives)
+    return Installation(Report(f"{file} ({spoken})", findings), settings, (*archives, *workflows))
 
 
 def _tells_dialect(properties: Mapping[str, str]) -> bool:
@@ -172,8 +176,10 @@ def _about_files(settings: Settings) -> Iterator[Finding]:
         path: Path | None = getattr(settings, name)
         if path is not None and not path.is_file():
             yield Finding("fails", name, f"{path} is not a file here.")
-    if settings.model_store is not None and not settings.model_store.is_dir():
-        yield Finding("fails", "model_store", f"{settings.model_store} is not a folder here.")
+    for name in ("model_store", "workflow_store"):
+        store: Path | None = getattr(settings, name)
+        if store is not None and not store.is_dir():
+            yield Finding("fails", name, f"{store} is not a folder here.")
     named = [
         path for path in (settings.keystore, settings.private_key_file, settings.certificate_file) if path
     ]
@@ -222,16 +228,19 @@ def _under_serve(settings: Settings, key: str) -> str:
     return f" Under 'modelserver serve' only where {key}=false is written."
 
 
-def _models(settings: Settings) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
-    """Return the archives that are loaded at the start, and the findings about the others."""
+def _models(settings: Settings) -> list[str]:
+    """Return where the models are that are loaded at the start."""
     if settings.model_snapshot is not None:
         versions = settings.model_snapshot.models.values()
-        urls = [version.archive for each in versions for version in each.values()]
-    else:
-        urls = [model.url for model in settings.load_models.models]
+        return [version.archive for each in versions for version in each.values()]
     store = settings.model_store
     if settings.load_models.everything and store is not None and store.is_dir():
-        urls = sorted(path.name for path in store.iterdir() if _is_model(path))
+        return sorted(path.name for path in store.iterdir() if _is_model(path))
+    return [model.url for model in settings.load_models.models]
+
+
+def _of_store(store: Path | None, urls: Iterable[str]) -> tuple[tuple[Path, ...], tuple[Finding, ...]]:
+    """Return the archives that are in a store, and the findings about the others."""
     source = StoreSource(store, _at_once, anywhere=True)
     archives: list[Path] = []
     findings: list[Finding] = []

@@ -18,7 +18,8 @@ from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 
-from modelserver.archive.pack import PackingFailed, PackRequest, pack
+from modelserver.archive.pack import PackRequest, pack
+from modelserver.archive.packing import PackingFailed
 from modelserver.cli.client.http import Ask, Client, ServerReply
 from modelserver.cli.quickstart.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
 

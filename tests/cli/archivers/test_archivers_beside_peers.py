@@ -14,8 +14,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from modelserver.archive.unpack import unpack
+from modelserver.archive.workflow import read_workflow
 from modelserver.cli.archivers import command as archive
-from modelserver.cli.archivers import model_archiver, torch_model_archiver
+from modelserver.cli.archivers import model_archiver, torch_model_archiver, torch_workflow_archiver
 from tests.harness.archivers import Command, CommandCase
 
 EVERYTHING = (
@@ -63,6 +65,22 @@ TS_FAILURES = [
     ("--handler", "src/h.py", "--export-path", "src/h.py"),
     ("--handler", "src/h.py", "--runtime", "python2"),
     ("--handler", "src/h.py", "--archive-format", "rar"),
+]
+
+# words for torch-workflow-archiver that work, and words that do not
+WORKFLOW_PACKS = [
+    ("--spec-file", "src/w.yaml", "--handler", "src/h.py"),
+    ("--spec-file", "src/w.yaml", "--handler", "src/h.py", "--extra-files", "src/req.txt,src/other/o.txt"),
+    ("--spec", "src/w.yaml", "--hand", "src/h.py", "--extra-files", "src/other/h.py"),
+]
+WORKFLOW_FAILURES = [
+    ("--spec-file", "src/no.yaml", "--handler", "src/h.py"),
+    ("--spec-file", "src/w.yaml", "--handler", "src/no.py"),
+    ("--spec-file", "src/w.yaml", "--handler", "src/h.py:handle"),
+    ("--spec-file", "src/w.yaml", "--handler", "src/h.py", "--extra-files", "src/other"),
+    ("--spec-file", "src/w.yaml", "--handler", "src/h.py", "--workflow-name", "a/b"),
+    ("--spec-file", "src/w.yaml", "--handler", "src/h.py", "--export-path", "nowhere"),
+    ("--handler", "src/h.py"),
 ]
 
 MMS_PACKS = [
@@ -118,7 +136,13 @@ def content_of(export_path: Path) -> dict[str, tuple[int, bytes]]:
 
 
 class PeerCase(CommandCase):
-    """One of the originals, in the environment that a variable names."""
+    """
+    One of the originals, in the environment that a variable names.
+
+    :cvar name_option: names what is packed.
+    """
+
+    name_option = "--model-name"
 
     def peer(self, variable: str, name: str) -> Path:
         """The original's command."""
@@ -131,7 +155,7 @@ class PeerCase(CommandCase):
         self, peer: Path, ours: Command, words: Sequence[str]
     ) -> tuple[tuple[int, str], tuple[int, str]]:
         """Exit status and last words on stderr of the original and of ours, each in a folder of its own."""
-        defaults = ("--model-name", "m", "--export-path")
+        defaults = (self.name_option, "m", "--export-path")
         # The original works in a folder of the temporary one that is named after the model.
         environment = {**os.environ, "TMPDIR": tempfile.mkdtemp(dir=self.folder)}
         theirs = subprocess.run(
@@ -210,6 +234,38 @@ class BesideTorchServeTests(PeerCase):
     def test_same_refusals(self) -> None:
         for words in TS_FAILURES:
             self.check_failure(self.command, torch_model_archiver.main, ("-v", "1.0", *words))
+
+
+class BesideWorkflowArchiverTests(PeerCase):
+    """``torch-workflow-archiver`` of the folder ``MODELSERVER_PEER_TS``."""
+
+    name_option = "--workflow-name"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.command = self.peer("MODELSERVER_PEER_TS", "torch-workflow-archiver")
+        Path("src/w.yaml").write_text("models: {}\ndag: {handle: []}\n")
+
+    def test_same_archives(self) -> None:
+        for words in WORKFLOW_PACKS:
+            self.check_pack(self.command, torch_workflow_archiver.main, words)
+
+    def test_originals_are_read(self) -> None:
+        self.both(self.command, torch_workflow_archiver.main, WORKFLOW_PACKS[0])
+        (theirs,) = Path("theirs").iterdir()
+        unpack(theirs, self.folder / "unpacked")
+        content = read_workflow(self.folder / "unpacked")
+        self.assertEqual(("m", ["handle"]), (content.manifest.name, list(content.spec.nodes)))
+
+    def test_same_words_for_what_exists(self) -> None:
+        for words in (WORKFLOW_PACKS[0], (*WORKFLOW_PACKS[0], "-f")):
+            self.both(self.command, torch_workflow_archiver.main, WORKFLOW_PACKS[0])
+            theirs, mine = self.both(self.command, torch_workflow_archiver.main, words)
+            self.assertEqual(mine, theirs)
+
+    def test_same_refusals(self) -> None:
+        for words in WORKFLOW_FAILURES:
+            self.check_failure(self.command, torch_workflow_archiver.main, words)
 
 
 class BesideMultiModelServerTests(PeerCase):

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from unittest import TestCase
 
 from modelserver.child.handlers import BUILT_IN
-from modelserver.cli.doctor.archive import BUILT_IN_HANDLERS, Examination, examine_archive
+from modelserver.cli.doctor.archive import BUILT_IN_HANDLERS, examine_archive
 from modelserver.cli.doctor.command import examine, is_archive
+from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.main import main
 from modelserver.config.settings import Settings

@@ -1,0 +1,136 @@
+"""What all packers of archives share: names, targets, and the files that are taken."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from attrs import frozen
+
+from modelserver.archive.containers import Container, Content, ManifestFile
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$"
+
+Tell = Callable[[str], None]
+"""Told what the user should know though nothing fails."""
+
+
+class PackingFailed(Exception):
+    """No archive was made, and nothing is left; the text says why."""
+
+
+class Packed(Protocol):
+    """What is to be packed."""
+
+    def manifest(self) -> Mapping[str, object]:
+        """Return the document of the manifest."""
+
+    def content(self, tell: Tell) -> Content:
+        """
+        Return the files of the archive.
+
+        :raises PackingFailed: a file cannot be taken.
+        """
+
+
+@frozen
+class Packing:
+    """
+    Where an archive is to be, and in which form.
+
+    :param kind: what is packed, for texts.
+    :param name: what its file is called, without the container's suffix.
+    :param manifest: the manifest's place in the archive.
+    :param force: an archive of the same name may be replaced.
+    """
+
+    kind: str
+    name: str
+    export_path: Path
+    container: Container
+    manifest: PurePosixPath
+    force: bool = False
+
+
+def write_archive(packing: Packing, packed: Packed, tell: Tell) -> Path:
+    """
+    Make an archive, completely or not at all; texts are those of the peers' programs.
+
+    :return: the archive, or the folder where the container is one.
+    :raises PackingFailed: the archive cannot be made.
+    """
+    if not re.fullmatch(_NAME.rstrip("$"), packing.name):
+        raise PackingFailed(
+            f"{packing.kind.capitalize()} name contains special characters.\n"
+            f"The allowed regular expression filter for {packing.kind} name is: {_NAME}"
+        )
+    if not packing.export_path.is_dir():
+        raise PackingFailed(
+            f"Given export-path {packing.export_path} is not a directory. "
+            "Point to a valid export-path directory."
+        )
+    target = packing.export_path / f"{packing.name}{packing.container.suffix}"
+    if target.exists() and not packing.force:
+        raise PackingFailed(
+            f"{target} already exists.\n"
+            f"Please specify --force/-f option to overwrite the {packing.kind} archive output file.\n"
+            "See -h/--help for more details."
+        )
+    if target.exists():
+        tell(f"Overwriting {target} ...")
+    try:
+        content = packed.content(tell)
+        # What is packed anew has a manifest of its own.
+        content = {name: path for name, path in content.items() if name != packing.manifest}
+        _check_folders(content)
+        document = json.dumps(packed.manifest(), indent=2).encode()
+        packing.container.write(target, content, ManifestFile(packing.manifest, document))
+    except (OSError, UnicodeError) as why:
+        raise PackingFailed(str(why)) from why
+    return target
+
+
+def _check_folders(content: Content) -> None:
+    folders = {folder for name in content for folder in name.parents}
+    for name in content:
+        if name in folders:
+            raise PackingFailed(f"{name} is a file and a folder of the archive.")
+
+
+def base_name(path: str | None) -> str | None:
+    """Return the last part of a path."""
+    return None if path is None else path.rsplit("/", 1)[-1]
+
+
+def single(name: str | None) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Yield the one file that a path names, which will lie at the top of the archive."""
+    if name:
+        path = Path(name)
+        yield PurePosixPath(path.name), path
+
+
+def add(
+    content: dict[PurePosixPath, Path],
+    files: Iterable[tuple[PurePosixPath, Path]],
+    tell: Tell,
+    is_taken: Callable[[str], bool] = lambda name: True,
+) -> None:
+    """Take files into an archive's content, each of which must be there and be a file."""
+    for name, path in files:
+        if not is_taken(name.name):
+            continue
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise PackingFailed(f"Not a plain file: {path}")
+        before = content.get(name)
+        if before is not None and not before.samefile(path):
+            tell(f"{path} takes the place of {before} in the archive: both are named {name}")
+        content[name] = path
