@@ -41,7 +41,7 @@ class LeakTests(TestCase):
         """Drop what the methods have kept, as real ones do."""
         for method in methods:
             for kept in (method.calls, method.messages, method.cancelled):
-                kept.clear()  # type: ignore[attr-defined]  # lists of different things
+                kept.clear()
         self.stage.site.over.clear()
         self.stage.site.seconds.clear()
 
