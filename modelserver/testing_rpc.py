@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from modelserver.errors import ServingError
+from modelserver.jobs import SharedSlot
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Message
 
@@ -38,6 +39,8 @@ class MemoryCall:
     context: object = None
     initial: Sequence[Metadatum] = ()
     trailing: Sequence[Metadatum] = ()
+    place: SharedSlot | None = None
+    """Where the message lies, if in shared memory."""
     on_cancelled: Callable[[Code], object] | None = None
     on_resume: Callable[[], object] | None = None
     messages: list[bytes] = field(factory=list, init=False)
@@ -82,6 +85,11 @@ class MemoryCall:
     def fail(self, error: ServingError) -> None:
         """End with what the site says of ``error``."""
         self.finish(*self.status_of(error))
+
+    def take_place(self) -> SharedSlot | None:
+        """Return where the message lies, once."""
+        place, self.place = self.place, None
+        return place
 
     def consumed(self, size: int) -> None:
         """Count what the method has taken."""

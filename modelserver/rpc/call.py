@@ -7,10 +7,12 @@ from typing import Protocol
 
 from modelserver.core.queues.time_buckets import Bucket
 from modelserver.errors import ServingError
+from modelserver.jobs import SharedSlot
 from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.http2 import Http2Engine, StreamGone
 from modelserver.rpc.interfaces import Message, RpcMethod
+from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, fields_of, header_block_of, metadata_of, percent
 from modelserver.rpc.wire.messages import MessageCutter, frame, prefix
@@ -76,6 +78,8 @@ class ServerCall:
     reader: MessageCutter | None = None
     whole: bytes | None = None
     """The one message, until it is known that there is no other."""
+    large: LargeMessage | None = None
+    """The one message, if it is read into shared memory."""
     received = sent = 0
     """Bytes of messages."""
     reserved = 0
@@ -203,6 +207,10 @@ class ServerCall:
         """Send the status that the site has for an error."""
         if not self.is_over:
             self.finish(*self._connection.status_of(error))
+
+    def take_place(self) -> SharedSlot | None:
+        """Return where the message lies if workers can read it there."""
+        return None if self.large is None else self.large.take()
 
     def consumed(self, size: int) -> None:
         """Take a message off what is unread."""

@@ -319,6 +319,8 @@ class RpcConnection(Protocol):
         self.served += 1
         if call.bucket is not None:
             call.bucket.leave(call)
+        if call.large is not None:
+            call.large.free()
         if call.reserved:
             self._listener.memory.give_back(call.reserved)
             call.reserved = 0

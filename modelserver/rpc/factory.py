@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import ConnectionTimeouts
 from modelserver.http1.states import ConnectionLimits, host_of
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.connection import RpcConnection
 from modelserver.rpc.http2 import EngineMaker, Http2Limits
 from modelserver.rpc.interfaces import CallSite
@@ -28,6 +29,7 @@ class RpcFactory(ServerFactory):
     :param run_soon: runs something in the reactor's next turn.
     :param make_engine: from ``engines.choice.load_engine``.
     :param memory: what the bodies of requests may take together; None: without a limit.
+    :param slots: memory that workers can read, for large messages; None: there is none.
     """
 
     noisy = False
@@ -42,6 +44,7 @@ class RpcFactory(ServerFactory):
         limits: RpcLimits | None = None,
         timeouts: ConnectionTimeouts | None = None,
         memory: BodyMemory | None = None,
+        slots: SharedMemoryPool | None = None,
     ) -> None:
         self._count = 0
         limits = limits or RpcLimits()
@@ -54,6 +57,7 @@ class RpcFactory(ServerFactory):
             limits=limits,
             timeouts=timeouts or ConnectionTimeouts(),
             memory=memory or BodyMemory(),
+            slots=slots,
             http2=Http2Limits(streams=limits.streams, told_fields=limits.fields),
             ended=EndedConnections(clock),
             deadlines=watch_calls(clock),

@@ -8,10 +8,11 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from modelserver.errors import ServingError
+from modelserver.jobs import SharedSlot
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 
 Message = bytes | bytearray | memoryview
-"""A serialized message."""
+"""A serialized message; one that a method is given may be gone once ``message`` has returned."""
 
 
 class Call(Protocol):
@@ -90,6 +91,13 @@ class Call(Protocol):
 
     def fail(self, error: ServingError) -> None:
         """Send the status that the site has for an error."""
+
+    def take_place(self) -> SharedSlot | None:
+        """
+        Return where the message lies if it is in memory that workers read, from now on the caller's to free.
+
+        None: it does not. A method that does not ask leaves the place to the transport.
+        """
 
     def consumed(self, size: int) -> None:
         """

@@ -13,6 +13,7 @@ from modelserver.core.queues.time_buckets import Bucket, TimeBuckets
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import ConnectionTimeouts
 from modelserver.http1.states import ConnectionLimits
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.http2 import EngineMaker, Http2Limits
 from modelserver.rpc.interfaces import CallSite
@@ -71,6 +72,7 @@ class RpcListener:
     :param run_soon: runs something in the reactor's next turn.
     :param connections: the connections that there are and may be.
     :param memory: what the bodies of requests may take together.
+    :param slots: memory that workers can read, for large messages; None: there is none.
     :param timeouts: how long a client may take.
     :param open: the connections of this listener.
     """
@@ -82,6 +84,7 @@ class RpcListener:
     make_engine: EngineMaker
     limits: RpcLimits
     memory: BodyMemory
+    slots: SharedMemoryPool | None
     timeouts: ConnectionTimeouts
     http2: Http2Limits
     ended: EndedConnections

@@ -88,7 +88,7 @@ class Predictor:
             timeout = call.deadline - self.clock.seconds()
             if timeout <= 0:
                 raise DeadlinePassed(call.deadline - call.arrived)
-        body = self._kept(message)
+        body = call.take_place() or self._kept(message)
         try:
             return self.inference.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
         except ServingError:

@@ -11,6 +11,7 @@ from modelserver.rpc.call import CallingConnection, ServerCall
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, StreamGone
 from modelserver.rpc.interfaces import RpcMethod
+from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.listener_context import RpcListener
 from modelserver.rpc.wire import fields as wire
@@ -75,6 +76,7 @@ class Reception:
         self._begin = listener.site.begin
         self._largest = listener.site.largest
         self._memory = listener.memory
+        self._slots = listener.slots
         self._most_fields = listener.limits.fields
         self._resets = Allowance(*listener.http2.resets)
         self.calls: dict[int, ServerCall] = {}
@@ -209,6 +211,16 @@ class Reception:
         if not self._memory.take(len(data)):
             raise ServerFull("", None, self._memory.limit, "request_memory")
         call.reserved += len(data)
+        if call.large is not None:
+            call.large.add(data)
+        elif call.reader is None and self._slots is not None:
+            call.large = LargeMessage.begin(data, self._slots, self._largest)
+        if call.large is not None:
+            if ended:
+                call.is_whole = True
+                self._deliver(call, method, call.large.whole())
+                call.large.free()
+            return
         reader = call.reader
         if reader is None:
             reader = call.reader = MessageCutter(self._largest)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from modelserver.errors import AccessDenied, BodyTooLarge, DeadlinePassed, ServerFull, ServingError
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import Connections, ConnectionTimeouts
+from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.connection import RpcConnection
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
@@ -123,6 +124,7 @@ class RpcStage:
     limits: RpcLimits = field(factory=RpcLimits)
     timeouts: ConnectionTimeouts = field(factory=ConnectionTimeouts)
     memory: BodyMemory = field(factory=BodyMemory)
+    slots: SharedMemoryPool | None = None
     response_memory: int = 0
     limit: int = 0
     site: RpcSite = field(factory=RpcSite)
@@ -143,6 +145,7 @@ class RpcStage:
             limits=self.limits,
             timeouts=self.timeouts,
             memory=self.memory,
+            slots=self.slots,
         )
 
     def connect(self, window: int = 65535, transport: MemoryTransport | None = None) -> RpcClient:
