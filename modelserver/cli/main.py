@@ -14,6 +14,7 @@ SUBCOMMANDS = (
     "modelserver.cli.archivers.command",
     "modelserver.cli.client.completion",
     "modelserver.cli.client.commands",
+    "modelserver.cli.client.workflows",
     "modelserver.cli.doctor.command",
     "modelserver.cli.quickstart.command",
     "modelserver.cli.launchers.serve",

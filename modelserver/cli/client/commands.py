@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
-from urllib.parse import urlencode
 
 from attrs import field, frozen
 from rich.console import Console
 
+from modelserver.cli.client.calls import RequestRefused, ServerCalls, Terminal
 from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
-from modelserver.cli.client.http import ServerReply
 from modelserver.cli.client.output import models_table, version_table, workers_table
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit statuses: the server refuses; the arguments are wrong; there is no server."""
-
-FIRST_ERROR = 400
-PAGE = 100
-
-
-class RequestRefused(Exception):
-    """The server refuses a request; the text is the server's reason."""
-
-
-@frozen
-class Terminal:
-    """
-    Where a command writes.
-
-    :param results: takes what was asked for; a program may read it.
-    :param remarks: takes everything else.
-    :param as_json: results are printed as JSON.
-    """
-
-    results: Console
-    remarks: Console
-    output: BinaryIO
-    as_json: bool = False
-
-    def show(self, value: object, *tables: object) -> None:
-        """Print a result, as JSON or as tables for a person."""
-        if self.as_json:
-            self.output.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
-            self.output.flush()
-        else:
-            for table in tables:
-                self.results.print(table)
 
 
 @frozen
@@ -58,9 +24,13 @@ class ServerCommand:
     """One subcommand while it runs."""
 
     arguments: argparse.Namespace
-    remote: Remote
-    terminal: Terminal
+    calls: ServerCalls
     input: BinaryIO = field(factory=lambda: sys.stdin.buffer)
+
+    @property
+    def terminal(self) -> Terminal:
+        """Where it writes."""
+        return self.calls.terminal
 
     # Questions.
 
@@ -83,7 +53,7 @@ class ServerCommand:
 
     def ping(self) -> None:
         """Show the server's health."""
-        self._tell(self._json(self.remote.infer("GET", "/ping")))
+        self.calls.tell(self.calls.json(self.calls.remote.infer("GET", "/ping")))
 
     def predict(self) -> None:
         """Send a body to a model, and write the answer as it is."""
@@ -93,7 +63,7 @@ class ServerCommand:
             body = arguments.data.encode()
         else:
             body = self.input.read() if arguments.file is None else arguments.file.read_bytes()
-        reply = self._accepted(self.remote.infer("POST", path, body, arguments.content_type))
+        reply = self.calls.accepted(self.calls.remote.infer("POST", path, body, arguments.content_type))
         self.terminal.output.write(reply.body)
         if self.terminal.output.isatty() and not reply.body.endswith(b"\n"):
             self.terminal.output.write(b"\n")
@@ -143,47 +113,18 @@ class ServerCommand:
     # Steps.
 
     def _change(self, method: str, path: str, wanted: dict[str, object], doing: str) -> None:
-        query = urlencode({name: value for name, value in wanted.items() if value is not None})
-        with self.terminal.remarks.status(doing):
-            reply = self.remote.manage(method, f"{path}?{query}" if query else path)
-        self._tell(self._json(reply))
+        self.calls.change(method, path, wanted, doing)
 
     def _names(self) -> list[str]:
-        names: list[str] = []
-        token: str | None = "0"
-        while token is not None:
-            page = self._json(self.remote.manage("GET", f"/models?limit={PAGE}&next_page_token={token}"))
-            names += [str(row["modelName"]) for row in page["models"]]
-            after = page.get("nextPageToken")
-            token = after if page["models"] else None
-        return names
+        return self.calls.names("models", "modelName")
 
     def _describe(self, name: str, version: str | None = None) -> list[dict[str, Any]]:
-        described = self._json(self.remote.manage("GET", path_of("models", name, version)))
+        described = self.calls.manage("GET", path_of("models", name, version))
         return described if isinstance(described, list) else [described]
 
     @staticmethod
     def _workers_of(version: dict[str, Any]) -> dict[str, Any]:
         return {key: version.get(key) for key in ("modelName", "modelVersion", "workers")}
-
-    def _tell(self, answer: Any) -> None:
-        text = answer.get("status", answer) if isinstance(answer, dict) else answer
-        if self.terminal.as_json:
-            self.terminal.show(answer)
-        else:
-            self.terminal.results.print(str(text), markup=False, highlight=False, soft_wrap=True)
-
-    def _json(self, reply: ServerReply) -> Any:
-        try:
-            return json.loads(self._accepted(reply).body)
-        except ValueError as why:
-            raise Unreachable("what answers is no model server: its answer is not JSON") from why
-
-    @staticmethod
-    def _accepted(reply: ServerReply) -> ServerReply:
-        if reply.status >= FIRST_ERROR:
-            raise RequestRefused(f"{reply.message} ({reply.status})")
-        return reply
 
 
 def _word(flag: bool) -> str:
@@ -211,7 +152,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         add_connection(parser)
         if name != "predict":
             parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        parser.set_defaults(run=run, act=getattr(ServerCommand, name.replace("-", "_")), json=False)
+        act = getattr(ServerCommand, name.replace("-", "_"))
+        parser.set_defaults(run=run, command=ServerCommand, act=act, json=False)
 
 
 def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
@@ -267,9 +209,8 @@ def run_on(
     """
     remarks = Console(file=errors, highlight=False)
     terminal = Terminal(Console(file=output), remarks, output.buffer, arguments.json)
-    act: Callable[[ServerCommand], None] = arguments.act
     try:
-        act(ServerCommand(arguments, find(arguments), terminal))
+        arguments.act(arguments.command(arguments, ServerCalls(find(arguments), terminal)))
     except RequestRefused as why:
         return _fail(remarks, str(why), REFUSED)
     except Unreachable as why:

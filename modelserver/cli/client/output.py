@@ -25,7 +25,7 @@ _WORKER_COLUMNS = (
     "restarts",
     "last failure",
 )
-_LONG = ("", "archive", "model", "GPU", "last failure")
+_LONG = ("", "archive", "graph", "runs", "model", "GPU", "last failure")
 _OPTIONAL = ("pid", "GPU", "restarts", "last failure")
 _LIMITS = (
     ("minWorkers", "least workers"),
@@ -67,6 +67,35 @@ def version_table(version: Description) -> Table:
     queue = version.get("jobQueueStatus")
     if isinstance(queue, Mapping):
         table.add_row("waiting requests", _text(queue.get("pendingRequests")))
+    return table
+
+
+def workflows_table(workflows: Iterable[Description]) -> Table:
+    """Return a table with a row for each version of a workflow."""
+    table = _table("Workflows", "workflow", "version", "graph", "archive")
+    for workflow in workflows:
+        table.add_row(
+            _text(workflow.get("workflowName")),
+            _text(workflow.get("workflowVersion")),
+            _text(workflow.get("workflowDag")),
+            _text(workflow.get("workflowUrl")),
+        )
+    return table
+
+
+def nodes_table(workflow: Description) -> Table:
+    """Return a table with a row for each node of a workflow."""
+    table = _table("Nodes", "node", "model", "version", "runs", "retries", "timeout, ms")
+    for node in workflow.get("nodes", ()):
+        runs = f"function {node['function']}" if "function" in node else node.get("url")
+        table.add_row(
+            _text(node.get("name")),
+            _text(node.get("modelName")),
+            _text(node.get("modelVersion")),
+            _text(runs),
+            _text(node.get("retryAttempts")),
+            _text(node.get("timeoutMs")),
+        )
     return table
 
 

@@ -71,7 +71,7 @@ TS_FAILURES = [
 WORKFLOW_PACKS = [
     ("--spec-file", "src/w.yaml", "--handler", "src/h.py"),
     ("--spec-file", "src/w.yaml", "--handler", "src/h.py", "--extra-files", "src/req.txt,src/other/o.txt"),
-    ("--spec", "src/w.yaml", "--hand", "src/h.py", "--extra-files", "src/other/h.py"),
+    ("--spec", "src/w.yaml", "--hand", "src/h.py", "--extra-files", "src/m.py"),
 ]
 WORKFLOW_FAILURES = [
     ("--spec-file", "src/no.yaml", "--handler", "src/h.py"),
