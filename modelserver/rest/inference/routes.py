@@ -44,6 +44,7 @@ def _prediction(
     description: str,
     rule: PredictionRule = PREDICT,
     *,
+    methods: tuple[str, ...] = _METHODS,
     dialects: tuple[str, ...] = (TORCHSERVE,),
     parameters: tuple[Parameter, ...] = (),
     is_deprecated: bool = False,
@@ -51,7 +52,7 @@ def _prediction(
 ) -> Route:
     return Route(
         operation=operation,
-        methods=_METHODS,
+        methods=methods,
         path=path,
         listeners=_INFERENCE,
         access=Access.INFERENCE,
@@ -97,12 +98,20 @@ def _question(
 
 
 WORKFLOW_ROUTES = (
-    _prediction("workflow", "/wfpredict/{workflow_name}", "Run a workflow.", RUN, documented=(TORCHSERVE,)),
+    _prediction(
+        "workflow",
+        "/wfpredict/{workflow_name}",
+        "Run a workflow.",
+        RUN,
+        methods=(*_METHODS, "OPTIONS"),
+        documented=(TORCHSERVE,),
+    ),
     _prediction(
         "workflow_below",
         "/wfpredict/{workflow_name}/{rest}",
         "Run a workflow; its version may follow its name, what follows else is not read.",
         RUN,
+        methods=(*_METHODS, "OPTIONS"),
         documented=(),
     ),
 )
