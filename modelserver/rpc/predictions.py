@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from modelserver.errors import DeadlinePassed, PredictionFailed, ResponseTooLarge, ServingError
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep, with_step
+from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, inputs_of
-from modelserver.protocol.frames import EXPLAIN, ID_SIZE
+from modelserver.protocol.frames import EXPLAIN, ID_SIZE, INPUTS
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Call
@@ -54,11 +55,19 @@ class Predictor:
     Makes the jobs of calls.
 
     :param slots: memory that workers can read, for large messages; None: there is none.
+    :param workflows: those that may be asked by their names where no model has them; None: there are none.
     """
 
     inference: Inference
     clock: IReactorTime
     slots: SharedMemoryPool | None = None
+    workflows: WorkflowInference | None = None
+    _either: Inference | AnyInference = field(init=False)
+
+    @_either.default
+    def _ask_either(self) -> Inference | AnyInference:
+        workflows = self.workflows
+        return self.inference if workflows is None else AnyInference(self.inference, workflows)
 
     def predict(
         self,
@@ -88,9 +97,11 @@ class Predictor:
             timeout = call.deadline - self.clock.seconds()
             if timeout <= 0:
                 raise DeadlinePassed(call.deadline - call.arrived)
+        # A workflow answers with bytes: it is no model that takes tensors.
+        inference = self._either if flags & INPUTS else self.inference
         body = call.take_place() or self._kept(message)
         try:
-            return self.inference.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
+            return inference.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
         except ServingError:
             if isinstance(body, SharedSlot):
                 body.free()

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from modelserver.errors import ServingError
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
+from modelserver.inference.workflows import WorkflowInference
 from modelserver.interfaces import Dialect
 from modelserver.management.service import Management
 from modelserver.protocol.shared_memory import SharedMemoryPool
@@ -58,6 +59,7 @@ class UseCases:
 
     :param gate: decides on tokens.
     :param slots: memory that workers can read, for large messages; None: there is none.
+    :param workflows: runs workflows; None: there are none.
     """
 
     inference: Inference
@@ -67,6 +69,7 @@ class UseCases:
     gate: Authorizer
     clock: IReactorTime
     slots: SharedMemoryPool | None = None
+    workflows: WorkflowInference | None = None
 
 
 @frozen(kw_only=True)
@@ -166,7 +169,7 @@ def make_sites(
 
 
 def _inference(cases: UseCases, rules: SiteRules, messages: Messages) -> list[RpcMethod]:
-    predictor = Predictor(cases.inference, cases.clock, cases.slots)
+    predictor = Predictor(cases.inference, cases.clock, cases.slots, cases.workflows)
     statuses = Statuses(cases.dialect, PREDICTION_ENDINGS)
     answers = rules.answers
     prefix = f"/{TORCHSERVE_INFERENCE}"
