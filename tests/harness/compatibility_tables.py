@@ -21,6 +21,7 @@ from modelserver.metrics.tallies import RequestTallies
 from modelserver.metrics.workflow_metrics import WorkflowMetrics
 from modelserver.rest.route import Access, Route
 from modelserver.rest.routes import ROUTES
+from modelserver.rpc.methods import METHODS, MethodRow
 from modelserver.version_settings.table import VERSION_SETTINGS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
@@ -143,6 +144,14 @@ def routes(wanted: Iterable[Route]) -> str:
     return table(("methods", "path", "listener", "key"), rows)
 
 
+def grpc_methods(wanted: Iterable[MethodRow]) -> str:
+    """Which key each gRPC method asks for where tokens are on."""
+    rows = [
+        (_code(row.path), " ".join(row.sides), row.key_kind or "none", row.description) for row in wanted
+    ]
+    return table(("method", "listener", "key", "what it does"), rows)
+
+
 def tables() -> dict[str, str]:
     """Every table, by the name that it has in the document."""
     return {
@@ -158,6 +167,7 @@ def tables() -> dict[str, str]:
             ((_code(first), _code(second), text) for first, second, text in LOG_FILES),
         ),
         "routes": routes(ROUTES),
+        "gRPC methods": grpc_methods(METHODS),
     }
 
 
