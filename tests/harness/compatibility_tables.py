@@ -146,9 +146,7 @@ def routes(wanted: Iterable[Route]) -> str:
 
 def grpc_methods(wanted: Iterable[MethodRow]) -> str:
     """Which key each gRPC method asks for where tokens are on."""
-    rows = [
-        (_code(row.path), " ".join(row.sides), row.key_kind or "none", row.description) for row in wanted
-    ]
+    rows = [(_code(row.path), " ".join(row.sides), row.key_kind or "none", row.description) for row in wanted]
     return table(("method", "listener", "key", "what it does"), rows)
 
 

@@ -271,6 +271,16 @@ class SlowClientTests(SynchronousTestCase):
         self.stage.advance(25.0)
         self.assertTrue(self.client.transport.disconnecting)
 
+    def test_answers_that_are_not_taken_share_a_memory_and_the_slowest_goes_first(self) -> None:
+        stage = RpcStage(response_memory=300_000)
+        stage.connections.start()
+        slow, slower = stage.connect(), stage.connect()
+        for client in (slower, slow):
+            client.http2.takes = False
+            client.ask("Echo", bytes(300_000))
+            stage.advance(3.0)
+        self.assertEqual((False, True), (slow.transport.disconnecting, slower.transport.disconnecting))
+
 
 class LimitTests(SynchronousTestCase):
     """A listener that may have two connections."""
