@@ -102,7 +102,7 @@ class RpcConnection(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
-        return self._transport_unsent() + self.engine.queued()
+        return self._transport_unsent() + (0 if self._is_closing else self.engine.queued())
 
     @property
     def taken(self) -> int:
