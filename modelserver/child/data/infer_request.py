@@ -27,6 +27,8 @@ from modelserver.protocol.wire_format import (
 Document = dict[str, object]
 
 _NAME, _VERSION, _ID, _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = (number << 3 | 2 for number in range(1, 8))
+MOST_DIMENSIONS = 32
+"""Of a tensor that an envelope opens: those of numpy's older versions; lists are nested as deep."""
 _OUTPUT_PARAMETERS, _CONTENTS = 0x12, 0x2A
 _TEXTS = {_NAME: "model_name", _VERSION: "model_version", _ID: "id"}
 
@@ -147,7 +149,7 @@ def _check(inputs: Sequence[_Tensor], raw: Sequence[Buffer]) -> None:
 
 
 def _shaped(data: Buffer, tensor: _Tensor, raw: Buffer | None) -> object:
-    if any(size < 0 for size in tensor.shape):
+    if any(size < 0 for size in tensor.shape) or len(tensor.shape) > MOST_DIMENSIONS:
         raise WireInvalid(f"The shape of the input {tensor.document['name']} is no list of sizes.")
     if raw is not None:
         return from_binary(tensor.datatype, memoryview(raw), tensor.shape)

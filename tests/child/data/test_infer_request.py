@@ -9,6 +9,8 @@ from typing import Any
 from unittest import TestCase
 
 import numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelserver.child.data.infer_request import ELEMENTS, InferDocument
 from tests.harness.rpc_messages import type_of
@@ -147,8 +149,23 @@ class EnvelopeTests(TestCase):
         (tensor,) = InferDocument(message, opens=True).tensors
         self.assertEqual(tensor["data"], [[1, 2], [3, 4]])
 
+    @given(st.data(), st.booleans())
+    def test_damage_is_refused_or_read_and_nothing_worse(self, data: st.DataObject, opens: bool) -> None:
+        whole = data.draw(
+            st.sampled_from([typed(*TYPED[3]), raw("FP32", RAW["FP32"]), raw("BYTES", RAW["BYTES"])])
+        )
+        at = data.draw(st.integers(0, len(whole) - 1))
+        piece = data.draw(st.binary(max_size=3))
+        damaged = whole[:at] + piece + whole[at + data.draw(st.integers(0, 3)) :]
+        try:
+            InferDocument(damaged, opens)
+        except ValueError:
+            pass
+
     def test_elements_have_to_fill_the_shape(self) -> None:
         for message in (
+            typed("INT64", "int64_contents", [1], (1,) * 5000),
+            raw("UINT8", b"1", (1,) * 5000),
             typed("INT64", "int64_contents", [1, 2, 3]),
             raw("FP32", RAW["FP32"], (3,)),
             raw("FP32", RAW["FP32"], (-1,)),
