@@ -29,6 +29,7 @@ class Graph:
     :param order: every node, each after all its parents.
     :param start: the one node without parents.
     :param leaves: the nodes without children, in the order of ``order``.
+    :param written: ``children`` of those nodes alone for which the specification says it, be it nothing.
     """
 
     children: Mapping[str, tuple[str, ...]]
@@ -36,6 +37,7 @@ class Graph:
     order: tuple[str, ...]
     start: str
     leaves: tuple[str, ...]
+    written: Mapping[str, tuple[str, ...]]
 
 
 def make_graph(
@@ -62,6 +64,7 @@ def make_graph(
             parents.setdefault(child, []).append(node)
         if len(parents) > most_nodes or count > most_edges:
             raise GraphInvalid(f"DAG is too large: at most {most_nodes} nodes and {most_edges} edges")
+    written = dict(children)
     for node in parents:
         children.setdefault(node, ())
     order = _ordered(children, parents)
@@ -71,6 +74,7 @@ def make_graph(
         order=order,
         start=order[0],
         leaves=tuple(node for node in order if not children[node]),
+        written=written,
     )
 
 

@@ -91,7 +91,7 @@ def _described(workflow: Workflow, is_default: bool) -> dict[str, object]:
 
 def _dag(graph: Graph) -> str:
     """Write the edges as Java writes a map of lists."""
-    edges = [f"{node}=[{', '.join(after)}]" for node, after in graph.children.items() if after]
+    edges = [f"{node}=[{', '.join(after)}]" for node, after in graph.written.items()]
     return f"{{{', '.join(edges)}}}"
 
 

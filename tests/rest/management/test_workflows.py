@@ -228,6 +228,17 @@ class DescribeTests(WorkflowApiCase):
         )
         self.assertEqual("show", nodes[3]["function"])
 
+    def test_the_graph_is_shown_as_it_is_written(self) -> None:
+        for dag, shown in (
+            ("{pre: []}", "{pre=[]}"),
+            ("{c: [post], pre: [c], post: ['']}", "{c=[post], pre=[c], post=[]}"),
+            ("{pre: [c], c: [post]}", "{pre=[c], c=[post]}"),
+        ):
+            write_workflow(self.on.store / "x.war", f"models: {{}}\ndag: {dag}\n", name="x")
+            self.post("?url=x.war")
+            self.assertEqual(shown, self.call("GET", "/workflows/x").body[0]["workflowDag"])
+            self.call("DELETE", "/workflows/x")
+
     def test_further_segments(self) -> None:
         self.post()
         self.assertEqual(
