@@ -11,19 +11,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import lifecycle
+from bench import lifecycle, workflows
 from bench.cases import CASES, QUICK, Case, Point
 from bench.report import as_json, life_sheet, sheet
 from bench.runner import Plan, Row, Runner
 from bench.selection import add_arguments, choose_targets, start_all
 from bench.sheet import Sheet, describe_machine, write_json, write_markdown
 
+LIFE, WORKFLOW = "life", "workflow"
+"""What is measured beside the cases of one handler."""
+
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    names = ",".join(case.name for case in CASES)
+    names = ",".join([*(case.name for case in CASES), WORKFLOW, LIFE])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--cases", default="", help=f"comma-separated, of: {names},life (default: all)")
+    parser.add_argument("--cases", default="", help=f"comma-separated, of: {names} (default: all)")
     parser.add_argument("--connections", default="", help="only these numbers of connections")
     parser.add_argument("--workers", default="", help="only these numbers of workers")
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement")
@@ -49,22 +52,26 @@ def choose_points(case: Case, options: argparse.Namespace) -> tuple[Point, ...]:
 
 def measure(options: argparse.Namespace, console: Console, folder: Path) -> None:
     """Start the servers, run what was asked for, print and write it."""
-    wanted = [name for name in options.cases.split(",") if name] or [case.name for case in CASES] + ["life"]
+    wanted = [name for name in options.cases.split(",") if name] or [case.name for case in CASES] + [
+        WORKFLOW,
+        LIFE,
+    ]
     cases = [case for case in CASES if case.name in wanted]
     rows: list[Row] = []
     lives: list[lifecycle.Life] = []
+    chains: list[workflows.ChainRow] = []
     sheets: list[Sheet] = []
     with ExitStack() as stack:
         started = start_all(choose_targets(options, folder, console.print), stack, console.print)
         targets = [target for target, _ in started]
         plan = Plan(2 if options.quick else options.seconds, rounds=options.rounds, client=options.client)
         runner = Runner(targets, plan, folder, console.print)
-        if "life" in wanted:
+        if LIFE in wanted:
             real = [(target, seconds) for target, seconds in started if target.is_server]
             lives += lifecycle.measure_all(real, console.print, lambda: os.getloadavg()[0])
             sheets.append(life_sheet(lives))
             sheets[-1].show(console)
-        if cases:
+        if cases or WORKFLOW in wanted:
             runner.warm_up(min(5, options.warm_up) if options.quick else options.warm_up)
         for case in cases:
             points = choose_points(case, options)
@@ -73,8 +80,12 @@ def measure(options: argparse.Namespace, console: Console, folder: Path) -> None
                 rows += found
                 sheets.append(sheet(case, found))
                 sheets[-1].show(console)
+        if WORKFLOW in wanted:
+            chains += workflows.measure_all(targets, plan, folder, console.print)
+            sheets.append(workflows.chain_sheet(chains))
+            sheets[-1].show(console)
     if options.json:
-        write_json(options.json, as_json(rows, lives))
+        write_json(options.json, as_json(rows, lives, chains))
     if options.markdown:
         write_markdown(options.markdown, sheets)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 HANDLERS = Path(__file__).with_name("handlers")
@@ -42,6 +44,30 @@ def pack(name: str, store: Path, shape: str) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest(name, shape), indent=2))
         archive.write(HANDLERS / f"{name}.py", f"{name}.py")
+    return path
+
+
+def pack_workflow(name: str, nodes: Sequence[str], settings: Mapping[str, object], store: Path) -> Path:
+    """
+    Write ``NAME.war`` into a store: a chain of nodes that all run the archive ``SETTINGS["url"]``.
+
+    :param settings: of each node, as a specification has them.
+    """
+    path = store / f"{name}.war"
+    manifest = {
+        "createdOn": "01/01/2025 00:00:00",
+        "workflow": {"workflowName": name, "specFile": "chain.yaml", "handler": "nothing.py"},
+        "archiverVersion": "0.2.15",
+    }
+    # JSON is YAML, too.
+    spec = {
+        "models": {node: dict(settings) for node in nodes},
+        "dag": {node: [behind] for node, behind in pairwise(nodes)},
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("WAR-INF/MANIFEST.json", json.dumps(manifest, indent=2))
+        archive.writestr("chain.yaml", json.dumps(spec, indent=2))
+        archive.writestr("nothing.py", "")
     return path
 
 

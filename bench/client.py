@@ -19,6 +19,8 @@ from pathlib import Path
 BUFFER = 1 << 20
 LONGEST_HEAD = 1 << 14
 STALL_SECONDS = 20.0
+LATE = 5.0
+"""Seconds from which on an answer of a fast handler counts as one that was lost and asked for again."""
 
 
 class Tally:
@@ -261,6 +263,7 @@ class Run:
             "p50": percentile(latencies, 0.50),
             "p99": percentile(latencies, 0.99),
             "errors": self.tally.errors,
+            "late": sum(seconds > LATE for seconds in latencies),
             "cpu": usage.ru_utime + usage.ru_stime,
         }
 

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 from attrs import define, field, frozen
 
-from bench.archives import lay_out, pack
+from bench.archives import lay_out, pack, pack_workflow
 from bench.processes import Tree, end
 
 HOST = "127.0.0.1"
@@ -187,6 +188,27 @@ class Target(ABC):
             **dict(deployment.parameters),
         }
         return self._manage("POST", f"/models?{urlencode(parameters)}")
+
+    def register_workflow(self, deployment: Deployment, nodes: Sequence[str]) -> float:
+        """
+        Pack and register a chain of nodes that all run one handler, each with workers of its own.
+
+        :returns: seconds that the call took.
+        :raises TargetFailed: the server refused.
+        """
+        settings = {
+            "url": pack(deployment.handler, self.store, self.shape).name,
+            "min-workers": deployment.workers,
+            "max-workers": deployment.workers,
+            "batch-size": deployment.batch_size,
+            "max-batch-delay": round(deployment.max_batch_delay * 1000),
+        }
+        url = pack_workflow(deployment.name, nodes, settings, self.store).name
+        return self._manage("POST", f"/workflows?{urlencode({'url': url})}")
+
+    def unregister_workflow(self, name: str) -> float:
+        """Remove a workflow; returns the seconds of the call."""
+        return self._manage("DELETE", f"/workflows/{name}")
 
     def scale(self, name: str, workers: int) -> float:
         """Set the number of workers and wait for it; returns the seconds of the call."""
