@@ -1,8 +1,8 @@
 """
 ``python -m bench --cases workflow``: chains of three nodes, beside their nodes alone and beside TorchServe.
 
-What a chain of 10 ms nodes reaches of its slowest node alone, and costs of three direct predictions; and how many
-answers of a fast chain are lost.
+What a chain of 10 ms nodes reaches of its slowest node alone, and costs of three direct predictions; and how
+many answers of a fast chain are lost.
 """
 
 from __future__ import annotations
