@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from attrs import frozen
@@ -10,6 +11,7 @@ _BINDING = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/\s\[\]]+)(?::(?P<port>[0-9]{1,9}))?",
     re.IGNORECASE,
 )
+_NAME = re.compile(r"[^:/\s\[\]]+")
 _UNIX = re.compile(r"unix:(?P<path>/.+)")
 _LAST_PORT = 65535
 
@@ -19,7 +21,7 @@ class Address:
     """
     One binding address.
 
-    :param scheme: ``http``, ``https`` or ``unix``.
+    :param scheme: ``http``, ``https`` or ``unix``; ``grpc`` or ``grpcs`` (with TLS) for gRPC.
     :param host: the interface, an IPv6 one without its brackets; empty for ``unix``.
     :param port: 0 lets the system choose (and for ``unix``).
     :param unix_path: the socket's path, or empty.
@@ -33,7 +35,7 @@ class Address:
     @property
     def is_tls(self) -> bool:
         """Return whether the listener speaks TLS."""
-        return self.scheme == "https"
+        return self.scheme in ("https", "grpcs")
 
     def __str__(self) -> str:
         if self.scheme == "unix":
@@ -62,3 +64,20 @@ def parse_address(text: str, http: int, https: int) -> Address:
     if port > _LAST_PORT:
         raise ValueError(f"Invalid port number: {text}")
     return Address(scheme, binding["host"].strip("[]"), port)
+
+
+def parse_interface(text: str) -> Address:
+    """
+    Read where a listener is bound whose port has a key of its own: an address, a name or ``unix:/path``.
+
+    :raises ValueError: it is none of them.
+    """
+    unix = _UNIX.fullmatch(text)
+    if unix is not None:
+        return Address("unix", unix_path=unix["path"])
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in host:
+        return Address("grpc", str(ipaddress.IPv6Address(host)))
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(f"Invalid address: {text}")
+    return Address("grpc", text)

@@ -69,6 +69,13 @@ API = (
         always=True,
     ),
     _key("token_file", PATH, None, "A file with tokens that stay as they are.", always=True),
+    _key(
+        "grpc_map_status",
+        BOOLEAN,
+        "false",
+        "Over gRPC, end a call with the code of a handler's own status (set_response_status); false: with OK "
+        "and the body, as TorchServe does.",
+    ),
 )
 
 WORKERS = (

@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 from modelserver.archive.manifest import RULES, ManifestRules
 from modelserver.archive.unpack import UnpackLimits
 from modelserver.config.address import Address
+from modelserver.config.grpc_keys import OFF
 from modelserver.config.model_list import LoadList
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
@@ -54,6 +55,8 @@ class Settings:
 
     :param token_expiration: ``token_expiration_min``, as seconds.
     :param open_inference_protocol: ``ts_open_inference_protocol``.
+    :param grpc_inference_max_connection_age: with its three siblings, ``grpc_..._ms``, as seconds; None: any
+        time.
     :param sequence_id_header: with its two siblings, ``ts_header_key_sequence_...``.
     :param load_models: nothing where a snapshot is restored.
     :param load_workflows: nothing where a snapshot is restored that knows workflows.
@@ -92,6 +95,17 @@ class Settings:
     workflow_strict_compat: bool = _default("workflow_strict_compat")
     expose_errors: bool | None = None
     overload_status: int = _default("overload_status")
+
+    grpc_inference_address: Address = field(default=_default("grpc_inference_address"))
+    grpc_inference_port: int = _default("grpc_inference_port")
+    grpc_inference_max_connection_age: float | None = None
+    grpc_inference_max_connection_age_grace: float | None = None
+    grpc_management_address: Address = field(default=_default("grpc_management_address"))
+    grpc_management_port: int = _default("grpc_management_port")
+    grpc_management_max_connection_age: float | None = None
+    grpc_management_max_connection_age_grace: float | None = None
+    enable_grpc_ssl: bool = _default("enable_grpc_ssl")
+    grpc_map_status: bool = _default("grpc_map_status")
 
     model_store: Path | None = None
     load_models: LoadList = field(factory=LoadList)
@@ -178,6 +192,26 @@ class Settings:
     def is_shared_listener(self) -> bool:
         """Return whether predictions and management have one listener."""
         return self.inference_address == self.management_address
+
+    def grpc_address(self, side: str) -> Address | None:
+        """
+        Return where a gRPC service listens, or None where it does not.
+
+        :param side: ``inference`` or ``management``.
+        """
+        address: Address = getattr(self, f"grpc_{side}_address")
+        port: int = getattr(self, f"grpc_{side}_port")
+        if address.scheme == "unix":
+            # A socket has no port: only a port that says so switches it off, not MMS's default.
+            return None if self.properties.get(f"grpc_{side}_port") == f"{OFF}" else address
+        if port == OFF:
+            return None
+        return evolve(address, scheme="grpcs" if self.enable_grpc_ssl else "grpc", port=port)
+
+    @property
+    def has_grpc_open_inference(self) -> bool:
+        """Return whether gRPC has the Open Inference Protocol: yes, unless the key for it says no."""
+        return self.open_inference_protocol or not self.properties.get("ts_open_inference_protocol")
 
     def version_preset(self, name: str, version: str) -> VersionPreset:
         """Find a version's entry in the ``models`` JSON; an empty one where there is none."""

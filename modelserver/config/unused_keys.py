@@ -8,7 +8,6 @@ from modelserver.config.value_types import TEXT
 _BOTH, _TS, _MMS = ("TS", "MMS"), ("TS",), ("MMS",)
 _FILE_ONLY = ""
 _NO_NETTY = "Netty's and the JVM's settings do not apply, one event loop serves all connections"
-_NO_GRPC = "this server has no gRPC listener"
 _NO_IPEX = "the built-in handlers do not use the Intel extension"
 _NO_LAUNCHER = "workers are started without torch.backends.xeon.run_cpu"
 _NO_CPP = "there is no C++ backend"
@@ -147,17 +146,6 @@ ACCEPTED = (
 )
 
 UNSUPPORTED = (
-    *(
-        _without("unsupported", f"grpc_{side}_{part}", default, f"{meaning} of the {side} service.", _NO_GRPC)
-        for side, port in (("inference", "7070"), ("management", "7071"))
-        for part, default, meaning in (
-            ("address", "127.0.0.1", "gRPC interface"),
-            ("port", port, "gRPC port"),
-            ("max_connection_age_ms", None, "gRPC connection age"),
-            ("max_connection_age_grace_ms", None, "gRPC grace after the connection age"),
-        )
-    ),
-    _without("unsupported", "enable_grpc_ssl", "false", "TLS for gRPC.", _NO_GRPC),
     _without("unsupported", "ipex_enable", "false", "Intel extension for PyTorch.", _NO_IPEX),
     _without("unsupported", "ipex_gpu_enable", "false", "Intel extension on GPUs.", _NO_IPEX),
     _without("unsupported", "cpu_launcher_enable", "false", "Pin workers to cores.", _NO_LAUNCHER),

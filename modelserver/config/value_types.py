@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from modelserver.config.address import parse_address
+from modelserver.config.address import parse_address, parse_interface
 from modelserver.config.model_list import parse_load_models
 
 Reader = Callable[[str, Path], object]
@@ -142,6 +142,14 @@ def address(http: int, https: int) -> Kind:
         f"http://HOST[:PORT] (port {http}), https://HOST[:PORT] (port {https}) or unix:/PATH",
         lambda text, cwd: parse_address(text, http, https),
     )
+
+
+INTERFACE = Kind(
+    "interface",
+    "an IP address, a host's name or unix:/PATH",
+    lambda text, cwd: parse_interface(text),
+)
+"""Where a listener is bound whose port has a key of its own."""
 
 
 def _pattern(text: str, cwd: Path) -> str:

@@ -71,6 +71,11 @@ class RpcFactory(ServerFactory):
         if not self._loop.running:
             self._loop.start(SWEEP, now=False)
 
+    def stopFactory(self) -> None:
+        """Ask clients to begin no more calls, for nobody listens any more; those in hand go on."""
+        for connection in list(self.listener.open):
+            connection.finish()
+
     def buildProtocol(self, addr: IAddress | None) -> RpcConnection:
         """Return a connection for the client at ``addr``; one over a limit is told so by its calls."""
         ordinal = self._count

@@ -63,6 +63,9 @@ class SweptConnection(Protocol):
     def sweep(self, now: float) -> None:
         """Look at what takes too long; ``now``: the clock's (monotonic) seconds."""
 
+    def finish(self) -> None:
+        """Close after the calls in hand."""
+
 
 @frozen(eq=False, kw_only=True)
 class RpcListener:

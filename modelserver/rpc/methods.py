@@ -6,7 +6,7 @@ Each row says who may call; ``site`` gives each one the function that answers it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
@@ -141,6 +141,6 @@ def methods_of(side: str) -> tuple[MethodRow, ...]:
     return tuple(row for row in METHODS if side in row.sides)
 
 
-def services_of(side: str) -> tuple[str, ...]:
-    """Return the services of a listener, in the table's order."""
-    return tuple(dict.fromkeys(row.service for row in methods_of(side)))
+def services_of(rows: Iterable[MethodRow]) -> tuple[str, ...]:
+    """Return the services of these methods, in their order."""
+    return tuple(dict.fromkeys(row.service for row in rows))

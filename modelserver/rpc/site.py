@@ -80,11 +80,13 @@ class SiteRules:
     :param largest: bytes of a message that a client may send.
     :param answers: what becomes of answers.
     :param allows_registering: whether models may be registered and unregistered (``enable_model_api``).
+    :param has_open_inference: whether the Open Inference Protocol is served.
     """
 
     largest: int = 6553500
     answers: AnswerRules = field(factory=AnswerRules)
     allows_registering: bool = True
+    has_open_inference: bool = True
 
 
 @define(eq=False)
@@ -153,11 +155,15 @@ def make_sites(
     :param log: where defects of the server are.
     """
     messages = Messages.load()
-    made = {INFERENCE: _inference(cases, rules, messages), MANAGEMENT: _management(cases, messages)}
+    made = {INFERENCE: _torchserve(cases, rules, messages), MANAGEMENT: _management(cases, messages)}
+    if rules.has_open_inference:
+        made[INFERENCE] += _open_inference(cases, rules, messages)
+    hidden = () if rules.has_open_inference else OPEN_INFERENCE
+    rows = {side: [row for row in methods_of(side) if row.service not in hidden] for side in made}
     return {
         side: Site(
-            methods={method.name: method for method in (*methods, *_standard(cases, messages, side))},
-            rows=methods_of(side),
+            methods={method.name: method for method in (*methods, *_standard(cases, messages, rows[side]))},
+            rows=rows[side],
             gate=cases.gate,
             statuses=Statuses(cases.dialect),
             rules=rules,
@@ -168,19 +174,25 @@ def make_sites(
     }
 
 
-def _inference(cases: UseCases, rules: SiteRules, messages: Messages) -> list[RpcMethod]:
+def _torchserve(cases: UseCases, rules: SiteRules, messages: Messages) -> list[RpcMethod]:
     predictor = Predictor(cases.inference, cases.clock, cases.slots, cases.workflows)
     statuses = Statuses(cases.dialect, PREDICTION_ENDINGS)
     answers = rules.answers
     prefix = f"/{TORCHSERVE_INFERENCE}"
     ping = Ping(predictor, cases.dialect, messages)
     sequences = SequencePredictions(predictor, statuses, answers, messages)
-    methods: list[RpcMethod] = [
+    return [
         Unary(f"{prefix}/Ping", messages.type_of("google.protobuf.Empty"), ping.answer, statuses),
         Predictions(f"{prefix}/Predictions", predictor, statuses, answers),
         Predictions(f"{prefix}/StreamPredictions", predictor, statuses, answers, StreamedAnswer),
         StreamingMethod(f"{prefix}/StreamPredictions2", sequences),
     ]
+
+
+def _open_inference(cases: UseCases, rules: SiteRules, messages: Messages) -> list[RpcMethod]:
+    predictor = Predictor(cases.inference, cases.clock, cases.slots, cases.workflows)
+    statuses = Statuses(cases.dialect, PREDICTION_ENDINGS)
+    methods: list[RpcMethod] = []
     for service in OPEN_INFERENCE:
         package = service.rpartition(".")[0]
         about = OpenInferenceService(cases.health, messages, package)
@@ -193,7 +205,7 @@ def _inference(cases: UseCases, rules: SiteRules, messages: Messages) -> list[Rp
             )
             for name, answer in about.answers().items()
         ]
-        methods.append(ModelInfer(f"/{service}/ModelInfer", predictor, statuses, answers))
+        methods.append(ModelInfer(f"/{service}/ModelInfer", predictor, statuses, rules.answers))
         methods.append(StreamingMethod(f"/{service}/ModelStreamInfer", StreamedInfer(predictor, statuses)))
     return methods
 
@@ -212,9 +224,9 @@ def _management(cases: UseCases, messages: Messages) -> list[RpcMethod]:
     ]
 
 
-def _standard(cases: UseCases, messages: Messages, side: str) -> list[RpcMethod]:
-    """Return the services that every listener has."""
-    services = services_of(side)
+def _standard(cases: UseCases, messages: Messages, rows: Iterable[MethodRow]) -> list[RpcMethod]:
+    """Return the services that every listener has; ``rows``: those of the listener."""
+    services = services_of(rows)
     state = HealthState(cases.health, services, cases.gate)
     check = HealthCheck(state, messages)
     request = messages.type_of("grpc.health.v1.HealthCheckRequest")

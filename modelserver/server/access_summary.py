@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from modelserver.config.address import Address
+from modelserver.config.grpc_keys import GRPC_SIDES
 from modelserver.config.settings import Settings
 from modelserver.config.table import KEY
 
@@ -60,11 +61,12 @@ def exposures(settings: Settings) -> Iterator[str]:
     everybody = open_to_others(settings)
     if everybody is not None:
         yield everybody
-    plain = [str(address) for address in _reached(settings) if address.scheme == "http"]
+    plain = [str(address) for address in _reached(settings) if address.scheme in ("http", "grpc")]
     if plain:
         yield (
             f"What is sent to {' or '.join(plain)}, keys among it, can be read on its way: "
-            "others reach it, and it has no TLS. Write https://, or keep a proxy with TLS in front of it."
+            "others reach it, and it has no TLS. Write https:// (for gRPC: enable_grpc_ssl=true), or keep a "
+            "proxy with TLS in front of it."
         )
     for key in SECRET_FILES:
         path = getattr(settings, key)
@@ -113,7 +115,8 @@ def open_to_others(settings: Settings) -> str | None:
 
 def _reached(settings: Settings) -> list[Address]:
     """Return the addresses of predictions and management that other machines may reach."""
-    addresses = dict.fromkeys((settings.inference_address, settings.management_address))
+    rpc = [address for side in GRPC_SIDES if (address := settings.grpc_address(side)) is not None]
+    addresses = dict.fromkeys((settings.inference_address, settings.management_address, *rpc))
     return [address for address in addresses if not _is_local(address)]
 
 

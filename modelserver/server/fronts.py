@@ -55,7 +55,7 @@ def make_factory(
     :param memory: what the bodies of requests may take together, at all ports.
     """
     settings = core.settings
-    gate = AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens, core.refusals.note)
+    gate = make_gate(core)
     descriptions = Descriptions(select(roles, core.dialect.name, _features(core)), core.dialect.name)
     responder = KleinResponder(core.dialect, _new_uuid, _cors(settings))
     endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
@@ -71,9 +71,25 @@ def make_factory(
         handler=endpoint,
         run_soon=core.runtime.events.call_soon,
         connections=connections,
-        log_failure=_log_failure,
+        log_failure=log_failure,
         memory=memory,
     )
+
+
+def make_gate(core: Core) -> Authorizer:
+    """Return what decides who may ask for what."""
+    return AllowAll() if core.tokens is None else TokenAuthorizer(core.tokens, core.refusals.note)
+
+
+def make_health(core: Core) -> ServerHealth:
+    """Return what tells whether the server can answer."""
+    return ServerHealth(core.registry, core.inference.start_up, lambda: core.draining.begun)
+
+
+def allows_registering(core: Core) -> bool:
+    """Return whether models may be registered and unregistered."""
+    settings = core.settings
+    return settings.enable_model_api or not DIALECTS[settings.dialect].can_forbid_model_control
 
 
 def _page_guard(core: Core, address: Address) -> PageGuard:
@@ -90,7 +106,7 @@ def _features(core: Core) -> Collection[str]:
     settings = core.settings
     is_on = {
         OPEN_INFERENCE: settings.open_inference_protocol,
-        MODEL_CONTROL: settings.enable_model_api or not DIALECTS[settings.dialect].can_forbid_model_control,
+        MODEL_CONTROL: allows_registering(core),
         TOKENS: core.tokens is not None,
     }
     return [name for name, on in is_on.items() if on]
@@ -111,7 +127,7 @@ def _operations(
     inference = InferenceApi(
         front=endpoint,
         registry=core.registry,
-        health=ServerHealth(core.registry, core.inference.start_up, lambda: core.draining.begun),
+        health=make_health(core),
         responder=responder,
         descriptions=descriptions,
         has_tokens=core.tokens is not None,
@@ -161,5 +177,6 @@ def _new_uuid() -> str:
     return str(uuid4())
 
 
-def _log_failure(failure: Failure) -> None:
+def log_failure(failure: Failure) -> None:
+    """Write down a defect of the server."""
     _log.failure("A request ended in an error of the server", failure)

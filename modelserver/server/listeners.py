@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from typing import cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
@@ -18,7 +18,6 @@ from twisted.internet.protocol import ServerFactory
 
 from modelserver.config.address import Address
 from modelserver.http1.asyncio_transport import LoopTransport
-from modelserver.http1.factory import ConnectionFactory
 from modelserver.server.tls.acceptor import TlsAcceptor
 from modelserver.server.tls.context import Tls
 from modelserver.server.tls.first_byte import FirstByteFactory
@@ -30,12 +29,16 @@ def bind(address: Address) -> socket.socket:
     """
     Return a socket that listens on an address.
 
-    :raises OSError: the address is in use, or not this machine's.
+    :raises OSError: the address is in use, or not this machine's; its text has the address.
     """
     if address.scheme == "unix":
         _remove_stale(address.unix_path)
         unix = socket.socket(socket.AF_UNIX)
-        unix.bind(address.unix_path)
+        try:
+            unix.bind(address.unix_path)
+        except OSError as why:
+            unix.close()
+            raise OSError(why.errno, why.strerror, address.unix_path) from why
         unix.listen(BACKLOG)
         return unix
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -66,16 +69,21 @@ class AddressListener(Service):
     """
 
     address: Address
-    make_factory: Callable[[], ConnectionFactory]
+    make_factory: Callable[[], ServerFactory]
     loop: asyncio.AbstractEventLoop | None
     reactor: PosixReactorBase
     tls: Tls | None = None
+    bound: Address = field(init=False)
+    """The address with the port that the system has chosen, where it was left to it."""
     _socket: socket.socket | None = field(default=None, init=False)
     _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
     _kept: socket.socket | None = field(default=None, init=False)
     _last: set[asyncio.Task[object]] = field(factory=set, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
-    _factory: ConnectionFactory | None = field(default=None, init=False)
+    _factory: ServerFactory | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.bound = self.address
 
     def privilegedStartService(self) -> None:
         """
@@ -85,19 +93,20 @@ class AddressListener(Service):
         """
         self._socket = bind(self.address)
         self._socket.setblocking(False)
+        if self.address.scheme != "unix":
+            self.bound = evolve(self.address, port=self._socket.getsockname()[1])
 
     def startService(self) -> None:
         """Accept connections."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         if self._socket is None:
             self.privilegedStartService()
-        self._factory = self.make_factory()
-        # Twisted types a factory by its protocol's factory; Twisted Web's own sites do not fit, either.
-        factory = cast(ServerFactory, self._factory)
+        factory = self._factory = self.make_factory()
         bound = self._socket
         assert bound is not None
         if self.loop is None:
             if self.tls is not None:
+                # Twisted types a factory by its protocol's factory; its own wrappers do not fit, either.
                 factory = cast(ServerFactory, FirstByteFactory(factory, self.tls, self.reactor))
             self._port = self.reactor.adoptStreamPort(bound.fileno(), bound.family, factory)  # type: ignore[no-untyped-call]  # Twisted's
             bound.close()
@@ -127,7 +136,8 @@ class AddressListener(Service):
         kept, self._kept = self._kept, None
         if kept is None or self.loop is None:
             return
-        factory = cast(ServerFactory, self._factory)
+        factory = self._factory
+        assert factory is not None  # it is made with the socket
         with kept:
             kept.setblocking(False)
             for _ in range(BACKLOG):

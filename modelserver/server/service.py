@@ -11,6 +11,7 @@ from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from modelserver.config.address import Address
@@ -33,11 +34,12 @@ from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, exposures, pages_line
 from modelserver.server.build import Core, build_core
 from modelserver.server.fronts import make_factory
+from modelserver.server.grpc import GrpcUnusable, missing_for_grpc, plan_grpc
 from modelserver.server.listeners import AddressListener
 from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
 from modelserver.server.startup import StoreMissing, require_store, start_models
-from modelserver.server.tls.context import TlsUnusable, make_tls
+from modelserver.server.tls.context import Identity, Tls, TlsUnusable, identity, make_grpc_tls, make_tls
 from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
 
@@ -78,6 +80,7 @@ class Server(MultiService):
         self._resources: Resources | None = None
         self._core: Core | None = None
         self._on_end = on_end
+        self._connections_of: dict[ListenerRole, ListenerConnections] = {}
         self.connections = Connections(
             reactor,
             ConnectionTimeouts(
@@ -110,6 +113,7 @@ class Server(MultiService):
                 check_archives(self.settings.model_snapshot, self.settings.model_store)
         except (
             OSError,
+            GrpcUnusable,
             KeyFileInvalid,
             RestoreFailed,
             StoreMissing,
@@ -126,21 +130,52 @@ class Server(MultiService):
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
         self._resources, self._core = resources, core
         core.telemetry.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+        plan = plan_grpc(self.settings, missing_for_grpc)
+        if plan.note is not None:
+            self._warnings += (plan.note,)
         roles_by_address = self._roles()
-        is_secure = any(address.is_tls for address in roles_by_address)
-        tls = make_tls(self.settings, core.dialect) if is_secure else None
+        is_secure = any(address.is_tls for address in (*roles_by_address, *plan.addresses.values()))
+        shown = identity(self.settings) if is_secure else None
+        self._add_http(core, roles_by_address, shown)
+        if plan.addresses:
+            self._add_grpc(core, plan.addresses, shown)
+
+    def _add_http(
+        self, core: Core, roles_by_address: Mapping[Address, set[ListenerRole]], shown: Identity | None
+    ) -> None:
+        tls = None if shown is None else make_tls(self.settings, shown, core.dialect)
         for address, roles in roles_by_address.items():
             connections = self._listener_connections(roles)
-            listener = AddressListener(
-                address=address,
-                make_factory=partial(
-                    make_factory, core, address, roles, connections, self.connections.memory
-                ),
-                loop=core.runtime.loop,
-                reactor=self._reactor,
-                tls=tls if address.is_tls else None,
+            self._connections_of.update(dict.fromkeys(roles, connections))
+            self._add_listener(
+                core,
+                address,
+                partial(make_factory, core, address, roles, connections, self.connections.memory),
+                tls,
             )
-            listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def _add_grpc(self, core: Core, addresses: Mapping[str, Address], shown: Identity | None) -> None:
+        """Add the gRPC listeners; each shares its connections' limit with the listener that does the same."""
+        # What these import is an extra.
+        from modelserver.server.grpc_fronts import GrpcFronts
+
+        tls = None if shown is None else make_grpc_tls(self.settings, shown)
+        fronts = GrpcFronts.of(core, self.connections)
+        for side, address in addresses.items():
+            connections = self._connections_of[ListenerRole(side)]
+            self._add_listener(core, address, partial(fronts.make_factory, side, connections), tls)
+
+    def _add_listener(
+        self, core: Core, address: Address, make: Callable[[], ServerFactory], tls: Tls | None
+    ) -> None:
+        listener = AddressListener(
+            address=address,
+            make_factory=make,
+            loop=core.runtime.loop,
+            reactor=self._reactor,
+            tls=tls if address.is_tls else None,
+        )
+        listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _listener_connections(self, roles: set[ListenerRole]) -> ListenerConnections:
         """Return the connections of one listener; predictions leave descriptors to everything else."""
@@ -190,7 +225,7 @@ class Server(MultiService):
         gc.freeze()
         for service in self:
             if isinstance(service, AddressListener):
-                _log.info("Listening on {address}", address=str(service.address))
+                _log.info("Listening on {address}", address=str(service.bound))
         _log.info("{line}", line=access_line(self.settings))
         for line in refused_calls(core.slots is not None):
             _log.warn("{line}", line=line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.config.address import Address, parse_address
+from modelserver.config.address import Address, parse_address, parse_interface
 
 GOOD = (
     ("http://127.0.0.1:8080", Address("http", "127.0.0.1", 8080)),
@@ -53,4 +53,28 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(
             [address.is_tls for address in (Address("http", "h"), Address("https", "h"), Address("unix"))],
             [False, True, False],
+        )
+
+
+class InterfaceTests(SynchronousTestCase):
+    """The interface of a listener whose port has a key of its own."""
+
+    def test_addresses_names_and_sockets(self) -> None:
+        for text, expected in (
+            ("0.0.0.0", Address("grpc", "0.0.0.0")),
+            ("models.example.org", Address("grpc", "models.example.org")),
+            ("::1", Address("grpc", "::1")),
+            ("[::]", Address("grpc", "::")),
+            ("unix:/tmp/g.sock", Address("unix", unix_path="/tmp/g.sock")),
+        ):
+            self.assertEqual(parse_interface(text), expected, text)
+
+    def test_what_is_none_of_them(self) -> None:
+        for text in ("http://127.0.0.1", "127.0.0.1:7070", "[::1]:7070", "a b", "unix:relative", "[]"):
+            self.assertRaises(ValueError, parse_interface, text)
+
+    def test_shown_with_its_scheme(self) -> None:
+        self.assertEqual(str(Address("grpcs", "::1", 7070)), "grpcs://[::1]:7070")
+        self.assertEqual(
+            [Address("grpcs").is_tls, Address("grpc").is_tls, Address("unix").is_tls], [True, False, False]
         )

@@ -307,10 +307,10 @@ class WarningTests(SourcesTestCase):
         )
 
     def test_accepted_and_unsupported_keys(self) -> None:
-        told = self.warnings("vmargs=-Xmx4g\ngrpc_inference_port=7777\nnumber_of_netty_threads=4")
+        told = self.warnings("vmargs=-Xmx4g\ncpp_log_config=x.yaml\nnumber_of_netty_threads=4")
         self.assertEqual(
             [warning.split()[0] for warning in told],
-            ["vmargs", "grpc_inference_port", "number_of_netty_threads"],
+            ["vmargs", "cpp_log_config", "number_of_netty_threads"],
         )
 
     def test_accepted_key_with_a_value_that_would_be_refused_elsewhere(self) -> None:

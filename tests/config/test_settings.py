@@ -42,6 +42,9 @@ READ: tuple[tuple[str, str, object], ...] = (
     ("load_models", "x=a.mar", LoadList((StartupModel("x", "a.mar"),))),
     ("models", '{"m": {"1.0": {"batchSize": 4}}}', {"m": {"1.0": VersionPreset(settings={"batch_size": 4})}}),
     ("overload_status", "429", 429),
+    ("grpc_inference_port", "-1", -1),
+    ("grpc_management_max_connection_age_ms", "1500", 1.5),
+    ("grpc_management_max_connection_age_grace_ms", "0", 0.0),
     ("dialect", "MMS", "mms"),
 )
 
@@ -70,6 +73,10 @@ REFUSED = (
     ("overload_status", "500", ""),
     ("ts_open_inference_protocol", "kserve", ""),
     ("retry_on_worker_death", "2", ""),
+    ("grpc_inference_port", "-2", ""),
+    ("grpc_management_port", "65536", ""),
+    ("grpc_inference_address", "127.0.0.1:7070", "At least 3 parts expected in '127.0.0.1:7070'"),
+    ("grpc_inference_max_connection_age_ms", "0", ""),
 )
 
 

@@ -100,7 +100,8 @@ class ServerProcess:
     :param options: of ``twistd -n modelserver``, beside the store and the configuration.
     :param reactor: the name of a Twisted reactor, or None for the plugin's own choice.
     :param program: how Python is told to be twistd.
-    :param is_shared: one port for everything.
+    :param is_shared: one port for everything that is HTTP.
+    :param has_rpc: gRPC is served, too, on two more ports.
     """
 
     folder: Path
@@ -110,8 +111,10 @@ class ServerProcess:
     environment: Mapping[str, str] = field(factory=dict)
     program: Sequence[str] = ("-c", _TWISTD)
     is_shared: bool = False
+    has_rpc: bool = False
     lines: list[str] = field(factory=list, init=False)
     ports: list[int] = field(factory=list, init=False)
+    rpc_ports: list[int] = field(factory=list, init=False)
     process: subprocess.Popen[str] = field(init=False)
     _reader: threading.Thread = field(init=False)
     _has_spoken: threading.Event = field(factory=threading.Event, init=False)
@@ -132,6 +135,22 @@ class ServerProcess:
         """What was logged so far."""
         return "".join(self.lines)
 
+    def add_model(self, name: str, source: str, config: str = "", **more: Any) -> Path:
+        """
+        Pack a handler's source into the store, which has to be there.
+
+        :param config: the text of its ``model-config.yaml``, or empty.
+        :param more: as ``PackRequest`` has it.
+        """
+        handler = self.folder / f"{re.sub('[^a-z0-9]', '_', name.lower())}_handler.py"
+        handler.write_text(source)
+        wanted = {"version": "1.0", "handler": str(handler), "export_path": self.store, "force": True}
+        if config:
+            settings = handler.with_suffix(".yaml")
+            settings.write_text(config)
+            wanted["config_file"] = str(settings)
+        return pack(PackRequest(name, **{**wanted, **more}))
+
     def start(self) -> None:
         """
         Return when it serves.
@@ -151,12 +170,16 @@ class ServerProcess:
         raise AssertionError(f"the server did not start:\n{self.log}")
 
     def _spawn(self) -> None:
-        self.ports = free_ports(1) * 3 if self.is_shared else free_ports(3)
+        *http, inference, management = free_ports(5)
+        self.ports = http[:1] * 3 if self.is_shared else http
+        self.rpc_ports = [inference, management] if self.has_rpc else [-1, -1]
         self._has_spoken.clear()
         names = ("inference", "management", "metrics")
         settings = {
             f"{name}_address": f"http://{HOST}:{port}" for name, port in zip(names, self.ports, strict=True)
         }
+        for name, port in zip(names[:2], self.rpc_ports, strict=True):
+            settings[f"grpc_{name}_port"] = str(port)
         settings.update(self.properties)
         config = self.folder / "config.properties"
         config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -277,6 +300,15 @@ class ServerProcess:
         """How many workers of a model are ready."""
         return sum(worker["status"] == "READY" for worker in self.workers(name))
 
+    def keys(self) -> dict[str, dict[str, str]]:
+        """The keys of tokens, by their kinds."""
+        read: dict[str, dict[str, str]] = json.loads((self.folder / "key_file.json").read_text("ascii"))
+        return read
+
+    def scrape(self) -> str:
+        """The text of the metrics' endpoint."""
+        return ask(self.ports[2], "GET", "/metrics").text
+
     def children(self) -> list[int]:
         """Every process below the server."""
         found = psutil.Process(self.process.pid).children(recursive=True)
@@ -310,16 +342,23 @@ class ServerTests(TestCase):
         reactor: str | None = None,
         environment: Mapping[str, str] | None = None,
         models: Mapping[str, str] | None = None,
+        has_rpc: bool = False,
     ) -> ServerProcess:
         """
         Start a server.
 
         :param models: source texts of handlers by model name, packed into its store.
+        :param has_rpc: gRPC is served, too.
         """
         folder = TemporaryDirectory(prefix="modelserver-test-")
         self.addCleanup(folder.cleanup)
         server = ServerProcess(
-            Path(folder.name), dict(properties or {}), options, reactor, dict(environment or {})
+            Path(folder.name),
+            dict(properties or {}),
+            options,
+            reactor,
+            dict(environment or {}),
+            has_rpc=has_rpc,
         )
         server.store.mkdir()
         for name, source in (models or {}).items():
@@ -330,10 +369,7 @@ class ServerTests(TestCase):
 
     def add_model(self, server: ServerProcess, name: str, source: str, **more: Any) -> Path:
         """Pack a handler's source into the server's store; ``more`` as ``PackRequest`` has it."""
-        handler = server.folder / f"{re.sub('[^a-z0-9]', '_', name.lower())}_handler.py"
-        handler.write_text(source)
-        wanted = {"version": "1.0", "handler": str(handler), "export_path": server.store, "force": True}
-        return pack(PackRequest(name, **{**wanted, **more}))
+        return server.add_model(name, source, **more)
 
     def kill_worker(self, pid: int) -> None:
         """End a worker without a warning."""

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from modelserver.errors import AccessDenied
 from modelserver.rpc.health import EVERY
-from modelserver.rpc.methods import services_of
+from modelserver.rpc.methods import methods_of, services_of
 from modelserver.spec import WorkerFailure
 from modelserver.testing_rpc import MemoryCall
 from tests.harness.rpc_messages import type_of
@@ -47,7 +47,7 @@ class CheckTests(RpcCase):
         self.serve("idle", workers=0)
         for name, wanted in (
             ("", SERVING),
-            *((service, SERVING) for service in services_of("inference")),
+            *((service, SERVING) for service in services_of(methods_of("inference"))),
             ("m", SERVING),
             ("idle", NOT_SERVING),
             ("nope", 0),
@@ -66,7 +66,7 @@ class CheckTests(RpcCase):
         self.serve()
         self.worker.exit(WorkerFailure("exit", 0.0, exit_code=1))
         self.assertEqual(self.check(""), SERVING)
-        self.assertEqual(self.check(services_of("inference")[0]), NOT_SERVING)
+        self.assertEqual(self.check(services_of(methods_of("inference"))[0]), NOT_SERVING)
         self.assertEqual(self.check("m"), NOT_SERVING)
 
     def test_model_of_the_start_that_is_on_its_way(self) -> None:
@@ -76,7 +76,7 @@ class CheckTests(RpcCase):
     def test_nothing_serves_before_a_drain(self) -> None:
         self.serve()
         self.is_stopping = True
-        for name in ("", services_of("inference")[0], "m"):
+        for name in ("", services_of(methods_of("inference"))[0], "m"):
             self.assertEqual(self.check(name), NOT_SERVING)
 
     def test_bytes_that_are_no_message(self) -> None:
@@ -96,7 +96,12 @@ class KeyTests(CheckTests):
 
     def test_without_the_key(self) -> None:
         self.serve()
-        for name, wanted in (("", SERVING), (services_of("inference")[0], SERVING), ("m", 0), ("nope", 0)):
+        for name, wanted in (
+            ("", SERVING),
+            (services_of(methods_of("inference"))[0], SERVING),
+            ("m", 0),
+            ("nope", 0),
+        ):
             self.assertEqual(CheckTests.check(self, name), wanted)
 
 

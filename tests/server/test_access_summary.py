@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.address import parse_address
 from modelserver.config.loading import CommandLine, load_settings
-from modelserver.config.settings import Settings
+from modelserver.config.settings import Settings, build_settings
 from modelserver.server.access_summary import (
     SECRET_FILES,
     access_line,
@@ -128,6 +128,21 @@ class ExposureTests(SynchronousTestCase):
             self.assertEqual(len(told), int(warns), address)
             for line in told:
                 self.assertIn(address, line)
+
+    def test_plain_grpc_where_others_reach_it(self) -> None:
+        for text, warns in (
+            ("grpc_inference_address=0.0.0.0", True),
+            ("grpc_inference_address=0.0.0.0\nenable_grpc_ssl=true", False),
+            ("grpc_inference_address=0.0.0.0\ngrpc_inference_port=-1", False),
+            ("grpc_management_address=unix:/run/models", False),
+        ):
+            properties = dict(line.split("=", 1) for line in text.splitlines())
+            told = [
+                line for line in exposures(build_settings(properties, "torchserve", Path())) if PLAIN in line
+            ]
+            self.assertEqual(len(told), int(warns), text)
+            for line in told:
+                self.assertIn("grpc://0.0.0.0:7070", line)
 
     def test_both_addresses_are_in_one_warning(self) -> None:
         anywhere = [parse_address(f"http://0.0.0.0:{port}", 80, 443) for port in (8080, 8081)]

@@ -11,12 +11,11 @@ from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, ServerFactory
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from modelserver.config.address import Address
-from modelserver.http1.factory import ConnectionFactory
 from modelserver.server.listeners import AddressListener, bind
 
 LONGEST = 30.0
@@ -65,7 +64,8 @@ class BindTests(TestCase):
 
     def test_port_in_use_is_an_error_at_once(self) -> None:
         port = self.bound(tcp()).getsockname()[1]
-        self.assertRaises(OSError, bind, tcp(port))
+        error = self.assertRaises(OSError, bind, tcp(port))
+        self.assertIn(f"{port}", str(error))
 
     def test_address_of_another_machine_is_an_error(self) -> None:
         self.assertRaises(OSError, bind, Address("http", "192.0.2.1", 0))
@@ -87,7 +87,8 @@ class BindTests(TestCase):
 
     def test_socket_file_of_a_living_server_is_left(self) -> None:
         self.bound(self.unix)
-        self.assertRaises(OSError, bind, self.unix)
+        error = self.assertRaises(OSError, bind, self.unix)
+        self.assertIn(self.path, str(error))
 
     def test_other_file_is_left(self) -> None:
         Path(self.path).write_text("precious")
@@ -109,18 +110,14 @@ class ReactorListenerTests(TestCase):
         factory = Factory.forProtocol(Greeter)
         factory.noisy = False
         installed: Any = reactor
-        listener = AddressListener(address, lambda: cast(ConnectionFactory, factory), None, installed)
+        listener = AddressListener(address, lambda: cast(ServerFactory, factory), None, installed)
         self.addCleanup(lambda: maybeDeferred(listener.stopService) if listener.running else None)
         return listener
 
     def port_of(self, listener: AddressListener) -> tuple[str, int]:
-        """Where it listens, asked before the socket is the reactor's."""
-        listener.privilegedStartService()
-        bound = listener._socket
-        assert bound is not None
-        name: tuple[str, int] = bound.getsockname()
+        """Where it listens: at a port that the system has chosen."""
         listener.startService()
-        return name
+        return listener.bound.host, listener.bound.port
 
     def told(self, address: object) -> Deferred[bytes]:
         return deferToThread(read_all, address)

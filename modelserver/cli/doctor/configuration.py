@@ -18,6 +18,7 @@ from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
+from modelserver.server.grpc import GrpcUnusable, missing_for_grpc, plan_grpc
 from modelserver.server.tls.context import TlsUnusable, identity, server_context
 from modelserver.server.workflow_startup import workflow_requests
 from modelserver.sources.store import StoreSource
@@ -85,6 +86,7 @@ def examine_configuration(
     findings = (
         *_in_order(about_keys),
         *_about_access(settings),
+        *about_grpc(settings),
         *about_models,
         *about_workflows,
         *about_threads,
@@ -199,6 +201,24 @@ def _about_access(settings: Settings) -> Iterator[Finding]:
     if not settings.enable_model_api:
         text = "They are off, as in TorchServe 0.12."
         yield Finding("works", "register, unregister", text + _under_serve(settings, "enable_model_api"))
+
+
+def about_grpc(settings: Settings, missing: Callable[[], str | None] = missing_for_grpc) -> Iterator[Finding]:
+    """
+    Say where gRPC is served, or why it is not.
+
+    :param missing: says what gRPC needs and is not installed, or returns None.
+    """
+    try:
+        plan = plan_grpc(settings, missing)
+    except GrpcUnusable as why:
+        yield Finding("fails", "gRPC", f"{why}.")
+        return
+    if plan.note is not None:
+        yield Finding("differs", "gRPC", f"{plan.note}.")
+    elif plan.addresses:
+        where = ", ".join(f"{side} at {address}" for side, address in plan.addresses.items())
+        yield Finding("works", "gRPC", _sentence(where))
 
 
 def _about_threads(settings: Settings, environ: Mapping[str, str], models: int) -> Iterator[Finding]:

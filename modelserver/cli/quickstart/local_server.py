@@ -44,8 +44,8 @@ class Ports:
 
     @property
     def settings(self) -> str:
-        """Return the lines of a ``config.properties`` with these ports."""
-        return "".join(
+        """Return the lines of a ``config.properties`` with these ports; gRPC, which has two more, is off."""
+        addresses = (
             f"{name}_address=http://{HOST}:{port}\n"
             for name, port in (
                 ("inference", self.inference),
@@ -53,6 +53,7 @@ class Ports:
                 ("metrics", self.metrics),
             )
         )
+        return "".join((*addresses, "grpc_inference_port=-1\n", "grpc_management_port=-1\n"))
 
 
 def choose_ports(wanted: Sequence[int] = (8080, 8081, 8082)) -> Ports:

@@ -28,7 +28,8 @@ from modelserver.http1.responses import reply
 from modelserver.interfaces import Dialect
 
 LIFE = timedelta(days=3650)
-PROTOCOLS = ["http/1.1"]
+HTTP, GRPC = "http/1.1", "h2"
+"""What TLS carries, by ALPN's names."""
 KEYSTORE_TYPES = ("PKCS12", "P12", "PFX", "JKS", "JCEKS")
 _JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
@@ -62,12 +63,14 @@ class Tls:
     What TLS listeners need.
 
     :param context: the context of asyncio's transports.
-    :param refusal: the answer for a client that speaks plain HTTP.
+    :param refusal: the answer for a client that speaks plain HTTP; empty: its connection is only closed.
+    :param protocol: what TLS carries.
     """
 
     shown: Identity
     context: ssl.SSLContext
     refusal: bytes
+    protocol: str = HTTP
 
     def reactor_options(self) -> CertificateOptions:
         """Return the same options for the transports of Twisted's own reactors."""
@@ -76,20 +79,29 @@ class Tls:
             PKey.from_cryptography_key(serialization.load_pem_private_key(self.shown.key, None)),  # type: ignore[arg-type]  # any private key, in truth
             X509.from_cryptography(certificate),
             extraCertChain=[X509.from_cryptography(each) for each in others],
+            acceptableProtocols=[self.protocol.encode()],
         )
 
 
-def make_tls(settings: Settings, dialect: Dialect) -> Tls:
+def make_tls(settings: Settings, shown: Identity, dialect: Dialect) -> Tls:
     """
-    Make what TLS listeners need. Blocks.
+    Make what listeners of HTTPS need. Blocks.
 
     :raises TlsUnusable: the configuration's key or certificate cannot be used.
     """
-    shown = identity(settings)
     name = DIALECTS[dialect.name].title
     told = dialect.status(f"This {name} instance only accepts HTTPS requests", HTTPStatus.FORBIDDEN)
     context = server_context(shown, settings.tls_security_level)
     return Tls(shown, context, reply(os.urandom(16), told, close=True))
+
+
+def make_grpc_tls(settings: Settings, shown: Identity) -> Tls:
+    """
+    Make what listeners of gRPC over TLS need. Blocks.
+
+    :raises TlsUnusable: the configuration's key or certificate cannot be used.
+    """
+    return Tls(shown, server_context(shown, settings.tls_security_level, GRPC), b"", GRPC)
 
 
 def identity(settings: Settings) -> Identity:
@@ -199,16 +211,19 @@ def self_signed(host: str, now: datetime) -> Identity:
     return Identity(_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def server_context(shown: Identity, security_level: int | None = None) -> ssl.SSLContext:
+def server_context(
+    shown: Identity, security_level: int | None = None, protocol: str = HTTP
+) -> ssl.SSLContext:
     """
     Return a context for servers with TLS 1.2 and 1.3. Blocks.
 
     :param security_level: OpenSSL's, which says how large keys have to be; None: its own default.
+    :param protocol: what TLS carries, by ALPN's name.
     :raises TlsUnusable: the key is malformed, encrypted, or not the certificate's.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(PROTOCOLS)
+    context.set_alpn_protocols([protocol])
     if security_level is not None:
         context.set_ciphers(f"DEFAULT:@SECLEVEL={security_level}")
     # OpenSSL wants a file; mkstemp's is for its owner's eyes only, and gone at once.

@@ -30,6 +30,7 @@ from modelserver.server.tls.context import (
     TlsUnusable,
     from_keystore,
     identity,
+    make_grpc_tls,
     make_tls,
     self_signed,
     server_context,
@@ -288,7 +289,7 @@ class MakeTests(TlsCase):
     """Everything together."""
 
     def test_plain_http_is_refused_in_the_peers_words(self) -> None:
-        refusal = make_tls(Settings(), TorchServe()).refusal
+        refusal = make_tls(Settings(), identity(Settings()), TorchServe()).refusal
         self.assertTrue(refusal.startswith(b"HTTP/1.1 403 Forbidden\r\n"))
         self.assertIn(b"\r\nconnection: close\r\n", refusal)
         self.assertTrue(
@@ -296,11 +297,31 @@ class MakeTests(TlsCase):
         )
 
     def test_other_reactors_get_the_same_certificate(self) -> None:
-        tls = make_tls(Settings(), TorchServe())
+        tls = make_tls(Settings(), identity(Settings()), TorchServe())
         shown = x509.load_pem_x509_certificate(tls.shown.chain)
         certificate = tls.reactor_options().certificate
         assert certificate is not None
         self.assertEqual(certificate.to_cryptography(), shown)
+
+    def test_grpc_has_the_same_certificate_and_its_own_protocol(self) -> None:
+        shown = self_signed(HOST, datetime.now(timezone.utc))
+        over_http, over_grpc = make_tls(Settings(), shown, TorchServe()), make_grpc_tls(Settings(), shown)
+        self.assertIs(over_grpc.shown, over_http.shown)
+        for offered, of_http, of_grpc in (
+            (["h2", "http/1.1"], "http/1.1", "h2"),
+            (["h2"], None, "h2"),
+            (["http/1.1"], "http/1.1", None),
+        ):
+            chosen = []
+            for tls in (over_http, over_grpc):
+                client = ssl.create_default_context(cadata=shown.chain.decode("ascii"))
+                client.set_alpn_protocols(offered)
+                chosen.append(shake_hands(tls.context, client).selected_alpn_protocol())
+            self.assertEqual(chosen, [of_http, of_grpc], offered)
+
+    def test_a_client_of_grpc_that_speaks_no_tls_is_told_nothing(self) -> None:
+        """It would not understand an answer over HTTP/1.1."""
+        self.assertEqual(make_grpc_tls(Settings(), identity(Settings())).refusal, b"")
 
 
 class SmallKeyTests(SynchronousTestCase):

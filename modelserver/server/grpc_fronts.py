@@ -1,0 +1,84 @@
+"""Builds what serves a gRPC port: its services, and what makes its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from modelserver.http1.limits import Connections, ListenerConnections
+from modelserver.rpc.call_log import CallLog
+from modelserver.rpc.engines.choice import load_engine
+from modelserver.rpc.factory import RpcFactory
+from modelserver.rpc.http2 import EngineMaker
+from modelserver.rpc.limits import RpcLimits
+from modelserver.rpc.methods import METHODS
+from modelserver.rpc.predictions import AnswerRules
+from modelserver.rpc.site import Site, SiteRules, UseCases, make_sites
+from modelserver.server.build import Core
+from modelserver.server.fronts import allows_registering, log_failure, make_gate, make_health
+
+
+@frozen(eq=False)
+class GrpcFronts:
+    """
+    Makes the factories of both listeners.
+
+    :param connections: of all listeners.
+    :param sites: the services of each listener.
+    """
+
+    core: Core
+    connections: Connections
+    make_engine: EngineMaker
+    sites: Mapping[str, Site]
+
+    @classmethod
+    def of(cls, core: Core, connections: Connections) -> GrpcFronts:
+        """Load the engine, and make the services."""
+        return cls(core, connections, load_engine(), _make_sites(core))
+
+    def make_factory(self, side: str, counted: ListenerConnections) -> RpcFactory:
+        """
+        Return what makes the connections of a listener.
+
+        :param side: ``inference`` or ``management``.
+        :param counted: counts the listener's connections against their limits.
+        """
+        settings, runtime = self.core.settings, self.core.runtime
+        return RpcFactory(
+            site=self.sites[side],
+            clock=runtime.reactor,
+            run_soon=runtime.events.call_soon,
+            connections=counted,
+            make_engine=self.make_engine,
+            limits=RpcLimits(
+                max_age=getattr(settings, f"grpc_{side}_max_connection_age"),
+                age_grace=getattr(settings, f"grpc_{side}_max_connection_age_grace"),
+            ),
+            timeouts=self.connections.timeouts,
+            memory=self.connections.memory,
+        )
+
+
+def _make_sites(core: Core) -> Mapping[str, Site]:
+    settings = core.settings
+    cases = UseCases(
+        inference=core.inference,
+        management=core.management,
+        health=make_health(core),
+        dialect=core.dialect,
+        gate=make_gate(core),
+        clock=core.runtime.reactor,
+        slots=core.slots,
+        workflows=core.workflows,
+    )
+    rules = SiteRules(
+        largest=settings.max_request_size,
+        answers=AnswerRules(maps_status=settings.grpc_map_status, largest=settings.max_response_size),
+        allows_registering=allows_registering(core),
+        has_open_inference=settings.has_grpc_open_inference,
+    )
+    telemetry = core.telemetry
+    calls = CallLog(telemetry.logs.access, telemetry.recorder, [row.path for row in METHODS])
+    return make_sites(cases, rules, calls, log_failure)

@@ -1,0 +1,40 @@
+"""A listener that ends sends its clients elsewhere, and finishes what they have asked."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.rpc.codes import Code
+from modelserver.rpc.lifetime import DRAINED
+from tests.harness.http2_client import message, raw_frame
+from tests.harness.rpc import RpcStage
+
+PING, ACKNOWLEDGED = 6, 1
+
+
+class EndTests(SynchronousTestCase):
+    """Nobody listens any more."""
+
+    def setUp(self) -> None:
+        self.stage = RpcStage()
+        self.stage.factory.doStart()
+        self.addCleanup(self.stage.factory._loop.stop)
+
+    def test_clients_are_told_at_once_and_what_they_asked_is_answered(self) -> None:
+        busy, resting = self.stage.connect(), self.stage.connect()
+        busy.http2.request("Keep", message(b"x"))
+        busy.pump()
+        self.stage.factory.doStop()
+        for client in (busy, resting):
+            client.pump()
+            self.assertTrue(client.http2.goaways)
+            client.send(raw_frame(PING, ACKNOWLEDGED, 0, DRAINED))
+        self.assertTrue(resting.transport.disconnecting)
+        self.assertFalse(busy.transport.disconnecting)
+        (call,) = self.stage.site.keep.calls
+        call.reply(b"done")
+        self.stage.turn()
+        self.stage.turn()
+        self.assertIn(b"done", busy.transport.value())
+        self.assertTrue(busy.transport.disconnecting)
+        self.assertEqual([code for _, code, _, _ in self.stage.site.over], [Code.OK])
