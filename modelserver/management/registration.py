@@ -70,7 +70,9 @@ class VersionPreparer:
         if request.is_kept:
             fetched = await self.sources.adopt(request.url)
         else:
-            fetched = await self.sources.fetch(request.url, request.signed, anywhere=request.start_up)
+            # The operator has written the URL of a workflow of the start, not those of its nodes.
+            anywhere = request.start_up and request.workflow is None
+            fetched = await self.sources.fetch(request.url, request.signed, anywhere=anywhere)
         try:
             target = self.folder / self.new_name()
             folder = await self.in_thread(
@@ -142,7 +144,9 @@ class VersionPreparer:
             _log.warn(
                 "Model {name} version {version}: {problem}", name=name, version=version, problem=problem
             )
-        return evolve(spec, workflow=request.workflow)
+        if request.workflow is None:
+            return spec
+        return evolve(spec, workflow=request.workflow, loaded_at_startup=False)
 
 
 def _check_name(what: str, text: str) -> None:

@@ -118,6 +118,14 @@ class RegisterTests(WorkflowCase):
     def test_a_start_does_not_wait_for_workers(self) -> None:
         self.add()
         self.successResultOf(self.start(synchronous=False, start_up=True))
+        self.assertFalse(any(each.spec.loaded_at_startup for each in self.on.registry.all()))
+
+    def test_a_workflow_of_the_start_leads_to_no_archives_outside_of_the_store(self) -> None:
+        outside = self.on.folder / "outside.mar"
+        (self.on.store / "noop.mar").rename(outside)
+        self.add(f"models: {{c: {{url: {outside}}}}}\ndag: {{c: []}}\n")
+        error = self.failureResultOf(self.start(synchronous=False, start_up=True), WorkflowFailed).value
+        self.assertIsInstance(error.failures[0].cause, ArchiveNotFound)
 
     def test_scaled_nodes_come_back_with_their_workers(self) -> None:
         self.add(ONE)
