@@ -13,6 +13,8 @@ from modelserver.errors import NoWorkers, Unregistered
 from modelserver.execution.answers import TRACE
 from modelserver.execution.plan import Plan, make_plan
 from modelserver.execution.run import RunServices, WorkflowRun
+from modelserver.inference.health import is_model_ready
+from modelserver.inference.metadata import ModelMetadata
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
 from modelserver.protocol.frames import ID_SIZE
@@ -95,6 +97,35 @@ class WorkflowInference:
             plan = self._plans[workflow] = make_plan(workflow, self.services.clock)
         return plan
 
+    # What is told about workflows.
+
+    def has(self, name: str) -> bool:
+        """Return whether a name is a workflow's, and no model's."""
+        return self.registry.has(name) and not self.inference.registry.has(name)
+
+    def metadata(self, name: str, version: str | None = None) -> ModelMetadata:
+        """
+        Return what the Open Inference Protocol tells of a model.
+
+        :raises WorkflowNotFound: no workflow has this name.
+        :raises WorkflowVersionNotFound: the workflow has no such version.
+        """
+        self.registry.get(name, version)
+        versions = tuple(workflow.version for workflow in self.registry.versions(name))
+        return ModelMetadata(name, versions, "workflow")
+
+    def is_ready(self, name: str, version: str | None = None) -> bool:
+        """
+        Return whether each node has a worker that has loaded its model.
+
+        :raises WorkflowNotFound: no workflow has this name.
+        :raises WorkflowVersionNotFound: the workflow has no such version.
+        """
+        models, called = self.inference.registry, self.registry.get(name, version).models.values()
+        return all(
+            models.has(each.name) and is_model_ready(models, each.name, each.version) for each in called
+        )
+
     # Which are in progress.
 
     def close(self, error: NoWorkers) -> None:
@@ -174,7 +205,7 @@ class AnyInference:
         :raises ServingError: it is refused.
         """
         inference: Inference | WorkflowInference = self.models
-        if self.workflows.registry.has(name) and not self.models.registry.has(name):
+        if self.workflows.has(name):
             inference = self.workflows
         return inference.predict(name, version, inputs, observer, client_timeout)
 

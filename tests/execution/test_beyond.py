@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import astuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import QueueFull
@@ -9,7 +10,7 @@ from modelserver.execution.node_run import LONGEST_COLLECTED
 from modelserver.inference.workflows import AnyInference
 from modelserver.jobs import Answer, Inputs
 from modelserver.testing import CollectingObserver
-from modelserver.workflows.errors import NodeFailed, WorkflowVersionNotFound
+from modelserver.workflows.errors import NodeFailed, WorkflowNotFound, WorkflowVersionNotFound
 from modelserver.workflows.spec import Condition, Items, Node, NodeSettings, Workflow, WorkflowSpec
 from tests.harness.run_stage import CHAIN, FAILURE, FORK, RunStage
 
@@ -245,6 +246,18 @@ class NameTests(SynchronousTestCase):
     def test_workflow_that_says_no_version_has_none_in_paths(self) -> None:
         stage = RunStage(CHAIN)
         self.assertIsNone(stage.workflows.version_named("w", "1.0"))
+
+    def test_workflow_is_ready_when_all_its_nodes_are(self) -> None:
+        stage = RunStage(CHAIN)
+        self.assertTrue(stage.workflows.is_ready("w"))
+        self.assertEqual(("w", ("1.0",), "workflow"), astuple(stage.workflows.metadata("w"))[:3])
+        stage.models.get("w__mid").pool.scale(0, 0)
+        self.assertFalse(stage.workflows.is_ready("w"))
+        stage.models.remove("w__mid")
+        self.assertFalse(stage.workflows.is_ready("w"))
+        for ask in (stage.workflows.is_ready, stage.workflows.metadata):
+            with self.assertRaises(WorkflowNotFound):
+                ask("x")
 
     def test_model_goes_before_a_workflow_of_its_name(self) -> None:
         stage = RunStage({"pre": ["mid"]})

@@ -77,6 +77,7 @@ SPECS = {
     "one": "models: {}\ndag: {show: []}\n",
     "two": "models: {retry-attempts: 0}\ndag: {a: [show]}\n",
     "chain": "models: {timeout-ms: 500}\ndag: {a: [b], b: [c]}\n",
+    "steady": "models: {}\ndag: {a: [b], b: [c]}\n",
     "fork": "models: {}\ndag: {a: [left, right]}\n",
     "skip": "models: {}\ndag: {a: [left, show], left: [show]}\n",
 }
@@ -156,6 +157,9 @@ class WorkflowRunTests(TestCase):
         self.assertEqual({"body": ["bytearray", "x"]}, self.server.predict("one__show", b"x").json()["row"])
 
     def test_open_inference_protocol_reaches_a_workflow(self) -> None:
+        ready = self.server.inference("GET", "/v2/models/one/ready")
+        self.assertEqual((200, {"name": "one", "ready": True}), (ready.status, ready.json()))
+        self.assertEqual("workflow", self.server.inference("GET", "/v2/models/one").json()["platform"])
         answer = self.server.inference("POST", "/v2/models/one/infer", b"x")
         self.assertEqual({"body": ["bytearray", "x"]}, answer.json()["row"])
 
@@ -240,7 +244,7 @@ class WorkflowRunTests(TestCase):
             connection = http.client.HTTPConnection(HOST, self.server.ports[0], timeout=LONGEST)
             for turn in range(100):
                 body = b"%d %d" % (number, turn)
-                connection.request("POST", "/wfpredict/chain", body)
+                connection.request("POST", "/wfpredict/steady", body)
                 answer = connection.getresponse()
                 if (answer.status, answer.read()) != (200, body):
                     wrong.append((number, turn))
@@ -250,12 +254,45 @@ class WorkflowRunTests(TestCase):
         for thread in threads:
             thread.start()
         for _ in range(3):  # meanwhile workers of the middle are killed
-            for pid in eventually(lambda: self.server.pids("chain__b")):
+            for pid in eventually(lambda: self.server.pids("steady__b")):
                 os.kill(pid, signal.SIGKILL)
-            eventually(lambda: self.server.ready("chain__b"))
+            eventually(lambda: self.server.ready("steady__b"))
         for thread in threads:
             thread.join(LONGEST)
         self.assertEqual([], wrong)
+
+    def test_one_line_of_the_access_log_for_a_request(self) -> None:
+        log = self.server.folder / "logs" / "access_log.log"
+        for name in ("first", "second"):
+            self.run_workflow("chain", b"x", x_name=name)
+            eventually(lambda: "/wfpredict/chain" in log.read_text() if log.exists() else False)
+        self.server.inference("GET", "/ping?the-end")
+        eventually(lambda: "/ping?the-end" in log.read_text())
+        last = [line.partition('"')[2] for line in log.read_text().splitlines()[-3:]]
+        for line in last[:2]:
+            self.assertTrue(line.startswith('POST /wfpredict/chain HTTP/1.1" 200'), last)
+
+    def test_unregistering_lets_runs_end(self) -> None:
+        write_workflow(
+            self.server.store / "gone.war", SPECS["chain"].replace("500", "9000"), "gone", FUNCTIONS
+        )
+        self.assertEqual(200, self.server.management("POST", "/workflows?url=gone.war").status)
+        answers: list[Answer] = []
+        running = threading.Thread(
+            target=lambda: answers.append(self.run_workflow("gone", {"a": "slow", "b": "slow", "c": "slow"}))
+        )
+        running.start()
+        eventually(lambda: self.server.workers("gone__a") and "gone" in self.in_hand())
+        deleted = self.server.management("DELETE", "/workflows/gone")
+        running.join(LONGEST)
+        self.assertEqual((200, 200), (deleted.status, answers[0].status))
+        self.assertEqual(404, self.run_workflow("gone", b"x").status)
+
+    def in_hand(self) -> str:
+        """The models that have requests in hand."""
+        text = ask(self.server.ports[2], "GET", "/metrics").text
+        lines = [line for line in text.splitlines() if line.startswith("modelserver_in_flight_requests")]
+        return "".join(line for line in lines if not line.endswith(" 0.0"))
 
     def test_metrics_tell_of_workflows_and_nodes(self) -> None:
         self.run_workflow("two", {"a": "fail"})

@@ -110,7 +110,11 @@ class InferenceApi:
 
     def describe_tensors(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
         """Answer which tensors a model takes and returns."""
-        model = model_metadata(self.registry, model_name, model_version)
+        workflows = self.front.workflows
+        if workflows is not None and workflows.has(model_name):
+            model = workflows.metadata(model_name, model_version)
+        else:
+            model = model_metadata(self.registry, model_name, model_version)
         body = {
             "name": model.name,
             "versions": model.versions,
@@ -122,7 +126,11 @@ class InferenceApi:
 
     def is_model_ready(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
         """Answer whether a worker has loaded the model."""
-        is_ready = is_model_ready(self.registry, model_name, model_version)
+        workflows = self.front.workflows
+        if workflows is not None and workflows.has(model_name):
+            is_ready = workflows.is_ready(model_name, model_version)
+        else:
+            is_ready = is_model_ready(self.registry, model_name, model_version)
         return self._send(request, {"name": model_name, "ready": is_ready}, 200 if is_ready else NOT_READY)
 
     async def describe_routes(self, request: Request, **variables: str) -> bytes:
