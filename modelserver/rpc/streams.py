@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable
 from typing import Protocol
 
@@ -103,8 +103,10 @@ class RequestStream:
     call: Call
     service: StreamService
     _jobs: set[Job] = field(factory=set, init=False)
-    _waiting: deque[StreamedRequest] = field(factory=deque, init=False)
-    """Requests that would be over the limit of their sequence."""
+    _at_work: Counter[Hashable] = field(factory=Counter, init=False)
+    """How many of the jobs there are of each sequence."""
+    _waiting: dict[Hashable, deque[StreamedRequest]] = field(factory=dict, init=False)
+    """Requests that would be over the limit of their sequence, which has jobs of this call."""
     _sequences: dict[Hashable, StreamedRequest] = field(factory=dict, init=False)
     """A request of each sequence that has not ended."""
     _has_ended: bool = field(default=False, init=False)
@@ -125,10 +127,11 @@ class RequestStream:
         except ServingError as error:
             self._told(request, self.service.failed(request, error))
             return
-        if any(each.sequence == request.sequence for each in self._waiting):
-            self._waiting.append(request)
-        else:
-            self._submit(request)
+        waiting = self._waiting.get(request.sequence)
+        if waiting is not None:
+            waiting.append(request)
+        elif not self._submit(request):
+            self._waiting[request.sequence] = deque((request,))
 
     def end(self) -> None:
         """The client will send no more."""
@@ -143,32 +146,37 @@ class RequestStream:
     def done(self, request: StreamedRequest, job: Job, message: bytes) -> None:
         """Send the last message for a request."""
         self._jobs.discard(job)
+        self._at_work[request.sequence] -= 1
         self._told(request, message)
         step = request.step
         if step is not None and step.ends:
             self._sequences.pop(request.sequence, None)
             self.service.inference.end_sequence(*request.target, step.id)
-        waiting, self._waiting = self._waiting, deque()
-        for each in waiting:
-            if any(other.sequence == each.sequence for other in self._waiting):
-                self._waiting.append(each)
-            else:
-                self._submit(each)
+        waiting = self._waiting.get(request.sequence)
+        while waiting and self._submit(waiting[0]):
+            waiting.popleft()
+        if not waiting:
+            self._waiting.pop(request.sequence, None)
+        if not self._at_work[request.sequence]:
+            del self._at_work[request.sequence]
         self._finish_if_done()
 
-    def _submit(self, request: StreamedRequest) -> None:
+    def _submit(self, request: StreamedRequest) -> bool:
+        """Queue a request, or tell why not; return false if it is to wait for one of its sequence."""
         observer = RequestObserver(self, request)
         try:
             job = self.service.submit(self.call, request, observer)
         except ServingError as error:
-            if self._jobs and isinstance(error, QueueFull) and error.limit_name == SEQUENCE_LIMIT:
-                self._waiting.append(request)
-            else:
-                self._told(request, self.service.failed(request, error))
-            return
+            is_over = isinstance(error, QueueFull) and error.limit_name == SEQUENCE_LIMIT
+            if is_over and self._at_work[request.sequence]:
+                return False
+            self._told(request, self.service.failed(request, error))
+            return True
         self._jobs.add(job)
+        self._at_work[request.sequence] += 1
         if request.step is not None:
             self._sequences[request.sequence] = request
+        return True
 
     def _told(self, request: StreamedRequest, message: bytes) -> None:
         size = len(request.message)
@@ -192,6 +200,7 @@ class RequestStream:
     def _cancelled(self, code: Code) -> None:
         jobs, self._jobs = self._jobs, set()
         self._waiting.clear()
+        self._at_work.clear()
         for job in jobs:
             job.withdraw()
         self._leave()

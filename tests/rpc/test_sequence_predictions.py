@@ -76,6 +76,27 @@ class StreamTests(SequenceCase):
             self.answer_next(b"%d" % number)
         self.assertEqual(self.predictions(call), [b"0", b"1", b"2", b"3", b"4"])
 
+    def test_those_of_several_sequences_wait_by_themselves(self) -> None:
+        self.serve_sequences(max_sequences=2, batch_size=2, sequence_jobs=1)
+        call = self.ask(*(request(sequence=name, data=b"") for name in "ststst"))
+        for _ in range(3):
+            ((_, jobs),) = self.worker.batches
+            self.assertEqual(len(jobs), 2)
+            self.worker.answer(*(Answer(200, b"", b"x") for _ in jobs))
+            self.stage.turn()
+        self.assertEqual([each.sequence_id for each in self.messages(call)], list("ststst"))
+
+    def test_sequence_that_another_call_fills_is_refused(self) -> None:
+        self.serve_sequences(sequence_jobs=1)
+        first = self.ask(request(sequence="s"))
+        self.send(first, request(sequence="s"))
+        second = self.ask(request(sequence="s"))
+        (message,) = self.messages(second)
+        self.assertEqual(status_of(message)[0], 13)
+        for _ in range(2):
+            self.answer_next()
+        self.assertEqual(len(self.messages(first)), 2)
+
     def test_several_sequences_on_one_call(self) -> None:
         self.serve_sequences(max_sequences=2, batch_size=2)
         call = self.ask(request(sequence="s"), request(sequence="t"))
