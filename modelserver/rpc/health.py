@@ -43,18 +43,25 @@ class HealthState:
     services: Collection[str]
     gate: Authorizer
 
-    def of(self, call: Call, name: str) -> int:
-        """Return what a client is told about a name; ``SERVICE_UNKNOWN`` for one that nothing has."""
+    def may_be_told(self, call: Call, name: str) -> bool:
+        """Return whether a client may know about a name."""
+        if not name or name in self.services:
+            return True
+        try:
+            self.gate.check("inference", call.field(b"authorization"))
+        except AccessDenied:
+            return False
+        return True
+
+    def of(self, name: str) -> int:
+        """Return the state of a name; ``SERVICE_UNKNOWN`` for one that nothing has."""
         if not name:
             serves = self.health.is_live()
         elif name in self.services:
             serves = self.health.readiness().is_ready
         else:
             try:
-                self.gate.check("inference", call.field(b"authorization"))
                 serves = is_model_ready(self.health.registry, name)
-            except AccessDenied:
-                return SERVICE_UNKNOWN
             except ModelNotFound:
                 return NOT_SERVING if self.health.load_status.is_coming(name) else SERVICE_UNKNOWN
         return SERVING if serves and not self.health.is_stopping() else NOT_SERVING
@@ -77,19 +84,12 @@ class HealthCheck:
 
         :raises CallRefused: nothing has this name.
         """
-        status = self.state.of(call, request.service)
+        name = request.service
+        status = self.state.of(name) if self.state.may_be_told(call, name) else SERVICE_UNKNOWN
         if status == SERVICE_UNKNOWN:
             raise CallRefused(Code.NOT_FOUND, "unknown service")
         response: Message = self._response(status=status)
         return response
-
-
-@define(eq=False)
-class _Watching:
-    """What a client watches, and what it was told last."""
-
-    service: str
-    told: int = -1
 
 
 @define(eq=False)
@@ -106,7 +106,8 @@ class HealthWatch:
     clock: IReactorTime
     name: str = field(default=f"/{HEALTH}/Watch", init=False)
     streams_in: bool = field(default=False, init=False)
-    _watching: dict[Call, _Watching] = field(factory=dict, init=False)
+    _told: dict[str | None, dict[Call, int]] = field(factory=dict, init=False)
+    """What each client was told last, by what it watches; None: what it may not know about."""
     _timer: IDelayedCall | None = field(default=None, init=False)
     _request: Any = field(init=False)
     _response: Any = field(init=False)
@@ -125,35 +126,43 @@ class HealthWatch:
         :raises BadRequest: it is no message.
         """
         assert message is not None, "there is one where clients do not stream"
-        self._watching[call] = _Watching(parse(self._request, message).service)
-        call.on_cancelled = lambda code: self._forget(call)
-        self._tell(call)
+        service = parse(self._request, message).service
+        name = service if self.state.may_be_told(call, service) else None
+        call.on_cancelled = lambda code: self._forget(name, call)
+        self._told.setdefault(name, {})[call] = -1
+        self._tell(name, {call: -1})
         self._look_later()
 
     def look(self) -> None:
         """Tell everybody what has changed."""
         self._timer = None
-        for call in list(self._watching):
-            self._tell(call)
+        for name, told in list(self._told.items()):
+            self._tell(name, dict(told))
         self._look_later()
 
     def _look_later(self) -> None:
-        if self._timer is None and self._watching:
+        if self._timer is None and self._told:
             self._timer = self.clock.callLater(EVERY, self.look)
 
-    def _tell(self, call: Call) -> None:
-        watching = self._watching[call]
-        status = self.state.of(call, watching.service)
-        if status != watching.told:
-            watching.told = status
-            call.send(self._response(status=status).SerializeToString())
-        if self.state.health.is_stopping():
-            self._forget(call)
-            call.finish(Code.UNAVAILABLE, STOPPING)
+    def _tell(self, name: str | None, told: dict[Call, int]) -> None:
+        """Tell clients the state of a name, where they were told another."""
+        status = SERVICE_UNKNOWN if name is None else self.state.of(name)
+        message = self._response(status=status).SerializeToString()
+        is_stopping = self.state.health.is_stopping()
+        for call, before in told.items():
+            if status != before:
+                self._told[name][call] = status
+                call.send(message)
+            if is_stopping:
+                self._forget(name, call)
+                call.finish(Code.UNAVAILABLE, STOPPING)
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, name: str | None, call: Call) -> None:
         call.on_cancelled = None
-        self._watching.pop(call, None)
-        if not self._watching and self._timer is not None and self._timer.active():
+        told = self._told.get(name, {})
+        told.pop(call, None)
+        if not told:
+            self._told.pop(name, None)
+        if not self._told and self._timer is not None and self._timer.active():
             self._timer.cancel()
             self._timer = None

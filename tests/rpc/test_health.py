@@ -108,6 +108,24 @@ class KeyTests(CheckTests):
 class WatchTests(RpcCase):
     """Watch."""
 
+    def test_model_that_a_client_may_not_know_about(self) -> None:
+        self.gate = KeyGate()
+        self.setUp()
+        self.serve()
+        call = self.watch("m")
+        for _ in range(3):
+            self.clock.advance(EVERY)
+        self.assertEqual(self.states(call), [SERVICE_UNKNOWN])
+        self.assertIsNone(call.status)
+
+    def test_several_clients_of_one_name(self) -> None:
+        self.serve()
+        calls = [self.watch("m") for _ in range(3)]
+        calls[0].cancel()
+        self.worker.exit(WorkerFailure("exit", 0.0, exit_code=1))
+        self.clock.advance(EVERY)
+        self.assertEqual([self.states(call) for call in calls], [[1], [1, 2], [1, 2]])
+
     def watch(self, service: str = "") -> MemoryCall:
         """Begin to watch."""
         return self.call("grpc.health.v1.Health/Watch", request(service))
