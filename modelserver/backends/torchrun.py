@@ -20,6 +20,7 @@ from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.frames import Frame
 from modelserver.spec import Torchrun, WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
 
@@ -241,9 +242,9 @@ class RankedProcess(LocalProcess):
         if is_answer:
             rank.finished += frame.items
         if rank.number == 0:
-            seconds = frame.microseconds / 1e6 if is_answer else None
-            answers = frames.unpack_answers(frame, self._shared)
-            self._said.append(_Said(frame.number, answers, seconds, rank.finished))
+            for number, answers, seconds in unpack_answers(frame, self._shared):
+                said = _Said(number, answers, seconds if is_answer else None, rank.finished)
+                self._said.append(said)
         finished = min((taker.finished for taker in self._takers()), default=0)
         while self._said and self._said[0].jobs <= finished:
             said = self._said.popleft()

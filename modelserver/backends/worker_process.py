@@ -12,6 +12,7 @@ from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadSender
+from modelserver.protocol.answer_rows import unpack_answers, without_first
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerFailure
 
@@ -87,7 +88,8 @@ class LocalProcess(HostProcess):
         if kind == frames.ANSWERS:
             self._take_answers(frame)
         elif kind == frames.PART:
-            self.events.part_arrived(frame.number, frames.unpack_answers(frame))
+            for number, parts, _ in unpack_answers(frame):
+                self.events.part_arrived(number, parts)
         elif kind == frames.METRICS:
             emitted = listed(frames.unpack_json(frame).get("metrics"))
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
@@ -103,14 +105,11 @@ class LocalProcess(HostProcess):
             raise frames.unexpected(kind)
 
     def _take_answers(self, frame: Frame) -> None:
-        answers = frames.unpack_answers(frame, self._shared)
-        seconds = frame.microseconds / 1e6
-        if self.ahead is not None and (known := self.ahead.arrived(len(answers))):
-            seconds *= 1 - known / len(answers)
-            del answers[:known]
-            if not answers:
-                return
-        self.events.answered(frame.number, answers, seconds)
+        answered = unpack_answers(frame, self._shared)
+        if self.ahead is not None and (known := self.ahead.arrived(frame.items)):
+            answered = without_first(answered, known)
+        for number, answers, seconds in answered:
+            self.events.answered(number, answers, seconds)
 
     def turn_ended(self) -> None:
         """Pass it on."""

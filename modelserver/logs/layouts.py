@@ -137,17 +137,18 @@ class TextLayout:
 
     def access(self, requests: Iterable[Access]) -> tuple[str, str]:
         """``<time> - <remote> "<method> <uri> <protocol>" <status> <ms>``."""
-        own: list[str] = []
-        root: list[str] = []
+        moments: list[tuple[str, list[str]]] = []
+        messages: list[str] = []
         asked_shown, moment = self._asked, -1
         for at, remote, asked, status, milliseconds, _ in requests:
             if int(at * 1000) != moment:
-                moment, stamp = int(at * 1000), self._stamps.show(at)
-                own_start, root_start = f"{stamp} - ", f"{stamp} [INFO ] {_THREAD} ACCESS_LOG - "
-            message = f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n'
-            own += (own_start, message)
-            root += (root_start, message)
-        return "".join(own), "".join(root)
+                moment, messages = int(at * 1000), [""]
+                moments.append((self._stamps.show(at), messages))
+            messages.append(f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n')
+        # The lines of one millisecond begin alike: what stands between two messages is put there at once.
+        own = [f"{stamp} - ".join(messages) for stamp, messages in moments]
+        start = f" [INFO ] {_THREAD} ACCESS_LOG - "
+        return "".join(own), "".join([f"{stamp}{start}".join(messages) for stamp, messages in moments])
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
         """``<time> - <metric>``."""

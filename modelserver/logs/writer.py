@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
 
 # How long a line may wait for others, in seconds, and how many wait at most.
-LONGEST_WAIT = 0.03
-MOST_WAITING = 256
+LONGEST_WAIT = 0.04
+MOST_WAITING = 1024
 
 
 @frozen

@@ -16,13 +16,15 @@ Why no call is made twice, and none is lost:
    It passes over them, and says so (``DROPPED``). The server sends nothing ahead until it has heard this of
    all of them, so that no new offer can be taken for an old call; then 2 holds again.
 
-**Kept answers.** Answers that are done may wait in the worker for the next one, to leave in the same write. A
-copy of them lies in memory that both map, so that the server has them while the worker is in a long call,
-or is dead. Word 0 is how many answers have left through the socket before, word 1 how many are kept and where
-their bytes end, word 2 the microseconds that they took; rows follow. One side writes, a word at a time: rows
-before word 1; word 1 is 0 before word 0 changes, and no row is written over before that. So the rows that the
-server has copied are whole if word 0 is the same afterwards. (Stores must be seen in their order, which x86
-guarantees. On processors that do not, the system calls between two calls of a handler see to it.)
+**Kept answers.** Answers that are done may wait in the worker for the next one, to leave in the same write.
+They wait in memory that both map, so that the server has them while the worker is in a long call, or is dead.
+The frame in which they leave is made there, and written from there: its rows are what the server sees of them
+before. Word 0 is how many answers have left through the socket before, word 1 where the rows of those that
+are kept end, 0 while there are none; room for a frame's header and the rows follow. One side writes, a word
+at a time: rows before word 1; word 1 is 0 before word 0 changes, and no row is written over before that. So
+the rows that the server has copied are whole if word 0 is the same afterwards. (Stores must be seen in their
+order, which x86 guarantees. On processors that do not, the system calls between two calls of a handler see
+to it.)
 """
 
 from __future__ import annotations
@@ -30,25 +32,22 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from modelserver.errors import ServingError
 from modelserver.jobs import Answer
-from modelserver.protocol.frames import FrameError, read_answer
+from modelserver.protocol.answer_rows import ANSWER_ROW, Answered, unpack_rows, without_first
+from modelserver.protocol.frames import ANSWERS, HEADER
 
 KEPT_SIZE = 1 << 16
 """Bytes of the memory for kept answers; an answer that does not fit is not kept."""
-_FIRST = 24
-_ROW = struct.Struct("<5I")
-"""Number of the batch, status, length of head and body, flags; head and body follow."""
-_pack_row = _ROW.pack_into
-_LOW = (1 << 32) - 1
-
-Kept = tuple[int, list[Answer | ServingError], float]
-"""Number of a batch, the answers to its next jobs, and the seconds that they took."""
+_HEADER_AT = 16
+_FIRST = _HEADER_AT + HEADER.size
+_ROW_SIZE = ANSWER_ROW.size
+_pack_row = ANSWER_ROW.pack_into
+_take_offer: Callable[[int], int] = getattr(os, "eventfd_read", lambda descriptor: 0)
+"""Found once; it is always there where an ``AheadSender`` is."""
 
 
 @define(eq=False)
@@ -113,7 +112,7 @@ class AheadSender:
         self._known += answers - known
         return known
 
-    def read_kept(self, shared: memoryview | None) -> list[Kept]:
+    def read_kept(self, shared: memoryview | None) -> list[Answered]:
         """
         Return the answers that are done and were not seen yet; they will come through the socket as well.
 
@@ -123,17 +122,17 @@ class AheadSender:
         if not self._is_open:
             return []
         words = self._words
-        base, state, spent = words[0], words[1], words[2]
-        count, end = state >> 32, state & _LOW
-        if base + self._early != self._known or count <= self._early:
-            return []  # or there are answers on their way, to be read first
+        base, end = words[0], words[1]
+        if not end or base + self._early != self._known:
+            return []  # none, or there are answers on their way, to be read first
         rows = bytes(self._memory[_FIRST : min(end, KEPT_SIZE)])
         if words[0] != base:
             return []
-        found = _unpack_rows(rows, count, shared)[self._early :]
-        self._early += len(found)
-        self._known += len(found)
-        return _by_number(found, spent / 1e6)
+        found = without_first(unpack_rows(rows, shared), self._early)
+        count = sum([len(answers) for _, answers, _ in found])
+        self._early += count
+        self._known += count
+        return found
 
     def close(self) -> None:
         """Give everything back: the process is gone."""
@@ -145,92 +144,86 @@ class AheadSender:
                 os.close(descriptor)
 
 
-def _unpack_rows(
-    rows: bytes, count: int, shared: memoryview | None
-) -> list[tuple[int, Answer | ServingError]]:
-    found: list[tuple[int, Answer | ServingError]] = []
-    at = 0
-    for _ in range(count):
-        if at + _ROW.size > len(rows):
-            raise FrameError("kept answers beyond their end")
-        number, status, head_size, body_size, flags = _ROW.unpack_from(rows, at)
-        body_at = at + _ROW.size + head_size
-        end = body_at + body_size
-        if end > len(rows):
-            raise FrameError("a kept answer beyond its end")
-        head, body = rows[at + _ROW.size : body_at], rows[body_at:end]
-        found.append((number, read_answer(flags, status, head, body, shared)))
-        at = end
-    return found
+class KeptAnswers:
+    """
+    The answers that a worker keeps: rows, in the frame in which they will leave.
 
+    :param memory: of ``KEPT_SIZE`` bytes; what the server sees, or the worker's own where it sees none.
+    :ivar count: how many are kept.
+    """
 
-def _by_number(rows: Sequence[tuple[int, Answer | ServingError]], seconds: float) -> list[Kept]:
-    found: list[Kept] = []
-    for number, answer in rows:
-        if not found or found[-1][0] != number:
-            found.append((number, [], 0.0))
-        found[-1][1].append(answer)
-    each = seconds / len(rows) if rows else 0.0
-    return [(number, answers, each * len(answers)) for number, answers, _ in found]
+    __slots__ = ("_base", "_end", "_memory", "_view", "_words", "count")
+
+    def __init__(self, memory: mmap.mmap | bytearray) -> None:
+        self._memory = memory
+        self._view = memoryview(memory)
+        self._words = self._view.cast("Q")
+        self._base = self.count = 0
+        self._end = _FIRST
+
+    def keep(self, number: int, rows: Sequence[tuple[int, Answer]], seconds: float) -> bool:
+        """
+        Keep the answers to the next jobs of batch ``number``, and show them to the server.
+
+        Return whether there was room; where not, none of them is kept.
+
+        :param seconds: that the handler took.
+        """
+        memory, at = self._memory, self._end
+        for flags, (status, head, body) in rows:
+            body_at = at + _ROW_SIZE + len(head)
+            end = body_at + len(body)
+            if end > KEPT_SIZE:
+                return False
+            _pack_row(memory, at, number, seconds, status, len(head), len(body), flags)
+            if head:
+                memory[at + _ROW_SIZE : body_at] = head
+            memory[body_at:end] = body
+            at, seconds = end, 0.0
+        self._end = self._words[1] = at
+        self.count += len(rows)
+        return True
+
+    def frame(self) -> memoryview:
+        """Return the frame of what is kept, good until ``sent``."""
+        end = self._end
+        HEADER.pack_into(self._memory, _HEADER_AT, end - _FIRST, ANSWERS, 0, self.count, 0)
+        return self._view[_HEADER_AT:end]
+
+    def sent(self, others: int = 0) -> None:
+        """
+        Forget what is kept: it has left through the socket.
+
+        :param others: answers that were not kept, and have left behind those.
+        """
+        self._base += self.count + others
+        words = self._words
+        if self.count:
+            self.count, self._end = 0, _FIRST
+            words[1] = 0
+        words[0] = self._base
 
 
 class AheadReceiver:
     """
     The worker's end.
 
+    :ivar answers: those that it keeps.
     :raises OSError, ValueError: the descriptors are not those of an ``AheadSender``.
     """
 
-    __slots__ = ("_base", "_count", "_end", "_memory", "_offers", "_spent", "_words")
+    __slots__ = ("_offers", "answers")
 
     def __init__(self, offers: int, memory_file: int) -> None:
         for descriptor in (offers, memory_file):
             os.set_inheritable(descriptor, False)
         self._offers = offers
-        self._memory = memoryview(mmap.mmap(memory_file, KEPT_SIZE))
-        self._words = self._memory.cast("Q")
-        self._base = self._count = 0
-        self._end = _FIRST
-        self._spent = 0.0
+        self.answers = KeptAnswers(mmap.mmap(memory_file, KEPT_SIZE))
 
     def claim(self) -> bool:
         """Take the offer of the next call; without one the call is not the worker's any more."""
         try:
-            os.eventfd_read(self._offers)
+            _take_offer(self._offers)
         except BlockingIOError:
             return False
         return True
-
-    def keep(self, number: int, rows: Sequence[tuple[int, Answer]], spent: float) -> bool:
-        """
-        Show the answers to the next jobs of batch ``number`` to the server.
-
-        Return whether there was room; where not, they must leave now.
-        """
-        memory, at = self._memory, self._end
-        for flags, (status, head, body) in rows:
-            body_at = at + 20 + len(head)
-            end = body_at + len(body)
-            if end > KEPT_SIZE:
-                return False
-            _pack_row(memory, at, number, status, len(head), len(body), flags)
-            if head:
-                memory[at + 20 : body_at] = head
-            memory[body_at:end] = body
-            at = end
-        self._end = at
-        self._count += len(rows)
-        self._spent += spent
-        words = self._words
-        words[2] = int(self._spent * 1e6)
-        words[1] = self._count << 32 | at
-        return True
-
-    def sent(self, answers: int) -> None:
-        """Note that so many answers have left through the socket, those that were kept among them."""
-        self._base += answers
-        words = self._words
-        if self._count:
-            self._count, self._end, self._spent = 0, _FIRST, 0.0
-            words[1] = 0
-        words[0] = self._base

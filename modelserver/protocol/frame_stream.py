@@ -78,13 +78,13 @@ class FrameReader:
         waiting = self._high - low
         if waiting < 16:
             return None
-        size, kind, flags, count, number, microseconds = HEADER.unpack_from(self._buffer, low)
+        size, kind, flags, count, number = HEADER.unpack_from(self._buffer, low)
         if size > self._largest:
             raise FrameError(f"a frame of {size} bytes")
         if waiting < 16 + size:
             return None
         self._low = end = low + 16 + size
-        return Frame(kind, flags, count, number, microseconds, self._view[low + 16 : end])
+        return Frame(kind, flags, count, number, self._view[low + 16 : end])
 
     def __iter__(self) -> Iterator[Frame]:
         """All whole frames that are here."""

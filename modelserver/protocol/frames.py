@@ -2,7 +2,7 @@
 Bytes between the server and a worker: a fixed header, a table of lengths, raw bytes.
 
 Header, 16 bytes, little endian: length of what follows the header (u32), kind (u8), flags (u8), count (u16),
-number (u32), microseconds (u32). What follows depends on the kind:
+number (u32), 4 bytes of nothing. What follows depends on the kind:
 
 ``BATCH`` (server to worker)
     ``count`` rows of four u32 (length of head, of extra, of body, flags of the job), ``count`` request ids of
@@ -12,9 +12,10 @@ number (u32), microseconds (u32). What follows depends on the kind:
     the client of job ``count`` of batch ``number`` is gone. ``CREDIT`` with ``count`` 0: the clients of batch
     ``number`` can take no more parts at present; with 1: they can again.
 ``ANSWERS``, ``PART`` (worker to server)
-    ``count`` rows of four u32 (status, length of head, of body, flags of the item), then each head and body.
-    ``microseconds`` is the time that the handler took. The answers to a pipelined batch may come in several
-    frames, each for the next jobs in order; its parts are for the next job.
+    ``count`` times a row (number of the batch, u32; seconds that the handler took since the row before, f32;
+    status, length of head, of body, flags of the item, u32), its head and its body. A frame of ANSWERS may
+    have those of several batches. The answers to a pipelined batch may come in several frames, each for the
+    next jobs in order; its parts are for the next job.
 ``DROPPED`` (worker to server)
     the last ``count`` calls of batch ``number`` were taken back: the worker has passed over them.
 the others
@@ -34,10 +35,8 @@ from enum import IntEnum, IntFlag
 from functools import partial
 from typing import NamedTuple
 
-from modelserver.errors import ServingError
-from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot, answer_of
-from modelserver.protocol.answer_head import HeadInvalid, check_head
-from modelserver.protocol.item_errors import ItemFlag, read_error
+from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot
+from modelserver.protocol.item_errors import ItemFlag
 
 
 class FrameKind(IntEnum):
@@ -122,17 +121,17 @@ PIPELINED, AHEAD = 1, 2
 SMALL = 1 << 16
 """Bytes up to which a frame is copied together rather than handled in pieces."""
 
-HEADER = struct.Struct("<IBBHII")
+HEADER = struct.Struct("<IBBHI4x")
 PLACE = struct.Struct("<QI")
 """Where an answer lies."""
 BODY_PLACE = struct.Struct("<QIq")
 """Where the body of a job lies, and where its answer may be laid."""
 ID_SIZE = 16
 MOST_ITEMS = 65535
-_SINGLE = struct.Struct("<IBBHII4I16s")
+_SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
 _ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
-_pack_header = HEADER.pack
+pack_header = HEADER.pack
 _unpack_uuid = struct.Struct("8s4s4s4s12s").unpack
 
 
@@ -159,7 +158,6 @@ class Frame(NamedTuple):
     flags: int
     items: int
     number: int
-    microseconds: int
     payload: memoryview
 
 
@@ -197,7 +195,7 @@ def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
     count = len(jobs)
     table = _rows(count).pack(*lengths) + b"".join([job.request.id for job in jobs])
     size = len(table) + sum(map(len, data))
-    data.insert(0, _pack_header(size, BATCH, flags, count, number, 0) + table)
+    data.insert(0, pack_header(size, BATCH, flags, count, number) + table)
     return data if size > SMALL else [b"".join(data)]
 
 
@@ -210,7 +208,7 @@ def _pack_single(number: int, request: JobRequest, frame_flags: int) -> Pieces:
     request_id, head, extra, body, flags, _, _, _ = request
     sizes = len(head), len(extra), len(body)
     size = _SINGLE.size - HEADER.size + sum(sizes)
-    row = _SINGLE.pack(size, BATCH, frame_flags, 1, number, 0, *sizes, flags, request_id)
+    row = _SINGLE.pack(size, BATCH, frame_flags, 1, number, *sizes, flags, request_id)
     return [b"".join((row, head, extra)), body]  # type: ignore[list-item]  # the caller has seen to it
 
 
@@ -237,8 +235,8 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
         body = data[body_at:end]
         answer_at = NOWHERE
         if flags & SHARED:
-            offset, size, answer_at = _read_place(BODY_PLACE, body)
-            body = _shared_body(offset, size, shared)
+            offset, size, answer_at = read_place(BODY_PLACE, body)
+            body = shared_body(offset, size, shared)
         head, extra = data[position:extra_at], data[extra_at:body_at] if extra_size else b""
         if data is payload:
             head, extra = bytes(head), bytes(extra)
@@ -250,13 +248,23 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     return items
 
 
-def _read_place(form: struct.Struct, place: bytes | memoryview) -> tuple[int, ...]:
+def read_place(form: struct.Struct, place: bytes | memoryview) -> tuple[int, ...]:
+    """
+    Return what stands in the stead of a body in shared memory.
+
+    :raises FrameError: it has another length than ``form``.
+    """
     if len(place) != form.size:
         raise FrameError("a body in shared memory without its place")
     return form.unpack(place)
 
 
-def _shared_body(offset: int, size: int, shared: memoryview | None) -> memoryview:
+def shared_body(offset: int, size: int, shared: memoryview | None) -> memoryview:
+    """
+    Return a view of a body in the shared memory.
+
+    :raises FrameError: it leads out of it, or there is none.
+    """
     if shared is None:
         raise FrameError("a body in shared memory, but there is none")
     if offset + size > len(shared):
@@ -278,97 +286,15 @@ def show_id(request_id: bytes) -> bytes:
     return b"-".join(_unpack_uuid(hexlify(request_id)))
 
 
-def pack_answers(kind: int, number: int, microseconds: int, rows: Sequence[tuple[int, Answer]]) -> Pieces:
-    """The frame that brings answers (``kind`` ANSWERS) or parts (PART) back; each row is flags and answer."""
-    lengths: list[int] = []
-    data: Pieces = []
-    for flags, (status, head, body) in rows:
-        lengths += (status, len(head), len(body), flags)
-        data += (head, body) if head else (body,)
-    count = len(rows)
-    table = _rows(count).pack(*lengths)
-    size = len(table) + sum(map(len, data))
-    header = _pack_header(size, kind, 0, count, number, min(microseconds, 0xFFFFFFFF))
-    return [header + table, *data]
-
-
-def unpack_answers(frame: Frame, shared: memoryview | None = None) -> list[Answer | ServingError]:
-    """
-    The items of an ANSWERS or PART frame, bodies copied out of the reader's buffer.
-
-    A body in shared memory is a view of it, good as long as its job has its place there.
-
-    :raises FrameError: lengths lead out of the frame, an error is none, or a head may not be sent.
-    """
-    payload, count = frame.payload, frame.items
-    rows = _rows(count)
-    position = rows.size
-    if len(payload) < position:
-        raise FrameError("answers that are shorter than their table")
-    lengths = iter(rows.unpack_from(payload))
-    data = bytes(payload) if len(payload) < SMALL else payload
-    answers: list[Answer | ServingError] = []
-    for status, head_size, body_size, flags in zip(lengths, lengths, lengths, lengths, strict=True):
-        body_at = position + head_size
-        end = body_at + body_size
-        if flags:
-            answers.append(_flagged(flags, status, data[position:body_at], data[body_at:end], shared))
-        elif data is payload:
-            head = _checked(status, bytes(data[position:body_at]))
-            answers.append(Answer(status, head, bytes(data[body_at:end])))
-        else:
-            head = b""
-            if head_size or status != 200:
-                head = _checked(status, bytes(data[position:body_at]))
-            answers.append(answer_of((status, head, data[body_at:end])))
-        position = end
-    if position != len(data):
-        raise FrameError(f"answers of {len(data)} bytes whose rows say {position}")
-    return answers
-
-
-def read_answer(
-    flags: int, status: int, head: bytes, body: bytes, shared: memoryview | None
-) -> Answer | ServingError:
-    """
-    One item of an answer.
-
-    :raises FrameError: the body leads out of the shared memory, an error is none, or the head may not go.
-    """
-    if flags:
-        return _flagged(flags, status, head, body, shared)
-    return answer_of((status, _checked(status, head) if head or status != 200 else head, body))
-
-
-def _checked(status: int, head: bytes) -> bytes:
-    """Return a head: a handler that writes to its worker's socket must not write into other answers."""
-    try:
-        return check_head(status, head)
-    except HeadInvalid as error:
-        raise FrameError(str(error)) from error
-
-
-def _flagged(
-    flags: int, status: int, head: bytes | memoryview, body: bytes | memoryview, shared: memoryview | None
-) -> Answer | ServingError:
-    if flags & SHARED and not flags & ERROR:
-        offset, size = _read_place(PLACE, body)
-        return Answer(status, _checked(status, bytes(head)), _shared_body(offset, size, shared))
-    try:
-        return read_error(flags, bytes(body))
-    except ValueError as error:
-        raise FrameError("an error that is no JSON list of its facts") from error
-
-
 def pack_json(kind: int, document: object, number: int = 0) -> bytes:
     """A frame that carries a JSON document."""
     payload = json.dumps(document).encode()
-    return _pack_header(len(payload), kind, 0, 0, number, 0) + payload
+    return pack_header(len(payload), kind, 0, 0, number) + payload
 
 
 def pack_bare(kind: int, number: int = 0, count: int = 0) -> bytes:
     """A frame that is its header."""
-    return _pack_header(0, kind, 0, count, number, 0)
+    return pack_header(0, kind, 0, count, number)
 
 
 def unpack_json(frame: Frame) -> Mapping[str, object]:

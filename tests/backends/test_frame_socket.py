@@ -19,6 +19,7 @@ from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import ANSWER_ROW, pack_answers
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame, FrameError
 from modelserver.testing import make_job
@@ -167,7 +168,7 @@ class LinkContract(TestCase):
     def test_drain_takes_what_an_ended_worker_had_written(self) -> None:
         for number in range(5):
             row = (0, Answer(200, b"", b"x" * 5000))
-            self.theirs.sendall(b"".join(frames.pack_answers(frames.ANSWERS, number, 1, [row])))
+            self.theirs.sendall(b"".join(pack_answers(frames.ANSWERS, number, 1e-6, [row])))
         self.theirs.close()
         self.link.drain()
         self.assertEqual([0, 1, 2, 3, 4], [number for _, number, _ in self.events.frames])
@@ -202,7 +203,7 @@ class LinkContract(TestCase):
         """Send a frame for each body, the stream cut at these places."""
         self.events.frames.clear()
         data = b"".join(
-            b"".join(frames.pack_answers(frames.ANSWERS, number, 1, [(0, Answer(200, b"", body))]))
+            b"".join(pack_answers(frames.ANSWERS, number, 1e-6, [(0, Answer(200, b"", body))]))
             for number, body in enumerate(bodies)
         )
         places = sorted({0, *(cut % (len(data) + 1) for cut in cuts), len(data)})
@@ -211,7 +212,7 @@ class LinkContract(TestCase):
             self.turn()
         self.until(lambda: len(self.events.frames) == len(bodies))
         self.assertEqual(list(range(len(bodies))), [number for _, number, _ in self.events.frames])
-        self.assertEqual(bodies, [payload[16:] for _, _, payload in self.events.frames])
+        self.assertEqual(bodies, [payload[ANSWER_ROW.size :] for _, _, payload in self.events.frames])
 
 
 class AsyncioLinkTests(LinkContract):

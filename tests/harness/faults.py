@@ -23,6 +23,7 @@ import sys
 import time
 
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import pack_answers
 from modelserver.protocol.frame_stream import send_all
 from modelserver.child.data import answers
 
@@ -136,7 +137,7 @@ def answer(shift):
     loop = frame.f_locals["self"]
     rows = answers.answer_rows(["first"], loop._batch.processors, 1000)
     number = loop._batch.number + int(shift)
-    send_all(loop._model.connection, frames.pack_answers(frames.ANSWERS, number, 0, rows))
+    send_all(loop._model.connection, pack_answers(frames.ANSWERS, number, 0.0, rows))
     return "second"
 
 

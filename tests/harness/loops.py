@@ -20,6 +20,7 @@ from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job, JobRequest
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadReceiver, AheadSender
+from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
@@ -111,8 +112,10 @@ class LoopTestCase(TestCase):
     def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
         """The next frame, which must be of this kind and batch."""
         frame = self.reader.wait(self.ours)
-        self.assertEqual((frame.kind, frame.number), (kind, number))
-        return frames.unpack_answers(frame)
+        self.assertEqual(frame.kind, kind)
+        ((answered, answers, _),) = unpack_answers(frame)
+        self.assertEqual(answered, number)
+        return answers
 
     def bodies(self, kind: int, number: int) -> list[bytes]:
         """The bodies of the next frame."""

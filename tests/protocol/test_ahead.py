@@ -12,7 +12,9 @@ from hypothesis import given, settings
 
 from modelserver.jobs import Answer
 from modelserver.protocol.ahead import KEPT_SIZE, AheadReceiver, AheadSender
-from modelserver.protocol.frames import SHARED, FrameError
+from modelserver.protocol.answer_rows import Answered, pack_answers, unpack_answers, without_first
+from modelserver.protocol.frame_stream import FrameReader
+from modelserver.protocol.frames import ANSWERS, SHARED, Frame, FrameError
 
 
 def opened() -> tuple[AheadSender, AheadReceiver]:
@@ -124,6 +126,27 @@ class OfferLaws(TestCase):
         self.assertEqual(sender.take_back(), 0)
 
 
+def frame_of(data: bytes) -> Frame:
+    """Read the one frame that was written."""
+    reader = FrameReader()
+    reader.fill(Written(data))
+    frame = reader.next()
+    assert frame is not None, "it is whole"
+    return frame
+
+
+class Written:
+    """What was written to a socket at once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Hand all of it over."""
+        buffer[: len(self._data)] = self._data
+        return len(self._data)
+
+
 class KeptLaws(TestCase):
     """Answers that are seen early, and come once more."""
 
@@ -132,40 +155,45 @@ class KeptLaws(TestCase):
         self.addCleanup(self.sender.close)
 
     @settings(deadline=None)
-    @given(st.lists(st.sampled_from(["keep", "keep 2", "send", "read socket", "look"]), max_size=80))
+    @given(st.lists(st.sampled_from(["keep", "keep 2", "apart", "send", "read socket", "look"]), max_size=80))
     def test_each_answer_is_had_once_and_in_order(self, schedule: list[str]) -> None:
+        """Frames are those that leave: what is seen early is the same, bytes and batches."""
         sender, receiver = opened()
-        kept = 0
+        answers = receiver.answers
         made = 0
-        socket: deque[list[bytes]] = deque()
-        rows: list[bytes] = []
-        had: list[bytes] = []
-        for step in [*schedule, "send", *["read socket"] * 80]:
-            if step.startswith("keep"):
-                batch = [b"%d" % (made + more) for more in range(2 if step == "keep 2" else 1)]
-                made += len(batch)
-                answers = [(0, Answer(200, b"", body)) for body in batch]
-                self.assertTrue(receiver.keep(7, answers, 0.001))
-                rows += batch
-                kept += 1
-            elif step == "send" and rows:
-                socket.append(rows)
-                receiver.sent(len(rows))
-                rows = []
+        socket: deque[bytes] = deque()
+        had: list[tuple[int, bytes]] = []
+
+        def take(found: list[Answered]) -> None:
+            for number, rows, seconds in found:
+                self.assertAlmostEqual(seconds, 0.001, 4)
+                had.extend((number, bytes(row.body)) for row in rows if isinstance(row, Answer))
+
+        for step in [*schedule, "send", *["read socket"] * 160]:
+            if step in ("keep", "keep 2", "apart"):
+                count = 2 if step == "keep 2" else 1
+                rows = [(0, Answer(200, b"", b"%d" % (made + more))) for more in range(count)]
+                if step == "apart" and not answers.count:
+                    socket.append(b"".join(pack_answers(ANSWERS, made, 0.001, rows)))
+                    answers.sent(1)
+                else:
+                    self.assertTrue(answers.keep(made, rows, 0.001))
+                made += count
+            elif step == "send" and answers.count:
+                socket.append(bytes(answers.frame()))
+                answers.sent()
             elif step == "read socket" and socket:
-                arrived = socket.popleft()
-                had += arrived[sender.arrived(len(arrived)) :]
+                frame = frame_of(socket.popleft())
+                take(without_first(unpack_answers(frame), sender.arrived(frame.items)))
             elif step == "look":
-                for number, answers_seen, seconds in sender.read_kept(None):
-                    self.assertEqual(number, 7)
-                    self.assertGreater(seconds, 0.0)
-                    had += [bytes(answer.body) for answer in answers_seen if isinstance(answer, Answer)]
-        self.assertEqual(had, [b"%d" % number for number in range(made)])
+                take(sender.read_kept(None))
+        self.assertEqual([body for _, body in had], [b"%d" % number for number in range(made)])
+        self.assertTrue(all(int(body) - number in (0, 1) for number, body in had), "its own batch's")
         sender.close()
 
     def test_a_look_shows_status_headers_and_the_batches(self) -> None:
-        self.receiver.keep(1, [(0, Answer(404, b"x: y\r\n", b"a"))], 0.002)
-        self.receiver.keep(2, [(0, Answer(200, b"", b""))], 0.002)
+        self.receiver.answers.keep(1, [(0, Answer(404, b"x: y\r\n", b"a"))], 0.002)
+        self.receiver.answers.keep(2, [(0, Answer(200, b"", b""))], 0.002)
         (first, one, _), (second, two, _) = self.sender.read_kept(None)
         self.assertEqual((first, one), (1, [Answer(404, b"x: y\r\n", b"a")]))
         self.assertEqual((second, two), (2, [Answer(200, b"", b"")]))
@@ -173,16 +201,16 @@ class KeptLaws(TestCase):
 
     def test_an_answer_that_has_no_room_is_not_kept(self) -> None:
         large = [(0, Answer(200, b"", bytes(KEPT_SIZE)))]
-        self.assertFalse(self.receiver.keep(1, large, 0.0))
+        self.assertFalse(self.receiver.answers.keep(1, large, 0.0))
         self.assertEqual(self.sender.read_kept(None), [])
 
     def test_rows_that_are_none_are_refused(self) -> None:
-        self.receiver.keep(1, [(SHARED, Answer(200, b"", b"no place"))], 0.0)
+        self.receiver.answers.keep(1, [(SHARED, Answer(200, b"", b"no place"))], 0.0)
         with self.assertRaises(FrameError):
             self.sender.read_kept(None)
 
     def test_nothing_is_seen_after_the_end(self) -> None:
-        self.receiver.keep(1, [(0, Answer(200, b"", b"a"))], 0.0)
+        self.receiver.answers.keep(1, [(0, Answer(200, b"", b"a"))], 0.0)
         self.sender.close()
         self.assertEqual(self.sender.read_kept(None), [])
         self.sender.close()

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.answer_head import LONGEST_HEAD, LONGEST_REMEMBERED, HeadInvalid, check_head
+from modelserver.protocol.answer_rows import pack_answers, unpack_answers
 from modelserver.protocol.frames import Frame, FrameError
 
 SOUND = (b"", b"\r\n", b"Made\r\n", b"\r\nContent-Type: text/plain; charset=utf-8\r\nx-a:\r\nx-b: \xe9\r\n")
@@ -49,14 +50,14 @@ class AnswerHeadTests(SynchronousTestCase):
         for status, block in ((100, b""), *((200, block) for block in BROKEN)):
             for body in bodies:
                 with self.assertRaises(FrameError):
-                    frames.unpack_answers(packed(0, Answer(status, block, body)))
+                    unpack_answers(packed(0, Answer(status, block, body)))
             place = frames.PLACE.pack(0, 2)
             with self.assertRaises(FrameError):
-                frames.unpack_answers(packed(frames.SHARED, Answer(status, block, place)), memoryview(b"ab"))
+                unpack_answers(packed(frames.SHARED, Answer(status, block, place)), memoryview(b"ab"))
 
 
 def packed(flags: int, answer: Answer) -> Frame:
     """A frame of one answer, as a worker sends it."""
-    data = b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [(flags, answer)]))
-    _, kind, bits, count, number, microseconds = frames.HEADER.unpack_from(data)
-    return Frame(kind, bits, count, number, microseconds, memoryview(data)[frames.HEADER.size :])
+    data = b"".join(pack_answers(frames.ANSWERS, 1, 0.0, [(flags, answer)]))
+    _, kind, bits, count, number = frames.HEADER.unpack_from(data)
+    return Frame(kind, bits, count, number, memoryview(data)[frames.HEADER.size :])

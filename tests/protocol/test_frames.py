@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import pack_answers, unpack_answers
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.item_errors import error_answer
 from modelserver.testing import CollectingObserver, make_job
@@ -48,12 +49,12 @@ class Pipe:
         return size
 
 
-def read_all(reader: FrameReader, pipe: Pipe) -> list[tuple[int, int, int, int, bytes]]:
+def read_all(reader: FrameReader, pipe: Pipe) -> list[tuple[int, int, int, bytes]]:
     """The frames of a pipe, each with its payload copied, as the next fill voids it."""
     found = []
     while reader.fill(pipe):
         for frame in reader:
-            found.append((frame.kind, frame.items, frame.number, frame.microseconds, bytes(frame.payload)))
+            found.append((frame.kind, frame.items, frame.number, bytes(frame.payload)))
     return found
 
 
@@ -78,21 +79,20 @@ class FrameTests(SynchronousTestCase):
     def test_answers_come_back_however_they_are_cut(
         self, rows: list[tuple[int, Answer]], cuts: list[int]
     ) -> None:
-        data = b"".join(frames.pack_answers(frames.ANSWERS, 3, 1500, rows)) * 2
+        data = b"".join(pack_answers(frames.ANSWERS, 3, 1.5, rows)) * 2
         whole = read_all(FrameReader(), Pipe(data, []))
         self.assertEqual(read_all(FrameReader(size=64), Pipe(data, cuts)), whole)
-        kind, items, number, microseconds, payload = whole[1]
-        frame = frames.Frame(kind, 0, items, number, microseconds, memoryview(payload))
-        self.assertEqual(frames.unpack_answers(frame), [answer for _, answer in rows])
-        self.assertEqual((number, microseconds), (3, 1500))
+        kind, items, number, payload = whole[1]
+        frame = frames.Frame(kind, 0, items, number, memoryview(payload))
+        self.assertEqual(unpack_answers(frame), [(3, [answer for _, answer in rows], 1.5)])
 
     def test_an_item_that_failed_comes_back_as_an_error(self) -> None:
         body = error_answer(507, "Out of resources", "MemoryError", "no")
-        data = b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [(frames.ERROR, Answer(0, b"", body))]))
+        data = b"".join(pack_answers(frames.ANSWERS, 1, 0.0, [(frames.ERROR, Answer(0, b"", body))]))
         reader = FrameReader()
         reader.fill(Pipe(data, []))
         (frame,) = reader
-        (error,) = frames.unpack_answers(frame)
+        ((_, (error,), _),) = unpack_answers(frame)
         # Exceptions are equal only to themselves.
         self.assertEqual(repr(error), repr(PredictionFailed(507, "Out of resources", "MemoryError", "no")))
 
@@ -115,9 +115,9 @@ class FrameTests(SynchronousTestCase):
             (frame,) = reader
             (item,) = frames.unpack_batch(frame, memory)
             row = frames.put_in_place(Answer(200, b"", b"answer"), item, memory, 8)
-            reader.fill(Pipe(b"".join(frames.pack_answers(frames.ANSWERS, 1, 0, [row])), []))
+            reader.fill(Pipe(b"".join(pack_answers(frames.ANSWERS, 1, 0.0, [row])), []))
             (frame,) = reader
-            (answer,) = frames.unpack_answers(frame, memory)
+            ((_, (answer,), _),) = unpack_answers(frame, memory)
             assert isinstance(answer, Answer)
             self.assertEqual(bytes(answer.body), b"answer")
             self.assertEqual(bytes(memory).find(b"answer"), -1 if place is None else place)
@@ -126,8 +126,8 @@ class FrameTests(SynchronousTestCase):
 
     @given(st.binary(max_size=200), st.integers(0, 20))
     def test_garbage_is_refused_and_nothing_else_happens(self, payload: bytes, items: int) -> None:
-        for kind, unpack in ((frames.BATCH, frames.unpack_batch), (frames.ANSWERS, frames.unpack_answers)):
-            frame = frames.Frame(kind, 0, items, 1, 0, memoryview(payload))
+        for kind, unpack in ((frames.BATCH, frames.unpack_batch), (frames.ANSWERS, unpack_answers)):
+            frame = frames.Frame(kind, 0, items, 1, memoryview(payload))
             try:
                 unpack(frame, None)
             except frames.FrameError:
@@ -139,15 +139,15 @@ class FrameTests(SynchronousTestCase):
 
     def test_a_frame_over_the_limit_is_refused(self) -> None:
         reader = FrameReader(largest=10)
-        reader.fill(Pipe(frames.HEADER.pack(11, frames.LOADED, 0, 0, 0, 0), []))
+        reader.fill(Pipe(frames.HEADER.pack(11, frames.LOADED, 0, 0, 0), []))
         with self.assertRaises(frames.FrameError):
             reader.next()
 
     def test_memory_grows_with_what_arrives_and_not_with_what_is_announced(self) -> None:
         reader = FrameReader(size=64)
         payload = bytes(range(250)) * 40
-        announced = frames.HEADER.pack(400_000_000, frames.LOADED, 0, 0, 0, 0)
-        frame = frames.HEADER.pack(len(payload), frames.LOADED, 0, 0, 0, 0) + payload
+        announced = frames.HEADER.pack(400_000_000, frames.LOADED, 0, 0, 0)
+        frame = frames.HEADER.pack(len(payload), frames.LOADED, 0, 0, 0) + payload
         source = Pipe(frame + announced + payload, [])
         found = []
         process = psutil.Process()

@@ -16,6 +16,7 @@ from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
 from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import pack_answers
 from modelserver.protocol.shared_memory import LARGE
 from modelserver.system.cpus import usable_processors
 
@@ -71,7 +72,7 @@ class BatchLoop:
         self._uses_slots = uses_slots
         self._context = model.context
         self._inbox = Inbox(model.connection, model.reader)
-        self._outbox = Outbox(model.connection, model.ahead)
+        self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
         self._batch = BatchInHand()
         model.context.send_parts = self._send_parts
 
@@ -113,13 +114,11 @@ class BatchLoop:
                     self._pass_over(frame, place)
                     break
                 self._call_timed((item,), place)
-        outbox.close()
         outbox.hold_metrics(self._context)
 
     def _pass_over(self, frame: frames.Frame, first: int) -> None:
         """Make no call for the jobs of a frame from ``first`` on: the server has taken them back."""
         calls = frame.items - first if frame.flags & frames.PIPELINED else 1
-        self._outbox.close()
         self._outbox.hold([frames.pack_bare(frames.DROPPED, frame.number, calls)])
         self._outbox.release()
 
@@ -211,8 +210,7 @@ class BatchLoop:
             self._listen(wait=True)
         if batch.is_deserted(inbox.gone):
             raise ClientsGone("the client has left")
-        outbox.close()
-        outbox.hold(frames.pack_answers(frames.PART, batch.number, 0, batch.with_refused(rows)))
+        outbox.hold(pack_answers(frames.PART, batch.number, 0, batch.with_refused(rows)))
         outbox.release()
 
     def _listen(self, wait: bool) -> None:

@@ -21,6 +21,7 @@ from modelserver.child.loops.calls import MORE_FOLLOWS, last_rows, rows_of_failu
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import pack_answers
 
 
 class RunningBatch:
@@ -138,8 +139,8 @@ class ConcurrentLoop:
 
     def _answer_with(self, work: RunningBatch, rows: Sequence[ReplyRow]) -> None:
         del self._work[work.number]
-        microseconds = int((time.perf_counter() - work.begun) * 1e6)
-        self._send(frames.pack_answers(frames.ANSWERS, work.number, microseconds, work.filled(rows)))
+        seconds = time.perf_counter() - work.begun
+        self._send(pack_answers(frames.ANSWERS, work.number, seconds, work.filled(rows)))
 
     async def _handle(self, work: RunningBatch) -> list[ReplyRow]:
         processors = [request.processor() for request in work.requests]
@@ -190,7 +191,7 @@ class ConcurrentLoop:
         rows = part_rows(parts, processors, self._largest)
         if work.is_deserted:
             raise ClientsGone("the client has left")
-        self._send(frames.pack_answers(frames.PART, work.number, 0, work.filled(rows)))
+        self._send(pack_answers(frames.PART, work.number, 0, work.filled(rows)))
 
     def _send(self, pieces: frames.Pieces) -> None:
         with self._writing:  # a handler may send its parts from a thread

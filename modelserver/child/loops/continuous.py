@@ -25,6 +25,7 @@ from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import pack_answers
 
 SUCCESSION = 0.002
 """Seconds that a turn waits for the successors of those who have left."""
@@ -112,8 +113,8 @@ class ContinuousLoop:
             self._inbox.note(frame)
 
     def _finish(self, number: int, begun: float, row: ReplyRow) -> None:
-        microseconds = int((time.perf_counter() - begun) * 1e6) if begun else 0
-        self._outbox.hold(frames.pack_answers(frames.ANSWERS, number, microseconds, [row]))
+        seconds = time.perf_counter() - begun if begun else 0.0
+        self._outbox.hold(pack_answers(frames.ANSWERS, number, seconds, [row]))
 
     def _turn(self) -> None:
         live = list(self._live.values())
@@ -130,7 +131,7 @@ class ContinuousLoop:
                 self._finish(each.number, each.begun, row)
             else:
                 each.request.empty()
-                self._outbox.hold(frames.pack_answers(frames.PART, each.number, 0, [row]))
+                self._outbox.hold(pack_answers(frames.PART, each.number, 0, [row]))
         self._outbox.hold_metrics(self._context)
         self._outbox.release()
 
@@ -178,5 +179,5 @@ class ContinuousLoop:
         if not present:
             raise ClientsGone("the client has left")
         for each, row in present:
-            self._outbox.hold(frames.pack_answers(frames.PART, each.number, 0, [row]))
+            self._outbox.hold(pack_answers(frames.PART, each.number, 0, [row]))
         self._outbox.release()

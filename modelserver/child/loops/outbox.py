@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from modelserver.child.context import Context
 from modelserver.child.data.answers import ReplyRow
 from modelserver.protocol import frames
-from modelserver.protocol.ahead import AheadReceiver
+from modelserver.protocol.ahead import KEPT_SIZE, KeptAnswers
+from modelserver.protocol.answer_rows import pack_answers
 from modelserver.protocol.frame_stream import send_all
 
 JOIN = 0.0005
@@ -19,59 +20,47 @@ class Outbox:
     """
     Keeps answers for a moment, and writes to a blocking socket.
 
-    The server can see those that are kept, if the next call takes long after all.
-
     Durations are seconds, times those of ``time.perf_counter``.
+
+    :param answers: where answers wait; in memory that the server sees, it can have them if the next call
+        takes long after all. None: in this process's own.
     """
 
-    __slots__ = (
-        *("_ahead", "_answers", "_connection", "_held", "_held_since"),
-        *("_mean", "_number", "_rows", "_spent"),
-    )
+    __slots__ = ("_answers", "_connection", "_held", "_held_since", "_mean")
 
-    def __init__(self, connection: socket.socket, ahead: AheadReceiver | None = None) -> None:
+    def __init__(self, connection: socket.socket, answers: KeptAnswers | None = None) -> None:
         self._connection = connection
-        self._ahead = ahead
-        self._answers = 0
-        self._number = 0
-        self._rows: list[ReplyRow] = []
-        self._spent = 0.0
+        self._answers = KeptAnswers(bytearray(KEPT_SIZE)) if answers is None else answers
         self._held: frames.Pieces = []
         self._held_since = 0.0
         self._mean = 1.0
 
     def add(self, number: int, rows: Sequence[ReplyRow], spent: float, now: float) -> None:
         """
-        Take the answers to the next jobs of a batch; they leave now unless the next answer is near.
+        Take the answers to the next jobs of batch ``number``; they leave now unless the next one is near.
 
-        :param number: that of the batch; ``close`` comes before the rows of another one.
         :param spent: how long the handler took.
         """
-        self._mean += (spent - self._mean) / 8
+        self._mean = mean = self._mean + (spent - self._mean) / 8
         if spent > JOIN:
-            self.close()  # those of before took less, and shall be counted so
-        self._number = number
-        self._rows += rows
-        self._answers += len(rows)
-        self._spent += spent
-        if not self._held_since:
-            self._held_since = now
-        if spent > JOIN or now - self._held_since + self._mean > JOIN or not self._keep(rows, spent):
+            self.release()  # those of before took less, and shall be counted so
+        if not self._answers.keep(number, rows, spent):
+            self._send_apart(number, rows, spent)
+            return
+        since = self._held_since
+        if not since:
+            self._held_since = since = now
+        if spent > JOIN or now - since + mean > JOIN:
             self.release()
 
-    def _keep(self, rows: Sequence[ReplyRow], spent: float) -> bool:
-        """Show the server what is kept, for the next call may take long; false where there is no room."""
-        return self._ahead is None or self._ahead.keep(self._number, rows, spent)
-
-    def close(self) -> None:
-        """Make a frame of the answers that there are."""
-        if self._rows:
-            rows, self._rows = self._rows, []
-            spent, self._spent = int(self._spent * 1e6), 0.0
-            self._held += frames.pack_answers(frames.ANSWERS, self._number, spent, rows)
+    def _send_apart(self, number: int, rows: Sequence[ReplyRow], spent: float) -> None:
+        """Send answers for which there is no room, behind those that are kept."""
+        self.release()
+        send_all(self._connection, pack_answers(frames.ANSWERS, number, spent, rows))
+        self._answers.sent(len(rows))
 
     def hold(self, pieces: frames.Pieces) -> None:
-        """Keep a frame until the next ``release``."""
+        """Keep a frame until the next ``release``; answers that are kept by then leave before it."""
         self._held += pieces
 
     def hold_metrics(self, context: Context) -> None:
@@ -83,10 +72,15 @@ class Outbox:
 
     def release(self) -> None:
         """Write all that is kept."""
-        self.close()
-        if self._held:
-            held, self._held, self._held_since = self._held, [], 0.0
+        answers, held = self._answers, self._held
+        if answers.count:
+            if held:
+                send_all(self._connection, [answers.frame(), *held])
+            else:
+                self._connection.sendall(answers.frame())
+            answers.sent()
+        elif held:
             send_all(self._connection, held)
-            if self._ahead is not None and self._answers:
-                self._ahead.sent(self._answers)
-                self._answers = 0
+        if held:
+            self._held = []
+        self._held_since = 0.0

@@ -12,7 +12,7 @@ from modelserver.core.workers.worker import Worker
 
 SOON, STALL = 0.0005, 0.001
 """Seconds between two looks for a free worker's sake, and those that a call takes which holds others up."""
-LONG, LONGEST = 0.005, 0.25
+LONG, LONGEST = 0.01, 0.25
 """Seconds that a call takes behind which nothing done shall wait, and from one look for that to the next."""
 
 
@@ -39,6 +39,8 @@ class Levelling:
 
     def watch(self) -> None:
         """Look at the workers soon, where that may be worth it: the pool has handed out what waits."""
+        if self._answers_timer is not None and (self._timer is not None or len(self.workers) == 1):
+            return  # a lone worker has nothing that another one could have
         is_free = is_behind = False
         for worker in self.workers:
             load = worker.in_flight.load

@@ -294,7 +294,8 @@ class WorkerPool:
             worker.in_flight.flush()
         if len(touched) == 1:
             self._busy_poll.start(worker.in_flight)
-        self._levelling.watch()
+        if touched or len(workers) > 1:
+            self._levelling.watch()
 
     def put_back(self, jobs: list[Job]) -> None:
         """Let jobs wait again that a worker had, and has not begun."""

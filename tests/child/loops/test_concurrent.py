@@ -13,6 +13,7 @@ from modelserver.child.loading.event_loops import in_thread, on_the_loop
 from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import unpack_answers
 from tests.harness.loops import FORM, LONGEST, Data, LoopTestCase
 
 ONE, TWO = bytes(15) + b"\1", bytes(15) + b"\2"
@@ -66,7 +67,7 @@ class ConcurrentLoopTests(LoopTestCase):
         answers = {}
         for _ in range(2):
             frame = self.reader.wait(self.ours)
-            (answer,) = frames.unpack_answers(frame)
+            ((_, (answer,), _),) = unpack_answers(frame)
             assert isinstance(answer, Answer)
             answers[frame.number] = (bytes(answer.body), answer.header_block)
         self.assertEqual(list(answers), [2, 1])

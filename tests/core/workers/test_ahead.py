@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.queues.time_buckets import GRAIN
+from modelserver.core.workers.levelling import LONG
 from modelserver.errors import DeadlinePassed, NoWorkers, QueueFull, ServingError, WorkerDied
 from modelserver.jobs import Job
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
@@ -137,7 +138,7 @@ class AheadTests(WorkerTestCase):
         self.prepare(retry_on_worker_death=0)
         done, late, behind = self.ask(b"done", b"late", b"behind")
         self.process.done = 1
-        self.clock.advance(0.005)
+        self.clock.advance(LONG)
         self.assertEqual(done.bodies, [b"done"])
         self.clock.advance(1.9)
         self.assertEqual(late.errors, [])
@@ -150,9 +151,9 @@ class AheadTests(WorkerTestCase):
         """The worker may have been between two calls at the first look."""
         self.prepare()
         done, _ = self.ask(b"done", b"long")
-        self.clock.advance(0.005)
+        self.clock.advance(LONG)
         self.process.done = 1
-        self.clock.advance(0.005)
+        self.clock.advance(LONG)
         self.assertEqual(done.bodies, [b"done"])
 
     def test_a_crash_is_counted_against_the_present_call_alone(self) -> None:
