@@ -102,7 +102,7 @@ class RpcConnection(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
-        return self._transport_unsent() + self.engine.queued()
+        return self._transport_unsent() + (0 if self._is_closing else self.engine.queued())
 
     @property
     def taken(self) -> int:
@@ -192,7 +192,7 @@ class RpcConnection(Protocol):
         """Read until it is enough for one turn, and return what is left."""
         receive, budget, step = self.engine.receive, MOST_EVENTS, STEP
         while data and budget > 0:
-            events = receive(data[:step])
+            events = receive(data[:step]) + self.reception.take_cost()
             data = data[step:]
             budget -= events
             step = step * 4 if events < FEW_EVENTS else STEP
@@ -279,9 +279,11 @@ class RpcConnection(Protocol):
         if self._is_lost or self._is_closing:
             return
         self.flush()
+        if self._is_closing or self.is_full:
+            return
         if self._rest:
             self._listener.run_soon(self._read_on)
-        elif not self._is_closing:
+        else:
             self.transport.resumeProducing()
 
     def stopProducing(self) -> None:

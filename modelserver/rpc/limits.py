@@ -28,5 +28,5 @@ class RpcLimits:
     pings_at_once: int = 20
     seconds_per_ping: float = 10.0
     unread: int = 64 << 20
-    keepalive: float | None = 7200.0
+    keepalive: float | None = 300.0
     keepalive_timeout: float = 20.0

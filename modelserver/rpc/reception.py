@@ -21,6 +21,8 @@ from modelserver.rpc.wire.messages import PREFIX, MessageCutter
 
 UNREAD_HIGH = 64 << 10
 """Bytes of a call's messages that may wait for its method before the client's window closes."""
+UNPACKED_PER_EVENT = 4096
+"""Bytes of compressed messages that cost about as much as an event."""
 _PLAIN = frozenset((b"application/grpc", b"application/grpc+proto"))
 _IDENTITY = frozenset((None, IDENTITY))
 _FEW, _SHORT = 20, 4096
@@ -83,6 +85,7 @@ class Reception:
         self.timed: list[ServerCall] = []
         self.half: dict[int, ServerCall] = {}
         self.highest = 0
+        self._cost = 0
         self.pinged, self.ponged = connection.pinged, connection.ponged
         self.ready, self.ended = connection.ready, connection.client_leaves
 
@@ -270,7 +273,14 @@ class Reception:
         coding = call.known.get(b"grpc-encoding", IDENTITY)
         if coding == IDENTITY:
             raise CallRefused(Code.INTERNAL, "A message is marked as compressed, but no coding is named.")
-        return decode(message, coding, self._largest)
+        plain = decode(message, coding, self._largest)
+        self._cost += len(plain) // UNPACKED_PER_EVENT
+        return plain
+
+    def take_cost(self) -> int:
+        """Return how much was done since the last time beyond what came, as a count of events."""
+        cost, self._cost = self._cost, 0
+        return cost
 
     # Ends.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from unittest import TestCase
 
 from attrs import evolve
@@ -153,6 +154,18 @@ class HostileContract(TestCase):
             self.stage.turn()
         self.assertEqual(10_000, len(self.stage.site.hear.messages))
         self.assertTrue(self.attacker.transport.is_reading)
+
+    def test_messages_that_grow_when_they_are_unpacked_are_counted_against_a_turns_budget(self) -> None:
+        packed = message(gzip.compress(bytes(6_000_000)), 1)
+        more = [(b"grpc-encoding", b"gzip")]
+        for _ in range(20):
+            self.attacker.http2.request("Keep", packed, more=more)
+        self.attacker.connection.dataReceived(self.attacker.http2.output())
+        self.assertLess(len(self.stage.site.keep.messages), 10)
+        self.assertEqual([b"now"], self.bystander_asks(b"now"), "between two turns of it")
+        for _ in range(50):
+            self.stage.turn()
+        self.assertEqual(21, len(self.stage.site.keep.messages))
 
     def bystander_asks(self, body: bytes) -> list[bytes]:
         """One call, without the turns of others."""

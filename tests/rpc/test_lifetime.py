@@ -232,7 +232,9 @@ class SlowClientTests(SynchronousTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_one_that_has_said_hello_may_rest(self) -> None:
-        self.stage.advance(1000.0)
+        for _ in range(100):
+            self.stage.advance(10.0)
+            self.client.pump()
         self.assertFalse(self.client.transport.disconnecting)
 
     def test_a_message_that_comes_too_slowly_ends_its_call_and_no_other(self) -> None:
@@ -268,6 +270,16 @@ class SlowClientTests(SynchronousTestCase):
         self.client.ask("Echo", bytes(200_000))
         self.stage.advance(25.0)
         self.assertTrue(self.client.transport.disconnecting)
+
+    def test_answers_that_are_not_taken_share_a_memory_and_the_slowest_goes_first(self) -> None:
+        stage = RpcStage(response_memory=300_000)
+        stage.connections.start()
+        slow, slower = stage.connect(), stage.connect()
+        for client in (slower, slow):
+            client.http2.takes = False
+            client.ask("Echo", bytes(300_000))
+            stage.advance(3.0)
+        self.assertEqual((False, True), (slow.transport.disconnecting, slower.transport.disconnecting))
 
 
 class LimitTests(SynchronousTestCase):
