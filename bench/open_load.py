@@ -8,8 +8,9 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 ANSWER_TIMEOUT = 60.0
 """Seconds after which a request counts as unanswered."""
@@ -34,7 +35,7 @@ class Account:
 
 
 class Client(asyncio.Protocol):
-    """One connection: one request at a time."""
+    """One connection of HTTP/1.1: one request at a time."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -76,22 +77,92 @@ class Client(asyncio.Protocol):
         return await asyncio.wait_for(self._done, ANSWER_TIMEOUT)
 
 
+@frozen
+class Refused(Exception):
+    """An answer that is no prediction; ``why`` in few words."""
+
+    why: str
+
+
+class Asker(Protocol):
+    """Asks one model, however it is reached."""
+
+    async def ask(self, body: bytes) -> bytes:
+        """
+        The answer.
+
+        :raises Refused: there is none, and why.
+        :raises OSError: nobody has said anything.
+        """
+
+    async def leave(self, body: bytes, part: float, wait: float) -> None:
+        """Ask, but leave before the answer: ``part`` of the request is sent, ``wait`` seconds are waited."""
+
+    async def close(self) -> None:
+        """End what is open."""
+
+
+@define(eq=False)
+class HttpAsker:
+    """Asks over HTTP/1.1, on as many connections as there are requests at a time."""
+
+    port: int
+    path: str
+    _idle: list[Client] = field(factory=list, init=False)
+
+    async def ask(self, body: bytes) -> bytes:
+        """The answer."""
+        client = await self._client()
+        code, answer = await client.ask(self._request(body))
+        if code == 200:
+            self._idle.append(client)
+            return answer
+        if client.transport is not None:
+            client.transport.close()
+        raise Refused(f"{code} {_reason(answer)}")
+
+    async def leave(self, body: bytes, part: float, wait: float) -> None:
+        """Send a part of the request or all of it, and go."""
+        client, request = await self._client(), self._request(body)
+        if client.transport is not None:
+            client.transport.write(request[: 1 + int(part * len(request))])
+            await asyncio.sleep(wait)
+            if client.transport is not None:
+                client.transport.abort()
+
+    async def close(self) -> None:
+        """End the connections."""
+        for client in self._idle:
+            if client.transport is not None:
+                client.transport.close()
+
+    async def _client(self) -> Client:
+        while self._idle:
+            client = self._idle.pop()
+            if client.transport is not None and not client.transport.is_closing():
+                return client
+        _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", self.port)
+        return client
+
+    def _request(self, body: bytes) -> bytes:
+        head = f"POST {self.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+
 @define(eq=False)
 class OpenLoad:
     """
     Asks one model at a rate.
 
-    :param leaving: the share of clients that close their connection before the answer is there.
+    :param leaving: the share of clients that leave before the answer is there.
     :param expected: the right answer; None: what was sent.
     """
 
-    port: int
-    path: str
+    asker: Asker
     rate: float
     leaving: float = 0.0
     expected: bytes | None = None
     account: Account = field(factory=Account, init=False)
-    _idle: list[Client] = field(factory=list, init=False)
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
     _random: random.Random = field(factory=lambda: random.Random(6), init=False)
 
@@ -108,9 +179,7 @@ class OpenLoad:
             await asyncio.sleep(0.002)
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        for client in self._idle:
-            if client.transport is not None:
-                client.transport.close()
+        await self.asker.close()
 
     async def keep_busy(self, seconds: float, connections: int) -> float:
         """Answers a second with so many clients that each ask again at once: the capacity."""
@@ -122,59 +191,30 @@ class OpenLoad:
                 await self._one(b"busy")
 
         await asyncio.gather(*(one() for _ in range(connections)))
+        await self.asker.close()
         return (self.account.answered - before) / (time.monotonic() - begun)
-
-    async def _client(self) -> Client:
-        while self._idle:
-            client = self._idle.pop()
-            if client.transport is not None and not client.transport.is_closing():
-                return client
-        _, client = await asyncio.get_running_loop().create_connection(Client, "127.0.0.1", self.port)
-        return client
 
     async def _one(self, body: bytes) -> None:
         account = self.account
         account.sent += 1
-        request = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (
-            self.path.encode(),
-            len(body),
-            body,
-        )
         begun = time.monotonic()
         try:
-            client = await self._client()
             if self._random.random() < self.leaving:
-                await self._leave(client, request)
+                account.left += 1
+                await self.asker.leave(body, self._random.random(), self._random.random() * 0.01)
                 return
-            code, answer = await client.ask(request)
+            answer = await self.asker.ask(body)
         except (OSError, asyncio.TimeoutError):
             account.failed[UNANSWERED] += 1
-            return
-        self._note(code, answer, body, time.monotonic() - begun)
-        if code == 200:
-            self._idle.append(client)
-        elif client.transport is not None:
-            client.transport.close()
-
-    async def _leave(self, client: Client, request: bytes) -> None:
-        """Send a part of the request or all of it, and go."""
-        self.account.left += 1
-        if client.transport is not None:
-            client.transport.write(request[: self._random.randrange(1, len(request) + 1)])
-            await asyncio.sleep(self._random.random() * 0.01)
-            if client.transport is not None:
-                client.transport.abort()
-
-    def _note(self, code: int, answer: bytes, body: bytes, seconds: float) -> None:
-        account = self.account
-        if code == 200 and answer == (body if self.expected is None else self.expected):
-            account.answered += 1
-            account.seconds.append(seconds)
-        elif code == 200:
-            account.failed[WRONG] += 1
+        except Refused as refusal:
+            account.failed[refusal.why] += 1
+            account.refusal_seconds.append(time.monotonic() - begun)
         else:
-            account.failed[f"{code} {_reason(answer)}"] += 1
-            account.refusal_seconds.append(seconds)
+            if answer == (body if self.expected is None else self.expected):
+                account.answered += 1
+                account.seconds.append(time.monotonic() - begun)
+            else:
+                account.failed[WRONG] += 1
 
 
 def _reason(answer: bytes) -> str:

@@ -8,6 +8,7 @@ import attrs
 
 from bench.cases import Case
 from bench.lifecycle import Life
+from bench.rpc.runner import RpcRow
 from bench.runner import LOOP, Row
 from bench.sheet import Sheet, machine, megabytes, milliseconds, ratio
 from bench.workflows import ChainRow
@@ -85,11 +86,17 @@ def life_sheet(lives: Sequence[Life]) -> Sheet:
     return Sheet("Life of a noop model", columns, lines)
 
 
-def as_json(rows: Sequence[Row], lives: Sequence[Life], chains: Sequence[ChainRow] = ()) -> dict[str, object]:
+def as_json(
+    rows: Sequence[Row],
+    lives: Sequence[Life],
+    chains: Sequence[ChainRow] = (),
+    calls: Sequence[RpcRow] = (),
+) -> dict[str, object]:
     """Everything, for a file."""
     return {
         "machine": machine(),
         "rows": [attrs.asdict(row) for row in rows],
+        "calls": [attrs.asdict(row) for row in calls],
         "lives": [attrs.asdict(life) for life in lives],
         "chains": [attrs.asdict(chain) for chain in chains],
     }

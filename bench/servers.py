@@ -26,10 +26,12 @@ class ModelServer(Target):
 
     :param settings: properties on top of the addresses.
     :param options: further words for the command line, before the plugin's name.
+    :param has_rpc: gRPC is served, too.
     """
 
     settings: dict[str, object] = field(factory=dict)
     options: tuple[str, ...] = ()
+    has_rpc: bool = False
 
     def command(self) -> list[str]:
         """``twistd -n modelserver``, run by the interpreter that runs the bench."""
@@ -39,6 +41,8 @@ class ModelServer(Target):
                 "inference_address": f"http://{HOST}:{self.port}",
                 "management_address": f"http://{HOST}:{self.management_port}",
                 "metrics_address": f"http://{HOST}:{self._further[0]}",
+                "grpc_inference_port": self.rpc_port if self.has_rpc else -1,
+                "grpc_management_port": self._further[2] if self.has_rpc else -1,
                 "disable_token_authorization": "true",
                 "enable_model_api": "true",
                 "job_queue_size": 1000,
@@ -70,7 +74,7 @@ class TorchServe(Target):
                 "inference_address": f"http://{HOST}:{self.port}",
                 "management_address": f"http://{HOST}:{self.management_port}",
                 "metrics_address": f"http://{HOST}:{self._further[0]}",
-                "grpc_inference_port": self._further[1],
+                "grpc_inference_port": self.rpc_port,
                 "grpc_management_port": self._further[2],
                 "disable_token_authorization": "true",
                 "enable_model_api": "true",

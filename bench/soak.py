@@ -23,7 +23,7 @@ import psutil
 from attrs import define, field, frozen
 
 from bench.client import percentile
-from bench.open_load import Account, OpenLoad, run_every
+from bench.open_load import Account, Asker, HttpAsker, OpenLoad, run_every
 from bench.servers import ModelServer
 from bench.target import Deployment, Target, call
 
@@ -126,11 +126,19 @@ class Outcome:
         ]
 
 
+def _asker(target: Target, model: str, options: argparse.Namespace) -> Asker:
+    """What asks, as the options say; grpcio is there only where it is asked for."""
+    if not options.grpc:
+        return HttpAsker(target.port, f"/predictions/{model}")
+    from bench.rpc.asker import RpcAsker
+
+    return RpcAsker(target.rpc_port, model)
+
+
 async def soak(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Kills, leaving clients, churn."""
-    load = OpenLoad(target.port, f"/predictions/{MODEL}", 0.0)
-    capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(target.port, f"/predictions/{MODEL}", capacity * options.share, options.leaving)
+    capacity = await OpenLoad(_asker(target, MODEL, options), 0.0).keep_busy(3.0, 16)
+    load = OpenLoad(_asker(target, MODEL, options), capacity * options.share, options.leaving)
     say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
     churn = Churn(target)
     beside = [run_every(options.kill_every, churn.kill), run_every(2.0, churn.change)]
@@ -154,9 +162,8 @@ async def soak(target: Target, options: argparse.Namespace, say: Callable[[str],
 
 async def overload(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Many times more than can be served, by one worker that takes 10 ms: the client has to keep up, too."""
-    load = OpenLoad(target.port, f"/predictions/{SLOW}", 0.0, expected=b"OK")
-    capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(target.port, f"/predictions/{SLOW}", capacity * options.times, expected=b"OK")
+    capacity = await OpenLoad(_asker(target, SLOW, options), 0.0, expected=b"OK").keep_busy(3.0, 16)
+    load = OpenLoad(_asker(target, SLOW, options), capacity * options.times, expected=b"OK")
     say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
     before = Holdings.of(target.tree.pid)
     peak = before.rss
@@ -201,6 +208,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--leaving", type=float, default=0.02, help="share of clients that leave early")
     parser.add_argument("--overload", action="store_true", help="ask for more than can be served instead")
     parser.add_argument("--times", type=float, default=10.0, help="the capacity, for --overload")
+    parser.add_argument("--grpc", action="store_true", help="ask over gRPC (needs grpcio)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting")
     options = parser.parse_args(arguments)
     options.seconds = options.seconds or (60.0 if options.overload else 600.0)
@@ -215,7 +223,9 @@ def main() -> None:
         **dict(pair.split("=", 1) for pair in options.set),
     }
     with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as folder:
-        target = ModelServer("modelserver", Path(folder) / "modelserver", settings=settings)
+        target = ModelServer(
+            "modelserver", Path(folder) / "modelserver", settings=settings, has_rpc=options.grpc
+        )
         target.start()
         try:
             model = SLOW if options.overload else MODEL

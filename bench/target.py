@@ -119,6 +119,20 @@ class Target(ABC):
             raise TargetFailed(f"{self.name} is not running")
         return Tree(self._child.pid)
 
+    @property
+    def metrics_port(self) -> int:
+        """The port of metrics."""
+        return self._further[0]
+
+    @property
+    def rpc_port(self) -> int:
+        """The port of predictions over gRPC, where the server has one."""
+        return self._further[1]
+
+    def is_up(self) -> bool:
+        """Whether it answers."""
+        return call(self.port, "GET", "/ping", 2.0)[0] == 200
+
     def can_serve(self, handler: str) -> bool:
         """Whether this server's environment has what the handler needs."""
         return True
@@ -152,7 +166,7 @@ class Target(ABC):
                 start_new_session=True,
             )
         while time.monotonic() - begun < START_SECONDS:
-            if call(self.port, "GET", "/ping", 2.0)[0] == 200:
+            if self.is_up():
                 return time.monotonic() - begun
             if self._child.poll() is not None:
                 break

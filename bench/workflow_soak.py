@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 from attrs import frozen
 
-from bench.open_load import OpenLoad, run_every
+from bench.open_load import HttpAsker, OpenLoad, run_every
 from bench.servers import ModelServer
 from bench.soak import Holdings, Outcome
 from bench.target import Deployment, Target, call
@@ -38,9 +38,9 @@ PARTS = ("overload", "kills", "large")
 
 async def overload(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Ask ten times more than the chain can serve; what is answered, refused and forgotten."""
-    load = OpenLoad(target.port, PATH, 0.0, expected=b"OK")
+    load = OpenLoad(HttpAsker(target.port, PATH), 0.0, expected=b"OK")
     capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(target.port, PATH, capacity * options.times, expected=b"OK")
+    load = OpenLoad(HttpAsker(target.port, PATH), capacity * options.times, expected=b"OK")
     say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
     before, begun = Holdings.of(target.tree.pid), time.monotonic()
     running = asyncio.ensure_future(load.run(options.seconds))
@@ -59,9 +59,9 @@ async def overload(target: Target, options: argparse.Namespace, say: Callable[[s
 
 async def kills(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
     """Serve half of what the chain can, while the worker of a random node is killed each second."""
-    load = OpenLoad(target.port, PATH, 0.0, expected=b"OK")
+    load = OpenLoad(HttpAsker(target.port, PATH), 0.0, expected=b"OK")
     capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(target.port, PATH, capacity * options.share, expected=b"OK")
+    load = OpenLoad(HttpAsker(target.port, PATH), capacity * options.share, expected=b"OK")
     say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
     chosen, killed = random.Random(6), [0]
 

@@ -31,7 +31,7 @@ def compiled() -> bytes:
     :raises ImportError: grpcio-tools is not installed.
     :raises ValueError: protoc refuses a file.
     """
-    from grpc_tools import protoc  # type: ignore[import-untyped]  # it has no types
+    from grpc_tools import protoc
 
     with TemporaryDirectory() as folder:
         result = Path(folder) / "set"

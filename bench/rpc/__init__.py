@@ -1,0 +1,1 @@
+"""gRPC beside REST, TorchServe's gRPC and a bare grpc.aio server: ``python -m bench --cases grpc``."""
