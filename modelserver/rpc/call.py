@@ -14,7 +14,7 @@ from modelserver.rpc.http2 import Http2Engine, StreamGone
 from modelserver.rpc.interfaces import Message, RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.wire.codings import ACCEPTED
-from modelserver.rpc.wire.fields import Fields, fields_of, header_block_of, metadata_of, percent
+from modelserver.rpc.wire.fields import Fields, Lines, fields_of, header_block_of, metadata_of, percent
 from modelserver.rpc.wire.messages import MessageCutter, frame, prefix
 
 PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
@@ -31,9 +31,11 @@ class CallingConnection(Protocol):
 
     :param remote: the client, as the access log shows it.
     :param answer_bytes: of all answers so far.
+    :param lines: the header lines of fields.
     """
 
     engine: Http2Engine
+    lines: Lines
     remote: str
     answer_bytes: int
     secure: bool
@@ -135,7 +137,7 @@ class ServerCall:
     @property
     def header_block(self) -> bytes:
         """The same as header lines."""
-        return header_block_of(self._fields)
+        return header_block_of(self._fields, self._connection.lines)
 
     def field(self, name: bytes) -> bytes | None:
         """Return the last value of a field."""

@@ -58,6 +58,7 @@ class GrpcFronts:
             ),
             timeouts=self.connections.timeouts,
             memory=self.connections.memory,
+            slots=self.core.slots,
         )
 
 

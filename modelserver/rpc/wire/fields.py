@@ -10,9 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from modelserver.errors import BadRequest
 from modelserver.rpc.codes import CallRefused, Code, Metadatum
 from modelserver.rpc.wire.codings import CODINGS
+from modelserver.system.bounded_cache import Memo
 
 Fields = Sequence[tuple[bytes, bytes]]
 """Names in lower case, and values."""
+Lines = Mapping[tuple[bytes, bytes], bytes]
+"""The header lines of fields."""
+MOST_LINES = 256
+"""Fields whose lines are remembered."""
 
 OVERHEAD = 32
 """Bytes that HTTP/2 counts for each field, beside its own."""
@@ -48,13 +53,9 @@ def percent(text: str) -> bytes:
     return (short if cut < 0 else short[:cut]) + b"..."
 
 
-def own_fields(pairs: Fields) -> Fields:
-    """Return the fields that are the caller's own, and not HTTP's or gRPC's."""
-    return [
-        (name, value)
-        for name, value in pairs
-        if name[:1] != b":" and name not in _OURS and (name[:5] != b"grpc-" or name in _PASSED)
-    ]
+def is_own(name: bytes) -> bool:
+    """Return whether a field is the caller's own, and not HTTP's or gRPC's."""
+    return name[:1] != b":" and name not in _OURS and (name[:5] != b"grpc-" or name in _PASSED)
 
 
 def metadata_of(pairs: Fields) -> list[Metadatum]:
@@ -64,7 +65,9 @@ def metadata_of(pairs: Fields) -> list[Metadatum]:
     :raises BadRequest: what should be base64 is not.
     """
     found: list[Metadatum] = []
-    for raw, value in own_fields(pairs):
+    for raw, value in pairs:
+        if not is_own(raw):
+            continue
         name = raw.decode("latin-1")
         if name.endswith("-bin"):
             found += [(name, each) for each in _binary(value)]
@@ -73,9 +76,23 @@ def metadata_of(pairs: Fields) -> list[Metadatum]:
     return found
 
 
-def header_block_of(pairs: Fields) -> bytes:
-    """Return the caller's own fields as header lines of HTTP/1.1, as jobs carry them."""
-    return b"".join([b"%b: %b\r\n" % field for field in own_fields(pairs)])
+def line_of(field: tuple[bytes, bytes]) -> bytes:
+    """Return a field as a header line of HTTP/1.1, if it is the caller's own; else nothing."""
+    return b"%b: %b\r\n" % field if is_own(field[0]) else b""
+
+
+def header_block_of(pairs: Fields, lines: Lines) -> bytes:
+    """
+    Return the caller's own fields as header lines, as jobs carry them.
+
+    :param lines: from ``new_lines``.
+    """
+    return b"".join([lines[field] for field in pairs])
+
+
+def new_lines() -> Lines:
+    """Return what remembers the lines of fields: clients send the same ones again and again."""
+    return Memo(line_of, MOST_LINES)
 
 
 def _binary(value: bytes) -> list[bytes]:

@@ -17,6 +17,7 @@ from modelserver.rpc.wire.fields import (
     header_block_of,
     http_refusal,
     metadata_of,
+    new_lines,
     percent,
     size_of,
     timeout_of,
@@ -87,7 +88,9 @@ class MetadataTests(TestCase):
             (b"authorization", b"Bearer x"),
         ]
         self.assertEqual([("grpc-trace-bin", b"\0"), ("authorization", "Bearer x")], metadata_of(pairs))
-        self.assertEqual(b"grpc-trace-bin: AA\r\nauthorization: Bearer x\r\n", header_block_of(pairs))
+        self.assertEqual(
+            b"grpc-trace-bin: AA\r\nauthorization: Bearer x\r\n", header_block_of(pairs, new_lines())
+        )
 
     def test_binary_values_with_and_without_padding_and_several_in_one(self) -> None:
         pairs = [(b"a-bin", b"AQ=="), (b"a-bin", b"AQ"), (b"a-bin", b"AQ, Ag==,Aw")]
