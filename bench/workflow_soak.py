@@ -26,7 +26,7 @@ from attrs import frozen
 
 from bench.open_load import HttpAsker, OpenLoad, run_every
 from bench.servers import ModelServer
-from bench.soak import Holdings, Outcome
+from bench.soak import SETTLING, Holdings, Outcome
 from bench.target import Deployment, Target, call
 from bench.workflows import CHAIN, NODES
 
@@ -77,6 +77,7 @@ async def kills(target: Target, options: argparse.Namespace, say: Callable[[str]
     beside = run_every(options.kill_every, kill)
     await load.run(options.seconds)
     beside.cancel()
+    await asyncio.sleep(SETTLING)
     say(f"workers killed {killed[0]}")
     return Outcome(load.account, before, Holdings.of(target.tree.pid), time.monotonic() - begun)
 

@@ -9,7 +9,7 @@ from modelserver.execution.node_run import NodeRun
 from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.execution.plan import PlannedNode
 from modelserver.jobs import Inputs, inputs_of
-from modelserver.protocol.frames import FIELDS, NO_PATH, RAW
+from modelserver.protocol.frames import FIELDS, NO_PATH, PASSES, RAW, REPLIES
 from modelserver.workflows.spec import Condition, Items
 
 SPLIT = Items.SPLIT
@@ -49,9 +49,12 @@ def inputs_of_node(
     :param request: that of the client, whose headers every node gets.
     :raises NodeFailed: the answer of a parent is not the JSON that it has to be.
     """
-    header_block, _, _, flags = request
-    flags &= NO_PATH
-    plain = inputs_of((header_block, b"", b"", flags | RAW))
+    header_block, extra, _, flags = request
+    if flags & PASSES and not node.children:
+        flags = flags & NO_PATH | REPLIES
+    else:
+        flags, extra = flags & NO_PATH, b""
+    plain = inputs_of((header_block, extra, b"", flags | RAW))
     if node.items is SPLIT:
         return parents[0].items(store), plain
     if len(node.parents) == 1:
@@ -60,7 +63,7 @@ def inputs_of_node(
     try:
         for parent in parents:
             wholes.append((parent.node.name, parent.whole(store)))
-        payload, table = store.joined(wholes)
+        payload, table = store.joined(wholes, extra)
     finally:
         for _, whole in wholes:
             whole.drop()

@@ -95,9 +95,14 @@ class PayloadStore:
         view[:] = data
         return Payload(view, slot)
 
-    def joined(self, fields: Sequence[tuple[str, Payload]]) -> tuple[Payload, bytes]:
-        """Return fields one behind the other, and what tells a worker where each is (``JobFlag.FIELDS``)."""
-        table = json.dumps({"fields": [(name, len(each)) for name, each in fields]}).encode()
+    def joined(self, fields: Sequence[tuple[str, Payload]], extra: bytes = b"") -> tuple[Payload, bytes]:
+        """
+        Return fields one behind the other, and what tells a worker where each is (``JobFlag.FIELDS``).
+
+        :param extra: what the worker is told beside that, a JSON object, or nothing.
+        """
+        told = json.loads(extra) if extra else {}
+        table = json.dumps({"fields": [(name, len(each)) for name, each in fields], **told}).encode()
         pieces = [each.data for _, each in fields]
         size = sum(map(len, pieces))
         slots = self.slots

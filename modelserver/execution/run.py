@@ -15,6 +15,7 @@ from modelserver.execution.node_run import NodeRun
 from modelserver.execution.outcomes import ANSWERED, CLIENT_LEFT, TIME_OVER, outcome_of
 from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.execution.plan import Plan, PlannedNode
+from modelserver.execution.tensors import check_reply
 from modelserver.interfaces import Recorder
 from modelserver.jobs import ASSIGNED, STREAMING, Answer, Inputs, Job, ResponseObserver, SharedSlot
 
@@ -208,6 +209,7 @@ class WorkflowRun:
         leaves = [each for each in ran if not each.is_read]
         if self.plan.has_one_leaf and len(leaves) == 1:
             leaf = leaves[0]
+            check_reply(leaf, self.request)
             answer = answer_of_leaf(leaf, self.services.is_strict)
             if not leaf.is_split:
                 self._hand_over(leaf)

@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
-from modelserver.errors import NoWorkers, Unregistered
+from modelserver.errors import BadRequest, NoWorkers, Unregistered
 from modelserver.execution.answers import TRACE
 from modelserver.execution.plan import Plan, make_plan
 from modelserver.execution.run import RunServices, WorkflowRun
+from modelserver.execution.tensors import with_reply
 from modelserver.inference.health import is_model_ready
 from modelserver.inference.metadata import ModelMetadata
 from modelserver.inference.predict import Inference
@@ -60,14 +61,20 @@ class WorkflowInference:
         workflow = self.registry.get(name, version)
         if self.closed is not None:
             raise evolve(self.closed, model=name)
-        inference, services = self.inference, self.services
-        header_block, _, body, _ = inputs
+        inference, services, plan = self.inference, self.services, self._plan(workflow)
+        payload = services.store.of_request(inputs.body)
+        try:
+            inputs = with_reply(inputs, payload.data, plan)
+        except BadRequest:
+            payload.drop()
+            raise
+        header_block = inputs.header_block
         now = services.clock.seconds()
         deadline = now + client_timeout if client_timeout else None
         request_id = inference.entropy(ID_SIZE)
         job = Job(request_of((request_id, header_block, b"", b"", 0, version, now, deadline)), observer)
         run = WorkflowRun(
-            plan=self._plan(workflow),
+            plan=plan,
             services=services,
             job=job,
             request=inputs._replace(body=b""),
@@ -75,7 +82,7 @@ class WorkflowInference:
             has_trace=_wants_trace(header_block),
         )
         self._running.setdefault(workflow, set()).add(run)
-        run.start(services.store.of_request(body))
+        run.start(payload)
         if deadline is not None:
             inference.deadlines.watch(job)
         return job

@@ -69,7 +69,9 @@ class JobFlag(IntFlag):
     headers. ``RAW``: the body is bytes, whatever the headers say. ``FIELDS``: it is several fields of bytes,
     one behind the other, whose names and sizes ``extra`` has as ``fields``. ``INPUTS``: a message
     (``wire_format``) whose third field maps names to inputs; the others are not the handler's. ``INFER``: it
-    is a ModelInferRequest of the Open Inference Protocol, and the answer shall be a ModelInferResponse.
+    is a ModelInferRequest of the Open Inference Protocol, and the answer shall be a ModelInferResponse; with
+    ``PASSES`` it shall not, for another handler gets it. ``REPLIES``: it shall be one to the request whose
+    names ``extra`` has as ``infer``.
     """
 
     SHARED = 1
@@ -81,6 +83,8 @@ class JobFlag(IntFlag):
     FIELDS = 256
     INPUTS = 512
     INFER = 1024
+    PASSES = 2048
+    REPLIES = 4096
 
 
 # Plain integers, for the path of every request: to compare or combine members of an Enum takes a call.
@@ -112,6 +116,8 @@ FIELDS = JobFlag.FIELDS.value
 RAW_OR_FIELDS = RAW | FIELDS
 INPUTS = JobFlag.INPUTS.value
 INFER = JobFlag.INFER.value
+PASSES = JobFlag.PASSES.value
+REPLIES = JobFlag.REPLIES.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 TOO_LARGE = ItemFlag.TOO_LARGE.value

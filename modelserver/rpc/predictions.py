@@ -14,7 +14,7 @@ from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep, with_step
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, inputs_of
-from modelserver.protocol.frames import EXPLAIN, ID_SIZE, INPUTS
+from modelserver.protocol.frames import EXPLAIN, ID_SIZE
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Call
@@ -97,11 +97,9 @@ class Predictor:
             timeout = call.deadline - self.clock.seconds()
             if timeout <= 0:
                 raise DeadlinePassed(call.deadline - call.arrived)
-        # A workflow answers with bytes: it is no model that takes tensors.
-        inference = self._either if flags & INPUTS else self.inference
         body = call.take_place() or self._kept(message)
         try:
-            return inference.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
+            return self._either.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
         except ServingError:
             if isinstance(body, SharedSlot):
                 body.free()

@@ -195,7 +195,7 @@ def _open_inference(cases: UseCases, rules: SiteRules, messages: Messages) -> li
     methods: list[RpcMethod] = []
     for service in OPEN_INFERENCE:
         package = service.rpartition(".")[0]
-        about = OpenInferenceService(cases.health, messages, package)
+        about = OpenInferenceService(cases.health, messages, package, cases.workflows)
         methods += [
             Unary(
                 f"/{service}/{name}",

@@ -32,7 +32,7 @@ class DecodedRequest:
         self.row: Row
         self.row, self.repeated, self._kinds = decoder.row(self._head, item)
         self._item = item._replace(body=memoryview(b""))
-        self._encode = decoder.encoder_of(self.row)
+        self._encode = decoder.encoder_of(self.row, item)
 
     def processor(self) -> RequestProcessor:
         """Its headers, and room for what the handler wants its answer to carry."""

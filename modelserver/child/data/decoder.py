@@ -34,6 +34,8 @@ PLAIN = {PATH: "", "explain": "False"}
 
 
 MESSAGES = frames.INPUTS | frames.INFER
+ANSWERS = frames.INFER | frames.REPLIES
+"""Of what is asked so, the answer may be a message."""
 """The body is a gRPC message, and its headers are what its client has sent with it."""
 NO_TYPE = MESSAGES | frames.RAW_OR_FIELDS
 """The body is what these say, whatever content type a header says."""
@@ -176,10 +178,15 @@ class Decoder:
         except ValueError as error:
             raise BadForm(str(error)) from error
 
-    def encoder_of(self, row: Row) -> InferEncoder | None:
+    def encoder_of(self, row: Row, item: frames.Item) -> InferEncoder | None:
         """What makes the answer to a row; None where it goes as it is."""
         document = row.get("body")
-        return InferEncoder(document, self._version) if isinstance(document, InferDocument) else None
+        if item.flags & frames.REPLIES:
+            names = json.loads(item.extra)["infer"]
+            return InferEncoder(names, self._version, names["is_raw"])
+        if not isinstance(document, InferDocument) or item.flags & frames.PASSES:
+            return None
+        return InferEncoder(document, self._version, document.is_raw)
 
     def decode(self, kind: str, body: bytes | memoryview) -> object:
         """A body as its content type wants it; bytes where that fails or is not wanted."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelserver.child.data.infer_request import ELEMENTS, Document, InferDocument
+from modelserver.child.data.infer_request import ELEMENTS, Document
 from modelserver.child.envelopes.tensors import BFLOAT, BYTES, flatten
 from modelserver.protocol.wire_format import (
     length_field,
@@ -33,17 +33,18 @@ class InferEncoder:
     """
     Makes messages of what a handler returns for one request.
 
-    :param request: names what the answer does not name.
-    :param version: the version of the model, likewise.
+    :param request: names what the answer does not name: ``model_name``, ``model_version`` and ``id``.
+    :param version: the version of the model, where the request names none.
+    :param is_raw: the elements of the request came as bytes.
     """
 
-    def __init__(self, request: InferDocument, version: str) -> None:
+    def __init__(self, request: Mapping[str, Any], version: str, is_raw: bool) -> None:
         self._names = {
             "model_name": request["model_name"],
             "model_version": request.get("model_version") or version,
             "id": request["id"],
         }
-        self._is_raw = request.is_raw
+        self._is_raw = is_raw
 
     def __call__(self, item: object) -> bytes:
         """

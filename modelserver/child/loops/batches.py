@@ -8,7 +8,7 @@ from functools import partial
 
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
-from modelserver.child.data.decoder import BadForm, Row
+from modelserver.child.data.decoder import ANSWERS, BadForm, Row
 from modelserver.child.failures import ClientsGone
 from modelserver.child.loops.calls import MORE_FOLLOWS, Call
 from modelserver.child.loops.inbox import Inbox
@@ -157,8 +157,8 @@ class BatchLoop:
             return [refused_row(str(error))]
         batch = self._batch
         batch.processors = processors = [RequestProcessor(partial(decoder.headers, head, item, kinds))]
-        if item.flags & frames.INFER:
-            processors[0].encode = decoder.encoder_of(row)
+        if item.flags & ANSWERS:
+            processors[0].encode = decoder.encoder_of(row, item)
         batch.refused = NONE_REFUSED
         self._context.begin(partial(_show_ids, (item.id,)), processors, {0: names} if names else {})
         return self._call([row], processors)
@@ -183,8 +183,8 @@ class BatchLoop:
             data.append(row)
             ids.append(item.id)
             processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
-            if item.flags & frames.INFER:
-                processors[-1].encode = decoder.encoder_of(row)
+            if item.flags & ANSWERS:
+                processors[-1].encode = decoder.encoder_of(row, item)
         batch.processors, batch.refused = processors, refused
         if not data:
             return batch.with_refused([])

@@ -15,7 +15,8 @@ from tests.harness.rpc_messages import type_of
 
 def encoder(is_raw: bool = False) -> InferEncoder:
     message = raw("FP32", RAW["FP32"]) if is_raw else typed("INT32", "int_contents", [1, 2])
-    return InferEncoder(InferDocument(message), "1.0")
+    document = InferDocument(message)
+    return InferEncoder(document, "1.0", document.is_raw)
 
 
 def output(datatype: str, data: object, **more: object) -> dict[str, object]:
