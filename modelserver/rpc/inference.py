@@ -13,7 +13,7 @@ from modelserver.inference.health import health_of
 from modelserver.inference.sequences import SequenceStep
 from modelserver.interfaces import Dialect
 from modelserver.protocol.frames import INPUTS
-from modelserver.protocol.wire_format import Buffer, WireInvalid, map_entry, spans, text, varint
+from modelserver.protocol.wire_format import Buffer, WireInvalid, map_entry, read_varint, spans, text, varint
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages
 from modelserver.rpc.predictions import (
@@ -28,6 +28,8 @@ from modelserver.rpc.status import Statuses
 _PREDICTION = b"\x0a"
 """The tag of ``PredictionResponse.prediction``."""
 _NAME, _VERSION, _INPUT, _SEQUENCE = 0x0A, 0x12, 0x1A, 0x22
+_SHORTEST = 4
+"""Bytes of a name and an input, both empty."""
 
 
 class PredictionHead(NamedTuple):
@@ -55,6 +57,8 @@ def read_head(message: Buffer) -> PredictionHead:
     """
     name = version = sequence = ""
     try:
+        if len(message) > _SHORTEST and (plain := _name_before_one_input(message)):
+            return PredictionHead(plain, None)
         for tag, start, end in spans(message, 0, len(message)):
             if tag == _NAME:
                 name = text(message, start, end)
@@ -65,6 +69,22 @@ def read_head(message: Buffer) -> PredictionHead:
     except WireInvalid as error:
         raise BadRequest(str(error)) from error
     return PredictionHead(name, version or None, sequence)
+
+
+def _name_before_one_input(message: Buffer) -> str:
+    """
+    Return the model's name where nothing but one input follows, as in nearly all requests; else nothing.
+
+    :raises WireInvalid: it is no message.
+    """
+    size, end = message[1], len(message)
+    at = 2 + size
+    if message[0] != _NAME or size >= 0x80 or at + 1 >= end or message[at] != _INPUT:
+        return ""
+    size, start = message[at + 1], at + 2
+    if size >= 0x80:
+        size, start = read_varint(message, at + 1, end)
+    return text(message, 2, at) if start + size == end else ""
 
 
 def is_set(message: Buffer, name: str) -> bool:

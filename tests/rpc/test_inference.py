@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import TestCase
+
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelserver.child.data.decoder import inputs_of
-from modelserver.errors import PredictionFailed
+from modelserver.errors import BadRequest, PredictionFailed
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.frames import EXPLAIN, INPUTS
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import Code
-from modelserver.rpc.inference import Predictions
+from modelserver.rpc.inference import Predictions, read_head
 from modelserver.rpc.predictions import AnswerRules, Predictor
 from modelserver.rpc.site import SiteRules
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
@@ -28,6 +33,41 @@ def request(name: str = "m", version: str = "", sequence: str | None = None, **i
     return type_of("inference.PredictionsRequest")(
         model_name=name, model_version=version, input=inputs, sequence_id=sequence
     )
+
+
+class HeadTests(TestCase):
+    """``read_head``."""
+
+    @given(st.text(), st.text(), st.dictionaries(st.text(), st.binary(max_size=300)), st.text())
+    def test_it_is_what_the_library_reads(
+        self, name: str, version: str, inputs: dict[str, bytes], sequence: str
+    ) -> None:
+        asked = type_of("inference.PredictionsRequest")(
+            model_name=name, model_version=version, input=inputs, sequence_id=sequence
+        )
+        for data in (asked.SerializeToString(), memoryview(asked.SerializeToString())):
+            self.assertEqual(read_head(data), (name, version or None, sequence))
+
+    @given(st.binary(max_size=12), st.binary(max_size=4))
+    def test_short_ways_are_as_strict_as_long_ones(self, name: bytes, rest: bytes) -> None:
+        data = b"\x0a" + bytes([len(name)]) + name + b"\x1a" + rest
+        try:
+            known = type_of("inference.PredictionsRequest").FromString(data)
+        except DecodeError:
+            known = None
+        try:
+            found = read_head(data)
+        except BadRequest:
+            # Groups, which the library skips, have been out of use since proto2.
+            self.assertTrue(known is None or any(byte & 7 in (3, 4) for byte in data))
+        else:
+            # What is within the input is for the worker to look at.
+            if known is not None:
+                self.assertEqual(found.name, known.model_name)
+
+    def test_last_name_counts(self) -> None:
+        for data in (b"\x0a\x01a\x0a\x01b", b"\x0a\x01a\x1a\x00\x0a\x01b", b"\x1a\x00\x0a\x01b"):
+            self.assertEqual(read_head(data).name, "b")
 
 
 class PingTests(RpcCase):
