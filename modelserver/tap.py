@@ -20,6 +20,7 @@ from modelserver.dialect_rules import MMS
 from modelserver.system.allocation import keep_freed_memory
 from modelserver.system.pid_file import PidFile
 from modelserver.system.steady_clock import use_steady_clock
+from modelserver.system.timer_grain import round_timers_up
 
 PRESETS = {"": {"enable_model_api": "true", "disable_token_authorization": "true"}}
 """
@@ -114,6 +115,10 @@ def _install_asyncio() -> None:
         loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     asyncioreactor.install(loop)  # type: ignore[no-untyped-call]  # Twisted's
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        from twisted.internet import reactor
+
+        round_timers_up(cast(ReactorBase, reactor))
 
 
 def makeService(options: Options) -> IService:
