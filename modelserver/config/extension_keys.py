@@ -68,6 +68,13 @@ API = (
         "server, and the hosts whose web pages may.",
         always=True,
     ),
+    _key(
+        "enable_workflow_api",
+        BOOLEAN,
+        "true",
+        "Allow register and unregister of workflows, with the models of their nodes; as in TorchServe, "
+        "enable_model_api does not matter to them.",
+    ),
     _key("token_file", PATH, None, "A file with tokens that stay as they are.", always=True),
     _key(
         "grpc_map_status",

@@ -90,6 +90,7 @@ class Settings:
     token_expiration: float = _default("token_expiration_min")
     token_file: Path | None = None
     enable_model_api: bool = _default("enable_model_api")
+    enable_workflow_api: bool = _default("enable_workflow_api")
     dialect: str = TORCHSERVE.name
     strict_parameters: bool = _default("strict_parameters")
     workflow_strict_compat: bool = _default("workflow_strict_compat")

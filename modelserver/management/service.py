@@ -281,7 +281,9 @@ class Management:
         found = self.registry.versions(spec.name) if self.registry.has(spec.name) else []
         for version in found:
             pool = version.pool
-            if version.spec.version == spec.version and pool.workers and not pool.healthy:
+            if version.spec.version != spec.version or version.spec.workflow != spec.workflow:
+                continue  # a node of a workflow goes with its workflow only
+            if pool.workers and not pool.healthy:
                 was_default = self.registry.is_default(version)
                 self._withdraw(version)
                 await self._end(version, 0.0)

@@ -37,6 +37,8 @@ ANY_METHOD = ("GET", "POST", "PUT", "DELETE", "PATCH")
 
 MODEL_CONTROL = "model control"
 """The feature that lets models be registered and unregistered (``enable_model_api``)."""
+WORKFLOW_CONTROL = "workflow control"
+"""The feature that lets workflows be registered and unregistered (``enable_workflow_api``)."""
 OPEN_INFERENCE = "open inference protocol"
 """The feature behind which TorchServe keeps its ``/v2`` server routes."""
 TOKENS = "tokens"

@@ -11,6 +11,7 @@ from modelserver.config.address import Address
 from modelserver.config.grpc_keys import GRPC_SIDES
 from modelserver.config.settings import Settings
 from modelserver.config.table import KEY
+from modelserver.dialect_rules import DIALECTS
 
 SECRET_FILES = ("token_file", "private_key_file", "keystore")
 """The keys that name files which nobody else on the machine should be able to read."""
@@ -20,16 +21,24 @@ SAGEMAKER_NAME = "model.aws.local"
 """What SageMaker sends as ``Host`` when it registers the models of a multi-model endpoint."""
 TOKENS_OFF = "disable_token_authorization"
 MODEL_API = "enable_model_api"
+WORKFLOW_API = "enable_workflow_api"
 
 
 def access_line(settings: Settings) -> str:
     """Return the line that says whether tokens are asked for, and whether models may be changed over HTTP."""
     tokens = "are not asked for" if settings.disable_token_authorization else "are asked for"
     control = "can" if settings.enable_model_api else "cannot"
-    return (
+    said = (
         f"Access: tokens {tokens} ({_decided_by(settings, TOKENS_OFF)}); "
-        f"models {control} be registered and unregistered over HTTP ({_decided_by(settings, MODEL_API)})."
+        f"models {control} be registered and unregistered over HTTP ({_decided_by(settings, MODEL_API)})"
     )
+    if (
+        not DIALECTS[settings.dialect].has_workflows
+        or settings.enable_workflow_api == settings.enable_model_api
+    ):
+        return f"{said}."
+    workflows = "can" if settings.enable_workflow_api else "cannot"
+    return f"{said}, but workflows {workflows} ({_decided_by(settings, WORKFLOW_API)})."
 
 
 def allowed_names(settings: Settings, environment: Mapping[str, str]) -> Collection[str]:

@@ -29,7 +29,7 @@ from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, ListenerRole
+from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, ListenerRole
 from modelserver.rest.routes import select
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
 from modelserver.security.page_guard import PageGuard
@@ -107,6 +107,7 @@ def _features(core: Core) -> Collection[str]:
     is_on = {
         OPEN_INFERENCE: settings.open_inference_protocol,
         MODEL_CONTROL: allows_registering(core),
+        WORKFLOW_CONTROL: settings.enable_workflow_api,
         TOKENS: core.tokens is not None,
     }
     return [name for name, on in is_on.items() if on]

@@ -21,7 +21,7 @@ from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import MODEL_CONTROL, ListenerRole
+from modelserver.rest.route import MODEL_CONTROL, WORKFLOW_CONTROL, ListenerRole
 from modelserver.rest.routes import select
 from tests.harness.management import ManagementStage
 from tests.harness.workflows import WorkflowStage
@@ -91,7 +91,7 @@ class ApiCase(SynchronousTestCase):
 
     def serve(
         self,
-        features: tuple[str, ...] = (MODEL_CONTROL,),
+        features: tuple[str, ...] = (MODEL_CONTROL, WORKFLOW_CONTROL),
         cors: tuple[tuple[bytes, bytes], ...] = (),
         **settings: Any,
     ) -> None:

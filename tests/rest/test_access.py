@@ -26,7 +26,15 @@ from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, TORCHSERVE, ListenerRole, Route
+from modelserver.rest.route import (
+    MODEL_CONTROL,
+    OPEN_INFERENCE,
+    TOKENS,
+    TORCHSERVE,
+    WORKFLOW_CONTROL,
+    ListenerRole,
+    Route,
+)
 from modelserver.rest.routes import ROUTES, select
 from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.tokens import Tokens
@@ -43,7 +51,7 @@ KEY_OF = {
     frozenset({ListenerRole.INFERENCE}): "inference",
     frozenset({ListenerRole.MANAGEMENT}): "management",
 }
-FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS)
+FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL)
 LISTENERS: tuple[Collection[ListenerRole], ...] = tuple(
     chain.from_iterable(combinations(ListenerRole, size) for size in (1, 2, 3))
 )

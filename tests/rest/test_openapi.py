@@ -13,10 +13,17 @@ from openapi_spec_validator import validate
 
 from modelserver.rest.binding import bind, klein_path
 from modelserver.rest.openapi import Descriptions, document
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Access, ListenerRole
+from modelserver.rest.route import (
+    MODEL_CONTROL,
+    OPEN_INFERENCE,
+    TOKENS,
+    WORKFLOW_CONTROL,
+    Access,
+    ListenerRole,
+)
 from modelserver.rest.routes import ROUTES, select
 
-FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS)
+FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL)
 DIALECTS = ("torchserve", "mms")
 LISTENERS = (
     (ListenerRole.MANAGEMENT,),
@@ -159,7 +166,13 @@ class TableTests(TestCase):
 
     def test_features_are_off_unless_they_are_on(self) -> None:
         operations = {route.operation for route in select(set(ListenerRole), "torchserve")}
-        for operation in ("registerModel", "unregisterModel", "token", "kserve_v2_server"):
+        for operation in (
+            "registerModel",
+            "unregisterModel",
+            "registerWorkflow",
+            "token",
+            "kserve_v2_server",
+        ):
             self.assertNotIn(operation, operations)
         self.assertIn("kserve_v2_infer", operations)
 

@@ -18,7 +18,15 @@ from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, Access, ListenerRole, Route
+from modelserver.rest.route import (
+    MODEL_CONTROL,
+    OPEN_INFERENCE,
+    TOKENS,
+    WORKFLOW_CONTROL,
+    Access,
+    ListenerRole,
+    Route,
+)
 from modelserver.rest.routes import ROUTES, select
 from modelserver.security.authorization import AllowAll
 from modelserver.security.page_guard import PageGuard
@@ -38,7 +46,7 @@ CHANGES = {
     "token": {"POST", "PUT", "DELETE", "PATCH"},
 }
 """The operations that change the server, and by which methods."""
-FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS)
+FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL)
 OWN: tuple[Mapping[str, str], ...] = (
     {},
     {"host": "localhost:8081", "origin": "http://localhost:8081", "sec-fetch-site": "same-origin"},

@@ -27,6 +27,7 @@ OFF = "tokens are not asked for"
 ON = "tokens are asked for"
 CAN = "models can be registered and unregistered over HTTP"
 CANNOT = "models cannot be registered and unregistered over HTTP"
+BUT = ", but workflows can (default, enable_workflow_api=true)"
 
 
 class AccessTests(SynchronousTestCase):
@@ -45,13 +46,20 @@ class AccessTests(SynchronousTestCase):
         default = [f"default, {key}=false" for key in (tokens, control)]
         for text, by_own_name, wanted in (
             ("", True, f"{OFF} ({preset[0]}); {CAN} ({preset[1]})"),
-            ("", False, f"{ON} ({default[0]}); {CANNOT} ({default[1]})"),
+            ("", False, f"{ON} ({default[0]}); {CANNOT} ({default[1]}){BUT}"),
             (f"{tokens}=false", True, f"{ON} (configured, {tokens}=false); {CAN} ({preset[1]})"),
-            (f"{control}=false", True, f"{OFF} ({preset[0]}); {CANNOT} (configured, {control}=false)"),
+            (f"{control}=false", True, f"{OFF} ({preset[0]}); {CANNOT} (configured, {control}=false){BUT}"),
             (
                 f"{tokens}=true",
                 False,
-                f"{OFF} (configured, {tokens}=true); {CANNOT} (default, {control}=false)",
+                f"{OFF} (configured, {tokens}=true); {CANNOT} (default, {control}=false){BUT}",
+            ),
+            ("enable_workflow_api=false", False, f"{ON} ({default[0]}); {CANNOT} ({default[1]})"),
+            (
+                "enable_workflow_api=false",
+                True,
+                f"{OFF} ({preset[0]}); {CAN} ({preset[1]}), "
+                "but workflows cannot (configured, enable_workflow_api=false)",
             ),
         ):
             self.assertEqual(access_line(self.settings(text, by_own_name)), f"Access: {wanted}.", text)

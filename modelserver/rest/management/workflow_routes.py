@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelserver.rest.management import workflow_parameters as calls
 from modelserver.rest.parameters import Parameter
-from modelserver.rest.route import TORCHSERVE, Access, ListenerRole, Route
+from modelserver.rest.route import TORCHSERVE, WORKFLOW_CONTROL, Access, ListenerRole, Route
 
 _STATUS = {200: "Status"}
 _DESCRIPTION = {200: "WorkflowDescription"}
@@ -21,6 +21,7 @@ def _route(
     *,
     refusals: tuple[int, ...] = (),
     parameters: tuple[Parameter, ...] = (),
+    feature: str = "",
     body: str = "",
 ) -> Route:
     return Route(
@@ -34,6 +35,7 @@ def _route(
         refusals=(400, 405, *refusals),
         parameters=parameters,
         dialects=(TORCHSERVE,),
+        feature=feature,
         body=body,
     )
 
@@ -55,6 +57,7 @@ WORKFLOW_ROUTES: tuple[Route, ...] = (
         _STATUS,
         refusals=(403, 404, 408, 409, 413, 500),
         parameters=calls.REGISTER_WORKFLOW,
+        feature=WORKFLOW_CONTROL,
         body="fields",
     ),
     _route(
@@ -72,6 +75,7 @@ WORKFLOW_ROUTES: tuple[Route, ...] = (
         "Unregister a workflow, which must have one version only, with the models of its nodes.",
         _STATUS,
         refusals=(403, 404, 500),
+        feature=WORKFLOW_CONTROL,
     ),
     _route(
         "describeAllWorkflowVersions",
@@ -96,6 +100,7 @@ WORKFLOW_ROUTES: tuple[Route, ...] = (
         "Unregister a version of a workflow; of one that says no version, whatever is named.",
         _STATUS,
         refusals=(403, 404, 500),
+        feature=WORKFLOW_CONTROL,
     ),
     _route(
         "setDefaultWorkflow",

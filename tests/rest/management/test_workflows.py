@@ -6,6 +6,7 @@ import json
 from zipfile import ZipFile
 
 from modelserver.archive.workflow_spec import SpecLimits
+from modelserver.rest.route import WORKFLOW_CONTROL
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_api import ApiCase, Got
 from tests.harness.workflows import SEQUENTIAL, WorkflowStage, write_workflow
@@ -99,8 +100,15 @@ class RegisterTests(WorkflowApiCase):
         self.assertEqual((200, REGISTERED), self.post("?url=sub/w.war").status)
 
     def test_it_works_without_the_model_api(self) -> None:
-        self.serve(features=())
+        self.serve(features=(WORKFLOW_CONTROL,))
         self.assertEqual((200, REGISTERED), self.post().status)
+
+    def test_it_has_a_switch_of_its_own(self) -> None:
+        self.post()
+        self.serve(features=())
+        self.assertEqual(405, self.post().code)
+        self.assertEqual(405, self.call("DELETE", "/workflows/w").code)
+        self.assertEqual(200, self.call("GET", "/workflows/w").code)
 
     def test_the_management_key_is_asked_for(self) -> None:
         self.call("GET", "/workflows")
