@@ -32,12 +32,10 @@ def access_line(settings: Settings) -> str:
         f"Access: tokens {tokens} ({_decided_by(settings, TOKENS_OFF)}); "
         f"models {control} be registered and unregistered over HTTP ({_decided_by(settings, MODEL_API)})"
     )
-    if (
-        not DIALECTS[settings.dialect].has_workflows
-        or settings.enable_workflow_api == settings.enable_model_api
-    ):
+    has_workflows, are_allowed = DIALECTS[settings.dialect].has_workflows, settings.enable_workflow_api
+    if not has_workflows or are_allowed == settings.enable_model_api:
         return f"{said}."
-    workflows = "can" if settings.enable_workflow_api else "cannot"
+    workflows = "can" if are_allowed else "cannot"
     return f"{said}, but workflows {workflows} ({_decided_by(settings, WORKFLOW_API)})."
 
 

@@ -269,6 +269,10 @@ class FakeWorkflows(FakeInference):
 
     registry = WorkflowRegistry()
 
+    def has(self, name: str) -> bool:
+        """What routes of models name is no workflow."""
+        return False
+
     def version_named(self, name: str, segment: str | None) -> None:
         """No workflow has versions."""
 
