@@ -61,6 +61,9 @@ class WorkerEvents(Protocol):
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """What the handler emitted through ``context.metrics``."""
 
+    def timed(self, number: int, place: int, document: Mapping[str, object]) -> None:
+        """What the process did when, in the call for the job at ``place`` of a batch, and those beside it."""
+
     def turn_ended(self) -> None:
         """Everything that was in the socket has been reported."""
 
@@ -267,7 +270,13 @@ class AccessRecorder(Protocol):
     """Where answered requests are noted."""
 
     def record(
-        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
+        self,
+        remote: str,
+        asked: tuple[str, str, str],
+        status: int,
+        milliseconds: float,
+        request_id: bytes,
+        trace_id: str = "",
     ) -> None:
         """One request that was answered; ``asked``: method, URI and protocol."""
 

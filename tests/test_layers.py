@@ -37,6 +37,7 @@ PLACES = {
     "modelserver.logs": CORE_OR_PROVIDER,
     "modelserver.metrics": CORE_OR_PROVIDER,
     "modelserver.sources": CORE_OR_PROVIDER,
+    "modelserver.tracing": CORE_OR_PROVIDER,
     "modelserver.execution": USE_CASE,
     "modelserver.inference": USE_CASE,
     "modelserver.management": USE_CASE,
@@ -58,13 +59,20 @@ PLACES = {
     "modelserver.interfaces": WORDS,
     "modelserver.jobs": WORDS,
     "modelserver.spec": WORDS,
+    "modelserver.traces": WORDS,
     "modelserver.version_settings": WORDS,
     "modelserver.workflows": WORDS,
 }
 """Every module's place: that of the longest prefix that is named here."""
 
 CORE = ("modelserver.core",)
-PROVIDERS = ("modelserver.backends", "modelserver.logs", "modelserver.metrics", "modelserver.sources")
+PROVIDERS = (
+    "modelserver.backends",
+    "modelserver.logs",
+    "modelserver.metrics",
+    "modelserver.sources",
+    "modelserver.tracing",
+)
 FOR_WORKERS = (
     "modelserver.archive",
     "modelserver.child",

@@ -93,6 +93,8 @@ class LocalProcess(HostProcess):
         elif kind == frames.METRICS:
             emitted = listed(frames.unpack_json(frame).get("metrics"))
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
+        elif kind == frames.TIMES:
+            self.events.timed(frame.number, frame.items, frames.unpack_json(frame))
         elif kind == frames.DROPPED:
             self.events.dropped(frame.number, frame.items)
         elif kind == frames.STARTED:

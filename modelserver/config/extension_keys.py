@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import Formatter
 
 from modelserver.config.keys import ConfigurationKey
 from modelserver.config.value_types import (
@@ -10,6 +11,7 @@ from modelserver.config.value_types import (
     HOSTS,
     LOAD_LIST,
     PATH,
+    TEXT,
     Kind,
     choice,
     duration,
@@ -17,6 +19,7 @@ from modelserver.config.value_types import (
     whole,
 )
 from modelserver.dialect_rules import DIALECTS
+from modelserver.logs.layouts import ACCESS_FIELDS
 
 _SECONDS, _POSITIVE_SECONDS = duration(), duration(positive=True)
 
@@ -25,6 +28,13 @@ def _overload_status(text: str, cwd: Path) -> int:
     if text not in ("503", "429"):
         raise ValueError
     return int(text)
+
+
+def _access_format(text: str, cwd: Path) -> str:
+    for _, name, form, conversion in Formatter().parse(text):
+        if name is not None and (name not in ACCESS_FIELDS or form or conversion):
+            raise ValueError(f"{{{name}}} is none of these")
+    return text
 
 
 def _key(name: str, kind: Kind, default: str | None, meaning: str, always: bool = False) -> ConfigurationKey:
@@ -117,6 +127,12 @@ LIFE = (
     _key("drain_timeout", _SECONDS, "30", "Seconds that requests have to finish at a stop."),
     _key("snapshots_kept", whole(1), "100", "Snapshots that stay on disk; older ones are removed."),
     _key("log_format", choice("text", "json"), "text", "The shape of log lines."),
+    _key(
+        "access_log_format",
+        Kind("format", f"text with {{{'}, {'.join(ACCESS_FIELDS)}}} in it", _access_format),
+        None,
+        "What a text line of the access log tells of a request; unset: what the peers' lines do.",
+    ),
 )
 
 CONNECTIONS = (
@@ -198,5 +214,27 @@ ARCHIVES = (
     _key("requirements_timeout", _POSITIVE_SECONDS, "600", "Seconds that installing requirements may take."),
 )
 
-EXTENSION_KEYS = (*API, *WORKERS, *LIFE, *CONNECTIONS, *ARCHIVES)
+TRACES = (
+    _key(
+        "tracing",
+        BOOLEAN,
+        None,
+        "Trace requests (OpenTelemetry); unset: where otel_exporter_otlp_endpoint or its variable is set.",
+        always=True,
+    ),
+    _key(
+        "otel_exporter_otlp_endpoint",
+        TEXT,
+        None,
+        "The collector that spans are sent to, by OTLP over HTTP; this and the next ones are what the "
+        "variables of their names (OTEL_...) say, which go before them.",
+    ),
+    _key("otel_service_name", TEXT, None, "This service's name in traces; unset: modelserver."),
+    _key("otel_resource_attributes", TEXT, None, "What else tells it from others: name=value,..."),
+    _key("otel_traces_sampler", TEXT, None, "Which requests are traced; unset: parentbased_always_on."),
+    _key("otel_traces_sampler_arg", TEXT, None, "The share of requests, for samplers that have one."),
+    _key("otel_bsp_max_queue_size", TEXT, None, "Spans that wait to be sent at most; unset: 2048."),
+)
+
+EXTENSION_KEYS = (*API, *WORKERS, *LIFE, *CONNECTIONS, *ARCHIVES, *TRACES)
 """Every key that only this server has."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
 from modelserver.archive.manifest import RULES, ManifestRules
 from modelserver.archive.unpack import UnpackLimits
@@ -170,8 +170,17 @@ class Settings:
     request_memory: int = _default("request_memory")
     response_memory: int = _default("response_memory")
 
+    tracing: bool | None = None
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_service_name: str | None = None
+    otel_resource_attributes: str | None = None
+    otel_traces_sampler: str | None = None
+    otel_traces_sampler_arg: str | None = None
+    otel_bsp_max_queue_size: str | None = None
+
     snapshots: bool = True
     log_format: str = _default("log_format")
+    access_log_format: str | None = None
     log_config: Path | None = None
     log_folder: Path = Path("logs")
     metrics_log_folder: Path = Path("logs")
@@ -249,6 +258,12 @@ class Settings:
             can_fork=can_fork,
             sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
         )
+
+    def telemetry_keys(self) -> Mapping[str, str]:
+        """Return the keys that say what variables of OpenTelemetry say, by the variables' names."""
+        names = [each.name for each in fields(Settings) if each.name.startswith("otel_")]
+        values = {name.upper(): getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value}
 
     def archive_limits(self) -> UnpackLimits:
         """Return the limits of unpacking an archive."""

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from modelserver.core.gpus import Devices
 from modelserver.interfaces import Recorder, WorkerBackend
 from modelserver.spec import VersionSpec
+from modelserver.traces import Tracer
 
 
 @frozen
@@ -22,6 +23,7 @@ class CoreProviders:
     :param call_soon: run something once, after the events that are being handled.
     :param random: a number from 0 to 1.
     :param awake_turns: turns that the event loop stays awake for the answer of a very fast worker.
+    :param tracer: None: nothing is traced.
     """
 
     backend: WorkerBackend
@@ -33,3 +35,4 @@ class CoreProviders:
     recorder: Recorder
     random: Callable[[], float] = lambda: 0.0
     awake_turns: int = 0
+    tracer: Tracer | None = None

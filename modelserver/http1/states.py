@@ -21,6 +21,9 @@ class ReplyObserver(ResponseObserver, Protocol):
     def reply(self, value: Reply) -> None:
         """Send a dialect's reply."""
 
+    def refuse(self, error: ServingError) -> None:
+        """Say why the request is not served."""
+
 
 class RequestHandler(Protocol):
     """

@@ -28,6 +28,7 @@ from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.lost_connection import LostConnection, LostTransport
 from modelserver.http1.responses import REQUEST_ID
 from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
+from modelserver.traces import Trace
 
 
 class BridgedConnection(Protocol):
@@ -71,7 +72,7 @@ class TwistedWebBridge:
         self.run_soon: Callable[[Callable[[], None]], object] = listener.run_soon
         self.has_head = False
         self._connection = connection
-        self._since = connection.handler.now()
+        self.since = connection.handler.now()
         self._is_closed = False
         self._missing = head.length or 0
         self._channel = channel = OneRequestChannel()
@@ -229,7 +230,7 @@ class TwistedWebBridge:
     def answered(self, code: int, request_id: bytes) -> None:
         """Note the answer, which is written."""
         connection = self._connection
-        connection.handler.finished(connection.remote, self.head, code, self._since, request_id)
+        connection.handler.finished(connection.remote, self.head, code, self.since, request_id)
 
     def done(self, is_persistent: bool) -> None:
         """Give the connection back."""
@@ -281,6 +282,8 @@ class BufferedRequest(Request):
     channel: OneRequestChannel
     is_whole = False
     received = 0
+    trace: Trace | None = None
+    """What is told of it, if it is traced."""
 
     @property
     def header_block(self) -> bytes:
@@ -314,6 +317,11 @@ class BufferedRequest(Request):
         # Since it was read, its client may have left, or it was refused.
         if self.channel is not None and self.channel.transport.is_open:
             super().process()
+
+
+def trace_of(request: IRequest) -> Trace | None:
+    """Return what is told of a request, if it is traced; others' kinds of requests are not."""
+    return getattr(request, "trace", None)
 
 
 class OneRequestChannel(HTTPChannel):
@@ -363,4 +371,9 @@ class BridgeSite(Site):
         """Note that a request is answered."""
         (shown,) = request.responseHeaders.getRawHeaders(REQUEST_ID, [b""])
         request_id = bytes.fromhex(shown.replace(b"-", b"").decode())
-        cast(OneRequestChannel, request.channel).transport.answered(request.code, request_id)
+        answered = cast(OneRequestChannel, request.channel).transport.answered
+        trace = trace_of(cast(IRequest, request))
+        if trace is None:
+            answered(request.code, request_id)
+        else:
+            trace.run(answered, request.code, request_id)

@@ -16,6 +16,7 @@ from modelserver.inference.sequences import queued_name
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
 from modelserver.protocol.frames import ID_SIZE
+from modelserver.traces import Tracer
 from modelserver.version_settings.values import Sequences
 
 
@@ -26,6 +27,7 @@ class Inference:
 
     :param entropy: ``os.urandom``, for request ids.
     :param start_up: which models are still on their way.
+    :param tracer: None: nothing is traced.
     """
 
     registry: Registry
@@ -34,6 +36,7 @@ class Inference:
     recorder: Recorder
     entropy: Callable[[int], bytes]
     start_up: LoadStatus = field(factory=LoadStatus)
+    tracer: Tracer | None = None
 
     def predict(
         self,
@@ -79,6 +82,9 @@ class Inference:
         observer: ResponseObserver,
         client_timeout: float = 0.0,
     ) -> Job:
+        tracer = self.tracer
+        if tracer is not None and tracer.current is not None:
+            inputs, observer = tracer.current.follow(inputs, observer)
         header_block, extra, body, flags = inputs
         now = self.clock.seconds()
         deadline = now + client_timeout if client_timeout else None

@@ -26,17 +26,19 @@ _LEVELS: Mapping[object, str] = {
     LogLevel.critical: "FATAL",
 }
 # The fields of a structured line besides its text.
-_FIELDS = ("request_id", "model", "version", "worker", "stream")
+_FIELDS = ("request_id", "trace_id", "model", "version", "worker", "stream")
 _THREAD = "main"
 
 
 Asked = tuple[str, str, str]
 """What a request asked for: method, URI, protocol."""
-Access = tuple[float, str, Asked, int, float, bytes]
+Access = tuple[float, str, Asked, int, float, bytes, str]
 """
 One request that was answered: seconds since the epoch, the remote as it is shown (``/127.0.0.1:64003``), what
-it asked for, status, milliseconds, and the 16 bytes of its id, or none.
+it asked for, status, milliseconds, the 16 bytes of its id, or none, and the id of its trace, or nothing.
 """
+ACCESS_FIELDS = "remote", "method", "uri", "protocol", "status", "milliseconds", "request_id", "trace_id"
+"""What the format of access lines may name."""
 MOST_ASKED = 1024
 """What was asked for and is remembered as it is shown."""
 
@@ -129,9 +131,15 @@ _WORKER_LOGGERS = {
 
 @define(eq=False)
 class TextLayout:
-    """The lines of TorchServe and MMS. Further lines of an event begin with a tab, unlike first lines."""
+    """
+    The lines of TorchServe and MMS. Further lines of an event begin with a tab, unlike first lines.
+
+    :param access_format: what is told of an answered request, with ``ACCESS_FIELDS`` in braces; empty: as the
+        peers do.
+    """
 
     dialect: str
+    access_format: str = ""
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)
     _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_text, MOST_ASKED), init=False)
 
@@ -140,15 +148,34 @@ class TextLayout:
         moments: list[tuple[str, list[str]]] = []
         messages: list[str] = []
         asked_shown, moment = self._asked, -1
-        for at, remote, asked, status, milliseconds, _ in requests:
+        shown = self._formatted if self.access_format else None
+        for request in requests:
+            at, remote, asked, status, milliseconds, _, _ = request
             if int(at * 1000) != moment:
                 moment, messages = int(at * 1000), [""]
                 moments.append((self._stamps.show(at), messages))
-            messages.append(f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n')
+            if shown is None:
+                messages.append(f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n')
+            else:
+                messages.append(shown(request))
         # The lines of one millisecond begin alike: what stands between two messages is put there at once.
         own = [f"{stamp} - ".join(messages) for stamp, messages in moments]
         start = f" [INFO ] {_THREAD} ACCESS_LOG - "
         return "".join(own), "".join([f"{stamp}{start}".join(messages) for stamp, messages in moments])
+
+    def _formatted(self, request: Access) -> str:
+        _, remote, (method, uri, protocol), status, milliseconds, request_id, trace_id = request
+        fields = {
+            "remote": _quoted(remote),
+            "method": _quoted(method),
+            "uri": _quoted(uri),
+            "protocol": _quoted(protocol),
+            "status": status,
+            "milliseconds": f"{milliseconds:.3f}",
+            "request_id": show_id(request_id).decode() if request_id else "-",
+            "trace_id": trace_id or "-",
+        }
+        return self.access_format.format_map(fields) + "\n"
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
         """``<time> - <metric>``."""
@@ -184,7 +211,7 @@ class JsonLayout:
         """The request's parts, each by its name."""
         lines: list[str] = []
         asked_shown, moment = self._asked, -1
-        for at, remote, asked, status, milliseconds, request_id in requests:
+        for at, remote, asked, status, milliseconds, request_id, trace_id in requests:
             if int(at * 1000) != moment:
                 moment, stamp = int(at * 1000), self._stamps.show(at)
                 start = f'{{"time": "{stamp}", "level": "INFO", "logger": "ACCESS_LOG", "remote": '
@@ -192,7 +219,8 @@ class JsonLayout:
                 start,
                 f"{encode_basestring_ascii(remote)}, {asked_shown[asked]}, "
                 f'"status": {status}, "milliseconds": {milliseconds:.3f}, '
-                f'"request_id": "{show_id(request_id).decode() if request_id else ""}"}}\n',
+                f'"request_id": "{show_id(request_id).decode() if request_id else ""}"',
+                f', "trace_id": "{trace_id}"}}\n' if trace_id else "}\n",
             )
         text = "".join(lines)
         return text, text

@@ -42,6 +42,7 @@ class LogSettings:
     :param folder: the folder of all logs but those of metrics (``LOG_LOCATION``).
     :param metrics_folder: the folder of the logs of metrics (``METRICS_LOCATION``).
     :param is_json: lines are JSON objects (``log_format=json``).
+    :param access_format: see ``TextLayout``.
     :param debugs: the server's own debug lines are kept, too.
     """
 
@@ -49,6 +50,7 @@ class LogSettings:
     metrics_folder: Path
     dialect: str = TORCHSERVE.name
     is_json: bool = False
+    access_format: str = ""
     debugs: bool = False
     rotation: Rotation = field(factory=Rotation)
 
@@ -120,12 +122,20 @@ class AccessLogWriter:
     soon: Callable[[], None]
     _waiting: list[Access] = field(factory=list, init=False)
 
-    def record(self, remote: str, asked: Asked, status: int, milliseconds: float, request_id: bytes) -> None:
+    def record(
+        self,
+        remote: str,
+        asked: Asked,
+        status: int,
+        milliseconds: float,
+        request_id: bytes,
+        trace_id: str = "",
+    ) -> None:
         """Log one answered request; ``asked`` may hold any text, for it comes from the client."""
         waiting = self._waiting
         if not waiting:
             self.soon()
-        waiting.append((self.now(), remote, asked, status, milliseconds, request_id))
+        waiting.append((self.now(), remote, asked, status, milliseconds, request_id, trace_id))
         if len(waiting) >= MOST_WAITING:
             self.flush()
             self.own.flush()
@@ -210,7 +220,9 @@ class Logs:
 
     def __attrs_post_init__(self) -> None:
         settings, inputs = self.settings, self.inputs
-        self._layout = JsonLayout() if settings.is_json else TextLayout(settings.dialect)
+        self._layout = (
+            JsonLayout() if settings.is_json else TextLayout(settings.dialect, settings.access_format)
+        )
         console = () if inputs.console is None else (inputs.console,)
         self._root = self._new_lines(settings.folder / f"{self._prefix}_log.log", *console)
         self._server_metrics = self._new_lines(settings.metrics_folder / f"{self._prefix}_metrics.log")

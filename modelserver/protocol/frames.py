@@ -16,6 +16,9 @@ number (u32), 4 bytes of nothing. What follows depends on the kind:
     status, length of head, of body, flags of the item, u32), its head and its body. A frame of ANSWERS may
     have those of several batches. The answers to a pipelined batch may come in several frames, each for the
     next jobs in order; its parts are for the next job.
+``TIMES`` (worker to server)
+    a JSON document: what was done when in the call for the job ``count`` of batch ``number``, and for those
+    that it shares the call with; sent before their answers if one of them has the flag ``TRACED``.
 ``DROPPED`` (worker to server)
     the last ``count`` calls of batch ``number`` were taken back: the worker has passed over them.
 the others
@@ -59,6 +62,7 @@ class FrameKind(IntEnum):
     CHILD_EXITED = 23
     RANK_EXITED = 24
     DROPPED = 25
+    TIMES = 26
 
 
 class JobFlag(IntFlag):
@@ -71,7 +75,7 @@ class JobFlag(IntFlag):
     (``wire_format``) whose third field maps names to inputs; the others are not the handler's. ``INFER``: it
     is a ModelInferRequest of the Open Inference Protocol, and the answer shall be a ModelInferResponse; with
     ``PASSES`` it shall not, for another handler gets it. ``REPLIES``: it shall be one to the request whose
-    names ``extra`` has as ``infer``.
+    names ``extra`` has as ``infer``. ``TRACED``: the server wants to know what is done when (``TIMES``).
     """
 
     SHARED = 1
@@ -85,6 +89,7 @@ class JobFlag(IntFlag):
     INFER = 1024
     PASSES = 2048
     REPLIES = 4096
+    TRACED = 8192
 
 
 # Plain integers, for the path of every request: to compare or combine members of an Enum takes a call.
@@ -105,6 +110,7 @@ FORKED = FrameKind.FORKED.value
 CHILD_EXITED = FrameKind.CHILD_EXITED.value
 RANK_EXITED = FrameKind.RANK_EXITED.value
 DROPPED = FrameKind.DROPPED.value
+TIMES = FrameKind.TIMES.value
 
 SHARED = JobFlag.SHARED.value
 EXPLAIN = JobFlag.EXPLAIN.value
@@ -118,6 +124,7 @@ INPUTS = JobFlag.INPUTS.value
 INFER = JobFlag.INFER.value
 PASSES = JobFlag.PASSES.value
 REPLIES = JobFlag.REPLIES.value
+TRACED = JobFlag.TRACED.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 TOO_LARGE = ItemFlag.TOO_LARGE.value

@@ -14,9 +14,11 @@ from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException
 
 from modelserver.errors import BadRequest
+from modelserver.http1.twisted_web import BufferedRequest, trace_of
 from modelserver.interfaces import Reply
 from modelserver.rest.reply import INVALID_MESSAGE, KleinResponder
 from modelserver.rest.route import Route
+from modelserver.rest.tracing import route_found
 from modelserver.security.authorization import Authorizer
 from modelserver.security.page_guard import PageGuard
 
@@ -62,6 +64,9 @@ def _guarded(route: Route, operation: Operation, gate: Authorizer, pages: PageGu
     key_kind = route.key_kind
 
     def guarded(request: Request, **variables: str) -> bytes | Awaitable[bytes]:
+        trace = trace_of(request)
+        if trace is not None:
+            route_found(trace, cast(BufferedRequest, request).channel.transport.head, route.path)
         if key_kind is not None:
             gate.check(key_kind, request.getHeader(b"authorization"))
         if pages is not None and route.changes_server(request.method.decode("latin-1")):

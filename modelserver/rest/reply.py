@@ -22,6 +22,7 @@ from modelserver.errors import (
     ServingError,
 )
 from modelserver.http1.responses import BODILESS, CLOSE, FIRST_ERROR, KEEP_ALIVE, REQUEST_ID, UNCACHED
+from modelserver.http1.twisted_web import trace_of
 from modelserver.interfaces import Dialect, Reply
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -87,7 +88,9 @@ class KleinResponder:
         if failure.check(CancelledError):  # the client is gone
             return b""
         # What else implements the interface is no part of Twisted Web.
-        return self.render(cast(Request, request), self.reply_to(failure))
+        trace = trace_of(request)
+        reply = self.reply_to(failure) if trace is None else trace.run(self.reply_to, failure)
+        return self.render(cast(Request, request), reply)
 
     def reply_to(self, failure: Failure) -> Reply:
         """Return the reply for an error; log an error that is not meant for clients."""

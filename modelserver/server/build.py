@@ -53,12 +53,14 @@ from modelserver.security.tokens import Tokens
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
+from modelserver.server.tracing import Tracing, make_tracing
 from modelserver.server.workflows import make_workflow_management
 from modelserver.system.cpus import processor_share, usable_processors
 from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
 from modelserver.system.run_folders import RunFolders
 from modelserver.system.threads import ProcessorShare
+from modelserver.traces import Tracer
 from modelserver.workflows.registry import WorkflowRegistry
 
 
@@ -73,6 +75,8 @@ class Core:
     :param workflows: runs workflows.
     :param workflow_management: registers them.
     :param snapshots: None where they are switched off.
+    :param tracing: likewise.
+    :param tracing_warnings: what is to be told of it at the start.
     """
 
     settings: Settings
@@ -90,6 +94,8 @@ class Core:
     refusals: Refusals
     snapshots: Snapshots | None
     workflow_management: WorkflowManagement
+    tracing: Tracing | None
+    tracing_warnings: tuple[str, ...]
 
 
 def build_core(
@@ -107,11 +113,13 @@ def build_core(
     """
     runtime = Runtime.of(settings, reactor, environment)
     registry = Registry()
+    tracing, tracing_warnings = make_tracing(settings, reactor, environment)
+    tracer = None if tracing is None else tracing.tracer
     telemetry = _make_telemetry(settings, runtime, registry, to_console)
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
-    providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder)
-    inference = _make_inference(runtime, registry, telemetry.recorder)
+    providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder, tracer)
+    inference = _make_inference(runtime, registry, telemetry.recorder, tracer)
     workflows = _make_workflow_inference(settings, inference, resources)
     management = _make_management(settings, runtime, resources, providers, workflows, changed=changed)
     workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
@@ -123,7 +131,7 @@ def build_core(
         registry=registry,
         management=management,
         inference=inference,
-        dialect=_make_dialect(settings),
+        dialect=_make_dialect(settings, _trace_id_of(tracer)),
         telemetry=telemetry,
         draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
@@ -133,6 +141,8 @@ def build_core(
         snapshots=snapshots,
         workflows=workflows,
         workflow_management=workflow_management,
+        tracing=tracing,
+        tracing_warnings=tracing_warnings,
     )
 
 
@@ -143,7 +153,12 @@ def _make_telemetry(settings: Settings, runtime: Runtime, registry: Registry, to
 
 
 def _make_providers(
-    settings: Settings, runtime: Runtime, resources: Resources, registry: Registry, recorder: Recorder
+    settings: Settings,
+    runtime: Runtime,
+    resources: Resources,
+    registry: Registry,
+    recorder: Recorder,
+    tracer: Tracer | None,
 ) -> CoreProviders:
     stays_awake = runtime.loop is not None and usable_processors() > 1
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
@@ -157,6 +172,7 @@ def _make_providers(
         recorder=recorder,
         random=Random().random,
         awake_turns=TURNS if stays_awake else 0,
+        tracer=tracer,
     )
 
 
@@ -213,13 +229,16 @@ def _make_management(
     )
 
 
-def _make_inference(runtime: Runtime, registry: Registry, recorder: Recorder) -> Inference:
+def _make_inference(
+    runtime: Runtime, registry: Registry, recorder: Recorder, tracer: Tracer | None
+) -> Inference:
     return Inference(
         registry=registry,
         deadlines=Deadlines(runtime.reactor),
         clock=runtime.reactor,
         recorder=recorder,
         entropy=Entropy(os.urandom),
+        tracer=tracer,
     )
 
 
@@ -262,14 +281,21 @@ def _make_dependencies(settings: Settings, runtime: Runtime, folder: Path) -> De
     return Dependencies(rules, runtime.commands, runtime.threads.archives)
 
 
-def _make_dialect(settings: Settings) -> Dialect:
-    kinds: Mapping[str, Callable[[bool, bool, int], Dialect]] = {
+def _trace_id_of(tracer: Tracer | None) -> Callable[[], str]:
+    """Return what tells the id of the present request's trace; an empty text where it is not traced."""
+    if tracer is None:
+        return str
+    return lambda: "" if tracer.current is None else tracer.current.trace_id
+
+
+def _make_dialect(settings: Settings, trace_id: Callable[[], str]) -> Dialect:
+    kinds: Mapping[str, Callable[[bool, bool, int, Callable[[], str]], Dialect]] = {
         TORCHSERVE.name: TorchServe,
         MMS.name: MultiModelServer,
     }
     exposed = settings.expose_errors
     of_predictions = exposed if exposed is not None else not _has_tokens(settings)
-    return kinds[settings.dialect](of_predictions, exposed is not False, settings.overload_status)
+    return kinds[settings.dialect](of_predictions, exposed is not False, settings.overload_status, trace_id)
 
 
 def _has_tokens(settings: Settings) -> bool:

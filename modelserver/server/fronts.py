@@ -22,6 +22,7 @@ from modelserver.rest.api import Api
 from modelserver.rest.binding import Operation
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
+from modelserver.rest.inference.traced import TracedEndpoint
 from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.management.tokens import TokenApi
@@ -31,6 +32,7 @@ from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, ListenerRole
 from modelserver.rest.routes import select
+from modelserver.rest.tracing import HttpTracing, TracedResource
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
 from modelserver.security.page_guard import PageGuard
 from modelserver.server.access_summary import allowed_names
@@ -59,6 +61,11 @@ def make_factory(
     descriptions = Descriptions(select(roles, core.dialect.name, _features(core)), core.dialect.name)
     responder = KleinResponder(core.dialect, _new_uuid, _cors(settings))
     endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
+    tracing = (
+        None
+        if core.tracing is None
+        else HttpTracing(core.tracing.tracer, "https" if address.is_tls else "http")
+    )
     app = Api(
         descriptions=descriptions,
         operations=_operations(core, descriptions, responder, endpoint),
@@ -66,9 +73,10 @@ def make_factory(
         responder=responder,
         pages=_page_guard(core, address) if core.tokens is None else None,
     )
+    resource = app.resource()
     return ConnectionFactory(
-        app.resource(),
-        handler=endpoint,
+        resource if tracing is None else TracedResource(resource, tracing),
+        handler=endpoint if tracing is None else TracedEndpoint(endpoint, tracing),
         run_soon=core.runtime.events.call_soon,
         connections=connections,
         log_failure=log_failure,

@@ -213,11 +213,13 @@ class Server(MultiService):
         """Listen, and load the models of the start."""
         self._prepare()
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        for warning in self._warnings:
-            _log.warn("{warning}", warning=warning)
-        self.connections.start()
         core = self._core
         assert core is not None
+        for warning in (*self._warnings, *core.tracing_warnings):
+            _log.warn("{warning}", warning=warning)
+        self.connections.start()
+        if core.tracing is not None:
+            core.tracing.start()
         core.memory_limits.start()
         if adopt_orphans():
             core.runtime.orphans.start()
@@ -262,6 +264,8 @@ class Server(MultiService):
             await core.management.close(keeps_downloads=core.snapshots is not None)
             await core.workflow_management.close(keeps_downloads=core.snapshots is not None)
             core.runtime.orphans.stop()
+            if core.tracing is not None:
+                await core.tracing.end()
             core.telemetry.end()
         self._give_back()
 

@@ -44,6 +44,7 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
             metrics_folder=settings.metrics_log_folder,
             dialect=settings.dialect,
             is_json=settings.log_format == "json",
+            access_format=settings.access_log_format or "",
         ),
         LogInputs(
             clock=reactor,

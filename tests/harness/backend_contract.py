@@ -57,6 +57,9 @@ class RecordingEvents:
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         self._tell("part_arrived")
 
+    def timed(self, number: int, place: int, document: Mapping[str, object]) -> None:
+        self._tell(f"timed {number} {place} {document}")
+
     def dropped(self, number: int, calls: int) -> None:
         self._tell(f"dropped {number} {calls}")
 

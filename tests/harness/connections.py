@@ -81,10 +81,19 @@ class AccessNotes:
     ids: list[bytes] = field(factory=list)
     remotes: list[str] = field(factory=list)
 
+    traces: list[str] = field(factory=list)
+
     def record(
-        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
+        self,
+        remote: str,
+        asked: tuple[str, str, str],
+        status: int,
+        milliseconds: float,
+        request_id: bytes,
+        trace_id: str = "",
     ) -> None:
         method, uri, _ = asked
+        self.traces.append(trace_id)
         self.notes.append((method, uri, status))
         self.ids.append(request_id)
         self.remotes.append(remote)

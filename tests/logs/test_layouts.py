@@ -16,7 +16,7 @@ from modelserver.metrics.log_lines import MetricLine
 
 AT = 1795317843.0625
 STAMP = Stamps("%Y-%m-%dT%H:%M:%S,").show(AT)
-REQUEST = (AT, "/127.0.0.1:40408", ("POST", "/predictions/noop", "HTTP/1.1"), 200, 43.9, b"")
+REQUEST = (AT, "/127.0.0.1:40408", ("POST", "/predictions/noop", "HTTP/1.1"), 200, 43.9, b"", "")
 METRIC = MetricLine("QueueTime", "Milliseconds", 2.0, (("Level", "Host"),), "vm", 1795317843)
 CLIENT_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -110,12 +110,12 @@ class TextLayoutTests(SynchronousTestCase):
         self.assertTrue(all(line.startswith("\t") for line in more), more)
 
     def test_quote_cannot_end_the_request(self) -> None:
-        own, _ = self.layout.access([(AT, "/r", ("GET", '/a" 200 1', "HTTP/1.1"), 404, 1.0, b"")])
+        own, _ = self.layout.access([(AT, "/r", ("GET", '/a" 200 1', "HTTP/1.1"), 404, 1.0, b"", "")])
         self.assertEqual(own, f'{STAMP} - /r "GET /a\\x22 200 1 HTTP/1.1" 404 1\n')
 
     @given(CLIENT_TEXT, CLIENT_TEXT, CLIENT_TEXT)
     def test_no_client_makes_another_access_line(self, method: str, uri: str, protocol: str) -> None:
-        for text in self.layout.access([(AT, "/r", (method, uri, protocol), 200, 1.0, b"")]):
+        for text in self.layout.access([(AT, "/r", (method, uri, protocol), 200, 1.0, b"", "")]):
             self.assertEqual(len(text.splitlines()), 1)
             self.assertEqual(text.count('"'), 2)
             self.assertTrue(text[:-1].isprintable() or "\t" in text)
@@ -137,7 +137,7 @@ class JsonLayoutTests(SynchronousTestCase):
         self.layout = JsonLayout()
 
     def test_access(self) -> None:
-        own, root = self.layout.access([(*REQUEST[:-1], bytes(15) + b"\x73")])
+        own, root = self.layout.access([(*REQUEST[:5], bytes(15) + b"\x73", "")])
         self.assertEqual(own, root)
         read = json.loads(own)
         self.assertTrue(re.fullmatch(r"2026-11-2\dT\d\d:\d\d:03\.062[+-]\d{4}", read.pop("time")))
@@ -187,7 +187,7 @@ class JsonLayoutTests(SynchronousTestCase):
 
     @given(CLIENT_TEXT)
     def test_whatever_comes_is_one_line(self, text: str) -> None:
-        own, _ = self.layout.access([(AT, text, (text, text, text), 200, 1.0, b"")])
+        own, _ = self.layout.access([(AT, text, (text, text, text), 200, 1.0, b"", "")])
         self.assertEqual(len(own.splitlines()), 1)
         self.assertEqual(json.loads(own)["uri"], text)
         self.assertEqual(json.loads(self.layout.output(output(text)))["message"], text)

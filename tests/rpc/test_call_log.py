@@ -22,7 +22,13 @@ class Nowhere:
     """An access log that keeps nothing."""
 
     def record(
-        self, remote: str, asked: tuple[str, str, str], status: int, milliseconds: float, request_id: bytes
+        self,
+        remote: str,
+        asked: tuple[str, str, str],
+        status: int,
+        milliseconds: float,
+        request_id: bytes,
+        trace_id: str = "",
     ) -> None:
         """Drop it."""
 

@@ -47,6 +47,13 @@ class Batch:
         """Return the place of ``job`` in the batch as it was sent."""
         return self.done + self.jobs.index(job)
 
+    def call_of(self, place: int) -> Sequence[Job]:
+        """Return the jobs of the call for the job at ``place`` of the batch as sent; none: it is over."""
+        at = place - self.done
+        if not 0 <= at < len(self.jobs):
+            return ()
+        return self.jobs[at : at + 1] if self.pipelined else self.jobs
+
     def cut(self, count: int) -> Sequence[Job]:
         """
         Take out the jobs that an answer is for.

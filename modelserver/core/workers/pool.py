@@ -126,6 +126,7 @@ class WorkerPool:
             clock=self.providers.clock,
             now=self.providers.now,
             make_in_flight=self.make_in_flight,
+            tracer=self.providers.tracer,
         )
 
     def when_settled(self) -> Deferred[None]:

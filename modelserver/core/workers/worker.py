@@ -17,6 +17,7 @@ from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerFailure, WorkerSpec, WorkerState
+from modelserver.traces import AnsweredCalls, Tracer
 from modelserver.version_settings.values import Timeouts
 
 # Aliases: attribute access on an Enum is slow on the request path.
@@ -54,6 +55,7 @@ class Worker:
     The owner of one worker's state, with the timer of that state; its batches are those of ``in_flight``.
 
     :param now: seconds since the epoch.
+    :param tracer: is told what happens, or None.
     :param launched_at: when the process was launched last, seconds since the epoch; 0 before.
     """
 
@@ -64,6 +66,7 @@ class Worker:
     clock: IReactorTime
     now: Callable[[], float]
     make_in_flight: MakeInFlight
+    tracer: Tracer | None = None
     in_flight: InFlight = field(init=False)
     state: WorkerState = field(default=WorkerState.STOPPED, init=False)
     failure: WorkerFailure | None = field(default=None, init=False)
@@ -148,6 +151,13 @@ class Worker:
         """
         self.in_flight.dropped(number, calls)
 
+    def timed(self, number: int, place: int, document: Mapping[str, object]) -> None:
+        """Pass on what the process did when, unless the batch is answered or taken from it by now."""
+        if self.tracer is not None:
+            for batch in self.in_flight.batches:
+                if batch.number == number:
+                    self.tracer.call_timed(batch.call_of(place), document)
+
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """Pass on what the handler counted."""
         self.owner.worker_counted(self, metrics)
@@ -164,7 +174,10 @@ class Worker:
         self._hand_out()
 
     def _hand_out(self) -> None:
+        tracer = self.tracer
         for jobs, answers, calls, times in self.in_flight.take_settled():
+            if tracer is not None:
+                tracer.calls_answered(self.spec, jobs, AnsweredCalls(calls, times.now, times.handler))
             for job, answer in zip(jobs, answers, strict=True):
                 job.settle(answer)
             self.owner.batch_finished(self, jobs, calls, times)
@@ -178,6 +191,9 @@ class Worker:
         self._hand_out()
         self.failure = failure
         self._told.exited(failure)
+        if self.tracer is not None:
+            is_wanted = self.state is DRAINING or self.state is WorkerState.STOPPING
+            self.tracer.worker_exited(self.spec, failure, is_wanted)
         self._inputs.exited(failure)
 
     # What the transitions do. Each but ``enter`` is called in the state to which the transition leads.
@@ -211,6 +227,8 @@ class Worker:
         self.launched_at = self.now()
         self.restart_policy.launched(self.clock.seconds())
         self._set_timer(self.timeouts.startup)
+        if self.tracer is not None:
+            self.tracer.worker_launched(self.spec)
         self.in_flight.process = self.backend.launch(self, self.spec)
 
     def kill(self, cause: str) -> None:
@@ -222,11 +240,16 @@ class Worker:
 
     def succeed(self) -> None:
         """Tell the pool that the model is loaded: earlier failures are over."""
+        if self.tracer is not None:
+            self.tracer.worker_loaded(self.spec)
         self.owner.worker_ready(self, self.restart_policy.ready(self.clock.seconds()))
 
     def lose(self, failure: WorkerFailure) -> None:
         """Give what was in hand back to the pool."""
-        self.owner.worker_lost(self, self.in_flight.lose(failure), failure)
+        batches = self.in_flight.lose(failure)
+        if self.tracer is not None:
+            self.tracer.jobs_lost(self.spec, [job for batch in batches for job in batch.jobs], failure)
+        self.owner.worker_lost(self, batches, failure)
 
     def wait_to_restart(self) -> None:
         """Set the timer of the next start, or give up when the recovery window is over."""

@@ -163,8 +163,13 @@ def refuse(
     expose_errors: bool,
     overload_status: int,
     escape_html: bool = False,
+    trace_id: str = "",
 ) -> Reply:
-    """Return the reply for an error, by the nearest of its classes in ``table``."""
+    """
+    Return the reply for an error, by the nearest of its classes in ``table``.
+
+    :param trace_id: of the request's trace, if it is traced.
+    """
     refusal = next(table[kind] for kind in type(error).__mro__ if kind in table)
     code = overload_status if isinstance(error, QueueFull) else refusal.code_for(error)
     body: dict[str, object] = {"code": code, "type": refusal.type, "message": refusal.message(error)}
@@ -173,6 +178,8 @@ def refuse(
         body.update({"node": error.node, "attempts": error.attempts, "cause": outcome_of(error)})
     if expose_errors:
         body.update(_cause(error))
+    if trace_id:
+        body["traceId"] = trace_id
     headers = [JSON_TYPE]
     if isinstance(error, (NoWorkers, QueueFull)) and error.retry_after:
         headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after))))

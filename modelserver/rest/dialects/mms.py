@@ -5,7 +5,7 @@ https://github.com/awslabs/multi-model-server/blob/master/docs/management_api.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from attrs import frozen
@@ -106,11 +106,13 @@ class MultiModelServer:
     :param expose_errors: answers of predictions tell the handler's exception and why a worker died.
     :param expose_load_errors: answers of management calls tell why a load, a download or pip failed.
     :param overload_status: the code for a full queue, 503 in MMS.
+    :param trace_id: returns the id of the present request's trace, or nothing.
     """
 
     expose_errors: bool = True
     expose_load_errors: bool = True
     overload_status: int = 503
+    trace_id: Callable[[], str] = str
 
     @property
     def name(self) -> str:
@@ -125,6 +127,7 @@ class MultiModelServer:
             expose_errors=self.expose_load_errors if is_of_management(error) else self.expose_errors,
             overload_status=self.overload_status,
             escape_html=True,
+            trace_id=self.trace_id(),
         )
 
     def status(self, text: str, code: int = 200) -> Reply:

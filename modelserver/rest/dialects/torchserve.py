@@ -5,7 +5,7 @@ https://github.com/pytorch/serve/blob/master/docs/management_api.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from attrs import frozen
@@ -109,11 +109,13 @@ class TorchServe:
     :param expose_errors: answers of predictions tell the handler's exception and why a worker died.
     :param expose_load_errors: answers of management calls tell why a load, a download or pip failed.
     :param overload_status: the code for a full queue, 503 in TorchServe.
+    :param trace_id: returns the id of the present request's trace, or nothing.
     """
 
     expose_errors: bool = True
     expose_load_errors: bool = True
     overload_status: int = 503
+    trace_id: Callable[[], str] = str
 
     @property
     def name(self) -> str:
@@ -123,7 +125,13 @@ class TorchServe:
     def failed(self, error: errors.ServingError) -> Reply:
         """An error body, and the status that goes with it."""
         is_exposed = self.expose_load_errors if is_of_management(error) else self.expose_errors
-        return refuse(REFUSALS, error, expose_errors=is_exposed, overload_status=self.overload_status)
+        return refuse(
+            REFUSALS,
+            error,
+            expose_errors=is_exposed,
+            overload_status=self.overload_status,
+            trace_id=self.trace_id(),
+        )
 
     def status(self, text: str, code: int = 200) -> Reply:
         """``{"status": text}``."""

@@ -121,6 +121,10 @@ class InferenceEndpoint:
         """Return whether the request asks a model, rather than for the server's state or a change of it."""
         return self._grammar.resolve(head.target) is not None
 
+    def template_of(self, target: bytes) -> str:
+        """Return the path of the table that a prediction's request target is of; empty: it is none."""
+        return self._grammar.template_of(target)
+
     def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver) -> Job | None:
         """
         Begin a plain request; return None when it has been answered already.
@@ -182,12 +186,18 @@ class InferenceEndpoint:
         return self.entropy(ID_SIZE)
 
     def finished(
-        self, remote: str, head: RequestHead, code: int, arrived: float | None, request_id: bytes
+        self,
+        remote: str,
+        head: RequestHead,
+        code: int,
+        arrived: float | None,
+        request_id: bytes,
+        trace_id: str = "",
     ) -> None:
-        """Count an answer and note it in the access log."""
+        """Count an answer and note it in the access log; ``trace_id``: of its trace, if it is traced."""
         self.recorder.answered(code)
         spent = 0.0 if arrived is None else (self.clock.seconds() - arrived) * 1000
-        self.access_log.record(remote, head.shown, code, spent, request_id)
+        self.access_log.record(remote, head.shown, code, spent, request_id, trace_id)
 
     # Both ways.
 

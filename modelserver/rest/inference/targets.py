@@ -77,6 +77,16 @@ class PredictionGrammar:
         :param target: path and query as they stand in the request line.
         """
         path, _, query = target.partition(b"?")
+        found = self._find(path)
+        return None if found is None else _target(found[1], query, found[0])
+
+    def template_of(self, target: bytes) -> str:
+        """Return the path of the row that decides about a request target; empty: there is none."""
+        found = self._find(target.partition(b"?")[0])
+        return "" if found is None else found[0].route.path
+
+    def _find(self, path: bytes) -> tuple[_Row, dict[str, str]] | None:
+        """Return the row that decides about a path, and what its variables are."""
         try:
             decoded = unquote(path.decode("ascii"), errors="strict")
         except UnicodeError:
@@ -90,7 +100,7 @@ class PredictionGrammar:
             if found is not None:
                 variables = found.groupdict()
                 if variables.get("model_name") not in row.rule.reserved_names:
-                    return _target(variables, query, row)
+                    return row, variables
         return None
 
 

@@ -1,0 +1,118 @@
+"""The spans of HTTP requests, by OpenTelemetry's conventions, whoever reads and answers these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from attrs import frozen
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+
+from modelserver.http1.head import RequestHead
+from modelserver.http1.twisted_web import BufferedRequest
+from modelserver.traces import AttributeValue, Trace, Tracer
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
+UNTRACED = frozenset((b"ping", b"metrics", b"live", b"ready", b"dashboard"))
+"""First segments of what is asked every few seconds, of the server's own state."""
+FIRST_SERVER_ERROR = 500
+_LONGEST = 256
+
+
+@frozen(eq=False)
+class HttpTracing:
+    """
+    Traces the requests of one listener.
+
+    :param scheme: ``http`` or ``https``.
+    """
+
+    tracer: Tracer
+    scheme: str
+
+    def begin(self, head: RequestHead, started: float | None = None) -> Trace | None:
+        """Begin the span of a request, or go on with its client's trace; None: it is not traced."""
+        get = head.fields.get
+        trace = self.tracer.begin(get(b"traceparent"), get(b"tracestate"), started)
+        if trace is not None:
+            trace.named(_method(head))
+            trace.note(self._told_by(head))
+        return trace
+
+    def begin_request(self, request: Request) -> Trace | None:
+        """Begin the span of a request that Twisted Web has read; some are never traced."""
+        if (request.postpath or [b""])[0] in UNTRACED:
+            return None
+        buffered = cast(BufferedRequest, request)
+        bridge = buffered.channel.transport
+        trace = self.begin(bridge.head, bridge.since)
+        if trace is not None:
+            buffered.trace = trace
+            request.notifyFinish().addErrback(_left, trace)
+        return trace
+
+    def _told_by(self, head: RequestHead) -> dict[str, AttributeValue]:
+        method, target, protocol = head.shown
+        found: dict[str, AttributeValue] = {
+            "http.request.method": _method(head),
+            "url.path": target.partition("?")[0][:_LONGEST],
+            "url.scheme": self.scheme,
+            "network.protocol.version": protocol.rpartition("/")[2],
+        }
+        if found["http.request.method"] != method:
+            found["http.request.method_original"] = method
+        for name, attribute in ((b"host", "server.address"), (b"user-agent", "user_agent.original")):
+            if name in head.fields:
+                found[attribute] = head.fields[name].decode("latin-1")[:_LONGEST]
+        return found
+
+
+def route_found(trace: Trace, head: RequestHead, template: str) -> None:
+    """Name a span by its route: one of few names."""
+    trace.named(f"{_method(head)} {template}")
+    trace.note({"http.route": template})
+
+
+def answered(trace: Trace, remote: str, code: int, request_id: str) -> None:
+    """End the span of a request: its answer is written."""
+    attributes: dict[str, AttributeValue] = {
+        "http.response.status_code": code,
+        "client.address": remote.removeprefix("/").rpartition(":")[0] or remote,
+        "modelserver.request.id": request_id,
+    }
+    if code >= FIRST_SERVER_ERROR:
+        attributes["error.type"] = str(code)
+    trace.note(attributes)
+    trace.end("" if code >= FIRST_SERVER_ERROR else None)
+
+
+def _method(head: RequestHead) -> str:
+    method = head.method.decode("latin-1")
+    return method if method in METHODS else "_OTHER"
+
+
+def _left(failure: Failure, trace: Trace) -> None:
+    trace.end("The client has left.")
+
+
+class TracedResource(Resource):
+    """
+    What a site serves, with a span for each request.
+
+    A request that is told its route (``rest.binding``) has that in its span.
+    """
+
+    isLeaf = True
+
+    def __init__(self, resource: IResource, tracing: HttpTracing) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self._resource = resource
+        self._tracing = tracing
+
+    def render(self, request: Request) -> bytes | int:
+        """Have a request answered."""
+        trace = self._tracing.begin_request(request)
+        answer = cast(Callable[[Request], bytes | int], self._resource.render)
+        return answer(request) if trace is None else trace.run(answer, request)

@@ -1,0 +1,167 @@
+"""
+The seam for traces: what a server tells of requests and workers where they are traced (OpenTelemetry).
+
+It belongs to ``interfaces``, which would be too long with it. Times are the clock's (monotonic) seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+
+from attrs import define
+
+from modelserver.errors import ServingError
+from modelserver.jobs import Answer, Inputs, Job, ResponseObserver
+from modelserver.spec import WorkerFailure, WorkerSpec
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+AttributeValue = str | bool | int | float
+Attributes = Mapping[str, AttributeValue]
+
+
+class Trace(Protocol):
+    """
+    A traced request or operation, or a part of one, until it has ended; what comes after that is dropped.
+
+    :param trace_id: 32 hexadecimal digits.
+    """
+
+    @property
+    def trace_id(self) -> str: ...
+
+    def run(
+        self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Call a function, while which this is the tracer's ``current``."""
+
+    def named(self, name: str) -> None:
+        """Set the span's name, which is one of few: it holds no ids, and no path that a client has sent."""
+
+    def note(self, attributes: Attributes) -> None:
+        """Add attributes."""
+
+    def happened(self, name: str, attributes: Attributes | None = None) -> None:
+        """Note that something has happened now."""
+
+    def watch(self, observer: ResponseObserver) -> ResponseObserver:
+        """Return an observer that tells the given one, while which this is the tracer's ``current``."""
+
+    def follow(self, inputs: Inputs, observer: ResponseObserver) -> tuple[Inputs, ResponseObserver]:
+        """Return what to queue a job with for it to be traced as a part of this, its worker included."""
+
+    def took(self, name: str, begun: float) -> None:
+        """Add a part that began at this time, and is over now."""
+
+    def part(self, name: str) -> Trace:
+        """Begin a part."""
+
+    def end(self, error: str | None = None) -> None:
+        """End, and with it all parts that have not ended; ``error``: why it failed."""
+
+
+class JobNotes(Protocol):
+    """Is told of a traced job what its observer is told, just before."""
+
+    def part_came(self, job: Job) -> None:
+        """A part of a streamed answer came."""
+
+    def failed(self, job: Job, reason: str) -> None:
+        """There will be no answer, and the client is told so."""
+
+    def left(self, job: Job, reason: str) -> None:
+        """There will be no answer, and nobody who is told."""
+
+
+@define(eq=False)
+class TracedObserver:
+    """
+    Stands before the observer of a job whose request is traced.
+
+    :param notes: of the job itself; None: it is no worker's.
+    """
+
+    observer: ResponseObserver
+    trace: Trace
+    notes: JobNotes | None = None
+
+    def completed(self, job: Job, answer: Answer) -> None:
+        """Pass an answer on."""
+        self.trace.run(self.observer.completed, job, answer)
+
+    def next_part(self, job: Job, answer: Answer) -> bool:
+        """Pass a part on."""
+        if self.notes is not None:
+            self.notes.part_came(job)
+        return self.trace.run(self.observer.next_part, job, answer)
+
+    def failed(self, job: Job, error: ServingError) -> None:
+        """Pass on why there is no answer."""
+        if self.notes is not None:
+            self.notes.failed(job, str(error))
+        self.trace.run(self.observer.failed, job, error)
+
+
+def withdrawn(job: Job) -> None:
+    """End the trace of a job whose client has left, if it is traced."""
+    observer = job.observer
+    if isinstance(observer, TracedObserver):
+        reason = "The client has left."
+        if observer.notes is not None:
+            observer.notes.left(job, reason)
+        observer.trace.end(reason)
+
+
+class AnsweredCalls(NamedTuple):
+    """
+    Calls of a handler that came back together.
+
+    :param calls: how many; more than one: each job is a batch by itself.
+    :param now: when they came back.
+    :param handler: seconds that the handler took, for all.
+    """
+
+    calls: int
+    now: float
+    handler: float
+
+
+class Tracer(Protocol):
+    """
+    Records what happens with some requests, and with workers. Where traces are off, there is none.
+
+    :param current: the traced request on whose behalf the present call is made, or None.
+    """
+
+    current: Trace | None
+
+    def begin(
+        self, traceparent: bytes | None, tracestate: bytes | None = None, started: float | None = None
+    ) -> Trace | None:
+        """
+        Begin the trace of a request, or go on with its client's; None: the request is not traced.
+
+        :param started: in the clock's (monotonic) seconds; None: now.
+        """
+
+    def operation(self, name: str, attributes: Attributes) -> Trace:
+        """Begin something that the server does, as a part of ``current`` if there is one."""
+
+    def worker_launched(self, worker: WorkerSpec) -> None:
+        """A worker process is started."""
+
+    def worker_loaded(self, worker: WorkerSpec) -> None:
+        """It has loaded the model."""
+
+    def worker_exited(self, worker: WorkerSpec, failure: WorkerFailure, is_wanted: bool) -> None:
+        """It is gone; ``is_wanted``: it had been told to end."""
+
+    def calls_answered(self, worker: WorkerSpec, jobs: Sequence[Job], answered: AnsweredCalls) -> None:
+        """Answers came, whose jobs are told after this."""
+
+    def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
+        """A worker is gone that had these jobs; some are tried again, the others are told after this."""
+
+    def call_timed(self, jobs: Sequence[Job], document: Mapping[str, object]) -> None:
+        """A worker tells what it did when for these jobs, before it answers (``FrameKind.TIMES``)."""

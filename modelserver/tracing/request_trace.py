@@ -1,0 +1,252 @@
+"""Spans that are not over: plain numbers, collected in the event loop until the whole request has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, Protocol, TypeVar
+
+from attrs import define, field
+
+from modelserver.jobs import Inputs, ResponseObserver
+from modelserver.protocol.frames import TRACED
+from modelserver.traces import Attributes, AttributeValue, Trace, TracedObserver
+from modelserver.tracing.job_trace import JobTrace
+from modelserver.tracing.propagation import SpanContext, header_line
+from modelserver.tracing.spans import INTERNAL, NO_ATTRIBUTES, SERVER, FinishedSpan, Moment
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+MOST_SPANS = 512
+"""Spans of one request that are kept; a stream of many jobs has more."""
+AT_ONCE = 0.001
+"""Seconds from a request's begin to its job up to which it was here at once."""
+MOST_MOMENTS = 128
+"""Moments of one span that are kept."""
+
+
+class SpanServices(Protocol):
+    """
+    What open spans ask of their tracer.
+
+    :param current: see ``traces.Tracer``.
+    """
+
+    current: Trace | None
+
+    def seconds(self) -> float:
+        """Return the clock's seconds (monotonic)."""
+
+    def since_epoch(self) -> float:
+        """Return the seconds since the epoch at which the clock was at 0, as far as that can be told now."""
+
+    def new_span_id(self) -> int:
+        """Return a new id."""
+
+    def deliver(self, spans: Sequence[FinishedSpan]) -> object:
+        """Have spans sent."""
+
+
+@define(eq=False)
+class Recording:
+    """
+    The spans of one request that are over, until all are.
+
+    :param dropped: how many were too many.
+    """
+
+    services: SpanServices
+    spans: list[FinishedSpan] = field(factory=list, init=False)
+    open: dict[OpenSpan, None] = field(factory=dict, init=False)
+    is_over: bool = field(default=False, init=False)
+    dropped: int = field(default=0, init=False)
+    epoch: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.epoch = self.services.since_epoch()
+
+    def nanoseconds(self, seconds: float) -> int:
+        """Return the clock's seconds as nanoseconds since the epoch; all spans agree on it."""
+        return int((self.epoch + seconds) * 1e9)
+
+    def add(self, span: FinishedSpan) -> None:
+        """Keep a span that is over."""
+        if self.is_over or len(self.spans) >= MOST_SPANS:
+            self.dropped += 1
+        else:
+            self.spans.append(span)
+
+    def end(self, last: FinishedSpan) -> None:
+        """Have all spans sent, with the one that all others are parts of."""
+        for span in list(self.open):
+            span.end("It was not waited for.")
+        self.spans.append(last)
+        self.is_over = True
+        spans, self.spans = self.spans, []
+        self.services.deliver(spans)
+
+
+@define(eq=False)
+class OpenSpan:
+    """
+    A span that is not over; see ``traces.Trace``.
+
+    :param started: in the clock's (monotonic) seconds.
+    :param links: spans of other traces that it has to do with.
+    :param answered: when a worker's answer came, in the clock's seconds; None: none has.
+    """
+
+    recording: Recording
+    name: str
+    context: SpanContext
+    parent: SpanContext | None
+    started: float
+    kind: str = INTERNAL
+    is_parent_remote: bool = False
+    is_root: bool = True
+    attributes: dict[str, AttributeValue] = field(factory=dict)
+    links: Sequence[SpanContext] = ()
+    answered: float | None = field(default=None, init=False)
+    _moments: list[Moment] = field(factory=list, init=False)
+    _is_over: bool = field(default=False, init=False)
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+        return self.context.shown
+
+    def run(
+        self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Call a function, while which this is the tracer's ``current``."""
+        services = self.recording.services
+        before, services.current = services.current, self
+        try:
+            return function(*args, **kwargs)
+        finally:
+            services.current = before
+
+    def named(self, name: str) -> None:
+        """Set the name."""
+        self.name = name
+
+    def note(self, attributes: Attributes) -> None:
+        """Add attributes."""
+        self.attributes.update(attributes)
+
+    def happened(self, name: str, attributes: Attributes | None = None) -> None:
+        """Note that something has happened now."""
+        if len(self._moments) < MOST_MOMENTS:
+            at = self.recording.nanoseconds(self.recording.services.seconds())
+            self._moments.append(Moment(name, at, attributes or NO_ATTRIBUTES))
+
+    def now(self) -> float:
+        """Return the clock's seconds."""
+        return self.recording.services.seconds()
+
+    def new_context(self) -> SpanContext:
+        """Return what names a new span of the same trace."""
+        return self.context._replace(span_id=self.recording.services.new_span_id())
+
+    def watch(self, observer: ResponseObserver) -> ResponseObserver:
+        """Return an observer that tells the given one on behalf of this request."""
+        return TracedObserver(observer, self)
+
+    def follow(self, inputs: Inputs, observer: ResponseObserver) -> tuple[Inputs, ResponseObserver]:
+        """Return what to queue a job with; its handler finds itself as the parent of what it calls."""
+        handler = self.new_context()
+        lines = inputs.header_block + header_line(handler)
+        traced = inputs._replace(header_block=lines, flags=inputs.flags | TRACED)
+        return traced, TracedObserver(observer, self, JobTrace(self, handler, self._received()))
+
+    def _received(self) -> float:
+        """Return when a job begins to wait; add what came before the first one, if it took its time."""
+        if self.recording.spans:
+            return self.now()
+        now = self.now()
+        if now - self.started < AT_ONCE:
+            return self.started
+        self.add("receive", (self.started, now))
+        return now
+
+    def took(self, name: str, begun: float) -> None:
+        """Add a part that is over now."""
+        self.add(name, (begun, self.now()))
+
+    def part(self, name: str) -> OpenSpan:
+        """Begin a part."""
+        recording = self.recording
+        span = OpenSpan(
+            recording=recording,
+            name=name,
+            context=self.new_context(),
+            parent=self.context,
+            started=recording.services.seconds(),
+            is_root=False,
+        )
+        recording.open[span] = None
+        return span
+
+    def add(
+        self,
+        name: str,
+        times: tuple[float, float],
+        attributes: Attributes = NO_ATTRIBUTES,
+        *,
+        context: SpanContext | None = None,
+        parent: SpanContext | None = None,
+        links: Sequence[SpanContext] = (),
+        error: str | None = None,
+    ) -> SpanContext:
+        """
+        Add a part that is over, and return what names it.
+
+        :param times: its start and end, in the clock's seconds.
+        :param context: what names it, if that was known before.
+        :param parent: the part that it is in turn a part of; None: this span.
+        """
+        recording, context = self.recording, context or self.new_context()
+        start, end = map(recording.nanoseconds, times)
+        recording.add(
+            FinishedSpan(
+                name=name,
+                context=context,
+                parent=parent or self.context,
+                start=start,
+                end=max(start, end),
+                attributes=attributes,
+                links=links,
+                error=error,
+            )
+        )
+        return context
+
+    def end(self, error: str | None = None) -> None:
+        """End."""
+        if self._is_over:
+            return
+        self._is_over = True
+        recording = self.recording
+        now = recording.services.seconds()
+        if self.kind == SERVER and self.answered is not None:
+            self.add("respond", (self.answered, now))
+        if recording.dropped:
+            self.attributes["modelserver.spans.dropped"] = recording.dropped
+        span = FinishedSpan(
+            name=self.name,
+            context=self.context,
+            parent=self.parent,
+            start=recording.nanoseconds(self.started),
+            end=recording.nanoseconds(now),
+            kind=self.kind,
+            attributes=self.attributes,
+            moments=self._moments,
+            links=self.links,
+            error=error,
+            is_parent_remote=self.is_parent_remote,
+        )
+        if self.is_root:
+            recording.end(span)
+        else:
+            recording.open.pop(self, None)
+            recording.add(span)

@@ -1,0 +1,44 @@
+"""A span that is over, as it waits to be sent: plain values, no library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from modelserver.traces import Attributes
+from modelserver.tracing.propagation import SpanContext
+
+NO_ATTRIBUTES: Attributes = {}
+INTERNAL, SERVER = "internal", "server"
+
+
+class Moment(NamedTuple):
+    """Something that happened within a span, at so many nanoseconds since the epoch."""
+
+    name: str
+    at: int
+    attributes: Attributes = NO_ATTRIBUTES
+
+
+class FinishedSpan(NamedTuple):
+    """
+    A span that is over.
+
+    :param kind: ``INTERNAL`` or ``SERVER``.
+    :param parent: None: it begins its trace.
+    :param start: nanoseconds since the epoch; so is ``end``.
+    :param links: spans of other traces, or of other branches, that it has to do with.
+    :param error: why it failed; None: it did not, as far as this server can tell.
+    """
+
+    name: str
+    context: SpanContext
+    parent: SpanContext | None
+    start: int
+    end: int
+    kind: str = INTERNAL
+    attributes: Attributes = NO_ATTRIBUTES
+    moments: Sequence[Moment] = ()
+    links: Sequence[SpanContext] = ()
+    error: str | None = None
+    is_parent_remote: bool = False

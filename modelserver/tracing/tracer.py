@@ -1,0 +1,176 @@
+"""The tracer: begins spans, and makes those of batches and workers of what the core tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import define, field
+
+from modelserver.jobs import Job
+from modelserver.protocol.frames import TRACED
+from modelserver.spec import WorkerFailure, WorkerSpec
+from modelserver.traces import AnsweredCalls, Attributes, Trace, TracedObserver
+from modelserver.tracing.batch_spans import Traced, spans_of_batch, spans_of_one, worker_attributes
+from modelserver.tracing.job_trace import JobTrace
+from modelserver.tracing.propagation import SpanContext, read_parent
+from modelserver.tracing.request_trace import OpenSpan, Recording
+from modelserver.tracing.sampling import Sampler
+from modelserver.tracing.spans import INTERNAL, SERVER, FinishedSpan
+from modelserver.tracing.worker_times import read_times
+
+
+@define(eq=False)
+class SpanTracer:
+    """
+    See ``traces.Tracer``.
+
+    :param seconds: the clock's (monotonic) seconds.
+    :param now: seconds since the epoch.
+    :param bits: a number of so many random bits.
+    :param deliver: takes the spans of a request that has ended.
+    """
+
+    sampler: Sampler
+    seconds: Callable[[], float]
+    now: Callable[[], float]
+    bits: Callable[[int], int]
+    deliver: Callable[[Sequence[FinishedSpan]], object]
+    current: Trace | None = field(default=None, init=False)
+    _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
+
+    # What open spans ask.
+
+    def since_epoch(self) -> float:
+        """Return the seconds since the epoch at which the clock was at 0, as far as that can be told now."""
+        return self.now() - self.seconds()
+
+    def new_span_id(self) -> int:
+        """Return a new id."""
+        return self.bits(64) or 1
+
+    # Requests and operations.
+
+    def begin(
+        self, traceparent: bytes | None, tracestate: bytes | None = None, started: float | None = None
+    ) -> OpenSpan | None:
+        """Begin the trace of a request, or go on with its client's; None: the request is not traced."""
+        parent = None
+        if traceparent is not None:
+            parent = read_parent(traceparent, tracestate)
+        if parent is None:
+            trace_id = self.sampler.new_trace_id()
+            if not trace_id:
+                return None
+            return self._open(SERVER, SpanContext(trace_id, self.new_span_id()), None, started)
+        if not self.sampler.takes(parent):
+            return None
+        context = parent.context._replace(span_id=self.new_span_id())
+        return self._open(SERVER, context, parent.context, started)
+
+    def operation(self, name: str, attributes: Attributes) -> OpenSpan:
+        """Begin something that the server does, as a part of ``current`` if there is one."""
+        current = self.current
+        if isinstance(current, OpenSpan):
+            span = self._open(INTERNAL, current.new_context(), current.context, None)
+            span.is_parent_remote = False
+        else:
+            span = self._open(INTERNAL, self._new_root(), None, None)
+        span.named(name)
+        span.note(attributes)
+        return span
+
+    def _new_root(self) -> SpanContext:
+        return SpanContext(self.bits(128) or 1, self.new_span_id())
+
+    def _open(
+        self, kind: str, context: SpanContext, parent: SpanContext | None, started: float | None
+    ) -> OpenSpan:
+        return OpenSpan(
+            recording=Recording(self),
+            name="",
+            context=context,
+            parent=parent,
+            started=self.seconds() if started is None else started,
+            kind=kind,
+            is_parent_remote=parent is not None,
+        )
+
+    # Workers.
+
+    def worker_launched(self, worker: WorkerSpec) -> None:
+        """Begin the span of a worker's start."""
+        self._starting[worker.id] = self.operation("worker start", worker_attributes(worker))
+
+    def worker_loaded(self, worker: WorkerSpec) -> None:
+        """End it: the worker has loaded the model."""
+        span = self._starting.pop(worker.id, None)
+        if span is not None:
+            span.end()
+
+    def worker_exited(self, worker: WorkerSpec, failure: WorkerFailure, is_wanted: bool) -> None:
+        """Note an end that nobody has asked for, in the span of the worker's start or in one of its own."""
+        span = self._starting.pop(worker.id, None)
+        if is_wanted:
+            if span is not None:
+                span.end("The worker was told to end before it was ready.")
+            return
+        if span is None:
+            span = self.operation("worker lost", worker_attributes(worker))
+        span.note(_failure_attributes(failure))
+        span.end(str(failure))
+
+    # Batches.
+
+    def calls_answered(self, worker: WorkerSpec, jobs: Sequence[Job], answered: AnsweredCalls) -> None:
+        """Add the spans of batches that came back; their requests are answered after this."""
+        members = [(place, *each) for place, each in enumerate(map(_notes_of, jobs)) if each is not None]
+        if not members:
+            return
+        calls, now, handler = answered
+        if calls > 1 or len(jobs) == 1:
+            for _, job, notes in members:
+                spans_of_one((job, notes), worker, now, handler / calls)
+            return
+        links = [notes.span.context for _, _, notes in members]
+        batch = self._open(INTERNAL, self._new_root(), None, members[0][1].assigned)
+        batch.named("batch")
+        batch.links = links
+        spans_of_batch(members, batch, worker, len(jobs), (now, handler))
+        batch.end()
+
+    def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
+        """Note in the requests of these jobs that their worker is gone."""
+        now = self.seconds()
+        for each in map(_notes_of, jobs):
+            if each is not None:
+                job, notes = each
+                attributes = {**worker_attributes(worker), **_failure_attributes(failure)}
+                notes.lost(job, now, attributes, str(failure))
+
+    def call_timed(self, jobs: Sequence[Job], document: Mapping[str, object]) -> None:
+        """Keep what a worker tells of a call until its answers come."""
+        for each in map(_notes_of, jobs):
+            if each is not None:
+                job, notes = each
+                notes.times = read_times(document, (job.assigned, self.seconds()))
+
+
+def _notes_of(job: Job) -> Traced | None:
+    """Return a job with its notes, if it is traced and nobody has told its end yet."""
+    if not job.request.flags & TRACED or not isinstance(job.observer, TracedObserver):
+        return None
+    notes = job.observer.notes
+    return (job, notes) if isinstance(notes, JobTrace) and not notes.is_over else None
+
+
+def _failure_attributes(failure: WorkerFailure) -> Attributes:
+    found: dict[str, str | bool | int | float] = {"modelserver.worker.cause": failure.cause}
+    if failure.exit_code is not None:
+        found["process.exit.code"] = failure.exit_code
+    if failure.signal is not None:
+        found["modelserver.worker.signal"] = failure.signal
+    if failure.exception is not None:
+        found["exception.type"] = failure.exception
+    if failure.out_of_memory:
+        found["modelserver.worker.out_of_memory"] = True
+    return found
