@@ -149,17 +149,11 @@ class Predictions:
             step = step_of(message, head, predictor) if head.sequence else None
             job = predictor.predict(call, head.target, message, INPUTS, observer, step)
         except ServingError as error:
-            refuse(call, error, self.statuses, predictor)
+            predictor.refuse(call, error, self.statuses)
         else:
             observer.begun(job)
             if step is not None and step.ends:
                 observer.on_end = partial(predictor.inference.end_sequence, *head.target, step.id)
-
-
-def refuse(call: Call, error: ServingError, statuses: Statuses, predictor: Predictor) -> None:
-    """End a call that has no job."""
-    call.request_id = predictor.new_id()
-    call.finish(*statuses.of(error))
 
 
 @define(eq=False)

@@ -34,6 +34,7 @@ class MethodRow:
     :param sides: the listeners that have it.
     :param key_kind: the kind of key that it asks for, where keys are in use; None: none.
     :param registers: it registers or unregisters models, which an operator may forbid (``enable_model_api``).
+    :param is_job: each call is one job, whose id is the call's.
     :param streams_in: clients send a stream of messages.
     :param streams_out: clients are sent one.
     """
@@ -44,6 +45,7 @@ class MethodRow:
     key_kind: Kind | None
     description: str
     registers: bool = False
+    is_job: bool = False
     streams_in: bool = False
     streams_out: bool = False
 
@@ -66,6 +68,7 @@ def _torchserve() -> Iterator[MethodRow]:
             sides=(INFERENCE,),
             key_kind="inference",
             description=description,
+            is_job=method in ("Predictions", "StreamPredictions"),
             streams_in=streams_in,
             streams_out=streams_out,
         )
@@ -106,6 +109,7 @@ def _open_inference(service: str) -> Iterator[MethodRow]:
             sides=(INFERENCE,),
             key_kind="inference",
             description=description,
+            is_job=method == "ModelInfer",
             streams_in=streams,
             streams_out=streams,
         )

@@ -30,7 +30,6 @@ from modelserver.protocol.wire_format import (
     text_field,
     varint_field,
 )
-from modelserver.rpc.inference import refuse
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages
 from modelserver.rpc.predictions import AnswerRules, Body, Predictor, WholeAnswer
@@ -109,7 +108,7 @@ class ModelInfer:
             read_request(message, request)
             job = predictor.predict(call, request.target, message, INFER, observer, request.step)
         except ServingError as error:
-            refuse(call, error, self.statuses, predictor)
+            predictor.refuse(call, error, self.statuses)
             return
         observer.begun(job)
         if request.step is not None and request.step.ends:

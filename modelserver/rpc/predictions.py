@@ -114,9 +114,10 @@ class Predictor:
         self.slots.view(slot)[:] = message
         return slot
 
-    def new_id(self) -> bytes:
-        """Return an id for a call that has no job."""
-        return self.inference.entropy(ID_SIZE)
+    def refuse(self, call: Call, error: ServingError, statuses: Statuses) -> None:
+        """End a call that has no job, and so no id yet."""
+        call.request_id = self.inference.entropy(ID_SIZE)
+        call.finish(*statuses.of(error))
 
 
 @define(eq=False)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from modelserver.errors import ServingError
+from modelserver.errors import AccessDenied, ServingError
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import WorkflowInference
 from modelserver.interfaces import Dialect
 from modelserver.management.service import Management
+from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.health import HealthCheck, HealthState, HealthWatch
@@ -96,12 +98,14 @@ class Site:
 
     :param methods: the functions that answer, by path.
     :param rows: the rows of the table of those methods.
+    :param new_id: makes the ids of calls that are no jobs.
     :raises LookupError: a row has no method, or a method no row.
     """
 
     methods: Mapping[str, RpcMethod]
     rows: Iterable[MethodRow]
     gate: Authorizer
+    new_id: Callable[[], bytes]
     statuses: Statuses
     rules: SiteRules
     calls: EndedCalls
@@ -127,8 +131,14 @@ class Site:
         :raises CallRefused: the operator has forbidden it.
         """
         row = self._row_of[method.name]
+        if not row.is_job:
+            call.request_id = self.new_id()
         if row.key_kind is not None:
-            self.gate.check(row.key_kind, call.field(b"authorization"))
+            try:
+                self.gate.check(row.key_kind, call.field(b"authorization"))
+            except AccessDenied:
+                call.request_id = self.new_id()
+                raise
         if row.registers and not self.rules.allows_registering:
             raise CallRefused(Code.PERMISSION_DENIED, MODEL_API_DISABLED)
 
@@ -165,6 +175,7 @@ def make_sites(
             methods={method.name: method for method in (*methods, *_standard(cases, messages, rows[side]))},
             rows=rows[side],
             gate=cases.gate,
+            new_id=partial(cases.inference.entropy, ID_SIZE),
             statuses=Statuses(cases.dialect),
             rules=rules,
             calls=calls,

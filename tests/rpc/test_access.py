@@ -87,6 +87,7 @@ class PolicyTests(RpcCase):
                 methods={},
                 rows=site.rows,
                 gate=site.gate,
+                new_id=site.new_id,
                 statuses=Statuses(self.dialect),
                 rules=self.rules,
                 calls=self.ended,
@@ -110,6 +111,8 @@ class MatrixTests(TokensCase, RpcCase):
         make_call(site, path, b"", call=call)
         if call.status is None:
             return False
+        if call.status.code is not Code.UNIMPLEMENTED:
+            self.assertTrue(call.request_id)
         if call.status.code is Code.UNIMPLEMENTED:
             self.assertEqual(call.messages, [])
             return None
