@@ -57,7 +57,7 @@ SERVICE = "/inference.GRPCInferenceService"
 
 def infer_request(name: str, **more: Any) -> Any:
     """A request with one tensor."""
-    tensor = {"name": "x", "datatype": "INT32", "shape": [3]}
+    tensor: dict[str, Any] = {"name": "x", "datatype": "INT32", "shape": [3]}
     if "raw_input_contents" not in more:
         tensor["contents"] = {"int_contents": [1, 2, 3]}
     return type_of("oip.ModelInferRequest")(model_name=name, id="seven", inputs=[tensor], **more)
