@@ -211,9 +211,7 @@ class Reception:
 
     def _read_only(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
         """Read on in the body of a call that has one message."""
-        if not self._memory.take(len(data)):
-            raise ServerFull("", None, self._memory.limit, "request_memory")
-        call.reserved += len(data)
+        self._reserve(call, len(data))
         if call.large is not None:
             call.large.add(data)
         elif call.reader is None and self._slots is not None:
@@ -238,6 +236,16 @@ class Reception:
             whole, call.whole = call.whole, None
             self._deliver(call, method, whole)
 
+    def _reserve(self, call: ServerCall, size: int) -> None:
+        """
+        Claim memory for what has come, until the call is over, or a stream's message is its method's.
+
+        :raises ServerFull: there is not enough.
+        """
+        if not self._memory.take(size):
+            raise ServerFull("", None, self._memory.limit, "request_memory")
+        call.reserved += size
+
     def _deliver(self, call: ServerCall, method: RpcMethod, message: bytes | memoryview) -> None:
         now = self._connection.now
         if call.deadline is not None and call.deadline <= now:
@@ -250,12 +258,17 @@ class Reception:
         if reader is None:
             reader = call.reader = MessageCutter(self._largest)
         call.held += len(data)
+        self._reserve(call, len(data))
         for flag, framed in reader.feed(data):
             message = self._plain(call, flag, framed)
             call.unread += len(message)
             method.message(call, message)
             if call.is_over:
                 break
+        if call.reserved > reader.pending:
+            # What is not whole counts; what a method has is bounded by windows.
+            self._memory.give_back(call.reserved - reader.pending)
+            call.reserved = reader.pending
         self._connection.consumed(call)
         if ended:
             call.is_whole = True

@@ -218,6 +218,23 @@ class FlowTests(SynchronousTestCase):
         client.pump()
         self.assertEqual(0, memory.used)
 
+    def test_messages_of_streams_that_are_not_whole_count_too(self) -> None:
+        memory = BodyMemory(100_000)
+        client = RpcStage(memory=memory).connect()
+        first = client.http2.request("Talk")
+        client.http2.data(first, message(bytes(60_000)) + message(bytes(80_000))[:30_000])
+        client.pump()
+        self.assertEqual(30_000 - 5, memory.used)
+        second = client.http2.request("Hear")
+        for _ in range(3):
+            if not client.http2.answers[second].is_ended:
+                client.http2.data(second, message(bytes(90_000))[:30_000])
+                client.pump()
+        self.assertEqual((8, 30_000 - 5), (client.http2.answers[second].status, memory.used))
+        client.http2.data(first, message(bytes(80_000))[30_000:], True)
+        client.pump()
+        self.assertEqual(0, memory.used)
+
     def test_memory_of_a_client_that_leaves_is_given_back(self) -> None:
         memory = BodyMemory(100_000)
         client = RpcStage(memory=memory).connect()

@@ -37,6 +37,11 @@ class MessageCutter:
         self._flag = -1  # until the prefix is known
 
     @property
+    def pending(self) -> int:
+        """Bytes of a message that is not whole."""
+        return self._have
+
+    @property
     def is_partial(self) -> bool:
         """Whether a message has begun that is not whole."""
         return self._have > 0 or self._flag >= 0
