@@ -54,6 +54,7 @@ PLACES = {
     "modelserver.child": WORKER,
     "modelserver.compat": WORKER,
     "modelserver.examples": WORKER,
+    "modelserver.call_parameters": WORDS,
     "modelserver.dialect_rules": WORDS,
     "modelserver.errors": WORDS,
     "modelserver.interfaces": WORDS,

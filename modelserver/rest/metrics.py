@@ -8,10 +8,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from modelserver.call_parameters import Parameter
 from modelserver.interfaces import Reply
 from modelserver.metrics.exposition import CONTENT_TYPE
 from modelserver.rest.binding import Operation
-from modelserver.rest.parameters import Parameter
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import ANY_METHOD, BOTH, Access, ListenerRole, Route
 

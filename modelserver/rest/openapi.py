@@ -19,9 +19,10 @@ from attrs import define, field
 
 from modelserver import __version__
 from modelserver.archive.names import NAME
+from modelserver.call_parameters import Parameter
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
-from modelserver.rest.parameters import JSON, Parameter
+from modelserver.rest.parameters import JSON
 from modelserver.rest.route import ListenerRole, Route
 
 _INFO: Mapping[str, Schema] = {

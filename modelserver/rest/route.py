@@ -6,8 +6,8 @@ from enum import Enum
 
 from attrs import frozen
 
+from modelserver.call_parameters import Parameter
 from modelserver.dialect_rules import DIALECTS
-from modelserver.rest.parameters import Parameter
 
 
 class ListenerRole(Enum):

@@ -9,12 +9,12 @@ from typing import Any
 from attrs import define, field
 from google.protobuf.message import Message
 
+from modelserver.call_parameters import Fields, Parameter
 from modelserver.errors import ParameterMissing, ServingError
 from modelserver.interfaces import Dialect, Reply
+from modelserver.management import parameters as calls
 from modelserver.management.requests import Page
 from modelserver.management.service import Management
-from modelserver.rest.management import parameters as calls
-from modelserver.rest.parameters import Fields, Parameter
 from modelserver.rpc.codes import CallRefused
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.call_parameters import LARGEST, Fields, Parameter
 from modelserver.errors import BadRequest, ParameterMissing
+from modelserver.management.parameters import page_request, register_request, scale_request
 from modelserver.rest.lenient_json import read_object
-from modelserver.rest.management.parameters import page_request, register_request, scale_request
-from modelserver.rest.parameters import LARGEST, LONGEST_FIELDS, Fields, Parameter, read_fields, read_query
+from modelserver.rest.parameters import LONGEST_FIELDS, read_fields, read_query
 
 COUNT = Parameter("count", "integer", "", default=7, least=0, most=100)
 IS_ON = Parameter("on", "boolean", "", default=True)

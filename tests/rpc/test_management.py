@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from modelserver.jobs import Answer
-from modelserver.rest.management.parameters import REGISTER
+from modelserver.management.parameters import REGISTER
 from modelserver.rpc.codes import Code
 from modelserver.spec import WorkerFailure
 from tests.harness.management import LOAD_FAILURE

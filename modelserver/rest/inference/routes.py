@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from modelserver.call_parameters import Parameter
 from modelserver.rest.metrics import METRICS_ROUTES
-from modelserver.rest.parameters import Parameter
 from modelserver.rest.route import (
     ANY_METHOD,
     BOTH,

@@ -9,10 +9,10 @@ from twisted.web.server import Request
 
 from modelserver.inference.targets import require_served
 from modelserver.interfaces import Dialect, Reply
+from modelserver.management import parameters as calls
 from modelserver.management.service import Management
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
-from modelserver.rest.management import parameters as calls
 from modelserver.rest.management.calls import Calls, uninterrupted
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelserver.rest.management import parameters as calls
-from modelserver.rest.parameters import Parameter
+from modelserver.call_parameters import Parameter
+from modelserver.management import parameters as calls
 from modelserver.rest.route import (
     ANY_METHOD,
     BOTH,

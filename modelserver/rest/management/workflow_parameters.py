@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from modelserver.archive.names import NAME, RULE
-from modelserver.management.requests import MOST_LISTED
-from modelserver.management.workflows.requests import WorkflowRequest
-from modelserver.rest.management.parameters import (
+from modelserver.call_parameters import LARGEST, Fields, Parameter
+from modelserver.management.parameters import (
     NEXT_PAGE_TOKEN,
     S3_SSE_KMS,
     SETTINGS,
     SHA256,
     given_settings,
 )
-from modelserver.rest.parameters import LARGEST, Fields, Parameter
+from modelserver.management.requests import MOST_LISTED
+from modelserver.management.workflows.requests import WorkflowRequest
 
 URL = Parameter(
     "url",

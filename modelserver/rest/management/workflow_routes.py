@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from modelserver.call_parameters import Parameter
 from modelserver.rest.management import workflow_parameters as calls
-from modelserver.rest.parameters import Parameter
 from modelserver.rest.route import TORCHSERVE, WORKFLOW_CONTROL, Access, ListenerRole, Route
 
 _STATUS = {200: "Status"}

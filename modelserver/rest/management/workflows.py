@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 from twisted.web.server import Request
 
+from modelserver.management.parameters import page_request
 from modelserver.management.workflows.service import WorkflowManagement
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects import workflows as words
 from modelserver.rest.management import workflow_parameters as wanted
 from modelserver.rest.management.calls import Calls, uninterrupted
-from modelserver.rest.management.parameters import page_request
 from modelserver.workflows.spec import Workflow
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelserver.archive.names import NAME, RULE
+from modelserver.call_parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.management.requests import (
     MOST_LISTED,
@@ -14,7 +15,6 @@ from modelserver.management.requests import (
     VersionOverrides,
     worker_range,
 )
-from modelserver.rest.parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.version_settings.setting import Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
