@@ -36,7 +36,7 @@ CROWD = 1000
 """Calls that wait behind one that naps."""
 CONNECTIONS = 10
 """Which take a hundred calls at a time each."""
-NAP = 0.6
+NAP = 2.0
 LONGEST = 60.0
 METHOD = f"/{SERVICE}/Predictions"
 ROUNDS = 3

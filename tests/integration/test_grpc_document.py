@@ -90,6 +90,8 @@ class DocumentTests(ServerTests):
         server = self.serve()
         for block in blocks("sh", "grpcurl"):
             for command in re.split(r"\n(?=grpcurl)", block.strip()):
+                if "RegisterModel" in command:
+                    self.assert_ok(server.management("DELETE", "/models/echo"))
                 with self.subTest(command):
                     self.run_block(server, command, ["bash", "-ec"])
 

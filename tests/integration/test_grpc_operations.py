@@ -174,6 +174,45 @@ class SecurityTests(GrpcCase):
             self.assertEqual(self.code_of(lambda: self.predict(channel)), "UNAVAILABLE")  # noqa: B023  # called at once
 
 
+class StandardServiceTests(GrpcCase):
+    """Health and reflection, as probes and tools ask for them, by stubs."""
+
+    def test_health_as_probes_check_it(self) -> None:
+        server = self.serve()
+        kind = self.messages.type_of("grpc.health.v1.HealthCheckRequest")
+        for side, service in (
+            (0, "org.pytorch.serve.grpc.inference.InferenceAPIsService"),
+            (0, "inference.GRPCInferenceService"),
+            (1, "org.pytorch.serve.grpc.management.ManagementAPIsService"),
+        ):
+            health = stub(self.connect(server, side), self.messages, "grpc.health.v1.Health")
+            for name in ("", service, "wait"):
+                self.assertEqual(health.Check(kind(service=name), timeout=LONGEST).status, 1, name)
+            self.assertEqual(
+                self.code_of(lambda: health.Check(kind(service="nope"), timeout=LONGEST)),  # noqa: B023  # called at once
+                "NOT_FOUND",
+            )
+
+    def test_reflection_lists_and_describes_services(self) -> None:
+        server = self.serve()
+        services = (
+            "org.pytorch.serve.grpc.inference.InferenceAPIsService",
+            "org.pytorch.serve.grpc.management.ManagementAPIsService",
+        )
+        for side, service in enumerate(services):
+            channel = self.connect(server, side)
+            for package in ("grpc.reflection.v1", "grpc.reflection.v1alpha"):
+                kind = self.messages.type_of(f"{package}.ServerReflectionRequest")
+                ask = stub(channel, self.messages, f"{package}.ServerReflection").ServerReflectionInfo
+                asked = [kind(list_services=""), kind(file_containing_symbol=service)]
+                listed, described = ask(iter(asked), timeout=LONGEST)
+                names = [each.name for each in listed.list_services_response.service]
+                self.assertIn(service, names)
+                self.assertNotIn(services[1 - side], names)
+                files = described.file_descriptor_response.file_descriptor_proto
+                self.assertTrue(any(service.rpartition(".")[2].encode() in file for file in files))
+
+
 class RecordTests(GrpcCase):
     """What is written down."""
 
