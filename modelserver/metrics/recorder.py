@@ -14,7 +14,9 @@ from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.departures import Departed, Departures
 from modelserver.metrics.exposition import Exposed, new_registry, pieces
+from modelserver.metrics.figures import Figures, of_calls, of_versions
 from modelserver.metrics.handler_metrics import EmittedMetrics
+from modelserver.metrics.host_readings import HostReadings
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
@@ -94,6 +96,7 @@ class MetricsRecorder:
     _totals: TorchServeTotals = field(init=False)
     _departures: Departures = field(factory=Departures, init=False)
     _memory: Mapping[int, int] = field(factory=dict, init=False)
+    _host: HostReadings = field(factory=HostReadings, init=False)
     _is_exact: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -250,6 +253,7 @@ class MetricsRecorder:
     def host_sampled(self, values: Iterable[HostValue]) -> None:
         """Set the metrics of the host and its GPUs."""
         for each in values:
+            self._host.keep(each, self.inputs.now())
             labels = HOST if each.device is None else (*HOST, str(each.device))
             self._torchserve.update(each.name)(labels, each.value)
             if each.name == "GPUMemoryUsed":
@@ -258,6 +262,7 @@ class MetricsRecorder:
     def reported(self, value: Reported) -> None:
         """Keep a value of the operator's own sampler (``system_metrics_cmd``)."""
         self._torchserve.report(value)
+        self._host.keep_reported(value, self.inputs.now())
         if value.name == "GPUMemoryUsed" and value.dimensions:
             self._modelserver.gpu_memory.update((value.dimensions[-1],), value.value * _MEGABYTE)
 
@@ -294,6 +299,19 @@ class MetricsRecorder:
     def scrape(self, names: Collection[str] = ()) -> bytes:
         """Return the endpoint's whole text."""
         return b"".join(self.pieces(names))
+
+    def figures(self) -> Figures:
+        """Return what was counted, as plain values; the same numbers as a scrape of this instant has."""
+        refusals = self._modelserver.refusals.values.items()
+        return Figures(
+            versions=of_versions(self._tallies, self._modelserver),
+            answers=dict(self._tallies.answers),
+            calls=of_calls(self._tallies),
+            refusals={(model, cause): int(count) for (model, cause), count in refusals},
+            memory=self._memory,
+            host=self._host.values(),
+            host_at=self._host.at,
+        )
 
     def registry(self) -> CollectorRegistry:
         """Return the same metrics as a registry of ``prometheus_client``, for other ways to export."""
