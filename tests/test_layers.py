@@ -44,6 +44,7 @@ PLACES = {
     "modelserver.security": USE_CASE,
     "modelserver.http1": FRONT,
     "modelserver.rest": FRONT,
+    "modelserver.rest.dashboard": FRONT,
     "modelserver.rpc": FRONT,
     "modelserver.cli": COMPOSITION,
     "modelserver.config": COMPOSITION,

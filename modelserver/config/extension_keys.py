@@ -79,6 +79,14 @@ API = (
         always=True,
     ),
     _key(
+        "enable_dashboard",
+        BOOLEAN,
+        None,
+        "Serve the dashboard, a page for people, on the management listener; unset: where that is on "
+        "loopback, or tokens are asked for.",
+        always=True,
+    ),
+    _key(
         "enable_workflow_api",
         BOOLEAN,
         "true",

@@ -9,6 +9,7 @@ from pathlib import Path
 import javaproperties
 from attrs import evolve, field, frozen
 
+from modelserver.config.origins import origins_of
 from modelserver.config.settings import Settings, build_settings
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
@@ -79,12 +80,14 @@ def load_settings(
     implied = dialect or (MMS.name if _config_variable(MMS) in environ else TORCHSERVE.name)
     log_folder = cwd / environ.get("LOG_LOCATION", "logs")
     file = _find_file(options, environ, cwd, implied, log_folder / "config")
-    properties = {} if file is None else read_properties(file, environ)
-    properties.update(_from_command_line(options))
+    in_file = {} if file is None else read_properties(file, environ)
+    commanded = _from_command_line(options)
+    properties = {**in_file, **commanded}
     spoken = (properties.get("dialect") or implied).lower()
     if spoken not in DIALECTS:
         raise ConfigurationError("dialect", spoken, KEY["dialect"].kind.allowed)
-    properties.update(_from_environment(properties, environ, spoken))
+    found = _from_environment(properties, environ, spoken)
+    properties.update(found)
     settings = evolve(
         build_settings({**(preset or {}), **properties}, spoken, cwd),
         properties=properties,
@@ -94,6 +97,14 @@ def load_settings(
         metrics_log_folder=cwd / environ.get("METRICS_LOCATION", "logs"),
         temporary_folder=_temporary_folder(environ),
         config_file=file,
+        origins=origins_of(
+            (
+                ("preset of this command", preset or {}),
+                (str(file), in_file),
+                ("command line", commanded),
+                ("environment", found),
+            )
+        ),
     )
     return settings, _warnings(options, properties, settings)
 

@@ -13,6 +13,7 @@ from modelserver.archive.unpack import UnpackLimits
 from modelserver.config.address import Address
 from modelserver.config.grpc_keys import OFF
 from modelserver.config.model_list import LoadList
+from modelserver.config.origins import Origin
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
 from modelserver.config.version_keys import VERSION_KEYS
@@ -70,6 +71,7 @@ class Settings:
     :param temporary_folder: where archives are unpacked, or None for the system's.
     :param config_file: the file that was read, or None.
     :param properties: every key that was set, as text, for snapshots.
+    :param origins: each value that is no default, and what has set it, for people.
     """
 
     inference_address: Address = field(default=_default("inference_address"))
@@ -96,6 +98,7 @@ class Settings:
     workflow_strict_compat: bool = _default("workflow_strict_compat")
     expose_errors: bool | None = None
     overload_status: int = _default("overload_status")
+    enable_dashboard: bool | None = None
 
     grpc_inference_address: Address = field(default=_default("grpc_inference_address"))
     grpc_inference_port: int = _default("grpc_inference_port")
@@ -187,6 +190,7 @@ class Settings:
     temporary_folder: Path | None = None
     config_file: Path | None = None
     properties: Mapping[str, str] = field(factory=dict, repr=False)
+    origins: Mapping[str, Origin] = field(factory=dict, repr=False)
 
     @property
     def snapshot_folder(self) -> Path:

@@ -42,7 +42,8 @@ def bind(
 
     :param operations: the functions that answer, by operationId.
     :param gate: asked before each call of an operation, unless the route is open.
-    :param pages: asked before each call that changes the server; None: web pages may make such calls.
+    :param pages: asked before each call that changes the server or is private; None: web pages may make such
+        calls.
     :raises LookupError: a route has no function that answers it.
     """
     # Without this, werkzeug answers a doubled slash with a redirect.
@@ -69,7 +70,7 @@ def _guarded(route: Route, operation: Operation, gate: Authorizer, pages: PageGu
             route_found(trace, cast(BufferedRequest, request).channel.transport.head, route.path)
         if key_kind is not None:
             gate.check(key_kind, request.getHeader(b"authorization"))
-        if pages is not None and route.changes_server(request.method.decode("latin-1")):
+        if pages is not None and route.is_guarded(request.method.decode("latin-1")):
             lines = request.requestHeaders.getRawHeaders
             pages.check(request.getHeader(b"host"), lines(b"origin", ()), lines(b"sec-fetch-site", ()))
         return operation(request, **variables)

@@ -43,6 +43,8 @@ OPEN_INFERENCE = "open inference protocol"
 """The feature behind which TorchServe keeps its ``/v2`` server routes."""
 TOKENS = "tokens"
 """The feature that hands out keys."""
+DASHBOARD = "dashboard"
+"""The feature that shows the server to people (``enable_dashboard``)."""
 
 
 class Asked(Enum):
@@ -98,6 +100,7 @@ class Route:
     :param is_deprecated: the peers advise against it.
     :param prediction: how a prediction is read from a request; None: the route is no prediction.
     :param only_reads: nothing is changed by it, whatever the method is.
+    :param is_private: pages of other origins may not even read it.
     """
 
     operation: str
@@ -116,6 +119,7 @@ class Route:
     is_deprecated: bool = False
     prediction: PredictionRule | None = None
     only_reads: bool = False
+    is_private: bool = False
 
     @property
     def first_segment(self) -> str:
@@ -126,6 +130,10 @@ class Route:
     def key_kind(self) -> str | None:
         """The kind of key that ``Authorizer.check`` asks a request for; None: the route is open."""
         return None if self.access is Access.OPEN else self.access.value
+
+    def is_guarded(self, method: str) -> bool:
+        """Return whether a request must not come from a page of another origin."""
+        return self.is_private or self.changes_server(method)
 
     def changes_server(self, method: str) -> bool:
         """Return whether a request may change the server; a new row has to say where it does not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from modelserver.rest.dashboard.routes import DASHBOARD_ROUTES
 from modelserver.rest.inference.routes import INFERENCE_ROUTES
 from modelserver.rest.management.routes import MANAGEMENT_ROUTES
 from modelserver.rest.management.workflow_routes import WORKFLOW_ROUTES
@@ -31,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *MANAGEMENT_ROUTES,
     *WORKFLOW_ROUTES,
     *INFERENCE_ROUTES,
+    *DASHBOARD_ROUTES,
 )
 
 

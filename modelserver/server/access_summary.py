@@ -124,7 +124,7 @@ def _reached(settings: Settings) -> list[Address]:
     """Return the addresses of predictions and management that other machines may reach."""
     rpc = [address for side in GRPC_SIDES if (address := settings.grpc_address(side)) is not None]
     addresses = dict.fromkeys((settings.inference_address, settings.management_address, *rpc))
-    return [address for address in addresses if not _is_local(address)]
+    return [address for address in addresses if not is_local(address)]
 
 
 def _is_preset(settings: Settings, key: str) -> bool:
@@ -142,7 +142,8 @@ def _decided_by(settings: Settings, key: str) -> str:
     return f"default, {key}={value}"
 
 
-def _is_local(address: Address) -> bool:
+def is_local(address: Address) -> bool:
+    """Return whether only this machine reaches an address."""
     if address.scheme == "unix" or address.host == "localhost":
         return True
     try:

@@ -50,6 +50,7 @@ from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.security.key_file import KEY_FILE
 from modelserver.security.refusals import Refusals
 from modelserver.security.tokens import Tokens
+from modelserver.server.dashboard import Dashboard, is_dashboard_served, make_dashboard
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
@@ -77,6 +78,7 @@ class Core:
     :param snapshots: None where they are switched off.
     :param tracing: likewise.
     :param tracing_warnings: what is to be told of it at the start.
+    :param dashboard: None where there is none.
     """
 
     settings: Settings
@@ -96,6 +98,7 @@ class Core:
     workflow_management: WorkflowManagement
     tracing: Tracing | None
     tracing_warnings: tuple[str, ...]
+    dashboard: Dashboard | None
 
 
 def build_core(
@@ -143,7 +146,16 @@ def build_core(
         workflow_management=workflow_management,
         tracing=tracing,
         tracing_warnings=tracing_warnings,
+        dashboard=_make_dashboard(settings, runtime, registry, inference, telemetry),
     )
+
+
+def _make_dashboard(
+    settings: Settings, runtime: Runtime, registry: Registry, inference: Inference, telemetry: Telemetry
+) -> Dashboard | None:
+    if not is_dashboard_served(settings, _has_tokens(settings)):
+        return None
+    return make_dashboard(settings, runtime, registry, inference, telemetry.recorder)
 
 
 def _make_telemetry(settings: Settings, runtime: Runtime, registry: Registry, to_console: bool) -> Telemetry:

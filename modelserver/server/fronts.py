@@ -20,6 +20,7 @@ from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.health import ServerHealth
 from modelserver.rest.api import Api
 from modelserver.rest.binding import Operation
+from modelserver.rest.dashboard.handlers import DashboardApi
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.inference.traced import TracedEndpoint
@@ -30,7 +31,14 @@ from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, ListenerRole
+from modelserver.rest.route import (
+    DASHBOARD,
+    MODEL_CONTROL,
+    OPEN_INFERENCE,
+    TOKENS,
+    WORKFLOW_CONTROL,
+    ListenerRole,
+)
 from modelserver.rest.routes import select
 from modelserver.rest.tracing import HttpTracing, TracedResource
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
@@ -117,12 +125,16 @@ def _features(core: Core) -> Collection[str]:
         MODEL_CONTROL: allows_registering(core),
         WORKFLOW_CONTROL: settings.enable_workflow_api,
         TOKENS: core.tokens is not None,
+        DASHBOARD: core.dashboard is not None,
     }
     return [name for name, on in is_on.items() if on]
 
 
 def _operations(
-    core: Core, descriptions: Descriptions, responder: KleinResponder, endpoint: InferenceEndpoint
+    core: Core,
+    descriptions: Descriptions,
+    responder: KleinResponder,
+    endpoint: InferenceEndpoint,
 ) -> Mapping[str, Operation]:
     """Return the functions that answer all routes, by operationId."""
     settings = core.settings
@@ -149,7 +161,14 @@ def _operations(
         **inference.operations(),
         **metrics.operations(),
         **tokens,
+        **_of_dashboard(core, responder, endpoint.gate),
     }
+
+
+def _of_dashboard(core: Core, responder: KleinResponder, gate: Authorizer) -> Mapping[str, Operation]:
+    if core.dashboard is None:
+        return {}
+    return DashboardApi(core.dashboard.parts, responder, gate).operations()
 
 
 def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> InferenceEndpoint:

@@ -133,6 +133,8 @@ class Server(MultiService):
         plan = plan_grpc(self.settings, missing_for_grpc)
         if plan.note is not None:
             self._warnings += (plan.note,)
+        if core.dashboard is not None:
+            core.dashboard.service.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         roles_by_address = self._roles()
         is_secure = any(address.is_tls for address in (*roles_by_address, *plan.addresses.values()))
         shown = identity(self.settings) if is_secure else None

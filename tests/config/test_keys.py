@@ -123,6 +123,7 @@ NOT_FROM_KEYS = {
     "temporary_folder",
     "config_file",
     "properties",
+    "origins",
     "version_settings",
 }
 

@@ -27,6 +27,7 @@ from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import (
+    DASHBOARD,
     MODEL_CONTROL,
     OPEN_INFERENCE,
     TOKENS,
@@ -44,14 +45,18 @@ from tests.harness.management import at_once
 
 START = 1_700_000_000.0
 HOUR = 3600.0
-OPEN = {"apiDescription", "api-description", "live", "ready", "metrics", "metrics_below"}
+OPEN = {"apiDescription", "api-description", "live", "ready", "metrics", "metrics_below"} | {
+    "dashboardHome",
+    "dashboard",
+    "dashboardAsset",
+}
 """The operations that need no key; everything else needs one."""
 
 KEY_OF = {
     frozenset({ListenerRole.INFERENCE}): "inference",
     frozenset({ListenerRole.MANAGEMENT}): "management",
 }
-FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL)
+FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, DASHBOARD)
 LISTENERS: tuple[Collection[ListenerRole], ...] = tuple(
     chain.from_iterable(combinations(ListenerRole, size) for size in (1, 2, 3))
 )

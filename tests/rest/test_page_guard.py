@@ -19,6 +19,7 @@ from modelserver.rest.metrics import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import (
+    DASHBOARD,
     MODEL_CONTROL,
     OPEN_INFERENCE,
     TOKENS,
@@ -44,9 +45,18 @@ CHANGES = {
     "version_unregisterWorkflow": {"DELETE"},
     "setDefaultWorkflow": {"PUT"},
     "token": {"POST", "PUT", "DELETE", "PATCH"},
+    "dashboardPrediction": {"POST"},
 }
 """The operations that change the server, and by which methods."""
-FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL)
+PRIVATE = {
+    "dashboardStream": {"GET"},
+    "dashboardStore": {"GET"},
+    "dashboardConfiguration": {"GET"},
+    "dashboardVersion": {"GET"},
+}
+"""The operations that pages of other origins may not even read."""
+GUARDED = {**CHANGES, **PRIVATE}
+FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, DASHBOARD)
 OWN: tuple[Mapping[str, str], ...] = (
     {},
     {"host": "localhost:8081", "origin": "http://localhost:8081", "sec-fetch-site": "same-origin"},
@@ -72,6 +82,8 @@ class PolicyTests(SynchronousTestCase):
             with self.subTest(route.operation):
                 changing = {method for method in route.methods if route.changes_server(method)}
                 self.assertEqual(changing, CHANGES.get(route.operation, set()))
+                guarded = {method for method in route.methods if route.is_guarded(method)}
+                self.assertEqual(guarded, GUARDED.get(route.operation, set()))
 
     def test_a_new_row_is_guarded_unless_it_says_that_it_need_not_be(self) -> None:
         row = Route(
@@ -94,15 +106,16 @@ class MatrixTests(SynchronousTestCase):
             client = self.serve(dialect)
             for route in select(tuple(ListenerRole), dialect, FEATURES):
                 for method in route.methods:
-                    is_change = method in CHANGES.get(route.operation, ())
+                    is_guarded = method in GUARDED.get(route.operation, ())
                     for headers in (*OWN, *FOREIGN):
                         with self.subTest(dialect=dialect, route=route.operation, method=method, **headers):
-                            is_refused = is_change and headers in FOREIGN
+                            is_refused = is_guarded and headers in FOREIGN
                             self.check(client, route, method, headers, is_refused)
                             if is_refused:
                                 refused.add((dialect, route.operation))
-        self.assertEqual({name for _, name in refused}, set(CHANGES))
-        self.assertEqual(len(refused), len(CHANGES) + 3)  # of MMS: register, scale, unregister
+        self.assertEqual({name for _, name in refused}, set(GUARDED))
+        # Of MMS: register, scale, unregister, and what is the dashboard's.
+        self.assertEqual(len(refused), len(GUARDED) + 3 + len(PRIVATE) + 1)
 
     def check(
         self, client: Any, route: Route, method: str, headers: Mapping[str, str], is_refused: bool
