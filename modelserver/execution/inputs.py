@@ -9,7 +9,7 @@ from modelserver.execution.node_run import NodeRun
 from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.execution.plan import PlannedNode
 from modelserver.jobs import Inputs, inputs_of
-from modelserver.protocol.frames import FIELDS, NO_PATH, PASSES, RAW, REPLIES
+from modelserver.protocol.frames import FIELDS, PASSES, RAW, REPLIES
 from modelserver.workflows.spec import Condition, Items
 
 SPLIT = Items.SPLIT
@@ -51,9 +51,9 @@ def inputs_of_node(
     """
     header_block, extra, _, flags = request
     if flags & PASSES and not node.children:
-        flags = flags & NO_PATH | REPLIES
+        flags = REPLIES
     else:
-        flags, extra = flags & NO_PATH, b""
+        flags, extra = 0, b""
     plain = inputs_of((header_block, extra, b"", flags | RAW))
     if node.items is SPLIT:
         return parents[0].items(store), plain

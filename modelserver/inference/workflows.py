@@ -18,7 +18,7 @@ from modelserver.inference.health import is_model_ready
 from modelserver.inference.metadata import ModelMetadata
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
-from modelserver.protocol.frames import ID_SIZE
+from modelserver.protocol.frames import BARE, ID_SIZE
 from modelserver.protocol.header_block import header_values
 from modelserver.workflows.registry import WorkflowRegistry
 from modelserver.workflows.spec import Workflow
@@ -77,7 +77,7 @@ class WorkflowInference:
             plan=plan,
             services=services,
             job=job,
-            request=inputs._replace(body=b""),
+            request=inputs._replace(body=b"", flags=inputs.flags | BARE),
             ended=partial(self._ended, workflow),
             has_trace=_wants_trace(header_block),
         )

@@ -76,6 +76,7 @@ class JobFlag(IntFlag):
     is a ModelInferRequest of the Open Inference Protocol, and the answer shall be a ModelInferResponse; with
     ``PASSES`` it shall not, for another handler gets it. ``REPLIES``: it shall be one to the request whose
     names ``extra`` has as ``infer``. ``TRACED``: the server wants to know what is done when (``TIMES``).
+    ``BARE``: the headers are the client's alone, as those of ``RAW`` and ``FIELDS`` are.
     """
 
     SHARED = 1
@@ -90,6 +91,7 @@ class JobFlag(IntFlag):
     PASSES = 2048
     REPLIES = 4096
     TRACED = 8192
+    BARE = 16384
 
 
 # Plain integers, for the path of every request: to compare or combine members of an Enum takes a call.
@@ -124,7 +126,9 @@ INPUTS = JobFlag.INPUTS.value
 INFER = JobFlag.INFER.value
 PASSES = JobFlag.PASSES.value
 REPLIES = JobFlag.REPLIES.value
+BARE = JobFlag.BARE.value
 TRACED = JobFlag.TRACED.value
+BARE = JobFlag.BARE.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 TOO_LARGE = ItemFlag.TOO_LARGE.value

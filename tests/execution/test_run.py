@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import BadRequest, DeadlinePassed, NoWorkers, QueueFull, Unregistered
 from modelserver.jobs import Answer
-from modelserver.protocol.frames import FIELDS, NO_PATH, RAW
+from modelserver.protocol.frames import BARE, FIELDS, RAW
 from modelserver.spec import WorkerFailure
 from modelserver.workflows.errors import NodeFailed, WorkflowNotFound
 from modelserver.workflows.spec import Workflow
@@ -24,19 +24,19 @@ class InputTests(SynchronousTestCase):
 
     def test_first_node_gets_the_request(self) -> None:
         stage = RunStage(CHAIN)
-        stage.ask(b"[1]", HEADERS, flags=NO_PATH)
+        stage.ask(b"[1]", HEADERS)
         (job,) = stage.jobs("pre")
         self.assertEqual(
-            (b"[1]", HEADERS, NO_PATH), (job.request.body, job.request.header_block, job.request.flags)
+            (b"[1]", HEADERS, BARE), (job.request.body, job.request.header_block, job.request.flags)
         )
 
     def test_next_node_gets_bytes_and_the_headers_of_the_request(self) -> None:
         stage = RunStage(CHAIN)
-        stage.ask(b"[1]", HEADERS, flags=NO_PATH)
+        stage.ask(b"[1]", HEADERS)
         stage.answer("pre", b"[2]")
         (job,) = stage.jobs("mid")
         self.assertEqual(
-            (b"[2]", HEADERS, NO_PATH | RAW), (job.request.body, job.request.header_block, job.request.flags)
+            (b"[2]", HEADERS, RAW), (job.request.body, job.request.header_block, job.request.flags)
         )
 
     def test_node_with_several_parents_gets_a_field_for_each(self) -> None:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.child.data.decoder import Decoder
 from modelserver.child.data.infer_answer import InferEncoder
 from modelserver.errors import BadRequest
-from modelserver.protocol.frames import FIELDS, INFER, PASSES, RAW, REPLIES, Item
+from modelserver.protocol.frames import BARE, FIELDS, INFER, PASSES, RAW, REPLIES, Item
 from modelserver.protocol.wire_format import length_field, text_field
 from modelserver.workflows.errors import NodeFailed
 from modelserver.workflows.spec import Condition, Items, Node
@@ -37,7 +37,7 @@ class ReplyTests(SynchronousTestCase):
                 (job,) = stage.jobs(node)
                 found.append((job.request.flags, job.request.extra))
                 stage.answer(node, node.encode())
-            self.assertEqual(INFER | PASSES, found[0][0])
+            self.assertEqual(INFER | PASSES | BARE, found[0][0])
             self.assertEqual([(RAW, b""), (RAW | REPLIES, told(is_raw))], found[1:])
             self.assertEqual([b"post"], observer.bodies)
 
@@ -56,7 +56,7 @@ class ReplyTests(SynchronousTestCase):
         stage = RunStage({"pre": []})
         stage.ask(MESSAGE, flags=INFER)
         (job,) = stage.jobs("pre")
-        self.assertEqual((INFER, b""), (job.request.flags, job.request.extra))
+        self.assertEqual((INFER | BARE, b""), (job.request.flags, job.request.extra))
 
     def test_other_clients_are_answered_as_ever(self) -> None:
         stage = RunStage(CHAIN)

@@ -171,6 +171,8 @@ class WorkflowRunTests(TestCase):
             answer = self.server.inference("POST", "/wfpredict/one", body, headers).json()
             direct = self.server.inference("POST", "/predictions/one__show", body, headers).json()
             self.assertEqual(row, answer["row"], kind)
+            for name in ("url_path", "explain"):
+                del direct["headers"][name]
             self.assertEqual(direct, answer)
 
     def test_later_nodes_get_bytes_and_the_headers_of_the_request(self) -> None:
@@ -179,9 +181,9 @@ class WorkflowRunTests(TestCase):
             self.assertEqual({"body": ["bytearray", body.decode()]}, answer["row"])
             found = {name.lower(): value for name, value in answer["headers"].items()}
             self.assertEqual(
-                ("b", kind, "", "False"),
-                tuple(found[name] for name in ("x-a", "content-type", "url_path", "explain")),
+                ("b", kind, {"content-type": ""}), (found["x-a"], found["content-type"], found["body"])
             )
+            self.assertEqual(set(), {"url_path", "explain"} & set(found))
 
     def test_edge_that_skips_a_level_is_a_field_too(self) -> None:
         answer = self.run_workflow("skip", {"left": "say L"}).json()

@@ -30,7 +30,7 @@ _CONTENT_TYPE = re.compile(rb"^content-type:([^\r\n]*)", re.IGNORECASE | re.MULT
 Row = dict[str, object]
 PATH = "url_path"
 PLAIN = {PATH: "", "explain": "False"}
-"""What TorchServe's predictions and explanations add to the client's headers; routes with a query do not."""
+"""What TorchServe's predictions and explanations add to the client's headers; routes with a query, and workflows, do not."""
 
 
 MESSAGES = frames.INPUTS | frames.INFER
@@ -39,7 +39,7 @@ ANSWERS = frames.INFER | frames.REPLIES
 """The body is a gRPC message, and its headers are what its client has sent with it."""
 NO_TYPE = MESSAGES | frames.RAW_OR_FIELDS
 """The body is what these say, whatever content type a header says."""
-NOT_PLAIN = frames.QUERY | MESSAGES
+NOT_PLAIN = frames.QUERY | MESSAGES | frames.RAW_OR_FIELDS | frames.BARE
 
 
 class BadForm(Exception):

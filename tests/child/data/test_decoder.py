@@ -6,7 +6,7 @@ import json
 from unittest import TestCase
 
 from modelserver.child.data.decoder import MOST_FIELDS, BadForm, Decoded, Decoder
-from modelserver.protocol.frames import EXPLAIN, FIELDS, NO_PATH, QUERY, RAW, Item
+from modelserver.protocol.frames import BARE, EXPLAIN, FIELDS, NO_PATH, QUERY, RAW, Item
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -131,7 +131,11 @@ class HeaderTests(TestCase):
     def test_answers_of_other_handlers_have_no_type(self) -> None:
         found = self.headers(b"Content-Type: text/plain\r\n", RAW)
         self.assertEqual(found["Content-Type"], "text/plain")
-        self.assertEqual((found["body"], found["url_path"]), ({"content-type": ""}, ""))
+        self.assertEqual(found, {"Content-Type": "text/plain", "body": {"content-type": ""}})
+
+    def test_first_node_of_a_workflow_finds_its_clients_headers_alone(self) -> None:
+        found = self.headers(b"Content-Type: text/plain\r\n", BARE)
+        self.assertEqual(found, {"Content-Type": "text/plain", "body": {"content-type": "text/plain"}})
 
     def test_explanation_with_a_path(self) -> None:
         extra = json.dumps({"headers": {"url_path": "a/b"}}).encode()
