@@ -17,6 +17,7 @@ from modelserver.interfaces import InThread
 from modelserver.management.workflows.requests import WorkflowRequest
 from modelserver.sources.digest import Sha256
 from modelserver.sources.router import Fetched, Sources
+from modelserver.sources.urls import is_remote
 from modelserver.workflows.errors import WorkflowArchiveNotFound, WorkflowInvalid, WorkflowStoreMissing
 from modelserver.workflows.spec import Node
 
@@ -92,6 +93,8 @@ class WorkflowPreparer:
 
     async def _fetch(self, request: WorkflowRequest) -> Fetched:
         """Fetch the archive; what is not found is told in TorchServe's words for workflows."""
+        if is_remote(request.url) and not request.url.lower().startswith(("http:", "https:")):
+            raise WorkflowArchiveNotFound(request.url)
         try:
             if request.is_kept(request.url):
                 return await self.sources.adopt(request.url)

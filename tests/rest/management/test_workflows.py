@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from shutil import make_archive
 from zipfile import ZipFile
 
 from modelserver.archive.workflow_spec import SpecLimits
@@ -21,8 +22,8 @@ URLS = [
     ("absent", 404, NOT_FOUND, "Workflow not found in workflow store: absent"),
     ("../w.war", 404, NOT_FOUND, "Relative path is not allowed in url: ../w.war"),
     ("folder", 404, NOT_FOUND, "Workflow not found at: folder"),
-    ("ftp://h/w.war", 404, NOT_FOUND, "Given URL ftp://h/w.war does not match any allowed URL(s)"),
-    ("s3://h/w.war", 404, NOT_FOUND, "Given URL s3://h/w.war does not match any allowed URL(s)"),
+    ("ftp://h/w.war", 404, NOT_FOUND, "Workflow not found in workflow store: ftp://h/w.war"),
+    ("s3://h/w.war", 404, NOT_FOUND, "Workflow not found in workflow store: s3://h/w.war"),
     (
         "http://localhost/w.war",
         404,
@@ -129,6 +130,17 @@ class RegisterTests(WorkflowApiCase):
 
     def test_without_a_url(self) -> None:
         self.assertEqual((400, "BadRequestException", "Parameter url is required."), self.post("").error)
+
+    def test_a_body_that_is_no_json(self) -> None:
+        got = self.post("", data=b"{", headers={b"content-type": b"application/json"})
+        self.assertEqual((400, "BadRequestException"), got.error[:2])
+
+    def test_an_archive_may_be_a_tar_with_one_folder(self) -> None:
+        with ZipFile(self.on.store / "w.war") as archive:
+            archive.extractall(self.on.folder / "tar" / "w")
+        make_archive(str(self.on.store / "w"), "gztar", self.on.folder / "tar")
+        self.assertEqual((200, REGISTERED), self.post("?url=w.tar.gz").status)
+        self.assertEqual("w.tar.gz", self.call("GET", "/workflows/w").body[0]["workflowUrl"])
 
     def test_specifications_that_are_wrong_leave_nothing(self) -> None:
         self.workflows = WorkflowStage(self.on, SpecLimits(values=100, nodes=4))
