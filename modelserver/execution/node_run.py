@@ -327,7 +327,8 @@ class NodeCall:
         assert job is not None  # only attempts are watched
         error = DeadlinePassed(self.node_run.node.timer.seconds, started=job.state is not WAITING)
         job.withdraw()
-        self._try_again(job, error)
+        # Through whoever stands before this call: the next attempt belongs to the same trace.
+        job.observer.failed(job, error)
 
     def _try_again(self, job: Job, error: ServingError) -> None:
         node, run = self.node_run.node, self.node_run.run

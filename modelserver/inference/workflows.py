@@ -69,7 +69,9 @@ class WorkflowInference:
             payload.drop()
             raise
         header_block = inputs.header_block
-        now = services.clock.seconds()
+        tracer, now = inference.tracer, services.clock.seconds()
+        if tracer is not None and tracer.current is not None:
+            observer = tracer.current.watch(observer)
         deadline = now + client_timeout if client_timeout else None
         request_id = inference.entropy(ID_SIZE)
         job = Job(request_of((request_id, header_block, b"", b"", 0, version, now, deadline)), observer)

@@ -50,7 +50,7 @@ def stages(draw: st.DrawFn) -> RunStage:
         )
         nodes[name] = Node(name, node_settings, url="x.mar", items=items, conditions=conditions)
     jobs, is_strict = draw(st.sampled_from([3, 100])), draw(st.booleans())
-    return RunStage(edges, has_slots=True, jobs=jobs, is_strict=is_strict, **nodes)
+    return RunStage(edges, has_slots=True, jobs=jobs, is_strict=is_strict, make_tracer=None, **nodes)
 
 
 actions = st.lists(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import evolve
 
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
@@ -14,6 +16,7 @@ from modelserver.inference.workflows import WorkflowInference
 from modelserver.jobs import NOWHERE, Answer, Inputs, Job, SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_spec
+from modelserver.traces import Tracer
 from modelserver.workflows.graph import make_graph
 from modelserver.workflows.registry import WorkflowRegistry
 from modelserver.workflows.spec import Node, NodeModel, NodeSettings, Workflow, WorkflowSpec
@@ -44,6 +47,7 @@ class RunStage:
     A workflow that can be asked, and its workers.
 
     :param jobs: how many may wait for each node.
+    :param make_tracer: what traces requests; None: nothing does.
     """
 
     def __init__(
@@ -53,10 +57,13 @@ class RunStage:
         is_strict: bool = False,
         jobs: int = 100,
         has_slots: bool = False,
+        make_tracer: Callable[[Stage], Tracer] | None = None,
         **nodes: Node,
     ) -> None:
         self.stage = Stage(loads=True)
         self.clock = self.stage.clock
+        tracer = None if make_tracer is None else make_tracer(self.stage)
+        self.stage.providers = evolve(self.stage.providers, tracer=tracer)
         self.models = Registry()
         self.workflow = make_workflow(edges, **nodes)
         self.slots = SharedMemoryPool.open(LARGEST) if has_slots else None
@@ -73,7 +80,9 @@ class RunStage:
             self.models.add(version)
             version.pool.scale(1, 1)
         self.stage.turn()
-        self.inference = Inference(self.models, Deadlines(self.clock), self.clock, self.stage.recorder, bytes)
+        self.inference = Inference(
+            self.models, Deadlines(self.clock), self.clock, self.stage.recorder, bytes, tracer=tracer
+        )
         self.registry = WorkflowRegistry()
         self.registry.add(self.workflow)
         self.services = RunServices(

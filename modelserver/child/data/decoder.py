@@ -30,7 +30,7 @@ _CONTENT_TYPE = re.compile(rb"^content-type:([^\r\n]*)", re.IGNORECASE | re.MULT
 Row = dict[str, object]
 PATH = "url_path"
 PLAIN = {PATH: "", "explain": "False"}
-"""What TorchServe's predictions and explanations add to the client's headers; routes with a query, and workflows, do not."""
+"""What TorchServe's predictions and explanations add to the client's headers; queries, workflows do not."""
 
 
 MESSAGES = frames.INPUTS | frames.INFER
