@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import modelserver
+from modelserver.child.call_trace import ALL, NO_STEP, CallTrace, NoStep, RunningStep
 from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.load_request import LoadRequest
 
@@ -149,6 +150,8 @@ class Context:
     :param model_yaml_config: ``model-config.yaml`` as it was read.
     """
 
+    trace: CallTrace | None = None
+    """What is done when, in a call that has a traced request; handlers use ``trace_span``."""
     send_parts: Callable[[Sequence[object]], None] | None
     """Sends one part for each request of the batch, while more follow; None where nothing can be streamed."""
 
@@ -288,6 +291,23 @@ class Context:
     def get_sequence_id(self, idx: int) -> str | None:
         """The id of the sequence that one request belongs to, or None."""
         return self.get_request_header(idx, self.header_key_sequence_id)
+
+    def get_traceparent(self, idx: int = 0) -> str | None:
+        """
+        The trace context of one request, for the header ``traceparent`` of what the handler calls.
+
+        None where the request has none. Where it is traced here, the handler's own span is in it.
+        """
+        return self.get_request_header(idx, "traceparent")
+
+    def trace_span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep | NoStep:
+        """Make what is done in a ``with`` statement a span of its own; nothing where nothing is traced."""
+        return NO_STEP if self.trace is None else self.trace.span(name, attributes)
+
+    def set_trace_attribute(self, name: str, value: object, idx: int = ALL) -> None:
+        """Add an attribute to the span of one request, or of all of the batch."""
+        if self.trace is not None:
+            self.trace.set_attribute(name, value, idx)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Context):

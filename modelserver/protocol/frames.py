@@ -309,6 +309,12 @@ def pack_json(kind: int, document: object, number: int = 0) -> bytes:
     return pack_header(len(payload), kind, 0, 0, number) + payload
 
 
+def pack_times(number: int, place: int, document: object) -> bytes:
+    """A frame of TIMES: what was done when in the call for the job at ``place`` of a batch."""
+    payload = json.dumps(document).encode()
+    return pack_header(len(payload), TIMES, 0, place, number) + payload
+
+
 def pack_bare(kind: int, number: int = 0, count: int = 0) -> bytes:
     """A frame that is its header."""
     return pack_header(0, kind, 0, count, number)

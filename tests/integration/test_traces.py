@@ -27,6 +27,43 @@ def handle(data, context):
         os.kill(os.getpid(), 9)
     return ["lived"] * len(data)
 """
+STEPS = """
+from ts.torch_handler.base_handler import BaseHandler
+
+class Handler(BaseHandler):
+    def initialize(self, context):
+        self.context = context
+
+    def preprocess(self, data):
+        return data
+
+    def inference(self, data):
+        with self.context.trace_span("tokens", {"count": 3}):
+            self.context.set_trace_attribute("answer.kind", "text")
+        return [self.context.get_traceparent(place) for place in range(len(data))]
+
+    def postprocess(self, data):
+        return data
+"""
+ASYNC = """
+class Handler:
+    def initialize(self, context):
+        pass
+
+    async def handle(self, data, context):
+        with context.trace_span("thought"):
+            return ["thought"] * len(data)
+"""
+STREAM = """
+from ts.handler_utils.utils import send_intermediate_predict_response
+
+def handle(data, context):
+    if data is None:
+        return None
+    for part in range(3):
+        send_intermediate_predict_response(["part"], context.request_ids, "", 200, context)
+    return ["end"]
+"""
 
 
 class TracedServerTests(ServerTests):
@@ -126,6 +163,67 @@ class PredictionTests(TracedServerTests):
         log = server.folder / "logs" / "access_log.log"
         line = eventually(log.read_text)
         self.assertTrue(line.endswith(f" - 404 of /predictions/none: {TRACE.hex()}\n"), line)
+
+
+class WorkerTests(TracedServerTests):
+    """What workers tell of their calls."""
+
+    def names_below(self, span: Received) -> list[str]:
+        """The names of the parts of a span."""
+        return [part.name for part in self.collector.children(span)]
+
+    def test_steps_of_the_base_handler_and_of_the_handler_itself(self) -> None:
+        server = self.serve({"steps": STEPS})
+        self.assert_ok(server.register("steps.mar"))
+        answer = server.inference("POST", "/predictions/steps", b"x", {"traceparent": CLIENT})
+        (whole,) = self.collector.wait_for(PREDICT)
+        (batch,) = self.collector.named("batch")
+        self.assertEqual(["decode", "handler"], self.names_below(batch))
+        (handler,) = self.collector.named("handler")
+        self.assertEqual(["preprocess", "inference", "postprocess"], self.names_below(handler))
+        (tokens,) = self.collector.named("tokens")
+        self.assertEqual({"count": 3}, tokens.attributes)
+        self.assertEqual(["tokens"], self.names_below(self.collector.named("inference")[0]))
+        self.assertEqual("text", whole.attributes["answer.kind"])
+        self.assertEqual(f"00-{TRACE.hex()}-{handler.span_id.hex()}-01", answer.text)
+        self.assertTrue(batch.start <= handler.start <= handler.end <= batch.end)
+
+    def test_steps_of_a_batch_are_parts_of_it(self) -> None:
+        server = self.serve({"steps": STEPS})
+        self.assert_ok(server.register("steps.mar", batch_size=2, max_batch_delay=60_000))
+        server.predict_together("steps", [b"x"] * 2)
+        self.collector.wait_for(PREDICT, 2)
+        (batch,) = [span for span in self.collector.named("batch") if not span.parent_id]
+        self.assertEqual(["decode", "handler"], self.names_below(batch))
+        self.assertEqual(1, len(self.collector.named("inference")))
+        self.assertEqual(3, len(self.collector.named("handler")), "its own, and one for each request")
+
+    def test_asynchronous_handler(self) -> None:
+        server = self.serve({"thinks": ASYNC})
+        archive = server.store / "thinks.mar"
+        archive.unlink()
+        self.add_model(server, "thinks", ASYNC, config_file=config_file(server, "asyncCommunication: true\n"))
+        self.assert_ok(server.register("thinks.mar"))
+        self.assert_ok(server.predict("thinks", b"x"))
+        (whole,) = self.collector.wait_for(PREDICT)
+        self.assert_covered(whole)
+        (handler,) = self.collector.named("handler")
+        self.assertEqual(["thought"], self.names_below(handler))
+
+    def test_streamed_answer(self) -> None:
+        server = self.serve({"stream": STREAM})
+        self.assert_ok(server.register("stream.mar"))
+        self.assertEqual("partpartpartend", server.predict("stream", b"x").text)
+        (whole,) = self.collector.wait_for(PREDICT)
+        self.assertEqual(("first part",), whole.moments)
+        self.assert_covered(whole)
+
+
+def config_file(server: ServerProcess, text: str) -> str:
+    """A ``model-config.yaml``."""
+    path = server.folder / "model-config.yaml"
+    path.write_text(text)
+    return str(path)
 
 
 class CollectorTests(TracedServerTests):

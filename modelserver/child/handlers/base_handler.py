@@ -6,9 +6,10 @@ import logging
 import os
 import time
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from modelserver.child.call_trace import CallTrace
 from modelserver.child.data.refusals import opened, require_equal
 from modelserver.child.data.rows import row_value
 from modelserver.child.handlers.compilation import compiled, uses_ahead_of_time
@@ -159,10 +160,19 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
     def _answer(self, data: Sequence[object]) -> Any:
         if self._is_describe():
             return [self.describe_handle()]
-        prepared = self.preprocess(data)
+        prepared = self._step("preprocess", self.preprocess, data)
         if self._is_explain():
             return self.explain_handle(prepared, data)
-        return self.postprocess(self.inference(prepared))
+        output = self._step("inference", self.inference, prepared)
+        return self._step("postprocess", self.postprocess, output)
+
+    def _step(self, name: str, step: Callable[[Any], Any], data: Any) -> Any:
+        """Make a step of the handler; it has a span where the batch has a traced request."""
+        trace = getattr(self.context, "trace", None)
+        if not isinstance(trace, CallTrace):
+            return step(data)
+        with trace.span(name):
+            return step(data)
 
     def _infer_with_profiler(self, data: Sequence[object]) -> tuple[Any, profile]:
         declared = (self.manifest or {}).get("model", {})

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from modelserver.child.call_trace import DECODE, HANDLER, CallTrace
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Row
@@ -20,6 +21,8 @@ from modelserver.protocol.answer_rows import pack_answers
 from modelserver.protocol.shared_memory import LARGE
 from modelserver.system.cpus import usable_processors
 
+UNUSUAL = ANSWERS | frames.TRACED
+"""Flags of the requests that need more than the others."""
 NONE_REFUSED = (None,)
 """Of a batch of one: see ``BatchInHand.with_refused``."""
 
@@ -130,7 +133,7 @@ class BatchLoop:
         """
         self._batch.first = first
         begun = time.perf_counter()
-        rows = self._answer_one(items[0]) if len(items) == 1 else self._answer(items)
+        rows = self._answer_one(items[0], begun) if len(items) == 1 else self._answer(items, begun)
         now = time.perf_counter()
         if self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0):
             rows = self._in_slots(rows, items)
@@ -147,7 +150,7 @@ class BatchLoop:
             for row, item in zip(rows, items, strict=True)
         ]
 
-    def _answer_one(self, item: frames.Item) -> list[ReplyRow]:
+    def _answer_one(self, item: frames.Item, begun: float) -> list[ReplyRow]:
         """The same as ``_answer`` for a batch of one, which is the most frequent and shall cost least."""
         decoder = self._model.decoder
         head = decoder.head(item.head)
@@ -157,13 +160,16 @@ class BatchLoop:
             return [refused_row(str(error))]
         batch = self._batch
         batch.processors = processors = [RequestProcessor(partial(decoder.headers, head, item, kinds))]
-        if item.flags & ANSWERS:
-            processors[0].encode = decoder.encoder_of(row, item)
         batch.refused = NONE_REFUSED
         self._context.begin(partial(_show_ids, (item.id,)), processors, {0: names} if names else {})
+        if item.flags & UNUSUAL:
+            if item.flags & ANSWERS:
+                processors[0].encode = decoder.encoder_of(row, item)
+            if item.flags & frames.TRACED:
+                return self._call_traced([row], begun)
         return self._call([row], processors)
 
-    def _answer(self, items: Sequence[frames.Item]) -> list[ReplyRow]:
+    def _answer(self, items: Sequence[frames.Item], begun: float) -> list[ReplyRow]:
         """One row for each item; items that cannot be decoded are answered without the handler."""
         decoder, batch = self._model.decoder, self._batch
         refused: list[ReplyRow | None] = [None] * len(items)
@@ -171,6 +177,7 @@ class BatchLoop:
         processors: list[RequestProcessor] = []
         ids: list[bytes] = []
         repeated: dict[int, dict[str, list[object]]] = {}
+        flags = 0
         for place, item in enumerate(items):
             head = decoder.head(item.head)
             try:
@@ -183,13 +190,36 @@ class BatchLoop:
             data.append(row)
             ids.append(item.id)
             processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
-            if item.flags & ANSWERS:
-                processors[-1].encode = decoder.encoder_of(row, item)
+            if item.flags & UNUSUAL:
+                flags |= item.flags
+                if item.flags & ANSWERS:
+                    processors[-1].encode = decoder.encoder_of(row, item)
         batch.processors, batch.refused = processors, refused
         if not data:
             return batch.with_refused([])
         self._context.begin(partial(_show_ids, ids), processors, repeated)
+        if flags & frames.TRACED:
+            return batch.with_refused(self._call_traced(data, begun))
         return batch.with_refused(self._call(data, processors))
+
+    def _call_traced(self, data: list[Row], begun: float) -> list[ReplyRow]:
+        """
+        Call the handler, and tell the server what was done when, before it has the answers.
+
+        :param begun: when the requests were begun to be decoded.
+        """
+        batch, context, outbox = self._batch, self._context, self._outbox
+        places = [place for place, row in enumerate(batch.refused) if row is None]
+        context.trace = trace = CallTrace(places)
+        trace.took(DECODE, begun)
+        try:
+            with trace.span(HANDLER):
+                rows = self._call(data, batch.processors)
+        finally:
+            context.trace = None
+        outbox.hold([frames.pack_times(batch.number, batch.first, trace.document())])
+        outbox.release()
+        return rows
 
     # Streaming.
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from copy import copy
 from functools import partial
 
+from modelserver.child.call_trace import DECODE, HANDLER, NO_STEP, CallTrace
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
@@ -32,7 +33,7 @@ class RunningBatch:
     :param requests: the others, which the handler gets.
     """
 
-    __slots__ = ("begun", "gone", "number", "requests", "rows", "task")
+    __slots__ = ("begun", "gone", "number", "requests", "rows", "task", "trace")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -41,6 +42,7 @@ class RunningBatch:
         self.requests: list[DecodedRequest] = []
         self.gone: set[int] = set()
         self.task: asyncio.Task[list[ReplyRow]] | None = None
+        self.trace: CallTrace | None = None
 
     @property
     def is_deserted(self) -> bool:
@@ -108,12 +110,17 @@ class ConcurrentLoop:
 
     def _begin(self, frame: frames.Frame) -> None:
         work = self._work[frame.number] = RunningBatch(frame.number)
+        flags = 0
         for item in frames.unpack_batch(frame, self._model.memory):
+            flags |= item.flags
             try:
                 work.requests.append(DecodedRequest(self._model.decoder, item))
                 work.rows.append(None)
             except BadForm as error:
                 work.rows.append(refused_row(str(error)))
+        if flags & frames.TRACED:
+            work.trace = CallTrace([place for place, row in enumerate(work.rows) if row is None])
+            work.trace.took(DECODE, work.begun)
         if work.requests:
             work.task = self._loop.create_task(self._handle(work))
             work.task.add_done_callback(lambda task: self._finish(work, task))
@@ -140,6 +147,8 @@ class ConcurrentLoop:
     def _answer_with(self, work: RunningBatch, rows: Sequence[ReplyRow]) -> None:
         del self._work[work.number]
         seconds = time.perf_counter() - work.begun
+        if work.trace is not None:
+            self._send([frames.pack_times(work.number, 0, work.trace.document())])
         self._send(pack_answers(frames.ANSWERS, work.number, seconds, work.filled(rows)))
 
     async def _handle(self, work: RunningBatch) -> list[ReplyRow]:
@@ -149,7 +158,8 @@ class ConcurrentLoop:
         refused: RowsRefused | None = None
         try:
             try:
-                result = await self._call(data, context)
+                with NO_STEP if work.trace is None else work.trace.span(HANDLER):
+                    result = await self._call(data, context)
             except RowsRefused as error:
                 refused = error
             if refused is not None:
@@ -172,6 +182,7 @@ class ConcurrentLoop:
         context = copy(self._context)
         context.begin(partial(shown_ids, work.requests), processors, repeated_fields(work.requests))
         context.send_parts = partial(self._send_parts_of, work, processors)
+        context.trace = work.trace
         beside = getattr(self._context.metrics, "beside", None)
         if beside is not None:
             context.metrics = beside()

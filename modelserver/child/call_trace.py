@@ -1,0 +1,118 @@
+"""What is done when in a call whose requests are traced; it goes to the server as plain numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
+from types import TracebackType
+
+HANDLER, DECODE = "handler", "decode"
+ALL = -1
+"""In the stead of a request's place: what is told is of all."""
+MOST_STEPS = 128
+"""Steps of a call that are kept."""
+
+_inside: ContextVar[tuple[object, int] | None] = ContextVar("modelserver_step", default=None)
+"""The step that the present one is a part of: its call, and its number there."""
+
+
+class CallTrace:
+    """
+    The steps of one call, and what the handler says of its requests.
+
+    Times are those of ``time.monotonic``, which all processes of a machine share.
+
+    :param places: of the requests that the handler gets, among those of the batch.
+    """
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self._places = places
+        self._steps: list[list[object]] = []
+        self._attributes: dict[int, dict[str, object]] = {}
+
+    def span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep:
+        """Return a context manager: what is done in it is a step."""
+        return RunningStep(self, name, attributes)
+
+    def took(self, name: str, begun: float) -> None:
+        """Add a step that is over now."""
+        self.begin(name, {}, begun)[2] = time.monotonic()
+
+    def begin(self, name: str, attributes: Mapping[str, object], begun: float) -> list[object]:
+        """Add a step that ends later, and return its row."""
+        inside = _inside.get()
+        parent = inside[1] if inside is not None and inside[0] is self else -1
+        row: list[object] = [str(name), begun, begun, parent, _plain(attributes)]
+        if len(self._steps) < MOST_STEPS:
+            self._steps.append(row)
+        return row
+
+    def number_of(self, row: list[object]) -> int:
+        """Return the number of a step, or -1: it is one too many."""
+        return next((number for number, each in enumerate(self._steps) if each is row), -1)
+
+    def set_attribute(self, name: str, value: object, idx: int = ALL) -> None:
+        """Say something of one request, or of all."""
+        place = ALL if idx == ALL else self._places[idx]
+        self._attributes.setdefault(place, {}).update(_plain({name: value}))
+
+    def document(self) -> Mapping[str, object]:
+        """Return what the server is told."""
+        return {"steps": self._steps, "attributes": self._attributes}
+
+
+class RunningStep:
+    """A step while it is done."""
+
+    def __init__(self, call: CallTrace, name: str, attributes: Mapping[str, object] | None) -> None:
+        self._call = call
+        self._name = name
+        self._attributes = attributes or {}
+        self._row: list[object] = []
+        self._token: Token[tuple[object, int] | None] | None = None
+
+    def __enter__(self) -> RunningStep:
+        self._row = row = self._call.begin(self._name, self._attributes, time.monotonic())
+        self._token = _inside.set((self._call, self._call.number_of(row)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._row[2] = time.monotonic()
+        if kind is not None:
+            self._row[4] = {**_plain(self._attributes), "exception.type": kind.__name__}
+        if self._token is not None:
+            _inside.reset(self._token)
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """Say something of this step."""
+        self._attributes = {**self._attributes, name: value}
+        self._row[4] = _plain(self._attributes)
+
+
+class NoStep:
+    """Stands for a step where nothing is traced."""
+
+    def __enter__(self) -> NoStep:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """Do nothing."""
+
+
+NO_STEP = NoStep()
+
+
+def _plain(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Return attributes as JSON has them."""
+    return {
+        str(name): value if isinstance(value, str | bool | int | float) else str(value)
+        for name, value in attributes.items()
+    }
