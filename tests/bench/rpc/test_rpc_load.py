@@ -8,7 +8,6 @@ from unittest import TestCase, skipUnless
 
 from bench.load import LoadFailed, Spent
 from bench.rpc.cases import RPC_CASES
-from bench.rpc.checker import check
 from bench.rpc.load import RpcLoad, command, is_there, put, read
 from bench.rpc.messages import answer, framed, prediction_of, request
 from bench.rpc.servers import GrpcEcho, has_grpcio
@@ -95,6 +94,8 @@ class EchoTests(TestCase):
         self.addCleanup(self.target.stop)
 
     def test_answers(self) -> None:
+        from bench.rpc.checker import check  # which needs grpcio
+
         for case in RPC_CASES:
             self.assertEqual(check(self.target.rpc_port, case, 2), (2, ""), case.name)
 
