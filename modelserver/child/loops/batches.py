@@ -32,15 +32,17 @@ class BatchInHand:
     The batch that the handler has: one object, which each batch sets anew.
 
     :param first: the place of its first request among those it travels with.
+    :param has_parts: whether parts of its answers have left.
     :param processors: of the requests that the handler gets.
     :param refused: for each request the answer that it has without the handler, or None.
     """
 
-    __slots__ = ("first", "number", "processors", "refused")
+    __slots__ = ("first", "has_parts", "number", "processors", "refused")
 
     def __init__(self) -> None:
         self.number = 0
         self.first = 0
+        self.has_parts = False
         self.processors: list[RequestProcessor] = []
         self.refused: Sequence[ReplyRow | None] = ()
 
@@ -131,13 +133,18 @@ class BatchLoop:
 
         :param first: its place among those it travels with.
         """
-        self._batch.first = first
+        batch = self._batch
+        batch.first = first
         begun = time.perf_counter()
         rows = self._answer_one(items[0], begun) if len(items) == 1 else self._answer(items, begun)
         now = time.perf_counter()
         if self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0):
             rows = self._in_slots(rows, items)
-        self._outbox.add(self._batch.number, rows, now - begun, now)
+        if batch.has_parts:
+            batch.has_parts = False
+            self._outbox.add_behind_parts(batch.number, rows, now - begun)
+        else:
+            self._outbox.add(batch.number, rows, now - begun, now)
 
     def _in_slots(self, rows: list[ReplyRow], items: Sequence[frames.Item]) -> list[ReplyRow]:
         """Lay large answers where their requests say."""
@@ -240,6 +247,7 @@ class BatchLoop:
             self._listen(wait=True)
         if batch.is_deserted(inbox.gone):
             raise ClientsGone("the client has left")
+        batch.has_parts = True
         outbox.hold(pack_answers(frames.PART, batch.number, 0, batch.with_refused(rows)))
         outbox.release()
 

@@ -45,7 +45,7 @@ class Outbox:
         if spent > JOIN:
             self.release()  # those of before took less, and shall be counted so
         if not self._answers.keep(number, rows, spent):
-            self._send_apart(number, rows, spent)
+            self._send_at_once(number, rows, spent)
             return
         since = self._held_since
         if not since:
@@ -53,8 +53,17 @@ class Outbox:
         if spent > JOIN or now - since + mean > JOIN:
             self.release()
 
-    def _send_apart(self, number: int, rows: Sequence[ReplyRow], spent: float) -> None:
-        """Send answers for which there is no room, behind those that are kept."""
+    def add_behind_parts(self, number: int, rows: Sequence[ReplyRow], spent: float) -> None:
+        """
+        Send the last answers of a streamed batch at once.
+
+        The server sees those that are kept before it reads what is in the socket, where the parts may be.
+        """
+        self._mean += (spent - self._mean) / 8
+        self._send_at_once(number, rows, spent)
+
+    def _send_at_once(self, number: int, rows: Sequence[ReplyRow], spent: float) -> None:
+        """Send answers that are not kept, behind those that are."""
         self.release()
         send_all(self._connection, pack_answers(frames.ANSWERS, number, spent, rows))
         self._answers.sent(len(rows))

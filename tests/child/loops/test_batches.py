@@ -15,6 +15,19 @@ from modelserver.protocol.frame_stream import send_all
 from tests.harness.loops import FORM, LONGEST, Data, LoopTestCase
 
 
+class TellingOutbox:
+    """An outbox that tells how answers were handed to it."""
+
+    def __init__(self, outbox: Any, told: list[str]) -> None:
+        self._outbox = outbox
+        self._told = told
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("add"):
+            self._told.append(name)
+        return getattr(self._outbox, name)
+
+
 class LoopTests(LoopTestCase):
     """Batches in, answers and parts out."""
 
@@ -65,6 +78,24 @@ class LoopTests(LoopTestCase):
         gate.set()
         answers = list(self.receive(frames.ANSWERS, 200))
         self.assertEqual((self.ahead.arrived(len(answers)), len(answers)), (1, 2))
+
+    def test_the_end_of_a_stream_is_never_kept(self) -> None:
+        """The server would see it before it reads the parts, which are in the socket."""
+
+        def handle(data: Data, context: Context) -> object:
+            if data[0]["body"] == b"stream":
+                send_intermediate_predict_response(["part"], context.request_ids, "", 200, context)
+            return [b"done"]
+
+        self.start(handle)
+        told: list[str] = []
+        self.loop._outbox = TellingOutbox(self.loop._outbox, told)
+        for number, body in enumerate((b"a", b"stream", b"a"), 1):
+            self.send(number, self.job(body))
+            if body == b"stream":
+                self.assertEqual(self.bodies(frames.PART, number), [b"part"])
+            self.assertEqual(self.bodies(frames.ANSWERS, number), [b"done"])
+        self.assertEqual(["add", "add_behind_parts", "add"], told)
 
     def test_calls_that_were_taken_back_are_passed_over(self) -> None:
         seen: list[object] = []
