@@ -272,7 +272,8 @@ class RpcConnection(Protocol):
         """Send no more, and read nothing: the client does not read its answers."""
         self.is_full = True
         self._listener.connections.note_full(self)
-        self.transport.pauseProducing()
+        if self._is_ready:  # until then it may be TLS that cannot write yet: its handshake has to be read
+            self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Send and read on: the client has read what was written."""

@@ -1,4 +1,4 @@
-"""A listener that ends sends its clients elsewhere, and finishes what they have asked."""
+"""How connections of a listener begin, and what becomes of them when nobody listens any more."""
 
 from __future__ import annotations
 
@@ -8,8 +8,34 @@ from modelserver.rpc.codes import Code
 from modelserver.rpc.lifetime import DRAINED
 from tests.harness.http2_client import message, raw_frame
 from tests.harness.rpc import RpcStage
+from tests.harness.transports import MemoryTransport
 
 PING, ACKNOWLEDGED = 6, 1
+
+
+class HandshakingTransport(MemoryTransport):
+    """As Twisted's TLS before its handshake: it cannot write, holds its producer, and has to read."""
+
+    is_blocked = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        super().write(data)
+        if not self.is_blocked:
+            self.is_blocked = True
+            assert self.producer is not None, "connections are"
+            self.producer.pauseProducing()
+
+
+class BeginTests(SynchronousTestCase):
+    """A connection whose transport takes nothing at first."""
+
+    def test_what_comes_is_read_all_the_same(self) -> None:
+        stage, transport = RpcStage(), HandshakingTransport()
+        client = stage.connect(transport=transport)
+        self.assertTrue(transport.is_reading)
+        client.connection.resumeProducing()
+        client.pump()
+        self.assertEqual(client.ask("Echo", b"hello").messages, [b"hello"])
 
 
 class EndTests(SynchronousTestCase):
