@@ -63,7 +63,7 @@ class WorkflowRun:
     services: RunServices
     job: Job
     request: Inputs
-    ended: Callable[[WorkflowRun], object]
+    ended: Callable[[], object]
     has_trace: bool = False
     workflow: str = field(init=False)
     store: PayloadStore = field(init=False)
@@ -238,4 +238,4 @@ class WorkflowRun:
         self.job.dropped = None
         seconds = self.now() - self.job.request.arrived
         self.services.recorder.workflow_ended(self.workflow, outcome, seconds)
-        self.ended(self)
+        self.ended()

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 
-from modelserver.errors import BadRequest, NoWorkers, Unregistered
+from modelserver.errors import BadRequest, NoWorkers
 from modelserver.execution.answers import TRACE
 from modelserver.execution.plan import Plan, make_plan
 from modelserver.execution.run import RunServices, WorkflowRun
@@ -39,7 +39,7 @@ class WorkflowInference:
     services: RunServices
     closed: NoWorkers | None = field(default=None, init=False)
     _plans: WeakKeyDictionary[Workflow, Plan] = field(factory=WeakKeyDictionary, init=False)
-    _running: dict[Workflow, set[WorkflowRun]] = field(factory=dict, init=False)
+    _running: dict[Workflow, int] = field(factory=dict, init=False)
     _waiters: list[tuple[Workflow | None, Deferred[None]]] = field(factory=list, init=False)
 
     def predict(
@@ -83,7 +83,7 @@ class WorkflowInference:
             ended=partial(self._ended, workflow),
             has_trace=_wants_trace(header_block),
         )
-        self._running.setdefault(workflow, set()).add(run)
+        self._running[workflow] = self._running.get(workflow, 0) + 1
         run.start(payload)
         if deadline is not None:
             inference.deadlines.watch(job)
@@ -143,9 +143,7 @@ class WorkflowInference:
 
     def runs_of(self, workflow: Workflow | None = None) -> int:
         """Return how many runs of a workflow, or of all, are in progress."""
-        if workflow is not None:
-            return len(self._running.get(workflow, ()))
-        return sum(map(len, self._running.values()))
+        return sum(self._running.values()) if workflow is None else self._running.get(workflow, 0)
 
     def models_in_use(self) -> Collection[str]:
         """Return the names of the models that runs in progress may still call."""
@@ -164,17 +162,9 @@ class WorkflowInference:
         self._waiters.append(entry)
         return waiter
 
-    def fail_all(self, workflow: Workflow | None = None) -> None:
-        """Fail the runs of a workflow, or all, that are in progress: their time to drain is over."""
-        for each, runs in list(self._running.items()):
-            if workflow is None or each is workflow:
-                for run in list(runs):
-                    run.fail(Unregistered(each.name))
-
-    def _ended(self, workflow: Workflow, run: WorkflowRun) -> None:
-        runs = self._running[workflow]
-        runs.discard(run)
-        if runs:
+    def _ended(self, workflow: Workflow) -> None:
+        self._running[workflow] -= 1
+        if self._running[workflow]:
             return
         del self._running[workflow]
         if self._waiters:

@@ -39,6 +39,8 @@ class WorkflowMetrics:
     _node_seconds: Histogram = field(factory=lambda: _histogram("node_seconds", *_NODE), init=False)
     _queued: Histogram = field(factory=lambda: _histogram("node_queue_seconds", *_NODE), init=False)
     _gone: set[str] = field(factory=set, init=False)
+    _read: set[str] = field(factory=set, init=False)
+    """Workflows that are gone, and of those the ones whose last numbers were read."""
 
     def node_called(
         self, workflow: str, node: str, outcome: str, seconds: float | None, queued: float | None
@@ -52,6 +54,9 @@ class WorkflowMetrics:
 
     def ended(self, workflow: str, outcome: str, seconds: float) -> None:
         """Count a request."""
+        if self._gone or self._read:  # it may be there again
+            self._gone.discard(workflow)
+            self._read.discard(workflow)
         self._requests.update((workflow, outcome), 1)
         self._seconds.update((workflow,), seconds)
 
@@ -61,8 +66,9 @@ class WorkflowMetrics:
 
     def exposed(self) -> Iterator[Exposed]:
         """Return every family as it is now."""
-        gone, self._gone = self._gone, set()
-        for family in (self._requests, self._seconds, self._calls, self._node_seconds, self._queued):
+        families = self._requests, self._seconds, self._calls, self._node_seconds, self._queued
+        read, self._read, self._gone = self._read, self._gone, set()
+        for family in families if read else ():
+            family.forget(lambda labels: labels[0] in read)
+        for family in families:
             yield Exposed(family, _HELP[family.declaration.name])
-            if gone:
-                family.forget(lambda labels: labels[0] in gone)

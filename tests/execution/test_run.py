@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.errors import BadRequest, DeadlinePassed, NoWorkers, QueueFull, Unregistered
+from modelserver.errors import BadRequest, DeadlinePassed, NoWorkers, QueueFull
 from modelserver.jobs import Answer
 from modelserver.protocol.frames import BARE, FIELDS, RAW
 from modelserver.spec import WorkerFailure
@@ -333,12 +333,3 @@ class RefusalTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(each))
         self.assertEqual([], list(stage.workflows.models_in_use()))
         self.assertTrue(job.finished)
-
-    def test_runs_that_take_too_long_to_end_can_be_failed(self) -> None:
-        stage = RunStage(CHAIN)
-        asked = [stage.ask() for _ in range(3)]
-        stage.workflows.fail_all(Workflow("other", "", stage.workflow.spec))
-        self.assertEqual(3, stage.workflows.runs_of())
-        stage.workflows.fail_all(stage.workflow)
-        self.assertEqual(3 * [[repr(Unregistered("w"))]], [observer.reasons for observer, _ in asked])
-        self.assertEqual(0, stage.workflows.runs_of())

@@ -106,6 +106,8 @@ class WorkflowManagement:
             stay = await withdraw_nodes(self.models, workflow.models, workflow.spec.nodes, drain)
             held = self._held.pop(workflow)
             await self.preparer.discard(held.prepared)
+        if not self.registry.has(name):
+            self.models.providers.recorder.workflow_gone(name)
         await self.changed()
         if stay:
             raise WorkflowStays(name, ", ".join(stay))

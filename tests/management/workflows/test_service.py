@@ -133,6 +133,12 @@ class RegisterTests(WorkflowCase):
         workers = self.on.registry.get("w__c").spec.workers
         self.assertEqual((2, 4), (workers.minimum, workers.maximum))
 
+    def test_numbers_of_a_workflow_go_with_its_last_version(self) -> None:
+        self.add()
+        self.register()
+        self.successResultOf(self.unregister())
+        self.assertEqual(1, self.on.stage.recorder.counts["workflow_gone", "w"])
+
     def test_snapshots_are_told_of_a_workflow_once(self) -> None:
         self.add()
         self.register()
