@@ -19,7 +19,6 @@ from modelserver.sources.digest import Sha256
 from modelserver.sources.router import Fetched, Sources
 from modelserver.sources.urls import is_remote
 from modelserver.workflows.errors import WorkflowArchiveNotFound, WorkflowInvalid, WorkflowStoreMissing
-from modelserver.workflows.spec import Node
 
 _log = Logger()
 
@@ -115,13 +114,10 @@ class WorkflowPreparer:
 
 
 def _check_names(name: str, content: WorkflowContent) -> None:
-    """Check that the workflow and the models of its nodes may have the names that they would have."""
-
-    def is_served(node: Node) -> bool:
-        return node.model is not None or is_name(model_name(name, node.name))
-
+    """Check that the workflow, and the models of its nodes, may have the names that they would have."""
     if not is_name(name):
         raise WorkflowInvalid(f"Workflow name {name[:255]!r} is not allowed: it must be {RULE}")
     for node in content.spec.nodes.values():
-        if not is_served(node):
-            raise WorkflowInvalid(f"Model name {model_name(name, node.name)[:255]!r} is not allowed: {RULE}")
+        model = model_name(name, node.name)
+        if node.model is None and not is_name(model):
+            raise WorkflowInvalid(f"Model name {model[:255]!r} is not allowed: it must be {RULE}")
