@@ -10,6 +10,7 @@ from modelserver.errors import ServingError
 from modelserver.jobs import SharedSlot
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Message
+from modelserver.traces import Trace
 
 
 def _internal(error: ServingError) -> CallStatus:
@@ -37,6 +38,7 @@ class MemoryCall:
     arrived: float = 0.0
     request_id: bytes = b""
     context: object = None
+    trace: Trace | None = None
     initial: Sequence[Metadatum] = ()
     trailing: Sequence[Metadatum] = ()
     place: SharedSlot | None = None

@@ -51,8 +51,8 @@ class Trace(Protocol):
     def follow(self, inputs: Inputs, observer: ResponseObserver) -> tuple[Inputs, ResponseObserver]:
         """Return what to queue a job with for it to be traced as a part of this, its worker included."""
 
-    def took(self, name: str, begun: float) -> None:
-        """Add a part that began at this time, and is over now."""
+    def took(self, name: str) -> None:
+        """Add a part that began with this, and is over now."""
 
     def part(self, name: str) -> Trace:
         """Begin a part."""

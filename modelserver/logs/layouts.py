@@ -191,6 +191,8 @@ class TextLayout:
     def event(self, event: LogEvent) -> str:
         """``<time> [LEVEL] <thread> <logger> - <text>``."""
         text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        if event.get("trace_id"):
+            text = f"{text.rstrip()} [trace {event['trace_id']}]"
         level = _LEVELS.get(event.get("log_level"), "INFO")
         thread = one_line(_worker_name(event)) if event.get("worker") and event.get("model") else _THREAD
         return self._line(event["log_time"], level, thread, str(event.get("log_namespace", "-")), text)

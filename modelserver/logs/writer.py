@@ -73,12 +73,14 @@ class LogInputs:
     :param now: seconds since the epoch.
     :param from_thread: runs something in the reactor's thread, for events of other threads.
     :param console: gets every line, too, or None. It is closed with the files.
+    :param trace_id: returns the id of the trace of the request that the present call is for, or nothing.
     """
 
     clock: IReactorTime
     now: Callable[[], float]
     from_thread: Callable[[Callable[[], None]], object]
     console: TextSink | None = None
+    trace_id: Callable[[], str] = str
 
 
 @define(eq=False)
@@ -159,20 +161,23 @@ class LineObserver:
     :param show: formats an event.
     :param urgently: called after an error, which may be the last event of the process: it flushes.
     :param from_thread: runs something in the reactor's thread.
+    :param trace_id: see ``LogInputs``.
     """
 
     show: Callable[[LogEvent], str]
     files: tuple[LineBuffer, ...]
     urgently: Callable[[], None]
     from_thread: Callable[[Callable[[], None]], object]
+    trace_id: Callable[[], str] = str
     _home: int = field(factory=get_ident, init=False)
 
     def __call__(self, event: LogEvent) -> None:
         """Take an event; may be called in any thread."""
-        line = self.show(event)
         if get_ident() == self._home:
-            self._add(event, line)
+            trace_id = self.trace_id()
+            self._add(event, self.show({**event, "trace_id": trace_id} if trace_id else event))
         else:
+            line = self.show(event)
             self.from_thread(lambda: self._add(event, line))
 
     def _add(self, event: LogEvent, line: str) -> None:
@@ -261,7 +266,8 @@ class Logs:
         )
 
     def _observing(self, show: Callable[[LogEvent], str], *files: LineBuffer) -> LineObserver:
-        return LineObserver(show, files, self.flush, self.inputs.from_thread)
+        inputs = self.inputs
+        return LineObserver(show, files, self.flush, inputs.from_thread, inputs.trace_id)
 
     def open(self) -> None:
         """Create the files, so that they can be followed before they have lines."""

@@ -26,6 +26,7 @@ from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.management.version_spec import MOST_WORKERS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
+from modelserver.traces import Trace
 from modelserver.version_settings.values import WorkerRange
 from modelserver.workflows.errors import ModelInUse
 
@@ -93,14 +94,30 @@ class Management:
         """
         if not request.start_up:  # else the operator wants them
             self.rules.check_workers(request.overrides.initial_workers or 0, "initial_workers")
-        spec = await self.serve(await self.preparer.prepare(request), request)
+        trace = None if self.providers.tracer is None else self.providers.tracer.operation("register", {})
+        try:
+            prepared = await self.preparer.prepare(request)
+            if trace is not None:
+                trace.took("fetch")
+                trace.note({"modelserver.model.name": prepared.spec.name})
+            spec = await self.serve(prepared, request, trace)
+        except Exception as error:
+            if trace is not None:
+                trace.note({"error.type": type(error).__name__})
+                trace.end(str(error))
+            raise
+        if trace is not None:
+            trace.end()
         await self.changed()
         return spec
 
-    async def serve(self, prepared: PreparedVersion, request: RegisterRequest) -> VersionSpec:
+    async def serve(
+        self, prepared: PreparedVersion, request: RegisterRequest, trace: Trace | None = None
+    ) -> VersionSpec:
         """
         Serve a version that is prepared, which is ours from now on, and start its first workers.
 
+        :param trace: what the starts of its workers are parts of.
         :raises VersionExists: this version is registered already.
         :raises WorkersFailed: the caller waits, and no worker can start.
         """
@@ -116,7 +133,10 @@ class Management:
             raise
         self._files[version] = prepared
         try:
-            version.pool.scale(spec.workers.minimum, spec.workers.maximum)
+            if trace is None:
+                version.pool.scale(spec.workers.minimum, spec.workers.maximum)
+            else:
+                trace.run(version.pool.scale, spec.workers.minimum, spec.workers.maximum)
             if request.synchronous and spec.workers.minimum > 0:
                 await version.pool.when_settled()
         except (ServingError, CancelledError):

@@ -16,6 +16,7 @@ from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, Lines, fields_of, header_block_of, metadata_of, percent
 from modelserver.rpc.wire.messages import MessageCutter, frame, prefix
+from modelserver.traces import Trace
 
 PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 PLAIN_TAIL = [(b"grpc-status", b"0")]
@@ -65,6 +66,7 @@ class ServerCall:
     deadline: float | None = None
     request_id = b""
     context: object = None
+    trace: Trace | None = None
     initial: Sequence[Metadatum] = ()
     trailing: Sequence[Metadatum] = ()
     on_cancelled: Callable[[Code], object] | None = None

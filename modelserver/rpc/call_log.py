@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
@@ -25,12 +25,14 @@ class CallLog:
 
     It notes all calls; TorchServe leaves out those that it refuses.
 
+    :param trace_id: returns the id of the present call's trace, or nothing.
     :param methods: the paths that there are; calls of others are counted together, under an empty name.
     """
 
     access_log: AccessRecorder
     recorder: Recorder
     methods: Iterable[str]
+    trace_id: Callable[[], str] = str
     _counted: dict[str, str] = field(init=False)
     _shown: Memo[str, tuple[str, str, str]] = field(init=False)
 
@@ -41,7 +43,8 @@ class CallLog:
     def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
         """Note a call that is over, with its bytes of messages either way."""
         method = call.method
-        self.access_log.record(call.peer, self._shown[method], int(code), seconds * 1000, call.request_id)
+        asked, trace_id = self._shown[method], self.trace_id()
+        self.access_log.record(call.peer, asked, int(code), seconds * 1000, call.request_id, trace_id)
         self.recorder.call_ended(self._counted.get(method, ""), _NAMES[code], seconds, received, sent)
 
 

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from modelserver.errors import ServingError
 from modelserver.jobs import SharedSlot
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
+from modelserver.traces import Trace
 
 Message = bytes | bytearray | memoryview
 """A serialized message; one that a method is given may be gone once ``message`` has returned."""
@@ -29,6 +30,7 @@ class Call(Protocol):
     :param request_id: 16 bytes that name the call in the answer's metadata (``x-request-id``) and in the
         access log. There are none until the method sets those of its job, or makes some.
     :param context: the method's own.
+    :param trace: what is told of it, if it is traced.
     :param initial: metadata that go ahead of the first message.
     :param trailing: metadata that go with the status.
     :param on_cancelled: called once, with CANCELLED or DEADLINE_EXCEEDED, if the call is over before the
@@ -40,6 +42,7 @@ class Call(Protocol):
     arrived: float
     request_id: bytes
     context: object
+    trace: Trace | None
     initial: Sequence[Metadatum]
     trailing: Sequence[Metadatum]
     on_cancelled: Callable[[Code], object] | None

@@ -54,7 +54,7 @@ from modelserver.server.dashboard import Dashboard, is_dashboard_served, make_da
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
-from modelserver.server.tracing import Tracing, make_tracing
+from modelserver.server.tracing import Tracing, make_tracing, trace_id_of
 from modelserver.server.workflows import make_workflow_management
 from modelserver.system.cpus import processor_share, usable_processors
 from modelserver.system.exit_descriptor import has_pidfd
@@ -118,7 +118,7 @@ def build_core(
     registry = Registry()
     tracing, tracing_warnings = make_tracing(settings, reactor, environment)
     tracer = None if tracing is None else tracing.tracer
-    telemetry = _make_telemetry(settings, runtime, registry, to_console)
+    telemetry = _make_telemetry(settings, runtime, registry, to_console, trace_id_of(tracing))
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
     providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder, tracer)
@@ -134,7 +134,7 @@ def build_core(
         registry=registry,
         management=management,
         inference=inference,
-        dialect=_make_dialect(settings, _trace_id_of(tracer)),
+        dialect=_make_dialect(settings, trace_id_of(tracing)),
         telemetry=telemetry,
         draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
@@ -158,8 +158,10 @@ def _make_dashboard(
     return make_dashboard(settings, runtime, registry, inference, telemetry.recorder)
 
 
-def _make_telemetry(settings: Settings, runtime: Runtime, registry: Registry, to_console: bool) -> Telemetry:
-    logs = open_logs(settings, runtime.reactor, to_console)
+def _make_telemetry(
+    settings: Settings, runtime: Runtime, registry: Registry, to_console: bool, trace_id: Callable[[], str]
+) -> Telemetry:
+    logs = open_logs(settings, runtime.reactor, to_console, trace_id)
     recorder = make_recorder(settings, registry, logs)
     return Telemetry(settings=settings, runtime=runtime, registry=registry, logs=logs, recorder=recorder)
 
@@ -291,13 +293,6 @@ def _make_dependencies(settings: Settings, runtime: Runtime, folder: Path) -> De
         timeout=settings.requirements_timeout,
     )
     return Dependencies(rules, runtime.commands, runtime.threads.archives)
-
-
-def _trace_id_of(tracer: Tracer | None) -> Callable[[], str]:
-    """Return what tells the id of the present request's trace; an empty text where it is not traced."""
-    if tracer is None:
-        return str
-    return lambda: "" if tracer.current is None else tracer.current.trace_id
 
 
 def _make_dialect(settings: Settings, trace_id: Callable[[], str]) -> Dialect:

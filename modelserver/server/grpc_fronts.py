@@ -11,12 +11,15 @@ from modelserver.rpc.call_log import CallLog
 from modelserver.rpc.engines.choice import load_engine
 from modelserver.rpc.factory import RpcFactory
 from modelserver.rpc.http2 import EngineMaker
+from modelserver.rpc.interfaces import CallSite
 from modelserver.rpc.limits import RpcLimits
 from modelserver.rpc.methods import METHODS
 from modelserver.rpc.predictions import AnswerRules
 from modelserver.rpc.site import Site, SiteRules, UseCases, make_sites
+from modelserver.rpc.tracing import TracedSite
 from modelserver.server.build import Core
 from modelserver.server.fronts import allows_registering, log_failure, make_gate, make_health
+from modelserver.server.tracing import trace_id_of
 
 
 @frozen(eq=False)
@@ -47,7 +50,7 @@ class GrpcFronts:
         """
         settings, runtime = self.core.settings, self.core.runtime
         return RpcFactory(
-            site=self.sites[side],
+            site=self._site(side),
             clock=runtime.reactor,
             run_soon=runtime.events.call_soon,
             connections=counted,
@@ -60,6 +63,10 @@ class GrpcFronts:
             memory=self.connections.memory,
             slots=self.core.slots,
         )
+
+    def _site(self, side: str) -> CallSite:
+        tracing = self.core.tracing
+        return self.sites[side] if tracing is None else TracedSite(self.sites[side], tracing.tracer)
 
 
 def _make_sites(core: Core) -> Mapping[str, Site]:
@@ -81,5 +88,6 @@ def _make_sites(core: Core) -> Mapping[str, Site]:
         has_open_inference=settings.has_grpc_open_inference,
     )
     telemetry = core.telemetry
-    calls = CallLog(telemetry.logs.access, telemetry.recorder, [row.path for row in METHODS])
+    paths = [row.path for row in METHODS]
+    calls = CallLog(telemetry.logs.access, telemetry.recorder, paths, trace_id_of(core.tracing))
     return make_sites(cases, rules, calls, log_failure)

@@ -32,10 +32,13 @@ PEERS_SAMPLER = "ts/metrics/metric_collector.py"
 """TorchServe's own ``system_metrics_cmd``: what it samples, this server samples itself."""
 
 
-def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -> Logs:
+def open_logs(
+    settings: Settings, reactor: PosixReactorBase, to_console: bool, trace_id: Callable[[], str] = str
+) -> Logs:
     """
     Make the log files, without opening them.
 
+    :param trace_id: returns the id of the present request's trace, or nothing.
     :param to_console: every line goes to standard output, too, as with TorchServe's launcher.
     """
     return Logs(
@@ -51,6 +54,7 @@ def open_logs(settings: Settings, reactor: PosixReactorBase, to_console: bool) -
             now=time.time,
             from_thread=reactor.callFromThread,
             console=Console(sys.__stdout__.fileno()) if to_console and sys.__stdout__ is not None else None,
+            trace_id=trace_id,
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random, SystemRandom
 
 from attrs import define, field
@@ -67,6 +67,14 @@ class Tracing:
         if lost:
             _log.warn("{lost} spans of {all} were lost.", lost=lost, all=lost + self.outbound.sent)
         over.callback(None)
+
+
+def trace_id_of(tracing: Tracing | None) -> Callable[[], str]:
+    """Return what tells the id of the present request's trace; nothing where it is not traced."""
+    if tracing is None:
+        return str
+    tracer = tracing.tracer
+    return lambda: "" if tracer.current is None else tracer.current.trace_id
 
 
 def make_tracing(

@@ -21,6 +21,8 @@ MOST_SPANS = 512
 """Spans of one request that are kept; a stream of many jobs has more."""
 AT_ONCE = 0.001
 """Seconds from a request's begin to its job up to which it was here at once."""
+ON_THE_WAY = 0.01
+"""Seconds from an answer to the next job of a request up to which this server has brought it on its way."""
 MOST_MOMENTS = 128
 """Moments of one span that are kept."""
 
@@ -161,17 +163,19 @@ class OpenSpan:
 
     def _received(self) -> float:
         """Return when a job begins to wait; add what came before the first one, if it took its time."""
-        if self.recording.spans:
-            return self.now()
         now = self.now()
+        if self.answered is not None and now - self.answered < ON_THE_WAY:
+            return self.answered
+        if self.recording.spans:
+            return now
         if now - self.started < AT_ONCE:
             return self.started
         self.add("receive", (self.started, now))
         return now
 
-    def took(self, name: str, begun: float) -> None:
-        """Add a part that is over now."""
-        self.add(name, (begun, self.now()))
+    def took(self, name: str) -> None:
+        """Add a part that began with this, and is over now."""
+        self.add(name, (self.started, self.now()))
 
     def part(self, name: str) -> OpenSpan:
         """Begin a part."""

@@ -73,12 +73,13 @@ class TracedServerTests(ServerTests):
         self.collector = Collector()
         self.addCleanup(self.collector.close)
 
-    def serve(self, models: dict[str, str], **properties: str) -> ServerProcess:
+    def serve(self, models: dict[str, str], has_rpc: bool = False, **properties: str) -> ServerProcess:
         """Start a server that traces all requests."""
         return self.start(
             models=models,
             properties={"otel_exporter_otlp_endpoint": self.collector.endpoint, **properties},
             environment={"OTEL_BSP_SCHEDULE_DELAY": "50"},
+            has_rpc=has_rpc,
         )
 
     def assert_covered(self, whole: Received) -> Sequence[Received]:
