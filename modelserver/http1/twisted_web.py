@@ -73,6 +73,8 @@ class TwistedWebBridge:
         self.has_head = False
         self._connection = connection
         self.since = connection.handler.now()
+        # Asked now: a transport of Twisted's does not know them any more when its client has left.
+        self._ends = connection.transport.getPeer(), connection.transport.getHost()
         self._is_closed = False
         self._missing = head.length or 0
         self._channel = channel = OneRequestChannel()
@@ -178,7 +180,7 @@ class TwistedWebBridge:
         """
         self.drop_body()
         connection = self._connection
-        lost = LostTransport(connection.transport.getPeer(), connection.transport.getHost())
+        lost = LostTransport(*self._ends)
         transport = cast(ConnectionTransport, lost)  # its methods take anything
         self._connection = LostConnection(transport, connection.handler, connection.remote)
         self._chunks = None

@@ -117,6 +117,20 @@ class BridgeTests(SynchronousTestCase):
         self.assertEqual([], self.stage.asked)
         self.assertEqual(0, self.stage.listener.memory.used)
 
+    def test_a_transport_that_forgets_its_ends_with_its_socket(self) -> None:
+        """Those of Twisted's do, which are used where the reactor has no loop of asyncio."""
+        client = self.stage.connect()
+        client.send(HOT)
+
+        def forget() -> None:
+            raise AttributeError("no socket any more")
+
+        self.patch(client.transport, "getHost", forget)
+        client.leave()
+        self.stage.settle()
+        self.assertEqual([], self.stage.failures)
+        self.assertEqual([], client.statuses)
+
     def test_an_answer_waits_for_its_client(self) -> None:
         self.client.send(HOT)
         self.stage.turn()
