@@ -45,3 +45,13 @@ def handle(data, context):
     return ["ok"] * len(data)
 """
 """Quick, and now and then not."""
+LOUD_PLAINLY = """
+import sys
+class Handler:
+    def initialize(self, context):
+        print("loading weights.pt", file=sys.stderr, flush=True)
+        raise FileNotFoundError("weights.pt is not in the archive")
+    def handle(self, data, context):
+        return data
+"""
+"""What fails in a picture."""

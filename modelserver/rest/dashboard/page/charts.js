@@ -66,6 +66,8 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+    const times = (plot, splits, axis, space, step) =>
+      splits.map((at) => new Date(at * 1000).toTimeString().slice(0, step < 60 ? 8 : 5));
     const dashes = [[], [6, 3], [2, 3]];
     return {
       width: this.element.clientWidth,
@@ -76,7 +78,7 @@ export class Chart {
         x: { range: (plot, oldest, newest) => [newest - KEPT, newest] },
         y: { range: (plot, least, most) => [0, most ? most * 1.1 : 1] },
       },
-      axes: [axis, { ...axis, size: 55 }],
+      axes: [{ ...axis, values: times }, { ...axis, size: 55 }],
       series: [
         {},
         ...NAMES[this.kind].map((label, at) => ({

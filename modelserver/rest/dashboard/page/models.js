@@ -1,6 +1,6 @@
 // The table of models, and the list of what hurts.
 
-import { bytes, count, duration, find, make, number, setText } from "./dom.js";
+import { bytes, compareTexts, count, duration, find, make, number, setText } from "./dom.js";
 
 const BAD = 2;
 const WARN = 1;
@@ -97,7 +97,7 @@ export class ModelTable {
     const cells = COLUMNS.slice(1).map((column) =>
       make("td", { class: column.number ? "number" : null, "data-title": column.title }));
     const element = make("tr", {}, make("th", { scope: "row" }, open), ...cells);
-    return { key, element, cells, model };
+    return { key, element, cells, model, label: label(model) };
   }
 
   fill(row, model) {
@@ -119,7 +119,7 @@ export class ModelTable {
 
   sort() {
     const rows = [...this.rows.values()];
-    const byName = (one, other) => label(one.model).localeCompare(label(other.model), "en", { numeric: true });
+    const byName = (one, other) => compareTexts(one.label, other.label);
     const by = this.sortedBy === null ? null : COLUMNS[this.sortedBy].key;
     const side = this.isDown ? -1 : 1;
     rows.sort((one, other) => (by ? side * compare(by(one.model), by(other.model)) : 0) || byName(one, other));
@@ -143,7 +143,7 @@ export class ModelTable {
 
 function compare(one, other) {
   const [left, right] = [one ?? -1, other ?? -1];
-  if (typeof left === "string") return left.localeCompare(right, "en", { numeric: true });
+  if (typeof left === "string") return compareTexts(left, right);
   return left - right;
 }
 
@@ -154,7 +154,7 @@ export function showTrouble(models, server, onOpen) {
     const [level, why] = troubleOf(model);
     if (level) found.push({ level, key, text: label(model), why });
   }
-  found.sort((one, other) => other.level - one.level || one.text.localeCompare(other.text, "en"));
+  found.sort((one, other) => other.level - one.level || compareTexts(one.text, other.text));
   const list = find("trouble");
   const signature = JSON.stringify(found);
   if (list.dataset.shown === signature) return;
