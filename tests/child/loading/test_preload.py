@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.child.loading.loader import prepare
 from modelserver.child.loading.preload import LibraryClash, preload_libraries
 from tests.harness.loops import load_request
+from tests.harness.packages import needs_torch
 
 EXPLODES = "raise SystemExit('nothing of the archive runs')\n"
 
@@ -160,6 +161,7 @@ class PreloadTests(SynchronousTestCase):
         error = self.assertRaises(LibraryClash, self.preload, {}, libraries, "lib_service:handle")
         self.assertEqual("the handler lib_service is imported before the fork", str(error))
 
+    @needs_torch
     def test_our_handlers_import_their_library_and_that_of_the_models_file(self) -> None:
         archive = {"my_net.py": "import lib_one\n" + EXPLODES}
         self.preload(archive, {"lib_one.py": ""}, "image_classifier", {"model": {"modelFile": "my_net.py"}})

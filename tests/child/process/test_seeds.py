@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.process.seeds import seed_anew
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 
 
 class SeedTests(SynchronousTestCase):
