@@ -148,6 +148,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.workflow_soak", description=__doc__)
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
+    parser.add_argument("--handler", choices=("wait", "slow"), default="wait", help="10 or 50 ms a node")
     parser.add_argument("--seconds", type=float, default=60.0, help="of overload and of kills")
     parser.add_argument("--times", type=float, default=10.0, help="the capacity, for the overload")
     parser.add_argument("--share", type=float, default=0.5, help="of the capacity, while workers are killed")
@@ -169,7 +170,7 @@ def main() -> None:
         target.start()
         try:
             for part in options.parts.split(","):
-                handler = "echo" if part == "large" else "wait"
+                handler = "echo" if part == "large" else options.handler
                 target.register_workflow(Deployment(CHAIN, handler, max_batch_delay=0.0), NODES)
                 say(f"{part}:")
                 if part == "large":
