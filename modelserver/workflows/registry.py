@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -26,7 +27,8 @@ class WorkflowRegistry:
 
     _workflows: dict[str, dict[str, Workflow]] = field(factory=dict, init=False)
     _defaults: dict[str, Workflow] = field(factory=dict, init=False)
-    _busy: set[str] = field(factory=set, init=False)
+    _busy: Counter[str] = field(factory=Counter, init=False)
+    _leaving: list[Workflow] = field(factory=list, init=False)
 
     def get(self, name: str, version: str | None = None) -> Workflow:
         """
@@ -55,17 +57,26 @@ class WorkflowRegistry:
         if name in self._busy:
             raise WorkflowExists(name, version)
         self._check_free(name, version)
-        with self.kept_busy(name):
+        with self._kept_busy(name):
             yield
 
     @contextmanager
-    def kept_busy(self, name: str) -> Iterator[None]:
-        """Hold a name while a workflow that is not served any more goes."""
-        self._busy.add(name)
+    def leaving(self, workflow: Workflow) -> Iterator[None]:
+        """Hold the name, and the models, of a workflow that is not served any more while its runs end."""
+        self._leaving.append(workflow)
+        try:
+            with self._kept_busy(workflow.name):
+                yield
+        finally:
+            self._leaving.remove(workflow)
+
+    @contextmanager
+    def _kept_busy(self, name: str) -> Iterator[None]:
+        self._busy[name] += 1  # two of its versions may go at once
         try:
             yield
         finally:
-            self._busy.discard(name)
+            self._busy -= Counter((name,))  # drops what is 0
 
     def is_reserved(self, name: str) -> bool:
         """Whether a name is busy."""
@@ -147,5 +158,5 @@ class WorkflowRegistry:
 
         :param is_default: it is the one that is called where a node names none.
         """
-        callers = (each.name for each in self.all() if each.calls(model, version, is_default))
-        return sorted(set(callers))
+        callers = (each for each in (*self.all(), *self._leaving) if each.calls(model, version, is_default))
+        return sorted({each.name for each in callers})

@@ -66,6 +66,18 @@ class WorkflowRegistryTests(TestCase):
             with self.assertRaises(WorkflowVersionNotFound):
                 ask("w", "2")
 
+    def test_a_name_is_busy_until_the_last_of_its_versions_has_gone(self) -> None:
+        one, two = workflow(version="1"), workflow(version="2")
+        with self.registry.leaving(one):
+            with self.registry.leaving(two):
+                self.assertEqual(["w"], self.registry.calling("w__a", "1.0", is_default=True))
+            with self.assertRaises(WorkflowExists), self.registry.reserved("w", "3"):
+                self.fail("it is busy")
+        self.assertFalse(self.registry.is_reserved("w"))
+        self.assertEqual([], self.registry.calling("w__a", "1.0", is_default=True))
+        with self.registry.reserved("w", "3"):
+            self.assertTrue(self.registry.is_reserved("w"))
+
     def test_names_are_in_order(self) -> None:
         for name in ("b", "a", "B"):
             self.registry.add(workflow(name))

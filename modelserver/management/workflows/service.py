@@ -99,7 +99,7 @@ class WorkflowManagement:
         :raises WorkflowStays: models of its nodes do not end.
         """
         workflow = self.registry.remove(name, version)
-        with self.registry.kept_busy(name):
+        with self.registry.leaving(workflow):
             drain = self.models.rules.unregister_timeout
             # Runs that take longer fail with the models that they call.
             drain = drain if await self._is_idle(workflow, drain) else 0.0

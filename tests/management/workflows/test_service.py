@@ -248,6 +248,20 @@ class UnregisterTests(WorkflowCase):
         self.successResultOf(gone)
         self.assert_nothing_is_left()
 
+    def test_models_of_others_stay_until_the_runs_have_ended(self) -> None:
+        registered = Deferred.fromCoroutine(self.on.management.register(RegisterRequest("noop.mar")))
+        self.successResultOf(registered)
+        self.add(REFERENCE)
+        self.register()
+        self.stage.runs.is_busy = True
+        gone = self.unregister()
+        removed = Deferred.fromCoroutine(self.on.management.unregister("noop"))
+        self.failureResultOf(removed, ModelInUse)
+        self.stage.runs.waiting[0].callback(None)
+        self.successResultOf(gone)
+        self.successResultOf(Deferred.fromCoroutine(self.on.management.unregister("noop")))
+        self.assert_nothing_is_left()
+
     def test_runs_that_take_long_fail_with_their_nodes(self) -> None:
         self.add(ONE)
         self.register()
