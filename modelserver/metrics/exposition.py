@@ -57,7 +57,7 @@ class Exposed:
         declaration = self.family.declaration
         metric = Metric(declaration.name, self.help, declaration.kind)
         for suffix, labels, bound, value in self.family.samples():
-            named = dict(zip(declaration.dimensions, self._all(labels), strict=True))
+            named = dict(zip(declaration.dimensions, self.all_labels(labels), strict=True))
             if bound:
                 named["le"] = bound
             metric.add_sample(declaration.name + suffix, named, value)
@@ -81,7 +81,8 @@ class Exposed:
                 yield head + line if line else line
                 head = "" if line else head
 
-    def _all(self, labels: Labels) -> Labels:
+    def all_labels(self, labels: Labels) -> Labels:
+        """Return the values of all labels of a series."""
         return (labels + self.added)[: len(self.family.declaration.dimensions)]
 
     def _lines(self, names: Collection[str]) -> Iterator[str]:
@@ -91,16 +92,16 @@ class Exposed:
         for suffix, labels, bound, value in self.family.samples():
             if labels is not written:
                 written = labels
-                pairs = zip(dimensions, self._all(labels), strict=True)
-                shown = "".join([f'{key}="{_escaped(text)}",' for key, text in pairs])
+                pairs = zip(dimensions, self.all_labels(labels), strict=True)
+                shown = "".join([f'{key}="{escaped(text)}",' for key, text in pairs])
             if names and name + suffix not in names:
                 yield ""
             elif bound:
                 yield f'{name}{suffix}{{{shown}le="{bound}",}} {float(value)}\n'
             elif shown:
-                yield f"{name}{suffix}{{{shown}}} {_number(value)}\n"
+                yield f"{name}{suffix}{{{shown}}} {number(value)}\n"
             else:
-                yield f"{name}{suffix} {_number(value)}\n"
+                yield f"{name}{suffix} {number(value)}\n"
 
 
 @frozen
@@ -145,11 +146,13 @@ def render(exposed: Iterable[Exposed], names: Collection[str] = ()) -> bytes:
     return b"".join(pieces(exposed, names))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a text as it stands between quotes."""
     return text.translate(_ESCAPES) if '"' in text or "\\" in text or "\n" in text else text
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number as samples have it."""
     if isnan(value):
         return "NaN"
     if isinf(value):

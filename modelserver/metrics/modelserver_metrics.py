@@ -43,6 +43,8 @@ _HELP = {
     "modelserver_worker_restarts_total": "Workers that were started again.",
     "modelserver_job_retries_total": "Requests that went to a second worker after their first one died.",
     "modelserver_refusals_total": "Requests that were refused, by cause.",
+    "modelserver_trace_spans_total": "Spans by what became of them: sent, failed (not taken by the collector), "
+    "dropped (there was no room).",
     "modelserver_queue_depth": "Requests that wait for a worker.",
     "modelserver_queue_bytes": "Bytes of the bodies of requests that wait for a worker.",
     "modelserver_in_flight_requests": "Requests that workers have in hand.",
@@ -60,6 +62,7 @@ class ModelServerMetrics:
     restarts: Counter = field(factory=lambda: _counter("worker_restarts", *_VERSION), init=False)
     retries: Counter = field(factory=lambda: _counter("job_retries", *_VERSION), init=False)
     refusals: Counter = field(factory=lambda: _counter("refusals", "model", "cause"), init=False)
+    spans: Counter = field(factory=lambda: _counter("trace_spans", "outcome"), init=False)
     gpu_memory: Gauge = field(factory=lambda: _gauge("gpu_memory_bytes", "gpu"), init=False)
 
     def families(self) -> Iterable[Family]:
@@ -80,6 +83,7 @@ class ModelServerMetrics:
             self.restarts,
             self.retries,
             self.refusals,
+            self.spans,
             self.gpu_memory,
             *_of_versions(versions, memory),
         ):

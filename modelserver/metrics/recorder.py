@@ -20,6 +20,7 @@ from modelserver.metrics.host_readings import HostReadings
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
+from modelserver.metrics.openmetrics import Exemplars, openmetrics_pieces
 from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
 from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServeMetrics, Update
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
@@ -68,6 +69,7 @@ class MetricsInputs:
     :param is_served: whether a model of this name is registered.
     :param write_server: takes the lines of ``ts_metrics.log``.
     :param write_model: takes the lines of ``model_metrics.log``.
+    :param spans: how many spans of traces had which outcome; nothing while nothing is traced.
     """
 
     now: Callable[[], float]
@@ -75,6 +77,7 @@ class MetricsInputs:
     is_served: Callable[[str], bool]
     write_server: Callable[[MetricLine], object]
     write_model: Callable[[MetricLine], object]
+    spans: Callable[[], Mapping[str, int]] = dict
 
 
 @define(eq=False)
@@ -94,6 +97,7 @@ class MetricsRecorder:
     _torchserve: TorchServeMetrics = field(init=False)
     _handlers: EmittedMetrics = field(init=False)
     _totals: TorchServeTotals = field(init=False)
+    _exemplars: Exemplars = field(factory=Exemplars, init=False)
     _departures: Departures = field(factory=Departures, init=False)
     _memory: Mapping[int, int] = field(factory=dict, init=False)
     _host: HostReadings = field(factory=HostReadings, init=False)
@@ -213,6 +217,10 @@ class MetricsRecorder:
 
     # Rarer events.
 
+    def traced(self, model: str, version: str, seconds: float, trace_id: str) -> None:
+        """Keep a traced request as an example of those that take as long."""
+        self._exemplars.note(model, version, seconds, (trace_id, self.inputs.now()))
+
     def refused(self, model: str, cause: str) -> None:
         """Count a refused request. Names that no model has are counted together, under an empty name."""
         labels = (model, cause)
@@ -283,6 +291,7 @@ class MetricsRecorder:
         ]
         self._torchserve.keep(_LOAD_TIME, workers)
         self._forget(self._departures.due(self.inputs.now(), is_read=True))
+        self._modelserver.spans.values = {(outcome,): count for outcome, count in self.inputs.spans().items()}
         yield from self._torchserve.exposed(self.settings.hostname)
         yield from self._handlers.exposed(self.settings.hostname)
         yield from self._modelserver.exposed(self._tallies, versions, self._memory)
@@ -295,6 +304,10 @@ class MetricsRecorder:
         :param names: the samples that are wanted; empty: all samples.
         """
         return pieces(list(self.exposed()), names)
+
+    def openmetrics(self, names: Collection[str] = ()) -> Iterator[bytes]:
+        """Return the same in OpenMetrics, with exemplars."""
+        return openmetrics_pieces(list(self.exposed()), self._exemplars, names)
 
     def scrape(self, names: Collection[str] = ()) -> bytes:
         """Return the endpoint's whole text."""

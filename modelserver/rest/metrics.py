@@ -11,11 +11,14 @@ from twisted.web.server import Request
 from modelserver.call_parameters import Parameter
 from modelserver.interfaces import Reply
 from modelserver.metrics.exposition import CONTENT_TYPE
+from modelserver.metrics.openmetrics import OPENMETRICS_TYPE, is_openmetrics_wanted
 from modelserver.rest.binding import Operation
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import ANY_METHOD, BOTH, Access, ListenerRole, Route
 
 _HEADERS = ((b"content-type", CONTENT_TYPE.encode("ascii")),)
+_OPENMETRICS = ((b"content-type", OPENMETRICS_TYPE.encode("ascii")),)
+Scrape = Callable[[Collection[str]], Iterable[bytes]]
 _NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may be repeated.")
 
 
@@ -47,12 +50,14 @@ class MetricsApi:
 
     :param scrape: the text for the samples of these names, or for all without a name; in pieces, since that
         of many models takes long.
+    :param openmetrics: the same in OpenMetrics, for scrapers that like it better; None: nobody gets it.
     :param run_soon: runs something in the reactor's next turn.
     """
 
-    scrape: Callable[[Collection[str]], Iterable[bytes]]
+    scrape: Scrape
     responder: KleinResponder
     run_soon: Callable[[Callable[[], None]], object]
+    openmetrics: Scrape | None = None
 
     def operations(self) -> Mapping[str, Operation]:
         """Return the functions that answer, by operationId."""
@@ -61,11 +66,15 @@ class MetricsApi:
     async def metrics(self, request: Request, rest: str = "") -> bytes:
         """The metrics; a ``name[]`` that no sample has leaves nothing of them."""
         names = {name.decode("utf-8", "replace") for name in request.args.get(b"name[]", ())}
+        scrape, headers = self.scrape, _HEADERS
+        accept = request.getHeader(b"accept") if self.openmetrics is not None else None
+        if self.openmetrics is not None and is_openmetrics_wanted((accept or b"").decode("latin-1")):
+            scrape, headers = self.openmetrics, _OPENMETRICS
         written = []
-        for piece in self.scrape(names):
+        for piece in scrape(names):
             written.append(piece)
             await self._next_turn()
-        return self.responder.render(request, Reply(200, b"".join(written), headers=_HEADERS))
+        return self.responder.render(request, Reply(200, b"".join(written), headers=headers))
 
     def _next_turn(self) -> Deferred[None]:
         turn: Deferred[None] = Deferred()

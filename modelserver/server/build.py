@@ -118,7 +118,7 @@ def build_core(
     registry = Registry()
     tracing, tracing_warnings = make_tracing(settings, reactor, environment)
     tracer = None if tracing is None else tracing.tracer
-    telemetry = _make_telemetry(settings, runtime, registry, to_console, trace_id_of(tracing))
+    telemetry = _make_telemetry(settings, runtime, registry, to_console, tracing)
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
     providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder, tracer)
@@ -159,10 +159,12 @@ def _make_dashboard(
 
 
 def _make_telemetry(
-    settings: Settings, runtime: Runtime, registry: Registry, to_console: bool, trace_id: Callable[[], str]
+    settings: Settings, runtime: Runtime, registry: Registry, to_console: bool, tracing: Tracing | None
 ) -> Telemetry:
-    logs = open_logs(settings, runtime.reactor, to_console, trace_id)
-    recorder = make_recorder(settings, registry, logs)
+    logs = open_logs(settings, runtime.reactor, to_console, trace_id_of(tracing))
+    recorder = make_recorder(settings, registry, logs, dict if tracing is None else tracing.counts)
+    if tracing is not None:
+        tracing.tracer.traced = recorder.traced
     return Telemetry(settings=settings, runtime=runtime, registry=registry, logs=logs, recorder=recorder)
 
 

@@ -153,7 +153,14 @@ def _operations(
         descriptions=descriptions,
         has_tokens=core.tokens is not None,
     )
-    metrics = MetricsApi(core.telemetry.recorder.pieces, responder, core.runtime.events.call_soon)
+    recorder = core.telemetry.recorder
+    metrics = MetricsApi(
+        recorder.pieces,
+        responder,
+        core.runtime.events.call_soon,
+        # For its exemplars alone: until there are some, all scrapers are served as TorchServe does.
+        None if core.tracing is None else recorder.openmetrics,
+    )
     tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()
     return {
         **management.operations(),

@@ -59,8 +59,10 @@ def open_logs(
     )
 
 
-def make_recorder(settings: Settings, registry: Registry, logs: Logs) -> MetricsRecorder:
-    """Make the recorder of metrics."""
+def make_recorder(
+    settings: Settings, registry: Registry, logs: Logs, spans: Callable[[], Mapping[str, int]] = dict
+) -> MetricsRecorder:
+    """Make the recorder of metrics; ``spans``: see ``MetricsInputs``."""
     has_declarations = DIALECTS[settings.dialect].declares_metrics
     declarations = (
         load_or_none(settings.metrics_config or DEFAULT_FILE) if has_declarations else of_multi_model_server()
@@ -73,6 +75,7 @@ def make_recorder(settings: Settings, registry: Registry, logs: Logs) -> Metrics
         is_served=registry.has,
         write_server=logs.server_metric,
         write_model=logs.model_metric,
+        spans=spans,
     )
     mode = MetricsSettings(
         declarations=declarations,

@@ -42,6 +42,11 @@ class Tracing:
         self.outbound.start()
         _log.info("Requests are traced: {sampler}.", sampler=self.tracer.sampler.name)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return how many spans had which outcome."""
+        outbound = self.outbound
+        return {"sent": outbound.sent, "failed": outbound.failed, "dropped": outbound.dropped}
+
     def end(self) -> Deferred[None]:
         """Send what waits, for a moment; fires when that is done, or its time is over."""
         over: Deferred[None] = Deferred()

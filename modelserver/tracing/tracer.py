@@ -28,6 +28,8 @@ class SpanTracer:
     :param now: seconds since the epoch.
     :param bits: a number of so many random bits.
     :param deliver: takes the spans of a request that has ended.
+    :param traced: is told of each traced job that was answered: model, version, seconds since it arrived, and
+        the id of its trace.
     """
 
     sampler: Sampler
@@ -35,6 +37,7 @@ class SpanTracer:
     now: Callable[[], float]
     bits: Callable[[int], int]
     deliver: Callable[[Sequence[FinishedSpan]], object]
+    traced: Callable[[str, str, float, str], object] | None = None
     current: Trace | None = field(default=None, init=False)
     _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
 
@@ -127,6 +130,11 @@ class SpanTracer:
         if not members:
             return
         calls, now, handler = answered
+        if self.traced is not None:
+            version = worker.version
+            for _, job, notes in members:
+                seconds = now - job.request.arrived
+                self.traced(version.name, version.version, seconds, notes.span.context.shown)
         if calls > 1 or len(jobs) == 1:
             for _, job, notes in members:
                 spans_of_one((job, notes), worker, now, handler / calls)
