@@ -207,6 +207,40 @@ class DashboardTests(ServerTests):
             page.press("Send", "#action")
             page.see("#action-answer", "hello")
 
+    def test_in_the_other_dialect_models_have_no_versions(self) -> None:
+        with self.page({"echo": ECHO}, dialect="mms", default_workers_per_model="1") as page:
+            page.load_whole()
+            page.press("Register a model", "header")
+            page.choose("#archive", "echo.mar")
+            page.press("Register", "#action")
+            page.see("#action-progress", "Workers scaled")
+            page.close("#action")
+            page.open_version("echo")
+            self.assertNotIn("Set as default", page.text("#version"))
+            page.press("Scale", "#version")
+            page.fill("#min-worker", "2")
+            page.press("Scale", "#action")
+            page.see("#action-progress", "Workers scaled")
+            page.close("#action")
+            page.wait("return document.querySelectorAll('#version .cards tbody tr').length == 2")
+            page.press("Unregister", "#version")
+            page.press("Unregister", "#action")
+            page.see("#action-progress", "unregistered")
+
+    def test_a_phone_shows_all_without_scrolling_sideways(self) -> None:
+        with self.page({"echo": ECHO, "loud": LOUD}) as page:
+            self.assert_ok(page.server.register("echo.mar"))
+            self.assertLess(page.server.register("loud.mar", synchronous="false").status, 300)
+            size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+            page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            page.load_whole()
+            page.see("#trouble", "loud")
+            page.press("Show the configuration in force")
+            wide = "['html', '#version'].map((each) => document.querySelector(each).scrollWidth)"
+            page.open_version("loud")
+            page.see("#version-body", "Traceback")
+            self.assertLessEqual(max(page.wait(f"return {wide}")), 360)
+
     def token(self, server: ServerProcess) -> str:
         keys = json.loads((server.folder / "key_file.json").read_text())
         return str(keys["management"]["key"])

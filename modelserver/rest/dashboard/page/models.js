@@ -32,9 +32,12 @@ export const readyOf = (model) => model.workers.filter((worker) => worker.state 
 const memoryOf = (model) => model.workers.reduce((sum, worker) => sum + worker.memory, 0);
 const label = (model) => `${model.name} ${model.version}`;
 
+const versionOf = (model) =>
+  `${model.version}${model.is_default ? " (default)" : ""}${model.workflow ? `, of workflow ${model.workflow}` : ""}`;
+
 const COLUMNS = [
   { title: "Model", key: (model) => model.name },
-  { title: "Version", key: (model) => model.version, show: (model) => `${model.version}${model.is_default ? " (default)" : ""}` },
+  { title: "Version", key: (model) => model.version, show: versionOf },
   { title: "Workers", key: readyOf, show: (model) => `${readyOf(model)} of ${model.minimum}`, number: true },
   { title: "Waiting", key: (model) => model.waiting, show: (model) => `${count(model.waiting)} of ${count(model.limit)}`, number: true },
   { title: "In flight", key: (model) => model.in_flight, show: (model) => count(model.in_flight), number: true },

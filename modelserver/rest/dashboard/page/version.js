@@ -70,7 +70,8 @@ export class VersionDialog {
       make("button", { type: "button", onclick: () => this.actions[action](this.board.models.get(this.key)) }, text);
     this.parts.buttons.append(button("Try a prediction", "tryOut"), button("Scale", "scale"));
     if (traits.has_versions) this.parts.buttons.append(button("Set as default", "setDefault"));
-    if (traits.controls_models) this.parts.buttons.append(button("Unregister", "unregister"));
+    const isNode = Boolean(this.board.models.get(this.key).workflow);
+    if (traits.controls_models && !isNode) this.parts.buttons.append(button("Unregister", "unregister"));
   }
 
   /** Show what the stream has told. */
