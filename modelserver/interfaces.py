@@ -86,6 +86,14 @@ class WorkerProcess(Protocol):
     def goes_ahead(self) -> bool:
         """Whether calls may be sent ahead of the present one; where not, ``ahead`` below is never true."""
 
+    @property
+    def is_laying(self) -> bool:
+        """
+        Whether it lays large answers over the bodies of their requests, or may do so.
+
+        Where a process ends meanwhile, the requests of its present call cannot be tried again.
+        """
+
     def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """
         Queue a batch, or jobs that are each a batch (``pipelined``); they leave at the next ``flush``.

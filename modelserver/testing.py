@@ -115,6 +115,7 @@ class MemoryWorker:
         self.pid = next(self._next_pid)
 
     goes_ahead = True
+    is_laying: bool = field(default=False, init=False)
 
     def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Take a batch, or several that travel together and are answered one after the other."""

@@ -41,6 +41,11 @@ class LocalProcess(HostProcess):
         """Whether calls may be sent ahead, and be taken back."""
         return self.ahead is not None
 
+    @property
+    def is_laying(self) -> bool:
+        """Whether answers may lie over the bodies of their requests that were not reported."""
+        return self._shared is not None if self.ahead is None else self.ahead.is_laying
+
     def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Hand over a batch, or jobs that are each a batch, at the next ``flush``."""
         flags = frames.PIPELINED if pipelined else 0

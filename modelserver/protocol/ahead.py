@@ -20,11 +20,12 @@ Why no call is made twice, and none is lost:
 They wait in memory that both map, so that the server has them while the worker is in a long call, or is dead.
 The frame in which they leave is made there, and written from there: its rows are what the server sees of them
 before. Word 0 is how many answers have left through the socket before, word 1 where the rows of those that
-are kept end, 0 while there are none; room for a frame's header and the rows follow. One side writes, a word
-at a time: rows before word 1; word 1 is 0 before word 0 changes, and no row is written over before that. So
-the rows that the server has copied are whole if word 0 is the same afterwards. (Stores must be seen in their
-order, which x86 guarantees. On processors that do not, the system calls between two calls of a handler see
-to it.)
+are kept end, 0 while there are none; word 2 is 1 while the worker lays answers over the bodies of their
+requests, which cannot be read again from then on; room for a frame's header and the rows follow. One side
+writes, a word at a time: rows before word 1; word 1 is 0 before word 0 changes, and no row is written over
+before that. So the rows that the server has copied are whole if word 0 is the same afterwards. (Stores must
+be seen in their order, which x86 guarantees. On processors that do not, the system calls between two calls
+of a handler see to it.)
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from modelserver.protocol.frames import ANSWERS, HEADER
 
 KEPT_SIZE = 1 << 16
 """Bytes of the memory for kept answers; an answer that does not fit is not kept."""
-_HEADER_AT = 16
+_HEADER_AT = 24
 _FIRST = _HEADER_AT + HEADER.size
 _ROW_SIZE = ANSWER_ROW.size
 _pack_row = ANSWER_ROW.pack_into
@@ -134,6 +135,11 @@ class AheadSender:
         self._known += count
         return found
 
+    @property
+    def is_laying(self) -> bool:
+        """Whether the worker has begun to lay answers over requests, and has not shown these answers yet."""
+        return self._is_open and self._words[2] != 0
+
     def close(self) -> None:
         """Give everything back: the process is gone."""
         if self._is_open:
@@ -183,6 +189,10 @@ class KeptAnswers:
         self._end = self._words[1] = at
         self.count += len(rows)
         return True
+
+    def lay(self, is_laying: bool) -> None:
+        """Tell the server that answers go where their requests lie, or that they are there."""
+        self._words[2] = is_laying
 
     def frame(self) -> memoryview:
         """Return the frame of what is kept, good until ``sent``."""

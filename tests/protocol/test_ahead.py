@@ -72,6 +72,22 @@ class Wire:
         self.acknowledgements = 0
 
 
+class LayingTests(TestCase):
+    """What the server sees of answers that are laid over their requests."""
+
+    def test_it_is_seen_from_before_until_it_is_over(self) -> None:
+        sender, receiver = opened()
+        seen = [sender.is_laying]
+        for is_laying in (True, False):
+            receiver.answers.lay(is_laying)
+            receiver.answers.keep(1, [(0, Answer(200, b"", b"short"))], 0.0)
+            seen.append(sender.is_laying)
+        self.assertEqual([False, True, False], seen)
+        self.assertEqual(2, len(sender.read_kept(None)[0][1] + sender.read_kept(None)))
+        sender.close()
+        self.assertFalse(sender.is_laying)
+
+
 class OfferLaws(TestCase):
     """However the two sides take turns."""
 

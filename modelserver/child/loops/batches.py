@@ -138,13 +138,17 @@ class BatchLoop:
         begun = time.perf_counter()
         rows = self._answer_one(items[0], begun) if len(items) == 1 else self._answer(items, begun)
         now = time.perf_counter()
-        if self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0):
+        has_places = self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0)
+        if has_places:
+            self._outbox.lay(True)
             rows = self._in_slots(rows, items)
         if batch.has_parts:
             batch.has_parts = False
             self._outbox.add_behind_parts(batch.number, rows, now - begun)
         else:
             self._outbox.add(batch.number, rows, now - begun, now)
+        if has_places:
+            self._outbox.lay(False)
 
     def _in_slots(self, rows: list[ReplyRow], items: Sequence[frames.Item]) -> list[ReplyRow]:
         """Lay large answers where their requests say."""

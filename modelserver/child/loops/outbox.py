@@ -53,6 +53,10 @@ class Outbox:
         if spent > JOIN or now - since + mean > JOIN:
             self.release()
 
+    def lay(self, is_laying: bool) -> None:
+        """Tell the server that answers go where their requests lie, or that they were added after that."""
+        self._answers.lay(is_laying)
+
     def add_behind_parts(self, number: int, rows: Sequence[ReplyRow], spent: float) -> None:
         """
         Send the last answers of a streamed batch at once.

@@ -360,7 +360,7 @@ class WorkerPool:
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """See to the jobs that a dead worker had: the other workers, or its successor, take them."""
-        tries = self.spec.limits.retries if self.healthy else 0
+        tries = self.spec.limits.retries if self.healthy and not worker.died_laying else 0
         again, retried = retry_or_fail(batches, failure, tries)
         for _ in range(retried):
             self.providers.recorder.job_retried(self.spec.name, self.spec.version)

@@ -57,6 +57,7 @@ class Worker:
     :param now: seconds since the epoch.
     :param tracer: is told what happens, or None.
     :param launched_at: when the process was launched last, seconds since the epoch; 0 before.
+    :param died_laying: the last process ended while it laid answers over the bodies of requests.
     """
 
     spec: WorkerSpec
@@ -71,6 +72,7 @@ class Worker:
     state: WorkerState = field(default=WorkerState.STOPPED, init=False)
     failure: WorkerFailure | None = field(default=None, init=False)
     launched_at: float = field(default=0.0, init=False)
+    died_laying: bool = field(default=False, init=False)
     restart_policy: RestartPolicy = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _inputs: WorkerInputs = field(init=False)
@@ -187,7 +189,8 @@ class Worker:
     def exited(self, failure: WorkerFailure) -> None:
         """Hand out what came, and be started again or leave: the process is gone."""
         self.in_flight.take_back()
-        self.in_flight.process = None
+        process, self.in_flight.process = self.in_flight.process, None
+        self.died_laying = process is not None and process.is_laying
         self._hand_out()
         self.failure = failure
         self._told.exited(failure)

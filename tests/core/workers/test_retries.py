@@ -104,6 +104,18 @@ class RetryTests(WorkerTestCase):
         self.process.answer()
         self.assertEqual(second.bodies, [b"b"])
 
+    def test_a_request_over_which_its_answer_was_laid_is_not_tried_again(self) -> None:
+        self.scaled()
+        self.ask(b"w")
+        self.process.answer(seconds=0.0001)
+        torn, whole = self.ask(b"a", b"b")
+        self.process.is_laying = True
+        self.process.exit(CRASH)
+        self.assertEqual(torn.reasons, [repr(WorkerDied(CRASH))])
+        self.come_back()
+        self.process.answer()
+        self.assertEqual(whole.bodies, [b"b"])
+
     def test_a_job_that_timed_out_is_not_tried_again(self) -> None:
         self.scaled()
         (observer,) = self.ask(b"a")
