@@ -79,6 +79,7 @@ class BatchLoop:
         self._inbox = Inbox(model.connection, model.reader)
         self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
         self._batch = BatchInHand()
+        self._trace: CallTrace | None = None
         model.context.send_parts = self._send_parts
 
     def run(self) -> None:
@@ -138,6 +139,8 @@ class BatchLoop:
         begun = time.perf_counter()
         rows = self._answer_one(items[0], begun) if len(items) == 1 else self._answer(items, begun)
         now = time.perf_counter()
+        if self._trace is not None:
+            self._tell_times(self._trace)
         has_places = self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0)
         if has_places:
             self._outbox.lay(True)
@@ -215,11 +218,11 @@ class BatchLoop:
 
     def _call_traced(self, data: list[Row], begun: float) -> list[ReplyRow]:
         """
-        Call the handler, and tell the server what was done when, before it has the answers.
+        Call the handler, and note what was done when.
 
         :param begun: when the requests were begun to be decoded.
         """
-        batch, context, outbox = self._batch, self._context, self._outbox
+        batch, context = self._batch, self._context
         places = [place for place, row in enumerate(batch.refused) if row is None]
         context.trace = trace = CallTrace(places)
         trace.took(DECODE, begun)
@@ -228,9 +231,14 @@ class BatchLoop:
                 rows = self._call(data, batch.processors)
         finally:
             context.trace = None
-        outbox.hold([frames.pack_times(batch.number, batch.first, trace.document())])
-        outbox.release()
+        self._trace = trace
         return rows
+
+    def _tell_times(self, trace: CallTrace) -> None:
+        """Tell the server what was done when: before the answers, and in none of the times that they have."""
+        self._trace = None
+        self._outbox.hold([frames.pack_times(self._batch.number, self._batch.first, trace.document())])
+        self._outbox.release()
 
     # Streaming.
 
