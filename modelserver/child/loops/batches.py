@@ -237,8 +237,8 @@ class BatchLoop:
     def _tell_times(self, trace: CallTrace) -> None:
         """Tell the server what was done when: before the answers, and in none of the times that they have."""
         self._trace = None
-        self._outbox.hold([frames.pack_times(self._batch.number, self._batch.first, trace.document())])
-        self._outbox.release()
+        batch = self._batch
+        self._outbox.hold_ahead([frames.pack_times(batch.number, batch.first, trace.document())])
 
     # Streaming.
 

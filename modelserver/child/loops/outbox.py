@@ -26,12 +26,13 @@ class Outbox:
         takes long after all. None: in this process's own.
     """
 
-    __slots__ = ("_answers", "_connection", "_held", "_held_since", "_mean")
+    __slots__ = ("_ahead", "_answers", "_connection", "_held", "_held_since", "_mean")
 
     def __init__(self, connection: socket.socket, answers: KeptAnswers | None = None) -> None:
         self._connection = connection
         self._answers = KeptAnswers(bytearray(KEPT_SIZE)) if answers is None else answers
         self._held: frames.Pieces = []
+        self._ahead: frames.Pieces = []
         self._held_since = 0.0
         self._mean = 1.0
 
@@ -76,6 +77,10 @@ class Outbox:
         """Keep a frame until the next ``release``; answers that are kept by then leave before it."""
         self._held += pieces
 
+    def hold_ahead(self, pieces: frames.Pieces) -> None:
+        """Keep a frame until the next ``release``; it leaves before all answers that leave then."""
+        self._ahead += pieces
+
     def hold_metrics(self, context: Context) -> None:
         """Keep a frame of what the handler has counted since the last time, if it has."""
         drain = getattr(context.metrics, "drain", None)
@@ -86,7 +91,13 @@ class Outbox:
     def release(self) -> None:
         """Write all that is kept."""
         answers, held = self._answers, self._held
-        if answers.count:
+        if self._ahead:
+            ahead, self._ahead = self._ahead, []
+            own = [answers.frame()] if answers.count else []
+            send_all(self._connection, [*ahead, *own, *held])
+            if own:
+                answers.sent()
+        elif answers.count:
             if held:
                 send_all(self._connection, [answers.frame(), *held])
             else:

@@ -54,3 +54,16 @@ class OutboxTests(TestCase):
             [frames.ANSWERS, frames.DROPPED, frames.ANSWERS], [first.kind, second.kind, third.kind]
         )
         self.assertEqual([1, 1], [len(unpack_answers(frame)) for frame in (first, third)])
+
+    def test_what_is_told_of_a_call_leaves_with_its_answers_and_before_them(self) -> None:
+        self.outbox.add(100, [ROW], 0.0, 0.0)
+        self.outbox.hold([frames.pack_bare(frames.DROPPED, 7, 1)])
+        self.outbox.hold_ahead([frames.pack_times(101, 0, {"steps": []})])
+        self.outbox.add(101, [ROW], 0.0, 0.0)
+        self.assertEqual([100, 101], self.seen(), "nothing has left for it")
+        self.outbox.release()
+        kinds = [self.reader.wait(self.ours).kind for _ in range(3)]
+        self.assertEqual([frames.TIMES, frames.ANSWERS, frames.DROPPED], kinds)
+        self.outbox.hold_ahead([frames.pack_times(102, 0, {})])
+        self.outbox.release()
+        self.assertEqual(frames.TIMES, self.reader.wait(self.ours).kind)
