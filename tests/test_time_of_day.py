@@ -15,8 +15,10 @@ SHOWN = {
     "child/metrics/mms.py": "when a metric was emitted, in its log line",
     "child/metrics/torchserve.py": "the same",
     "server/build.py": "failures of workers, snapshots, and what key files say of their end",
+    "server/dashboard.py": "when the server started, and when what is shown was so",
     "server/telemetry.py": "log lines and metrics",
     "server/tls/context.py": "the validity of a certificate that the server signs",
+    "server/tracing.py": "when spans began and ended",
 }
 """The modules, and what they show."""
 _READERS = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "utcnow")}

@@ -188,7 +188,10 @@ def _read_field(line: bytes) -> Field:
     found = _FIELD.fullmatch(line)
     if found is None:
         raise Malformed(400, "Invalid HTTP message.")
-    return found[1].lower(), found[2].strip(b" \t")
+    name, value = found[1].lower(), found[2].strip(b" \t")
+    if name == b"host" and not value.isascii():
+        raise Malformed(400, "Invalid HTTP message: Host is not ASCII.")
+    return name, value
 
 
 def _fields(lines: Sequence[bytes], known: Memo[bytes, Field]) -> tuple[dict[bytes, bytes], bool, bool]:

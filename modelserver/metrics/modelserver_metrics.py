@@ -43,7 +43,7 @@ _HELP = {
     "modelserver_worker_restarts_total": "Workers that were started again.",
     "modelserver_job_retries_total": "Requests that went to a second worker after their first one died.",
     "modelserver_refusals_total": "Requests that were refused, by cause.",
-    "modelserver_trace_spans_total": "Spans by what became of them: sent, failed (the collector took none), "
+    "modelserver_trace_spans_total": "Spans by what became of them: sent, failed (refused by the collector), "
     "dropped (there was no room).",
     "modelserver_queue_depth": "Requests that wait for a worker.",
     "modelserver_queue_bytes": "Bytes of the bodies of requests that wait for a worker.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest import SkipTest
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -51,18 +52,26 @@ def browser(width: int = 1280, height: int = 1400, is_dark: bool = False) -> Ite
     Run a browser with an empty profile, which talks to nobody but the pages it is sent to.
 
     :param is_dark: the system prefers dark colours.
+    :raises SkipTest: there is a browser, but it does not start.
     """
+    from selenium.common.exceptions import SessionNotCreatedException
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
-    with TemporaryDirectory(prefix="modelserver-browser-", ignore_cleanup_errors=True) as profile:
+    # A short path: Chromium makes a socket in it, whose path may have 107 bytes, and ends where it has more.
+    with TemporaryDirectory(prefix="browser-", dir="/tmp", ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
         options.binary_location = str(which("chromium"))
         for option in (*_OPTIONS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
             options.add_argument(option)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         service = Service(str(which("chromedriver")), env={**os.environ, "TMPDIR": profile})
-        driver = Chrome(options=options, service=service)
+        try:
+            driver = Chrome(options=options, service=service)
+        except SessionNotCreatedException as error:
+            raise SkipTest(
+                f"Chromium does not start on this machine: {str(error).splitlines()[0]}"
+            ) from error
         try:
             driver.set_page_load_timeout(LONGEST_LOAD)
             driver.set_script_timeout(LONGEST_LOAD)

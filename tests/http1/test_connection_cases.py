@@ -91,6 +91,7 @@ CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
     "empty line before": ([b"\r\n" + HOT], [200], OPEN),
     "empty lines between": ([HOT + b"\r\n" + HOT], [200, 200], OPEN),
     "no Host": ([b"GET /ping HTTP/1.1\r\n\r\n"], [400], CLOSED),
+    "a Host that is not ASCII": ([b"GET /ping HTTP/1.1\r\nHost: \xe4\r\n\r\n"], [400], CLOSED),
     "two Hosts": ([b"GET /ping HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"], [400], CLOSED),
     "NUL in the path": ([b"GET /predictions/a%00b HTTP/1.1\r\nHost: x\r\n\r\n"], [400], CLOSED),
     "unknown coding": ([H + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"], [400], CLOSED),
