@@ -123,7 +123,3 @@ class Inference:
             self.registry.get(name, version).end_sequence(queued_name(sequence))
         except (ModelNotFound, VersionNotFound):
             pass
-
-    def withdraw(self, job: Job) -> None:
-        """Have the job leave its queue, for its client is gone; a handler that streams to it is told."""
-        job.withdraw()

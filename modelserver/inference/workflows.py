@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, succeed
 
 from modelserver.errors import BadRequest, NoWorkers
@@ -15,7 +15,7 @@ from modelserver.execution.plan import Plan, make_plan
 from modelserver.execution.run import RunServices, WorkflowRun
 from modelserver.execution.tensors import with_reply
 from modelserver.inference.health import is_model_ready
-from modelserver.inference.metadata import ModelMetadata
+from modelserver.inference.metadata import ModelMetadata, model_metadata
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
 from modelserver.protocol.frames import BARE, ID_SIZE
@@ -29,7 +29,7 @@ class WorkflowInference:
     """
     Runs workflows, and knows which runs are in progress.
 
-    ``predict`` and ``withdraw`` are those of ``Inference``: to a front, a workflow is a model.
+    ``predict`` is that of ``Inference``: to a front, a workflow is a model. To withdraw the job ends its run.
 
     :param closed: why no run begins any more, once it is so.
     """
@@ -95,10 +95,6 @@ class WorkflowInference:
             return None
         versions = (workflow.spec.version for workflow in self.registry.versions(name))
         return segment if segment in versions else None
-
-    def withdraw(self, job: Job) -> None:
-        """End a run, for its client is gone: all its jobs leave their queues."""
-        job.withdraw()
 
     def _plan(self, workflow: Workflow) -> Plan:
         plan = self._plans.get(workflow)
@@ -180,12 +176,16 @@ def _wants_trace(header_block: bytes) -> bool:
     return "true" in [value.lower() for value in header_values(header_block, TRACE.decode())]
 
 
-@define(eq=False)
+@frozen(eq=False)
 class AnyInference:
-    """What is asked under a name that may be a model's or a workflow's; a model goes before a workflow."""
+    """
+    What is asked under a name that may be a model's or a workflow's; a model goes before a workflow.
+
+    :param workflows: None: there are none.
+    """
 
     models: Inference
-    workflows: WorkflowInference
+    workflows: WorkflowInference | None = None
 
     def predict(
         self,
@@ -203,11 +203,33 @@ class AnyInference:
         :raises VersionNotFound: the model has no such version.
         :raises ServingError: it is refused.
         """
-        inference: Inference | WorkflowInference = self.models
-        if self.workflows.has(name):
-            inference = self.workflows
-        return inference.predict(name, version, inputs, observer, client_timeout)
+        asked = self._workflows_of(name) or self.models
+        return asked.predict(name, version, inputs, observer, client_timeout)
 
-    def withdraw(self, job: Job) -> None:
-        """Have the job end, for its client is gone."""
-        job.withdraw()
+    def metadata(self, name: str, version: str | None = None) -> ModelMetadata:
+        """
+        Return what the Open Inference Protocol tells of the model, or else of the workflow.
+
+        :raises ModelNotFound: neither has this name.
+        :raises VersionNotFound, WorkflowVersionNotFound: it has no such version.
+        """
+        workflows = self._workflows_of(name)
+        if workflows is None:
+            return model_metadata(self.models.registry, name, version)
+        return workflows.metadata(name, version)
+
+    def is_ready(self, name: str, version: str | None = None) -> bool:
+        """
+        Return whether a worker has loaded the model, or else those of each node of the workflow.
+
+        :raises ModelNotFound: neither has this name.
+        :raises VersionNotFound, WorkflowVersionNotFound: it has no such version.
+        """
+        workflows = self._workflows_of(name)
+        if workflows is None:
+            return is_model_ready(self.models.registry, name, version)
+        return workflows.is_ready(name, version)
+
+    def _workflows_of(self, name: str) -> WorkflowInference | None:
+        workflows = self.workflows
+        return workflows if workflows is not None and workflows.has(name) else None

@@ -13,11 +13,11 @@ from attrs import define, field, frozen
 from google.protobuf.message import Message
 
 from modelserver.errors import BadRequest, ParameterMissing, ServingError
-from modelserver.inference.health import ServerHealth, is_model_ready
-from modelserver.inference.metadata import ServerMetadata, model_metadata
+from modelserver.inference.health import ServerHealth
+from modelserver.inference.metadata import ServerMetadata
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
-from modelserver.inference.workflows import WorkflowInference
+from modelserver.inference.workflows import AnyInference
 from modelserver.jobs import Answer, Job, ResponseObserver
 from modelserver.protocol.frames import INFER
 from modelserver.protocol.infer_parameters import InferParameter, read_parameter
@@ -166,14 +166,14 @@ class OpenInferenceService:
     """
     Answers what clients ask about the server and its models.
 
+    :param inference: tells of models and workflows.
     :param package: whose messages the answers are.
-    :param workflows: those that are told of under their names; None: there are none.
     """
 
     health: ServerHealth
+    inference: AnyInference
     messages: Messages
     package: str
-    workflows: WorkflowInference | None = None
     _types: Mapping[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -202,11 +202,7 @@ class OpenInferenceService:
         """Answer whether a worker has loaded the model."""
         if not request.name:
             raise ParameterMissing("name")
-        name, version, workflows = request.name, request.version or None, self.workflows
-        if workflows is not None and workflows.has(name):
-            is_ready = workflows.is_ready(name, version)
-        else:
-            is_ready = is_model_ready(self.health.registry, name, version)
+        is_ready = self.inference.is_ready(request.name, request.version or None)
         return self._answer("ModelReady", ready=is_ready)
 
     def describe_server(self, request: Any, call: Call) -> Message:
@@ -220,11 +216,7 @@ class OpenInferenceService:
         """Answer which tensors a model takes and returns."""
         if not request.name:
             raise ParameterMissing("model_name")
-        name, version, workflows = request.name, request.version or None, self.workflows
-        if workflows is not None and workflows.has(name):
-            model = workflows.metadata(name, version)
-        else:
-            model = model_metadata(self.health.registry, name, version)
+        model = self.inference.metadata(request.name, request.version or None)
         return self._answer(
             "ModelMetadata",
             name=model.name,

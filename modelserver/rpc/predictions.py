@@ -62,12 +62,11 @@ class Predictor:
     clock: IReactorTime
     slots: SharedMemoryPool | None = None
     workflows: WorkflowInference | None = None
-    _either: Inference | AnyInference = field(init=False)
+    either: AnyInference = field(init=False)
 
-    @_either.default
-    def _ask_either(self) -> Inference | AnyInference:
-        workflows = self.workflows
-        return self.inference if workflows is None else AnyInference(self.inference, workflows)
+    @either.default
+    def _make_either(self) -> AnyInference:
+        return AnyInference(self.inference, self.workflows)
 
     def predict(
         self,
@@ -99,7 +98,7 @@ class Predictor:
                 raise DeadlinePassed(call.deadline - call.arrived)
         body = call.take_place() or self._kept(message)
         try:
-            return self._either.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
+            return self.either.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
         except ServingError:
             if isinstance(body, SharedSlot):
                 body.free()

@@ -206,7 +206,7 @@ def _open_inference(cases: UseCases, rules: SiteRules, messages: Messages) -> li
     methods: list[RpcMethod] = []
     for service in OPEN_INFERENCE:
         package = service.rpartition(".")[0]
-        about = OpenInferenceService(cases.health, messages, package, cases.workflows)
+        about = OpenInferenceService(cases.health, predictor.either, messages, package)
         methods += [
             Unary(
                 f"/{service}/{name}",

@@ -266,5 +266,5 @@ class NameTests(SynchronousTestCase):
         either.predict("w", None, Inputs(b"", b"", b"run"), CollectingObserver())
         stage.stage.turn()
         self.assertEqual(([b"direct"], [b"run"]), (stage.inputs("mid"), stage.inputs("pre")))
-        either.withdraw(job)
+        job.withdraw()
         self.assertEqual([], stage.jobs("mid"))

@@ -82,7 +82,7 @@ class Runs:
         elif action == "leave" and self.asked:
             observer, job = self.asked[number % len(self.asked)]
             self.left.append(observer)
-            stage.workflows.withdraw(job)
+            job.withdraw()
         elif action == "wait":
             stage.clock.advance((0.1, 0.5, 1.0)[number % 3])
         elif worker.batches and not worker.is_gone:

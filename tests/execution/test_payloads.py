@@ -143,7 +143,7 @@ class ReferenceTests(SynchronousTestCase):
     def test_client_who_leaves_gives_back_what_no_worker_can_touch(self) -> None:
         stage = self.make()
         _, job = stage.ask(stage.slot(IN))
-        stage.workflows.withdraw(job)
+        job.withdraw()
         self.assertEqual(2, self.used)
         stage.answer("pre", PRE)
         self.assertEqual(0, self.used)

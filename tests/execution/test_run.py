@@ -248,7 +248,7 @@ class FailureTests(SynchronousTestCase):
         observer, job = stage.ask()
         stage.answer("pre", b"p")
         jobs = [*stage.jobs("left"), *stage.jobs("right")]
-        stage.workflows.withdraw(job)
+        job.withdraw()
         self.assertEqual([True, True], [each.finished for each in jobs])
         self.assertEqual(([], []), (observer.answers, observer.errors))
         self.assertEqual(1, stage.counts["workflow_ended", "w", "client"])

@@ -70,7 +70,7 @@ class TraceTests(SynchronousTestCase):
         self.assertEqual(([b"1"], 4), (self.observer.bodies, self.queued()))
 
     def test_trace_ends_when_the_client_leaves(self) -> None:
-        self.run_stage.workflows.withdraw(self.job)
+        self.job.withdraw()
         withdrawn(self.job)
         self.assertEqual("The client has left.", self.spans[-1].error)
         self.assertIsNone(self.spans[-1].parent)

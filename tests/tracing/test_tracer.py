@@ -202,7 +202,7 @@ class RequestTests(TracerCase):
         _, job = self.ask(CollectingObserver())
         self.stage.turn()
         self.pass_time(1)
-        self.inference.withdraw(job)
+        job.withdraw()
         withdrawn(job)
         whole = self.one("POST /predictions/{model_name}")
         self.assertEqual("The client has left.", whole.error)

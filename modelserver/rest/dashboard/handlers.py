@@ -169,9 +169,8 @@ class DashboardApi:
         inputs = Inputs(b"".join(lines), b"", body_of(request))
         cors = b"".join(b"%b: %b\r\n" % field for field in PROTECTION)
         observer = TwistedWebResponder(request, self.responder.dialect, cors)
-        inference = self.parts.inference
-        job = inference.predict(model_name, model_version, inputs, observer)
-        observer.when_cancelled(lambda: inference.withdraw(job))
+        job = self.parts.inference.predict(model_name, model_version, inputs, observer)
+        observer.when_cancelled(job.withdraw)
         return observer.answer
 
     # Steps.

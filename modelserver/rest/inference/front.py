@@ -85,6 +85,7 @@ class InferenceEndpoint:
     workflows: WorkflowInference | None = None
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
+    either: AnyInference = field(init=False)
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
     _grammar: PredictionGrammar = field(init=False)
     _ping_key: str | None = field(init=False)
@@ -97,6 +98,7 @@ class InferenceEndpoint:
         self._ping_key = next(route.key_kind for route in routes if route.operation == PING)
         self.max_request_size = self.settings.max_request_size
         self.cors = self.settings.cors
+        self.either = AnyInference(self.inference, self.workflows)
 
     # What connections ask.
 
@@ -164,14 +166,12 @@ class InferenceEndpoint:
                 raise WorkflowNotFound(name)
             version = workflows.version_named(name, version)
             return workflows.predict(name, version, inputs, observer, client_timeout)
-        inference: Inference | AnyInference = self.inference
-        if workflows is not None and asked is Asked.EITHER:
-            inference = AnyInference(self.inference, workflows)
+        inference = self.either if asked is Asked.EITHER else self.inference
         return inference.predict(name, version, inputs, observer, client_timeout)
 
     def withdraw(self, job: Job) -> None:
         """Cancel a job whose client has left."""
-        self.inference.withdraw(job)
+        job.withdraw()
 
     def refused(self, error: ServingError) -> Reply:
         """Return an error in the dialect's words."""
@@ -221,7 +221,7 @@ class InferenceEndpoint:
         observer = TwistedWebResponder(request, self.dialect, self.cors)
         assert name is not None  # prediction_of saw to it
         job = self._ask(asked, name, version, inputs, observer, client_timeout)
-        observer.when_cancelled(lambda: self.inference.withdraw(job))
+        observer.when_cancelled(job.withdraw)
         return observer.answer
 
     def prediction_of(self, request: Request) -> PredictionTarget:

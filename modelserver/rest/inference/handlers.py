@@ -9,8 +9,8 @@ from twisted.web.server import Request
 
 from modelserver.core.registry import Registry
 from modelserver.errors import AccessDenied
-from modelserver.inference.health import ServerHealth, is_model_ready
-from modelserver.inference.metadata import ServerMetadata, model_metadata
+from modelserver.inference.health import ServerHealth
+from modelserver.inference.metadata import ServerMetadata
 from modelserver.inference.targets import require_served
 from modelserver.interfaces import Reply
 from modelserver.rest.binding import Operation
@@ -110,11 +110,7 @@ class InferenceApi:
 
     def describe_tensors(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
         """Answer which tensors a model takes and returns."""
-        workflows = self.front.workflows
-        if workflows is not None and workflows.has(model_name):
-            model = workflows.metadata(model_name, model_version)
-        else:
-            model = model_metadata(self.registry, model_name, model_version)
+        model = self.front.either.metadata(model_name, model_version)
         body = {
             "name": model.name,
             "versions": model.versions,
@@ -126,11 +122,7 @@ class InferenceApi:
 
     def is_model_ready(self, request: Request, model_name: str, model_version: str | None = None) -> bytes:
         """Answer whether a worker has loaded the model."""
-        workflows = self.front.workflows
-        if workflows is not None and workflows.has(model_name):
-            is_ready = workflows.is_ready(model_name, model_version)
-        else:
-            is_ready = is_model_ready(self.registry, model_name, model_version)
+        is_ready = self.front.either.is_ready(model_name, model_version)
         return self._send(request, {"name": model_name, "ready": is_ready}, 200 if is_ready else NOT_READY)
 
     async def describe_routes(self, request: Request, **variables: str) -> bytes:
