@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from modelserver.call_parameters import Parameter
 from modelserver.management import parameters as calls
+from modelserver.rest.management.row import management_route
 from modelserver.rest.route import (
     ANY_METHOD,
-    BOTH,
     MODEL_CONTROL,
     TOKENS,
     TORCHSERVE,
@@ -25,40 +24,11 @@ _VERSION = "/models/{model_name}/{model_version}"
 _OF_MODEL = "Describe the management routes of this model as an OpenAPI document."
 
 
-def _route(
-    operation: str,
-    method: str,
-    path: str,
-    description: str,
-    answers: dict[int, str],
-    *,
-    refusals: tuple[int, ...] = (),
-    parameters: tuple[Parameter, ...] = (),
-    dialects: tuple[str, ...] = BOTH,
-    feature: str = "",
-    body: str = "",
-    documented: tuple[str, ...] = BOTH,
-) -> Route:
-    return Route(
-        operation=operation,
-        methods=(method,),
-        path=path,
-        listeners=frozenset({ListenerRole.MANAGEMENT}),
-        access=Access.MANAGEMENT,
-        description=description,
-        answers=answers,
-        refusals=(400, 405, *refusals),
-        parameters=parameters,
-        dialects=dialects,
-        feature=feature,
-        body=body,
-        documented=documented,
-    )
-
-
 MANAGEMENT_ROUTES: tuple[Route, ...] = (
-    _route("listModels", "GET", "/models", "List the models.", {200: "ModelList"}, parameters=calls.LIST),
-    _route(
+    management_route(
+        "listModels", "GET", "/models", "List the models.", {200: "ModelList"}, parameters=calls.LIST
+    ),
+    management_route(
         "registerModel",
         "POST",
         "/models",
@@ -69,7 +39,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         feature=MODEL_CONTROL,
         body="fields",
     ),
-    _route(
+    management_route(
         "describeModel",
         "GET",
         _MODEL,
@@ -78,7 +48,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         refusals=(404, 500, 503),
         parameters=calls.DESCRIBE,
     ),
-    _route(
+    management_route(
         "setAutoScale",
         "PUT",
         _MODEL,
@@ -87,7 +57,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         refusals=(404, 500, 507),
         parameters=calls.SCALE,
     ),
-    _route(
+    management_route(
         "unregisterModel",
         "DELETE",
         _MODEL,
@@ -96,7 +66,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         refusals=(403, 404, 408, 500),
         feature=MODEL_CONTROL,
     ),
-    _route(
+    management_route(
         "modelApiDescription",
         "OPTIONS",
         _MODEL,
@@ -106,7 +76,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         dialects=(TORCHSERVE,),
         documented=(),
     ),
-    _route(
+    management_route(
         "describeAllVersions",
         "GET",
         "/models/{model_name}/all",
@@ -115,7 +85,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         refusals=(404,),
         dialects=(TORCHSERVE,),
     ),
-    _route(
+    management_route(
         "version_describeModel",
         "GET",
         _VERSION,
@@ -125,7 +95,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         parameters=calls.DESCRIBE,
         dialects=(TORCHSERVE,),
     ),
-    _route(
+    management_route(
         "version_setAutoScale",
         "PUT",
         _VERSION,
@@ -135,7 +105,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         parameters=calls.SCALE_VERSION,
         dialects=(TORCHSERVE,),
     ),
-    _route(
+    management_route(
         "version_unregisterModel",
         "DELETE",
         _VERSION,
@@ -145,7 +115,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         feature=MODEL_CONTROL,
         dialects=(TORCHSERVE,),
     ),
-    _route(
+    management_route(
         "version_modelApiDescription",
         "OPTIONS",
         _VERSION,
@@ -155,7 +125,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         dialects=(TORCHSERVE,),
         documented=(),
     ),
-    _route(
+    management_route(
         "setDefault",
         "PUT",
         "/models/{model_name}/{model_version}/set-default",
@@ -164,7 +134,7 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         refusals=(404,),
         dialects=(TORCHSERVE,),
     ),
-    _route(
+    management_route(
         "modelReady",
         "GET",
         "/v1/models/{model_name}",

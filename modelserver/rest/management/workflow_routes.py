@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from modelserver.call_parameters import Parameter
+from functools import partial
+
 from modelserver.rest.management import workflow_parameters as calls
-from modelserver.rest.route import TORCHSERVE, WORKFLOW_CONTROL, Access, ListenerRole, Route
+from modelserver.rest.management.row import management_route
+from modelserver.rest.route import TORCHSERVE, WORKFLOW_CONTROL, Route
 
 _STATUS = {200: "Status"}
 _DESCRIPTION = {200: "WorkflowDescription"}
@@ -12,32 +14,7 @@ _WORKFLOW = "/workflows/{workflow_name}"
 _VERSION = "/workflows/{workflow_name}/{workflow_version}"
 
 
-def _route(
-    operation: str,
-    method: str,
-    path: str,
-    description: str,
-    answers: dict[int, str],
-    *,
-    refusals: tuple[int, ...] = (),
-    parameters: tuple[Parameter, ...] = (),
-    feature: str = "",
-    body: str = "",
-) -> Route:
-    return Route(
-        operation=operation,
-        methods=(method,),
-        path=path,
-        listeners=frozenset({ListenerRole.MANAGEMENT}),
-        access=Access.MANAGEMENT,
-        description=description,
-        answers=answers,
-        refusals=(400, 405, *refusals),
-        parameters=parameters,
-        dialects=(TORCHSERVE,),
-        feature=feature,
-        body=body,
-    )
+_route = partial(management_route, dialects=(TORCHSERVE,))
 
 
 WORKFLOW_ROUTES: tuple[Route, ...] = (
