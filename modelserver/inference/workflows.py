@@ -134,7 +134,7 @@ class WorkflowInference:
     # Which are in progress.
 
     def close(self, error: NoWorkers) -> None:
-        """Begin no more runs; those that are asked for now are refused with ``error``."""
+        """Begin no more runs; whoever asks for one from now on is refused with ``error``."""
         self.closed = error
 
     def runs_of(self, workflow: Workflow | None = None) -> int:

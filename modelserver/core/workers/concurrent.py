@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from modelserver.core.workers.batch import Batch, Settled, Times
-from modelserver.core.workers.in_flight import AnswerWatch, Pace, pass_parts_on
+from modelserver.core.workers.batch import Batch, Times
+from modelserver.core.workers.batches_in_hand import BatchesInHand
+from modelserver.core.workers.in_flight import pass_parts_on
 from modelserver.errors import ClientGone, DeadlinePassed, ServingError
-from modelserver.interfaces import WorkerProcess
 from modelserver.jobs import ASSIGNED, Answer, Job
 from modelserver.spec import WorkerFailure
-from modelserver.version_settings.values import Timeouts
 
 AT_ONCE = 1024
 """Batches that an asynchronous handler may have at work; what comes then waits in the queue."""
@@ -22,7 +21,7 @@ LONGEST_BEHIND = 1 << 20
 
 
 @define(eq=False)
-class SideBySide:
+class SideBySide(BatchesInHand):
     """
     Batches of which each is begun when it comes and answered when it is done.
 
@@ -30,28 +29,14 @@ class SideBySide:
     a worker that does not even react to that in its grace is ended. A client that is slow to read holds
     nobody: its stream is cut off when too much waits for it.
 
-    :param timed_out: is called when the worker does not react.
     :param capacity: batches that the worker may have.
-    :param watch: is shown each batch of answers, and of parts.
     """
 
-    timeouts: Timeouts
-    clock: IReactorTime
-    timed_out: Callable[[], None]
     capacity: int = field(kw_only=True)
-    watch: AnswerWatch | None = field(default=None, kw_only=True)
-    process: WorkerProcess | None = field(default=None, init=False)
-    load: int = field(default=0, init=False)
     behind: int = field(default=0, init=False)
     begun: float = field(default=0.0, init=False)
     jobs_ahead: int = field(default=0, init=False)
     bytes_ahead: int = field(default=0, init=False)
-    pace: Pace = field(factory=Pace, init=False)
-    batches: list[Batch] = field(factory=list, init=False)
-    _is_open: bool = field(default=False, init=False)
-    _number: int = field(default=0, init=False)
-    _settled: list[Settled] = field(factory=list, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
     _heard: float = field(default=0.0, init=False)
     """When the worker answered last, in the clock's seconds."""
     _given_up: dict[Batch, float] = field(factory=dict, init=False)
@@ -83,11 +68,6 @@ class SideBySide:
         self.process.send(number, jobs, False)
         if self._timer is None:
             self._timer = self.clock.callLater(self.timeouts.response, self._look_at_silent)
-
-    def flush(self) -> None:
-        """Let the batches of this turn leave."""
-        if self.process is not None:
-            self.process.flush()
 
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """
@@ -145,13 +125,6 @@ class SideBySide:
         """Note that the client has read everything."""
         self._behind.pop(job, None)
 
-    def cancel_stream(self, job: Job) -> None:
-        """Have the handler told that the client of ``job`` is gone."""
-        for batch in self.batches:
-            if job in batch.jobs and self.process is not None:
-                self.process.cancel(batch.number, batch.index_of(job))
-        self.resume(job)
-
     def recall(self, job: Job) -> None:
         """Change nothing: each job is begun when it comes."""
 
@@ -168,11 +141,6 @@ class SideBySide:
 
     def collect(self) -> None:
         """Change nothing: the worker keeps no answers."""
-
-    def take_settled(self) -> Sequence[Settled]:
-        """Return, once, the jobs that were answered since the last call, in order."""
-        settled, self._settled = self._settled, []
-        return settled
 
     def _look_at_silent(self) -> None:
         """Watch all batches with one timer, set anew for the one that has been silent for longest."""
@@ -196,17 +164,6 @@ class SideBySide:
             job.fail(DeadlinePassed(self.timeouts.response, started=True))
             self.cancel_stream(job)
 
-    def open(self) -> None:
-        """Let there be room: the worker is ready."""
-        self._is_open = True
-
-    def close(self) -> None:
-        """Have no room, and watch the batches in hand no more: the worker is in another state."""
-        self._is_open = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def lose(self, failure: WorkerFailure) -> Sequence[Batch]:
         """
         Release all jobs, for the process is gone, and return them: those that may be the cause come first.
@@ -224,5 +181,5 @@ class SideBySide:
                 is_innocent = is_blocked and job.state is ASSIGNED
                 (innocent if is_innocent else suspect).append(job)
                 job.released_by_worker()
-        self.batches, self.load = [], 0
+        self.batches, self.load = deque(), 0
         return [Batch(0, each, False, 0.0) for each in (suspect, innocent) if each]

@@ -6,15 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from modelserver.core.workers.batch import Batch, Settled, Times
-from modelserver.core.workers.in_flight import LEAST, MANY, AnswerWatch, Pace, pass_parts_on
+from modelserver.core.workers.batch import Batch, Times
+from modelserver.core.workers.batches_in_hand import BatchesInHand
+from modelserver.core.workers.in_flight import LEAST, MANY, pass_parts_on
 from modelserver.errors import DeadlinePassed, ServingError
-from modelserver.interfaces import WorkerProcess
 from modelserver.jobs import ASSIGNED, FINISHED, Answer, Job
 from modelserver.spec import WorkerFailure
-from modelserver.version_settings.values import Timeouts
 
 SHORT, TINY = 0.02, 0.002
 """Seconds a call takes on average, below which a worker may have FEW or MANY in hand; below LEAST, MOST."""
@@ -22,33 +20,19 @@ FEW, MOST = 2, 16
 
 
 @define(eq=False)
-class InOrder:
+class InOrder(BatchesInHand):
     """
     Batches that are answered in the order in which they were sent; a fast worker may have some ahead.
 
     Those ahead are still to be had until the worker begins them, whatever was measured before: while a call
     takes long, they may go to another worker. ``modelserver.protocol.ahead`` says why each is run once.
 
-    :param timed_out: is called when the worker takes longer for a batch than ``timeouts.response``.
     :param has_many_waiting: whether more jobs wait than all workers of the version could have ahead.
     :param put_back: is given the jobs that the worker had ahead and that wait again, the oldest first.
-    :param watch: is shown each batch of answers.
     """
 
-    timeouts: Timeouts
-    clock: IReactorTime
-    timed_out: Callable[[], None]
     has_many_waiting: Callable[[], bool] = field(kw_only=True)
     put_back: Callable[[list[Job]], None] = field(kw_only=True)
-    watch: AnswerWatch | None = field(default=None, kw_only=True)
-    process: WorkerProcess | None = field(default=None, init=False)
-    _is_open: bool = field(default=False, init=False)
-    load: int = field(default=0, init=False)
-    pace: Pace = field(factory=Pace, init=False)
-    batches: deque[Batch] = field(factory=deque, init=False)
-    _number: int = field(default=0, init=False)
-    _settled: list[Settled] = field(factory=list, init=False)
-    _timer: IDelayedCall | None = field(default=None, init=False)
     _may_go_ahead: bool = field(default=False, init=False)
     _revoked: deque[tuple[int, int]] = field(factory=deque, init=False)
     """Numbers of batches and of their last calls, which were taken back and which the worker has not passed
@@ -113,11 +97,6 @@ class InOrder:
         if self._timer is None:
             self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)
 
-    def flush(self) -> None:
-        """Let the batches of this turn leave."""
-        if self.process is not None:
-            self.process.flush()
-
     def answered(self, number: int, answers: Sequence[Answer | ServingError], seconds: float) -> None:
         """
         Take the answers of the oldest batch, or of the next jobs of those pipelined.
@@ -174,18 +153,6 @@ class InOrder:
                 if not batch.full and self.process is not None:
                     batch.started = self.clock.seconds()
                     self.process.hold(batch.number, False)
-
-    def cancel_stream(self, job: Job) -> None:
-        """Have the handler told that the client of ``job`` is gone."""
-        for batch in self.batches:
-            if job in batch.jobs and self.process is not None:
-                self.process.cancel(batch.number, batch.index_of(job))
-        self.resume(job)
-
-    def take_settled(self) -> Sequence[Settled]:
-        """Return, once, the jobs that were answered since the last call, in order."""
-        settled, self._settled = self._settled, []
-        return settled
 
     def _look_at_oldest(self) -> None:
         """Watch all batches with one timer, set anew for the oldest rather than once for each."""
@@ -260,16 +227,13 @@ class InOrder:
 
     def open(self) -> None:
         """Let there be room: the worker is ready."""
-        self._is_open = True
+        super().open()
         self._may_go_ahead = self.process is not None and self.process.goes_ahead
 
     def close(self) -> None:
         """Have no room, and watch the batches in hand no more: the worker is in another state."""
         self.take_back()
-        self._is_open = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        super().close()
 
     def lose(self, failure: WorkerFailure) -> Sequence[Batch]:
         """Release all jobs, for the process is gone, and return them, the oldest batch first."""
