@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import field, frozen
 
 from modelserver.core.registry import Registry
+from modelserver.core.workers.pool import WorkerPool
 from modelserver.inference.load_status import LoadStatus
 
 
@@ -71,20 +72,25 @@ def unready_models(registry: Registry, load_status: LoadStatus | None = None) ->
     unready = {
         name
         for name in registry.names()
-        if any(version.pool.minimum and not version.pool.ready for version in registry.versions(name))
+        if any(_is_unready(version.pool) for version in registry.versions(name))
     }
     return sorted(unready.union(load_status.missing(registry) if load_status is not None else ()))
 
 
+def _is_unready(pool: WorkerPool) -> bool:
+    return pool.minimum > 0 and not pool.ready and not pool.is_on_call
+
+
 def is_model_ready(registry: Registry, name: str, version: str | None = None) -> bool:
     """
-    Return whether a worker of a version has loaded the model.
+    Return whether a version can be asked: a worker has loaded the model, or will on a request's call.
 
     :param version: None for the default one.
     :raises ModelNotFound: no model has this name.
     :raises VersionNotFound: the model has no such version.
     """
-    return registry.get(name, version).pool.ready > 0
+    pool = registry.get(name, version).pool
+    return pool.ready > 0 or pool.is_on_call
 
 
 @frozen(eq=False)

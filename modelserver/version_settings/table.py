@@ -102,6 +102,20 @@ TIMEOUTS = (
         described="startupTimeout",
     ),
     Setting(
+        name="load_timeout",
+        path="timeouts.load",
+        unit=Unit.SECONDS,
+        default=120.0,
+        least=1,
+        key=SettingKey("load_timeout", "How long a request may wait for a version without workers to load."),
+        model_config="loadTimeout",
+        parameter=SettingParameter(
+            "load_timeout",
+            "Seconds that a request may wait for a version without workers to load.",
+            is_extension=True,
+        ),
+    ),
+    Setting(
         name="recovery",
         path="timeouts.recovery",
         unit=Unit.SECONDS,

@@ -9,12 +9,17 @@ from modelserver.version_settings.table import default_of
 
 @frozen
 class Timeouts:
-    """How long each state of a worker may last, in seconds."""
+    """
+    How long each state of a worker may last, in seconds.
+
+    :param load: how long a request may wait for workers where there were none.
+    """
 
     startup: float = default_of("startup_timeout")
     response: float = default_of("response_timeout")
     recovery: float = default_of("recovery")
     grace: float = default_of("worker_grace")
+    load: float = default_of("load_timeout")
     longest_backoff: float = 1597.0
 
 

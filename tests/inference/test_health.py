@@ -9,7 +9,8 @@ from modelserver.core.version import ModelVersion
 from modelserver.errors import ModelNotFound, VersionNotFound
 from modelserver.inference.health import Health, Readiness, ServerHealth, health_of, is_model_ready
 from modelserver.inference.load_status import LoadStatus
-from modelserver.testing import Stage, make_spec
+from modelserver.spec import WorkerFailure
+from modelserver.testing import Stage, make_job, make_spec
 
 
 class HealthTests(TestCase):
@@ -44,6 +45,26 @@ class HealthTests(TestCase):
         self.load()
         self.assertEqual(self.health.readiness(), Readiness())
         self.assertTrue(self.health.readiness().is_ready)
+
+    def test_a_model_that_a_request_wakes_is_ready(self) -> None:
+        self.load()
+        self.assertFalse(is_model_ready(self.registry, "b"))
+        self.b.pool.waking.open(lambda: self.b.pool.scale(1, 1), 5.0)
+        self.assertTrue(is_model_ready(self.registry, "b"))
+        self.b.pool.put(make_job())
+        self.stage.turn()
+        self.assertEqual(self.health.readiness(), Readiness())
+        self.assertTrue(is_model_ready(self.registry, "b"))
+        self.assertTrue(self.health.is_ready())
+
+    def test_a_model_that_was_woken_and_cannot_load_is_not_ready(self) -> None:
+        self.load()
+        self.b.pool.waking.open(lambda: self.b.pool.scale(1, 1), 5.0)
+        self.b.pool.put(make_job())
+        self.stage.turn()
+        self.stage.backend.last.exit(WorkerFailure("load", 0.0, permanent=True))
+        self.assertEqual(self.health.readiness(), Readiness(("b",)))
+        self.assertFalse(is_model_ready(self.registry, "b"))
 
     def test_a_model_that_is_still_loaded_is_not_ready(self) -> None:
         self.load()

@@ -16,12 +16,14 @@ from modelserver.core.workers.busy_poll import BusyPoll
 from modelserver.core.workers.idle_watch import IdleWatch
 from modelserver.core.workers.in_flight import MANY, MakeInFlight
 from modelserver.core.workers.levelling import Levelling
-from modelserver.core.workers.placement import give_devices_back, place_worker
+from modelserver.core.workers.making import WorkerMaker
+from modelserver.core.workers.placement import give_devices_back
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
 from modelserver.core.workers.waiters import Waiters
+from modelserver.core.workers.waking import Waking
 from modelserver.core.workers.worker import READY, Worker
-from modelserver.errors import NotEnoughDevices, NoWorkers, QueueFull, ServingError, WorkersFailed
+from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkersFailed
 from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerState
 
@@ -45,6 +47,8 @@ class WorkerPool:
     minimum: int = field(default=0, init=False)
     maximum: int = field(default=0, init=False)
     workers: list[Worker] = field(factory=list, init=False)
+    waking: Waking = field(init=False)
+    _maker: WorkerMaker = field(init=False)
     _leaving: list[Worker] = field(factory=list, init=False)
     _settlers: Waiters = field(factory=Waiters, init=False)
     _closers: Waiters = field(factory=Waiters, init=False)
@@ -67,6 +71,15 @@ class WorkerPool:
         self._recycling = Recycling(self._max_requests, self.providers.random)
         self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
         self._levelling = Levelling(self.providers.clock, self.workers)
+        self._maker = WorkerMaker(self.spec, self, self.providers, self.make_in_flight, self.workers)
+        self.waking = Waking(
+            model=self.spec.name,
+            version=self.spec.version,
+            queue=self.queue,
+            workers=self.workers,
+            clock=self.providers.clock,
+            call_soon=self.providers.call_soon,
+        )
 
     # How many.
 
@@ -82,7 +95,7 @@ class WorkerPool:
         :param drain: seconds that those who leave may take to finish; None: as long as it takes.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
-        added = self._add(minimum - len(self.workers), gpu_workers)
+        added = self._maker.add(minimum - len(self.workers), gpu_workers)
         self.minimum, self.maximum = minimum, maximum
         for worker in self.workers:
             if worker.state is FAILED:
@@ -98,36 +111,10 @@ class WorkerPool:
                 self._end_recycling()
             for worker in reversed(going):
                 worker.stop(drain)
-        if not self.workers:
-            self.queue.fail_all(self.refusal())
+            if not self.workers:
+                self.waking.end()  # those that were brought are taken away
+        self._answer_or_hold()
         self._settle()
-
-    def _add(self, count: int, gpu_workers: int | None) -> list[Worker]:
-        """Add workers that are not started, and return them; where one cannot have its devices, add none."""
-        present = len(self.workers)
-        try:
-            for _ in range(count):
-                self.workers.append(self._new_worker(gpu_workers))
-        except NotEnoughDevices:
-            for worker in self.workers[present:]:
-                give_devices_back(worker.spec, self.providers.devices)
-            del self.workers[present:]
-            raise
-        return self.workers[present:]
-
-    def _new_worker(self, gpu_workers: int | None) -> Worker:
-        on_gpus = sum(worker.spec.gpu_id is not None for worker in self.workers)
-        is_cpu = gpu_workers is not None and on_gpus >= gpu_workers
-        return Worker(
-            spec=place_worker(self.spec, self.providers, is_cpu),
-            timeouts=self.spec.timeouts,
-            owner=self,
-            backend=self.providers.backend,
-            clock=self.providers.clock,
-            now=self.providers.now,
-            make_in_flight=self.make_in_flight,
-            tracer=self.providers.tracer,
-        )
 
     def when_settled(self) -> Deferred[None]:
         """
@@ -152,6 +139,7 @@ class WorkerPool:
     def close(self, drain: float | None = None) -> Deferred[None]:
         """Stop all workers; fires when the last one is gone. Waiting jobs are the caller's to answer."""
         gone = self._closers.wait()
+        self.waking.close()
         self.scale(0, 0, drain=drain)
         self._note_empty()
         return gone
@@ -170,21 +158,29 @@ class WorkerPool:
         """How many workers run or may still come back."""
         return sum(worker.state is not FAILED for worker in self.workers)
 
+    @property
+    def is_on_call(self) -> bool:
+        """Whether a job would be held for workers that it brings, or that are on their way already."""
+        if not self.workers:
+            return self.waking.is_open
+        return self.waking.is_under_way and self.healthy > 0
+
     # Who gets what.
 
     def put(self, job: Job) -> None:
         """
         Queue a job and see, at the end of this turn, who can take it.
 
-        :raises NoWorkers: there is no worker, and none will come.
+        :raises NoWorkers: there is no worker, and none will come, be it by this job.
         :raises QueueFull: as many jobs wait as may; it tells when to try again.
         """
         for worker in self.workers:
             if worker.state is not FAILED:
                 break
         else:
-            raise self.refusal()
-        if self._has_tickets and self._idle <= self.queue.waiting:
+            if self.workers or not self.waking.begin():
+                raise self.refusal()
+        if self._has_tickets and not self.waking.is_under_way and self._idle <= self.queue.waiting:
             raise QueueFull(
                 self.spec.name, self.spec.version, self.ready, "job ticket", self._seconds_to_drain()
             )
@@ -225,6 +221,7 @@ class WorkerPool:
 
     def kill(self) -> None:
         """End everybody for good, now, whatever they have in hand."""
+        self.waking.close()
         self.scale(0, 0, drain=0.0)
         for worker in list(self._leaving):
             worker.kill("exit")
@@ -251,19 +248,7 @@ class WorkerPool:
 
     def describe(self) -> tuple[WorkerDescription, ...]:
         """Describe every worker as it is now, without its memory, which the pool does not know."""
-        return tuple(
-            WorkerDescription(
-                worker.id,
-                worker.state,
-                worker.launched_at,
-                worker.pid,
-                gpu_id=worker.spec.gpu_id,
-                restarts=worker.restart_policy.restarts,
-                failure=worker.failure,
-                threads=worker.threads,
-            )
-            for worker in self.workers
-        )
+        return tuple(worker.describe() for worker in self.workers)
 
     @property
     def has_many_waiting(self) -> bool:
@@ -310,6 +295,7 @@ class WorkerPool:
         """Let a worker that has loaded the model have work at once."""
         spec = self.spec
         self.providers.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
+        self.waking.end()
         self._recycling.reset_count(worker)
         if worker is self._recycling.successor:
             self._end_recycling()
@@ -337,7 +323,7 @@ class WorkerPool:
     def _replace(self, worker: Worker) -> None:
         """Start a worker that will take this one's place, unless this one leaves anyway."""
         if worker in self.workers:
-            successor = self._new_worker(None)
+            successor = self._maker.make()
             self._recycling.begin(worker, successor)
             successor.start()
 
@@ -360,7 +346,8 @@ class WorkerPool:
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """See to the jobs that a dead worker had: the other workers, or its successor, take them."""
-        tries = self.spec.limits.retries if self.healthy and not worker.died_laying else 0
+        may_be_served = self.healthy or self.is_on_call
+        tries = self.spec.limits.retries if may_be_served and not worker.died_laying else 0
         again, retried = retry_or_fail(batches, failure, tries)
         for _ in range(retried):
             self.providers.recorder.job_retried(self.spec.name, self.spec.version)
@@ -371,8 +358,7 @@ class WorkerPool:
             self.providers.recorder.worker_restarted(self.spec.name, self.spec.version)
             if not worker.in_flight.pace.calls:
                 self._fail_settlers(failure)
-        if not self.healthy:
-            self.queue.fail_all(self.refusal())
+        self._answer_or_hold()
         self.schedule()
         self.queue.worker_gone(worker.id, str(failure))
 
@@ -382,8 +368,17 @@ class WorkerPool:
             self.providers.call_soon(self._end_recycling)
             return
         self._fail_settlers(worker.failure)
-        if not self.healthy:
-            self.queue.fail_all(self.refusal())
+        self._answer_or_hold()
+
+    def _answer_or_hold(self) -> None:
+        """Where no worker runs or will, answer those that wait, or have workers brought on their call."""
+        if self.healthy:
+            return
+        if not self.workers and self.waking.is_open:
+            self.waking.begin_for_waiting()
+            return
+        self.waking.end()
+        self.queue.fail_all(self.refusal())
 
     def worker_stopped(self, worker: Worker) -> None:
         """Give back the devices of a worker that was to leave and has left."""

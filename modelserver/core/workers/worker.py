@@ -16,7 +16,7 @@ from modelserver.core.workers.worker_log import TIMEOUTS, WorkerLog
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import Answer, Job
-from modelserver.spec import WorkerFailure, WorkerSpec, WorkerState
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 from modelserver.traces import AnsweredCalls, Tracer
 from modelserver.version_settings.values import Timeouts
 
@@ -114,6 +114,19 @@ class Worker:
         """The threads of computation that its process was given, None while there is no process."""
         process = self.in_flight.process
         return None if process is None else process.threads
+
+    def describe(self) -> WorkerDescription:
+        """Describe it as it is now, without its memory, which it does not know."""
+        return WorkerDescription(
+            self.id,
+            self.state,
+            self.launched_at,
+            self.pid,
+            gpu_id=self.spec.gpu_id,
+            restarts=self.restart_policy.restarts,
+            failure=self.failure,
+            threads=self.threads,
+        )
 
     # What the process reports.
 
