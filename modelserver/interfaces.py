@@ -13,8 +13,10 @@ from modelserver.jobs import Answer, Job
 from modelserver.spec import (
     Gpu,
     GpuUsage,
+    MemoryFigures,
     ModelSummary,
     VersionDescription,
+    VersionSpec,
     WorkerDescription,
     WorkerFailure,
     WorkerSpec,
@@ -196,6 +198,43 @@ class Inventory(Protocol):
 
     def usage(self, gpu_id: int) -> GpuUsage | None:
         """A device's load, None if it cannot be told."""
+
+
+class MemoryBudget(Protocol):
+    """
+    Bounds the memory that the workers of all versions take together.
+
+    What a worker is expected to take is reserved from ``placed`` until ``left``: there is nothing else to
+    give back.
+    """
+
+    def reserve(self, version: VersionSpec, workers: int) -> int:
+        """
+        Return for how many of ``workers`` more of a version there is room now: start them in this turn.
+
+        Idle versions are asked to leave for the others; ask again, or use ``claim``, which tells.
+        """
+
+    def claim(self, version: VersionSpec, workers: int, waits: bool = False) -> Deferred[None]:
+        """
+        Fire when there is room for so many more workers of a version: start them before anything is awaited.
+
+        Whoever asked first gets room first. Cancelling is allowed.
+
+        :param waits: where nothing can leave, wait for what can; else fail with MemoryShort.
+        """
+
+    def placed(self, worker: WorkerSpec) -> None:
+        """Set memory aside for a worker that is being started."""
+
+    def loaded(self, worker: WorkerSpec) -> None:
+        """Note that a worker has loaded its model: now it can be measured."""
+
+    def left(self, worker: WorkerSpec) -> None:
+        """Set nothing aside any more for a worker that is gone for good."""
+
+    def figures(self, version: VersionSpec) -> MemoryFigures | None:
+        """Return what a version's next worker takes, and what there is; None while there is no limit."""
 
 
 class ModelSource(Protocol):

@@ -60,6 +60,8 @@ class VersionSpec:
     :param client_timeout: seconds that a client waits that does not say so itself; 0: as long as it takes.
     :param torchrun: for a version whose workers are several processes, else None.
     :param workflow: the workflow that it is a node of, and comes and goes with, or None.
+    :param archive_size: bytes of its archive, or of the files of its folder.
+    :param pinned: it stays in memory when memory is short.
     """
 
     name: str
@@ -84,6 +86,8 @@ class VersionSpec:
     limits: WorkerLimits = field(factory=WorkerLimits)
     loaded_at_startup: bool = False
     workflow: str | None = None
+    archive_size: int = 0
+    pinned: bool = default_of("pinned")
 
     def with_settings(
         self, values: SettingValues, table: Iterable[Setting] = VERSION_SETTINGS
@@ -246,6 +250,23 @@ class ProcessMemory:
     resident: int
     private: int | None = None
     shared: int | None = None
+
+
+@frozen
+class MemoryFigures:
+    """
+    What a version's next worker is expected to take, and what there is. All are bytes.
+
+    :param limit: what all workers may take together.
+    :param reserved: what is set aside for those that are there, or have been started.
+    :param expected: for one more worker of the version.
+    :param is_seen: the largest worker of the version was measured so; else it is told from its archive.
+    """
+
+    limit: int
+    reserved: int
+    expected: int
+    is_seen: bool
 
 
 @frozen

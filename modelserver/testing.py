@@ -15,7 +15,7 @@ from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
 from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError
-from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.interfaces import MemoryBudget, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
 from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerFailure, WorkerSpec
 
@@ -333,6 +333,7 @@ class Stage:
 
     gpus: int = 0
     loads: bool = False
+    memory: MemoryBudget | None = None
     clock: Clock = field(factory=Clock, init=False)
     recorder: CountingRecorder = field(factory=CountingRecorder, init=False)
     backend: MemoryBackend = field(init=False)
@@ -350,6 +351,7 @@ class Stage:
             WorkerNumbers().take,
             self.call_soon,
             self.recorder,
+            memory=self.memory,
         )
 
     def now(self) -> float:

@@ -8,7 +8,7 @@ from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.gpus import Devices
-from modelserver.interfaces import Recorder, WorkerBackend
+from modelserver.interfaces import MemoryBudget, Recorder, WorkerBackend
 from modelserver.spec import VersionSpec
 from modelserver.traces import Tracer
 
@@ -24,6 +24,7 @@ class CoreProviders:
     :param random: a number from 0 to 1.
     :param awake_turns: turns that the event loop stays awake for the answer of a very fast worker.
     :param tracer: None: nothing is traced.
+    :param memory: None: workers may take what they like.
     """
 
     backend: WorkerBackend
@@ -36,3 +37,4 @@ class CoreProviders:
     random: Callable[[], float] = lambda: 0.0
     awake_turns: int = 0
     tracer: Tracer | None = None
+    memory: MemoryBudget | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelserver.core.shortage import MemoryShort
 from modelserver.errors import (
     BadRequest,
     DeadlinePassed,
@@ -18,6 +19,7 @@ TIME_OVER = "deadline"
 CLIENT_LEFT = "client"
 _WORDS: tuple[tuple[type[ServingError], str], ...] = (
     (NoWorkers, "no_worker"),
+    (MemoryShort, "memory"),
     (DeadlinePassed, TIME_OVER),
     (WorkerDied, "worker"),
     (PredictionFailed, "handler"),

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
 from modelserver.archive.model_config import read_model_config
 from modelserver.archive.names import RULE, is_name
+from modelserver.archive.sizes import archive_size
 from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive, remove
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
@@ -79,7 +80,7 @@ class VersionPreparer:
                 open_archive, fetched.path, target, self.limits, self.rules.wrapped_folders, check
             )
             try:
-                spec = await self.in_thread(self._decide, request, folder)
+                spec = await self.in_thread(self._decide, request, folder, fetched.path)
                 if self.dependencies is not None:
                     spec = await self.dependencies.satisfy(spec)
             except BaseException:
@@ -103,7 +104,7 @@ class VersionPreparer:
         except OSError:
             _log.failure("The model folder {folder} stays on disk", folder=str(folder))
 
-    def _decide(self, request: RegisterRequest, folder: Path) -> VersionSpec:
+    def _decide(self, request: RegisterRequest, folder: Path, archive: Path) -> VersionSpec:
         """Read the manifest and model-config, and resolve the spec. Blocks."""
         overrides = request.overrides
         manifest = read_manifest(folder, self.rules, overrides.runtime)
@@ -116,7 +117,8 @@ class VersionPreparer:
             folder=folder,
             manifest=manifest,
         )
-        return self.resolve(found, request, model_config(folder, manifest))
+        spec = self.resolve(found, request, model_config(folder, manifest))
+        return evolve(spec, archive_size=archive_size(archive))
 
     def resolve(
         self, found: OpenedArchive, request: RegisterRequest, config: Mapping[str, object]

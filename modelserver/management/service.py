@@ -89,6 +89,7 @@ class Management:
 
         :raises BadRequest: the caller asks for too many workers.
         :raises VersionExists: this version is registered already.
+        :raises MemoryShort: there is too little memory for its workers.
         :raises WorkersFailed: the caller waits, and no worker can start.
         :raises ServingError: the archive cannot be fetched, or breaks a rule.
         """
@@ -133,6 +134,7 @@ class Management:
             raise
         self._files[version] = prepared
         try:
+            await self._claim(version, spec.workers.minimum)
             if trace is None:
                 version.pool.scale(spec.workers.minimum, spec.workers.maximum)
             else:
@@ -153,10 +155,13 @@ class Management:
         :raises VersionNotFound: the model has no such version.
         :raises BadRequest: they are too many.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
+        :raises MemoryShort: there is too little memory for them.
         :raises WorkersFailed: the caller waits, and no worker can start.
         """
-        pool = self.registry.get(request.name, request.version).pool
+        version = self.registry.get(request.name, request.version)
         self.rules.check_workers(request.minimum, "min_worker")
+        await self._claim(version, request.minimum)
+        pool = version.pool
         pool.scale(request.minimum, request.maximum, request.gpu_workers, request.drain)
         await self.changed()
         if not request.synchronous:
@@ -287,6 +292,19 @@ class Management:
         return is_model_ready(self.registry, name)
 
     # Steps.
+
+    async def _claim(self, version: ModelVersion, workers: int) -> None:
+        """
+        Wait until a version may have so many workers; scale it before anything else is awaited.
+
+        :raises MemoryShort: there is too little memory for them.
+        :raises Unregistered: the version was unregistered meanwhile.
+        """
+        memory = self.providers.memory
+        if memory is not None:
+            await memory.claim(version.spec, workers - len(version.pool.workers))
+            if not self._is_served(version):
+                raise Unregistered(version.spec.name)
 
     def _add(self, version: ModelVersion) -> None:
         name, number = version.spec.name, version.spec.version

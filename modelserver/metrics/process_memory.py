@@ -25,6 +25,31 @@ def tree_memories(pids: Iterable[int]) -> dict[int, int]:
     return {pid: processes.resident_of(pid) for pid in pids}
 
 
+def tree_shares(pids: Iterable[int], root: Path = Path("/proc")) -> dict[int, int]:
+    """
+    Return the proportional bytes of process trees (PSS), by their root's process id. Blocks.
+
+    Pages that several processes have count in parts, so that the numbers of all may be added. Where the
+    kernel does not tell, these are the resident bytes; 0 for a tree that is gone.
+
+    :param root: where the kernel's files of processes are.
+    :raises OSError: nothing can be read of processes.
+    """
+    try:
+        processes = _Processes.now()
+    except psutil.Error as error:
+        raise OSError(str(error)) from error
+    return {pid: sum(_share(processes, each, root) for each in processes.tree(pid)) for pid in pids}
+
+
+def _share(processes: _Processes, pid: int, root: Path) -> int:
+    try:
+        lines = (root / str(pid) / _ROLLUP).read_text().splitlines()
+    except OSError:
+        return processes.resident.get(pid, 0)
+    return sum(int(line.split()[1]) * _KILOBYTE for line in lines if line.startswith("Pss:"))
+
+
 def tree_memories_apart(pids: Iterable[int], root: Path = Path("/proc")) -> dict[int, ProcessMemory]:
     """
     Return the memory of process trees, by their root's process id, and how much is theirs alone. Blocks.

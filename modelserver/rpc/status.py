@@ -15,6 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from modelserver import errors
+from modelserver.core.shortage import MemoryShort
 from modelserver.interfaces import Dialect
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 
@@ -97,6 +98,7 @@ ENDINGS: Mapping[type[errors.ServingError], StatusRow] = MappingProxyType(
         errors.DrainTimedOut: StatusRow(Code.DEADLINE_EXCEEDED),
         errors.DescribeUnavailable: StatusRow(Code.INTERNAL, _NO_QUEUE),
         errors.ServerFull: StatusRow(Code.RESOURCE_EXHAUSTED),
+        MemoryShort: StatusRow(Code.RESOURCE_EXHAUSTED),
         errors.QueueFull: StatusRow(_queue_code, _NO_QUEUE),
         errors.NoWorkers: StatusRow(_no_worker_code, _NO_QUEUE),
         errors.WorkerDied: StatusRow(_worker_code),

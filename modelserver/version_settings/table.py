@@ -336,6 +336,14 @@ PROCESSES = (
         key=SettingKey("worker_memory_limit", "Resident bytes at which a worker is ended; 0: no limit."),
         model_config="workerMemoryLimit",
     ),
+    Setting(
+        name="pinned",
+        path="pinned",
+        unit=Unit.FLAG,
+        default=False,
+        key=SettingKey("pinned", "Whether models stay in memory when it is short (model_memory_limit)."),
+        model_config="pinned",
+    ),
 )
 
 VERSION_SETTINGS = (*WORKERS, *BATCHES, *TIMEOUTS, *DEVICES, *MODES, *SEQUENCES, *QUEUE, *PROCESSES)

@@ -30,7 +30,7 @@ KEYS = [
     "clientTimeoutInMills", "jobQueueSize", "useJobTicket", "useVenv", "continuousBatching",
     "sequenceBatching", "sequenceMaxIdleMSec", "sequenceTimeoutMSec", "maxSequenceJobQueueSize",
     "maxNumSequence", "asyncCommunication", "workerStart", "preload", "retryOnWorkerDeath",
-    "maxRequestsPerWorker", "workerMemoryLimit", "loadTimeout",
+    "maxRequestsPerWorker", "workerMemoryLimit", "loadTimeout", "pinned",
 ]  # fmt: skip
 
 READ: tuple[tuple[dict[str, object], dict[str, object]], ...] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import errors
+from modelserver.core.shortage import MemoryShort
 from modelserver.interfaces import Dialect
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
@@ -112,6 +113,13 @@ PREDICTION: tuple[tuple[errors.ServingError, str, str, str], ...] = (
         "INTERNAL",
         "Parameter model_name is required.",
         "BadRequestException.()",
+    ),
+    (
+        MemoryShort("m", "1.0", 3, 8, 10),
+        "RESOURCE_EXHAUSTED",
+        "Model 'm' version 1.0 needs 3 bytes (by the size of its archive); 8 of the 10 bytes of "
+        "model_memory_limit are reserved, and no idle model can leave.",
+        f"{HTTP}.OutOfMemoryError",
     ),
     (errors.NoWorkers("m", None), "INTERNAL", f'Model "m" {NO_WORKER}', "InternalServerException.()"),
     (

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.workers.in_flight import MakeInFlight
-from modelserver.core.workers.placement import give_devices_back, place_worker
+from modelserver.core.workers.placement import give_place_back, place_worker
 from modelserver.core.workers.worker import Worker, WorkerOwner
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import VersionSpec
@@ -39,7 +39,7 @@ class WorkerMaker:
                 self.workers.append(self.make(gpu_workers))
         except NotEnoughDevices:
             for worker in self.workers[present:]:
-                give_devices_back(worker.spec, self.providers.devices)
+                give_place_back(worker.spec, self.providers)
             del self.workers[present:]
             raise
         return self.workers[present:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from modelserver.core.gpus import Devices
 from modelserver.core.providers import CoreProviders
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import VersionSpec, WorkerSpec
@@ -10,11 +9,18 @@ from modelserver.spec import VersionSpec, WorkerSpec
 
 def place_worker(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
     """
-    Give one more worker of a version its id and its devices.
+    Give one more worker of a version its id, its devices, and its part of the memory.
 
     :param is_cpu: the worker gets no GPU, unless it spans several.
     :raises NotEnoughDevices: the worker needs more GPUs than there are.
     """
+    worker = _place(spec, providers, is_cpu)
+    if providers.memory is not None:
+        providers.memory.placed(worker)
+    return worker
+
+
+def _place(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
     worker_id, devices = providers.next_worker_id(spec), providers.devices
     if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
         group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
@@ -26,7 +32,9 @@ def place_worker(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> W
     return WorkerSpec(spec, worker_id, devices.take(spec.devices.ids))
 
 
-def give_devices_back(spec: WorkerSpec, devices: Devices) -> None:
-    """Let other workers have the devices of one that is gone."""
+def give_place_back(spec: WorkerSpec, providers: CoreProviders) -> None:
+    """Let other workers have the devices, and the memory, of one that is gone."""
     for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
-        devices.give_back(gpu)
+        providers.devices.give_back(gpu)
+    if providers.memory is not None:
+        providers.memory.left(spec)

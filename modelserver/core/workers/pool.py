@@ -17,7 +17,7 @@ from modelserver.core.workers.idle_watch import IdleWatch
 from modelserver.core.workers.in_flight import MANY, MakeInFlight
 from modelserver.core.workers.levelling import Levelling
 from modelserver.core.workers.making import WorkerMaker
-from modelserver.core.workers.placement import give_devices_back
+from modelserver.core.workers.placement import give_place_back
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
 from modelserver.core.workers.waiters import Waiters
@@ -227,6 +227,11 @@ class WorkerPool:
             worker.kill("exit")
 
     @property
+    def served(self) -> int:
+        """How many jobs came back from workers so far."""
+        return self._rate.finished
+
+    @property
     def jobs_in_hand(self) -> int:
         """How many jobs the wanted workers have, answered or not."""
         return sum(len(batch.jobs) for worker in self.workers for batch in worker.in_flight.batches)
@@ -295,6 +300,8 @@ class WorkerPool:
         """Let a worker that has loaded the model have work at once."""
         spec = self.spec
         self.providers.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
+        if self.providers.memory is not None:
+            self.providers.memory.loaded(worker.spec)
         self.waking.end()
         self._recycling.reset_count(worker)
         if worker is self._recycling.successor:
@@ -385,7 +392,7 @@ class WorkerPool:
         if worker in self._leaving:
             self._leaving.remove(worker)
         self._recycling.reset_count(worker)
-        give_devices_back(worker.spec, self.providers.devices)
+        give_place_back(worker.spec, self.providers)
         self._settle()
         self._note_empty()
         self.queue.worker_gone(worker.id, "the worker of the sequence was stopped")

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from modelserver.core.shortage import MemoryShort
 from modelserver.errors import (
     DeadlinePassed,
     DependenciesFailed,
@@ -181,7 +182,7 @@ def refuse(
     if trace_id:
         body["traceId"] = trace_id
     headers = [JSON_TYPE]
-    if isinstance(error, (NoWorkers, QueueFull)) and error.retry_after:
+    if isinstance(error, (MemoryShort, NoWorkers, QueueFull)) and error.retry_after:
         headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after))))
     return Reply(code, pretty(body, escape_html), headers=tuple(headers))
 
@@ -210,6 +211,9 @@ def _limit(error: ServingError) -> dict[str, object]:
     """Return which limit refused a request; every client may know that."""
     if isinstance(error, QueueFull):
         return {"limit": error.limit_name, "limitValue": error.limit}
+    if isinstance(error, MemoryShort):
+        sizes = {"limitValue": error.limit, "reserved": error.reserved, "needed": error.needed}
+        return {"limit": error.place, **sizes}
     if isinstance(error, NoWorkers):
         return {"limit": "no_worker"}
     return {}

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from attrs import frozen
 
 from modelserver import errors
+from modelserver.core.shortage import MemoryShort
 from modelserver.dialect_rules import MMS
 from modelserver.interfaces import Reply
 from modelserver.rest.dialects.bodies import (
@@ -80,6 +81,7 @@ REFUSALS: Mapping[type[errors.ServingError], Refusal] = MappingProxyType(
         errors.VersionExists: Refusal(409, "ConflictStatusException", _exists),
         errors.QueueFull: Refusal(503, "ServiceUnavailableException", _no_worker),
         errors.ServerFull: Refusal(503, "ServiceUnavailableException"),
+        MemoryShort: Refusal(507, "OutOfMemoryError"),
         errors.NoWorkers: Refusal(503, "ServiceUnavailableException", _no_worker),
         errors.WorkerDied: Refusal(out_of_memory_code, "InternalServerException", said("Worker died.")),
         errors.Unregistered: Refusal(503, "ServiceUnavailableException"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import errors
+from modelserver.core.shortage import MemoryShort
 from modelserver.rest.dialects.mms import REFUSALS as REFUSALS_OF_MMS
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.spec import (
@@ -80,6 +81,13 @@ REFUSALS = [
         503,
         "ServiceUnavailableException",
         "No worker is available to serve request for model: m. Consider increasing job queue size.",
+    ),
+    (
+        MemoryShort("m", "1.0", 300, 800, 1000, is_seen=True),
+        507,
+        "OutOfMemoryError",
+        "Model 'm' version 1.0 needs 300 bytes (as measured); 800 of the 1000 bytes of "
+        "model_memory_limit are reserved, and no idle model can leave.",
     ),
     (
         errors.NoWorkers("m", None),

@@ -7,6 +7,7 @@ import json
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver import errors
+from modelserver.core.shortage import MemoryShort
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
 from tests.harness.server_errors import LOAD_FAILURE, OUT_OF_MEMORY, of_the_server
@@ -108,6 +109,13 @@ REFUSALS = [
         "Model version 3 does not exist for model m",
     ),
     (errors.QueueFull("m", None, 100), 503, "ServiceUnavailableException", f'Model "m" {NO_WORKER}'),
+    (
+        MemoryShort("m", "1.0", 300, 800, 1000),
+        507,
+        "OutOfMemoryError",
+        "Model 'm' version 1.0 needs 300 bytes (by the size of its archive); 800 of the 1000 bytes of "
+        "model_memory_limit are reserved, and no idle model can leave.",
+    ),
     (
         errors.NoWorkers("m", "1.0"),
         503,
@@ -252,6 +260,16 @@ class RefusalTests(SynchronousTestCase):
         body = json.loads(reply.body)
         self.assertEqual((body["limit"], body["limitValue"]), ("job_queue_bytes", 64))
         self.assertIn((b"retry-after", b"2"), reply.headers)
+
+    def test_short_memory_tells_the_numbers_and_when_to_come_back(self) -> None:
+        for dialect in (TorchServe(), MultiModelServer()):
+            reply = dialect.failed(MemoryShort("m", "1.0", 300, 800, 1000, retry_after=1.0))
+            body = json.loads(reply.body)
+            numbers = {key: body[key] for key in ("limit", "limitValue", "reserved", "needed")}
+            self.assertEqual(
+                numbers, {"limit": "model_memory_limit", "limitValue": 1000, "reserved": 800, "needed": 300}
+            )
+            self.assertIn((b"retry-after", b"1"), reply.headers)
 
     def test_overload_status_replaces_the_code_of_a_full_queue_only(self) -> None:
         dialect = TorchServe(overload_status=429)

@@ -1,0 +1,117 @@
+"""Measures workers for the memory budget: when one has loaded, and from time to time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from modelserver.core.version import ModelVersion
+from modelserver.interfaces import InThread
+from modelserver.management.memory.budget import WorkerMemory
+from modelserver.spec import WorkerState
+
+LOOK = 0.25
+"""Seconds between two looks at who was used: the moments of use are known as exactly as that."""
+MEASURE = 1.0
+"""Seconds between two measurements at least."""
+SHARE = 50
+"""How much longer than a measurement the time to the next one is: the kernel walks through all pages."""
+SOON = 0.02
+"""Seconds between two looks while somebody waits for a version to be idle: none tells that it is."""
+
+_log = Logger()
+
+
+@define(eq=False)
+class MemoryWatch:
+    """
+    Tells the budget what workers take, and lets it look around; nothing runs where there is no budget.
+
+    :param shares: the bytes of process trees by their roots, such that they may be added; blocks.
+    """
+
+    memory: WorkerMemory
+    versions: Callable[[], Sequence[ModelVersion]]
+    shares: Callable[[Iterable[int]], Mapping[int, int]]
+    in_thread: InThread
+    clock: IReactorTime
+    _loop: LoopingCall = field(init=False)
+    _next: float = field(default=0.0, init=False)
+    _is_measuring: bool = field(default=False, init=False)
+    _is_due: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = self.clock
+        self.memory.changed = self.measure_soon
+
+    def start(self) -> None:
+        """Start looking."""
+        self._loop.start(LOOK, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> None:
+        self.memory.look()
+        self._loop.interval = SOON if self.memory.is_awaited else LOOK
+        if self.clock.seconds() >= self._next and not self._is_measuring:
+            self.measure_soon()
+
+    def measure_soon(self) -> None:
+        """Measure now, or once more when the measurement that goes on is over."""
+        if self._is_measuring:
+            self._is_due = True
+            return
+        Deferred.fromCoroutine(self.measure())
+
+    async def measure(self) -> None:
+        """Measure all workers that have loaded, and all templates; without success there is no limit."""
+        self._is_measuring = True
+        begun = self.clock.seconds()
+        try:
+            await self._measure()
+        except OSError as error:
+            if self.memory.is_on:
+                _log.warn(
+                    "model_memory_limit is off, for the memory of workers is unknown: {why}", why=str(error)
+                )
+            self.memory.turn_off()
+        except Exception:  # whatever it was, the next one may succeed
+            _log.failure("The memory of workers could not be measured")
+        finally:
+            self._is_measuring = False
+            ended = self.clock.seconds()
+            self._next = ended + max(MEASURE, SHARE * (ended - begun))
+        if self._is_due:
+            self._is_due = False
+            self.measure_soon()
+
+    async def _measure(self) -> None:
+        places = [(version, _pids(version), _template(version)) for version in self.versions()]
+        pids = [pid for _, workers, template in places for pid in (*workers, *template)]
+        shares = await self.in_thread(self.shares, pids) if pids else {}
+        for version, workers, template in places:
+            self.memory.measured(
+                version.spec,
+                worker=max((shares.get(pid, 0) for pid in workers), default=0),
+                template=sum(shares.get(pid, 0) for pid in template),
+            )
+        self.memory.look()
+
+
+def _pids(version: ModelVersion) -> list[int]:
+    workers = version.pool.describe()
+    return [each.pid for each in workers if each.pid is not None and each.state is WorkerState.READY]
+
+
+def _template(version: ModelVersion) -> list[int]:
+    template = version.describe_template()
+    return [] if template is None or template.pid is None else [template.pid]
