@@ -122,9 +122,9 @@ class Storm:
             self.wrong["answers"] += 1
         self._ended()
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Count what nobody sends."""
-        self.wrong["parts"] += 1
+        self.wrong["parts"] += len(parts)
         return True
 
     def failed(self, job: Job, error: ServingError) -> None:

@@ -53,8 +53,8 @@ class WorkerEvents(Protocol):
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """
-        A part of a streamed batch, or of the next job of those pipelined, came: one piece for each job, empty
-        where there is none; more follow.
+        Parts of a streamed batch, or of the next job of those pipelined, came: one piece for each job, empty
+        where there is none, and so on for each further part; more follow.
         """
 
     def dropped(self, number: int, calls: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -38,8 +38,12 @@ class ResponseObserver(Protocol):
     def completed(self, job: Job, answer: Answer) -> None:
         """The handler's item for this job; the last part, if parts came before."""
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """A part of a streamed answer, more follow. Returns whether the observer can take more now."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """
+        Parts of a streamed answer, at least one, none empty; more follow.
+
+        Returns whether the observer can take more now.
+        """
 
     def failed(self, job: Job, error: ServingError) -> None:
         """There will be no answer, and this is why."""

@@ -48,9 +48,9 @@ class CollectingObserver:
         """Keep an answer."""
         self.answers.append(answer)
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Keep a part."""
-        self.parts.append(answer)
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Keep parts."""
+        self.parts += parts
         return self.can_take
 
     def failed(self, job: Job, error: ServingError) -> None:

@@ -67,11 +67,11 @@ class MemoryCall:
         found = [_raw(value) for key, value in self.metadata if key.encode() == name]
         return found[-1] if found else None
 
-    def send(self, message: Message) -> bool:
-        """Keep an answer."""
+    def send(self, *messages: Message) -> bool:
+        """Keep answers."""
         if self.is_over:
             return False
-        self.messages.append(bytes(message))
+        self.messages += map(bytes, messages)
         return self.can_take
 
     def reply(self, message: Message) -> None:

@@ -90,11 +90,11 @@ class TracedObserver:
         """Pass an answer on."""
         self.trace.run(self.observer.completed, job, answer)
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Pass a part on."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Pass parts on."""
         if self.notes is not None:
             self.notes.part_came(job)
-        return self.trace.run(self.observer.next_part, job, answer)
+        return self.trace.run(self.observer.next_parts, job, parts)
 
     def failed(self, job: Job, error: ServingError) -> None:
         """Pass on why there is no answer."""

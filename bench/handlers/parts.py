@@ -11,7 +11,7 @@ def handle(data: list[dict[str, Any]] | None, context: Any) -> list[str] | None:
     """Send all parts but the last, and answer with that."""
     if data is None:
         return None
-    from ts.protocol.otf_message_handler import send_intermediate_predict_response
+    from ts.handler_utils.utils import send_intermediate_predict_response
 
     for _ in range(PARTS - 1):
         send_intermediate_predict_response([PART] * len(data), context.request_ids, "", 200, context)

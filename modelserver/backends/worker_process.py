@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from attrs import define, field
 
+from modelserver.backends.parts_watch import PartsWatch
 from modelserver.backends.process import HostProcess, listed
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Job
@@ -28,9 +29,12 @@ class LocalProcess(HostProcess):
     events: WorkerEvents = field(kw_only=True)
     ahead: AheadSender | None = field(default=None, kw_only=True)
     _shared: memoryview | None = field(init=False)
+    _parts: PartsWatch | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         HostProcess.__attrs_post_init__(self)
+        if self.ahead is not None:
+            self._parts = PartsWatch(self.ahead.parts, self.machine.clock, self._look_for_parts)
         slots = self.machine.slots
         self._shared = None if slots is None else slots.memory
 
@@ -79,11 +83,16 @@ class LocalProcess(HostProcess):
 
     def cancel(self, number: int, index: int) -> None:
         """Tell a streaming handler that the client of one job left."""
-        self.link.send(frames.pack_bare(frames.CANCEL, number, index))
+        self._say(frames.pack_bare(frames.CANCEL, number, index))
 
     def hold(self, number: int, is_held: bool) -> None:
         """Give a streaming handler no credit for its next part, or give it back."""
-        self.link.send(frames.pack_bare(frames.CREDIT, number, 0 if is_held else 1))
+        self._say(frames.pack_bare(frames.CREDIT, number, 0 if is_held else 1))
+
+    def _say(self, frame: bytes) -> None:
+        if self.ahead is not None and not self._gone:
+            self.ahead.parts.say()
+        self.link.send(frame)
 
     # What the link and the system report.
 
@@ -93,8 +102,7 @@ class LocalProcess(HostProcess):
         if kind == frames.ANSWERS:
             self._take_answers(frame)
         elif kind == frames.PART:
-            for number, parts, _ in unpack_answers(frame):
-                self.events.part_arrived(number, parts)
+            self._take_part(frame)
         elif kind == frames.METRICS:
             emitted = listed(frames.unpack_json(frame).get("metrics"))
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
@@ -111,7 +119,33 @@ class LocalProcess(HostProcess):
         else:
             raise frames.unexpected(kind)
 
+    def _take_part(self, frame: Frame) -> None:
+        """Take what was laid in memory before the frame, and then what it brings, if that is not all."""
+        self._take_laid()
+        if self._parts is not None:
+            self._parts.announced()
+        if frame.items:
+            for number, parts, _ in unpack_answers(frame):
+                self.events.part_arrived(number, parts)
+            if self.ahead is not None:
+                self.ahead.parts.frame_read()
+
+    def _take_laid(self) -> bool:
+        found = [] if self.ahead is None else self.ahead.take_parts()
+        for number, parts in found:
+            self.events.part_arrived(number, parts)
+        return bool(found)
+
+    def _look_for_parts(self) -> bool:
+        try:
+            return self._take_laid()
+        except (frames.FrameError, LookupError) as error:
+            self.link.close()
+            self.closed(str(error))
+            return False
+
     def _take_answers(self, frame: Frame) -> None:
+        self._take_laid()
         answered = unpack_answers(frame, self._shared)
         if self.ahead is not None and (known := self.ahead.arrived(frame.items)):
             answered = without_first(answered, known)
@@ -129,15 +163,18 @@ class LocalProcess(HostProcess):
         super().launched(pid, exited)
 
     def drain(self) -> None:
-        """Report what the worker has written, and the answers that it kept."""
+        """Report what the worker has written, the answers that it kept, and parts that it has laid."""
         super().drain()
         with suppress(frames.FrameError, LookupError):
             self._collect()
+            self._take_laid()
 
     def exited(self, failure: WorkerFailure) -> None:
         """Pass it on; what the worker had ahead is taken back by then."""
         if self.machine.orphans is not None and self._pid is not None:
             self.machine.orphans.worker_ended(self._pid)
+        if self._parts is not None:
+            self._parts.close()
         self.events.exited(failure)
         if self.ahead is not None:
             self.ahead.close()

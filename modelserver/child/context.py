@@ -59,6 +59,8 @@ class RequestProcessor:
     changed = False
     encode: Callable[[object], bytes] | None = None
     """Makes the body of the answer of what the handler returns; None: as it is usual."""
+    is_told = False
+    """Whether a part of the answer has brought what the handler has set."""
     status = 200
     phrase: str | None = None
     _headers: dict[str, object] | None = None
@@ -100,7 +102,7 @@ class RequestProcessor:
 
     def report_status(self, code: int, reason_phrase: str | None = None) -> None:
         """Choose the HTTP status and reason phrase of this answer."""
-        self.changed = True
+        self.changed, self.is_told = True, False
         self.status = code
         self.phrase = reason_phrase
 
@@ -114,7 +116,7 @@ class RequestProcessor:
 
     def add_response_property(self, key: str, value: str) -> None:
         """Add a header to this answer; a second one of the same name replaces the first."""
-        self.changed = True
+        self.changed, self.is_told = True, False
         self.get_response_headers()[key] = value
 
     def get_response_headers(self) -> dict[str, str]:

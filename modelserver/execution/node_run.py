@@ -50,7 +50,7 @@ class NodeOwner(Protocol):
     def streams(self, node: PlannedNode) -> bool:
         """Return whether the parts of a node's answer go to the client as they come."""
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
+    def parts_arrived(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Send a part of a node's answer to the client; return whether it can take more now."""
 
     def attempt_ended(self, node: PlannedNode, job: Job | None, error: ServingError | None) -> None:
@@ -299,15 +299,15 @@ class NodeCall:
         run.attempt_ended(node, job, None)
         node_run.call_answered(answer)
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Send a part of a streamed answer to the client, or keep it for the next node."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Send parts of a streamed answer to the client, or keep them for the next node."""
         node, run = self.node_run.node, self.node_run.run
         if run.streams(node):
             self._has_sent = True
-            return run.part_arrived(job, answer)
-        self._collected += len(answer.body)
+            return run.parts_arrived(job, parts)
+        self._collected += sum([len(part.body) for part in parts])
         if self._collected <= LONGEST_COLLECTED:
-            self._parts.append(bytes(answer.body))
+            self._parts += [bytes(part.body) for part in parts]
         else:
             error = ResponseTooLarge(self._collected, LONGEST_COLLECTED)
             run.attempt_ended(node, job, error)

@@ -139,12 +139,13 @@ class WorkflowRun:
         is_alone = self.plan.has_one_leaf and not node.children and node.items is not SPLIT
         return is_alone and not self.services.is_strict
 
-    def part_arrived(self, job: Job, answer: Answer) -> bool:
-        """Send a part of the last node's answer to the client; return whether it can take more now."""
+    def parts_arrived(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Send parts of the last node's answer to the client; return whether it can take more now."""
         if self.job.state is not STREAMING:
             self.job.state = STREAMING
-            answer = answer._replace(header_block=with_type(answer.header_block))
-        return self.job.observer.next_part(self.job, answer)
+            first, *others = parts
+            parts = [first._replace(header_block=with_type(first.header_block)), *others]
+        return self.job.observer.next_parts(self.job, parts)
 
     def attempt_ended(self, node: PlannedNode, job: Job | None, error: ServingError | None) -> None:
         """Count an attempt that has ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attrs import define, evolve, field
@@ -135,15 +135,21 @@ class Exchange:
             if slot is not None:
                 when_sent(slot.free)
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Send one part of a streamed answer, as one chunk; clients of HTTP/1.0 know none."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Send parts of a streamed answer, a chunk for each, in one write; clients of HTTP/1.0 know none."""
         connection, knows_chunks = self.connection, self.head.minor > 0
-        data = b""
+        pieces: list[bytes | bytearray | memoryview] = []
         if not self._is_begun:
             self._is_begun = True
             cors = connection.handler.cors
-            data = responses.stream_head(job.request.id, answer, cors, knows_chunks, self.head.closes)
-        data += responses.chunk(answer.body) if knows_chunks else bytes(answer.body)
+            pieces.append(
+                responses.stream_head(job.request.id, parts[0], cors, knows_chunks, self.head.closes)
+            )
+        if knows_chunks:
+            pieces += [responses.chunk(part.body) for part in parts]
+        else:
+            pieces += [part.body for part in parts]
+        data = b"".join(pieces)
         connection.streamed += len(data)
         connection.transport.write(data)
         return not connection.is_full

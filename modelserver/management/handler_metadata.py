@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, TimeoutError
@@ -28,8 +28,8 @@ class _MetadataObserver:
         """Pass the handler's answer on."""
         self.answer.callback(bytes(answer.body))
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Ignore a part of a streamed answer; the whole counts."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Ignore parts of a streamed answer; the whole counts."""
         return True
 
     def failed(self, job: Job, error: ServingError) -> None:

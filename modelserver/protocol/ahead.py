@@ -25,7 +25,7 @@ requests, which cannot be read again from then on; room for a frame's header and
 writes, a word at a time: rows before word 1; word 1 is 0 before word 0 changes, and no row is written over
 before that. So the rows that the server has copied are whole if word 0 is the same afterwards. (Stores must
 be seen in their order, which x86 guarantees. On processors that do not, the system calls between two calls
-of a handler see to it.)
+of a handler see to it.) Behind all that is the memory for parts of streamed answers (``protocol/parts``).
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ from attrs import define, field
 from modelserver.jobs import Answer
 from modelserver.protocol.answer_rows import ANSWER_ROW, Answered, unpack_rows, without_first
 from modelserver.protocol.frames import ANSWERS, HEADER
+from modelserver.protocol.parts import AREA_SIZE, Parts, PartsReader, PartsWriter
 
 KEPT_SIZE = 1 << 16
 """Bytes of the memory for kept answers; an answer that does not fit is not kept."""
+_SIZE = KEPT_SIZE + AREA_SIZE
 _HEADER_AT = 24
 _FIRST = _HEADER_AT + HEADER.size
 _ROW_SIZE = ANSWER_ROW.size
@@ -53,10 +55,15 @@ _take_offer: Callable[[int], int] = getattr(os, "eventfd_read", lambda descripto
 
 @define(eq=False)
 class AheadSender:
-    """The server's end."""
+    """
+    The server's end.
+
+    :ivar parts: of streamed answers.
+    """
 
     offers: int
     memory_file: int
+    parts: PartsReader = field(init=False)
     _memory: memoryview = field(init=False)
     _words: memoryview = field(init=False)
     _known: int = field(default=0, init=False)
@@ -66,7 +73,8 @@ class AheadSender:
     _is_open: bool = field(default=True, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._memory = memoryview(mmap.mmap(self.memory_file, KEPT_SIZE))
+        memory = memoryview(mmap.mmap(self.memory_file, _SIZE))
+        self._memory, self.parts = memory[:KEPT_SIZE], PartsReader(memory[KEPT_SIZE:])
         self._words = self._memory.cast("Q")
 
     @classmethod
@@ -78,7 +86,7 @@ class AheadSender:
         try:
             made.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK | os.EFD_SEMAPHORE))
             made.append(os.memfd_create("modelserver-kept", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
-            os.ftruncate(made[1], KEPT_SIZE)
+            os.ftruncate(made[1], _SIZE)
             # A handler that cuts it off would have the server killed at its next look.
             fcntl.fcntl(made[1], fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
             return cls(*made)
@@ -135,6 +143,14 @@ class AheadSender:
         self._known += count
         return found
 
+    def take_parts(self) -> list[Parts]:
+        """
+        Return the parts that are next.
+
+        :raises FrameError: what lies there are none.
+        """
+        return self.parts.take(self._known) if self._is_open else []
+
     @property
     def is_laying(self) -> bool:
         """Whether the worker has begun to lay answers over requests, and has not shown these answers yet."""
@@ -146,6 +162,7 @@ class AheadSender:
             self._is_open = False
             self._words.release()
             self._memory.release()
+            self.parts.close()
             for descriptor in self.descriptors:
                 os.close(descriptor)
 
@@ -190,6 +207,11 @@ class KeptAnswers:
         self.count += len(rows)
         return True
 
+    @property
+    def made(self) -> int:
+        """How many answers there have been, those that are kept included."""
+        return self._base + self.count
+
     def lay(self, is_laying: bool) -> None:
         """Tell the server that answers go where their requests lie, or that they are there."""
         self._words[2] = is_laying
@@ -219,16 +241,18 @@ class AheadReceiver:
     The worker's end.
 
     :ivar answers: those that it keeps.
+    :ivar parts: of streamed answers.
     :raises OSError, ValueError: the descriptors are not those of an ``AheadSender``.
     """
 
-    __slots__ = ("_offers", "answers")
+    __slots__ = ("_offers", "answers", "parts")
 
     def __init__(self, offers: int, memory_file: int) -> None:
         for descriptor in (offers, memory_file):
             os.set_inheritable(descriptor, False)
         self._offers = offers
-        self.answers = KeptAnswers(mmap.mmap(memory_file, KEPT_SIZE))
+        memory = mmap.mmap(memory_file, _SIZE)
+        self.answers, self.parts = KeptAnswers(memory), PartsWriter(memory, KEPT_SIZE)
 
     def claim(self) -> bool:
         """Take the offer of the next call; without one the call is not the worker's any more."""

@@ -39,12 +39,17 @@ def pack_answers(kind: int, number: int, seconds: float, rows: Sequence[tuple[in
     :param seconds: that the handler took.
     :param rows: flags and answer of each.
     """
-    pieces: Pieces = [b""]
+    pieces = pack_rows(number, seconds, rows)
+    return [pack_header(sum(map(len, pieces)), kind, 0, len(rows), number), *pieces]
+
+
+def pack_rows(number: int, seconds: float, rows: Sequence[tuple[int, Answer]]) -> Pieces:
+    """Return the rows of ``pack_answers`` without the header of their frame."""
+    pieces: Pieces = []
     for flags, (status, head, body) in rows:
         row = ANSWER_ROW.pack(number, seconds, status, len(head), len(body), flags)
         pieces += (row + head, body)
         seconds = 0.0
-    pieces[0] = pack_header(sum(map(len, pieces)), kind, 0, len(rows), number)
     return pieces
 
 

@@ -15,7 +15,7 @@ from modelserver.rpc.interfaces import Message, RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, Lines, fields_of, header_block_of, metadata_of, percent
-from modelserver.rpc.wire.messages import MessageCutter, frame, prefix
+from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames, prefix
 from modelserver.traces import Trace
 
 PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
@@ -147,24 +147,40 @@ class ServerCall:
 
     # What the method answers.
 
-    def send(self, message: Message) -> bool:
-        """Send one message of several; return whether another may be sent now."""
+    def send(self, *messages: Message) -> bool:
+        """Send some of several messages; return whether another may be sent now."""
         if self.is_over:
             return False
         connection = self._connection
         try:
-            self._send_message(connection, message)
+            if len(messages) == 1:
+                self._send_message(connection, messages[0])
+            else:
+                self._send_messages(connection, messages)
         except StreamGone:
             return False
         return connection.part_sent(self)
 
-    def _send_message(self, connection: CallingConnection, message: Message) -> None:
-        size, engine = len(message), connection.engine
+    def _send_messages(self, connection: CallingConnection, messages: Sequence[Message]) -> None:
+        """Send several at once; large ones each by itself."""
+        if max(map(len, messages)) >= LARGE:
+            for message in messages:
+                self._send_message(connection, message)
+            return
+        body = frames(messages)
+        self._begin_to_send(connection, len(body) - PREFIX * len(messages))
+        connection.engine.answer_part(self.stream, body)
+
+    def _begin_to_send(self, connection: CallingConnection, size: int) -> None:
         self.sent += size
         connection.answer_bytes += size
         if not self.has_begun:
             self.has_begun = True
-            engine.answer_head(self.stream, self._head(), False)
+            connection.engine.answer_head(self.stream, self._head(), False)
+
+    def _send_message(self, connection: CallingConnection, message: Message) -> None:
+        size, engine = len(message), connection.engine
+        self._begin_to_send(connection, size)
         if size < LARGE:
             engine.answer_part(self.stream, frame(message))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from attrs import define, field, frozen
@@ -116,7 +116,12 @@ def step_of(message: Buffer, head: PredictionHead, predictor: Predictor) -> Sequ
 
 def prediction_message(body: Body) -> bytes:
     """Return a PredictionResponse."""
-    return b"".join((_PREDICTION, varint(len(body)), body))
+    return b"".join((_head(len(body)), body))
+
+
+@lru_cache(1024)  # parts of one stream are often of like sizes
+def _head(size: int) -> bytes:
+    return _PREDICTION + varint(size)
 
 
 @frozen(eq=False)

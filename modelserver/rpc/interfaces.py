@@ -79,9 +79,9 @@ class Call(Protocol):
     def field(self, name: bytes) -> bytes | None:
         """Return the last value of a header field, as it came, or None; the name is in lower case."""
 
-    def send(self, message: Message) -> bool:
+    def send(self, *messages: Message) -> bool:
         """
-        Send one message of several; return whether another may be sent now.
+        Send some of several messages; return whether another may be sent now.
 
         After False, more is still taken, but ``on_resume`` is to be waited for.
         """

@@ -190,10 +190,10 @@ class WholeAnswer(CallObserver):
     _parts: list[bytes] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Keep a part; a handler that sends more than an answer may have is stopped."""
-        self._parts.append(bytes(answer.body))
-        self._size += len(answer.body)
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Keep parts; a handler that sends more than an answer may have is stopped."""
+        self._parts += [bytes(part.body) for part in parts]
+        self._size += sum([len(part.body) for part in parts])
         if self._size > self.rules.largest:
             self._parts.clear()
             job.withdraw()
@@ -214,9 +214,10 @@ class StreamedAnswer(CallObserver):
         CallObserver.begun(self, job)
         self.call.on_resume = job.resume
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Send a part; an empty one says that there is none this time."""
-        return self.call.send(self.encode(answer.body)) if answer.body else True
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Send parts."""
+        encode = self.encode
+        return self.call.send(*[encode(part.body) for part in parts])
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the last part."""

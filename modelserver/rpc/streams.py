@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -77,11 +77,10 @@ class RequestObserver:
     stream: RequestStream
     request: StreamedRequest
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Send a part; an empty one says that there is none this time."""
-        if not answer.body:
-            return True
-        return self.stream.send(self.stream.service.answered(self.request, answer, False))
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Send parts."""
+        answered = self.stream.service.answered
+        return self.stream.send(*[answered(self.request, part, False) for part in parts])
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the answer, or its last part."""
@@ -138,9 +137,9 @@ class RequestStream:
         self._has_ended = True
         self._finish_if_done()
 
-    def send(self, message: bytes) -> bool:
-        """Send a message; return whether another may follow now."""
-        self._is_full = not self.call.send(message)
+    def send(self, *messages: bytes) -> bool:
+        """Send messages; return whether another may follow now."""
+        self._is_full = not self.call.send(*messages)
         return not self._is_full
 
     def done(self, request: StreamedRequest, job: Job, message: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,9 @@ class LoopTestCase(TestCase):
         assert sender is not None, "Linux has what it takes"
         self.ahead = sender
         self.addCleanup(sender.close)
+        self.sizes: dict[int, int] = {}
+        self.parts: deque[tuple[int, Sequence[Answer | ServingError]]] = deque()
+        self.answers = 0
         ahead = AheadReceiver(*sender.descriptors)
         loop = make_loop(loaded(theirs, reader, handle, self.context, ahead, mode=self.mode, **changes))
         self.loop: Any = loop
@@ -94,6 +98,7 @@ class LoopTestCase(TestCase):
 
     def send(self, number: int, *jobs: Job) -> None:
         """Send a batch."""
+        self.sizes[number] = len(jobs)
         send_all(self.ours, frames.pack_batch(number, jobs))
 
     def send_ahead(self, number: int, *jobs: Job) -> None:
@@ -101,21 +106,41 @@ class LoopTestCase(TestCase):
         self.ahead.offer(len(jobs))
         send_all(self.ours, frames.pack_batch(number, jobs, frames.PIPELINED | frames.AHEAD))
 
+    def say(self, kind: int, number: int, count: int = 0) -> None:
+        """Say something about clients."""
+        self.ahead.parts.say()
+        self.ours.sendall(frames.pack_bare(kind, number, count))
+
     def leave(self, number: int, place: int = 0) -> None:
         """Say that a client has left."""
-        self.ours.sendall(frames.pack_bare(frames.CANCEL, number, place))
+        self.say(frames.CANCEL, number, place)
 
     def job(self, body: bytes, head: bytes = b"", request_id: bytes = bytes(16), flags: int = 0) -> Job:
         """A request."""
         return Job(JobRequest(request_id, head, b"", body, flags, None, 0.0, None), CollectingObserver())
 
     def receive(self, kind: int, number: int) -> Sequence[Answer | ServingError]:
-        """The next frame, which must be of this kind and batch."""
-        frame = self.reader.wait(self.ours)
-        self.assertEqual(frame.kind, kind)
-        ((answered, answers, _),) = unpack_answers(frame)
-        self.assertEqual(answered, number)
+        """What comes next, which must be of this kind and batch: a part, or a frame."""
+        while not (kind == frames.PART and self._take_laid()):
+            frame = self.reader.wait(self.ours)
+            if frame.kind == frames.PART and not frame.items:
+                continue
+            self.assertEqual(frame.kind, kind)
+            ((answered, answers, _),) = unpack_answers(frame)
+            self.assertEqual(answered, number)
+            if kind == frames.ANSWERS:
+                self.answers += len(answers)
+            return answers
+        laid, answers = self.parts.popleft()
+        self.assertEqual(laid, number)
         return answers
+
+    def _take_laid(self) -> bool:
+        """Whether there is a part in the memory for them."""
+        for number, parts in self.ahead.parts.take(self.answers):
+            size = self.sizes.get(number, 1)
+            self.parts += [(number, parts[at : at + size]) for at in range(0, len(parts), size)]
+        return bool(self.parts)
 
     def bodies(self, kind: int, number: int) -> list[bytes]:
         """The bodies of the next frame."""

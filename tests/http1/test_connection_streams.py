@@ -95,6 +95,16 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual((204, b"", 200), (streamed.status, streamed.body, ping.status))
             self.assertTrue(streamed.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")))
 
+    def test_parts_that_come_together_are_a_chunk_each(self) -> None:
+        self.client.send(HOT)
+        self.stage.turn()
+        (worker,) = self.stage.waiting()
+        parts = [Answer(200, b"", b"one"), Answer(200, b"", b""), Answer(200, b"", b"three")]
+        worker.events.part_arrived(worker.batches[0][0], parts)
+        head, _, body = self.client.transport.value().partition(b"\r\n\r\n")
+        self.assertIn(b"transfer-encoding: chunked", head.lower())
+        self.assertEqual(body, b"3\r\none\r\n5\r\nthree\r\n")
+
     def test_stream_that_fails_is_cut_off(self) -> None:
         self.client.send(HOT)
         self.stage.turn()

@@ -50,6 +50,10 @@ def handle(data, context):
             for number in range(10):
                 send(f"part {number};")
                 wait_for(f".{number}")
+        elif what == "burst":
+            for number in range(50):
+                send(f"part {number};")
+            wait_for(".0")
         elif what == "empty":
             for text in ("", "a", "", "b"):
                 send(text)
@@ -143,6 +147,14 @@ class StreamingTests(TestCase):
                 self.let(str(number))
             self.assertEqual(response.read(), b"last")
 
+    def test_parts_in_quick_succession_do_not_wait_for_the_next_one(self) -> None:
+        for more in BOTH_WAYS * 5:
+            response = self.answer("burst", more)
+            expected = b"".join([b"part %d;" % number for number in range(50)])
+            self.assertEqual(response.read(len(expected)), expected)  # the handler waits
+            self.let("0")
+            self.assertEqual(response.read(), b"last")
+
     def test_each_part_is_one_chunk(self) -> None:
         connection = self.stream("ten", b"")
         for number in range(10):
@@ -158,7 +170,9 @@ class StreamingTests(TestCase):
 
     def test_empty_parts_are_no_chunks(self) -> None:
         for more in BOTH_WAYS:
-            self.assertEqual(self.answer("empty", more).read(), b"ab")
+            response = self.answer("empty", more)
+            self.assertEqual(response.getheader("ts_stream_next"), "true")
+            self.assertEqual(response.read(), b"ab")
 
     def test_answer_after_empty_parts_only_is_no_stream(self) -> None:
         response = self.answer("only-empty", b"")

@@ -138,6 +138,17 @@ class UnaryTests(SynchronousTestCase):
         )
         self.assertEqual([0.0, 2.5], self.site.seconds)
 
+    def test_messages_that_are_sent_together_stay_apart(self) -> None:
+        self.client.ask("Keep", b"hello")
+        (call,) = self.site.keep.calls
+        sent = [b"one", b"", b"three" * 100, bytes(70_000), b"five"]
+        call.send(*sent[:3])
+        call.send(*sent[3:])
+        call.reply(b"last")
+        self.client.pump()
+        self.assertEqual([*sent, b"last"], self.client.http2.answers[1].messages)
+        self.assertEqual([sum(map(len, sent)) + 4], [size for _, _, _, size in self.site.over])
+
     def test_only_the_first_end_counts(self) -> None:
         self.client.ask("Keep")
         (call,) = self.site.keep.calls

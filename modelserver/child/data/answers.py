@@ -22,7 +22,7 @@ ReplyRow = tuple[int, Answer]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_BODILESS = (204, 304)
+BODILESS = (204, 304)
 
 
 class AnswerTraits(Protocol):
@@ -103,6 +103,22 @@ def part_rows(parts: Sequence[object], responders: Sequence[AnswerTraits], large
     return rows
 
 
+def part_body(part: object, responder: AnswerTraits, largest: int) -> bytes | bytearray:
+    """
+    Return the body of a further part of a streamed answer, whose head has left.
+
+    :raises ValueError: it cannot be serialized, or is too large.
+    """
+    try:
+        body = encode(part) if responder.encode is None else responder.encode(part)
+        if len(body) <= largest:
+            return body
+    except (TypeError, ValueError, RecursionError):
+        pass
+    flags, answer = _row(part, responder, largest)
+    raise ValueError(_message_of(flags, answer))
+
+
 def _message_of(flags: int, failed: Answer) -> str:
     told = json.loads(bytes(failed.body))
     return str(ResponseTooLarge(*told)) if flags & frames.TOO_LARGE else str(told[1])
@@ -125,7 +141,7 @@ def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
         status, head = _head(responder)
     except ValueError as error:
         return error_row(500, str(error))
-    return 0, Answer(status, head, b"" if status in _BODILESS else body)
+    return 0, Answer(status, head, b"" if status in BODILESS else body)
 
 
 def encode(item: object) -> bytes | bytearray:

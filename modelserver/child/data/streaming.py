@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,18 +31,17 @@ def send_intermediate_predict_response(
     """
     if code != 200:
         raise PredictionException(message, code)
-    if int(os.environ.get("LOCAL_RANK", "0")) != 0:
-        # One of several processes that compute one answer together: the first one speaks.
-        return
     if context is None or context.send_parts is None:
         raise RuntimeError("Parts of an answer can be sent only from a handler that a server has called.")
-    context.send_parts(_parts(ret, req_id_map, context.request_ids))
+    if req_id_map:
+        everyone = context.request_ids
+        if everyone is not req_id_map and everyone and everyone != req_id_map:
+            ret = _for_some(ret, req_id_map, everyone)
+    context.send_parts(ret)
 
 
-def _parts(
-    ret: Sequence[object], chosen: Mapping[int, str] | None, everyone: Mapping[int, str] | None
+def _for_some(
+    ret: Sequence[object], chosen: Mapping[int, str], everyone: Mapping[int, str]
 ) -> Sequence[object]:
-    if not chosen or not everyone or chosen == everyone:
-        return ret
     part_of = dict(zip(chosen.values(), ret, strict=False))
     return [part_of.get(request_id, NOTHING) for request_id in everyone.values()]

@@ -8,16 +8,16 @@ from functools import partial
 
 from modelserver.child.call_trace import DECODE, HANDLER, CallTrace
 from modelserver.child.context import RequestProcessor
-from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
+from modelserver.child.data.answers import ReplyRow, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Row
-from modelserver.child.failures import ClientsGone
-from modelserver.child.loops.calls import MORE_FOLLOWS, Call
+from modelserver.child.loops.batch_in_hand import BatchInHand
+from modelserver.child.loops.calls import Call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
+from modelserver.child.loops.parts_out import PartsOut
 from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
-from modelserver.protocol.answer_rows import pack_answers
 from modelserver.protocol.shared_memory import LARGE
 from modelserver.system.cpus import usable_processors
 
@@ -25,42 +25,6 @@ UNUSUAL = ANSWERS | frames.TRACED
 """Flags of the requests that need more than the others."""
 NONE_REFUSED = (None,)
 """Of a batch of one: see ``BatchInHand.with_refused``."""
-
-
-class BatchInHand:
-    """
-    The batch that the handler has: one object, which each batch sets anew.
-
-    :param first: the place of its first request among those it travels with.
-    :param has_parts: whether parts of its answers have left.
-    :param processors: of the requests that the handler gets.
-    :param refused: for each request the answer that it has without the handler, or None.
-    """
-
-    __slots__ = ("first", "has_parts", "number", "processors", "refused")
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.first = 0
-        self.has_parts = False
-        self.processors: list[RequestProcessor] = []
-        self.refused: Sequence[ReplyRow | None] = ()
-
-    def with_refused(self, answers: list[ReplyRow]) -> list[ReplyRow]:
-        """Return the rows of the requests that the handler got, and of the others, in the batch's order."""
-        if len(answers) == len(self.refused):
-            return answers
-        others = iter(answers)
-        return [next(others) if row is None else row for row in self.refused]
-
-    def is_deserted(self, gone: set[tuple[int, int]]) -> bool:
-        """
-        Return whether every client that waits for the handler has left.
-
-        :param gone: number and place of the clients that have left.
-        """
-        number, places = self.number, enumerate(self.refused, self.first)
-        return all(row is not None or (number, place) in gone for place, row in places)
 
 
 class BatchLoop:
@@ -80,7 +44,15 @@ class BatchLoop:
         self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
         self._batch = BatchInHand()
         self._trace: CallTrace | None = None
-        model.context.send_parts = self._send_parts
+        parts = PartsOut(
+            self._batch,
+            self._inbox,
+            self._outbox,
+            model.connection,
+            None if model.ahead is None else model.ahead.parts,
+            model.request.max_response_size,
+        )
+        model.context.send_parts = parts.send
 
     def run(self) -> None:
         """
@@ -239,33 +211,6 @@ class BatchLoop:
         self._trace = None
         batch = self._batch
         self._outbox.hold_ahead([frames.pack_times(batch.number, batch.first, trace.document())])
-
-    # Streaming.
-
-    def _send_parts(self, parts: Sequence[object]) -> None:
-        """
-        Send one part to each request of the batch, as soon as their clients can take it.
-
-        :raises ClientsGone: every client has left.
-        :raises ValueError: there is not one part for each request.
-        """
-        batch, inbox, outbox = self._batch, self._inbox, self._outbox
-        for processor in batch.processors:
-            processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, batch.processors, self._model.request.max_response_size)
-        self._listen(wait=False)
-        while not batch.is_deserted(inbox.gone) and inbox.stopped == batch.number:
-            outbox.release()
-            self._listen(wait=True)
-        if batch.is_deserted(inbox.gone):
-            raise ClientsGone("the client has left")
-        batch.has_parts = True
-        outbox.hold(pack_answers(frames.PART, batch.number, 0, batch.with_refused(rows)))
-        outbox.release()
-
-    def _listen(self, wait: bool) -> None:
-        for frame in self._inbox.listen(wait):
-            self._inbox.note(frame)
 
 
 def _show_ids(ids: Sequence[bytes]) -> dict[int, str]:

@@ -6,6 +6,7 @@ import socket
 from collections import deque
 
 from modelserver.child.failures import ClientsGone
+from modelserver.child.loops.wait import Glance
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame
@@ -17,17 +18,19 @@ class Inbox:
 
     ``ahead`` has the batches that came meanwhile, in order; ``gone`` has the number of the batch, and the
     place in it, of each client that has left; ``stopped`` is the number of the batch whose clients can take
-    no more parts at present, or None.
+    no more parts at present, or None; ``heard`` is how many times the server has said such a thing.
     """
 
-    __slots__ = ("_connection", "_reader", "ahead", "gone", "stopped")
+    __slots__ = ("_connection", "_glance", "_reader", "ahead", "gone", "heard", "stopped")
 
     def __init__(self, connection: socket.socket, reader: FrameReader) -> None:
         self._connection = connection
+        self._glance = Glance(connection)
         self._reader = reader
         self.ahead: deque[Frame] = deque()
         self.gone: set[tuple[int, int]] = set()
         self.stopped: int | None = None
+        self.heard = 0
 
     def note(self, frame: Frame) -> None:
         """
@@ -35,12 +38,23 @@ class Inbox:
 
         :raises FrameError: the frame says something else.
         """
+        self.heard += 1
         if frame.kind == frames.CANCEL:
             self.gone.add((frame.number, frame.items))
         elif frame.kind == frames.CREDIT:
             self.stopped = None if frame.items else frame.number
         else:
             raise frames.unexpected(frame.kind)
+
+    def hear(self, wait: bool) -> None:
+        """
+        Take in and remember what the server has said by now.
+
+        :param wait: block until it says something.
+        :raises ClientsGone: the server has closed the socket.
+        """
+        for frame in self.listen(wait):
+            self.note(frame)
 
     def listen(self, wait: bool) -> list[Frame]:
         """
@@ -49,14 +63,11 @@ class Inbox:
         :param wait: block until it says something.
         :raises ClientsGone: the server has closed the socket.
         """
-        self._connection.setblocking(wait)
         try:
-            if not self._reader.fill(self._connection):
+            if not self._reader.fill(self._connection if wait else self._glance):
                 raise ClientsGone("the server has closed the socket")
         except BlockingIOError:
             pass
-        finally:
-            self._connection.setblocking(True)
         others = []
         for frame in self._reader:
             if frame.kind == frames.BATCH:

@@ -54,6 +54,11 @@ class Outbox:
         if spent > JOIN or now - since + mean > JOIN:
             self.release()
 
+    @property
+    def made(self) -> int:
+        """How many answers there have been."""
+        return self._answers.made
+
     def lay(self, is_laying: bool) -> None:
         """Tell the server that answers go where their requests lie, or that they were added after that."""
         self._answers.lay(is_laying)

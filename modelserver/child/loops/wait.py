@@ -23,7 +23,7 @@ NEXT_LOOK = 64
 """Waits after which it tries again."""
 
 
-class _Glance:
+class Glance:
     """The socket, without ever blocking."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -53,7 +53,7 @@ class SpinThenBlock:
     ) -> None:
         self._connection = connection
         self._reader = reader
-        self._glance = _Glance(connection)
+        self._glance = Glance(connection)
         self._may_look = processors > 1
         self._now = now
         self._rest = rest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from collections.abc import Sequence
 
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow
@@ -76,7 +77,16 @@ def _rank_loop(rank: int, model: LoadedModel) -> BatchLoop:
     Large answers do not go where their requests were: another rank may still be reading there.
     """
     call = handler_call(model.entry, model.context, last_rows(model.request.max_response_size))
-    return BatchLoop(model, call if rank == 0 else _without_answers(call), uses_slots=False)
+    if rank == 0:
+        return BatchLoop(model, call, uses_slots=False)
+    loop = BatchLoop(model, _without_answers(call), uses_slots=False)
+    # Several processes compute one answer together: the first one speaks.
+    model.context.send_parts = _say_nothing
+    return loop
+
+
+def _say_nothing(parts: Sequence[object]) -> None:
+    """Send no part."""
 
 
 def _without_answers(call: Call) -> Call:

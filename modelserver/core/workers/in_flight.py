@@ -95,7 +95,9 @@ class InFlight(Protocol):
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """
-        Hand the parts of a streamed batch to its jobs; each part buys ``response`` seconds more.
+        Hand parts of a streamed batch to its jobs; they buy ``response`` seconds more.
+
+        :param answers: a part for each job, then the next part, and so on.
 
         :raises LookupError: no such batch can be answered now, or it has another number of jobs.
         """
@@ -153,17 +155,34 @@ class MakeInFlight(Protocol):
 
 def pass_parts_on(jobs: Sequence[Job], answers: Sequence[Answer | ServingError]) -> Iterator[tuple[Job, int]]:
     """
-    Give each job its part of a streamed answer.
+    Give each job its parts of a streamed answer.
 
-    Yield those whose observers can take no more now, each at once, with the bytes of its part.
+    Yield those whose observers can take no more now, each at once, with the bytes of its parts.
+
+    :param answers: one for each job, then the next part, and so on.
     """
-    for job, answer in zip(jobs, answers, strict=True):
+    count = len(jobs)
+    for place, job in enumerate(jobs):
         if job.state is FINISHED:
             if job.holder is not None:  # nobody reads it any more, and the handler does not know
                 job.holder.cancel_stream(job)
-        elif not isinstance(answer, Answer):
-            job.fail(answer)
-        elif answer.body:
+            continue
+        parts: list[Answer] = []
+        error: ServingError | None = None
+        for part in answers[place::count]:
+            if not isinstance(part, Answer):
+                error = part
+                break
+            if part.body:
+                parts.append(part)
+        if parts:
             job.state = STREAMING
-            if not job.observer.next_part(job, answer):
-                yield job, len(answer.body)
+            if not job.observer.next_parts(job, parts):
+                yield job, sum([len(part.body) for part in parts])
+        if error is not None:
+            job.fail(error)
+
+
+def are_parts(answers: Sequence[object], jobs: Sequence[Job]) -> bool:
+    """Return whether there are as many answers for each of the jobs."""
+    return len(answers) > 0 and not len(answers) % len(jobs)

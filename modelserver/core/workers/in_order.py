@@ -9,7 +9,7 @@ from attrs import define, field
 
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.batches_in_hand import BatchesInHand
-from modelserver.core.workers.in_flight import LEAST, MANY, pass_parts_on
+from modelserver.core.workers.in_flight import LEAST, MANY, are_parts, pass_parts_on
 from modelserver.errors import DeadlinePassed, ServingError
 from modelserver.jobs import ASSIGNED, FINISHED, Answer, Job
 from modelserver.spec import WorkerFailure
@@ -129,7 +129,7 @@ class InOrder(BatchesInHand):
         :raises LookupError: the batch is not the oldest, or has another number of jobs.
         """
         batch = self.batches[0] if self.batches else None
-        if batch is None or batch.number != number or len(answers) != len(batch.current):
+        if batch is None or batch.number != number or not are_parts(answers, batch.current):
             raise LookupError(f"a part of batch {number}, which is not the oldest in hand")
         batch.started = self.clock.seconds()
         if self.watch is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from attrs import define, field
@@ -49,14 +49,15 @@ class TwistedWebResponder:
         else:
             self.answer.callback(self._begin(job, answer))
 
-    def next_part(self, job: Job, answer: Answer) -> bool:
-        """Write one part of a streamed answer."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Write parts of a streamed answer."""
         if self._job is None:
             self._job = job
-            self._begin(job, answer)
+            self._begin(job, parts[0])
             self.request.responseHeaders.removeHeader(b"content-length")
             self.request.registerProducer(self, True)
-        self.request.write(bytes(answer.body))
+        for part in parts:
+            self.request.write(bytes(part.body))
         return not self._is_full
 
     def pauseProducing(self) -> None:

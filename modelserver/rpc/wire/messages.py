@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 from modelserver.errors import BadRequest, BodyTooLarge
 
 PREFIX = 5
@@ -15,9 +18,17 @@ def prefix(size: int, flag: int = 0) -> bytes:
     return ((flag << 32) + size).to_bytes(PREFIX, "big")
 
 
+_prefix = lru_cache(1024)(prefix)  # parts of one stream are often of like sizes
+
+
 def frame(message: bytes | bytearray | memoryview, flag: int = 0) -> bytes:
     """Return a message as it goes into the body."""
     return b"".join((((flag << 32) + len(message)).to_bytes(PREFIX, "big"), message))
+
+
+def frames(messages: Sequence[bytes | bytearray | memoryview]) -> bytes:
+    """Return messages, none compressed, as they go into the body."""
+    return b"".join([piece for each in messages for piece in (_prefix(len(each)), each)])
 
 
 class MessageCutter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,12 +35,6 @@ class StreamingTests(SynchronousTestCase):
     def test_failure_ends_the_batch(self) -> None:
         error = self.assertRaises(PredictionException, self.send, ["1"], None, 507)
         self.assertEqual((error.message, error.error_code), ("a part", 507))
-
-    def test_only_the_first_of_several_processes_speaks(self) -> None:
-        os.environ["LOCAL_RANK"] = "1"
-        self.addCleanup(os.environ.pop, "LOCAL_RANK")
-        self.send(["1", "2", "3"], None)
-        self.assertEqual(self.sent, [])
 
     def test_nowhere_to_send_to(self) -> None:
         self.context.send_parts = None

@@ -148,7 +148,7 @@ class LoopTests(LoopTestCase):
         outcome: list[str] = []
         self.start(self.stream(1000, outcome))
         send_all(self.ours, frames.pack_batch(1, [self.job(b"a"), self.job(b"b")], frames.PIPELINED))
-        send_all(self.ours, [frames.pack_bare(frames.CANCEL, 1, 1)])
+        self.say(frames.CANCEL, 1, 1)
         for part in range(1000):
             self.assertEqual(self.bodies(frames.PART, 1), [b"%d" % part])
         rest: list[object] = []
@@ -218,23 +218,23 @@ class LoopTests(LoopTestCase):
         outcome: list[str] = []
         self.start(self.stream(3, outcome))
         # Before the batch: the loop knows of it when the handler sends its first part.
-        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.say(frames.CREDIT, 1, 0)
         self.send(1, self.job(b"a"))
         self.ours.settimeout(0.2)
         with self.assertRaises(TimeoutError):
             self.receive(frames.PART, 1)
         self.ours.settimeout(LONGEST)
-        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 1))
+        self.say(frames.CREDIT, 1, 1)
         for part in (b"0", b"1", b"2"):
             self.assertEqual(self.bodies(frames.PART, 1), [part])
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
 
     def test_batch_that_comes_while_another_streams_is_next(self) -> None:
         self.start(self.stream(1, []))
-        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.say(frames.CREDIT, 1, 0)
         self.send(1, self.job(b"a"))
         self.send(2, self.job(b"b"))
-        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 1))
+        self.say(frames.CREDIT, 1, 1)
         self.assertEqual(self.bodies(frames.PART, 1), [b"0"])
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
         self.assertEqual(self.bodies(frames.PART, 2), [b"0"])
@@ -243,9 +243,10 @@ class LoopTests(LoopTestCase):
     def test_handler_whose_clients_have_all_left_is_stopped(self) -> None:
         outcome: list[str] = []
         self.start(self.stream(5, outcome))
-        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.say(frames.CREDIT, 1, 0)
         self.send(1, self.job(b"a"), self.job(b"b"))
-        self.ours.sendall(frames.pack_bare(frames.CANCEL, 1, 0) + frames.pack_bare(frames.CANCEL, 1, 1))
+        self.say(frames.CANCEL, 1, 0)
+        self.say(frames.CANCEL, 1, 1)
         answers = self.receive(frames.ANSWERS, 1)
         self.assertTrue(all(isinstance(answer, PredictionFailed) for answer in answers))
         self.assertEqual(outcome, ["ClientsGone"])
@@ -253,9 +254,10 @@ class LoopTests(LoopTestCase):
     def test_handler_goes_on_while_one_client_is_there(self) -> None:
         outcome: list[str] = []
         self.start(self.stream(1, outcome))
-        self.ours.sendall(frames.pack_bare(frames.CREDIT, 1, 0))
+        self.say(frames.CREDIT, 1, 0)
         self.send(1, self.job(b"a"), self.job(b"b"))
-        self.ours.sendall(frames.pack_bare(frames.CANCEL, 1, 0) + frames.pack_bare(frames.CREDIT, 1, 1))
+        self.say(frames.CANCEL, 1, 0)
+        self.say(frames.CREDIT, 1, 1)
         self.assertEqual(self.bodies(frames.PART, 1), [b"0", b"0"])
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last", b"last"])
         self.assertEqual(outcome, ["done"])

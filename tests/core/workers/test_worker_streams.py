@@ -24,6 +24,26 @@ class StreamTests(JobTestCase):
         self.worker.send_part(b"c", b"d")
         self.assertEqual((self.parts(0), self.parts(1)), ([b"a", b"c"], [b"b", b"d"]))
 
+    def test_several_parts_at_once(self) -> None:
+        number = self.worker.batches[0][0]
+        parts = [Answer(200, b"", body) for body in (b"a", b"b", b"c", b"", b"e", b"f")]
+        self.worker.events.part_arrived(number, parts)
+        self.assertEqual((self.parts(0), self.parts(1)), ([b"a", b"c", b"e"], [b"b", b"f"]))
+
+    def test_parts_before_an_error_reach_their_job(self) -> None:
+        number = self.worker.batches[0][0]
+        error = PredictionFailed(503, "no")
+        parts = [Answer(200, b"", body) for body in (b"a", b"b", b"d", b"e")]
+        self.worker.events.part_arrived(number, [*parts[:2], error, *parts[2:3], *parts[3:], parts[0]])
+        self.assertEqual((self.parts(0), self.parts(1)), ([b"a"], [b"b", b"d", b"a"]))
+        self.assertEqual(self.observer(self.jobs[0]).errors, [error])
+
+    def test_parts_for_some_jobs_only_are_refused(self) -> None:
+        number = self.worker.batches[0][0]
+        for count in (0, 1, 3):
+            parts = [Answer(200, b"", b"x")] * count
+            self.assertRaises(LookupError, self.worker.events.part_arrived, number, parts)
+
     def test_empty_part_is_none(self) -> None:
         self.worker.send_part(b"", b"b")
         self.assertEqual((self.parts(0), self.parts(1)), ([], [b"b"]))

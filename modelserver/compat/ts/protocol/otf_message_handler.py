@@ -1,6 +1,7 @@
 """The peer's messages, and the older place of streaming."""
 
 import warnings
+from functools import cache
 
 from modelserver.child.data import streaming
 from modelserver.child.handler_tests.messages import (
@@ -38,13 +39,19 @@ def retrieve_msg(conn):
     return MessageReader(conn, "TS_DECODE_INPUT_REQUEST", True).message()
 
 
-def send_intermediate_predict_response(ret, req_id_map, message, code, context=None):
-    """Send a part of the answers; ``ts.handler_utils.utils`` is the place to import this from."""
+@cache
+def _warn():
+    """Warn once: parts are many."""
     warnings.warn(
         "import send_intermediate_predict_response from ts.handler_utils.utils",
         PendingDeprecationWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
+
+
+def send_intermediate_predict_response(ret, req_id_map, message, code, context=None):
+    """Send a part of the answers; ``ts.handler_utils.utils`` is the place to import this from."""
+    _warn()
     streaming.send_intermediate_predict_response(ret, req_id_map, message, code, context)
 
 

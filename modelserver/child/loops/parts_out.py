@@ -1,0 +1,108 @@
+"""Parts of answers on their way to the server, while the handler is still at work."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from modelserver.child.data.answers import BODILESS, part_body, part_rows
+from modelserver.child.failures import ClientsGone
+from modelserver.child.loops.batch_in_hand import BatchInHand
+from modelserver.child.loops.calls import MORE_FOLLOWS
+from modelserver.child.loops.inbox import Inbox
+from modelserver.child.loops.outbox import Outbox
+from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import ANSWER_ROW, pack_rows
+from modelserver.protocol.frame_stream import send_all
+from modelserver.protocol.parts import PartsWriter
+
+
+class PartsOut:
+    """
+    Sends the parts of one batch after the other; a part leaves at once, whatever comes behind it.
+
+    The first part brings status and headers; the others are bodies alone, unless the handler sets some anew.
+
+    :param laid: memory in which the server sees parts; None: all of them go through the socket.
+    :param largest: bytes that one part may have.
+    """
+
+    __slots__ = ("_batch", "_connection", "_inbox", "_laid", "_largest", "_made", "_outbox")
+
+    def __init__(
+        self,
+        batch: BatchInHand,
+        inbox: Inbox,
+        outbox: Outbox,
+        connection: socket.socket,
+        laid: PartsWriter | None,
+        largest: int,
+    ) -> None:
+        self._batch = batch
+        self._inbox = inbox
+        self._outbox = outbox
+        self._connection = connection
+        self._laid = laid
+        self._largest = largest
+        self._made = 0
+
+    def send(self, parts: Sequence[object]) -> None:
+        """
+        Send one part to each request of the batch, as soon as their clients can take it.
+
+        :raises ClientsGone: every client has left.
+        :raises ValueError: there is not one part for each request, or one cannot be serialized.
+        """
+        batch, laid = self._batch, self._laid
+        is_first = not batch.has_parts
+        processors = batch.processors
+        if not is_first and len(batch.refused) == 1 and len(parts) == 1 and processors[0].is_told:
+            count, data = 0, part_body(parts[0], processors[0], self._largest)
+        else:
+            count, data = self._with_heads(parts, is_first)
+        inbox = self._inbox
+        if laid is None or laid.said != inbox.heard or inbox.stopped is not None:
+            self._listen()
+        if inbox.gone and batch.is_deserted(inbox.gone):
+            raise ClientsGone("the client has left")
+        if is_first:
+            batch.has_parts = True
+            self._outbox.release()
+            self._made = self._outbox.made
+        if laid is None or not laid.lay(self._made, batch.number, count, data):
+            self._send_frame(count, data)
+        elif not laid.is_looked_at:
+            self._connection.sendall(frames.pack_bare(frames.PART, batch.number))
+
+    def _with_heads(self, parts: Sequence[object], is_first: bool) -> tuple[int, bytes]:
+        """Return how many rows there are, and these."""
+        batch = self._batch
+        processors = batch.processors
+        if is_first:
+            for processor in processors:
+                processor.add_response_property(MORE_FOLLOWS, "true")
+        own = part_rows(parts, processors, self._largest)
+        for processor, (_, part) in zip(processors, own, strict=True):
+            # An empty part does not get to the client, nor does its head.
+            processor.is_told = bool(part.body) and part.status not in BODILESS
+        rows = batch.with_refused(own)
+        return len(rows), b"".join(pack_rows(batch.number, 0, rows))
+
+    def _listen(self) -> None:
+        """Hear what the server has said about clients; while those of the batch take no more, wait."""
+        batch, inbox = self._batch, self._inbox
+        inbox.hear(wait=False)
+        while inbox.stopped == batch.number and not batch.is_deserted(inbox.gone):
+            self._outbox.release()
+            inbox.hear(wait=True)
+
+    def _send_frame(self, count: int, data: bytes | bytearray) -> None:
+        number = self._batch.number
+        pieces: frames.Pieces = [data]
+        if not count:
+            count = 1
+            pieces.insert(0, ANSWER_ROW.pack(number, 0, 200, 0, len(data), 0))
+        size = sum(map(len, pieces))
+        send_all(self._connection, [frames.pack_header(size, frames.PART, 0, count, number), *pieces])
+        if self._laid is not None:
+            self._laid.frame_sent()

@@ -1,0 +1,206 @@
+"""
+Parts of streamed answers, in memory that a worker and the server both see.
+
+A worker of which parts come in quick succession need not write each of them to its socket: it lays them here,
+and the server looks as often as it has said it would. What is here:
+
+- word 0, the worker's: bytes laid here since the beginning, modulo 2**64;
+- from word 8 on, the server's: bytes of them that it has taken; frames of parts that it has read from the
+  socket; 1 while it looks here by itself; how many times it has said something about clients (``CANCEL``,
+  ``CREDIT``), so that the worker need not ask the system whether there is something to read;
+- from byte 128 on a ring of records: how many answers the worker had made before (u32, modulo 2**32), number
+  of the batch, number of rows, bytes of what follows (u32 each), then rows as in a frame of PART. With 0 rows
+  it is a part for a batch of one, and nothing but its body.
+
+A part never waits for the next one. The worker lays a record first and asks only then whether the server
+looks; where it does not, the worker sends an empty frame of PART, on which the server looks. The server says
+that it rests, and looks once more a while later: a record that is laid after that last look is laid by a
+worker that reads afterwards that nobody looks.
+
+Order is that of one stream. A record is taken when the answers before it were taken, and before any frame
+that comes through the socket is; a part that has no room here goes through the socket, and the next ones
+follow it there until the server has read it. (Stores must be seen in their order, which x86 guarantees; on
+other processors the server lets nothing be laid here.)
+"""
+
+from __future__ import annotations
+
+import mmap
+import platform
+import struct
+
+from modelserver.errors import ServingError
+from modelserver.jobs import Answer, answer_of
+from modelserver.protocol.answer_rows import unpack_rows
+from modelserver.protocol.frames import FrameError
+
+RING_SIZE = 1 << 18
+"""Bytes of parts that may wait for the server."""
+AREA_SIZE = 128 + RING_SIZE
+"""Bytes of memory that worker and server share for this."""
+NEVER = (1 << 64) - 1
+"""Frames read, on processors where nothing may be laid."""
+KEEPS_ORDER = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+_LAID, _TAKEN, _READ, _LOOKING, _SAID = 0, 8, 9, 10, 11
+_RING_AT = 128
+_RECORD = struct.Struct("<IIII")
+_RECORD_SIZE = _RECORD.size
+_pack, _unpack = _RECORD.pack, _RECORD.unpack_from
+_NUMBERS = 1 << 32
+_CUT_OFF = (0, 0, 0, RING_SIZE)
+
+Parts = tuple[int, list[Answer | ServingError]]
+"""Number of a batch, and parts for its present call: one for each job, a part behind the other."""
+
+
+class PartsReader:
+    """
+    The server's end.
+
+    :param area: ``AREA_SIZE`` bytes that start with zeros.
+    """
+
+    __slots__ = ("_area", "_read", "_said", "_taken", "_words")
+
+    def __init__(self, area: memoryview, keeps_order: bool = KEEPS_ORDER) -> None:
+        self._area = area
+        self._words = area[:_RING_AT].cast("Q")
+        self._taken = self._read = self._said = 0
+        if not keeps_order:
+            self._words[_READ] = NEVER
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was laid here was taken."""
+        return self._words[_LAID] == self._taken
+
+    def take(self, answered: int) -> list[Parts]:
+        """
+        Return the parts that are next, those of each batch together.
+
+        :param answered: how many answers of the worker's were taken; parts behind others are not next.
+        :raises FrameError: what lies there are no parts.
+        """
+        taken = self._taken
+        size = self._words[_LAID] - taken
+        if not size:
+            return []
+        if not 0 < size <= RING_SIZE:
+            raise FrameError("parts that are not where they can be")
+        data, at, found = self._copy(taken % RING_SIZE, size), 0, []
+        parts: list[Answer | ServingError] = []
+        current, answered = -1, answered % _NUMBERS
+        while at < size:
+            before, number, count, length = _unpack(data, at) if at + _RECORD_SIZE <= size else _CUT_OFF
+            end = at + _RECORD_SIZE + length
+            if end > size:
+                raise FrameError("a part beyond the end")
+            if before != answered:
+                break
+            body = data[at + _RECORD_SIZE : end]
+            at = end
+            if number != current:
+                current, parts = number, []
+                found.append((number, parts))
+            if count:
+                parts += _rows_of(body, number, count)
+            else:
+                parts.append(answer_of((200, b"", body)))
+        self._taken = self._words[_TAKEN] = taken + at
+        return found
+
+    def _copy(self, start: int, size: int) -> bytes:
+        first, end = _RING_AT + start, start + size
+        if end <= RING_SIZE:
+            return bytes(self._area[first : first + size])
+        return b"".join((self._area[first:], self._area[_RING_AT : _RING_AT + end - RING_SIZE]))
+
+    def frame_read(self) -> None:
+        """Count a frame of parts that came through the socket: what is laid from now on is behind it."""
+        if self._words[_READ] != NEVER:
+            self._read += 1
+            self._words[_READ] = self._read
+
+    def look(self, looks: bool) -> None:
+        """Tell the worker whether the server looks here by itself."""
+        self._words[_LOOKING] = looks
+
+    def say(self) -> None:
+        """Tell the worker that there is something to read about clients; comes before it is sent."""
+        self._said += 1
+        self._words[_SAID] = self._said
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._words.release()
+        self._area.release()
+
+
+class PartsWriter:
+    """
+    The worker's end.
+
+    :param memory: what ``PartsReader`` has, and what is before it.
+    :param at: where that begins.
+    """
+
+    __slots__ = ("_at", "_laid", "_limit", "_memory", "_sent", "_words")
+
+    def __init__(self, memory: mmap.mmap | bytearray, at: int = 0) -> None:
+        self._memory = memory
+        self._at = at + _RING_AT
+        self._words = memoryview(memory)[at : at + _RING_AT].cast("Q")
+        self._laid = self._sent = self._limit = 0
+
+    @property
+    def said(self) -> int:
+        """How many times the server has said something about clients."""
+        return self._words[_SAID]
+
+    def lay(self, before: int, number: int, count: int, data: bytes | bytearray) -> bool:
+        """
+        Lay a part here; return whether there was room.
+
+        :param before: how many answers were made before it.
+        :param number: of its batch.
+        :param count: rows of ``data``; 0: it is a body.
+        """
+        laid = self._laid
+        end = laid + _RECORD_SIZE + len(data)
+        if end > self._limit and not self._has_room(end):
+            return False
+        record = _pack(before % _NUMBERS, number, count, len(data)) + data
+        start = laid % RING_SIZE
+        over = start + len(record) - RING_SIZE
+        at = self._at + start
+        if over <= 0:
+            self._memory[at : at + len(record)] = record
+        else:
+            self._memory[at : at + len(record) - over] = record[:-over]
+            self._memory[self._at : self._at + over] = record[-over:]
+        self._laid = self._words[_LAID] = end
+        return True
+
+    def _has_room(self, end: int) -> bool:
+        words = self._words
+        if words[_READ] != self._sent:
+            return False
+        self._limit = words[_TAKEN] + RING_SIZE
+        return end <= self._limit
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether the server looks by itself; asked after a part was laid."""
+        return self._words[_LOOKING] != 0
+
+    def frame_sent(self) -> None:
+        """Count a frame of parts that went through the socket: nothing is laid here until it is read."""
+        self._sent += 1
+        self._limit = 0
+
+
+def _rows_of(data: bytes, number: int, count: int) -> list[Answer | ServingError]:
+    answered = unpack_rows(data, None)
+    if len(answered) != 1 or answered[0][0] != number or len(answered[0][1]) != count:
+        raise FrameError(f"{count} parts of batch {number} that are others")
+    return answered[0][1]

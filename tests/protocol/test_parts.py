@@ -1,0 +1,128 @@
+"""Parts of answers in memory that a worker and the server both see."""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+
+from modelserver.jobs import Answer
+from modelserver.protocol.answer_rows import pack_rows
+from modelserver.protocol.frames import FrameError
+from modelserver.protocol.parts import AREA_SIZE, RING_SIZE, PartsReader, PartsWriter
+
+BATCH = 7
+
+
+class Ends:
+    """Both ends."""
+
+    def __init__(self, keeps_order: bool = True) -> None:
+        self.memory = bytearray(AREA_SIZE)
+        self.reader = PartsReader(memoryview(self.memory), keeps_order)
+        self.writer = PartsWriter(self.memory)
+
+    def taken(self, answered: int = 0) -> list[bytes]:
+        """The bodies of the parts that are next."""
+        return [
+            bytes(part.body)
+            for _, parts in self.reader.take(answered)
+            for part in parts
+            if isinstance(part, Answer)
+        ]
+
+
+class PartsTests(TestCase):
+    """What is laid is taken, once and in order."""
+
+    def setUp(self) -> None:
+        self.ends = Ends()
+        self.reader, self.writer = self.ends.reader, self.ends.writer
+
+    def test_parts_with_a_head_and_without(self) -> None:
+        first = [(0, Answer(201, b"Made\r\nA: b\r\n", b"x")), (0, Answer(200, b"", b""))]
+        self.assertTrue(self.writer.lay(0, BATCH, 2, b"".join(pack_rows(BATCH, 0, first))))
+        self.assertTrue(self.writer.lay(0, BATCH, 0, bytearray(b"y")))
+        self.assertTrue(self.writer.lay(0, BATCH + 1, 0, b"z"))
+        self.assertEqual(
+            self.reader.take(0),
+            [
+                (BATCH, [*[answer for _, answer in first], Answer(200, b"", b"y")]),
+                (BATCH + 1, [Answer(200, b"", b"z")]),
+            ],
+        )
+        self.assertEqual((self.reader.take(0), self.reader.is_empty), ([], True))
+
+    def test_parts_behind_an_answer_wait_for_it(self) -> None:
+        self.writer.lay(4, BATCH, 0, b"a")
+        self.writer.lay(5, BATCH, 0, b"b")
+        self.assertEqual(self.ends.taken(4), [b"a"])
+        self.assertEqual((self.ends.taken(4), self.reader.is_empty), ([], False))
+        self.assertEqual(self.ends.taken(5), [b"b"])
+
+    def test_numbers_of_answers_may_be_of_any_size(self) -> None:
+        self.writer.lay((1 << 32) + 3, BATCH, 0, b"a")
+        self.assertEqual(self.ends.taken((1 << 32) + 3), [b"a"])
+
+    def test_part_without_room_goes_through_the_socket_and_the_next_ones_behind_it(self) -> None:
+        self.assertTrue(self.writer.lay(0, BATCH, 0, bytes(RING_SIZE // 2)))
+        self.assertFalse(self.writer.lay(0, BATCH, 0, bytes(RING_SIZE // 2)))
+        self.writer.frame_sent()
+        self.assertFalse(self.writer.lay(0, BATCH, 0, b"small"))
+        self.writer.frame_sent()
+        self.assertEqual(len(self.ends.taken()), 1)
+        self.reader.frame_read()
+        self.assertFalse(self.writer.lay(0, BATCH, 0, b"small"))
+        self.reader.frame_read()
+        self.assertTrue(self.writer.lay(0, BATCH, 0, b"small"))
+
+    def test_nothing_is_laid_where_stores_may_be_seen_in_another_order(self) -> None:
+        ends = Ends(keeps_order=False)
+        self.assertFalse(ends.writer.lay(0, BATCH, 0, b"a"))
+        ends.writer.frame_sent()
+        ends.reader.frame_read()
+        self.assertFalse(ends.writer.lay(0, BATCH, 0, b"a"))
+
+    def test_what_the_server_tells(self) -> None:
+        self.assertEqual((self.writer.said, self.writer.is_looked_at), (0, False))
+        self.reader.look(True)
+        self.reader.say()
+        self.assertEqual((self.writer.said, self.writer.is_looked_at), (1, True))
+        self.reader.look(False)
+        self.assertFalse(self.writer.is_looked_at)
+
+    def test_memory_that_a_handler_has_written_over(self) -> None:
+        row = b"".join(pack_rows(BATCH, 0, [(0, Answer(200, b"", b"x"))]))
+        for count, data in ((2, row), (1, b"short"), (1, row + b"y"), (1, row.replace(b"\x07", b"\x08", 1))):
+            ends = Ends()
+            ends.writer.lay(0, BATCH, count, data)
+            self.assertRaises(FrameError, ends.reader.take, 0)
+        for laid in (1, 15, RING_SIZE + 1):
+            ends = Ends()
+            ends.memory[:8] = laid.to_bytes(8, "little")
+            self.assertRaises(FrameError, ends.reader.take, 0)
+        ends = Ends()
+        ends.writer.lay(0, BATCH, 0, b"x")
+        ends.memory[128 + 12] = 200  # the length
+        self.assertRaises(FrameError, ends.reader.take, 0)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.one_of(st.integers(0, RING_SIZE // 3), st.none()), max_size=60))
+    def test_order_holds_around_the_end_of_the_ring(self, steps: list[int | None]) -> None:
+        """None: the server looks; a number: a part of so many bytes."""
+        ends, laid, taken, frames = Ends(), list[bytes](), list[bytes](), list[bytes]()
+        for place, size in enumerate([*steps, None]):
+            if size is not None:
+                part = place.to_bytes(4, "big") * (size // 4 + 1)
+                laid.append(part)
+                if not ends.writer.lay(0, BATCH, 0, part):
+                    frames.append(part)
+                    ends.writer.frame_sent()
+                continue
+            taken += ends.taken()
+            for frame in frames:
+                taken += [*ends.taken(), frame]
+                ends.reader.frame_read()
+            frames.clear()
+        self.assertEqual(taken, laid)
