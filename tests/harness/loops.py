@@ -131,9 +131,9 @@ class LoopTestCase(TestCase):
             if kind == frames.ANSWERS:
                 self.answers += len(answers)
             return answers
-        laid, answers = self.parts.popleft()
+        laid, parts = self.parts.popleft()
         self.assertEqual(laid, number)
-        return answers
+        return parts
 
     def _take_laid(self) -> bool:
         """Whether there is a part in the memory for them."""
