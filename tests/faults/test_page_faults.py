@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from modelserver.cli.client.http import Client
+from modelserver.cli.local_server import ChildServer, Ports, choose_ports
 from modelserver.cli.quickstart.command import write_options
-from modelserver.cli.quickstart.local_server import ChildServer, Ports, choose_ports
 from tests.harness.server_process import HOST, LONGEST, Answer, ServerProcess, ServerTests, ask
 
 pytestmark = pytest.mark.xdist_group("page faults")

@@ -21,7 +21,7 @@ from rich.table import Table
 from modelserver.archive.pack import PackRequest, pack
 from modelserver.archive.packing import PackingFailed
 from modelserver.cli.client.http import Ask, Client, ServerReply
-from modelserver.cli.quickstart.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
+from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
 
 MODEL = "digits"
 ENOUGH = 9

@@ -13,6 +13,7 @@ import javaproperties
 from rich.console import Console
 
 from modelserver.cli.client.http import ServerReply
+from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
 from modelserver.cli.main import build_parser
 from modelserver.cli.quickstart.command import (
     DigitPrediction,
@@ -23,7 +24,6 @@ from modelserver.cli.quickstart.command import (
     what_next,
     write_options,
 )
-from modelserver.cli.quickstart.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
 
 PORTS = Ports(18080, 18081, 18082)
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -99,11 +99,15 @@ class ChildServer:
     :param options: the words after ``serve``.
     :param folder: the server's working directory, with its log.
     :param grace: seconds from TERM to KILL.
+    :param environment: variables beside those of this process.
+    :param is_piped: what it writes is read here, by ``lines``, and not kept in a file.
     """
 
     options: Sequence[str]
     folder: Path
     grace: float = 30.0
+    environment: Mapping[str, str] = field(factory=dict)
+    is_piped: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -113,13 +117,14 @@ class ChildServer:
 
     def __enter__(self) -> ChildServer:
         command = [sys.executable, "-m", "modelserver.cli.main", "serve", *self.options]
+        inherited = {name: value for name, value in os.environ.items() if not _is_for_a_server(name)}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={name: value for name, value in os.environ.items() if not _is_for_a_server(name)},
+                env={**inherited, **self.environment},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=subprocess.PIPE if self.is_piped else log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -146,6 +151,14 @@ class ChildServer:
                 if client.ask("GET", "/ping").status == http.client.OK:
                     return
         raise ServerFailed(f"The server did not answer within {seconds:g} seconds.")
+
+    def lines(self) -> Iterator[str]:
+        """Return the lines that the server writes, one after the other as they come, until it has ended."""
+        output = self._running.stdout
+        assert output is not None, "the server was started without a pipe"
+        with output:
+            for line in output:
+                yield line.decode("utf-8", "replace").rstrip("\n")
 
     def raise_if_ended(self, seconds: float) -> None:
         """
