@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from modelserver.config.settings import Settings
 from modelserver.tracing.otlp import OtlpSender, missing_package
 from modelserver.tracing.outbound import OutboundSpans
+from modelserver.tracing.request_lines import RequestLines
 from modelserver.tracing.sampling import Sampler
 from modelserver.tracing.settings import TracingSettings, read_settings
 from modelserver.tracing.tracer import SpanTracer
@@ -31,7 +32,7 @@ class Tracing:
     """The tracer of a server, and the way of its spans."""
 
     tracer: SpanTracer
-    outbound: OutboundSpans
+    outbound: OutboundSpans | RequestLines
     _reactor: PosixReactorBase
     _over: Deferred[None] | None = field(default=None, init=False)
     _late: IDelayedCall | None = field(default=None, init=False)
@@ -93,14 +94,18 @@ def make_tracing(
     found = read_settings(settings.tracing, settings.telemetry_keys(), environment)
     if not found.is_on:
         return None, ()
-    missing = missing_package()
+    missing = None if found.is_logged else missing_package()
     if missing is not None:
         return None, (f"Requests are not traced, for {missing} is not installed: {HOW}",)
     return _new_tracing(found, reactor), found.warnings
 
 
 def _new_tracing(found: TracingSettings, reactor: PosixReactorBase) -> Tracing:
-    outbound = OutboundSpans(found.limits, OtlpSender(found.resource, found.endpoint, time.monotonic))
+    outbound: OutboundSpans | RequestLines
+    if found.is_logged:
+        outbound = RequestLines()
+    else:
+        outbound = OutboundSpans(found.limits, OtlpSender(found.resource, found.endpoint, time.monotonic))
     bits = Random(SystemRandom().getrandbits(256)).getrandbits
     tracer = SpanTracer(
         sampler=Sampler(found.sampler, found.ratio, bits),

@@ -13,6 +13,9 @@ PREFIX = "OTEL_"
 ENDPOINT, TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 PROTOCOLS = "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 HTTP = "http/protobuf"
+EXPORTER = "OTEL_TRACES_EXPORTER"
+OTLP, CONSOLE, NONE = "otlp", "console", "none"
+"""What becomes of spans: they are sent, they are lines of the log, or there are none."""
 
 
 @frozen
@@ -20,6 +23,7 @@ class TracingSettings:
     """
     Whether and how traces are made.
 
+    :param is_logged: a line of the log is written for each request, and no span is sent.
     :param ratio: of the traces, for samplers that have one.
     :param endpoint: the URL that spans are sent to; None: as the variables say.
     :param resource: what tells this service from others.
@@ -27,6 +31,7 @@ class TracingSettings:
     """
 
     is_on: bool = False
+    is_logged: bool = False
     sampler: str = DEFAULT
     ratio: float = 1.0
     endpoint: str | None = None
@@ -47,18 +52,21 @@ def read_settings(
     """
     given = {**keys, **{name: text for name, text in environ.items() if name.startswith(PREFIX) and text}}
     is_off = given.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    is_off = is_off or given.get("OTEL_TRACES_EXPORTER", "otlp").lower() == "none"
+    exporter = given.get(EXPORTER, OTLP).lower()
     if is_wanted is None:
-        is_wanted = ENDPOINT in given or TRACES_ENDPOINT in given
-    if is_off or not is_wanted:
+        is_wanted = exporter == CONSOLE or ENDPOINT in given or TRACES_ENDPOINT in given
+    if is_off or exporter == NONE or not is_wanted:
         return TracingSettings()
     warnings: list[str] = []
+    if exporter not in (OTLP, CONSOLE):
+        warnings.append(f"{EXPORTER}={exporter} is not known here: it is {OTLP}.")
     sampler, ratio = _sampler(given, warnings)
     for name in PROTOCOLS:
         if given.get(name, HTTP) != HTTP:
             warnings.append(f"{name}={given[name]} is not known here: spans are sent by {HTTP}.")
     return TracingSettings(
         is_on=True,
+        is_logged=exporter == CONSOLE,
         sampler=sampler,
         ratio=ratio,
         endpoint=_endpoint(keys, environ),

@@ -30,6 +30,16 @@ class SwitchTests(SynchronousTestCase):
         self.assertFalse(read_settings(True, {}, {**HERE, "OTEL_SDK_DISABLED": "true"}).is_on)
         self.assertFalse(read_settings(True, {}, {**HERE, "OTEL_TRACES_EXPORTER": "none"}).is_on)
 
+    def test_lines_of_the_log_are_wanted_by_their_name_alone(self) -> None:
+        found = read_settings(None, {}, {"OTEL_TRACES_EXPORTER": "console"})
+        self.assertTrue(found.is_on and found.is_logged)
+        self.assertFalse(read_settings(False, {}, {"OTEL_TRACES_EXPORTER": "console"}).is_on)
+
+    def test_other_exporters_are_told_and_spans_are_sent(self) -> None:
+        found = read_settings(True, {}, {"OTEL_TRACES_EXPORTER": "zipkin"})
+        self.assertFalse(found.is_logged)
+        self.assertIn("zipkin", found.warnings[0])
+
 
 class ValueTests(SynchronousTestCase):
     """How requests are traced."""

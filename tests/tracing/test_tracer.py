@@ -16,7 +16,7 @@ from modelserver.inference.predict import Inference
 from modelserver.jobs import Answer, Inputs, Job
 from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerFailure
-from modelserver.testing import CollectingObserver, Stage, make_spec
+from modelserver.testing.providers import CollectingObserver, Stage, make_spec
 from modelserver.traces import withdrawn
 from modelserver.tracing.propagation import RemoteParent, read_parent
 from modelserver.tracing.request_trace import OpenSpan
