@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import traceback
 from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from modelserver.protocol.plain_text import without_escapes
+from modelserver.protocol.worker_variables import LOCALS
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context
@@ -15,6 +19,10 @@ if TYPE_CHECKING:
 KEPT_LINES = 30
 """Lines of a traceback that the server is told: the last ones."""
 INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
+
+_WIDTH = 110
+_OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""The first frames of files in here tell nothing of the handler."""
 
 _PERMANENT = (
     ImportError,
@@ -75,8 +83,40 @@ def log_failure(error: BaseException, context: Context) -> None:
     if isinstance(error, ClientsGone):
         return
     ids = ", ".join((context.request_ids or {}).values())
-    text = "".join(traceback.format_exception(error))
+    text = shown_traceback(error)
     print(f"Invoking custom service failed. Request {ids}:\n{text}", file=sys.stderr, flush=True)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print why a handler could not be loaded."""
+    print(shown_traceback(error), file=sys.stderr, end="", flush=True)
+
+
+def shown_traceback(error: BaseException) -> str:
+    """Return the traceback of a handler's exception as the log is to have it."""
+    if os.environ.get(LOCALS) != "1":
+        return "".join(traceback.format_exception(error))
+    # For those who write handlers; values may be secrets, so that nobody else gets them.
+    from rich.console import Console
+    from rich.traceback import Traceback
+
+    console = Console(width=_WIDTH, no_color=True, force_terminal=False)
+    frames = _from_the_handler_on(error.__traceback__)
+    shown = Traceback.from_exception(type(error), error, frames, show_locals=True, width=_WIDTH)
+    with console.capture() as text:
+        console.print(shown)
+    return text.get()
+
+
+def _from_the_handler_on(frames: TracebackType | None) -> TracebackType | None:
+    """Return what is the handler's of a traceback; nothing of it is where its code cannot be compiled."""
+    frame = frames
+    while frame is not None:
+        file = frame.tb_frame.f_code.co_filename
+        if not file.startswith((_OWN_FOLDER, "<frozen importlib")) and file != importlib.__file__:
+            return frame
+        frame = frame.tb_next
+    return None
 
 
 def is_permanent(error: BaseException) -> bool:

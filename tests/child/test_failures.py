@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pickle
-from io import BytesIO
+from contextlib import redirect_stderr
+from io import BytesIO, StringIO
 from unittest import TestCase
 from zipfile import BadZipFile, ZipFile
 
-from modelserver.child.failures import LoadFailed
+from modelserver.child.failures import LoadFailed, print_traceback
+from modelserver.protocol.worker_variables import LOCALS
 
 
 def raised(source: str) -> Exception:
@@ -65,3 +68,36 @@ class LoadFailedTests(TestCase):
         traceback = report["traceback"]
         assert isinstance(traceback, list)
         self.assertEqual(traceback[-1], "ValueError: red")
+
+
+class TracebackTests(TestCase):
+    """What the log gets of an exception."""
+
+    def setUp(self) -> None:
+        self.addCleanup(os.environ.pop, LOCALS, None)
+
+    def printed(self) -> str:
+        """What is printed of a division by zero."""
+
+        def divide(number: int) -> float:
+            secret = number * 0
+            return number / secret
+
+        with redirect_stderr(StringIO()) as output:
+            try:
+                divide(7)
+            except ZeroDivisionError as error:
+                print_traceback(error)
+        return output.getvalue()
+
+    def test_is_pythons_own(self) -> None:
+        text = self.printed()
+        self.assertIn("ZeroDivisionError: division by zero", text)
+        self.assertNotIn("locals", text)
+
+    def test_tells_what_variables_hold_where_that_is_asked_for(self) -> None:
+        os.environ[LOCALS] = "1"
+        text = self.printed()
+        self.assertIn("return number / secret", text)
+        self.assertIn("number = 7", text)
+        self.assertNotIn("\x1b", text)

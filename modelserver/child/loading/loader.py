@@ -6,12 +6,11 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from types import ModuleType
 from typing import Any
 
 from modelserver.child.context import Context, EntryPoint, new_context
-from modelserver.child.failures import LoadFailed
+from modelserver.child.failures import LoadFailed, print_traceback
 from modelserver.child.loading.event_loops import as_blocking, in_thread, new_event_loop, on_the_loop
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.system.installation import COMPAT
@@ -28,7 +27,7 @@ def load(request: LoadRequest) -> tuple[EntryPoint, Context]:
         module, function = import_handler(request.handler, request.folder)
         return initialize(request, module, function)
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
+        print_traceback(error)
         raise LoadFailed.because(error) from error
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.descriptors import KEPT_FD, LIFELINE_FD, OFFERS_FD, SLOTS_FD, SOCKET_FD
+from modelserver.protocol.worker_variables import TERMINAL
 
 _LAST_MOMENT = 1.0
 """Seconds that may pass between the end of the socket and that of the lifeline when the server is killed."""
@@ -31,10 +32,24 @@ def begin() -> socket.socket:
             os.set_inheritable(descriptor, False)
         except OSError:
             pass  # there is no such one
+    if TERMINAL in os.environ:
+        take_terminal(os.environ[TERMINAL])
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are text streams here
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     return socket.socket(fileno=SOCKET_FD)
+
+
+def take_terminal(path: str) -> None:
+    """Make a terminal the standard streams: a debugger talks to its user there, not to the server's log."""
+    try:
+        terminal = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    except OSError as error:
+        print(f"The terminal {path} cannot be used: {error.strerror}", file=sys.stderr)
+        return
+    for number in range(3):
+        os.dup2(terminal, number)
+    os.close(terminal)
 
 
 def die_with(lifeline: int) -> int | None:

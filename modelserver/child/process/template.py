@@ -17,7 +17,7 @@ from typing import NoReturn
 from attrs import evolve
 
 from modelserver.child.context import Context, EntryPoint
-from modelserver.child.failures import LoadFailed
+from modelserver.child.failures import LoadFailed, print_traceback
 from modelserver.child.loading.loader import (
     import_handler,
     initialize,
@@ -100,7 +100,7 @@ class TemplateServer:
         except LibraryClash as clash:
             return [str(clash)]
         except (Exception, SystemExit) as error:
-            traceback.print_exc()
+            print_traceback(error)
             raise LoadFailed.because(error) from error
         return []
 
@@ -198,7 +198,7 @@ class TemplateServer:
                 module, function = import_handler(request.handler, request.folder)
             return initialize(request, module, function)
         except (Exception, SystemExit) as error:
-            traceback.print_exc()
+            print_traceback(error)
             connection.sendall(frames.pack_json(frames.LOAD_FAILED, LoadFailed.because(error).report))
             end(1)
 
