@@ -39,7 +39,7 @@ from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Answer, Job, JobRequest
 from modelserver.spec import WorkerSettings, WorkerSpec
-from modelserver.testing import CountingRecorder, make_spec
+from modelserver.testing.providers import CountingRecorder, make_spec
 from modelserver.version_settings.values import WorkerStart
 
 AT_ONCE = 200

@@ -22,7 +22,7 @@ from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import ANSWER_ROW, pack_answers
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame, FrameError
-from modelserver.testing import make_job
+from modelserver.testing.providers import make_job
 from tests.harness.event_loops import uvloop
 
 LONGEST = 2000

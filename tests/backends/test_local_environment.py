@@ -7,7 +7,7 @@ from unittest import TestCase
 from modelserver.backends.local import ALLOCATION, worker_environment
 from modelserver.spec import WorkerSettings, WorkerSpec
 from modelserver.system.threads import COUNTS, WAITING, ProcessorShare
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 
 SPEC = WorkerSpec(make_spec(), "9000")
 

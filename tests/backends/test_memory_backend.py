@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelserver.interfaces import WorkerProcess
 from modelserver.spec import WorkerFailure, WorkerSpec
-from modelserver.testing import START_OF_TIME, MemoryBackend, MemoryWorker, make_spec
+from modelserver.testing.providers import START_OF_TIME, MemoryBackend, MemoryWorker, make_spec
 from tests.harness.backend_contract import BackendContract
 
 

@@ -6,7 +6,7 @@ from unittest import TestCase
 
 from modelserver.backends.torchrun import torchrun_arguments
 from modelserver.spec import Torchrun, WorkerSettings, WorkerSpec
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 
 SPEC = WorkerSpec(make_spec("big"), "29500")
 SETTINGS = WorkerSettings(torchrun_logs="/logs/torchelastic_ts")

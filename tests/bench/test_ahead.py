@@ -10,7 +10,7 @@ from bench.ahead import Storm
 from bench.cases import CASES
 from bench.load import Load, choose, command
 from modelserver.core.version import new_version
-from modelserver.testing import Stage, make_spec
+from modelserver.testing.providers import Stage, make_spec
 
 
 class StormTests(TestCase):

@@ -13,7 +13,7 @@ from modelserver.errors import (
     VersionExists,
     VersionNotFound,
 )
-from modelserver.testing import Stage, make_spec
+from modelserver.testing.providers import Stage, make_spec
 
 
 class RegistryTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from modelserver.errors import QueueFull
 from modelserver.execution.node_run import LONGEST_COLLECTED
 from modelserver.inference.workflows import AnyInference
 from modelserver.jobs import Answer, Inputs
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 from modelserver.workflows.errors import NodeFailed, WorkflowNotFound, WorkflowVersionNotFound
 from modelserver.workflows.spec import Condition, Items, Node, NodeSettings, Workflow, WorkflowSpec
 from tests.harness.run_stage import CHAIN, FAILURE, FORK, RunStage

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.jobs import Job
 from modelserver.spec import WorkerFailure
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 from modelserver.workflows.spec import Condition, Items, Node, NodeSettings
 from tests.harness.run_stage import FAILURE, RunStage
 

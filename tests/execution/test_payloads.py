@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.execution.payloads import Payload, PayloadStore
 from modelserver.jobs import NOWHERE, Answer, Inputs, Job, SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 from tests.harness.run_stage import CHAIN, DIAMOND, FAILURE, LARGEST, RunStage, settings
 
 SIZE = 100_000

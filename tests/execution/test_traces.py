@@ -7,7 +7,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.jobs import Inputs, Job
-from modelserver.testing import CollectingObserver, Stage
+from modelserver.testing.providers import CollectingObserver, Stage
 from modelserver.traces import withdrawn
 from modelserver.tracing.request_trace import OpenSpan
 from modelserver.tracing.sampling import Sampler

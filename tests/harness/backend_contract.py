@@ -12,7 +12,7 @@ from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer
 from modelserver.spec import WorkerFailure, WorkerSpec
-from modelserver.testing import make_job
+from modelserver.testing.providers import make_job
 
 
 @define(eq=False)

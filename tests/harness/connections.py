@@ -34,7 +34,7 @@ from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import ListenerRole
 from modelserver.rest.routes import select
 from modelserver.security.authorization import AllowAll
-from modelserver.testing import MemoryWorker, Stage, make_spec
+from modelserver.testing.providers import MemoryWorker, Stage, make_spec
 from tests.harness.transports import MemoryTransport
 
 LARGEST_BODY = 4096

@@ -41,7 +41,7 @@ from modelserver.rest.route import DASHBOARD, ListenerRole
 from modelserver.rest.routes import select
 from modelserver.security.authorization import AllowAll, Authorizer
 from modelserver.security.page_guard import PageGuard
-from modelserver.testing import MemoryWorker, Stage, make_spec
+from modelserver.testing.providers import MemoryWorker, Stage, make_spec
 from tests.harness.connections import AccessNotes
 from tests.harness.management import at_once
 from tests.harness.transports import MemoryTransport

@@ -25,7 +25,7 @@ from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 
 LONGEST = 20.0
 FORM = b"Content-Type: multipart/form-data; boundary=B\r\n"

@@ -25,7 +25,7 @@ from modelserver.sources.router import NAME, Sources
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.spec import ProcessMemory, WorkerFailure, WorkerState
-from modelserver.testing import FakeInventory, Stage
+from modelserver.testing.providers import FakeInventory, Stage
 
 LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
 

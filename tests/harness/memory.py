@@ -14,7 +14,7 @@ from modelserver.management.memory.accounts import OVERHEAD
 from modelserver.management.memory.budget import WorkerMemory
 from modelserver.management.memory.watch import MemoryWatch
 from modelserver.spec import WorkerState
-from modelserver.testing import Stage, make_job, make_spec
+from modelserver.testing.providers import Stage, make_job, make_spec
 from tests.harness.management import at_once
 
 GUESS = 100 + OVERHEAD

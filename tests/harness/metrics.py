@@ -13,7 +13,7 @@ from modelserver.metrics.recorder import (
     MetricsSettings,
 )
 from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
-from modelserver.testing import START_OF_TIME, make_job
+from modelserver.testing.providers import START_OF_TIME, make_job
 
 NOOP = 'model="noop",version="1.0",'
 WORKER = WorkerDescription("9000", WorkerState.READY, START_OF_TIME, pid=41)

@@ -23,8 +23,8 @@ from modelserver.rpc.interfaces import Call, RpcMethod
 from modelserver.rpc.methods import METHODS, MethodRow
 from modelserver.rpc.site import Site, SiteRules, UseCases, make_sites
 from modelserver.security.authorization import AllowAll, Authorizer
-from modelserver.testing import MemoryWorker, make_spec
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.providers import MemoryWorker, make_spec
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.management import ManagementStage
 from tests.harness.rpc_messages import type_of
 

@@ -15,7 +15,7 @@ from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import WorkflowInference
 from modelserver.jobs import NOWHERE, Answer, Inputs, Job, SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_spec
 from modelserver.traces import Tracer
 from modelserver.workflows.graph import make_graph
 from modelserver.workflows.registry import WorkflowRegistry

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.version import ModelVersion
 from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerFailure, WorkerState
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 from modelserver.version_settings.values import Timeouts
 
 TIMEOUTS = Timeouts(startup=8.0, response=2.0, recovery=16.0, grace=4.0)

@@ -10,7 +10,7 @@ from modelserver.errors import ModelNotFound, VersionNotFound
 from modelserver.inference.health import Health, Readiness, ServerHealth, health_of, is_model_ready
 from modelserver.inference.load_status import LoadStatus
 from modelserver.spec import WorkerFailure
-from modelserver.testing import Stage, make_job, make_spec
+from modelserver.testing.providers import Stage, make_job, make_spec
 
 
 class HealthTests(TestCase):

@@ -8,7 +8,7 @@ import modelserver
 from modelserver.core.registry import Registry
 from modelserver.errors import ModelNotFound, VersionNotFound
 from modelserver.inference.metadata import ModelMetadata, ServerMetadata, model_metadata
-from modelserver.testing import Stage, make_spec
+from modelserver.testing.providers import Stage, make_spec
 
 TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1, 3]}
 

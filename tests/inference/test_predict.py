@@ -8,7 +8,7 @@ from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
-from modelserver.testing import CollectingObserver, Stage, make_spec
+from modelserver.testing.providers import CollectingObserver, Stage, make_spec
 
 
 class CountingTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from unittest import TestCase
 from modelserver.core.registry import Registry
 from modelserver.errors import BadRequest, ModelNotFound, ParameterMissing, VersionNotFound
 from modelserver.inference.targets import model_of_invocation, require_served
-from modelserver.testing import Stage, make_spec
+from modelserver.testing.providers import Stage, make_spec
 
 
 def unread() -> str:

@@ -17,7 +17,7 @@ from modelserver.backends.process import HostServices
 from modelserver.backends.template import TemplateBackend
 from modelserver.interfaces import WorkerBackend
 from modelserver.spec import WorkerSettings, WorkerSpec
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 from modelserver.version_settings.values import WorkerStart
 from tests.harness.backend_contract import BackendContract, RecordingEvents
 

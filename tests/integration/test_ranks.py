@@ -17,7 +17,7 @@ from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.spec import Torchrun, WorkerSpec
-from modelserver.testing import make_job
+from modelserver.testing.providers import make_job
 from modelserver.version_settings.values import DeviceSettings
 from tests.harness.backend_contract import RecordingEvents
 from tests.harness.server_process import ServerTests, eventually, is_alive

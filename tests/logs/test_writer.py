@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, LogInputs, Logs, LogSettings
 from modelserver.metrics.log_lines import MetricLine
-from modelserver.testing import START_OF_TIME
+from modelserver.testing.providers import START_OF_TIME
 
 METRIC = MetricLine("QueueTime", "Milliseconds", 2.0, (("Level", "Host"),), "vm", 1795317843)
 

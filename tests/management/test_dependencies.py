@@ -16,7 +16,7 @@ from modelserver.errors import DependenciesFailed
 from modelserver.interfaces import Command, Finished
 from modelserver.management.dependencies import Dependencies, DependencyRules
 from modelserver.spec import VersionSpec
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 
 
 @define(eq=False)

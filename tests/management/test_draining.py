@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import Registry
 from modelserver.errors import NoWorkers
 from modelserver.management.draining import Draining
-from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, Stage, make_job, make_spec
 from modelserver.version_settings.values import Timeouts
 
 

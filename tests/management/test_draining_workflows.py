@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import NoWorkers
 from modelserver.management.draining import Draining
-from modelserver.testing import make_job, make_spec
+from modelserver.testing.providers import make_job, make_spec
 from tests.harness.run_stage import CHAIN, FAILURE, RunStage
 
 

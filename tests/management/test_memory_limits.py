@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.registry import Registry
 from modelserver.management.memory_limits import MemoryLimits
-from modelserver.testing import CollectingObserver, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, Stage, make_job, make_spec
 from tests.harness.management import at_once
 
 

@@ -22,7 +22,7 @@ from modelserver.errors import (
 from modelserver.jobs import Answer
 from modelserver.protocol.frames import DESCRIBE
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerState
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_case import ManagementCase
 

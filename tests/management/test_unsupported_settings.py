@@ -6,7 +6,7 @@ from unittest import TestCase
 
 from modelserver.management.unsupported_settings import unsupported_settings
 from modelserver.spec import Torchrun
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 
 
 class UnservedTests(TestCase):

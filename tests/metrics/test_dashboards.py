@@ -17,7 +17,7 @@ from modelserver.metrics.declarations import load
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
-from modelserver.testing import START_OF_TIME, make_spec
+from modelserver.testing.providers import START_OF_TIME, make_spec
 
 FOLDER = Path(__file__).parents[2] / "etc"
 DASHBOARD, ALERTS = FOLDER / "grafana-dashboard.json", FOLDER / "prometheus-alerts.yml"

@@ -8,7 +8,7 @@ from modelserver.metrics.declarations import load
 from modelserver.metrics.departures import LONGEST_KEPT
 from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.spec import VersionDescription
-from modelserver.testing import START_OF_TIME, make_spec
+from modelserver.testing.providers import START_OF_TIME, make_spec
 
 
 class DepartureTests(SynchronousTestCase):

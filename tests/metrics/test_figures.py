@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.figures import NOTHING
 from modelserver.metrics.host_sampler import HostValue
-from modelserver.testing import START_OF_TIME
+from modelserver.testing.providers import START_OF_TIME
 from tests.harness.metrics import Server, finished_job
 
 KEY = ("noop", "1.0")

@@ -20,7 +20,7 @@ from modelserver.metrics.host_sampler import (
     gpu_values,
     host_values,
 )
-from modelserver.testing import FakeInventory
+from modelserver.testing.providers import FakeInventory
 
 NO_PROCESS = 1 << 30
 

@@ -20,7 +20,7 @@ from modelserver.metrics.recorder import (
     MetricsSettings,
 )
 from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
-from modelserver.testing import START_OF_TIME, make_job, make_spec
+from modelserver.testing.providers import START_OF_TIME, make_job, make_spec
 
 COUNTERS = "Requests2XX Requests4XX Requests5XX"
 LATENCIES = "ts_inference_latency_microseconds ts_queue_latency_microseconds"

@@ -15,7 +15,7 @@ from modelserver.metrics.recorder import (
     PROMETHEUS,
 )
 from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
-from modelserver.testing import START_OF_TIME, make_spec
+from modelserver.testing.providers import START_OF_TIME, make_spec
 from tests.harness.metrics import NOOP, WORKER, Server, finished_job
 
 HISTOGRAMS = """

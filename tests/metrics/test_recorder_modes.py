@@ -13,7 +13,7 @@ from modelserver.metrics.recorder import (
     LOG,
     PROMETHEUS,
 )
-from modelserver.testing import START_OF_TIME
+from modelserver.testing.providers import START_OF_TIME
 from tests.harness.metrics import NOOP, Server
 
 

@@ -15,7 +15,7 @@ from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers, unpack_answers
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.item_errors import error_answer
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 
 jobs = st.builds(
     lambda id, head, extra, body, flags: Job(

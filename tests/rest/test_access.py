@@ -39,7 +39,7 @@ from modelserver.rest.route import (
 from modelserver.rest.routes import ROUTES, select
 from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.tokens import Tokens
-from modelserver.testing import CountingRecorder, Stage, make_spec
+from modelserver.testing.providers import CountingRecorder, Stage, make_spec
 from modelserver.workflows.registry import WorkflowRegistry
 from tests.harness.management import at_once
 

@@ -17,7 +17,7 @@ from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
-from modelserver.testing import START_OF_TIME, make_job
+from modelserver.testing.providers import START_OF_TIME, make_job
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 QUEUE_TIME = (

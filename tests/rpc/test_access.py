@@ -7,7 +7,7 @@ from modelserver.rpc.methods import METHODS, SIDES, MethodRow, methods_of
 from modelserver.rpc.site import MODEL_API_DISABLED, Site, SiteRules
 from modelserver.rpc.status import Statuses
 from modelserver.security.authorization import TokenAuthorizer
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import messages
 from tests.harness.rpc_services import RpcCase, make_call
 from tests.rest.test_access import HOUR, TokensCase

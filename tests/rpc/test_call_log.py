@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.rpc.call_log import CallLog
 from modelserver.rpc.codes import Code
-from modelserver.testing import CountingRecorder
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.providers import CountingRecorder
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.metrics import Server
 
 PREDICT = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"

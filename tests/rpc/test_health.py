@@ -10,7 +10,7 @@ from modelserver.errors import AccessDenied
 from modelserver.rpc.health import EVERY
 from modelserver.rpc.methods import methods_of, services_of
 from modelserver.spec import WorkerFailure
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import type_of
 from tests.harness.rpc_services import RpcCase, make_call
 

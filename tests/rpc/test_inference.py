@@ -21,7 +21,7 @@ from modelserver.rpc.predictions import AnswerRules, Predictor
 from modelserver.rpc.site import SiteRules
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
 from modelserver.spec import WorkerFailure
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import type_of
 from tests.harness.rpc_services import RpcCase
 

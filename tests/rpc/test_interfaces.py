@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.errors import ModelNotFound
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.interfaces import Call
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 
 
 class MemoryCallTests(SynchronousTestCase):

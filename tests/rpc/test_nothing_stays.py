@@ -8,7 +8,7 @@ from weakref import ref
 
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_services import OIP, RpcCase
 from tests.rpc.test_health import request as health_request
 from tests.rpc.test_inference import request

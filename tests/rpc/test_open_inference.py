@@ -11,7 +11,7 @@ from modelserver.jobs import Answer
 from modelserver.protocol.frames import EXPLAIN, INFER
 from modelserver.rpc.codes import Code
 from modelserver.rpc.methods import OPEN_INFERENCE
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import messages, type_of
 from tests.harness.rpc_services import OIP, RpcCase
 

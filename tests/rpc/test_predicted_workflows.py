@@ -11,7 +11,7 @@ from modelserver.rpc.codes import Code
 from modelserver.rpc.inference import Predictions
 from modelserver.rpc.predictions import AnswerRules, Predictor, StreamedAnswer, WholeAnswer
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import type_of
 from tests.harness.run_stage import CHAIN, NAME, RunStage
 from tests.rpc.test_inference import request

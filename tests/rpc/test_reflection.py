@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from modelserver.rpc.codes import Code
 from modelserver.rpc.methods import METHODS, REFLECTION, SIDES, methods_of, services_of
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import messages
 from tests.harness.rpc_services import RpcCase, make_call, send
 

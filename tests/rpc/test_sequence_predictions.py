@@ -6,7 +6,7 @@ from typing import Any
 
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer
-from modelserver.testing_rpc import MemoryCall
+from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import type_of
 from tests.harness.rpc_services import RpcCase
 from tests.rpc.test_inference import HTTP, request

@@ -9,7 +9,7 @@ from zope.interface import provider
 
 from modelserver.errors import AccessDenied
 from modelserver.security.refusals import EVERY, Refusals
-from modelserver.testing import CountingRecorder
+from modelserver.testing.providers import CountingRecorder
 
 
 class RefusalsTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from modelserver.errors import ModelNotFound, NoWorkers
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
 from modelserver.server.startup import archives_in, models_to_load, name_of
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.startup import StartCase
 

@@ -9,7 +9,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
 from modelserver.management.snapshots.restore import RestoreFailed, check_archives
-from modelserver.testing import START_OF_TIME
+from modelserver.testing.providers import START_OF_TIME
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.startup import StartCase
 

@@ -23,7 +23,7 @@ from modelserver.management.parameters import REGISTER, register_request, settin
 from modelserver.management.version_spec import OpenedArchive, resolve_version_spec
 from modelserver.rest.dialects.settings import described_settings
 from modelserver.spec import VersionSpec
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 from modelserver.version_settings.setting import (
     Setting,
     SettingKey,

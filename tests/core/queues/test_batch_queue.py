@@ -11,7 +11,7 @@ from modelserver.core.queues.batch_queue import MOST_APART, BatchAggregator
 from modelserver.errors import QueueFull, Unregistered
 from modelserver.jobs import Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 from modelserver.version_settings.values import QueueLimits
 
 

@@ -12,7 +12,7 @@ from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.queues.time_buckets import GRAIN
 from modelserver.errors import DeadlinePassed, InternalError
 from modelserver.jobs import ASSIGNED, Answer, Job
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 
 
 class DeadlinesTests(SynchronousTestCase):

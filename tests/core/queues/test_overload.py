@@ -10,7 +10,7 @@ from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.pool import LONGEST_RETRY
 from modelserver.errors import QueueFull
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 
 
 class OverloadTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from modelserver.core.queues.time_buckets import GRAIN
 from modelserver.core.workers.levelling import LONG
 from modelserver.errors import DeadlinePassed, NoWorkers, QueueFull, ServingError, WorkerDied
 from modelserver.jobs import Job
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 from modelserver.version_settings.values import Timeouts
 from tests.harness.workers import CRASH, WorkerTestCase
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.testing import MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import MemoryWorker, Stage, make_job, make_spec
 
 TURNS = 5
 

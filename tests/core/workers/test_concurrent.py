@@ -13,7 +13,7 @@ from modelserver.core.workers.concurrent import LONGEST_BEHIND
 from modelserver.errors import NoWorkers, PredictionFailed, ServingError, WorkerDied
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerState
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 from modelserver.version_settings.values import Timeouts
 from tests.harness.workers import CRASH, JobTestCase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelserver.errors import QueueFull
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerFailure
-from modelserver.testing import MemoryWorker, make_job, make_spec
+from modelserver.testing.providers import MemoryWorker, make_job, make_spec
 from modelserver.version_settings.values import Sequences
 from tests.harness.workers import JobTestCase
 

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.workers.idle_watch import IdleWatch
-from modelserver.testing import make_job
+from modelserver.testing.providers import make_job
 
 
 @define

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.testing import Stage, make_spec
+from modelserver.testing.providers import Stage, make_spec
 
 
 class GpuTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.gpus import Devices
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import WorkerFailure, WorkerState
-from modelserver.testing import Stage, make_spec
+from modelserver.testing.providers import Stage, make_spec
 
 PERMANENT = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
 

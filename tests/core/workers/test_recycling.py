@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.workers.recycling import Recycling
 from modelserver.spec import WorkerFailure, WorkerState
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 from tests.harness.workers import TIMEOUTS, WorkerTestCase
 
 

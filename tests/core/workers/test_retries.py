@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers, Unregistered, WorkerDied
 from modelserver.spec import WorkerFailure, WorkerState
-from modelserver.testing import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
+from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 from modelserver.version_settings.values import Timeouts
 from tests.harness.workers import CRASH, WorkerTestCase
 

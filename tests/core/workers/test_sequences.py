@@ -10,7 +10,7 @@ from modelserver.core.queues.sequence_queue import sequence_of
 from modelserver.errors import NoWorkers, QueueFull
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerFailure
-from modelserver.testing import make_job, make_spec
+from modelserver.testing.providers import make_job, make_spec
 from modelserver.version_settings.values import Sequences
 from tests.harness.workers import JobTestCase
 

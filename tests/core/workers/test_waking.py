@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelserver.errors import NoWorkers, QueueFull, Unregistered
 from modelserver.spec import WorkerFailure, WorkerState
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 from tests.harness.workers import CRASH, WorkerTestCase
 
 PERMANENT = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)

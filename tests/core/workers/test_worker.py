@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelserver.errors import NoWorkers, WorkersFailed
 from modelserver.jobs import Answer, Job
 from modelserver.spec import WorkerFailure, WorkerState
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 from tests.harness.workers import CRASH, WorkerTestCase
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer, JobState
-from modelserver.testing import make_spec
+from modelserver.testing.providers import make_spec
 from tests.harness.workers import JobTestCase
 
 

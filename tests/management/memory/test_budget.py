@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.shortage import MemoryShort
 from modelserver.core.version import ModelVersion
 from modelserver.spec import WorkerFailure
-from modelserver.testing import make_job
+from modelserver.testing.providers import make_job
 from tests.harness.memory import GUESS, BudgetStage
 
 SIZES = dict.fromkeys("abcdefgh", 300)

@@ -14,7 +14,7 @@ from modelserver.errors import (
 )
 from modelserver.management.requests import RegisterRequest
 from modelserver.spec import WorkerFailure
-from modelserver.testing import CollectingObserver, make_job
+from modelserver.testing.providers import CollectingObserver, make_job
 from modelserver.workflows.errors import (
     DefaultWorkflowInUse,
     ModelInUse,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.testing import make_job
+from modelserver.testing.providers import make_job
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_api import IN_PROGRESS, ApiCase
 
