@@ -31,9 +31,9 @@ class Page:
     driver: WebDriver
     server: ServerProcess
 
-    def load(self) -> None:
-        """Open it."""
-        self.driver.get(f"http://{HOST}:{self.server.ports[1]}/dashboard")
+    def load(self, behind: str = "") -> None:
+        """Open it; ``behind``: the address's fragment."""
+        self.driver.get(f"http://{HOST}:{self.server.ports[1]}/dashboard{behind}")
 
     def load_whole(self) -> int:
         """Open it, and wait until it shows the state; returns the milliseconds that the page took."""
@@ -145,6 +145,10 @@ class DashboardTests(ServerTests):
             page.close("#version")
             page.wait("return !document.querySelector('#models').textContent.includes('drawer')")
             self.assertEqual(page.server.management("GET", "/models/drawer").status, 404)
+
+            page.driver.get("about:blank")
+            page.load("#try=echo")
+            page.see("#action", "Try echo")
 
     def test_shows_a_crash_and_markup_as_text(self) -> None:
         with self.page({"loud": LOUD, "echo": ECHO}) as page:

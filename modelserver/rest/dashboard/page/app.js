@@ -42,8 +42,16 @@ function begin(state) {
   log.set(state.lines);
   take(state, null);
   if (!document.documentElement.dataset.complete) {
+    openLinked();
     document.documentElement.dataset.complete = String(Math.round(performance.now()));
   }
+}
+
+/** Tries a prediction where the address asks for it: `#try=MODEL`. */
+function openLinked() {
+  const name = /^#try=(.+)$/.exec(location.hash)?.[1];
+  const model = name && [...board.models.values()].find((each) => encodeURIComponent(each.name) === name && each.is_default);
+  if (model) actions.tryOut(model);
 }
 
 function change(state) {
