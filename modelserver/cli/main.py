@@ -16,6 +16,8 @@ SUBCOMMANDS = (
     "modelserver.cli.client.commands",
     "modelserver.cli.client.workflows",
     "modelserver.cli.doctor.command",
+    "modelserver.cli.project.dev",
+    "modelserver.cli.project.init",
     "modelserver.cli.quickstart.command",
     "modelserver.cli.launchers.serve",
 )

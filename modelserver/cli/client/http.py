@@ -18,13 +18,16 @@ class ServerReply(NamedTuple):
     def message(self) -> str:
         """Return the text for a person: an error's message or a status, else the body as it is."""
         text = self.body.decode("utf-8", "replace").strip()
+        return self.told("message") or self.told("status") or text
+
+    def told(self, key: str) -> str:
+        """Return what the JSON of the body has by a name, or nothing."""
         try:
-            values = json.loads(text)
+            values = json.loads(self.body)
         except ValueError:
-            return text
-        if not isinstance(values, dict):
-            return text
-        return str(values.get("message") or values.get("status") or text)
+            return ""
+        found = values.get(key) if isinstance(values, dict) else None
+        return str(found) if found else ""
 
 
 Ask = Callable[[str, str, bytes], ServerReply]
