@@ -151,6 +151,13 @@ CONNECTIONS = (
         "OpenSSL's security level for TLS: 1 takes keys of 1024 bits, 0 any; unset: OpenSSL's own.",
     ),
     _key("header_timeout", _POSITIVE_SECONDS, "10", "Seconds for a request's head to arrive."),
+    _key(
+        "grpc_max_connection_idle",
+        _POSITIVE_SECONDS,
+        None,
+        "Seconds that a gRPC connection may rest without a call, before its client is asked to connect anew "
+        "for the next one; unset: as long as the client likes.",
+    ),
     _key("idle_timeout", _POSITIVE_SECONDS, "75", "Seconds that a connection may rest between requests."),
     _key(
         "body_timeout",

@@ -109,6 +109,7 @@ class Settings:
     grpc_management_max_connection_age: float | None = None
     grpc_management_max_connection_age_grace: float | None = None
     enable_grpc_ssl: bool = _default("enable_grpc_ssl")
+    grpc_max_connection_idle: float | None = None
     grpc_map_status: bool = _default("grpc_map_status")
 
     model_store: Path | None = None

@@ -153,7 +153,7 @@ class RpcConnection(Protocol):
         if self._is_lost or self._is_closing:
             return
         self.reception.sweep(now, self._listener)
-        self.lifetime.check(now)
+        self.lifetime.check(now, len(self.reception.calls), self.served)
 
     # Reading.
 

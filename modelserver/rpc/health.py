@@ -13,7 +13,8 @@ from google.protobuf.message import Message
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import AccessDenied, ModelNotFound
-from modelserver.inference.health import ServerHealth, is_model_ready
+from modelserver.inference.health import ServerHealth
+from modelserver.inference.workflows import AnyInference
 from modelserver.rpc.codes import CallRefused, Code
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages, parse
@@ -33,13 +34,15 @@ class HealthState:
     Tells whether something serves.
 
     ``""`` is the server: it serves until it stops. A service serves when every model that is meant to have
-    workers has one. Any other name is a model's, of which those are told who may ask it.
+    workers has one. Any other name is a model's or a workflow's, of which those are told who may ask it.
 
+    :param models: knows them.
     :param services: of the listener.
     :param gate: decides who may ask models.
     """
 
     health: ServerHealth
+    models: AnyInference
     services: Collection[str]
     gate: Authorizer
 
@@ -61,7 +64,7 @@ class HealthState:
             serves = self.health.readiness().is_ready
         else:
             try:
-                serves = is_model_ready(self.health.registry, name)
+                serves = self.models.is_ready(name)
             except ModelNotFound:
                 return NOT_SERVING if self.health.load_status.is_coming(name) else SERVICE_UNKNOWN
         return SERVING if serves and not self.health.is_stopping() else NOT_SERVING

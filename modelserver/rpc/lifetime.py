@@ -89,11 +89,14 @@ class Lifetime:
     ending: Ending = field(default=Ending.OPEN, init=False)
     heard: float = field(init=False)
     """When the client last said something."""
+    _used: float = field(init=False)
+    """When it had calls last, as far as was looked."""
+    _served: int = field(default=0, init=False)
     _asked: float | None = field(default=None, init=False)
     _pings: Allowance = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.heard = self.born
+        self.heard = self._used = self.born
         self._pings = Allowance(self.limits.pings_at_once, 1 / self.limits.seconds_per_ping)
 
     # What the client does.
@@ -145,9 +148,18 @@ class Lifetime:
         self.connection.flush_soon()
         self.connection.close_when_done()
 
-    def check(self, now: float) -> None:
-        """Look at the connection's age, and whether its client is there; called every now and then."""
+    def check(self, now: float, in_hand: int, served: int) -> None:
+        """
+        Look at the connection's age and use, and whether its client is there; called every now and then.
+
+        :param in_hand: calls that are not over.
+        :param served: calls that are.
+        """
         limits = self.limits
+        if in_hand or served != self._served:
+            self._used, self._served = now, served
+        elif limits.idle is not None and now - self._used >= limits.idle:
+            self.drain(now)
         if limits.max_age is not None:
             over = now - self.born - self._age(limits.max_age)
             if over >= 0:

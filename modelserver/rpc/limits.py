@@ -12,6 +12,7 @@ class RpcLimits:
 
     :param max_age: of a connection, until it takes no new calls; None: any.
     :param age_grace: how long calls may then still take; None: any time.
+    :param idle: without a call in hand, until it takes no new ones; None: any.
     :param streams: calls that a connection may have at once.
     :param fields: of the metadata of a call; more is refused, call by call.
     :param pings_at_once: that a client may send while nothing is sent to it.
@@ -23,6 +24,7 @@ class RpcLimits:
 
     max_age: float | None = None
     age_grace: float | None = None
+    idle: float | None = None
     streams: int = 100
     fields: int = 16 << 10
     pings_at_once: int = 20

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from modelserver.errors import AccessDenied, ServingError
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
-from modelserver.inference.workflows import WorkflowInference
+from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.interfaces import Dialect
 from modelserver.management.service import Management
 from modelserver.protocol.frames import ID_SIZE
@@ -238,7 +238,7 @@ def _management(cases: UseCases, messages: Messages) -> list[RpcMethod]:
 def _standard(cases: UseCases, messages: Messages, rows: Iterable[MethodRow]) -> list[RpcMethod]:
     """Return the services that every listener has; ``rows``: those of the listener."""
     services = services_of(rows)
-    state = HealthState(cases.health, services, cases.gate)
+    state = HealthState(cases.health, AnyInference(cases.inference, cases.workflows), services, cases.gate)
     check = HealthCheck(state, messages)
     request = messages.type_of("grpc.health.v1.HealthCheckRequest")
     reflections = [

@@ -58,6 +58,7 @@ class GrpcFronts:
             limits=RpcLimits(
                 max_age=getattr(settings, f"grpc_{side}_max_connection_age"),
                 age_grace=getattr(settings, f"grpc_{side}_max_connection_age_grace"),
+                idle=settings.grpc_max_connection_idle,
             ),
             timeouts=self.connections.timeouts,
             memory=self.connections.memory,

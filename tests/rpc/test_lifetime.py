@@ -71,6 +71,44 @@ class AgeTests(SynchronousTestCase):
         self.assertLessEqual(max(firsts.values()) / 2, 60 * 1.1 + 1)
 
 
+class IdleTests(SynchronousTestCase):
+    """Connections that may rest 30 seconds."""
+
+    def setUp(self) -> None:
+        self.stage = RpcStage(limits=evolve(LIMITS, idle=30.0))
+        self.client = self.stage.connect()
+        self.stage.factory.doStart()
+        self.addCleanup(self.stage.factory.doStop)
+
+    def wait(self, seconds: int) -> bool:
+        """Let time pass; returns whether the client was sent away."""
+        for _ in range(seconds):
+            self.stage.advance(1.0)
+            self.client.pump()
+        return self.client.transport.disconnecting
+
+    def test_one_that_asks_nothing_is_asked_to_connect_anew(self) -> None:
+        self.assertFalse(self.wait(28))
+        self.assertTrue(self.wait(5))
+        self.assertEqual(0, self.client.http2.goaways[0][0])
+
+    def test_each_call_buys_the_time_anew(self) -> None:
+        for _ in range(3):
+            self.assertFalse(self.wait(25))
+            self.assertEqual(0, self.client.ask("Echo").status)
+        self.assertFalse(self.wait(25))
+        self.assertTrue(self.wait(8))
+
+    def test_a_call_in_hand_is_no_rest(self) -> None:
+        answer = self.client.ask("Keep")
+        self.assertFalse(self.wait(90))
+        self.stage.site.keep.calls[0].reply(b"late")
+        self.client.pump()
+        self.assertEqual(([b"late"], 0), (answer.messages, answer.status))
+        self.assertFalse(self.wait(28))
+        self.assertTrue(self.wait(5))
+
+
 class SignsOfLifeTests(SynchronousTestCase):
     """Clients are asked after 10 s of silence, and have 2 s to answer."""
 

@@ -6,11 +6,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.data.decoder import inputs_of
 from modelserver.errors import PredictionFailed
+from modelserver.inference.health import ServerHealth
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rpc.codes import Code
+from modelserver.rpc.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, HealthState
 from modelserver.rpc.inference import Predictions
 from modelserver.rpc.predictions import AnswerRules, Predictor, StreamedAnswer, WholeAnswer
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
+from modelserver.security.authorization import AllowAll
+from modelserver.spec import WorkerFailure
 from modelserver.testing.rpc_calls import MemoryCall
 from tests.harness.rpc_messages import type_of
 from tests.harness.run_stage import CHAIN, NAME, RunStage
@@ -63,6 +67,15 @@ class WorkflowTests(SynchronousTestCase):
         call = self.ask()
         call.cancel()
         self.assertEqual((self.run_stage.workflows.runs_of(), self.run_stage.jobs("pre")), (0, []))
+
+    def test_health_tells_whether_each_node_has_a_worker(self) -> None:
+        stage = self.run_stage
+        state = HealthState(
+            ServerHealth(stage.inference.registry), self.predictor.either, ("service",), AllowAll()
+        )
+        self.assertEqual((state.of(NAME), state.of("nope")), (SERVING, SERVICE_UNKNOWN))
+        stage.worker("mid").exit(WorkerFailure("exit", 0.0, exit_code=1))
+        self.assertEqual(state.of(NAME), NOT_SERVING)
 
     def test_neither_a_model_nor_a_workflow(self) -> None:
         call = self.ask(name="nope")
