@@ -141,20 +141,14 @@ class Target(ABC):
         """The last lines that the server wrote."""
         return "\n".join((self.folder / "output.log").read_text(errors="replace").splitlines()[-20:])
 
-    def start(self) -> float:
-        """
-        Start the server.
-
-        :returns: seconds until ``/ping`` was answered.
-        :raises TargetFailed: it ended, or did not answer in a minute.
-        """
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the server's process, and return it; whether it answers is for others to see."""
         self.store.mkdir(parents=True, exist_ok=True)
         (self.folder / "tmp").mkdir(exist_ok=True)
         self.port, self.management_port, *self._further = free_ports(5)
         command = self.command()
         temporary = str(self.folder / "tmp")
         environment = os.environ | {"TEMP": temporary, "TMPDIR": temporary} | self.environment()
-        begun = time.monotonic()
         with (self.folder / "output.log").open("wb") as output:
             self._child = subprocess.Popen(
                 command,
@@ -165,10 +159,21 @@ class Target(ABC):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        return self._child
+
+    def start(self) -> float:
+        """
+        Start the server.
+
+        :returns: seconds until ``/ping`` was answered.
+        :raises TargetFailed: it ended, or did not answer in a minute.
+        """
+        begun = time.monotonic()
+        child = self.launch()
         while time.monotonic() - begun < START_SECONDS:
             if self.is_up():
                 return time.monotonic() - begun
-            if self._child.poll() is not None:
+            if child.poll() is not None:
                 break
             time.sleep(0.01)
         text = self.output()

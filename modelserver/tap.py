@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 from twisted.application.service import IService
@@ -104,7 +106,8 @@ def install_reactor() -> None:
 def _install_asyncio() -> None:
     import asyncio
 
-    from twisted.internet import asyncioreactor
+    with _without_openssl():
+        from twisted.internet import asyncioreactor, endpoints  # noqa: F401  # endpoints is for Klein
 
     loop: asyncio.AbstractEventLoop
     try:
@@ -119,6 +122,27 @@ def _install_asyncio() -> None:
         from twisted.internet import reactor
 
         round_timers_up(cast(ReactorBase, reactor))
+
+
+@contextmanager
+def _without_openssl() -> Iterator[None]:
+    """
+    Let what is imported within believe that OpenSSL is not installed, as Twisted allows.
+
+    Twisted's TCP loads it with all of ``cryptography``: a tenth of a second, and 13 MB. Our listeners on
+    asyncio's loop use Python's own TLS, and downloads load Twisted's for the first one
+    (``sources/pinned_agent``). What does not work afterwards, and nothing here uses, is Twisted's own
+    ``startTLS``, ``listenSSL``, ``connectSSL`` and ``wrapClientTLS``.
+    """
+    if "OpenSSL" in sys.modules:
+        yield
+        return
+    modules = cast(dict[str, ModuleType | None], sys.modules)
+    modules["OpenSSL"] = None  # an import of it fails
+    try:
+        yield
+    finally:
+        del modules["OpenSSL"]
 
 
 def makeService(options: Options) -> IService:
@@ -137,8 +161,6 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
     from twisted.internet.posixbase import PosixReactorBase
 
-    from modelserver.server.service import Server
-
     assert isinstance(reactor, PosixReactorBase)
 
     # A plain request leaves no circle, so that a rare look is enough; each request that Twisted Web and Klein
@@ -146,6 +168,8 @@ def makeService(options: Options) -> IService:
     # are looked for after a million allocations, and ``gc.freeze`` leaves out what lives as the server does.
     gc.set_threshold(10_000, 10, 10)
     keep_freed_memory(os.environ)
+    from modelserver.server.service import Server
+
     service: IService = Server(
         settings=settings,
         reactor=reactor,

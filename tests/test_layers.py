@@ -99,6 +99,12 @@ HANDLERS = ("modelserver.child.handlers", "modelserver.compat", "modelserver.exa
 RUNS_HANDLERS = ("modelserver.testing",)
 """What calls handlers as a worker does, in the process of their own tests."""
 
+LATER = (
+    *("OpenSSL", "cryptography", "twisted.protocols.tls", "twisted.web.client", "botocore", "jks"),
+    *("ngh2", "google.protobuf", "modelserver.rpc.connection", "modelserver.rpc.site"),
+    *("prometheus_client", "pynvml", "opentelemetry", "modelserver.tracing.tracer", "rich"),
+)
+"""What a server loads when it is needed, for TLS, downloads, gRPC, GPUs, traces; and what commands load."""
 TENSORS = ("numpy", "torch")
 PICKLES = ("cloudpickle", "dill", "marshal", "pickle", "shelve")
 
@@ -262,6 +268,20 @@ class ImportTimeTests(TestCase):
         for module in ("modelserver.tap", "modelserver.server.service"):
             with self.subTest(module):
                 self.assertEqual(set(), self.loaded_by(module) & {*TENSORS, "PIL"})
+
+    def test_server_loads_what_few_need_when_it_is_needed(self) -> None:
+        program = (
+            "import modelserver.tap as tap; tap.install_reactor(); import modelserver.server.service, sys; "
+            "print([name for name in sys.argv[1:] if sys.modules.get(name) is not None])"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", program, *LATER],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual(("[]", ""), (ran.stdout.strip(), ran.stderr[-2000:]))
 
     def test_worker_starts_without_torch_numpy_and_twisted(self) -> None:
         self.assertEqual(

@@ -16,6 +16,8 @@ HISTOGRAM = "histogram"
 KINDS = (COUNTER, GAUGE, HISTOGRAM)
 
 DEFAULT_FILE = Path(__file__).with_name("metrics.yaml")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same in C where PyYAML has it: the start waits for this file."""
 
 # What Multi Model Server measures by itself; it has no file to declare metrics in.
 _MMS_SERVER_METRICS = (
@@ -69,7 +71,7 @@ def parse(text: str) -> Declarations:
         or a type that does not exist.
     """
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         raise DeclarationError(f"The metrics configuration is not YAML: {error}") from error
     if not isinstance(document, Mapping):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from math import isinf, isnan
 
 from attrs import frozen
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.series import Family, Labels
@@ -52,17 +49,6 @@ class Exposed:
     help: str
     added: Labels = ()
 
-    def metric(self) -> Metric:
-        """Return the family as ``prometheus_client`` has it; a counter's samples have its bare name."""
-        declaration = self.family.declaration
-        metric = Metric(declaration.name, self.help, declaration.kind)
-        for suffix, labels, bound, value in self.family.samples():
-            named = dict(zip(declaration.dimensions, self.all_labels(labels), strict=True))
-            if bound:
-                named["le"] = bound
-            metric.add_sample(declaration.name + suffix, named, value)
-        return metric
-
     def lines(self, names: Collection[str] = ()) -> Iterator[str]:
         """
         Return the family in the text format; an empty text for each sample that is not wanted.
@@ -102,28 +88,6 @@ class Exposed:
                 yield f"{name}{suffix}{{{shown}}} {number(value)}\n"
             else:
                 yield f"{name}{suffix} {number(value)}\n"
-
-
-@frozen
-class FamilyCollector(Collector):
-    """Gives a registry of ``prometheus_client`` the families that ``exposed`` finds at a scrape."""
-
-    exposed: Callable[[], Iterable[Exposed]]
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the families as they are now."""
-        return [each.metric() for each in self.exposed()]
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: which metrics there are is known only at a scrape."""
-        return []
-
-
-def new_registry(exposed: Callable[[], Iterable[Exposed]]) -> CollectorRegistry:
-    """Return a registry with these families and nothing else, for other ways to export them."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(FamilyCollector(exposed))
-    return registry
 
 
 def pieces(exposed: Iterable[Exposed], names: Collection[str] = ()) -> Iterator[bytes]:

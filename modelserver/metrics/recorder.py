@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
-from prometheus_client import CollectorRegistry
 
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.jobs import Job
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.departures import Departed, Departures
-from modelserver.metrics.exposition import Exposed, new_registry, pieces
+from modelserver.metrics.exposition import Exposed, pieces
 from modelserver.metrics.figures import Figures, of_calls, of_versions
 from modelserver.metrics.handler_metrics import EmittedMetrics
 from modelserver.metrics.host_readings import HostReadings
@@ -26,6 +26,9 @@ from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServe
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
 from modelserver.metrics.workflow_metrics import WorkflowMetrics
 from modelserver.spec import VersionDescription
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 LOG = "log"
 PROMETHEUS = "prometheus"
@@ -328,6 +331,9 @@ class MetricsRecorder:
 
     def registry(self) -> CollectorRegistry:
         """Return the same metrics as a registry of ``prometheus_client``, for other ways to export."""
+        # Scrapes do without that library: what does not ask for this does not load it.
+        from modelserver.metrics.client_registry import new_registry
+
         return new_registry(self.exposed)
 
     def write_lines(self) -> None:

@@ -67,6 +67,13 @@ class SharedMemoryPool:
         """How many slots can be taken."""
         return len(self._free)
 
+    def trim(self) -> None:
+        """Give the pages of free slots back to the kernel; a slot that is taken again gets new ones."""
+        memory = self.memory.obj
+        if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_REMOVE"):
+            for offset in self._free:
+                memory.madvise(mmap.MADV_REMOVE, offset, self.size)
+
     def close(self) -> None:
         """Give the memory back, once no worker needs it."""
         os.close(self.descriptor)

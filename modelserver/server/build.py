@@ -51,6 +51,7 @@ from modelserver.security.key_file import KEY_FILE
 from modelserver.security.refusals import Refusals
 from modelserver.security.tokens import Tokens
 from modelserver.server.dashboard import Dashboard, is_dashboard_served, make_dashboard
+from modelserver.server.idle_memory import IdleMemory
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
@@ -91,6 +92,7 @@ class Core:
     telemetry: Telemetry
     draining: Draining
     memory_limits: MemoryLimits
+    idle_memory: IdleMemory
     slots: SharedMemoryPool | None
     tokens: Tokens | None
     refusals: Refusals
@@ -138,6 +140,7 @@ def build_core(
         telemetry=telemetry,
         draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
+        idle_memory=IdleMemory(runtime.reactor, runtime.threads.files, time.process_time, resources.slots),
         slots=resources.slots,
         tokens=_make_tokens(settings, runtime),
         refusals=Refusals(reactor, telemetry.recorder),

@@ -19,7 +19,7 @@ from modelserver.http1.factory import ConnectionFactory
 from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.health import ServerHealth
 from modelserver.rest.api import Api
-from modelserver.rest.binding import Operation
+from modelserver.rest.binding import ApiResource, Operation
 from modelserver.rest.dashboard.handlers import DashboardApi
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
@@ -45,6 +45,7 @@ from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthor
 from modelserver.security.page_guard import PageGuard
 from modelserver.server.access_summary import allowed_names
 from modelserver.server.build import Core
+from modelserver.server.late import LateResource
 
 _log = Logger()
 
@@ -64,24 +65,14 @@ def make_factory(
     :param connections: counts the port's connections against their limits.
     :param memory: what the bodies of requests may take together, at all ports.
     """
-    settings = core.settings
     gate = make_gate(core)
-    descriptions = Descriptions(select(roles, core.dialect.name, _features(core)), core.dialect.name)
-    responder = KleinResponder(core.dialect, _new_uuid, _cors(settings))
     endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
     tracing = (
         None
         if core.tracing is None
         else HttpTracing(core.tracing.tracer, "https" if address.is_tls else "http")
     )
-    app = Api(
-        descriptions=descriptions,
-        operations=_operations(core, descriptions, responder, endpoint),
-        gate=gate,
-        responder=responder,
-        pages=_page_guard(core, address) if core.tokens is None else None,
-    )
-    resource = app.resource()
+    resource = LateResource(partial(_make_resource, core, address, roles, endpoint))
     return ConnectionFactory(
         resource if tracing is None else TracedResource(resource, tracing),
         handler=endpoint if tracing is None else TracedEndpoint(endpoint, tracing),
@@ -90,6 +81,22 @@ def make_factory(
         log_failure=log_failure,
         memory=memory,
     )
+
+
+def _make_resource(
+    core: Core, address: Address, roles: Collection[ListenerRole], endpoint: InferenceEndpoint
+) -> ApiResource:
+    """Return what answers all requests of a port that are not plain predictions."""
+    descriptions = Descriptions(select(roles, core.dialect.name, _features(core)), core.dialect.name)
+    responder = KleinResponder(core.dialect, _new_uuid, _cors(core.settings))
+    api = Api(
+        descriptions=descriptions,
+        operations=_operations(core, descriptions, responder, endpoint),
+        gate=endpoint.gate,
+        responder=responder,
+        pages=_page_guard(core, address) if core.tokens is None else None,
+    )
+    return api.resource()
 
 
 def make_gate(core: Core) -> Authorizer:

@@ -10,7 +10,7 @@ from attrs import frozen
 from modelserver.config.address import Address
 from modelserver.config.grpc_keys import GRPC_SIDES, OFF
 from modelserver.config.settings import Settings
-from modelserver.rpc.engines.choice import EngineMissing, load_engine
+from modelserver.rpc.engines.choice import EngineMissing, has_engine, load_engine
 
 INSTALL = "pip install 'modelserver[grpc]'"
 
@@ -67,11 +67,18 @@ def _keys_of(settings: Settings, side: str) -> list[str]:
 
 
 def missing_for_grpc() -> str | None:
-    """Return what gRPC needs and is not installed, as a sentence, or None. Blocks: it imports the engine."""
+    """Return what gRPC needs and cannot be used, as a sentence, or None. Blocks: it imports the engine."""
     try:
         load_engine()
     except EngineMissing as error:
         return str(error)
+    return absent_for_grpc()
+
+
+def absent_for_grpc() -> str | None:
+    """Return what gRPC needs and is not installed, as a sentence, or None; nothing is imported."""
+    if not has_engine():
+        return str(EngineMissing())
     if find_spec("google") is None or find_spec("google.protobuf") is None:
         return f"it needs protobuf, which is not installed: {INSTALL}"
     return None

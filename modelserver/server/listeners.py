@@ -19,8 +19,7 @@ from twisted.internet.protocol import ServerFactory
 from modelserver.config.address import Address
 from modelserver.http1.asyncio_transport import LoopTransport
 from modelserver.server.tls.acceptor import TlsAcceptor
-from modelserver.server.tls.context import Tls
-from modelserver.server.tls.first_byte import FirstByteFactory
+from modelserver.server.tls.material import Tls
 
 BACKLOG = 1024
 
@@ -106,6 +105,9 @@ class AddressListener(Service):
         assert bound is not None
         if self.loop is None:
             if self.tls is not None:
+                # It loads Twisted's TLS, which listeners on asyncio's loop do without.
+                from modelserver.server.tls.first_byte import FirstByteFactory
+
                 # Twisted types a factory by its protocol's factory; its own wrappers do not fit, either.
                 factory = cast(ServerFactory, FirstByteFactory(factory, self.tls, self.reactor))
             self._port = self.reactor.adoptStreamPort(bound.fileno(), bound.family, factory)  # type: ignore[no-untyped-call]  # Twisted's

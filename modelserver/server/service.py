@@ -6,6 +6,7 @@ import gc
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
@@ -34,14 +35,18 @@ from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, exposures, pages_line
 from modelserver.server.build import Core, build_core
 from modelserver.server.fronts import make_factory
-from modelserver.server.grpc import GrpcUnusable, missing_for_grpc, plan_grpc
+from modelserver.server.grpc import GrpcUnusable, absent_for_grpc, plan_grpc
+from modelserver.server.late import LateFactory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
 from modelserver.server.startup import StoreMissing, require_store, start_models
-from modelserver.server.tls.context import Identity, Tls, TlsUnusable, identity, make_grpc_tls, make_tls
+from modelserver.server.tls.material import Tls, TlsUnusable
 from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
+
+if TYPE_CHECKING:
+    from modelserver.server.grpc_fronts import GrpcFronts
 
 LAST_WRITES = 2.0
 """Seconds that clients have at the end to ask once more, and to read their answers."""
@@ -80,6 +85,7 @@ class Server(MultiService):
         self._resources: Resources | None = None
         self._core: Core | None = None
         self._on_end = on_end
+        self._grpc: GrpcFronts | None = None
         self._connections_of: dict[ListenerRole, ListenerConnections] = {}
         self.connections = Connections(
             reactor,
@@ -130,22 +136,28 @@ class Server(MultiService):
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
         self._resources, self._core = resources, core
         core.telemetry.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
-        plan = plan_grpc(self.settings, missing_for_grpc)
+        plan = plan_grpc(self.settings, absent_for_grpc)
         if plan.note is not None:
             self._warnings += (plan.note,)
         if core.dashboard is not None:
             core.dashboard.service.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         roles_by_address = self._roles()
         is_secure = any(address.is_tls for address in (*roles_by_address, *plan.addresses.values()))
-        shown = identity(self.settings) if is_secure else None
-        self._add_http(core, roles_by_address, shown)
-        if plan.addresses:
-            self._add_grpc(core, plan.addresses, shown)
+        http_tls, grpc_tls = self._tls(core) if is_secure else (None, None)
+        self._add_http(core, roles_by_address, http_tls)
+        self._add_grpc(core, plan.addresses, grpc_tls)
+
+    def _tls(self, core: Core) -> tuple[Tls, Tls]:
+        """Make what listeners of HTTPS and of gRPC over TLS need."""
+        # Loaded where there is TLS: it takes a tenth of a second, and 10 MB.
+        from modelserver.server.tls.context import identity, make_grpc_tls, make_tls
+
+        shown = identity(self.settings)
+        return make_tls(self.settings, shown, core.dialect), make_grpc_tls(self.settings, shown)
 
     def _add_http(
-        self, core: Core, roles_by_address: Mapping[Address, set[ListenerRole]], shown: Identity | None
+        self, core: Core, roles_by_address: Mapping[Address, set[ListenerRole]], tls: Tls | None
     ) -> None:
-        tls = None if shown is None else make_tls(self.settings, shown, core.dialect)
         for address, roles in roles_by_address.items():
             connections = self._listener_connections(roles)
             self._connections_of.update(dict.fromkeys(roles, connections))
@@ -156,16 +168,19 @@ class Server(MultiService):
                 tls,
             )
 
-    def _add_grpc(self, core: Core, addresses: Mapping[str, Address], shown: Identity | None) -> None:
+    def _add_grpc(self, core: Core, addresses: Mapping[str, Address], tls: Tls | None) -> None:
         """Add the gRPC listeners; each shares its connections' limit with the listener that does the same."""
-        # What these import is an extra.
+        for side, address in addresses.items():
+            make = partial(self._grpc_factory, core, side, self._connections_of[ListenerRole(side)])
+            self._add_listener(core, address, partial(LateFactory, make), tls)
+
+    def _grpc_factory(self, core: Core, side: str, connections: ListenerConnections) -> ServerFactory:
+        # Loaded for the first client: many servers have none, though they listen by default.
         from modelserver.server.grpc_fronts import GrpcFronts
 
-        tls = None if shown is None else make_grpc_tls(self.settings, shown)
-        fronts = GrpcFronts.of(core, self.connections)
-        for side, address in addresses.items():
-            connections = self._connections_of[ListenerRole(side)]
-            self._add_listener(core, address, partial(fronts.make_factory, side, connections), tls)
+        if self._grpc is None:
+            self._grpc = GrpcFronts.of(core, self.connections)
+        return self._grpc.make_factory(side, connections)
 
     def _add_listener(
         self, core: Core, address: Address, make: Callable[[], ServerFactory], tls: Tls | None
@@ -223,9 +238,10 @@ class Server(MultiService):
         if core.tracing is not None:
             core.tracing.start()
         core.memory_limits.start()
+        core.idle_memory.start()
         if adopt_orphans():
             core.runtime.orphans.start()
-        gc.collect()
+        # Without a collection before: so soon there is next to nothing to collect, and it takes 30 ms.
         gc.freeze()
         for service in self:
             if isinstance(service, AddressListener):
@@ -261,6 +277,7 @@ class Server(MultiService):
         await self.connections.close(LAST_WRITES)
         if core is not None:
             core.memory_limits.stop()
+            core.idle_memory.stop()
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.web.client import BrowserLikePolicyForHTTPS
-from twisted.web.iweb import IPolicyForHTTPS
+from attrs import define, field
 
 from modelserver.config.settings import Settings
 from modelserver.server.resources import Runtime
-from modelserver.sources.download import Downloader, DownloadLimits
 from modelserver.sources.http import HttpSource
-from modelserver.sources.pinned_agent import pinned_agent
 from modelserver.sources.router import NAME, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
+from modelserver.sources.wanted import Downloads, Wanted
 
 
 def make_sources(settings: Settings, runtime: Runtime, folder: Path | None) -> Sources:
@@ -28,7 +26,7 @@ def make_sources(settings: Settings, runtime: Runtime, folder: Path | None) -> S
     http = HttpSource(
         folder=folder,
         policy=policy,
-        downloader=_make_downloader(settings, runtime, policy),
+        downloader=LateDownloads(settings, runtime, policy),
         in_thread=runtime.threads.archives,
     )
     store = StoreSource(folder, runtime.threads.files)
@@ -44,16 +42,23 @@ def make_sources(settings: Settings, runtime: Runtime, folder: Path | None) -> S
     )
 
 
-def _make_downloader(settings: Settings, runtime: Runtime, policy: UrlPolicy) -> Downloader:
-    reactor = runtime.reactor
-    return Downloader(
-        agent=pinned_agent(reactor, reactor.nameResolver, policy.allows_address, _browser_policy()),
-        clock=reactor,
-        in_thread=runtime.threads.archives,
-        policy=policy,
-        limits=DownloadLimits(size=settings.max_download_size, total=settings.download_timeout),
-    )
+@define(eq=False)
+class LateDownloads:
+    """Downloads, with what is loaded for it at the first one: most servers never need it."""
 
+    settings: Settings
+    runtime: Runtime
+    policy: UrlPolicy
+    _downloader: Downloads | None = field(default=None, init=False)
 
-def _browser_policy() -> IPolicyForHTTPS:
-    return BrowserLikePolicyForHTTPS()  # type: ignore[no-untyped-call]  # Twisted's
+    async def run(self, wanted: Wanted) -> None:
+        """Download an archive, as ``Downloads`` says."""
+        if self._downloader is None:
+            self._downloader = await self.runtime.threads.archives(self._make)
+        await self._downloader.run(wanted)
+
+    def _make(self) -> Downloads:
+        """Load it. In a thread, since that takes a tenth of a second."""
+        from modelserver.server.downloads import make_downloader
+
+        return make_downloader(self.settings, self.runtime, self.policy)

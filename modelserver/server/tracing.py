@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from random import Random, SystemRandom
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -13,12 +14,12 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 
 from modelserver.config.settings import Settings
-from modelserver.tracing.otlp import OtlpSender, missing_package
-from modelserver.tracing.outbound import OutboundSpans
-from modelserver.tracing.request_lines import RequestLines
-from modelserver.tracing.sampling import Sampler
 from modelserver.tracing.settings import TracingSettings, read_settings
-from modelserver.tracing.tracer import SpanTracer
+
+if TYPE_CHECKING:  # loaded where requests are traced
+    from modelserver.tracing.outbound import OutboundSpans
+    from modelserver.tracing.request_lines import RequestLines
+    from modelserver.tracing.tracer import SpanTracer
 
 HOW = "pip install 'modelserver[tracing]'"
 LAST_SPANS = 1.5
@@ -94,6 +95,8 @@ def make_tracing(
     found = read_settings(settings.tracing, settings.telemetry_keys(), environment)
     if not found.is_on:
         return None, ()
+    from modelserver.tracing.otlp import missing_package
+
     missing = None if found.is_logged else missing_package()
     if missing is not None:
         return None, (f"Requests are not traced, for {missing} is not installed: {HOW}",)
@@ -101,6 +104,12 @@ def make_tracing(
 
 
 def _new_tracing(found: TracingSettings, reactor: PosixReactorBase) -> Tracing:
+    from modelserver.tracing.otlp import OtlpSender
+    from modelserver.tracing.outbound import OutboundSpans
+    from modelserver.tracing.request_lines import RequestLines
+    from modelserver.tracing.sampling import Sampler
+    from modelserver.tracing.tracer import SpanTracer
+
     outbound: OutboundSpans | RequestLines
     if found.is_logged:
         outbound = RequestLines()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -23,11 +23,10 @@ from modelserver.sources.pinned_agent import AddressRefused
 from modelserver.sources.response_body import Body
 from modelserver.sources.url_policy import UrlPolicy, refusal
 from modelserver.sources.urls import NormalUrl
+from modelserver.sources.wanted import Wanted
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 Result = TypeVar("Result")
-Sign = Callable[[str], Mapping[str, str]]
-"""Return the header fields that sign a GET of a URL. May block."""
 
 
 @frozen
@@ -47,21 +46,6 @@ class DownloadLimits:
     idle: float = 60.0
     free_disk: int = 256 << 20
     redirects: int = 5
-
-
-@frozen
-class Wanted:
-    """
-    What to download, and where to.
-
-    :param shown: the URL as the client wrote it, for messages.
-    :param sign: signs requests to the URL's own origin; requests to other origins get no signature.
-    """
-
-    url: NormalUrl
-    shown: str
-    target: Path
-    sign: Sign | None = field(default=None, repr=False)
 
 
 def free_bytes(folder: Path) -> int:

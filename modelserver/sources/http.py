@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed, StoreNotConfigured
 from modelserver.interfaces import InThread
-from modelserver.sources.download import Downloader, Sign, Wanted
 from modelserver.sources.url_policy import UrlPolicy
+from modelserver.sources.wanted import Downloads, Sign, Wanted
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+@=~, -]{0,198}[A-Za-z0-9_+@=~-])?")
 
@@ -58,7 +58,7 @@ class HttpSource:
 
     folder: Path | None
     policy: UrlPolicy
-    downloader: Downloader
+    downloader: Downloads
     in_thread: InThread
     _archives: dict[str, _Archive] = field(factory=dict, init=False)
     _locks: dict[str, DeferredLock] = field(factory=dict, init=False)

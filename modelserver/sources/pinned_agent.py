@@ -9,18 +9,20 @@ from attrs import define, field, frozen
 from twisted.internet.address import IPv4Address as IPv4Endpoint
 from twisted.internet.address import IPv6Address as IPv6Endpoint
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
     IHostResolution,
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTCP,
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
@@ -77,7 +79,7 @@ class _PinnedEndpoints:
             self.reactor, self.resolver, self.allows, host, uri.port
         )
         if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self.tls.creatorForNetloc(uri.host, uri.port), endpoint)
+            endpoint = _SecureEndpoint(endpoint, self.tls.creatorForNetloc(uri.host, uri.port))
         return _GuardedEndpoint(endpoint)
 
 
@@ -94,6 +96,28 @@ class _GuardedEndpoint:
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         guard = await self.endpoint.connect(guarding(factory))
         client: IProtocol = guard.wrappedProtocol  # type: ignore[attr-defined]  # made by our factory
+        return client
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _SecureEndpoint:
+    """
+    Speaks TLS with what an endpoint connects to.
+
+    Twisted's ``wrapClientTLS`` cannot be used: this server loads its module without TLS (``tap``).
+    """
+
+    endpoint: IStreamClientEndpoint
+    creator: IOpenSSLClientConnectionCreator
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        # Twisted types a factory by its class; the interface is what it asks of it.
+        secure = await self.endpoint.connect(TLSMemoryBIOFactory(self.creator, True, factory))
+        client: IProtocol = secure.wrappedProtocol  # type: ignore[attr-defined]  # made by that factory
         return client
 
 

@@ -31,3 +31,13 @@ def keep_freed_memory(
     if mallopt is None:
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)) and bool(mallopt(M_TRIM_THRESHOLD, MOST_KEPT))
+
+
+def give_back_freed_memory(trim: Callable[[int], object] | None = None) -> bool:
+    """
+    Give what was freed back to the kernel; return whether there was anything. Blocks for some milliseconds.
+
+    :param trim: None: malloc_trim(3), if the C library has it.
+    """
+    trim = trim or getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(0))

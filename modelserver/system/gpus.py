@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
@@ -16,6 +17,8 @@ _log = Logger()
 def load_library() -> ModuleType | None:
     """Return the library, initialized; None where the library or the driver is absent."""
     try:
+        # It fails at once where the driver is absent, and pynvml takes time to load.
+        ctypes.CDLL("libnvidia-ml.so.1")
         import pynvml
 
         pynvml.nvmlInit()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from unittest import TestCase
 
 import modelserver
-from modelserver.cli.main import build_parser, main
+from modelserver.cli.main import SUBCOMMANDS, build_parser, main
 
 
 class MainTests(TestCase):
@@ -38,6 +40,34 @@ class MainTests(TestCase):
         parser = build_parser()
         arguments = parser.parse_args(["quickstart"])
         self.assertTrue(callable(arguments.run))
+
+
+class SubcommandTests(TestCase):
+    """What is imported for a subcommand."""
+
+    def added_by(self, name: str) -> list[str]:
+        """The subcommands that a module adds."""
+        subparsers = argparse.ArgumentParser().add_subparsers()
+        import_module(name).add_parser(subparsers)
+        return list(subparsers.choices)
+
+    def test_the_table_says_what_each_module_adds(self) -> None:
+        self.assertEqual({name: list(added) for name, added in SUBCOMMANDS.items()}, self.table())
+
+    def table(self) -> dict[str, list[str]]:
+        """The table as the modules themselves have it."""
+        return {name: self.added_by(name) for name in SUBCOMMANDS}
+
+    def test_only_the_module_that_is_meant_adds_its_own(self) -> None:
+        self.assertTrue(callable(build_parser("serve").parse_args(["serve"]).run))
+        with redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
+            build_parser("serve").parse_args(["quickstart"])
+
+    def test_a_word_that_is_no_subcommand_is_refused_with_all_of_them(self) -> None:
+        text = io.StringIO()
+        with redirect_stderr(text), self.assertRaises(SystemExit):
+            main(["sevre"])
+        self.assertIn("quickstart", text.getvalue())
 
 
 class ServeOptionsTests(TestCase):

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.metrics.client_registry import new_registry
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
 from modelserver.metrics.exposition import (
     LINES_AT_ONCE,
     Exposed,
     is_exposable,
-    new_registry,
     peers_help,
     pieces,
     render,

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.settings import Settings, build_settings
-from modelserver.server.grpc import GrpcPlan, GrpcUnusable, missing_for_grpc, plan_grpc
+from modelserver.server.grpc import GrpcPlan, GrpcUnusable, absent_for_grpc, missing_for_grpc, plan_grpc
 
 WHY = "it needs what is not here"
 
@@ -66,3 +66,4 @@ class PlanTests(SynchronousTestCase):
 
     def test_the_extra_is_among_what_tests_need(self) -> None:
         self.assertIsNone(missing_for_grpc())
+        self.assertIsNone(absent_for_grpc())

@@ -18,10 +18,11 @@ from twisted.web.http import PotentialDataLoss
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed
 from modelserver.interfaces import InThread
-from modelserver.sources.download import Downloader, DownloadLimits, Sign, Wanted, free_bytes
+from modelserver.sources.download import Downloader, DownloadLimits, free_bytes
 from modelserver.sources.pinned_agent import AddressRefused
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.urls import NormalUrl
+from modelserver.sources.wanted import Sign, Wanted
 from tests.harness.sources import FakeAgent, FakeResponse, HeldThreads, at_once, names_in
 
 LIMITS = DownloadLimits(size=100, total=64.0, idle=16.0, free_disk=1000, redirects=5)

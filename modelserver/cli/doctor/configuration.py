@@ -19,7 +19,8 @@ from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
 from modelserver.server.grpc import GrpcUnusable, missing_for_grpc, plan_grpc
-from modelserver.server.tls.context import TlsUnusable, identity, server_context
+from modelserver.server.tls.context import identity, server_context
+from modelserver.server.tls.material import TlsUnusable
 from modelserver.server.workflow_startup import workflow_requests
 from modelserver.sources.store import StoreSource
 from modelserver.system.cpus import usable_processors

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from modelserver.rpc.http2 import EngineMaker
+if TYPE_CHECKING:
+    from modelserver.rpc.http2 import EngineMaker
 
 ENGINES = (("ngh2", "Ngh2Engine"), ("h2", "H2Engine"))
 """The packages, each with its engine in the module of the same name beside this one; the better first."""
@@ -16,6 +19,11 @@ class EngineMissing(Exception):
     def __str__(self) -> str:
         names = " nor ".join(name for name, _ in ENGINES)
         return f"gRPC needs HTTP/2, but neither {names} is installed: pip install 'modelserver[grpc]'"
+
+
+def has_engine() -> bool:
+    """Return whether an engine is installed; nothing is imported."""
+    return any(find_spec(name) is not None for name, _ in ENGINES)
 
 
 def load_engine() -> EngineMaker:

@@ -12,75 +12,22 @@ from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from pathlib import Path
 
-from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL.crypto import X509, PKey
-from twisted.internet.ssl import CertificateOptions
 
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS
 from modelserver.http1.responses import reply
 from modelserver.interfaces import Dialect
+from modelserver.server.tls.material import GRPC, HTTP, Identity, Tls, TlsUnusable
 
 LIFE = timedelta(days=3650)
-HTTP, GRPC = "http/1.1", "h2"
-"""What TLS carries, by ALPN's names."""
 KEYSTORE_TYPES = ("PKCS12", "P12", "PFX", "JKS", "JCEKS")
 _JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
-
-
-@frozen
-class TlsUnusable(Exception):
-    """The configuration's key or certificate cannot be used."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return self.reason
-
-
-@frozen
-class Identity:
-    """
-    The key and the certificate of the server.
-
-    :param key: the private key, as PEM.
-    :param chain: the certificate and those between it and its root, as PEM.
-    """
-
-    key: bytes = field(repr=False)
-    chain: bytes
-
-
-@frozen(eq=False)
-class Tls:
-    """
-    What TLS listeners need.
-
-    :param context: the context of asyncio's transports.
-    :param refusal: the answer for a client that speaks plain HTTP; empty: its connection is only closed.
-    :param protocol: what TLS carries.
-    """
-
-    shown: Identity
-    context: ssl.SSLContext
-    refusal: bytes
-    protocol: str = HTTP
-
-    def reactor_options(self) -> CertificateOptions:
-        """Return the same options for the transports of Twisted's own reactors."""
-        certificate, *others = x509.load_pem_x509_certificates(self.shown.chain)
-        return CertificateOptions(
-            PKey.from_cryptography_key(serialization.load_pem_private_key(self.shown.key, None)),  # type: ignore[arg-type]  # any private key, in truth
-            X509.from_cryptography(certificate),
-            extraCertChain=[X509.from_cryptography(each) for each in others],
-            acceptableProtocols=[self.protocol.encode()],
-        )
 
 
 def make_tls(settings: Settings, shown: Identity, dialect: Dialect) -> Tls:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import cast
 
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from OpenSSL.crypto import X509, PKey
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from modelserver.server.tls.acceptor import HANDSHAKE_BYTE, HANDSHAKE_TIMEOUT, LINGER
-from modelserver.server.tls.context import Tls
+from modelserver.server.tls.material import Tls
 
 
 class FirstByteFactory(WrappingFactory):
@@ -30,7 +34,7 @@ class FirstByteFactory(WrappingFactory):
         self.refusal = tls.refusal
         self.clock = clock
         self._silent: dict[FirstByte, None] = {}
-        self._secure = TLSMemoryBIOFactory(tls.reactor_options(), False, wrapped, clock)
+        self._secure = TLSMemoryBIOFactory(reactor_options(tls), False, wrapped, clock)
 
     def buildProtocol(self, addr: IAddress) -> FirstByte:  # type: ignore[override]  # Twisted's own wraps at once
         """Build what waits for the first byte; the inner protocol comes only when the client speaks TLS."""
@@ -108,3 +112,14 @@ class FirstByte(Protocol):
         """Forget the connection."""
         self._owner.forget(self)
         self._stop_waiting()
+
+
+def reactor_options(tls: Tls) -> CertificateOptions:
+    """Return what a listener's context is, for the transports of Twisted's own reactors."""
+    certificate, *others = x509.load_pem_x509_certificates(tls.shown.chain)
+    return CertificateOptions(
+        PKey.from_cryptography_key(serialization.load_pem_private_key(tls.shown.key, None)),  # type: ignore[arg-type]  # any private key, in truth
+        X509.from_cryptography(certificate),
+        extraCertChain=[X509.from_cryptography(each) for each in others],
+        acceptableProtocols=[tls.protocol.encode()],
+    )

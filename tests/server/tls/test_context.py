@@ -26,8 +26,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.config.settings import Settings
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.server.tls.context import (
-    Identity,
-    TlsUnusable,
     from_keystore,
     identity,
     make_grpc_tls,
@@ -35,6 +33,8 @@ from modelserver.server.tls.context import (
     self_signed,
     server_context,
 )
+from modelserver.server.tls.first_byte import reactor_options
+from modelserver.server.tls.material import Identity, TlsUnusable
 
 HOST = "models.example.org"
 
@@ -299,7 +299,7 @@ class MakeTests(TlsCase):
     def test_other_reactors_get_the_same_certificate(self) -> None:
         tls = make_tls(Settings(), identity(Settings()), TorchServe())
         shown = x509.load_pem_x509_certificate(tls.shown.chain)
-        certificate = tls.reactor_options().certificate
+        certificate = reactor_options(tls).certificate
         assert certificate is not None
         self.assertEqual(certificate.to_cryptography(), shown)
 

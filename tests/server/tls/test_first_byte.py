@@ -12,8 +12,9 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.server.tls.acceptor import HANDSHAKE_TIMEOUT, LINGER
-from modelserver.server.tls.context import Tls, self_signed, server_context
+from modelserver.server.tls.context import self_signed, server_context
 from modelserver.server.tls.first_byte import FirstByteFactory
+from modelserver.server.tls.material import Tls
 
 SHOWN = self_signed("localhost", datetime.now(timezone.utc))
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"
