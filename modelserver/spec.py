@@ -310,6 +310,7 @@ class VersionDescription:
     :param waiting: jobs in the queue.
     :param waiting_bytes: the size of their bodies.
     :param in_flight: jobs that workers have in hand.
+    :param batch_delay: seconds that a batch waits at present, where the server chooses.
     :param metadata: what the handler told for a customized describe, or None when it was not asked.
     :param template: the template process of the version (pid, memory), where there is one.
     """
@@ -322,6 +323,7 @@ class VersionDescription:
     template: WorkerDescription | None = None
     waiting_bytes: int = 0
     in_flight: int = 0
+    batch_delay: float = 0.0
 
 
 @frozen

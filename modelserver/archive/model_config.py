@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from modelserver.errors import ArchiveInvalid
 from modelserver.spec import Torchrun
-from modelserver.version_settings.setting import Setting, SettingValues, Unit
+from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
 LARGEST_NUMBER = 2**63 - 1
@@ -126,6 +126,8 @@ def _reader(setting: Setting) -> Reader:
         case Unit.BYTES:
             return _bytes
     number = _raised_to(setting.least) if setting.is_raised else _within(setting.least, setting.most)
+    if setting.can_be_auto:
+        return lambda value: AUTO if value == AUTO_WORD else setting.from_number(number(value))
     return lambda value: setting.from_number(number(value))
 
 

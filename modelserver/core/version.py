@@ -106,7 +106,9 @@ def _queue(
 def _hand_out(spec: VersionSpec, providers: CoreProviders, due: Callable[[], None]) -> HandOut:
     if spec.mode == "continuous":
         return Joining()
-    return OneOfEach(spec.batching.size, BatchDelay(providers.clock, spec.batching.max_delay, due))
+    # Where the server is to choose: requests of a sequence come one by one, there is none to wait for.
+    delay = max(0.0, spec.batching.max_delay)
+    return OneOfEach(spec.batching.size, BatchDelay(providers.clock, delay, due))
 
 
 def _in_flight(

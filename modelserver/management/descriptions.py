@@ -71,6 +71,7 @@ def describe_version(
         workers=tuple(_complete(worker, known) for worker in pool.describe()),
         waiting=version.queue.waiting + pool.jobs_ahead,
         waiting_bytes=version.queue.size + sum(worker.in_flight.bytes_ahead for worker in pool.workers),
+        batch_delay=version.queue.present_delay,
         in_flight=pool.jobs_in_hand - pool.jobs_ahead,
         template=None if template is None else _complete(template, known),
     )

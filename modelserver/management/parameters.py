@@ -15,7 +15,7 @@ from modelserver.management.requests import (
     VersionOverrides,
     worker_range,
 )
-from modelserver.version_settings.setting import Setting, SettingValues, Unit
+from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
 _TORCHSERVE = (TORCHSERVE.name,)
@@ -195,6 +195,8 @@ def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> ob
     """Read a setting; None where the caller gives none, or -1 instead."""
     if parameter.kind == "text":
         return fields.text(parameter)
+    if setting.can_be_auto and fields.values.get(parameter.name) == AUTO_WORD:
+        return AUTO
     number = fields.integer(parameter)
     return None if number is None or number < 0 else setting.from_number(number)
 

@@ -55,7 +55,7 @@ _VERSION: Mapping[str, Schema] = {
     "minWorkers": _COUNT,
     "maxWorkers": _COUNT,
     "batchSize": _COUNT,
-    "maxBatchDelay": {**_COUNT, "description": "Milliseconds."},
+    "maxBatchDelay": {**_COUNT, "description": "Milliseconds; the present ones where batchDelay is auto."},
     "loadedAtStartup": _FLAG,
 }
 _TEMPLATE = _object({"pid": {"type": "integer"}, "status": _TEXT, "memoryUsage": _COUNT}, _APART)
@@ -85,6 +85,7 @@ _TORCHSERVE_VERSION = _object(
     {
         "modelUrl": {"type": "string", "description": "Absent for a function of a workflow."},
         "engine": _TEXT,
+        "batchDelay": _TEXT,
         "deviceIds": _array(_COUNT),
         "template": _TEMPLATE,
         "customizedMetadata": _OPEN_OBJECT,
@@ -92,7 +93,7 @@ _TORCHSERVE_VERSION = _object(
 )
 _MMS_VERSION = _object(
     {**_VERSION, "modelUrl": _TEXT, "workers": _array(_object(_WORKER, _WORKER_HISTORY))},
-    {"engine": _TEXT, "template": _TEMPLATE},
+    {"engine": _TEXT, "batchDelay": _TEXT, "template": _TEMPLATE},
 )
 
 _SHARED: Mapping[str, Schema] = {

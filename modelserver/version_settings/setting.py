@@ -18,6 +18,10 @@ MILLISECOND = 0.001
 """Seconds."""
 
 
+AUTO_WORD, AUTO = "auto", -1.0
+"""What is written where the server is to choose a duration, and what stands for it inside."""
+
+
 class Unit(Enum):
     """
     What is written where a setting is given.
@@ -80,6 +84,7 @@ class Setting:
     :param least: the smallest whole number, in the written unit.
     :param most: the largest one, or None.
     :param is_raised: ``model-config.yaml`` may give less than ``least``, which then counts as ``least``.
+    :param can_be_auto: the server can choose a duration; its parameter and the file's key take ``auto``, too.
     :param choices: the words of a setting that is one.
     :param key: of ``config.properties``, or None.
     :param model_config: the key of ``model-config.yaml``, or empty.
@@ -95,6 +100,7 @@ class Setting:
     least: int = 0
     most: int | None = None
     is_raised: bool = False
+    can_be_auto: bool = False
     choices: tuple[str, ...] = ()
     key: SettingKey | None = None
     model_config: str = ""

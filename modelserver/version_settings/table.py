@@ -58,9 +58,11 @@ BATCHES = (
         path="batching.max_delay",
         unit=Unit.MILLISECONDS,
         default=0.1,
+        can_be_auto=True,
         model_config="maxBatchDelay",
         parameter=SettingParameter(
-            "max_batch_delay", "Milliseconds that a batch waits to be full; 100 by default."
+            "max_batch_delay",
+            "Milliseconds that a batch waits to be full; 100 by default. auto: as long as is worth it.",
         ),
         models_json="maxBatchDelay",
         described="maxBatchDelay",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from modelserver.version_settings.setting import AUTO
 from modelserver.version_settings.table import default_of
+
+AUTO_DELAY = AUTO
+"""A ``Batching.max_delay`` that the server chooses from moment to moment."""
 
 
 @frozen
@@ -54,7 +58,7 @@ class Batching:
     How jobs become batches.
 
     :param size: the most jobs in a batch.
-    :param max_delay: seconds that the oldest job may wait for others.
+    :param max_delay: seconds that the oldest job may wait for others, or ``AUTO_DELAY``.
     :param continuous: a batch is a set of jobs that changes from turn to turn of the handler.
     :param asynchronous: batches are side by side on the handler's event loop.
     """

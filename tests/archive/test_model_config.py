@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.archive.model_config import ModelConfig, read_model_config
 from modelserver.spec import Torchrun
 from modelserver.version_settings.table import VERSION_SETTINGS
+from modelserver.version_settings.values import AUTO_DELAY
 
 GPUS = 2
 
@@ -145,6 +146,12 @@ class ModelConfigTests(SynchronousTestCase):
             config, problems = read_model_config(document, GPUS)
             self.assertEqual(config, ModelConfig(document), document)
             self.assertEqual(problems, (f"model-config.yaml: {problem}",), document)
+
+    def test_the_server_chooses_the_delay_where_it_is_asked_to(self) -> None:
+        config, problems = read_model_config({"maxBatchDelay": "auto"}, GPUS)
+        self.assertEqual(({"max_batch_delay": AUTO_DELAY}, ()), (config.settings, problems))
+        for document in ({"maxBatchDelay": "Auto"}, {"maxBatchDelay": -1}, {"batchSize": "auto"}):
+            self.assertEqual({}, read_model_config(document, GPUS)[0].settings, document)
 
     def test_one_wrong_value_leaves_the_others(self) -> None:
         config, problems = read_model_config({"batchSize": "x", "jobQueueSize": 3}, GPUS)

@@ -11,6 +11,7 @@ from modelserver.errors import BadRequest, ParameterMissing
 from modelserver.management.parameters import page_request, register_request, scale_request
 from modelserver.rest.lenient_json import read_object
 from modelserver.rest.parameters import LONGEST_FIELDS, read_fields, read_query
+from modelserver.version_settings.values import AUTO_DELAY
 
 COUNT = Parameter("count", "integer", "", default=7, least=0, most=100)
 IS_ON = Parameter("on", "boolean", "", default=True)
@@ -199,6 +200,16 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual((request.url, request.name, request.synchronous), ("x.mar", None, True))
         self.assertEqual((request.signed, request.sha256), (True, "A" * 64))
         self.assertEqual(request.overrides.settings, {"max_batch_delay": 0.25, "startup_timeout": 0.0})
+
+    def test_the_server_chooses_the_delay_where_it_is_asked_to(self) -> None:
+        asked = Fields({"url": "x", "max_batch_delay": "auto"}, strict=True)
+        self.assertEqual({"max_batch_delay": AUTO_DELAY}, register_request(asked).overrides.settings)
+        for wrong in ("Auto", "-1"):
+            fields = Fields({"url": "x", "max_batch_delay": wrong}, strict=True)
+            with self.assertRaises(BadRequest):
+                register_request(fields)
+        other = Fields({"url": "x", "batch_size": "auto"}, strict=True)
+        self.assertRaises(BadRequest, register_request, other)
 
     def test_register_needs_a_url(self) -> None:
         self.assertRaises(ParameterMissing, register_request, Fields({}))

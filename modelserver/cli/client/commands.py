@@ -14,6 +14,7 @@ from rich.console import Console
 from modelserver.cli.client.calls import RequestRefused, ServerCalls, Terminal
 from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
 from modelserver.cli.client.output import models_table, version_table, workers_table
+from modelserver.version_settings.setting import AUTO_WORD
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 """Exit statuses: the server refuses; the arguments are wrong; there is no server."""
@@ -178,6 +179,10 @@ def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
     )
 
 
+def _delay(text: str) -> int | str:
+    return text if text == AUTO_WORD else int(text)
+
+
 def _add_register(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("url", metavar="ARCHIVE", help="a file of the model store, or a URL")
@@ -185,7 +190,12 @@ def _add_register(parser: argparse.ArgumentParser) -> None:
     add("--handler", help="the handler; default: the archive's")
     add("--workers", type=int, metavar="N", help="workers to start")
     add("--batch-size", type=int, metavar="N", help="the most requests in one batch")
-    add("--max-batch-delay", type=int, metavar="MS", help="milliseconds that a batch waits to be full")
+    add(
+        "--max-batch-delay",
+        type=_delay,
+        metavar="MS",
+        help="milliseconds that a batch waits to be full; auto: as long as is worth it",
+    )
     add("--response-timeout", type=int, metavar="S", help="seconds that a batch may take")
     add("--startup-timeout", type=int, metavar="S", help="seconds that loading may take")
     add("--sha256", metavar="HEX", help="what the archive's SHA-256 must be")

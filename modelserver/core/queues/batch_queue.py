@@ -10,12 +10,13 @@ from typing import NoReturn
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
+from modelserver.core.queues.auto_delay import AutoDelay
 from modelserver.core.queues.batch_delay import BatchDelay
 from modelserver.core.queues.job_queue import AnyTaker, Taker
 from modelserver.errors import QueueFull, ServingError
 from modelserver.jobs import FINISHED, Job, SharedSlot
 from modelserver.protocol.frames import EXPLAIN
-from modelserver.version_settings.values import QueueLimits
+from modelserver.version_settings.values import AUTO_DELAY, QueueLimits
 
 MOST_APART = 1 << 16
 """Bytes of bodies that jobs which travel together, each a batch by itself, may have."""
@@ -31,7 +32,7 @@ class BatchAggregator:
 
     All its workers are alike: a batch goes to the one with the least in hand.
 
-    :param max_batch_delay: seconds.
+    :param max_batch_delay: seconds; ``AUTO_DELAY``: as long as is worth it.
     :param due: is called when the passing of time has made a batch due.
     :param joins: workers begin each batch at once, so that none waits behind those in hand.
     :param closed: why no job is taken any more, once it is so.
@@ -47,6 +48,7 @@ class BatchAggregator:
     joins: bool = False
     pipelined: bool = field(init=False)
     _delay: BatchDelay = field(init=False)
+    _auto: AutoDelay | None = field(default=None, init=False)
     _jobs: deque[Job] = field(factory=deque, init=False)
     _size: int = field(default=0, init=False)
     closed: ServingError | None = field(default=None, init=False)
@@ -63,7 +65,11 @@ class BatchAggregator:
 
     def __attrs_post_init__(self) -> None:
         self.pipelined = self.batch_size == 1
-        self._delay = BatchDelay(self.clock, self.max_batch_delay, self.due)
+        is_auto = self.max_batch_delay == AUTO_DELAY
+        # Where jobs join, or are alone, none has anything to wait for.
+        if is_auto and not self.joins and not self.pipelined:
+            self._auto = AutoDelay(self.clock, self.batch_size, self.due)
+        self._delay = BatchDelay(self.clock, 0.0 if is_auto else self.max_batch_delay, self.due)
 
     def jobs(self) -> Iterable[Job]:
         """Return the jobs that wait, the oldest first."""
@@ -83,6 +89,17 @@ class BatchAggregator:
     def size(self) -> int:
         """How many bytes of bodies wait."""
         return self._size
+
+    @property
+    def present_delay(self) -> float:
+        """The seconds that a batch waits for others at present."""
+        return self._delay.seconds if self._auto is None else self._auto.seconds
+
+    def learn(self, jobs: int, calls: int, seconds: float) -> None:
+        """Take in what the handler took, where the delay depends on it."""
+        if self._auto is not None:
+            arrivals = [job.request.arrived for job in self._jobs]
+            self._auto.answered(jobs / calls, seconds / calls, arrivals)
 
     def put(self, job: Job) -> None:
         """
@@ -142,9 +159,15 @@ class BatchAggregator:
             return self._take_apart(most)
         is_full = len(jobs) >= self.batch_size and self._members() >= self.batch_size
         is_behind = for_later and not self.joins
-        if is_full or (not is_behind and self._delay.is_over(jobs[0].request.arrived)):
+        if is_full or (not is_behind and self._has_waited(jobs[0].request.arrived)):
             return self._cut()
         return []
+
+    def _has_waited(self, oldest: float) -> bool:
+        if self._auto is None:
+            return self._delay.is_over(oldest)
+        idle = sum(worker.in_flight.room > 0 and not worker.in_flight.load for worker in self._takers)
+        return self._auto.is_over(oldest, self._members(), max(1, len(self._takers)), idle > 1)
 
     def _take_apart(self, most: int) -> list[Job]:
         jobs = self._jobs
@@ -182,6 +205,8 @@ class BatchAggregator:
             job = self._drop_first()
             if job.state is not FINISHED:
                 batch.append(job)
+        if self._auto is not None:
+            self._auto.left(job.request.arrived for job in batch)
         return batch
 
     def _drop_first(self) -> Job:
@@ -219,6 +244,8 @@ class BatchAggregator:
         """Answer every waiting job with ``error``."""
         waiting, self._jobs, self._size = self._jobs, deque(), 0
         self._delay.stop()
+        if self._auto is not None:
+            self._auto.stop()
         for job in waiting:
             job.fail(error)
 

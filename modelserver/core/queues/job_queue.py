@@ -92,6 +92,18 @@ class JobQueue(Protocol):
         Which worker gets it is the queue's to say, since the rule depends on the mode.
         """
 
+    @property
+    def present_delay(self) -> float:
+        """The seconds that a batch waits for others at present."""
+
+    def learn(self, jobs: int, calls: int, seconds: float) -> None:
+        """
+        Take in how long the handler took.
+
+        :param jobs: those of all calls, which were of like size.
+        :param seconds: of all calls.
+        """
+
     def worker_gone(self, worker: str, reason: str) -> None:
         """
         Note that a worker has no process any more, whatever its handler kept for later jobs.

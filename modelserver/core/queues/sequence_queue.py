@@ -165,6 +165,14 @@ class SequenceQueue:
         """Whether the jobs of ``next_batch`` are each a batch by itself."""
         return self.hand_out.pipelined
 
+    @property
+    def present_delay(self) -> float:
+        """Nothing: a delay is chosen for no sequence."""
+        return 0.0
+
+    def learn(self, jobs: int, calls: int, seconds: float) -> None:
+        """Change nothing: the delay is fixed."""
+
     def jobs(self) -> Iterable[Job]:
         """Return the requests that wait, by sequence."""
         return [job for sequence in self._sequences.values() for job in sequence.jobs]

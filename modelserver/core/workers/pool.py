@@ -320,6 +320,7 @@ class WorkerPool:
         """Count batches and their jobs."""
         spec, recorder = self.spec, self.providers.recorder
         self._rate.finished += len(jobs)
+        self.queue.learn(len(jobs), calls, times.handler)
         recorder.batches_finished(spec.name, spec.version, calls, len(jobs), times.handler, times.total)
         recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
         if self._max_requests and self._recycling.is_due(worker, len(jobs)):

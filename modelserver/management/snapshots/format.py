@@ -32,7 +32,8 @@ from modelserver.management.snapshots.workflows import (
 from modelserver.management.workflows.requests import RegisteredWorkflow
 from modelserver.sources.urls import is_remote
 from modelserver.spec import VersionDescription
-from modelserver.version_settings.values import WorkerRange
+from modelserver.version_settings.table import default_of
+from modelserver.version_settings.values import AUTO_DELAY, WorkerRange
 from modelserver.workflows.spec import NodeModel
 
 STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
@@ -40,6 +41,8 @@ STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
 
 _NAME = re.compile(r"\d{17}-(?:startup|snapshot|shutdown)\.cfg")
 _MILLISECOND = 0.001
+_AUTO = "maxBatchDelayAuto"
+"""Says that the server chooses the delay; TorchServe neither writes nor reads it."""
 _DEFAULT_TIMEOUT = 120.0
 
 
@@ -168,7 +171,9 @@ def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
         min_workers=least,
         max_workers=max(least, count_of(values, "maxWorkers", least, where)),
         batch_size=max(1, count_of(values, "batchSize", 1, where)),
-        max_batch_delay=count_of(values, "maxBatchDelay", 100, where) * _MILLISECOND,
+        max_batch_delay=AUTO_DELAY
+        if flag_of(values, _AUTO, where)
+        else count_of(values, "maxBatchDelay", 100, where) * _MILLISECOND,
         response_timeout=float(count_of(values, "responseTimeout", 0, where)) or _DEFAULT_TIMEOUT,
         startup_timeout=float(count_of(values, "startupTimeout", 0, where)) or _DEFAULT_TIMEOUT,
         runtime=text_of(values, "runtimeType", "python", where),
@@ -194,17 +199,22 @@ def render_snapshot(snapshot: Snapshot) -> str:
 
 
 def _render_version(values: SnapshotVersion) -> dict[str, object]:
+    is_auto = values.max_batch_delay == AUTO_DELAY
+    # TorchServe reads a number there: its own default.
+    delay = default_of("max_batch_delay") if is_auto else values.max_batch_delay
     document: dict[str, object] = {
         "defaultVersion": values.is_default,
         "marName": values.archive,
         "minWorkers": values.min_workers,
         "maxWorkers": values.max_workers,
         "batchSize": values.batch_size,
-        "maxBatchDelay": round(values.max_batch_delay / _MILLISECOND),
+        "maxBatchDelay": round(delay / _MILLISECOND),
         "responseTimeout": round(values.response_timeout),
         "startupTimeout": round(values.startup_timeout),
         "runtimeType": values.runtime,
     }
+    if is_auto:
+        document[_AUTO] = True
     if values.parallel_level > 0:
         document["parallelLevel"] = values.parallel_level
     if values.url:

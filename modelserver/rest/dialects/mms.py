@@ -29,7 +29,7 @@ from modelserver.rest.dialects.bodies import (
     worker_history,
     worker_status,
 )
-from modelserver.rest.dialects.settings import described_settings
+from modelserver.rest.dialects.settings import chosen_delay, described_settings
 from modelserver.spec import ModelSummary, VersionDescription, WorkerDescription
 from modelserver.version_settings.table import BATCHES, WORKERS
 
@@ -189,6 +189,7 @@ def _version(description: VersionDescription) -> dict[str, object]:
     keys |= {
         "runtime": spec.runtime,
         **described_settings(spec, (*WORKERS, *BATCHES)),
+        **chosen_delay(description),
         "loadedAtStartup": spec.loaded_at_startup,
         "workers": [_worker(worker) for worker in description.workers],
     }

@@ -29,7 +29,7 @@ from modelserver.rest.dialects.bodies import (
     worker_history,
     worker_status,
 )
-from modelserver.rest.dialects.settings import described_settings
+from modelserver.rest.dialects.settings import chosen_delay, described_settings
 from modelserver.rest.dialects.workflows import WORKFLOW_REFUSALS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription
 from modelserver.version_settings.setting import Unit
@@ -213,7 +213,7 @@ def _identity(spec: VersionSpec) -> dict[str, object]:
 def _settings(description: VersionDescription) -> dict[str, object]:
     """Return the settings; those of sequences are 0 for a version without sequences, as in TorchServe."""
     spec = description.spec
-    keys = described_settings(spec, VERSION_SETTINGS)
+    keys = described_settings(spec, VERSION_SETTINGS) | chosen_delay(description)
     if not spec.devices.type:
         on_gpu = any(worker.gpu_id is not None for worker in description.workers)
         keys["deviceType"] = "gpu" if on_gpu else "cpu"

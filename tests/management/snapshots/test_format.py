@@ -34,7 +34,7 @@ from modelserver.management.snapshots.format import (
 from modelserver.management.snapshots.values import SnapshotInvalid
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.spec import VersionDescription, VersionSpec
-from modelserver.version_settings.values import Batching, DeviceSettings, Timeouts, WorkerRange
+from modelserver.version_settings.values import AUTO_DELAY, Batching, DeviceSettings, Timeouts, WorkerRange
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.
 BY_TORCHSERVE = r"""#Saving snapshot
@@ -76,7 +76,8 @@ VERSIONS = st.builds(
     min_workers=st.just(2),
     max_workers=st.integers(2, 99),
     batch_size=st.integers(1, 99),
-    max_batch_delay=st.integers(0, 99999).map(lambda milliseconds: milliseconds * 0.001),
+    max_batch_delay=st.just(AUTO_DELAY)
+    | st.integers(0, 99999).map(lambda milliseconds: milliseconds * 0.001),
     response_timeout=st.integers(1, 9999).map(float),
     startup_timeout=st.integers(1, 9999).map(float),
     runtime=st.sampled_from(["python", "python3"]),

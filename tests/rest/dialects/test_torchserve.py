@@ -10,7 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec, WorkerDescription, WorkerState
-from modelserver.version_settings.values import Batching, DeviceSettings, Sequences, Timeouts, WorkerRange
+from modelserver.version_settings.values import (
+    AUTO_DELAY,
+    Batching,
+    DeviceSettings,
+    Sequences,
+    Timeouts,
+    WorkerRange,
+)
 from tests.harness.server_errors import OUT_OF_MEMORY
 
 SPEC = VersionSpec(
@@ -80,6 +87,13 @@ class StatusTests(SynchronousTestCase):
 
 class DescribeTests(SynchronousTestCase):
     """What describe and list show."""
+
+    def test_a_delay_that_the_server_chooses_is_shown_as_it_is_now(self) -> None:
+        spec = evolve(SPEC, batching=Batching(4, AUTO_DELAY))
+        (model,) = json.loads(
+            TorchServe().described([VersionDescription(spec, True, (), batch_delay=0.002)]).body
+        )
+        self.assertEqual((2, "auto"), (model["maxBatchDelay"], model["batchDelay"]))
 
     def test_keys_and_their_order(self) -> None:
         reply = TorchServe().described([VersionDescription(SPEC, True, (WORKER,), waiting=3)])
