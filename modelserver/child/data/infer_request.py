@@ -11,7 +11,7 @@ import struct
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from modelserver.child.envelopes.tensors import BFLOAT, BYTES, byte_elements, from_binary, reshape
 from modelserver.protocol.infer_parameters import read_parameter
@@ -30,6 +30,7 @@ _NAME, _VERSION, _ID, _PARAMETERS, _INPUTS, _OUTPUTS, _RAW = (number << 3 | 2 fo
 MOST_DIMENSIONS = 32
 """Of a tensor that an envelope opens: those of numpy's older versions; lists are nested as deep."""
 _OUTPUT_PARAMETERS, _CONTENTS = 0x12, 0x2A
+_SHARED_MEMORY = "shared_memory_region"
 _TEXTS = {_NAME: "model_name", _VERSION: "model_version", _ID: "id"}
 
 
@@ -115,6 +116,7 @@ class InferDocument(Document):
             elif tag in _TEXTS:
                 self[_TEXTS[tag]] = text(message, start, end)
         _check(inputs, raw)
+        _refuse_shared_memory([*(tensor.document for tensor in inputs), *outputs])
         self["inputs"] = [tensor.document for tensor in inputs]
         if parameters:
             self["parameters"] = parameters
@@ -148,6 +150,19 @@ def _check(inputs: Sequence[_Tensor], raw: Sequence[Buffer]) -> None:
             raise WireInvalid(f"The input {name} is {tensor.datatype}, which needs raw_input_contents.")
 
 
+def _refuse_shared_memory(tensors: Sequence[Document]) -> None:
+    """
+    Refuse what Triton's clients may ask for: to read and write tensors in memory of their own.
+
+    :raises WireInvalid: one is to lie there: it would be empty, or the client would not find it.
+    """
+    for tensor in tensors:
+        if _SHARED_MEMORY in cast("Mapping[str, object]", tensor.get("parameters", {})):
+            raise WireInvalid(
+                f"The tensor {tensor['name']} is in shared memory, which is not served: send its data."
+            )
+
+
 def _shaped(data: Buffer, tensor: _Tensor, raw: Buffer | None) -> object:
     if any(size < 0 for size in tensor.shape) or len(tensor.shape) > MOST_DIMENSIONS:
         raise WireInvalid(f"The shape of the input {tensor.document['name']} is no list of sizes.")
@@ -156,10 +171,26 @@ def _shaped(data: Buffer, tensor: _Tensor, raw: Buffer | None) -> object:
     return reshape(_elements(data, tensor, None), tensor.shape, tensor.datatype == BYTES)
 
 
+def _fills(shape: Sequence[int], count: int) -> bool:
+    """Return whether so many elements fill a shape, however long that is."""
+    if min(shape, default=1) <= 0:
+        return min(shape) == 0 and count == 0
+    product = 1
+    for size in shape:
+        product *= size
+        if product > count:
+            return False
+    return product == count
+
+
 def _elements(data: Buffer, tensor: _Tensor, raw: Buffer | None) -> list[object]:
     """Return the elements as JSON has them."""
     if raw is not None:
-        return _raw_elements(tensor.datatype, memoryview(raw))
+        elements = _raw_elements(tensor.datatype, memoryview(raw))
+        if not _fills(tensor.shape, len(elements)):
+            name, count = tensor.document["name"], len(elements)
+            raise WireInvalid(f"The input {name} has {count} elements, which is not what its shape says.")
+        return elements
     return list(_typed_elements(data, tensor.datatype, tensor.contents or (0, 0)))
 
 

@@ -109,6 +109,20 @@ class HandlerTests(TestCase):
         (tensor,) = json.loads(json.dumps(document))["inputs"]
         self.assertEqual(tensor["parameters"], {"k": 1})
 
+    def test_tensors_in_memory_of_the_client_are_refused(self) -> None:
+        request = type_of("oip.ModelInferRequest").FromString(raw("FP32", RAW["FP32"]))
+        for place in (request.inputs[0], request.outputs.add(name="o")):
+            place.parameters["shared_memory_region"].string_param = "mine"
+            with self.assertRaisesRegex(ValueError, "shared memory"):
+                InferDocument(request.SerializeToString())
+            del place.parameters["shared_memory_region"]
+        InferDocument(request.SerializeToString())
+
+    def test_empty_tensors_and_scalars(self) -> None:
+        for shape, content, elements in (((0, 3), b"", []), ((), b"\x07", [7]), ((1, 1), b"\x07", [7])):
+            document = InferDocument(raw("UINT8", content, shape))
+            self.assertEqual(document["inputs"][0]["data"], elements)  # type: ignore[index]  # a list of dicts
+
     def test_message_may_lie_in_shared_memory(self) -> None:
         message = bytearray(raw("FP32", RAW["FP32"]))
         document = InferDocument(memoryview(message))
@@ -126,6 +140,11 @@ class HandlerTests(TestCase):
             ("a length that leads out", raw("BYTES", b"\xff\0\0\0a")),
             ("more raw contents than inputs", raw("FP32", RAW["FP32"]) + b"\x3a\x00"),
             ("both forms", both.SerializeToString()),
+            ("fewer elements than the shape says", raw("FP32", RAW["FP32"], (5, 5))),
+            ("more of them", raw("FP32", RAW["FP32"], (1,))),
+            ("more than none", raw("FP32", RAW["FP32"], (2, 0))),
+            ("a size that is none", raw("FP32", RAW["FP32"], (-1, -2))),
+            ("an endless shape", raw("FP32", RAW["FP32"], (1 << 60,) * 10_000)),
         ):
             with self.subTest(what), self.assertRaises(ValueError):
                 InferDocument(message)
