@@ -14,7 +14,7 @@ SUBCOMMANDS = {
     "modelserver.cli.archivers.command": ("archive",),
     "modelserver.cli.client.completion": ("completion",),
     "modelserver.cli.client.commands": (
-        *("models", "describe", "register", "scale", "unregister", "set-default"),
+        *("models", "describe", "register", "scale", "advise", "unregister", "set-default"),
         *("predict", "workers", "ping"),
     ),
     "modelserver.cli.client.workflows": ("workflows",),

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
-from modelserver.metrics.tallies import SECONDS, SIZES, RequestTallies
+from modelserver.metrics.tallies import SECONDS, SIZES, BatchTally, RequestTallies
 
 Counts = tuple[int, ...]
 """How many values each bucket of a histogram got; the last one those above every bound."""
@@ -30,6 +30,8 @@ class VersionFigures:
     :param batched: requests in all batches.
     :param restarts: workers that were started again.
     :param retries: requests that went to a second worker.
+    :param handled: calls of the handler and their seconds, by the size of their batches.
+    :param squares: the sum of the squares of the seconds of each call.
     """
 
     requests: Counts = NO_SECONDS
@@ -39,6 +41,8 @@ class VersionFigures:
     batched: float = 0.0
     restarts: int = 0
     retries: int = 0
+    handled: Mapping[int, tuple[int, float]] = field(factory=dict)
+    squares: float = 0.0
 
 
 NOTHING = VersionFigures()
@@ -89,9 +93,21 @@ def of_versions(tallies: RequestTallies, counted: ModelServerMetrics) -> Mapping
             queued=queued,
             batches=batches,
             batched=batched,
+            handled=handled(tallies.batches[key]) if key in tallies.batches else {},
+            squares=tallies.batches[key].squares if key in tallies.batches else 0.0,
             restarts=restarts.get(key, 0),
             retries=retries.get(key, 0),
         )
+    return found
+
+
+def handled(tally: BatchTally) -> Mapping[int, tuple[int, float]]:
+    """Return the calls of a handler and their seconds, by the size of their batches."""
+    found = {size: (int(calls), seconds) for size, (calls, seconds) in sorted(tally.larger.items())}
+    alone = sum(tally.handler.counts) - sum(calls for calls, _ in found.values())
+    if alone > 0:
+        seconds = tally.handler.total - sum(seconds for _, seconds in found.values())
+        found = {1: (alone, max(0.0, seconds)), **found}
     return found
 
 

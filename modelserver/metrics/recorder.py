@@ -199,7 +199,7 @@ class MetricsRecorder:
             tally = known[model, version] = BatchTally(model, version)
         outside = total - handler
         tally.size.observe(jobs, batches)
-        tally.handler.observe(handler, batches)
+        tally.observe_handler(jobs, batches, handler)
         tally.outside.observe(outside, batches)
         tally.prediction_time = handler / batches
         totals.thread_time = outside / batches

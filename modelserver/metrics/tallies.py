@@ -65,6 +65,8 @@ class BatchTally:
     :param outside: seconds that a worker had a batch outside the handler.
     :param prediction_time: seconds that the handler took for the last batch; None once the declared metrics
         have the value.
+    :param larger: batches of more than one job, and the handler's seconds for them, by their size.
+    :param squares: the sum of the squares of the handler's seconds for each batch.
     """
 
     model: str
@@ -73,6 +75,19 @@ class BatchTally:
     handler: Observations = field(factory=_seconds, init=False)
     outside: Observations = field(factory=_seconds, init=False)
     prediction_time: float | None = field(default=None, init=False)
+    larger: dict[int, list[float]] = field(factory=dict, init=False)
+    squares: float = field(default=0.0, init=False)
+
+    def observe_handler(self, jobs: int, batches: int, seconds: float) -> None:
+        """Count what the handler took for batches of like size together, by their size where it is not 1."""
+        self.handler.observe(seconds, batches)
+        self.squares += seconds * seconds / batches
+        if jobs > batches:
+            seen = self.larger.get(jobs // batches)
+            if seen is None:
+                seen = self.larger[jobs // batches] = [0.0, 0.0]
+            seen[0] += batches
+            seen[1] += seconds
 
 
 @define(eq=False)

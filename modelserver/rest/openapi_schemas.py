@@ -96,7 +96,34 @@ _MMS_VERSION = _object(
     {"engine": _TEXT, "batchDelay": _TEXT, "template": _TEMPLATE},
 )
 
+_NUMBER: Schema = {"type": "number"}
+_CHOICE = _object(
+    {
+        "batch_size": _COUNT,
+        "max_batch_delay": {"allOf": [{}], "description": "Milliseconds, or auto."},
+        "workers": _COUNT,
+    },
+    {"requestsPerSecond": _NUMBER, "p99Milliseconds": {**_NUMBER, "nullable": True}},
+)
+_ADVICE = _object(
+    {
+        "modelName": _TEXT,
+        "modelVersion": _TEXT,
+        "verdict": {"type": "string", "enum": ["change", "no change", "not enough data"]},
+        "reason": _TEXT,
+        "seen": _object({"requests": _COUNT, "callers": _NUMBER, "handlerMilliseconds": _OPEN_OBJECT}),
+        "current": _CHOICE,
+        "notes": _array(_TEXT),
+    },
+    {
+        "recommended": _CHOICE,
+        "gain": {**_NUMBER, "nullable": True, "description": "0.5: half as many requests more a second."},
+        "confidence": {"type": "string", "enum": ["high", "medium", "low"]},
+    },
+)
+
 _SHARED: Mapping[str, Schema] = {
+    "Advice": _ADVICE,
     "Error": _object(
         {
             "code": {"type": "integer"},

@@ -18,12 +18,14 @@ from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.factory import ConnectionFactory
 from modelserver.http1.states import ConnectionLimits
 from modelserver.inference.health import ServerHealth
+from modelserver.management.advisor import Advisor
 from modelserver.rest.api import Api
 from modelserver.rest.binding import ApiResource, Operation
 from modelserver.rest.dashboard.handlers import DashboardApi
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.inference.traced import TracedEndpoint
+from modelserver.rest.management.advice import AdviceApi
 from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.management.tokens import TokenApi
@@ -46,6 +48,7 @@ from modelserver.security.page_guard import PageGuard
 from modelserver.server.access_summary import allowed_names
 from modelserver.server.build import Core
 from modelserver.server.late import LateResource
+from modelserver.system.cpus import usable_processors
 
 _log = Logger()
 
@@ -169,8 +172,10 @@ def _operations(
         None if core.tracing is None else recorder.openmetrics,
     )
     tokens = {} if core.tokens is None else TokenApi(core.tokens, responder).operations()
+    advisor = Advisor(core.registry, recorder.figures, usable_processors())
     return {
         **management.operations(),
+        **AdviceApi(advisor, management.calls).operations(),
         **workflows.operations(),
         **inference.operations(),
         **metrics.operations(),

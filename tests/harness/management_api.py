@@ -13,9 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied
+from modelserver.management.advisor import Advisor
+from modelserver.metrics.figures import Figures
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
+from modelserver.rest.management.advice import AdviceApi
 from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
 from modelserver.rest.management.workflows import WorkflowApi
@@ -100,9 +103,16 @@ class ApiCase(SynchronousTestCase):
         routes = select({ListenerRole.MANAGEMENT}, self.dialect, features)
         descriptions = Descriptions(routes, self.dialect)
         responder = KleinResponder(dialect, lambda: ID, cors)
+        self.figures = Figures()
         front = ManagementApi(self.on.management, responder, descriptions, **settings)
         workflows = WorkflowApi(self.workflows.management, Calls(responder, **settings))
-        self.api = Api(descriptions, {**front.operations(), **workflows.operations()}, self.gate, responder)
+        advisor = Advisor(self.on.management.registry, lambda: self.figures, 2)
+        operations = {
+            **front.operations(),
+            **workflows.operations(),
+            **AdviceApi(advisor, Calls(responder, **settings)).operations(),
+        }
+        self.api = Api(descriptions, operations, self.gate, responder)
         self.client: Any = StubTreq(self.api.resource())
 
     def begin(self, method: str, path: str, **more: Any) -> Deferred[Any]:

@@ -43,6 +43,8 @@ ROWS = [
     (MANAGEMENT, "GET", "/models/m", "describeModel", Access.MANAGEMENT, DIALECTS),
     (MANAGEMENT, "GET", "/models/m/1.0", "version_describeModel", Access.MANAGEMENT, TS),
     (MANAGEMENT, "GET", "/models/m/all", "describeAllVersions", Access.MANAGEMENT, TS),
+    (MANAGEMENT, "GET", "/models/m/advice", "modelAdvice", Access.MANAGEMENT, DIALECTS),
+    (MANAGEMENT, "GET", "/models/m/1.0/advice", "version_modelAdvice", Access.MANAGEMENT, TS),
     (MANAGEMENT, "PUT", "/models/m", "setAutoScale", Access.MANAGEMENT, DIALECTS),
     (MANAGEMENT, "PUT", "/models/m/1.0", "version_setAutoScale", Access.MANAGEMENT, TS),
     (MANAGEMENT, "PUT", "/models/m/1.0/set-default", "setDefault", Access.MANAGEMENT, TS),

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+from urllib.parse import urlencode
 
 from attrs import field, frozen
 from rich.console import Console
 
 from modelserver.cli.client.calls import RequestRefused, ServerCalls, Terminal
 from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
-from modelserver.cli.client.output import models_table, version_table, workers_table
+from modelserver.cli.client.output import advice_tables, models_table, version_table, workers_table
 from modelserver.version_settings.setting import AUTO_WORD
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -69,6 +70,15 @@ class ServerCommand:
         if self.terminal.output.isatty() and not reply.body.endswith(b"\n"):
             self.terminal.output.write(b"\n")
         self.terminal.output.flush()
+
+    def advise(self) -> None:
+        """Show which settings a version should have."""
+        arguments = self.arguments
+        path = path_of("models", arguments.model, arguments.version, "advice")
+        asked = {"p99": arguments.p99, "rate": arguments.rate}
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        advice = self.calls.manage("GET", f"{path}?{query}" if query else path)
+        self.terminal.show([advice], *advice_tables(advice))
 
     # Changes.
 
@@ -141,6 +151,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             ("describe", "describe a model of a running server, and its workers"),
             ("register", "register a model archive with a running server"),
             ("scale", "change how many workers a model has"),
+            ("advise", "recommend batch size, delay and workers of a model, from what was measured"),
             ("unregister", "unregister a model"),
             ("set-default", "choose the default version of a model"),
             ("predict", "ask a model of a running server"),
@@ -158,14 +169,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
-    for name in ("describe", "scale", "unregister", "set-default", "predict"):
+    for name in ("describe", "scale", "advise", "unregister", "set-default", "predict"):
         parsers[name].add_argument("model", metavar="MODEL")
     parsers["workers"].add_argument("model", metavar="MODEL", nargs="?")
     parsers["describe"].add_argument("version", metavar="VERSION", nargs="?", help="a version, or: all")
     parsers["set-default"].add_argument("version", metavar="VERSION")
-    for name in ("scale", "unregister", "predict"):
+    for name in ("scale", "advise", "unregister", "predict"):
         parsers[name].add_argument("--version", help="the version; the default one if absent")
     _add_register(parsers["register"])
+    advise = parsers["advise"]
+    advise.add_argument("--p99", metavar="TIME", help="the time that 99 of 100 requests may take, as 50ms")
+    advise.add_argument("--rate", type=int, metavar="N", help="requests a second; default: as callers bring")
     scale = parsers["scale"]
     scale.add_argument("--min", type=int, required=True, metavar="N", help="the least workers")
     scale.add_argument("--max", type=int, metavar="N", help="the most workers; default: the least")

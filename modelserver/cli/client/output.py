@@ -40,6 +40,15 @@ _LIMITS = (
 )
 
 
+_ADVISED = (
+    ("batch_size", "batch size"),
+    ("max_batch_delay", "batch delay, ms"),
+    ("workers", "workers"),
+    ("requestsPerSecond", "requests/s"),
+    ("p99Milliseconds", "p99, ms"),
+)
+
+
 def models_table(versions: Iterable[Description]) -> Table:
     """Return a table with the default version of each model."""
     table = _table("Models", "model", "version", "workers", "archive")
@@ -126,6 +135,23 @@ def _worker_row(version: Description, worker: Mapping[str, Any]) -> dict[str, st
     )
     texts = ("" if value is None else str(value) for value in values)
     return dict(zip(_WORKER_COLUMNS, texts, strict=True))
+
+
+def advice_tables(advice: Description) -> Sequence[Table]:
+    """Return what is recommended, beside what is set, and why."""
+    table = _table(f"{_title(advice)}: {advice.get('verdict')}", "", "now", "recommended")
+    current, recommended = advice.get("current", {}), advice.get("recommended", {})
+    for key, name in _ADVISED:
+        table.add_row(name, _text(current.get(key)), _text(recommended.get(key)))
+    gain = advice.get("gain")
+    facts = [
+        advice.get("reason"),
+        None if not gain else f"gain: {100 * gain:.0f} %, confidence: {advice.get('confidence')}",
+        *advice.get("notes", ()),
+    ]
+    table.caption = Text("\n".join(str(fact) for fact in facts if fact))
+    table.caption_justify = "left"
+    return [table]
 
 
 def size(count: object) -> str:

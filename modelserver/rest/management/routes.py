@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelserver.management import parameters as calls
+from modelserver.rest.management.advice import PARAMETERS as ADVICE
 from modelserver.rest.management.row import management_route
 from modelserver.rest.route import (
     ANY_METHOD,
@@ -83,6 +84,25 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         "Describe every version of a model, and their workers.",
         _DESCRIPTION,
         refusals=(404,),
+        dialects=(TORCHSERVE,),
+    ),
+    management_route(
+        "modelAdvice",
+        "GET",
+        f"{_MODEL}/advice",
+        "Recommend batch size, delay and workers for the default version, from what was measured so far.",
+        {200: "Advice"},
+        refusals=(404,),
+        parameters=ADVICE,
+    ),
+    management_route(
+        "version_modelAdvice",
+        "GET",
+        f"{_VERSION}/advice",
+        "Recommend batch size, delay and workers for a version, from what was measured so far.",
+        {200: "Advice"},
+        refusals=(404,),
+        parameters=ADVICE,
         dialects=(TORCHSERVE,),
     ),
     management_route(

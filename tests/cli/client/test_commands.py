@@ -76,6 +76,25 @@ class QuestionTests(ControlCase):
         status, said, _ = self.run_words("describe", "noop", "--json")
         self.assertEqual((status, json.loads(said)), (0, [NOOP]))
 
+    def test_advise(self) -> None:
+        advice = {
+            **{
+                "modelName": "noop",
+                "modelVersion": "1.0",
+                "verdict": "change",
+                "reason": "",
+                "notes": ["Look."],
+            },
+            "current": {"batch_size": 1, "max_batch_delay": 100, "workers": 1},
+            "recommended": {"batch_size": 32, "max_batch_delay": "auto", "workers": 2},
+            **{"gain": 1.25, "confidence": "high"},
+        }
+        self.answer("GET", "/models/noop/advice?p99=50ms&rate=200", advice)
+        status, said, _ = self.run_words("advise", "noop", "--p99", "50ms", "--rate", "200")
+        self.assertEqual(status, 0)
+        for word in ("change", "auto", "32", "gain: 125 %", "high", "Look."):
+            self.assertIn(word, said)
+
     def test_describe_a_version(self) -> None:
         self.answer("GET", "/models/noop/all", [NOOP, NOOP])
         self.assertEqual(self.run_words("describe", "noop", "all")[0], 0)

@@ -1,0 +1,61 @@
+"""Recommends settings for a version that is served, from what was counted; its workers are asked nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from modelserver.core.registry import Registry
+from modelserver.core.version import ModelVersion
+from modelserver.management.advice import Advice, Aims, Choice, Observed, SizeSeen, advise
+from modelserver.metrics.figures import NOTHING, Figures, VersionFigures
+
+
+@frozen
+class VersionAdvice:
+    """Advice, and what it is made of."""
+
+    model: str
+    version: str
+    observed: Observed
+    advice: Advice
+
+
+@frozen(eq=False)
+class Advisor:
+    """
+    Makes advice.
+
+    :param figures: what was counted so far.
+    :param processors: those that workers may use.
+    """
+
+    registry: Registry
+    figures: Callable[[], Figures]
+    processors: int
+
+    def advise(self, name: str, version: str | None, wanted: Aims) -> VersionAdvice:
+        """
+        Recommend settings for a version, the default one unless ``version`` names another.
+
+        :raises ModelNotFound: no model has this name.
+        :raises VersionNotFound: the model has no such version.
+        """
+        found = self.registry.get(name, version)
+        spec = found.spec
+        counted = self.figures().versions.get((spec.name, spec.version), NOTHING)
+        observed = self._observed(found, counted)
+        return VersionAdvice(spec.name, spec.version, observed, advise(observed, wanted))
+
+    def _observed(self, version: ModelVersion, counted: VersionFigures) -> Observed:
+        batching = version.spec.batching
+        sizes: Mapping[int, tuple[int, float]] = counted.handled
+        return Observed(
+            requests=sum(counted.requests),
+            seconds=counted.seconds,
+            sizes={size: SizeSeen(calls, seconds) for size, (calls, seconds) in sizes.items()},
+            squares=counted.squares,
+            current=Choice(batching.size, batching.max_delay, version.pool.ready),
+            processors=self.processors,
+        )
