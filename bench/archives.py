@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,11 +47,12 @@ def pack(name: str, store: Path, shape: str) -> Path:
     return path
 
 
-def pack_workflow(name: str, nodes: Sequence[str], settings: Mapping[str, object], store: Path) -> Path:
+def pack_workflow(name: str, nodes: Mapping[str, str], settings: Mapping[str, object], store: Path) -> Path:
     """
-    Write ``NAME.war`` into a store: a chain of nodes that all run the archive ``SETTINGS["url"]``.
+    Write ``NAME.war`` into a store: a chain of nodes.
 
-    :param settings: of each node, as a specification has them.
+    :param nodes: the archive of each, by the node's name.
+    :param settings: of every node, as a specification has them.
     """
     path = store / f"{name}.war"
     manifest = {
@@ -61,7 +62,7 @@ def pack_workflow(name: str, nodes: Sequence[str], settings: Mapping[str, object
     }
     # JSON is YAML, too.
     spec = {
-        "models": {node: dict(settings) for node in nodes},
+        "models": {node: {"url": url, **settings} for node, url in nodes.items()},
         "dag": {node: [behind] for node, behind in pairwise(nodes)},
     }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -208,21 +208,26 @@ class Target(ABC):
         }
         return self._manage("POST", f"/models?{urlencode(parameters)}")
 
-    def register_workflow(self, deployment: Deployment, nodes: Sequence[str]) -> float:
+    def register_workflow(
+        self, deployment: Deployment, nodes: Sequence[str], handlers: Sequence[str] = ()
+    ) -> float:
         """
-        Pack and register a chain of nodes that all run one handler, each with workers of its own.
+        Pack and register a chain of nodes, each with workers of its own.
 
+        :param handlers: that of each node; empty: all run the deployment's.
         :returns: seconds that the call took.
         :raises TargetFailed: the server refused.
         """
+        handlers = handlers or [deployment.handler] * len(nodes)
+        urls = [pack(handler, self.store, self.shape).name for handler in handlers]
         settings = {
-            "url": pack(deployment.handler, self.store, self.shape).name,
             "min-workers": deployment.workers,
             "max-workers": deployment.workers,
             "batch-size": deployment.batch_size,
             "max-batch-delay": round(deployment.max_batch_delay * 1000),
         }
-        url = pack_workflow(deployment.name, nodes, settings, self.store).name
+        archives = dict(zip(nodes, urls, strict=True))
+        url = pack_workflow(deployment.name, archives, settings, self.store).name
         return self._manage("POST", f"/workflows?{urlencode({'url': url})}")
 
     def unregister_workflow(self, name: str) -> float:

@@ -8,7 +8,6 @@ serve, while a worker of a random node is killed each second; and 1 MB bodies th
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import random
@@ -20,66 +19,97 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from attrs import frozen
 
-from bench.open_load import HttpAsker, OpenLoad, run_every
-from bench.servers import ModelServer
-from bench.soak import SETTLING, Holdings, Outcome
-from bench.target import Deployment, Target, call
+from bench.arrivals import UNANSWERED
+from bench.servers import CHECKOUT, ModelServer
+from bench.target import Deployment, Target
 from bench.workflows import CHAIN, NODES
 
 MEGABYTE = 1_000_000
 PATH = f"/wfpredict/{CHAIN}"
 LARGE_CONNECTIONS = 8
+TOO_LATE = 0.1
+"""Seconds by which one request in a hundred may leave too late."""
 PARTS = ("overload", "kills", "large")
 
 
-async def overload(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
+def capacity_of(target: Target, connections: int, seconds: float = 3.0) -> float:
+    """Answers a second with so many clients that each ask again at once."""
+    told = _program("bench.client", target, "--connections", str(connections), "--seconds", str(seconds))
+    return int(told["requests"]) / float(told["seconds"])
+
+
+def overload(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Ask ten times more than the chain can serve; what is answered, refused and forgotten."""
-    load = OpenLoad(HttpAsker(target.port, PATH), 0.0, expected=b"OK")
-    capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(HttpAsker(target.port, PATH), capacity * options.times, expected=b"OK")
-    say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
-    before, begun = Holdings.of(target.tree.pid), time.monotonic()
-    running = asyncio.ensure_future(load.run(options.seconds))
-    answered = 0
-    while not running.done():
-        await asyncio.sleep(0.5)
-        if time.monotonic() - begun <= options.seconds:
-            answered = load.account.answered
-    refusals = sorted(load.account.refusal_seconds)
-    goodput = answered / options.seconds
-    say(f"goodput {goodput:.0f} a second: {goodput / capacity:.0%} of capacity")
-    if refusals:
-        say(f"refusals {len(refusals)}: p50 {refusals[len(refusals) // 2] * 1000:.1f} ms")
-    return Outcome(load.account, before, Holdings.of(target.tree.pid), time.monotonic() - begun)
+    capacity = capacity_of(target, max(16, 8 * options.batch_size))
+    with _arrivals(target, capacity * options.times, options) as load:
+        told = _finished(load)
+    good = told["answered_in_time"] / options.seconds
+    say(f"capacity {capacity:.0f} requests a second; load {capacity * options.times:.0f}")
+    say(f"goodput {good:.0f} a second: {good / capacity:.0%} of capacity")
+    tell_load(told, say)
 
 
-async def kills(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> Outcome:
+def kills(target: Target, options: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Serve half of what the chain can, while the worker of a random node is killed each second."""
-    load = OpenLoad(HttpAsker(target.port, PATH), 0.0, expected=b"OK")
-    capacity = await load.keep_busy(3.0, 16)
-    load = OpenLoad(HttpAsker(target.port, PATH), capacity * options.share, expected=b"OK")
-    say(f"capacity {capacity:.0f} requests a second; load {load.rate:.0f}")
-    chosen, killed = random.Random(6), [0]
+    capacity = capacity_of(target, 16)
+    chosen, killed = random.Random(6), 0
+    with _arrivals(target, capacity * options.share, options) as load:
+        begun = time.monotonic()
+        while time.monotonic() < begun + options.seconds:
+            time.sleep(options.kill_every)
+            for pid in target.worker_pids(f"{CHAIN}__{chosen.choice(NODES)}"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+        told = _finished(load)
+    say(f"capacity {capacity:.0f} requests a second; load {capacity * options.share:.0f}")
+    say(f"workers killed {killed}")
+    tell_load(told, say)
 
-    def kill() -> None:
-        code, body = call(target.management_port, "GET", f"/models/{CHAIN}__{chosen.choice(NODES)}")
-        workers = json.loads(body)[0]["workers"] if code == 200 else []
-        for pid in [worker["pid"] for worker in workers if worker.get("pid", -1) > 0]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                killed[0] += 1
 
-    before, begun = Holdings.of(target.tree.pid), time.monotonic()
-    beside = run_every(options.kill_every, kill)
-    await load.run(options.seconds)
-    beside.cancel()
-    await asyncio.sleep(SETTLING)
-    say(f"workers killed {killed[0]}")
-    return Outcome(load.account, before, Holdings.of(target.tree.pid), time.monotonic() - begun)
+def tell_load(told: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Say what became of the requests, and whether it is the load's doing."""
+    failed = told["failed"]
+    say(
+        f"sent {told['sent']}, answered {told['answered']}, refused or failed {sum(failed.values())}, "
+        f"unanswered {failed.get(UNANSWERED, 0)}"
+    )
+    for why, count in failed.items():
+        say(f"  {count} x {why}")
+    say(f"CPU of the load {told['cpu']:.1f} s")
+    for what in ("answers", "refusals", "late"):
+        middle, most, longest = (seconds * 1000 for seconds in told[what])
+        say(f"{what}: p50 {middle:.1f} ms, p99 {most:.1f} ms, longest {longest:.1f} ms")
+    if told["late"][1] > TOO_LATE:
+        say(f"THE LOAD WAS LATE by more than {TOO_LATE} s: these figures say little about the server")
+
+
+def _arrivals(target: Target, rate: float, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    line = _line("bench.arrivals", target, "--expected", "OK", "--rate", f"{rate:.1f}")
+    return subprocess.Popen([*line, "--seconds", str(options.seconds)], stdout=subprocess.PIPE, cwd=CHECKOUT)
+
+
+def _finished(load: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert load.stdout is not None
+    told: dict[str, Any] = json.loads(load.stdout.read())
+    return told
+
+
+def _line(module: str, target: Target, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, "--port", str(target.port), "--path", PATH, *arguments]
+
+
+def _program(module: str, target: Target, *arguments: str) -> dict[str, Any]:
+    """Run a client to its end; return what it printed."""
+    line = _line(module, target, *arguments)
+    ran = subprocess.run(line, capture_output=True, timeout=700, cwd=CHECKOUT, check=True)
+    told: dict[str, Any] = json.loads(ran.stdout.decode().splitlines()[-1])
+    return told
 
 
 @frozen
@@ -113,12 +143,10 @@ class ServerMemory:
 
 def ask_large(target: Target, body: Path, count: int) -> dict[str, int]:
     """Ask so often; return what went wrong."""
-    size = body.stat().st_size
-    line = [sys.executable, "-m", "bench.client", "--port", str(target.port), "--path", PATH]
-    line += ["--body", str(body), "--length", str(size), "--count", str(count), "--seconds", "600"]
-    line += ["--connections", str(LARGE_CONNECTIONS)]
-    ran = subprocess.run(line, capture_output=True, timeout=700, cwd=Path(__file__).parents[1], check=True)
-    told = json.loads(ran.stdout.decode().splitlines()[-1])
+    told = _program(
+        *("bench.client", target, "--body", str(body), "--length", str(body.stat().st_size)),
+        *("--count", str(count), "--seconds", "600", "--connections", str(LARGE_CONNECTIONS)),
+    )
     errors: dict[str, int] = told["errors"]
     if told["requests"] != count:
         errors["missing"] = count - int(told["requests"])
@@ -149,6 +177,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.workflow_soak", description=__doc__)
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
     parser.add_argument("--handler", choices=("wait", "slow"), default="wait", help="10 or 50 ms a node")
+    parser.add_argument("--handlers", default="", help="one for each node, comma-separated, instead")
+    parser.add_argument("--batch-size", type=int, default=1, help="of the nodes")
     parser.add_argument("--seconds", type=float, default=60.0, help="of overload and of kills")
     parser.add_argument("--times", type=float, default=10.0, help="the capacity, for the overload")
     parser.add_argument("--share", type=float, default=0.5, help="of the capacity, while workers are killed")
@@ -170,14 +200,15 @@ def main() -> None:
         target.start()
         try:
             for part in options.parts.split(","):
-                handler = "echo" if part == "large" else options.handler
-                target.register_workflow(Deployment(CHAIN, handler, max_batch_delay=0.0), NODES)
                 say(f"{part}:")
                 if part == "large":
+                    target.register_workflow(Deployment(CHAIN, "echo", max_batch_delay=0.0), NODES)
                     large(target, options, folder, say)
                 else:
-                    run = overload if part == "overload" else kills
-                    say("\n".join(asyncio.run(run(target, options, say)).lines()))
+                    handlers = options.handlers.split(",") if options.handlers else ()
+                    deployment = Deployment(CHAIN, options.handler, 1, options.batch_size, 0.0)
+                    target.register_workflow(deployment, NODES, handlers)
+                    (overload if part == "overload" else kills)(target, options, say)
                 target.unregister_workflow(CHAIN)
         finally:
             target.stop()

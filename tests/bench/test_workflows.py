@@ -26,8 +26,9 @@ class ArchiveTests(TestCase):
 
     def test_chain_is_read_by_the_server(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            settings = {"url": "wait.mar", "batch-size": 8, "max-batch-delay": 10}
-            packed = pack_workflow("chain", NODES, settings, Path(folder))
+            settings = {"batch-size": 8, "max-batch-delay": 10}
+            archives = dict.fromkeys(NODES, "wait.mar")
+            packed = pack_workflow("chain", archives, settings, Path(folder))
             unpack(packed, Path(folder) / "unpacked")
             content = read_workflow(Path(folder) / "unpacked")
         self.assertEqual((NODES, ()), (content.spec.graph.order, content.problems))
