@@ -36,6 +36,8 @@ class NodeOwner(Protocol):
 
     workflow: str
     store: PayloadStore
+    has_trace: bool
+    """Whether it is told how long nodes take."""
 
     def enqueue(self, node: PlannedNode, inputs: Inputs, observer: ResponseObserver) -> Job:
         """
@@ -78,13 +80,14 @@ class NodeRun:
     :param outputs: what its calls have answered, in the order of the items.
     :param is_read: a node behind it has begun, so that its answer is no part of the run's.
     :param answer: of the last call: status and headers of a node that is called once.
+    :param begun: and ``ended``: in the clock's (monotonic) seconds, where the run has a trace.
     """
 
     node: PlannedNode
     run: NodeOwner
     is_split: bool
     undecided: int
-    begun: float = field(init=False)
+    begun: float = field(default=0.0, init=False)
     ended: float = field(default=0.0, init=False)
     attempts: int = field(default=0, init=False)
     outputs: list[Payload] = field(factory=list, init=False)
@@ -94,9 +97,6 @@ class NodeRun:
     _left: int = field(default=0, init=False)
     _value: object = field(default=UNREAD, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.begun = self.run.now()
-
     def begin(self, payloads: Sequence[Payload], request: Inputs) -> None:
         """
         Call the node's model for each payload, of which this node is a holder from now on.
@@ -105,7 +105,8 @@ class NodeRun:
         :raises ServingError: a call is refused; the run is to be ended.
         """
         self._left = len(payloads)
-        self.ended = self.begun
+        if self.run.has_trace:
+            self.begun = self.ended = self.run.now()
         self._calls = [NodeCall(self, each, request) for each in payloads]
         for call in self._calls:
             call.begin()
@@ -213,7 +214,9 @@ class NodeRun:
         if not self._left:
             calls, self._calls = self._calls, []
             self.outputs = [each.output for each in calls if each.output is not None]
-            self.answer, self.ended = answer, self.run.now()
+            self.answer = answer
+            if self.run.has_trace:
+                self.ended = self.run.now()
             self.run.node_ended(self)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.execution.call_timer import CallTimer
@@ -40,11 +40,29 @@ class Plan:
     :param workflow: its name.
     :param nodes: in the graph's order: each after its parents, the start first.
     :param has_one_leaf: one node alone makes the answer.
+    :param sure: the nodes behind the first that every run calls, exactly once.
+    :param coming: for each node, how many runs in progress have not come to it yet; the runs count.
     """
 
     workflow: str
     nodes: tuple[PlannedNode, ...]
     has_one_leaf: bool
+    sure: tuple[PlannedNode, ...] = field(init=False)
+    coming: list[int] = field(init=False)
+
+    @sure.default
+    def _find_sure(self) -> tuple[PlannedNode, ...]:
+        reached = {0}
+        for node in self.nodes[1:]:
+            if not node.conditions and reached.intersection(node.parents):
+                reached.add(node.number)
+        return tuple(
+            node for node in self.nodes[1:] if node.number in reached and node.items is not Items.SPLIT
+        )
+
+    @coming.default
+    def _count_none(self) -> list[int]:
+        return [0] * len(self.nodes)
 
 
 def make_plan(workflow: Workflow, clock: IReactorTime) -> Plan:

@@ -89,6 +89,9 @@ class WorkflowRun:
         :raises ServingError: the call is refused; nothing is left of the run.
         """
         self.job.holder, self.job.dropped = self, self._dropped
+        coming = self.plan.coming
+        for number in range(1, len(coming)):
+            coming[number] += 1
         try:
             self._begin(self.plan.nodes[0], [body], self.request)
         except ServingError as error:
@@ -153,7 +156,7 @@ class WorkflowRun:
         seconds = queued = None
         if job is not None:
             arrived = job.request.arrived
-            seconds = self.now() - arrived
+            seconds = self.services.clock.seconds() - arrived
             queued = getattr(job, "assigned", arrived + seconds) - arrived
         self.services.recorder.node_called(self.workflow, node.name, outcome, seconds, queued)
 
@@ -194,6 +197,7 @@ class WorkflowRun:
 
     def _decide(self, node: PlannedNode) -> bool:
         """Begin a node whose parents are over, or pass it over; return whether something is to be awaited."""
+        self.plan.coming[node.number] -= 1
         parents = [each for number in node.parents if (each := self._node_runs[number]) is not None]
         is_due = is_node_due(node, parents)
         payloads, request = inputs_of_node(node, parents, self.request, self.store) if is_due else ((), None)
@@ -232,6 +236,11 @@ class WorkflowRun:
     def _end(self, outcome: str) -> None:
         """Let go of everything; the run, its nodes and the job know each other no more."""
         self._is_over = True
+        if self._unresolved:
+            coming = self.plan.coming
+            for number, parents in enumerate(self._waiting):
+                if parents:
+                    coming[number] -= 1
         node_runs, self._node_runs = self._node_runs, []
         for node_run in node_runs:
             if node_run is not None:

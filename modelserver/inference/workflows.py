@@ -9,9 +9,11 @@ from weakref import WeakKeyDictionary
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, succeed
 
-from modelserver.errors import BadRequest, NoWorkers
+from modelserver.errors import BadRequest, NoWorkers, QueueFull
+from modelserver.execution.admission import refusal_of
 from modelserver.execution.answers import TRACE
-from modelserver.execution.plan import Plan, make_plan
+from modelserver.execution.outcomes import outcome_of
+from modelserver.execution.plan import Plan, PlannedNode, make_plan
 from modelserver.execution.run import RunServices, WorkflowRun
 from modelserver.execution.tensors import with_reply
 from modelserver.inference.health import is_model_ready
@@ -56,12 +58,16 @@ class WorkflowInference:
         :param client_timeout: seconds that the client waits; 0: as long as the nodes may take.
         :raises WorkflowNotFound: no workflow has this name.
         :raises WorkflowVersionNotFound: the workflow has no such version.
-        :raises ServingError: the first node refuses the request.
+        :raises ServingError: a node refuses the request.
         """
         workflow = self.registry.get(name, version)
         if self.closed is not None:
             raise evolve(self.closed, model=name)
         inference, services, plan = self.inference, self.services, self._plan(workflow)
+        refused = refusal_of(plan, inference.registry.get)
+        if refused is not None:
+            self._count_refusal(plan, *refused)
+            raise refused[1]
         payload = services.store.of_request(inputs.body)
         try:
             inputs = with_reply(inputs, payload.data, plan)
@@ -101,6 +107,12 @@ class WorkflowInference:
         if plan is None:
             plan = self._plans[workflow] = make_plan(workflow, self.services.clock)
         return plan
+
+    def _count_refusal(self, plan: Plan, node: PlannedNode, error: NoWorkers | QueueFull) -> None:
+        recorder, outcome = self.services.recorder, outcome_of(error)
+        recorder.refused(node.model, outcome)
+        recorder.node_called(plan.workflow, node.name, outcome, None, None)
+        recorder.workflow_ended(plan.workflow, outcome, 0.0)
 
     # What is told about workflows.
 

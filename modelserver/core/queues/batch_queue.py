@@ -214,22 +214,38 @@ class BatchAggregator:
         self._size -= len(job.request.body)
         return job
 
+    def has_room_for(self, jobs: int) -> bool:
+        """Return whether so many more jobs may wait."""
+        return self._room >= jobs or (self._drop_left() and self._room >= jobs)
+
     def _make_room(self, job: Job) -> None:
-        """Drop the jobs of clients who have left: not at each refusal, for that would make refusals slow."""
+        if not self._drop_left() or self._is_full(job):
+            self._refuse(job)
+
+    def _drop_left(self) -> bool:
+        """
+        Drop the jobs of clients who have left: not at each refusal, for that would make refusals slow.
+
+        :returns: whether it was looked for them.
+        """
         self._refused += SCANNED_PER_REFUSAL
         if self._refused < len(self._jobs):
-            self._refuse(job)
+            return False
         self._refused = 0
         live = [job for job in self._jobs if job.state is not FINISHED]
         self._jobs = deque(live)
         self._size = sum(len(job.request.body) for job in live)
-        if self._is_full(job):
-            self._refuse(job)
+        return True
+
+    @property
+    def _room(self) -> int:
+        """How many more jobs may wait; what a worker has not begun waits as well."""
+        ahead = sum(worker.in_flight.jobs_ahead for worker in self._takers)
+        return self.limits.jobs - len(self._jobs) - ahead
 
     def _is_full(self, job: Job) -> bool:
-        """Return whether the limits are reached; what a worker has not begun waits as well."""
-        ahead = sum(worker.in_flight.jobs_ahead for worker in self._takers)
-        self._slack = self.limits.jobs - len(self._jobs) - ahead - 1
+        """Return whether the limits are reached."""
+        self._slack = self._room - 1
         size = self._size + sum(worker.in_flight.bytes_ahead for worker in self._takers)
         limit = self.limits.size or sys.maxsize
         self._slack_size = limit - size - len(job.request.body)

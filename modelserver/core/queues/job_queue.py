@@ -82,6 +82,9 @@ class JobQueue(Protocol):
         :raises ServingError: what ``close`` was given, after it.
         """
 
+    def has_room_for(self, jobs: int) -> bool:
+        """Return whether so many more jobs may wait, as far as that does not depend on what they are."""
+
     def put_back(self, jobs: list[Job]) -> None:
         """Take jobs that a worker could not finish, whatever the limits say."""
 

@@ -214,6 +214,10 @@ class SequenceQueue:
         sequence.jobs.append(job)
         sequence.touched = self.clock.seconds()
 
+    def has_room_for(self, jobs: int) -> bool:
+        """Return yes: it depends on their sequences."""
+        return True
+
     def put_back(self, jobs: list[Job]) -> None:
         """Fail jobs that a worker could not finish: no other one has the state of their sequences."""
         for job in jobs:

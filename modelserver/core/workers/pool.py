@@ -182,12 +182,12 @@ class WorkerPool:
                 raise self.refusal()
         if self._has_tickets and not self.waking.is_under_way and self._idle <= self.queue.waiting:
             raise QueueFull(
-                self.spec.name, self.spec.version, self.ready, "job ticket", self._seconds_to_drain()
+                self.spec.name, self.spec.version, self.ready, "job ticket", self.seconds_to_drain()
             )
         try:
             self.queue.put(job)
         except QueueFull as error:
-            raise evolve(error, retry_after=self._seconds_to_drain()) from None
+            raise evolve(error, retry_after=self.seconds_to_drain()) from None
         if not self._scheduled:
             self.schedule()
 
@@ -195,7 +195,7 @@ class WorkerPool:
     def _idle(self) -> int:
         return sum(worker.state is READY and not worker.in_flight.load for worker in self.workers)
 
-    def _seconds_to_drain(self) -> float:
+    def seconds_to_drain(self) -> float:
         """Return the seconds in which the queue empties, as measured, else by the handler's mean times."""
         waiting = self.queue.length + 1
         measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
