@@ -20,19 +20,36 @@ from modelserver.version_settings.table import VERSION_SETTINGS
 
 _TORCHSERVE = (TORCHSERVE.name,)
 
+
+def name_to_serve(what: str) -> Parameter:
+    """Return the parameter of a registration that names what is registered: a model or a workflow."""
+    return Parameter(
+        f"{what}_name",
+        "text",
+        f"The name to serve the {what} by; the archive's by default.",
+        pattern=NAME.pattern,
+        rule=RULE,
+    )
+
+
+def most_listed(what: str) -> Parameter:
+    """Return the parameter that says how many models or workflows a page has."""
+    return Parameter(
+        "limit",
+        "integer",
+        f"The most {what} in the answer; {MOST_LISTED} if it is more, or negative.",
+        default=MOST_LISTED,
+        least=-LARGEST - 1,
+    )
+
+
 URL = Parameter(
     "url",
     "text",
     "Where the archive is: its file name in the model store, or a URL that the server is allowed to fetch.",
     required=True,
 )
-MODEL_NAME = Parameter(
-    "model_name",
-    "text",
-    "The name to serve the model by; the archive's by default.",
-    pattern=NAME.pattern,
-    rule=RULE,
-)
+MODEL_NAME = name_to_serve("model")
 HANDLER = Parameter("handler", "text", "The entry point of the handler; the archive's by default.")
 RUNTIME = Parameter("runtime", "text", "The language of the handler; the archive's by default.")
 INITIAL_WORKERS = Parameter(
@@ -134,13 +151,7 @@ CUSTOMIZED = Parameter(
 )
 DESCRIBE = (CUSTOMIZED,)
 
-LIMIT = Parameter(
-    "limit",
-    "integer",
-    f"The most models in the answer; {MOST_LISTED} if it is more, or negative.",
-    default=MOST_LISTED,
-    least=-LARGEST - 1,
-)
+LIMIT = most_listed("models")
 NEXT_PAGE_TOKEN = Parameter(
     "next_page_token", "integer", "nextPageToken of the page before.", default=0, least=-LARGEST - 1
 )

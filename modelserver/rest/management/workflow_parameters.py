@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from modelserver.archive.names import NAME, RULE
-from modelserver.call_parameters import LARGEST, Fields, Parameter
+from modelserver.call_parameters import Fields, Parameter
 from modelserver.management.parameters import (
     NEXT_PAGE_TOKEN,
     S3_SSE_KMS,
     SETTINGS,
     SHA256,
     given_settings,
+    most_listed,
+    name_to_serve,
 )
-from modelserver.management.requests import MOST_LISTED
 from modelserver.management.workflows.requests import WorkflowRequest
 
 URL = Parameter(
@@ -20,13 +20,7 @@ URL = Parameter(
     "Where the archive is: its file name in the workflow store, or a URL that the server may fetch.",
     required=True,
 )
-WORKFLOW_NAME = Parameter(
-    "workflow_name",
-    "text",
-    "The name to serve the workflow by; the archive's by default.",
-    pattern=NAME.pattern,
-    rule=RULE,
-)
+WORKFLOW_NAME = name_to_serve("workflow")
 TIMEOUTS = tuple(
     (row, parameter) for row, parameter in SETTINGS if row.name in ("response_timeout", "startup_timeout")
 )
@@ -38,14 +32,7 @@ REGISTER_WORKFLOW = (
     S3_SSE_KMS,
     SHA256,
 )
-LIMIT = Parameter(
-    "limit",
-    "integer",
-    f"The most workflows in the answer; {MOST_LISTED} if it is more, or negative.",
-    default=MOST_LISTED,
-    least=-LARGEST - 1,
-)
-LIST_WORKFLOWS = (LIMIT, NEXT_PAGE_TOKEN)
+LIST_WORKFLOWS = (most_listed("workflows"), NEXT_PAGE_TOKEN)
 
 
 def workflow_request(fields: Fields) -> WorkflowRequest:
