@@ -28,6 +28,10 @@ _OPEN_TO_ALL = (
 )
 
 
+_OF_WORKFLOWS = ("workflow_store", "load_workflows", "workflow_strict_compat", "enable_workflow_api")
+_NO_WORKFLOWS = "is ignored: there are no workflows in the dialect"
+
+
 @frozen
 class CommandLine:
     """
@@ -249,6 +253,10 @@ def _warnings(options: CommandLine, properties: Mapping[str, str], settings: Set
     told = [_warning(name, value) for name, value in properties.items()]
     if options.models and settings.model_snapshot is not None:
         told.append(f"--models is ignored: {settings.config_file} holds a snapshot, which is restored.")
+    if not DIALECTS[settings.dialect].has_workflows:
+        told += [
+            f"{name} {_NO_WORKFLOWS} {settings.dialect}." for name in _OF_WORKFLOWS if properties.get(name)
+        ]
     if not settings.allowed_urls:
         told.append(_OPEN_TO_ALL)
     return tuple(warning for warning in told if warning is not None)

@@ -28,7 +28,7 @@ from modelserver.http1.limits import (
     most_at_others,
     most_connections,
 )
-from modelserver.management.snapshots.restore import RestoreFailed, check_archives
+from modelserver.management.snapshots.restore import RestoreFailed
 from modelserver.rest.route import ListenerRole
 from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
@@ -40,7 +40,7 @@ from modelserver.server.late import LateFactory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
-from modelserver.server.startup import StoreMissing, require_store, start_models
+from modelserver.server.startup import StoreMissing, check_snapshot, require_store, start_models
 from modelserver.server.tls.material import Tls, TlsUnusable
 from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
@@ -115,8 +115,7 @@ class Server(MultiService):
             assert self._core is not None
             if self._core.tokens is not None:
                 self._start_tokens(self._core.tokens)
-            if self.settings.model_snapshot is not None:
-                check_archives(self.settings.model_snapshot, self.settings.model_store)
+            check_snapshot(self.settings)
         except (
             OSError,
             GrpcUnusable,

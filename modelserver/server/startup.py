@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
@@ -17,7 +17,7 @@ from modelserver.errors import ServingError
 from modelserver.inference.load_status import LoadStatus
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
-from modelserver.management.snapshots.restore import Restorer, settle
+from modelserver.management.snapshots.restore import Restorer, check_archives, settle
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.workflows.service import WorkflowManagement
 from modelserver.server.workflow_startup import load_workflows, workflow_label, workflow_requests
@@ -95,6 +95,19 @@ def require_store(store: Path | None, option: str = "--model-store") -> None:
     """
     if store is not None and not store.is_dir():
         raise StoreMissing(f"{option} directory not found: {store}")
+
+
+def check_snapshot(settings: Settings) -> None:
+    """
+    Check that every archive is there that the snapshot, if there is one, names. Blocks.
+
+    :raises RestoreFailed: one is not.
+    """
+    snapshot = settings.model_snapshot
+    if snapshot is not None:
+        if not DIALECTS[settings.dialect].has_workflows:
+            snapshot = evolve(snapshot, workflows=None)  # none are restored
+        check_archives(snapshot, settings.model_store, settings.workflow_folder)
 
 
 @define(eq=False)

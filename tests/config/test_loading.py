@@ -325,6 +325,12 @@ class WarningTests(SourcesTestCase):
         self.assertEqual(self.warnings("enable_model_api=TRUE\ndecode_input_request=\n"), ())
         self.assertIn("allowed: true or false", self.refused("expose_errors=yes"))
 
+    def test_keys_of_workflows_where_there_are_none(self) -> None:
+        text = "load_workflows=ALL\nworkflow_store="
+        self.assertEqual(self.warnings(f"{text}\ndialect=torchserve"), ())
+        (told,) = self.warnings(f"{text}\ndialect=mms")
+        self.assertEqual("load_workflows is ignored: there are no workflows in the dialect mms.", told)
+
     def test_open_allowed_urls(self) -> None:
         warnings = load_settings(CommandLine(), {}, self.cwd)[1]
         self.assertEqual(len(warnings), 1)

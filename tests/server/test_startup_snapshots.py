@@ -203,9 +203,10 @@ class RestoreTests(StartCase):
         self.assertTrue((self.on.store / "other.mar").exists())
 
     def test_a_missing_archive_stops_the_start(self) -> None:
-        check_archives(self.snapshot(), self.on.store)
-        self.assertRaises(RestoreFailed, check_archives, self.snapshot(), None)
-        error = self.assertRaises(RestoreFailed, check_archives, self.snapshot("nope.mar"), self.on.store)
+        check_archives(self.snapshot(), self.on.store, None)
+        self.assertRaises(RestoreFailed, check_archives, self.snapshot(), None, None)
+        missing = self.snapshot("nope.mar")
+        error = self.assertRaises(RestoreFailed, check_archives, missing, self.on.store, None)
         self.assertEqual(
             str(error), "Model archive file for model :other, version :1.0 not found in model store"
         )

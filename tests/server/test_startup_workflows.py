@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 
+from modelserver.config.settings import Settings
 from modelserver.management.requests import ScaleRequest
 from modelserver.management.snapshots.format import Snapshot
+from modelserver.management.snapshots.restore import RestoreFailed
 from modelserver.management.workflows.requests import WorkflowRequest
+from modelserver.server.startup import check_snapshot
 from tests.harness.startup import StartCase
 from tests.harness.workflows import SEQUENTIAL, write_workflow
 
@@ -109,3 +113,16 @@ class RestoreTests(StartCase):
         self.restart(snapshot)
         self.assertEqual([], self.workflows.registry.names())
         self.assertEqual(["workflow w"], self.unready)
+
+    def test_a_missing_archive_stops_the_start_as_that_of_a_model_does(self) -> None:
+        write_workflow(self.on.store / "w.war")
+        self.do(self.workflows.management.register(WorkflowRequest("w.war")))
+        snapshot, store = self.newest(), self.on.store
+        settings = Settings(model_store=store, model_snapshot=snapshot)
+        check_snapshot(settings)
+        (store / "w.war").unlink()
+        error = self.assertRaises(RestoreFailed, check_snapshot, settings)
+        self.assertEqual(
+            "Workflow archive file for workflow :w, version :1.0 not found in workflow store", str(error)
+        )
+        check_snapshot(evolve(settings, dialect="mms"))

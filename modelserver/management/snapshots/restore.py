@@ -37,17 +37,24 @@ class _Item:
     values: SnapshotVersion
 
 
-def check_archives(snapshot: Snapshot, store: Path | None) -> None:
+def check_archives(snapshot: Snapshot, store: Path | None, workflow_store: Path | None) -> None:
     """
     Check that all archives exist, before anything is registered. Blocks.
 
-    :raises RestoreFailed: an archive is not in the model store.
+    :raises RestoreFailed: an archive is not in the store of models, or in that of workflows.
     """
     for item in _items(snapshot):
         if store is None or not (store / item.values.archive).exists():
             raise RestoreFailed(
                 f"Model archive file for model :{item.name}, version :{item.version} not found in model store"
             )
+    for name, versions in (snapshot.workflows or {}).items():
+        for version, values in versions.items():
+            if workflow_store is None or not (workflow_store / values.archive).exists():
+                raise RestoreFailed(
+                    f"Workflow archive file for workflow :{name}, version :{version} "
+                    "not found in workflow store"
+                )
 
 
 def _items(snapshot: Snapshot) -> list[_Item]:
