@@ -37,7 +37,7 @@ def refusal_of(plan: Plan, find: FindVersion) -> tuple[PlannedNode, NoWorkers | 
         except (ModelNotFound, VersionNotFound):
             continue  # the run says so when it comes there
         queue, spec = found.queue, found.spec
-        if queue.closed is None and not found.pool.healthy:
+        if not found.pool.healthy and _is_without_workers(found):
             refusal = found.pool.refusal()
             if isinstance(refusal, NoWorkers):
                 return node, evolve(refusal, version=node.version)
@@ -46,3 +46,9 @@ def refusal_of(plan: Plan, find: FindVersion) -> tuple[PlannedNode, NoWorkers | 
                 *(spec.name, node.version, spec.queue.jobs), retry_after=found.pool.seconds_to_drain()
             )
     return None
+
+
+def _is_without_workers(version: ModelVersion) -> bool:
+    """Return whether none of its workers comes back, and a request would bring none."""
+    pool = version.pool
+    return version.queue.closed is None and not (pool.waking.is_open and not pool.workers)

@@ -98,6 +98,16 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual([], stage.jobs("pre"))
         self.assertEqual(1, stage.counts["workflow_ended", "w", "no_worker"])
 
+    def test_a_later_node_that_a_request_wakes_may_have_no_worker(self) -> None:
+        stage = RunStage(CHAIN)
+        pool = stage.models.get("w__mid").pool
+        pool.scale(0, 0)
+        pool.waking.open(lambda: pool.scale(1, 1), 10.0)
+        observer, _ = stage.ask()
+        for node in ("pre", "mid", "post"):
+            stage.answer(node, b"1")
+        self.assertEqual(1, len(observer.answers))
+
     def test_nothing_is_counted_of_runs_that_are_over(self) -> None:
         stage = RunStage(DIAMOND)
         plan = stage.workflows._plan(stage.workflow)  # there is no other way to it
