@@ -46,6 +46,14 @@ class WorkflowExists(ServingError):
 
 
 @frozen
+class WorkflowBusy(WorkflowExists):
+    """A workflow of this name is on its way in or out, in whichever version."""
+
+    def __str__(self) -> str:
+        return f"Workflow {self.workflow} is being registered or unregistered; try again later."
+
+
+@frozen
 class DefaultWorkflowInUse(ServingError):
     """The default version of a workflow cannot go while others exist."""
 

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from modelserver.workflows.errors import (
     DefaultWorkflowInUse,
+    WorkflowBusy,
     WorkflowExists,
     WorkflowNotFound,
     WorkflowVersionNotFound,
@@ -52,11 +53,12 @@ class WorkflowRegistry:
         Hold a name while a workflow is registered by it; one that says no version takes the whole name.
 
         :param version: what its specification says, or None.
-        :raises WorkflowExists: the name is busy, or it, or this version of it, is taken.
+        :raises WorkflowExists: it, or this version of it, is taken.
+        :raises WorkflowBusy: the name is.
         """
-        if name in self._busy:
-            raise WorkflowExists(name, version)
         self._check_free(name, version)
+        if name in self._busy:
+            raise WorkflowBusy(name, version)
         with self._kept_busy(name):
             yield
 

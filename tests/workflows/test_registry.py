@@ -6,6 +6,7 @@ from unittest import TestCase
 
 from modelserver.workflows.errors import (
     DefaultWorkflowInUse,
+    WorkflowBusy,
     WorkflowExists,
     WorkflowNotFound,
     WorkflowVersionNotFound,
@@ -71,7 +72,7 @@ class WorkflowRegistryTests(TestCase):
         with self.registry.leaving(one):
             with self.registry.leaving(two):
                 self.assertEqual(["w"], self.registry.calling("w__a", "1.0", is_default=True))
-            with self.assertRaises(WorkflowExists), self.registry.reserved("w", "3"):
+            with self.assertRaises(WorkflowBusy), self.registry.reserved("w", "3"):
                 self.fail("it is busy")
         self.assertFalse(self.registry.is_reserved("w"))
         self.assertEqual([], self.registry.calling("w__a", "1.0", is_default=True))

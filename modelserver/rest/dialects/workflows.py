@@ -20,6 +20,7 @@ WORKFLOW_REFUSALS: Mapping[type[ServingError], Refusal] = MappingProxyType(
         errors.WorkflowNotFound: Refusal(404, _NOT_FOUND),
         errors.WorkflowVersionNotFound: Refusal(404, _NOT_FOUND),
         errors.WorkflowExists: Refusal(409, _CONFLICT),
+        errors.WorkflowBusy: Refusal(409, _CONFLICT),
         errors.WorkflowStoreMissing: Refusal(404, _NOT_FOUND),
         errors.WorkflowArchiveNotFound: Refusal(404, _NOT_FOUND),
         errors.NodeNotRegistered: Refusal(500, "WorkflowException"),

@@ -18,6 +18,7 @@ from modelserver.testing.providers import CollectingObserver, make_job
 from modelserver.workflows.errors import (
     DefaultWorkflowInUse,
     ModelInUse,
+    WorkflowBusy,
     WorkflowExists,
     WorkflowFailed,
     WorkflowNotFound,
@@ -98,7 +99,7 @@ class RegisterTests(WorkflowCase):
     def test_a_name_is_taken_while_it_is_registered_and_after(self) -> None:
         self.add()
         first = self.start()
-        self.failureResultOf(self.start(), WorkflowExists)
+        self.failureResultOf(self.start(), WorkflowBusy)
         self.on.load_all()
         self.successResultOf(first)
         self.failureResultOf(self.start(), WorkflowExists)
@@ -243,7 +244,7 @@ class UnregisterTests(WorkflowCase):
         self.assertFalse(self.stage.registry.has("w"))
         self.assertNoResult(gone)
         self.assertIn("w__c", self.on.registry.names())
-        self.failureResultOf(self.start(), WorkflowExists)
+        self.failureResultOf(self.start(), WorkflowBusy)
         self.stage.runs.waiting[0].callback(None)
         self.successResultOf(gone)
         self.assert_nothing_is_left()

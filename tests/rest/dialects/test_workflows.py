@@ -23,6 +23,12 @@ REFUSALS: list[tuple[ServingError, int, str, str]] = [
     ),
     (errors.WorkflowExists("w"), 409, "ConflictStatusException", "Workflow w is already registered."),
     (
+        errors.WorkflowBusy("w", "2"),
+        409,
+        "ConflictStatusException",
+        "Workflow w is being registered or unregistered; try again later.",
+    ),
+    (
         errors.WorkflowExists("w", "2"),
         409,
         "ConflictStatusException",
