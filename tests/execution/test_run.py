@@ -10,7 +10,7 @@ from modelserver.errors import BadRequest, DeadlinePassed, NoWorkers, QueueFull
 from modelserver.jobs import Answer, Inputs
 from modelserver.protocol.frames import BARE, FIELDS, RAW
 from modelserver.spec import WorkerFailure
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 from modelserver.workflows.errors import NodeFailed, WorkflowNotFound
 from modelserver.workflows.spec import Workflow
 from tests.harness.run_stage import CHAIN, DIAMOND, FAILURE, FORK, RunStage, settings
