@@ -9,7 +9,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 
 from modelserver.errors import ServingError
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.spec import (
     Gpu,
     GpuUsage,
@@ -63,7 +63,7 @@ class WorkerEvents(Protocol):
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """What the handler emitted through ``context.metrics``."""
 
-    def timed(self, number: int, place: int, document: Mapping[str, object]) -> None:
+    def timed(self, number: int, place: int, marks: CallMarks) -> None:
         """What the process did when, in the call for the job at ``place`` of a batch, and those beside it."""
 
     def turn_ended(self) -> None:

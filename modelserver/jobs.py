@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -47,6 +47,24 @@ class ResponseObserver(Protocol):
 
     def failed(self, job: Job, error: ServingError) -> None:
         """There will be no answer, and this is why."""
+
+
+class CallMarks(NamedTuple):
+    """
+    What a worker tells of a call that has a traced request. Times are monotonic seconds, all processes' own.
+
+    :param begun: when its requests were begun to be decoded.
+    :param called: when the handler was called.
+    :param returned: when it was done.
+    :param more: what the handler tells, as JSON has it: ``steps`` (name, begin, end, the number of the step
+        that it is a part of or -1, attributes), ``attributes`` by the place of a request, -1 being all, and
+        ``failed``, the class of what it raised.
+    """
+
+    begun: float
+    called: float
+    returned: float
+    more: Mapping[str, object] = {}
 
 
 class Inputs(NamedTuple):

@@ -12,13 +12,27 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 from attrs import define
 
 from modelserver.errors import ServingError
-from modelserver.jobs import Answer, Inputs, Job, ResponseObserver
+from modelserver.jobs import Answer, CallMarks, Inputs, Job, ResponseObserver
 from modelserver.spec import WorkerFailure, WorkerSpec
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 AttributeValue = str | bool | int | float
 Attributes = Mapping[str, AttributeValue]
+
+
+class FixedAttributes(dict[str, AttributeValue]):
+    """
+    Attributes that many spans have. They never change.
+
+    :ivar encoded: what an encoder has made of them; None before.
+    """
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, attributes: Attributes) -> None:
+        super().__init__(attributes)
+        self.encoded: bytes | None = None
 
 
 class Trace(Protocol):
@@ -163,5 +177,5 @@ class Tracer(Protocol):
     def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
         """A worker is gone that had these jobs; some are tried again, the others are told after this."""
 
-    def call_timed(self, jobs: Sequence[Job], document: Mapping[str, object]) -> None:
+    def call_timed(self, jobs: Sequence[Job], marks: CallMarks) -> None:
         """A worker tells what it did when for these jobs, before it answers (``FrameKind.TIMES``)."""

@@ -107,7 +107,7 @@ class LocalProcess(HostProcess):
             emitted = listed(frames.unpack_json(frame).get("metrics"))
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif kind == frames.TIMES:
-            self.events.timed(frame.number, frame.items, frames.unpack_json(frame))
+            self.events.timed(frame.number, frame.items, frames.unpack_times(frame))
         elif kind == frames.DROPPED:
             self.events.dropped(frame.number, frame.items)
         elif kind == frames.STARTED:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-HANDLER, DECODE = "handler", "decode"
+from modelserver.jobs import CallMarks
+
 ALL = -1
 """In the stead of a request's place: what is told is of all."""
 MOST_STEPS = 128
@@ -23,21 +24,34 @@ class CallTrace:
 
     Times are those of ``time.monotonic``, which all processes of a machine share.
 
+    It is entered for as long as the handler works.
+
     :param places: of the requests that the handler gets, among those of the batch.
+    :param begun: when they were begun to be decoded.
     """
 
-    def __init__(self, places: Sequence[int]) -> None:
+    __slots__ = ("_attributes", "_begun", "_called", "_failed", "_places", "_returned", "_steps")
+
+    def __init__(self, places: Sequence[int], begun: float) -> None:
         self._places = places
+        self._begun = self._called = self._returned = begun
+        self._failed = ""
         self._steps: list[list[object]] = []
         self._attributes: dict[int, dict[str, object]] = {}
+
+    def __enter__(self) -> None:
+        self._called = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._returned = time.monotonic()
+        if kind is not None:
+            self._failed = kind.__name__
 
     def span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep:
         """Return a context manager: what is done in it is a step."""
         return RunningStep(self, name, attributes)
-
-    def took(self, name: str, begun: float) -> None:
-        """Add a step that is over now."""
-        self.begin(name, {}, begun)[2] = time.monotonic()
 
     def begin(self, name: str, attributes: Mapping[str, object], begun: float) -> list[object]:
         """Add a step that ends later, and return its row."""
@@ -57,9 +71,16 @@ class CallTrace:
         place = ALL if idx == ALL else self._places[idx]
         self._attributes.setdefault(place, {}).update(_plain({name: value}))
 
-    def document(self) -> Mapping[str, object]:
+    def marks(self) -> CallMarks:
         """Return what the server is told."""
-        return {"steps": self._steps, "attributes": self._attributes}
+        more: dict[str, object] = {}
+        if self._steps:
+            more["steps"] = self._steps
+        if self._attributes:
+            more["attributes"] = self._attributes
+        if self._failed:
+            more["failed"] = self._failed
+        return CallMarks(self._begun, self._called, self._returned, more)
 
 
 class RunningStep:

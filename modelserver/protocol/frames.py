@@ -17,8 +17,9 @@ number (u32), 4 bytes of nothing. What follows depends on the kind:
     have those of several batches. The answers to a pipelined batch may come in several frames, each for the
     next jobs in order; its parts are for the next job.
 ``TIMES`` (worker to server)
-    a JSON document: what was done when in the call for the job ``count`` of batch ``number``, and for those
-    that it shares the call with; sent before their answers if one of them has the flag ``TRACED``.
+    what was done when in the call for the job ``count`` of batch ``number``, and for those that it shares the
+    call with: three times (f64, see ``CallMarks``), then a JSON document if there is more to tell; sent
+    before their answers if one of them has the flag ``TRACED``.
 ``DROPPED`` (worker to server)
     the last ``count`` calls of batch ``number`` were taken back: the worker has passed over them.
 the others
@@ -38,7 +39,7 @@ from enum import IntEnum, IntFlag
 from functools import partial
 from typing import NamedTuple
 
-from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot
+from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot
 from modelserver.protocol.item_errors import ItemFlag
 
 
@@ -145,6 +146,7 @@ BODY_PLACE = struct.Struct("<QIq")
 """Where the body of a job lies, and where its answer may be laid."""
 ID_SIZE = 16
 MOST_ITEMS = 65535
+_MARKS = struct.Struct("<3d")
 _SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
 _ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
@@ -309,10 +311,29 @@ def pack_json(kind: int, document: object, number: int = 0) -> bytes:
     return pack_header(len(payload), kind, 0, 0, number) + payload
 
 
-def pack_times(number: int, place: int, document: object) -> bytes:
+def pack_times(number: int, place: int, marks: CallMarks) -> bytes:
     """A frame of TIMES: what was done when in the call for the job at ``place`` of a batch."""
-    payload = json.dumps(document).encode()
+    begun, called, returned, more = marks
+    payload = _MARKS.pack(begun, called, returned)
+    if more:
+        payload += json.dumps(more).encode()
     return pack_header(len(payload), TIMES, 0, place, number) + payload
+
+
+def unpack_times(frame: Frame) -> CallMarks:
+    """
+    What was done when in a call.
+
+    :raises FrameError: the frame has no three times, or something else than a JSON object behind them.
+    """
+    payload = frame.payload
+    if len(payload) < _MARKS.size:
+        raise FrameError("no times")
+    begun, called, returned = _MARKS.unpack_from(payload)
+    if len(payload) == _MARKS.size:
+        return CallMarks(begun, called, returned)
+    more = unpack_json(frame._replace(payload=payload[_MARKS.size :]))
+    return CallMarks(begun, called, returned, more)
 
 
 def pack_bare(kind: int, number: int = 0, count: int = 0) -> bytes:

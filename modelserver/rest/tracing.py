@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from modelserver.http1.head import RequestHead
 from modelserver.http1.twisted_web import BufferedRequest
-from modelserver.traces import AttributeValue, Trace, Tracer
+from modelserver.system.bounded_cache import Memo
+from modelserver.traces import AttributeValue, FixedAttributes, Trace, Tracer
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 UNTRACED = frozenset((b"ping", b"metrics", b"live", b"ready", b"dashboard"))
 """First segments of what is asked every few seconds, of the server's own state."""
 FIRST_SERVER_ERROR = 500
 _LONGEST = 256
+MOST_REMEMBERED = 256
+_Asked = tuple[tuple[str, str, str], bytes | None, bytes | None]
+"""Method, target and protocol of a request, its ``Host``, and what its client is."""
 
 
 @frozen(eq=False)
@@ -31,14 +35,19 @@ class HttpTracing:
 
     tracer: Tracer
     scheme: str
+    _told: Memo[_Asked, FixedAttributes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_told", Memo(self._tell, MOST_REMEMBERED))
 
     def begin(self, head: RequestHead, started: float | None = None) -> Trace | None:
         """Begin the span of a request, or go on with its client's trace; None: it is not traced."""
         get = head.fields.get
         trace = self.tracer.begin(get(b"traceparent"), get(b"tracestate"), started)
         if trace is not None:
-            trace.named(_method(head))
-            trace.note(self._told_by(head))
+            trace.named(_method(head.shown[0]))
+            asked = head.shown, get(b"host"), get(b"user-agent")
+            trace.note(self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked))
         return trace
 
     def begin_request(self, request: Request) -> Trace | None:
@@ -53,25 +62,25 @@ class HttpTracing:
             request.notifyFinish().addErrback(_left, trace)
         return trace
 
-    def _told_by(self, head: RequestHead) -> dict[str, AttributeValue]:
-        method, target, protocol = head.shown
+    def _tell(self, asked: _Asked) -> FixedAttributes:
+        (method, target, protocol), *names = asked
         found: dict[str, AttributeValue] = {
-            "http.request.method": _method(head),
+            "http.request.method": _method(method),
             "url.path": target.partition("?")[0][:_LONGEST],
             "url.scheme": self.scheme,
             "network.protocol.version": protocol.rpartition("/")[2],
         }
         if found["http.request.method"] != method:
             found["http.request.method_original"] = method
-        for name, attribute in ((b"host", "server.address"), (b"user-agent", "user_agent.original")):
-            if name in head.fields:
-                found[attribute] = head.fields[name].decode("latin-1")[:_LONGEST]
-        return found
+        for name, attribute in zip(names, ("server.address", "user_agent.original"), strict=True):
+            if name is not None:
+                found[attribute] = name.decode("latin-1")[:_LONGEST]
+        return FixedAttributes(found)
 
 
 def route_found(trace: Trace, head: RequestHead, template: str) -> None:
     """Name a span by its route: one of few names."""
-    trace.named(f"{_method(head)} {template}")
+    trace.named(f"{_method(head.shown[0])} {template}")
     trace.note({"http.route": template})
 
 
@@ -88,8 +97,7 @@ def answered(trace: Trace, remote: str, code: int, request_id: str) -> None:
     trace.end("" if code >= FIRST_SERVER_ERROR else None)
 
 
-def _method(head: RequestHead) -> str:
-    method = head.method.decode("latin-1")
+def _method(method: str) -> str:
     return method if method in METHODS else "_OTHER"
 
 

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from modelserver.jobs import Job
 from modelserver.spec import WorkerSpec
-from modelserver.traces import AttributeValue
-from modelserver.tracing.job_trace import JobSpan, JobTrace
+from modelserver.traces import AttributeValue, FixedAttributes
+from modelserver.tracing.job_trace import DECODE, HANDLER, JobSpan, JobTrace
 from modelserver.tracing.propagation import SpanContext
-from modelserver.tracing.spans import NO_ATTRIBUTES
-from modelserver.tracing.worker_times import HANDLER, CallTimes, Step
+from modelserver.tracing.worker_times import CallTimes
 
 Traced = tuple[Job, JobTrace]
 
 
 def worker_attributes(worker: WorkerSpec) -> dict[str, AttributeValue]:
     """Return what tells a worker from others."""
+    return _worker_attributes(worker.version.name, worker.version.version, worker.id, worker.gpu_id)
+
+
+def _worker_attributes(name: str, version: str, worker: str, gpu: int | None) -> dict[str, AttributeValue]:
     found: dict[str, AttributeValue] = {
-        "modelserver.model.name": worker.version.name,
-        "modelserver.model.version": worker.version.version,
-        "modelserver.worker.id": worker.id,
+        "modelserver.model.name": name,
+        "modelserver.model.version": version,
+        "modelserver.worker.id": worker,
     }
-    if worker.gpu_id is not None:
-        found["modelserver.gpu.id"] = worker.gpu_id
+    if gpu is not None:
+        found["modelserver.gpu.id"] = gpu
     return found
+
+
+def batch_attributes(worker: WorkerSpec, size: int) -> FixedAttributes:
+    """Return what is said of a batch of so many requests; the same object for the same values."""
+    version = worker.version
+    return _batch_attributes(version.name, version.version, worker.id, worker.gpu_id, size)
+
+
+@lru_cache(maxsize=1024)
+def _batch_attributes(name: str, version: str, worker: str, gpu: int | None, size: int) -> FixedAttributes:
+    attributes = _worker_attributes(name, version, worker, gpu)
+    return FixedAttributes({**attributes, "modelserver.batch.size": size})
 
 
 def spans_of_one(traced: Traced, worker: WorkerSpec, now: float, handler: float) -> None:
@@ -34,12 +50,12 @@ def spans_of_one(traced: Traced, worker: WorkerSpec, now: float, handler: float)
     :param handler: seconds in the handler, for a worker that tells no times.
     """
     job, notes = traced
-    attributes = {**worker_attributes(worker), "modelserver.batch.size": 1}
     notes.left_queue(job)
-    batch = notes.left_worker(job, now, attributes, links=[notes.span.context])
+    batch = notes.left_worker(job, now, batch_attributes(worker, 1), links=(notes.span.context,))
     times = notes.times or estimated(job.assigned, now, handler)
-    _note_all(times, [(0, notes)])
-    add_steps(notes.span, batch, times.steps, notes.handler)
+    if times.attributes:
+        _note_all(times, [(0, notes)])
+    add_steps(notes.span, batch, times, notes.handler)
     notes.answered(now)
 
 
@@ -59,45 +75,38 @@ def spans_of_batch(
     :param answered: when the answers came, and the seconds in the handler.
     """
     now, handler = answered
-    attributes = {**worker_attributes(worker), "modelserver.batch.size": size}
+    attributes = batch_attributes(worker, size)
     batch.note(attributes)
     times = members[0][2].times or estimated(members[0][1].assigned, now, handler)
-    call = next((step for step in times.steps if step.name == HANDLER), None)
     for _, job, notes in members:
         notes.left_queue(job)
-        own = notes.left_worker(job, now, attributes, links=[batch.context])
-        if call is not None:
-            notes.add_handler(own, (call.begun, call.ended), NO_ATTRIBUTES)
+        own = notes.left_worker(job, now, attributes, links=(batch.context,))
+        notes.span.add(HANDLER, times.handler, context=notes.handler, parent=own)
         notes.answered(now)
-    _note_all(times, [(place, notes) for place, _, notes in members])
-    add_steps(batch, batch.context, times.steps, None)
+    if times.attributes:
+        _note_all(times, [(place, notes) for place, _, notes in members])
+    add_steps(batch, batch.context, times, None)
 
 
 def estimated(assigned: float, now: float, handler: float) -> CallTimes:
     """Return the times of a call of which only is known how long it took: it has just ended."""
-    return CallTimes((Step(HANDLER, max(assigned, now - handler), now),), {})
+    return CallTimes(None, (max(assigned, now - handler), now))
 
 
-def add_steps(span: JobSpan, batch: SpanContext, steps: Sequence[Step], handler: SpanContext | None) -> None:
+def add_steps(span: JobSpan, batch: SpanContext, times: CallTimes, handler: SpanContext | None) -> None:
     """
     Add what a worker did in a call.
 
     :param batch: the part that it is a part of.
     :param handler: what names the handler's call, if that was known before.
     """
+    if times.decode is not None:
+        span.add(DECODE, times.decode, parent=batch)
+    call = span.add(HANDLER, times.handler, times.failed, context=handler, parent=batch)
     contexts: list[SpanContext] = []
-    for step in steps:
-        is_call = step.name == HANDLER and step.inside < 0
-        context = span.add(
-            step.name,
-            (step.begun, step.ended),
-            step.attributes,
-            context=handler if is_call else None,
-            parent=batch if step.inside < 0 else contexts[step.inside],
-        )
-        contexts.append(context)
-        if is_call:
-            handler = None  # of several calls, the first
+    for step in times.steps:
+        parent = call if step.inside < 0 else contexts[step.inside]
+        contexts.append(span.add(step.name, (step.begun, step.ended), step.attributes, parent=parent))
 
 
 def _note_all(times: CallTimes, members: Sequence[tuple[int, JobTrace]]) -> None:

@@ -12,90 +12,132 @@ from struct import Struct
 
 from modelserver.protocol.wire_format import varint
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import Attributes, AttributeValue
-from modelserver.tracing.propagation import SpanContext
-from modelserver.tracing.spans import SERVER, FinishedSpan
+from modelserver.traces import Attributes, AttributeValue, FixedAttributes
+from modelserver.tracing.spans import SERVER, FinishedSpan, JoinedAttributes, Moment
 
 MOST_REMEMBERED = 4096
-LONGEST_REMEMBERED = 64
+LONGEST_NAME = 128
+LONGEST_REMEMBERED = 32
+"""Characters of a text that is remembered; longer ones are mostly ids, and never come again."""
 _SERVER, _INTERNAL, _ERROR = 2, 1, 2
 _HAS_REMOTE, _IS_REMOTE = 0x100, 0x200
-_names = Struct(">BB16sBB8s").pack
+_names = Struct(">BB16sBBQ").pack
 """Ids of a trace and a span, with their tags (fields 1 and 2)."""
+_names_and_parent = Struct(">BB16sBBQBBQ").pack
+"""The same, and the id of the span's parent (field 4)."""
 _times = Struct("<BBBQBQ").pack
 """A span's kind (6), start (7) and end (8), which has the last two of fixed width."""
 _at = Struct("<BQ").pack
-_flags = Struct("<BBI").pack
+_link = Struct(">BBBB16sBBQ").pack
+"""A link: its tag, its length with ``_LINKED``, and the ids of the span that it leads to."""
+_LINKED = Struct("<BI").pack(0x35, _HAS_REMOTE)
+_LOCAL, _REMOTE = (
+    Struct("<BBI").pack(0x85, 0x01, flags) for flags in (_HAS_REMOTE, _HAS_REMOTE | _IS_REMOTE)
+)
+_NO_STATUS = b"\x7a\0"
 _double = Struct("<Bd").pack
 
 
 def length_part(tag: int, data: bytes) -> bytes:
     """Return a field that has a length: a text, bytes or a message."""
     size = len(data)
-    return b"%c%b%b" % (tag, bytes((size,)) if size < 0x80 else varint(size), data)
+    if size < 0x80:
+        return b"%c%c%b" % (tag, size, data)
+    if size < 0x4000:
+        return b"%c%c%c%b" % (tag, size & 0x7F | 0x80, size >> 7, data)
+    return b"%c%b%b" % (tag, varint(size), data)
 
 
 class SpanEncoder:
     """Encodes spans of one service, and the requests that they are sent with."""
 
     def __init__(self, resource: Attributes, scope: str, version: str) -> None:
-        self._known: Memo[tuple[str, str, AttributeValue], bytes] = Memo(_key_value, MOST_REMEMBERED)
+        self._known: Memo[tuple[str, type, AttributeValue], bytes] = Memo(_attribute, MOST_REMEMBERED)
+        self._names: Memo[str, bytes] = Memo(_name, MOST_REMEMBERED, LONGEST_NAME)
         own = length_part(0x0A, scope.encode()) + length_part(0x12, version.encode())
         self._scope = length_part(0x0A, own)
-        self._resource = length_part(0x0A, self._attributes(0x0A, resource))
+        self._resource = length_part(0x0A, _attributes(0x0A, resource))
 
-    def request(self, spans: Sequence[FinishedSpan]) -> bytes:
-        """Return an ``ExportTraceServiceRequest``."""
-        encoded = b"".join([length_part(0x12, self.span(span)) for span in spans])
-        return length_part(0x0A, self._resource + length_part(0x12, self._scope + encoded))
+    def request(self, encoded: Sequence[bytes]) -> bytes:
+        """Return an ``ExportTraceServiceRequest`` with what ``spans`` has returned."""
+        own = length_part(0x12, b"".join((self._scope, *encoded)))
+        return length_part(0x0A, self._resource + own)
+
+    def spans(self, spans: Sequence[FinishedSpan]) -> bytes:
+        """Return spans as a part of a ``ScopeSpans``."""
+        return b"".join([length_part(0x12, self.span(span)) for span in spans])
 
     def span(self, span: FinishedSpan) -> bytes:
         """Return a ``Span``."""
-        parent = span.parent
-        flags = _HAS_REMOTE | _IS_REMOTE if span.is_parent_remote else _HAS_REMOTE
-        kind = _SERVER if span.kind == SERVER else _INTERNAL
-        pieces = [
-            _named(span.context, 0x1A),
-            b"" if parent is None else b"\x22\x08" + parent.span_id.to_bytes(8, "big"),
-            length_part(0x2A, _text(span.name)),
-            _times(0x30, kind, 0x39, span.start, 0x41, span.end),
-            self._attributes(0x4A, span.attributes),
-        ]
-        for name, at, attributes in span.moments:
-            moment = _at(0x09, at) + length_part(0x12, _text(name)) + self._attributes(0x1A, attributes)
-            pieces.append(length_part(0x5A, moment))
-        for link in span.links:
-            named = _named(link._replace(state=""), 0x1A)
-            pieces.append(length_part(0x6A, named + b"\x35" + _HAS_REMOTE.to_bytes(4, "little")))
-        if span.error is None:
-            pieces.append(b"\x7a\0")
+        name, context, parent, start, end, kind, attributes, moments, links, error, is_remote = span
+        trace_id, span_id, state = context
+        ids = trace_id.to_bytes(16, "big")
+        if parent is None:
+            head = _names(0x0A, 16, ids, 0x12, 8, span_id)
         else:
-            pieces.append(length_part(0x7A, length_part(0x12, _text(span.error)) + bytes((0x18, _ERROR))))
-        pieces.append(_flags(0x85, 0x01, flags))
+            head = _names_and_parent(0x0A, 16, ids, 0x12, 8, span_id, 0x22, 8, parent.span_id)
+        times = _times(0x30, _SERVER if kind == SERVER else _INTERNAL, 0x39, start, 0x41, end)
+        pieces = [head, self._names[name], times, self._attributes(attributes)]
+        if state:
+            pieces.append(length_part(0x1A, state.encode()))
+        for moment in moments:
+            pieces.append(_moment(moment))
+        for link in links:
+            pieces.append(_link(0x6A, 33, 0x0A, 16, link[0].to_bytes(16, "big"), 0x12, 8, link[1]))
+            pieces.append(_LINKED)
+        if error is None:
+            pieces.append(_NO_STATUS)
+        else:
+            pieces.append(length_part(0x7A, length_part(0x12, _text(error)) + bytes((0x18, _ERROR))))
+        pieces.append(_REMOTE if is_remote else _LOCAL)
         return b"".join(pieces)
 
-    def _attributes(self, tag: int, attributes: Attributes) -> bytes:
+    def _attributes(self, attributes: Attributes) -> bytes:
+        """Return a span's attributes, which are its field 9."""
+        if type(attributes) is FixedAttributes:
+            return _fixed(attributes)
+        if type(attributes) is JoinedAttributes:
+            return _fixed(attributes.fixed) + self._attributes(attributes.own)
         known = self._known
         found = []
         for name, value in attributes.items():
-            key = name, type(value).__name__, value
+            key = name, type(value), value
             is_long = isinstance(value, str) and len(value) > LONGEST_REMEMBERED
-            found.append(length_part(tag, _key_value(key) if is_long else known[key]))
+            found.append(_attribute(key) if is_long else known[key])
         return b"".join(found)
 
 
-def _named(context: SpanContext, state_tag: int) -> bytes:
-    trace_id, span_id, state = context
-    ids = _names(0x0A, 16, trace_id.to_bytes(16, "big"), 0x12, 8, span_id.to_bytes(8, "big"))
-    return ids + length_part(state_tag, state.encode()) if state else ids
+def _fixed(attributes: FixedAttributes) -> bytes:
+    encoded = attributes.encoded
+    if encoded is None:
+        encoded = attributes.encoded = _attributes(0x4A, attributes)
+    return encoded
+
+
+def _attributes(tag: int, attributes: Attributes) -> bytes:
+    return b"".join([length_part(tag, _key_value(name, value)) for name, value in attributes.items()])
+
+
+def _attribute(key: tuple[str, type, AttributeValue]) -> bytes:
+    """Return an attribute of a span; a key has the value's type, since ``1 == True``."""
+    name, _, value = key
+    return length_part(0x4A, _key_value(name, value))
+
+
+def _name(name: str) -> bytes:
+    return length_part(0x2A, _text(name))
+
+
+def _moment(moment: Moment) -> bytes:
+    name, at, attributes = moment
+    return length_part(0x5A, _at(0x09, at) + length_part(0x12, _text(name)) + _attributes(0x1A, attributes))
 
 
 def _text(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _key_value(key: tuple[str, str, AttributeValue]) -> bytes:
-    name, _, value = key
+def _key_value(name: str, value: AttributeValue) -> bytes:
     if isinstance(value, str):
         encoded = length_part(0x0A, _text(value))
     elif isinstance(value, bool):

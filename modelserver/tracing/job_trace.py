@@ -11,7 +11,9 @@ from modelserver.jobs import Job
 from modelserver.traces import Attributes
 from modelserver.tracing.propagation import SpanContext
 from modelserver.tracing.spans import NO_ATTRIBUTES
-from modelserver.tracing.worker_times import HANDLER, CallTimes
+from modelserver.tracing.worker_times import CallTimes
+
+DECODE, HANDLER = "decode", "handler"
 
 
 class JobSpan(Protocol):
@@ -114,7 +116,3 @@ class JobTrace:
         self.left_worker(job, now, attributes, error=reason)
         self.span.happened("worker lost", attributes)
         self._since, self.times = now, None
-
-    def add_handler(self, batch: SpanContext, times: tuple[float, float], attributes: Attributes) -> None:
-        """Add the part in which the handler had it."""
-        self.span.add(HANDLER, times, attributes, context=self.handler, parent=batch)

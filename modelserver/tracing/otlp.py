@@ -69,7 +69,9 @@ class OtlpSender:
     resource: Mapping[str, str]
     endpoint: str | None
     seconds: Callable[[], float]
-    _send: Callable[[Sequence[FinishedSpan]], bool] = field(init=False)
+    pack: Callable[[Sequence[FinishedSpan]], object] = field(init=False)
+    _send: Callable[[Sequence[Any]], bool] = field(init=False)
+    """Sends what ``pack`` has returned."""
     _shutdown: Callable[[], None] = field(init=False)
     _last_words: LastWords = field(factory=LastWords, init=False)
     _quiet_until: float = field(default=0.0, init=False)
@@ -85,20 +87,23 @@ class OtlpSender:
         exporter = OTLPSpanExporter(endpoint=self.endpoint)
         resource = Resource.create(dict(self.resource))
         self._shutdown = exporter.shutdown
-        client = getattr(exporter, "_client", None)  # no interface has it: older ones have no client
+        client: Any = getattr(exporter, "_client", None)  # no interface has it: older ones have no client
         if hasattr(client, "export"):
-            self._send = _encoding(client, resource)
+            encoder = _encoder_for(resource)
+            self.pack = encoder.spans
+            self._send = lambda packed: bool(client.export(encoder.request(packed)).success)
         else:
+            self.pack = tuple
             self._send = _by_the_library(exporter, resource)
 
-    def send(self, spans: Sequence[FinishedSpan]) -> bool:
+    def send(self, packed: Sequence[object], count: int) -> bool:
         """Send spans in one request, which may be tried again until the exporter's time is over."""
         try:
-            is_sent = self._send(spans)
+            is_sent = self._send(packed)
         except Exception as error:  # whatever it is, the next spans are tried
             self._last_words.line, is_sent = repr(error), False
         if not is_sent:
-            self._tell(len(spans))
+            self._tell(count)
         return is_sent
 
     def abort(self) -> None:
@@ -114,28 +119,24 @@ class OtlpSender:
             _log.warn("{lost} spans could not be sent: {why}", lost=lost, why=self._last_words.line)
 
 
-def _encoding(client: Any, resource: Resource) -> Callable[[Sequence[FinishedSpan]], bool]:
+def _encoder_for(resource: Resource) -> SpanEncoder:
     attributes = {
         name: value if isinstance(value, str | bool | int | float) else str(value)
         for name, value in resource.attributes.items()
     }
-    encoder = SpanEncoder(attributes, SCOPE, modelserver.__version__)
-
-    def send(spans: Sequence[FinishedSpan]) -> bool:
-        return bool(client.export(encoder.request(spans)).success)
-
-    return send
+    return SpanEncoder(attributes, SCOPE, modelserver.__version__)
 
 
 def _by_the_library(
     exporter: OTLPSpanExporter, resource: Resource
-) -> Callable[[Sequence[FinishedSpan]], bool]:
+) -> Callable[[Sequence[Sequence[FinishedSpan]]], bool]:
     from opentelemetry.sdk.trace.export import SpanExportResult
 
     make = SpanMaker(resource).span
 
-    def send(spans: Sequence[FinishedSpan]) -> bool:
-        return exporter.export([make(span) for span in spans]) is SpanExportResult.SUCCESS
+    def send(requests: Sequence[Sequence[FinishedSpan]]) -> bool:
+        made = [make(span) for spans in requests for span in spans]
+        return exporter.export(made) is SpanExportResult.SUCCESS
 
     return send
 

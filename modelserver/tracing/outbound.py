@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,15 +24,22 @@ class OutboundLimits:
     """
 
     size: int = 2048
-    batch: int = 512
+    batch: int = 1024
     delay: float = 5.0
 
 
 class SpanSender(Protocol):
-    """What sends spans. It is called in a thread of its own."""
+    """What sends spans."""
 
-    def send(self, spans: Sequence[FinishedSpan]) -> bool:
-        """Send spans, however long it takes; return whether the collector has them. It never raises."""
+    def pack(self, spans: Sequence[FinishedSpan]) -> object:
+        """Return what waits in the stead of the spans of a request; called in the event loop."""
+
+    def send(self, packed: Sequence[object], count: int) -> bool:
+        """
+        Send the spans of requests, ``count`` in all, however long it takes; called in a thread of its own.
+
+        Return whether the collector has them. It never raises.
+        """
 
     def abort(self) -> None:
         """Give up what is being sent, as far as that is possible; called in another thread, never blocks."""
@@ -43,6 +51,8 @@ class OutboundSpans:
     Spans on their way to a collector.
 
     ``put`` is for the event loop: what finds no room is dropped and counted, the spans of a request together.
+    They are encoded there and then: bytes that wait are nothing to the garbage collector, and the thread has
+    little to do for which the event loop would have to wait.
 
     :param ended: called in the thread when it is over; nothing is sent after that.
     """
@@ -53,7 +63,11 @@ class OutboundSpans:
     sent: int = field(default=0, init=False)
     failed: int = field(default=0, init=False)
     dropped: int = field(default=0, init=False)
-    _waiting: deque[FinishedSpan] = field(factory=deque, init=False)
+    _waiting: deque[tuple[int, object]] = field(factory=deque, init=False)
+    """What waits of each request, with the number of its spans."""
+    _put: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _taking: threading.Lock = field(factory=threading.Lock, init=False)
     _wake: threading.Event = field(factory=threading.Event, init=False)
     _is_ending: bool = field(default=False, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
@@ -61,16 +75,17 @@ class OutboundSpans:
     @property
     def waiting(self) -> int:
         """How many spans wait."""
-        return len(self._waiting)
+        return self._put - self._taken
 
     def put(self, spans: Sequence[FinishedSpan]) -> None:
         """Have spans sent, or drop them all where there is no room."""
-        waiting = self._waiting
-        if self._is_ending or len(waiting) + len(spans) > self.limits.size:
-            self.dropped += len(spans)
+        count, limits = len(spans), self.limits
+        if self._is_ending or self.waiting + count > limits.size:
+            self.dropped += count
             return
-        waiting.extend(spans)
-        if len(waiting) >= self.limits.batch and not self._wake.is_set():
+        self._put += count
+        self._waiting.append((count, self.sender.pack(spans)))
+        if self.waiting >= limits.batch and not self._wake.is_set():
             self._wake.set()
 
     def start(self) -> None:
@@ -92,32 +107,46 @@ class OutboundSpans:
         self.sender.abort()
 
     def _drop(self) -> None:
-        while self._take():
-            self.dropped += 1
+        while (taken := self._take()) is not None:
+            self.dropped += taken[0]
 
-    def _take(self) -> FinishedSpan | None:
-        """Return the span that has waited for longest; two threads may ask."""
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
+    def _take(self, most: int = sys.maxsize) -> tuple[int, object] | None:
+        """
+        Return what has waited for longest, and the number of its spans; two threads may ask.
+
+        :param most: spans; None is returned where there are more.
+        """
+        with self._taking:
+            if not self._waiting or self._waiting[0][0] > most:
+                return None
+            taken = self._waiting.popleft()
+            self._taken += taken[0]
+            return taken
 
     def _run(self) -> None:
         while not self._is_ending:
-            self._wake.wait(self.limits.delay)
+            is_full = self._wake.wait(self.limits.delay)
             self._wake.clear()
-            self._send_waiting()
-        self._send_waiting()
+            self._send_waiting(self.limits.batch if is_full else 1)
+        self._send_waiting(1)
         self.ended()
 
-    def _send_waiting(self) -> None:
-        while True:
-            batch: list[FinishedSpan] = []
-            while len(batch) < self.limits.batch and (span := self._take()) is not None:
-                batch.append(span)
-            if not batch:
+    def _send_waiting(self, least: int) -> None:
+        """
+        Send what waits now. What comes meanwhile waits for others: to send costs nearly the same for few.
+
+        :param least: no fewer spans are sent, except at the end.
+        """
+        last = self._put
+        while self._is_ending or (self.waiting >= least and self._taken < last):
+            first = self._take()  # a request may have more spans than leave together
+            if first is None:
                 return
-            if self.sender.send(batch):
-                self.sent += len(batch)
+            count, batch = first[0], [first[1]]
+            while (taken := self._take(self.limits.batch - count)) is not None:
+                count += taken[0]
+                batch.append(taken[1])
+            if self.sender.send(batch, count):
+                self.sent += count
             else:
-                self.failed += len(batch)
+                self.failed += count

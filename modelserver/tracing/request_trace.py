@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
 from attrs import define, field
 
 from modelserver.jobs import Inputs, ResponseObserver
 from modelserver.protocol.frames import TRACED
-from modelserver.traces import Attributes, AttributeValue, Trace, TracedObserver
+from modelserver.traces import Attributes, AttributeValue, FixedAttributes, Trace, TracedObserver
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.propagation import SpanContext, header_line
-from modelserver.tracing.spans import INTERNAL, NO_ATTRIBUTES, SERVER, FinishedSpan, Moment
+from modelserver.tracing.spans import INTERNAL, NO_ATTRIBUTES, SERVER, FinishedSpan, Moment, joined
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -25,6 +26,10 @@ ON_THE_WAY = 0.01
 """Seconds from an answer to the next job of a request up to which this server has brought it on its way."""
 MOST_MOMENTS = 128
 """Moments of one span that are kept."""
+
+# A named tuple's own constructor is a function of Python's; a traced request has a dozen of these.
+_context: Callable[[tuple[int, int, str]], SpanContext] = partial(tuple.__new__, SpanContext)
+_finished: Callable[[tuple[object, ...]], FinishedSpan] = partial(tuple.__new__, FinishedSpan)
 
 
 class SpanServices(Protocol):
@@ -110,6 +115,7 @@ class OpenSpan:
     links: Sequence[SpanContext] = ()
     answered: float | None = field(default=None, init=False)
     _moments: list[Moment] = field(factory=list, init=False)
+    _fixed: FixedAttributes | None = field(default=None, init=False)
     _is_over: bool = field(default=False, init=False)
 
     @property
@@ -134,7 +140,10 @@ class OpenSpan:
 
     def note(self, attributes: Attributes) -> None:
         """Add attributes."""
-        self.attributes.update(attributes)
+        if type(attributes) is FixedAttributes and self._fixed is None and not self.attributes:
+            self._fixed = attributes
+        else:
+            self.attributes.update(attributes)
 
     def happened(self, name: str, attributes: Attributes | None = None) -> None:
         """Note that something has happened now."""
@@ -148,7 +157,8 @@ class OpenSpan:
 
     def new_context(self) -> SpanContext:
         """Return what names a new span of the same trace."""
-        return self.context._replace(span_id=self.recording.services.new_span_id())
+        trace_id, _, state = self.context
+        return _context((trace_id, self.recording.services.new_span_id(), state))
 
     def watch(self, observer: ResponseObserver) -> ResponseObserver:
         """Return an observer that tells the given one on behalf of this request."""
@@ -209,20 +219,16 @@ class OpenSpan:
         :param context: what names it, if that was known before.
         :param parent: the part that it is in turn a part of; None: this span.
         """
-        recording, context = self.recording, context or self.new_context()
-        start, end = map(recording.nanoseconds, times)
-        recording.add(
-            FinishedSpan(
-                name=name,
-                context=context,
-                parent=parent or self.context,
-                start=start,
-                end=max(start, end),
-                attributes=attributes,
-                links=links,
-                error=error,
-            )
-        )
+        recording, epoch = self.recording, self.recording.epoch
+        begun, ended = times
+        start, end = int((epoch + begun) * 1e9), int((epoch + ended) * 1e9)
+        if context is None:
+            context = self.new_context()
+        if parent is None:
+            parent = self.context
+        end = max(end, start)
+        row = (name, context, parent, start, end, INTERNAL, attributes, (), links, error, False)
+        recording.add(_finished(row))
         return context
 
     def end(self, error: str | None = None) -> None:
@@ -243,7 +249,7 @@ class OpenSpan:
             start=recording.nanoseconds(self.started),
             end=recording.nanoseconds(now),
             kind=self.kind,
-            attributes=self.attributes,
+            attributes=joined(self._fixed, self.attributes),
             moments=self._moments,
             links=self.links,
             error=error,

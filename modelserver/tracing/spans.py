@@ -5,11 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelserver.traces import Attributes
+from modelserver.traces import Attributes, AttributeValue, FixedAttributes
 from modelserver.tracing.propagation import SpanContext
 
-NO_ATTRIBUTES: Attributes = {}
+NO_ATTRIBUTES: Attributes = FixedAttributes({})
 INTERNAL, SERVER = "internal", "server"
+
+
+class JoinedAttributes(dict[str, AttributeValue]):
+    """
+    Attributes of which some are those of many spans.
+
+    :ivar own: the others; no name is in both.
+    """
+
+    __slots__ = ("fixed", "own")
+
+    def __init__(self, fixed: FixedAttributes, own: Attributes) -> None:
+        super().__init__(fixed)
+        self.update(own)
+        self.fixed, self.own = fixed, own
+
+
+def joined(fixed: FixedAttributes | None, own: Attributes) -> Attributes:
+    """Return all of these attributes; where a name is in both, its own value counts."""
+    if fixed is None:
+        return own
+    return JoinedAttributes(fixed, own) if fixed.keys().isdisjoint(own) else {**fixed, **own}
 
 
 class Moment(NamedTuple):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from modelserver.jobs import Job
+from modelserver.jobs import CallMarks, Job
 from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.traces import AnsweredCalls, Attributes, Trace, TracedObserver
@@ -155,12 +155,12 @@ class SpanTracer:
                 attributes = {**worker_attributes(worker), **_failure_attributes(failure)}
                 notes.lost(job, now, attributes, str(failure))
 
-    def call_timed(self, jobs: Sequence[Job], document: Mapping[str, object]) -> None:
+    def call_timed(self, jobs: Sequence[Job], marks: CallMarks) -> None:
         """Keep what a worker tells of a call until its answers come."""
         for each in map(_notes_of, jobs):
             if each is not None:
                 job, notes = each
-                notes.times = read_times(document, (job.assigned, self.seconds()))
+                notes.times = read_times(marks, (job.assigned, self.seconds()))
 
 
 def _notes_of(job: Job) -> Traced | None:

@@ -6,50 +6,79 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
+from modelserver.jobs import CallMarks
 from modelserver.traces import Attributes, AttributeValue
+from modelserver.tracing.spans import NO_ATTRIBUTES
 
 MOST_STEPS = 128
 MOST_ATTRIBUTES = 32
 LONGEST_NAME, LONGEST_TEXT = 128, 1024
 LARGEST = 1 << 63
 """What OTLP has no integers for."""
-HANDLER = "handler"
-"""The name of the step that is the handler's call itself."""
+LONGEST_CLASS = 128
 
 
 class Step(NamedTuple):
     """
-    Something that a worker did in a call.
+    Something that a handler did in a call.
 
     :param begun: in the clock's (monotonic) seconds, which all processes of a machine share; so is ``ended``.
-    :param inside: the number of the step that it was a part of; -1: the call.
-    :param job: the place of the request in the batch that it was for; -1: all.
+    :param inside: the number of the step that it was a part of; -1: the handler's call itself.
     """
 
     name: str
     begun: float
     ended: float
     inside: int = -1
-    attributes: Attributes = {}
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 class CallTimes(NamedTuple):
     """
-    The steps of one call, in the order in which they began.
+    What was done when in one call.
 
+    :param decode: begin and end of decoding; None: the worker does not tell.
+    :param handler: begin and end of the handler's call.
+    :param failed: what that has raised, as attributes.
+    :param steps: the handler's own, in the order in which they began.
     :param attributes: what the handler says of each request, by its place in the batch; -1: of all.
     """
 
-    steps: tuple[Step, ...]
-    attributes: Mapping[int, Attributes]
+    decode: tuple[float, float] | None
+    handler: tuple[float, float]
+    failed: Attributes = NO_ATTRIBUTES
+    steps: tuple[Step, ...] = ()
+    attributes: Mapping[int, Attributes] = {}
 
 
-def read_times(document: Mapping[str, object], bounds: tuple[float, float]) -> CallTimes:
+def read_times(marks: CallMarks, bounds: tuple[float, float]) -> CallTimes:
     """
     Read what a worker tells; what cannot be is left out.
 
     :param bounds: the clock's seconds between which all of it was.
     """
+    begun, called, returned, more = marks
+    first, last = bounds
+    if not first <= begun <= called <= returned <= last:
+        begun = _between(begun, first, last)
+        called = _between(called, begun, last)
+        returned = _between(returned, called, last)
+    decode, handler = (begun, called), (called, returned)
+    if not more:  # as nearly always
+        return CallTimes(decode, handler)
+    name = more.get("failed")
+    failed = {"exception.type": name[:LONGEST_CLASS]} if isinstance(name, str) else NO_ATTRIBUTES
+    return CallTimes(decode, handler, failed, *_read_more(more, bounds))
+
+
+def _between(seconds: float, first: float, last: float) -> float:
+    """Return what is nearest to a number between two others; the first one for what is no number."""
+    return seconds if first <= seconds <= last else last if seconds > last else first
+
+
+def _read_more(
+    document: Mapping[str, object], bounds: tuple[float, float]
+) -> tuple[tuple[Step, ...], Mapping[int, Attributes]]:
     rows = document.get("steps")
     steps: list[Step] = []
     for row in rows[:MOST_STEPS] if isinstance(rows, list) else ():
@@ -61,7 +90,7 @@ def read_times(document: Mapping[str, object], bounds: tuple[float, float]) -> C
     for place, values in notes.items() if isinstance(notes, dict) else ():
         if place.lstrip("-").isdigit() and len(place) < 8:
             attributes[int(place)] = _read_attributes(values)
-    return CallTimes(tuple(steps), attributes)
+    return tuple(steps), attributes
 
 
 def _read_step(row: object, number: int, bounds: tuple[float, float]) -> Step | None:

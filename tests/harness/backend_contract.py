@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerProcess
-from modelserver.jobs import Answer
+from modelserver.jobs import Answer, CallMarks
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.testing.providers import make_job
 
@@ -57,8 +57,8 @@ class RecordingEvents:
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         self._tell("part_arrived")
 
-    def timed(self, number: int, place: int, document: Mapping[str, object]) -> None:
-        self._tell(f"timed {number} {place} {document}")
+    def timed(self, number: int, place: int, marks: CallMarks) -> None:
+        self._tell(f"timed {number} {place} {marks}")
 
     def dropped(self, number: int, calls: int) -> None:
         self._tell(f"dropped {number} {calls}")

@@ -10,7 +10,7 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import NOWHERE, Answer, Job, JobRequest, SharedSlot
+from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers, unpack_answers
 from modelserver.protocol.frame_stream import FrameReader, send_all
@@ -132,6 +132,22 @@ class FrameTests(SynchronousTestCase):
                 unpack(frame, None)
             except frames.FrameError:
                 pass
+
+    @given(st.tuples(*[st.floats(allow_nan=False)] * 3), st.dictionaries(st.text(), st.text(), max_size=2))
+    def test_times_come_back(self, times: tuple[float, float, float], more: dict[str, object]) -> None:
+        reader, marks = FrameReader(size=64), CallMarks(*times, more)
+        pipe = Pipe(frames.pack_times(7, 2, marks), [])
+        while (frame := reader.next()) is None:
+            self.assertTrue(reader.fill(pipe))
+        self.assertEqual((7, 2, marks), (frame.number, frame.items, frames.unpack_times(frame)))
+
+    @given(st.binary(max_size=60))
+    def test_garbage_for_times_is_refused(self, payload: bytes) -> None:
+        try:
+            marks = frames.unpack_times(frames.Frame(frames.TIMES, 0, 0, 1, memoryview(payload)))
+        except frames.FrameError:
+            return
+        self.assertIsInstance(marks.more, dict)
 
     def test_error_names_the_kind_of_an_unexpected_frame(self) -> None:
         self.assertEqual(str(frames.unexpected(frames.BATCH)), "a frame of kind BATCH")

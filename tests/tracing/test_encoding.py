@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelserver.traces import AttributeValue, FixedAttributes
 from modelserver.tracing.encoding import SpanEncoder
 from modelserver.tracing.propagation import SpanContext
-from modelserver.tracing.spans import INTERNAL, SERVER, FinishedSpan, Moment
+from modelserver.tracing.spans import INTERNAL, SERVER, FinishedSpan, Moment, joined
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra tracing is not installed")
 
@@ -46,6 +47,11 @@ SPANS = st.builds(
 )
 
 
+def _encoded(span: FinishedSpan) -> bytes:
+    encoder = SpanEncoder({}, "s", "1")
+    return encoder.request([encoder.spans([span])])
+
+
 class EncodingTests(TestCase):
     """Both encoders say the same."""
 
@@ -56,7 +62,8 @@ class EncodingTests(TestCase):
 
         resource = Resource.create({"service.name": "mine"})
         attributes = {name: str(value) for name, value in resource.attributes.items()}
-        ours = SpanEncoder(attributes, SCOPE, modelserver.__version__).request(spans)
+        encoder = SpanEncoder(attributes, SCOPE, modelserver.__version__)
+        ours = encoder.request([encoder.spans(spans[:1]), encoder.spans(spans[1:])])
         theirs = encode_spans([SpanMaker(resource).span(span) for span in spans])
         read = ExportTraceServiceRequest.FromString(ours)
         self.assertEqual(theirs.resource_spans[0].scope_spans, read.resource_spans[0].scope_spans)
@@ -64,9 +71,31 @@ class EncodingTests(TestCase):
 
     def test_remote_parent(self) -> None:
         span = FinishedSpan("a", SpanContext(1, 2), SpanContext(1, 3), 4, 5, is_parent_remote=True)
-        read = ExportTraceServiceRequest.FromString(SpanEncoder({}, "s", "1").request([span]))
+        read = ExportTraceServiceRequest.FromString(_encoded(span))
         (found,) = read.resource_spans[0].scope_spans[0].spans
         self.assertEqual(0x300, found.flags)
+
+    def test_attributes_that_many_spans_have_are_as_those_of_one(self) -> None:
+        attributes: dict[str, AttributeValue] = {"a": 1, "b": True, "c": 1.5, "d": "x" * 200}
+        encoder = SpanEncoder({}, "s", "1")
+        span = FinishedSpan("a", SpanContext(1, 2), None, 4, 5, attributes=attributes)
+        fixed = span._replace(attributes=FixedAttributes(attributes))
+        first = encoder.spans([fixed])
+        more: dict[str, AttributeValue] = {"e": 2, "f": "y"}
+        whole = span._replace(attributes={**attributes, **more})
+        parts = span._replace(attributes=joined(FixedAttributes(attributes), more))
+        self.assertEqual((whole, encoder.spans([whole])), (parts, encoder.spans([parts])))
+        self.assertEqual({"a": 3}, joined(FixedAttributes({"a": 1}), {"a": 3}))
+        self.assertEqual([encoder.spans([span]), first], [first, encoder.spans([fixed])])
+
+    def test_values_that_are_equal_and_not_the_same(self) -> None:
+        encoder = SpanEncoder({}, "s", "1")
+        for value in (1, True, 1.0):
+            span = FinishedSpan("a", SpanContext(1, 2), None, 4, 5, attributes={"a": value})
+            read = ExportTraceServiceRequest.FromString(encoder.request([encoder.spans([span])]))
+            (pair,) = read.resource_spans[0].scope_spans[0].spans[0].attributes
+            found = getattr(pair.value, pair.value.WhichOneof("value") or "")
+            self.assertIs(type(value), type(found))
 
     def test_nothing_is_missing_where_it_is_installed(self) -> None:
         self.assertIsNone(missing_package())

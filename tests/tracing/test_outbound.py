@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import cast
 
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
@@ -30,10 +31,15 @@ class Sender:
     is_sending: threading.Event = field(factory=threading.Event)
     aborted: bool = False
 
-    def send(self, spans: Sequence[FinishedSpan]) -> bool:
+    def pack(self, spans: Sequence[FinishedSpan]) -> Sequence[FinishedSpan]:
+        return spans
+
+    def send(self, packed: Sequence[object], count: int) -> bool:
         self.is_sending.set()
         self.go_on.wait(LONGEST)
-        self.sent.append(list(spans))
+        spans = cast(Sequence[Sequence[FinishedSpan]], packed)  # what ``pack`` has returned
+        self.sent.append([span for each in spans for span in each])
+        assert len(self.sent[-1]) == count
         return self.takes
 
     def abort(self) -> None:
@@ -69,6 +75,18 @@ class OutboundTests(SynchronousTestCase):
         self.outbound.put(spans(4))
         self.assertTrue(self.sender.is_sending.wait(LONGEST))
         self.end()
+
+    def test_what_comes_while_others_are_sent_waits_for_a_full_batch(self) -> None:
+        self.outbound.start()
+        self.outbound.put(spans(4))
+        self.assertTrue(self.sender.is_sending.wait(LONGEST))
+        self.sender.is_sending.clear()
+        self.outbound.put(spans(2))
+        self.sender.go_on.set()
+        self.outbound.put(spans(2))
+        self.assertTrue(self.sender.is_sending.wait(LONGEST))
+        self.end()
+        self.assertEqual([4, 4], list(map(len, self.sender.sent)))
 
     def test_what_finds_no_room_is_dropped_whole_and_counted(self) -> None:
         self.outbound.start()

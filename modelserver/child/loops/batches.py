@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from modelserver.child.call_trace import DECODE, HANDLER, CallTrace
+from modelserver.child.call_trace import CallTrace
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Row
@@ -196,10 +196,9 @@ class BatchLoop:
         """
         batch, context = self._batch, self._context
         places = [place for place, row in enumerate(batch.refused) if row is None]
-        context.trace = trace = CallTrace(places)
-        trace.took(DECODE, begun)
+        context.trace = trace = CallTrace(places, begun)
         try:
-            with trace.span(HANDLER):
+            with trace:
                 rows = self._call(data, batch.processors)
         finally:
             context.trace = None
@@ -210,7 +209,7 @@ class BatchLoop:
         """Tell the server what was done when: before the answers, and in none of the times that they have."""
         self._trace = None
         batch = self._batch
-        self._outbox.hold_ahead([frames.pack_times(batch.number, batch.first, trace.document())])
+        self._outbox.hold_ahead([frames.pack_times(batch.number, batch.first, trace.marks())])
 
 
 def _show_ids(ids: Sequence[bytes]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from copy import copy
 from functools import partial
 
-from modelserver.child.call_trace import DECODE, HANDLER, NO_STEP, CallTrace
+from modelserver.child.call_trace import NO_STEP, CallTrace
 from modelserver.child.context import Context, RequestProcessor
 from modelserver.child.data.admitted import DecodedRequest, repeated_fields, shown_ids
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
@@ -118,9 +118,9 @@ class ConcurrentLoop:
                 work.rows.append(None)
             except BadForm as error:
                 work.rows.append(refused_row(str(error)))
-        if flags & frames.TRACED:
-            work.trace = CallTrace([place for place, row in enumerate(work.rows) if row is None])
-            work.trace.took(DECODE, work.begun)
+        if flags & frames.TRACED and work.requests:
+            places = [place for place, row in enumerate(work.rows) if row is None]
+            work.trace = CallTrace(places, work.begun)
         if work.requests:
             work.task = self._loop.create_task(self._handle(work))
             work.task.add_done_callback(lambda task: self._finish(work, task))
@@ -148,7 +148,7 @@ class ConcurrentLoop:
         del self._work[work.number]
         seconds = time.perf_counter() - work.begun
         if work.trace is not None:
-            self._send([frames.pack_times(work.number, 0, work.trace.document())])
+            self._send([frames.pack_times(work.number, 0, work.trace.marks())])
         self._send(pack_answers(frames.ANSWERS, work.number, seconds, work.filled(rows)))
 
     async def _handle(self, work: RunningBatch) -> list[ReplyRow]:
@@ -158,7 +158,7 @@ class ConcurrentLoop:
         refused: RowsRefused | None = None
         try:
             try:
-                with NO_STEP if work.trace is None else work.trace.span(HANDLER):
+                with work.trace or NO_STEP:
                     result = await self._call(data, context)
             except RowsRefused as error:
                 refused = error

@@ -15,7 +15,7 @@ from modelserver.core.workers.restarts import RestartPolicy
 from modelserver.core.workers.worker_log import TIMEOUTS, WorkerLog
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 from modelserver.traces import AnsweredCalls, Tracer
 from modelserver.version_settings.values import Timeouts
@@ -166,12 +166,12 @@ class Worker:
         """
         self.in_flight.dropped(number, calls)
 
-    def timed(self, number: int, place: int, document: Mapping[str, object]) -> None:
+    def timed(self, number: int, place: int, marks: CallMarks) -> None:
         """Pass on what the process did when, unless the batch is answered or taken from it by now."""
         if self.tracer is not None:
             for batch in self.in_flight.batches:
                 if batch.number == number:
-                    self.tracer.call_timed(batch.call_of(place), document)
+                    self.tracer.call_timed(batch.call_of(place), marks)
 
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         """Pass on what the handler counted."""
