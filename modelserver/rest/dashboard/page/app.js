@@ -10,6 +10,9 @@ import { VersionDialog } from "./version.js";
 
 const RETRY = 2000;
 const RETRY_WHEN_FULL = 10000;
+/** Milliseconds without an event after which the page says so, and after which it asks anew: one comes each second. */
+const SILENCE = 5000;
+const LONGEST_SILENCE = 30000;
 
 /** What is known of the server. */
 const board = { at: 0, traits: {}, server: {}, machine: null, models: new Map(), columns: [], workerColumns: [], troubleOf };
@@ -117,11 +120,19 @@ function askForToken(message) {
 }
 
 let hasToken = false;
+/** The stream that is read: when something came last, and what ends it. */
+let stream = null;
 
 async function follow() {
   let pause = RETRY;
+  const own = { heard: performance.now(), aborter: new AbortController() };
+  stream = own;
   try {
-    await watch((name, state) => (name === "state" ? begin(state) : change(state)));
+    await watch((name, state) => {
+      own.heard = performance.now();
+      if (name === "state") begin(state);
+      else change(state);
+    }, own.aborter.signal);
     setText(find("connection"), "The server has ended the stream; asking again …");
   } catch (error) {
     if (error instanceof Refused && error.wantsToken) {
@@ -130,14 +141,28 @@ async function follow() {
     }
     if (error instanceof Refused) pause = RETRY_WHEN_FULL;
     setText(find("connection"), error instanceof Refused ? error.message : "The server cannot be reached; asking again …");
+  } finally {
+    if (stream === own) stream = null;
   }
   setTimeout(follow, pause);
+}
+
+/** A server that hangs, or a network that is gone, ends no stream: what is shown then is old, and must not look live. */
+function noteSilence() {
+  const silent = stream === null ? 0 : performance.now() - stream.heard;
+  if (silent > LONGEST_SILENCE) stream.aborter.abort();
+  else if (silent > SILENCE) setText(find("connection"), `Nothing heard of the server for ${age(silent / 1000)}`);
 }
 
 find("login-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const input = find("token");
-  setToken(input.value.trim());
+  const token = input.value.trim();
+  if (!/^[!-~]+$/.test(token)) {
+    setText(find("login-message"), "This is no token: it has characters that no token has.");
+    return;
+  }
+  setToken(token);
   hasToken = true;
   input.value = "";
   setText(find("login-message"), "");
@@ -145,4 +170,5 @@ find("login-form").addEventListener("submit", (event) => {
 });
 find("register-open").addEventListener("click", () => actions.register());
 offerConfiguration();
+setInterval(noteSilence, 1000);
 follow();

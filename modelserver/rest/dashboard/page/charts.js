@@ -73,7 +73,7 @@ export class Chart {
       width: this.element.clientWidth,
       height: HEIGHT,
       cursor: { drag: { x: false, y: false } },
-      legend: { show: this.kind === "times", live: false },
+      legend: { live: false },
       scales: {
         x: { range: (plot, oldest, newest) => [newest - KEPT, newest] },
         y: { range: (plot, least, most) => [0, most ? most * 1.1 : 1] },

@@ -58,8 +58,8 @@ export const ofVersion = (kind, model) =>
  *
  * EventSource cannot send the token, so the stream is read with fetch().
  */
-export async function watch(onEvent) {
-  const response = await ask("GET", "/dashboard/stream");
+export async function watch(onEvent, signal) {
+  const response = await ask("GET", "/dashboard/stream", { signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -83,6 +83,10 @@ export class VersionDialog {
       this.parts.buttons.hidden = true;
       return;
     }
+    if (this.parts.buttons.hidden) {
+      this.parts.buttons.hidden = false;
+      this.load();
+    }
     const [, why] = this.board.troubleOf(model);
     setText(this.parts.why, why);
     const refused = Object.entries(model.refused).map(([cause, refusals]) => `${cause} ${count(refusals)}`).join(", ");

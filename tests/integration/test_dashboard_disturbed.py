@@ -1,0 +1,115 @@
+"""The dashboard in a real browser when things go wrong around it, and with input that nobody expects."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import skipIf
+
+from attrs import define
+
+from tests.harness.browser import browser, complaints
+from tests.harness.dashboard_models import ECHO
+from tests.harness.server_process import HOST, ServerTests, free_ports
+from tests.integration.test_dashboard_browser import LACK, OPEN, Page
+
+LONG_NAME = "m" * 200
+
+
+@define
+class FixedPage(Page):
+    """The page of a server that keeps its address when it is started again."""
+
+    port: int = 0
+
+    def load(self) -> None:
+        """Open it."""
+        self.driver.get(f"http://{HOST}:{self.port}/dashboard")
+
+
+@skipIf(LACK is not None, f"no browser: {LACK}")
+class DisturbedTests(ServerTests):
+    """A page that stays open."""
+
+    @contextmanager
+    def page(self, **properties: str) -> Iterator[FixedPage]:
+        (port,) = free_ports(1)
+        address = {"management_address": f"http://{HOST}:{port}"}
+        server = self.start({**OPEN, **address, **properties}, models={"echo": ECHO})
+        server.ports[1] = port
+        with browser() as driver:
+            yield FixedPage(driver, server, port)
+
+    def restart(self, page: FixedPage) -> None:
+        """Have the server end, and another one take its address."""
+        page.server.terminate()
+        page.see("#connection", "asking again")
+        page.server.start()
+        page.server.ports[1] = page.port
+
+    def test_goes_on_with_a_server_that_was_started_again(self) -> None:
+        with self.page() as page:
+            self.assert_ok(page.server.register("echo.mar"))
+            page.load_whole()
+            page.open_version("echo")
+            self.restart(page)
+            page.see("#connection", "Live")
+            page.see("#version-body", "not registered any more")
+            self.assert_ok(page.server.register("echo.mar"))
+            page.press("Try a prediction", "#version")
+            page.fill("#input-text", "there again")
+            page.press("Send", "#action")
+            page.see("#action-answer", "there again")
+            # The console tells of connections that could not be made; nothing else.
+            for message in complaints(page.driver):
+                self.assertIn("net::ERR_", message)
+
+    def test_asks_for_the_token_of_a_server_that_was_started_again(self) -> None:
+        with self.page(disable_token_authorization="false") as page:
+            page.load()
+            self.log_in(page, page.server.keys()["management"]["key"])
+            page.wait("return document.documentElement.dataset.complete")
+            self.restart(page)
+            page.wait("return !document.querySelector('#login').hidden")
+            self.assertTrue(page.find("#board").get_property("hidden"))
+            self.log_in(page, page.server.keys()["management"]["key"])
+            page.see("#connection", "Live")
+
+    def log_in(self, page: Page, token: str) -> None:
+        """Give the page a token."""
+        page.wait("return !document.querySelector('#login').hidden")
+        page.fill("#token", token)
+        page.press("Show the dashboard", "#login")
+
+    def test_refuses_tokens_of_another_kind_and_what_is_none(self) -> None:
+        with self.page(disable_token_authorization="false") as page:
+            page.load()
+            self.log_in(page, page.server.keys()["inference"]["key"])
+            page.see("#login-message", "does not take this token")
+            for token in ("no token at all", "schlüssel", "…"):
+                self.log_in(page, token)
+                page.see("#login-message", "This is no token")
+            self.assertTrue(page.find("#board").get_property("hidden"))
+
+    def test_says_that_it_hears_nothing_of_a_server_that_hangs(self) -> None:
+        with self.page() as page:
+            page.load_whole()
+            page.server.process.send_signal(signal.SIGSTOP)
+            self.addCleanup(page.server.process.send_signal, signal.SIGCONT)
+            page.see("#connection", "Nothing heard")
+            page.server.process.send_signal(signal.SIGCONT)
+            page.see("#connection", "Live")
+
+    def test_a_long_name_neither_widens_the_page_nor_hides_the_numbers(self) -> None:
+        with self.page() as page:
+            self.assert_ok(page.server.register("echo.mar", model_name=LONG_NAME))
+            page.load_whole()
+            for width in (1280, 360):
+                size = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 400}
+                page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+                page.open_version(LONG_NAME)
+                wide = "['html', '#version'].map((each) => document.querySelector(each).scrollWidth)"
+                self.assertLessEqual(max(page.wait(f"return {wide}")), width)
+                page.close("#version")
+            self.assertEqual(complaints(page.driver), [])
