@@ -43,7 +43,9 @@ class HttpTracing:
     def begin(self, head: RequestHead, started: float | None = None) -> Trace | None:
         """Begin the span of a request, or go on with its client's trace; None: it is not traced."""
         get = head.fields.get
-        trace = self.tracer.begin(get(b"traceparent"), get(b"tracestate"), started)
+        parent = get(b"traceparent")
+        state = None if parent is None else get(b"tracestate")
+        trace = self.tracer.begin(parent, state, started)
         if trace is not None:
             trace.named(_method(head.shown[0]))
             asked = head.shown, get(b"host"), get(b"user-agent")

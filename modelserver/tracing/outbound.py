@@ -65,12 +65,17 @@ class OutboundSpans:
     dropped: int = field(default=0, init=False)
     _waiting: deque[tuple[int, object]] = field(factory=deque, init=False)
     """What waits of each request, with the number of its spans."""
+    _full: int = field(init=False)
+    """Spans that do not wait for others; in a small queue that is never quite full there must be fewer."""
     _put: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)
     _taking: threading.Lock = field(factory=threading.Lock, init=False)
     _wake: threading.Event = field(factory=threading.Event, init=False)
     _is_ending: bool = field(default=False, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._full = min(self.limits.batch, max(1, self.limits.size // 2))
 
     @property
     def waiting(self) -> int:
@@ -83,9 +88,14 @@ class OutboundSpans:
         if self._is_ending or self.waiting + count > limits.size:
             self.dropped += count
             return
+        try:
+            packed = self.sender.pack(spans)
+        except Exception:  # a span that cannot be told is no reason for its request to fail
+            self.dropped += count
+            return
         self._put += count
-        self._waiting.append((count, self.sender.pack(spans)))
-        if self.waiting >= limits.batch and not self._wake.is_set():
+        self._waiting.append((count, packed))
+        if self.waiting >= self._full and not self._wake.is_set():
             self._wake.set()
 
     def start(self) -> None:
@@ -127,7 +137,7 @@ class OutboundSpans:
         while not self._is_ending:
             is_full = self._wake.wait(self.limits.delay)
             self._wake.clear()
-            self._send_waiting(self.limits.batch if is_full else 1)
+            self._send_waiting(self._full if is_full else 1)
         self._send_waiting(1)
         self.ended()
 

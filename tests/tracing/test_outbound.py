@@ -26,13 +26,16 @@ class Sender:
     """Keeps what it is given; while it is held, it hangs as a collector may."""
 
     takes: bool = True
+    packs: bool = True
     sent: list[list[FinishedSpan]] = field(factory=list)
     go_on: threading.Event = field(factory=threading.Event)
     is_sending: threading.Event = field(factory=threading.Event)
     aborted: bool = False
 
     def pack(self, spans: Sequence[FinishedSpan]) -> Sequence[FinishedSpan]:
-        return spans
+        if self.packs:
+            return spans
+        raise OverflowError("a number that no span has")
 
     def send(self, packed: Sequence[object], count: int) -> bool:
         self.is_sending.set()
@@ -105,6 +108,11 @@ class OutboundTests(SynchronousTestCase):
         self.outbound.put(spans(5))
         self.end()
         self.assertEqual((0, 5), (self.outbound.sent, self.outbound.failed))
+
+    def test_what_cannot_be_encoded_is_dropped_and_nobody_is_disturbed(self) -> None:
+        self.sender.packs = False
+        self.outbound.put(spans(3))
+        self.assertEqual((0, 3), (self.outbound.waiting, self.outbound.dropped))
 
     def test_an_abort_drops_what_waits_and_never_blocks(self) -> None:
         self.outbound.start()

@@ -16,6 +16,7 @@ from modelserver.core.workers.worker_log import TIMEOUTS, WorkerLog
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import Answer, CallMarks, Job
+from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 from modelserver.traces import AnsweredCalls, Tracer
 from modelserver.version_settings.values import Timeouts
@@ -192,7 +193,11 @@ class Worker:
         tracer = self.tracer
         for jobs, answers, calls, times in self.in_flight.take_settled():
             if tracer is not None:
-                tracer.calls_answered(self.spec, jobs, AnsweredCalls(calls, times.now, times.handler))
+                for job in jobs:
+                    if job.request.flags & TRACED:  # few are, and the others are not to pay for it
+                        told = AnsweredCalls(calls, times.now, times.handler)
+                        tracer.calls_answered(self.spec, jobs, told)
+                        break
             for job, answer in zip(jobs, answers, strict=True):
                 job.settle(answer)
             self.owner.batch_finished(self, jobs, calls, times)
