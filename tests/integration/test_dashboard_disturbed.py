@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from unittest import skipIf
 
 from attrs import define
@@ -15,6 +18,13 @@ from tests.harness.server_process import HOST, ServerTests, free_ports
 from tests.integration.test_dashboard_browser import LACK, OPEN, Page
 
 LONG_NAME = "m" * 200
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """Serves a folder."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
 
 
 @define
@@ -100,6 +110,29 @@ class DisturbedTests(ServerTests):
             page.see("#connection", "Nothing heard")
             page.server.process.send_signal(signal.SIGCONT)
             page.see("#connection", "Live")
+
+    def test_registers_from_a_url_and_tries_a_file(self) -> None:
+        with self.page() as page:
+            files = partial(QuietFiles, directory=str(page.server.store))
+            web = ThreadingHTTPServer((HOST, 0), files)
+            self.addCleanup(web.server_close)
+            self.addCleanup(web.shutdown)
+            threading.Thread(target=web.serve_forever, daemon=True).start()
+            page.load_whole()
+            page.press("Register a model", "header")
+            page.fill("#url", f"http://{HOST}:{web.server_port}/echo.mar")
+            page.fill("#model-name", "fetched")
+            page.press("Register", "#action")
+            page.see("#action-progress", "registered")
+            page.close("#action")
+            page.open_version("fetched")
+            page.press("Try a prediction", "#version")
+            file = page.server.folder / "input.txt"
+            file.write_text("<b>from a file</b>")
+            page.find("#input-file").send_keys(str(file))
+            page.press("Send", "#action")
+            self.assertEqual("<b>from a file</b>", page.see("#action-answer pre", "file"))
+            self.assertEqual(complaints(page.driver), [])
 
     def test_a_long_name_neither_widens_the_page_nor_hides_the_numbers(self) -> None:
         with self.page() as page:

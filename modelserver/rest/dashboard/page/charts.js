@@ -78,7 +78,7 @@ export class Chart {
         x: { range: (plot, oldest, newest) => [newest - KEPT, newest] },
         y: { range: (plot, least, most) => [0, most ? most * 1.1 : 1] },
       },
-      axes: [{ ...axis, values: times }, { ...axis, size: 55 }],
+      axes: [{ ...axis, values: times, space: 80 }, { ...axis, size: 55 }],
       series: [
         {},
         ...NAMES[this.kind].map((label, at) => ({
