@@ -33,10 +33,6 @@ class FixedPage(Page):
 
     port: int = 0
 
-    def load(self) -> None:
-        """Open it."""
-        self.driver.get(f"http://{HOST}:{self.port}/dashboard")
-
 
 @skipIf(LACK is not None, f"no browser: {LACK}")
 class DisturbedTests(ServerTests):
