@@ -285,6 +285,26 @@ def test_announced_bodies_take_no_memory(server: ServerProcess, settings: dict[s
         client.connection.close()
 
 
+@with_settings(request_memory="50000000", max_connections="1200")
+def test_slow_uploads_keep_within_their_memory(server: ServerProcess, settings: dict[str, str]) -> None:
+    """A thousand clients who upload slowly take no more than bodies may take together; the others go on."""
+    process = psutil.Process(server.process.pid)
+    assert server.predict("obey", b"fine").status == 200
+    before = process.memory_info().rss
+    clients = [RawClient(server.ports[0]) for _ in range(1000)]
+    for client in clients:
+        client.send(BODY_HEAD)
+    grown = []
+    for _ in range(8):
+        for client in clients:
+            client.send(b"x" * 16_000)
+        grown.append(process.memory_info().rss - before)
+    assert max(grown) < 50_000_000 + 1000 * 40_000, grown
+    assert server.predict("obey", b"fine").body == b"fine"
+    for client in clients:
+        client.connection.close()
+
+
 @with_settings(response_memory="40000000", max_response_size="40000000")
 def test_answers_that_nobody_reads_are_limited(server: ServerProcess, settings: dict[str, str]) -> None:
     """Of clients who do not read their answers, as many are kept as memory is meant for."""

@@ -149,9 +149,9 @@ def advice_tables(advice: Description) -> Sequence[Table]:
         None if not gain else f"gain: {100 * gain:.0f} %, confidence: {advice.get('confidence')}",
         *advice.get("notes", ()),
     ]
-    table.caption = Text("\n".join(str(fact) for fact in facts if fact))
-    table.caption_justify = "left"
-    return [table]
+    why = Table.grid()
+    why.add_row(Text("\n".join(str(fact) for fact in facts if fact)))
+    return [table, why]
 
 
 def size(count: object) -> str:
