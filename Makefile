@@ -5,6 +5,8 @@
 # make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
 # make protos                     the descriptors of the gRPC services, made of their .proto files
 # make check                      ruff and mypy
+# make docs                       the documentation as pages, in docs/_build; fails at a warning
+# make documents                  the commands of the documentation, run as a reader would
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
 # All that is needed is Python 3.10 or newer. The first run makes $(VENV) and installs the project into it.
@@ -17,7 +19,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test clients protos check ahead bench soak clean
+.PHONY: help quickstart test clients protos check docs documents ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -40,6 +42,13 @@ check: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(VENV)/.has-test $(VENV)/.has-docs
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going -b singlehtml docs docs/_build/single
+
+documents: $(VENV)/.has-test
+	$(VENV)/bin/python -m tests.harness.document_blocks $(ARGS)
 
 bench: $(VENV)/.has-torch $(VENV)/.has-uvloop
 	$(VENV)/bin/python -m bench $(ARGS)

@@ -1,0 +1,221 @@
+"""
+Runs the command blocks of the documentation, page by page, as a reader would.
+
+A comment before a block says what it is: ``<!-- run -->``; ``<!-- run: serve -->`` for one that goes on
+until the page ends, and whose models are to be ready (``<!-- run: serve until TEXT -->``: which is to print a
+text); ``<!-- file: NAME -->`` for the content of a file; ``<!-- output -->`` for what the block before it
+prints, where ``...`` stands for anything; ``<!-- not run: REASON -->``.
+
+``python -m tests.harness.document_blocks [PAGE ...]`` runs them, and fails where a block does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from modelserver.cli.client.http import Client
+from modelserver.cli.local_server import HOST, choose_ports
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
+PAGES = ("handlers.md", "start.md", "howto/*.md", "tutorials/*.md")
+"""Of which every block of commands has a mark."""
+LONGEST = 120.0
+"""Seconds that a block may take."""
+
+
+@frozen
+class Block:
+    """A block of code, with what the comment before it says."""
+
+    mark: str
+    language: str
+    text: str
+
+    @property
+    def argument(self) -> str:
+        """What follows the colon of the mark."""
+        return self.mark.partition(":")[2].strip()
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """The blocks of a page, in order."""
+    for found in _BLOCK.finditer(page):
+        yield Block(found["mark"] or "", found["language"], found["text"])
+
+
+@define
+class Reader:
+    """
+    Somebody who follows a page in an empty folder. Ports of the page are other ones here, which are free.
+
+    :param folder: where everything happens.
+    """
+
+    folder: Path
+    ran: int = field(default=0, init=False)
+    output: str = field(default="", init=False)
+    _servers: list[subprocess.Popen[bytes]] = field(factory=list, init=False)
+    _ports: tuple[int, int, int] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        chosen = choose_ports((0, 0, 0))
+        self._ports = chosen.inference, chosen.management, chosen.metrics
+        (self.folder / ".ports.properties").write_text(chosen.settings, "utf-8")
+
+    def follow(self, page: str) -> None:
+        """
+        Do what a page says.
+
+        :raises AssertionError: a block fails, prints something else, or has no mark.
+        """
+        try:
+            for block in blocks(page):
+                self._do(block)
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Stop what goes on."""
+        for server in self._servers:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+    def _do(self, block: Block) -> None:
+        kind = block.mark.partition(":")[0]
+        if kind == "file":
+            target = self.folder / block.argument
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(self._here(block.text), "utf-8")
+        elif kind == "output":
+            self._compare(block.text)
+        elif kind == "run" and block.argument.startswith("serve"):
+            self._serve(block.text, block.argument.partition("until ")[2])
+        elif kind == "run":
+            self._run(block.text)
+        elif block.language == "sh":
+            assert kind == "not run" and block.argument, f"a block has no mark:\n{block.text}"
+
+    def _run(self, text: str) -> None:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self._here(text)],
+            cwd=self.folder,
+            env=self._environment(text),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LONGEST,
+            check=False,
+        )
+        self.output = self._told(done.stdout)
+        assert done.returncode == 0, f"status {done.returncode} of\n{text}\n{done.stdout}"
+        self.ran += 1
+
+    def _serve(self, text: str, sign: str) -> None:
+        log = (self.folder / "server.out").open("wb")
+        with log:
+            server = subprocess.Popen(
+                ["bash", "-euo", "pipefail", "-c", self._here(text)],
+                cwd=self.folder,
+                env=self._environment(text),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._servers.append(server)
+        latest = time.monotonic() + LONGEST
+        while not self._is_up(sign):
+            told = (self.folder / "server.out").read_text("utf-8", "replace")
+            assert server.poll() is None and time.monotonic() < latest, f"no server from\n{text}\n{told}"
+            time.sleep(0.05)
+        self.ran += 1
+
+    def _is_up(self, sign: str) -> bool:
+        if sign:
+            return sign in (self.folder / "server.out").read_text("utf-8", "replace")
+        try:
+            return Client(HOST, self._ports[0], LONGEST).ask("GET", "/health/ready").status == 200
+        except OSError:
+            return False
+
+    def _compare(self, wanted: str) -> None:
+        pattern = r".*?".join(re.escape(piece.strip()) for piece in wanted.split("..."))
+        assert re.search(pattern, self.output, re.DOTALL), f"expected:\n{wanted}\nfound:\n{self.output}"
+
+    def _here(self, text: str) -> str:
+        for port, own in zip((8080, 8081, 8082), self._ports, strict=True):
+            text = re.sub(rf"(?<=[: ]){port}\b", str(own), text)
+        return text
+
+    def _told(self, text: str) -> str:
+        """What was printed, as the page has it."""
+        for port, own in zip((8080, 8081, 8082), self._ports, strict=True):
+            text = re.sub(rf"(?<=[: ]){own}\b", str(port), text)
+        return text
+
+    def _environment(self, text: str) -> dict[str, str]:
+        bin_folder = str(Path(sys.executable).parent)
+        # A page that names a configuration says its ports there.
+        ports = {} if "-config " in text else {"TS_CONFIG_FILE": str(self.folder / ".ports.properties")}
+        return {
+            **ports,
+            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            "PYTHONPATH": str(DOCS.parent),
+            "LANG": "C.UTF-8",
+        }
+
+
+def pages() -> Iterator[Path]:
+    """The pages that can be followed."""
+    for pattern in PAGES:
+        yield from sorted(DOCS.glob(pattern))
+
+
+def main(names: list[str]) -> int:
+    """
+    Follow pages, and tell how many blocks were run.
+
+    :param names: of pages below ``docs``; none: all.
+    :returns: how many pages failed.
+    """
+    total = ran = failed = left_out = 0
+    for page in [DOCS / name for name in names] or pages():
+        text = page.read_text("utf-8")
+        commands = [block for block in blocks(text) if block.language == "sh"]
+        total += len(commands)
+        left_out += sum(block.mark.startswith("not run") for block in commands)
+        with tempfile.TemporaryDirectory(prefix="modelserver-docs-") as folder:
+            reader = Reader(Path(folder))
+            try:
+                reader.follow(text)
+            except (AssertionError, subprocess.TimeoutExpired) as error:
+                failed += 1
+                print(f"{page.relative_to(DOCS)}: {error}")
+            ran += reader.ran
+        print(f"{page.relative_to(DOCS)}: {reader.ran} blocks run", flush=True)
+    print(f"blocks {total}, run {ran}, left out with a reason {left_out}, pages that failed {failed}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
