@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from shutil import copy
 from unittest import skipIf
 
 from attrs import define
@@ -16,6 +17,8 @@ from tests.harness.browser import browser, complaints
 from tests.harness.dashboard_models import ECHO
 from tests.harness.server_process import HOST, ServerTests, free_ports
 from tests.integration.test_dashboard_browser import LACK, OPEN, Page
+
+LONG_NAME = "m" * 200
 
 
 class QuietFiles(SimpleHTTPRequestHandler):
@@ -107,14 +110,17 @@ class DisturbedTests(ServerTests):
 
     def test_registers_from_a_url_and_tries_a_file(self) -> None:
         with self.page(allowed_urls="http://127.0.0.1.*") as page:
-            files = partial(QuietFiles, directory=str(page.server.store))
+            folder = page.server.folder / "elsewhere"
+            folder.mkdir()
+            copy(page.server.store / "echo.mar", folder / "fetched.mar")
+            files = partial(QuietFiles, directory=str(folder))
             web = ThreadingHTTPServer((HOST, 0), files)
             self.addCleanup(web.server_close)
             self.addCleanup(web.shutdown)
             threading.Thread(target=web.serve_forever, daemon=True).start()
             page.load_whole()
             page.press("Register a model", "header")
-            page.fill("#url", f"http://{HOST}:{web.server_port}/echo.mar")
+            page.fill("#url", f"http://{HOST}:{web.server_port}/fetched.mar")
             page.fill("#model-name", "fetched")
             page.press("Register", "#action")
             page.see("#action-progress", "registered")
@@ -125,5 +131,19 @@ class DisturbedTests(ServerTests):
             file.write_text("<b>from a file</b>")
             page.find("#input-file").send_keys(str(file))
             page.press("Send", "#action")
-            self.assertEqual("<b>from a file</b>", page.see("#action-answer pre", "file"))
+            page.see("#action-progress", "Answered with 200")
+            self.assertEqual("<b>from a file</b>", page.text("#action-answer pre"))
+            self.assertEqual(complaints(page.driver), [])
+
+    def test_a_long_name_widens_no_page(self) -> None:
+        with self.page() as page:
+            self.assert_ok(page.server.register("echo.mar", model_name=LONG_NAME))
+            page.load_whole()
+            for width in (1280, 360):
+                size = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": width < 400}
+                page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+                page.open_version(LONG_NAME)
+                wide = "['html', '#version'].map((each) => document.querySelector(each).scrollWidth)"
+                self.assertLessEqual(max(page.wait(f"return {wide}")), width)
+                page.close("#version")
             self.assertEqual(complaints(page.driver), [])
