@@ -69,6 +69,10 @@ class Fields:
         values = {name: value for name, value in self.values.items() if name in names}
         return Fields(values, self.strict, self.typed)
 
+    def strictly(self) -> Fields:
+        """Return the same fields, of which those that cannot be read are refused."""
+        return Fields(self.values, True, self.typed)
+
     def integer(self, parameter: Parameter) -> int | None:
         """
         Return an integer, or the default when the field is absent or, as in TorchServe, cannot be read.

@@ -354,6 +354,12 @@ class Recorder(Protocol):
     def worker_loaded(self, model: str, version: str, worker: str, seconds: float) -> None:
         """A worker is ready."""
 
+    def woken(self, model: str, version: str, seconds: float) -> None:
+        """A worker is ready for requests that have waited for one, of a version that had none."""
+
+    def scale_decided(self, model: str, version: str, reason: str) -> None:
+        """The server has decided how many workers a version is to have, for a reason of one word."""
+
     def worker_restarted(self, model: str, version: str) -> None:
         """A worker was started again."""
 

@@ -12,6 +12,7 @@ from modelserver.dialect_rules import TORCHSERVE
 from modelserver.version_settings.setting import Setting, SettingValues
 from modelserver.version_settings.table import VERSION_SETTINGS, default_of
 from modelserver.version_settings.values import (
+    Autoscaling,
     Batching,
     DeviceSettings,
     QueueLimits,
@@ -84,6 +85,7 @@ class VersionSpec:
     sequences: Sequences = field(factory=Sequences)
     start: WorkerStart = field(factory=WorkerStart)
     limits: WorkerLimits = field(factory=WorkerLimits)
+    autoscaling: Autoscaling = field(factory=Autoscaling)
     loaded_at_startup: bool = False
     workflow: str | None = None
     archive_size: int = 0
@@ -303,6 +305,37 @@ class WorkerDescription:
 
 
 @frozen
+class ScaleDecision:
+    """
+    What the server has decided about the number of a version's workers.
+
+    :param reason: one word for metrics.
+    :param text: a sentence for people.
+    :param at: when, in seconds since the epoch.
+    """
+
+    workers: int
+    reason: str
+    text: str
+    at: float
+
+
+@frozen
+class ScalingDescription:
+    """
+    How the server decides the number of a version's workers, and what it has decided last.
+
+    :param settings: those that hold now; the bounds are the workers of the described spec.
+    :param wanted: the workers that there are to be.
+    :param last: None before the first decision.
+    """
+
+    settings: Autoscaling
+    wanted: int = 0
+    last: ScaleDecision | None = None
+
+
+@frozen
 class VersionDescription:
     """
     A version and its workers as they are now.
@@ -313,6 +346,7 @@ class VersionDescription:
     :param batch_delay: seconds that a batch waits at present, where the server chooses.
     :param metadata: what the handler told for a customized describe, or None when it was not asked.
     :param template: the template process of the version (pid, memory), where there is one.
+    :param scaling: None where the server never decided the number of workers.
     """
 
     spec: VersionSpec
@@ -324,6 +358,14 @@ class VersionDescription:
     waiting_bytes: int = 0
     in_flight: int = 0
     batch_delay: float = 0.0
+    scaling: ScalingDescription | None = None
+
+    @property
+    def wanted_workers(self) -> int:
+        """How many workers there are to be: as decided, or else as asked for."""
+        if self.scaling is not None and self.scaling.settings.enabled:
+            return self.scaling.wanted
+        return min(max(len(self.workers), self.spec.workers.minimum), self.spec.workers.maximum)
 
 
 @frozen

@@ -38,6 +38,7 @@ PLACES = {
     "modelserver.metrics": CORE_OR_PROVIDER,
     "modelserver.sources": CORE_OR_PROVIDER,
     "modelserver.tracing": CORE_OR_PROVIDER,
+    "modelserver.autoscale": USE_CASE,
     "modelserver.execution": USE_CASE,
     "modelserver.inference": USE_CASE,
     "modelserver.management": USE_CASE,

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from modelserver.archive.autoscaling_section import read_autoscaling
 from modelserver.errors import ArchiveInvalid
 from modelserver.spec import Torchrun
 from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
@@ -164,6 +165,7 @@ def read_model_config(
         return ModelConfig(), ("model-config.yaml is not a mapping of keys to values; it is ignored.",)
     keys = {row.model_config: (row.name, _reader(row)) for row in table if row.model_config}
     values, problems = _read(document, keys, "")
+    values |= read_autoscaling(document.get("autoscaling"))
     for settle in (_settle_workers, _settle_sequences):
         problems.extend(settle(values))
     problems.extend(_settle_devices(values, number_of_gpu))

@@ -253,6 +253,7 @@ class Settings:
             workers=self.default_workers_per_model,
             startup_workers=self.default_workers_per_model or number_of_gpu or cpus,
             most_workers=self.most_workers(cpus),
+            usual_ceiling=max(1, cpus),
             handler=self.default_service_handler,
             envelope=self.service_envelope,
             settings={

@@ -98,6 +98,11 @@ class Registry:
         """Whether a model has this name."""
         return name in self._models
 
+    def has_version(self, version: ModelVersion) -> bool:
+        """Whether this very version is served."""
+        model = self._models.get(version.spec.name)
+        return model is not None and model.versions.get(version.spec.version) is version
+
     def versions(self, name: str) -> list[ModelVersion]:
         """
         All versions of a model, in the order of their registration.

@@ -25,12 +25,14 @@ from modelserver.core.queues.batch_delay import BatchDelay
 from modelserver.core.queues.batch_queue import BatchAggregator
 from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.queues.sequence_queue import HandOut, Joining, OneOfEach, SequenceQueue
+from modelserver.core.scaling import Scaling
 from modelserver.core.workers.concurrent import AT_ONCE, SideBySide
 from modelserver.core.workers.in_flight import AnswerWatch, MakeInFlight
 from modelserver.core.workers.in_order import InOrder
 from modelserver.core.workers.pool import WorkerPool
 from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerDescription
+from modelserver.version_settings.values import WorkerRange
 
 
 @frozen(eq=False)
@@ -40,6 +42,14 @@ class ModelVersion:
     spec: VersionSpec
     queue: JobQueue
     pool: WorkerPool
+    scaling: Scaling
+
+    @property
+    def bounds(self) -> WorkerRange:
+        """Return the least and the most workers: those that were asked for, also where others are decided."""
+        if self.scaling.is_on:
+            return self.scaling.bounds
+        return WorkerRange(self.pool.minimum, self.pool.maximum)
 
     def end_sequence(self, name: str) -> None:
         """End a sequence of requests, if the version keeps any."""
@@ -54,7 +64,7 @@ class ModelVersion:
 def new_version(spec: VersionSpec, providers: CoreProviders) -> ModelVersion:
     """Make a version with an empty queue and no workers."""
     queue, pool = make_queue_and_pool(spec, providers)
-    return ModelVersion(spec, queue, pool)
+    return ModelVersion(spec, queue, pool, Scaling(spec.autoscaling, spec.workers))
 
 
 def make_queue_and_pool(spec: VersionSpec, providers: CoreProviders) -> tuple[JobQueue, WorkerPool]:

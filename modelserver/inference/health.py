@@ -56,9 +56,11 @@ def health_of(registry: Registry) -> Health:
     is_healthy = True
     for version in registry.all():
         pool = version.pool
-        wanted += pool.minimum
+        least = version.bounds.minimum
+        wanted += least
         running += pool.ready
-        if pool.healthy < pool.minimum and registry.is_default(version):
+        has_failed = pool.minimum > 0 and not pool.healthy
+        if (pool.healthy < least or has_failed) and registry.is_default(version):
             is_healthy = False
     return Health(wanted, running, is_healthy)
 

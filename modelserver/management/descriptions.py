@@ -8,8 +8,13 @@ from attrs import evolve, field, frozen
 
 from modelserver.core.version import ModelVersion
 from modelserver.interfaces import InThread, Inventory
-from modelserver.spec import GpuUsage, ProcessMemory, VersionDescription, WorkerDescription
-from modelserver.version_settings.values import WorkerRange
+from modelserver.spec import (
+    GpuUsage,
+    ProcessMemory,
+    ScalingDescription,
+    VersionDescription,
+    WorkerDescription,
+)
 
 _MEBIBYTE = 1 << 20
 NO_MEMORY = ProcessMemory(0)
@@ -59,14 +64,14 @@ def describe_version(
     version: ModelVersion, is_default: bool, facts: Facts | None = None
 ) -> VersionDescription:
     """
-    Describe a version; the numbers of workers are those wanted now, not those of the registration.
+    Describe a version; its settings are those that hold now, not those of the registration.
 
     :param facts: memory and load, or None where nobody has read them.
     """
     pool, known = version.pool, facts or Facts()
     template = version.describe_template()
     return VersionDescription(
-        spec=evolve(version.spec, workers=WorkerRange(pool.minimum, pool.maximum)),
+        spec=evolve(version.spec, workers=version.bounds, autoscaling=version.scaling.settings),
         is_default=is_default,
         workers=tuple(_complete(worker, known) for worker in pool.describe()),
         waiting=version.queue.waiting + pool.jobs_ahead,
@@ -74,7 +79,15 @@ def describe_version(
         batch_delay=version.queue.present_delay,
         in_flight=pool.jobs_in_hand - pool.jobs_ahead,
         template=None if template is None else _complete(template, known),
+        scaling=_scaling(version),
     )
+
+
+def _scaling(version: ModelVersion) -> ScalingDescription | None:
+    scaling = version.scaling
+    if not scaling.was_on:
+        return None
+    return ScalingDescription(scaling.settings, version.pool.minimum, scaling.last)
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:

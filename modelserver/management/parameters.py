@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from modelserver.archive.names import NAME, RULE
 from modelserver.call_parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.dialect_rules import MMS, TORCHSERVE
+from modelserver.errors import BadRequest
 from modelserver.management.requests import (
     MOST_LISTED,
     Page,
@@ -15,6 +16,7 @@ from modelserver.management.requests import (
     VersionOverrides,
     worker_range,
 )
+from modelserver.version_settings.autoscaling import AUTOSCALING
 from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
@@ -79,13 +81,23 @@ PRELOAD_MODEL = Parameter(
     default=False,
     dialects=(MMS.name,),
 )
+FEWEST_WORKERS = Parameter(
+    "min_worker", "integer", "The least workers, with autoscale; 1 by default.", most=MOST_WORKERS
+)
+MOST_WORKERS_OF_MODEL = Parameter(
+    "max_worker",
+    "integer",
+    "The most workers, with autoscale; one for each CPU by default.",
+    most=MOST_WORKERS,
+)
 
 
 def setting_parameter(setting: Setting) -> Parameter | None:
     """Return the parameter of a registration that gives a setting, or None."""
     if setting.parameter is None:
         return None
-    kind: Kind = "text" if setting.unit is Unit.WORD else "integer"
+    kinds: Mapping[Unit, Kind] = {Unit.WORD: "text", Unit.FLAG: "boolean"}
+    kind = kinds.get(setting.unit, "integer")
     return Parameter(
         setting.parameter.name,
         kind,
@@ -116,9 +128,13 @@ REGISTER = (
     S3_SSE_KMS,
     SHA256,
     *(each for row, each in SETTINGS if _is_extension(row)),
+    FEWEST_WORKERS,
+    MOST_WORKERS_OF_MODEL,
     PRELOAD_MODEL,
 )
 
+SCALING = tuple((row, each) for row, each in SETTINGS if row in AUTOSCALING)
+"""How the server is to decide the number of workers."""
 MIN_WORKER = Parameter("min_worker", "integer", "The least workers.", default=1, most=MOST_WORKERS)
 MAX_WORKER = Parameter(
     "max_worker", "integer", "The most workers, not less than min_worker, its default.", most=MOST_WORKERS
@@ -139,7 +155,14 @@ DRAIN_TIMEOUT = Parameter(
 MODEL_VERSION = Parameter(
     "model_version", "text", "The version; the default one if absent.", dialects=_TORCHSERVE
 )
-SCALE_VERSION = (MIN_WORKER, MAX_WORKER, NUMBER_GPU, SYNCHRONOUS_SCALE, DRAIN_TIMEOUT)
+SCALE_VERSION = (
+    MIN_WORKER,
+    MAX_WORKER,
+    NUMBER_GPU,
+    SYNCHRONOUS_SCALE,
+    DRAIN_TIMEOUT,
+    *(parameter for _, parameter in SCALING),
+)
 SCALE = (*SCALE_VERSION, MODEL_VERSION)
 
 CUSTOMIZED = Parameter(
@@ -182,12 +205,29 @@ def register_request(
 
 
 def _overrides(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) -> VersionOverrides:
+    given = given_settings(fields, settings)
+    bounds_fields = fields.strictly() if given.get("autoscale") else fields
+    least, most = _bounds(bounds_fields, FEWEST_WORKERS, MOST_WORKERS_OF_MODEL)
     return VersionOverrides(
         handler=fields.text(HANDLER),
         runtime=fields.text(RUNTIME),
-        settings=given_settings(fields, settings),
+        settings=given,
         initial_workers=fields.integer(INITIAL_WORKERS),
+        least=least,
+        most=most,
     )
+
+
+def _bounds(fields: Fields, least: Parameter, most: Parameter) -> tuple[int | None, int | None]:
+    """
+    Read the bounds between which the server is to decide.
+
+    :raises BadRequest: they are in the wrong order.
+    """
+    minimum, maximum = fields.integer(least), fields.integer(most)
+    if minimum is not None and maximum is not None and maximum < minimum:
+        raise BadRequest(f"{most.name} cannot be less than {least.name}.")
+    return minimum, maximum
 
 
 def given_settings(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]) -> SettingValues:
@@ -197,17 +237,21 @@ def given_settings(fields: Fields, settings: Iterable[tuple[Setting, Parameter]]
     :raises BadRequest: a value is out of range.
     """
     given = {row.name: _setting_value(fields, row, parameter) for row, parameter in settings}
-    if given.get("preload") is None and fields.boolean(PRELOAD_MODEL):
+    if "preload" in given and given["preload"] is None and fields.boolean(PRELOAD_MODEL):
         given["preload"] = "model"
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> object:
     """Read a setting; None where the caller gives none, or -1 instead."""
+    if setting in AUTOSCALING:
+        fields = fields.strictly()
     if parameter.kind == "text":
         return fields.text(parameter)
     if setting.can_be_auto and fields.values.get(parameter.name) == AUTO_WORD:
         return AUTO
+    if parameter.kind == "boolean":
+        return fields.boolean(parameter) if parameter.name in fields.values else None
     number = fields.integer(parameter)
     return None if number is None or number < 0 else setting.from_number(number)
 
@@ -224,7 +268,10 @@ def scale_request(name: str, version: str | None, fields: Fields) -> ScaleReques
     :param version: the version in the path, or None.
     :raises BadRequest: a value is out of range.
     """
-    minimum, maximum = worker_range(fields.integer(MIN_WORKER), fields.integer(MAX_WORKER))
+    settings = given_settings(fields, SCALING)
+    bounds_fields = fields.strictly() if settings.get("autoscale") else fields
+    most = bounds_fields.integer(MAX_WORKER)
+    minimum, maximum = worker_range(bounds_fields.integer(MIN_WORKER), most)
     return ScaleRequest(
         name=name,
         version=version if version is not None else fields.text(MODEL_VERSION),
@@ -233,6 +280,8 @@ def scale_request(name: str, version: str | None, fields: Fields) -> ScaleReques
         gpu_workers=fields.integer(NUMBER_GPU),
         synchronous=fields.boolean(SYNCHRONOUS_SCALE),
         drain=_duration(fields.integer(DRAIN_TIMEOUT)),
+        has_maximum=most is not None,
+        settings=settings,
     )
 
 

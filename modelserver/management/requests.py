@@ -18,11 +18,14 @@ class VersionOverrides:
 
     :param initial_workers: the parameter of the API; a model-config with valid workers goes before it.
     :param settings: a snapshot gives ``min_workers`` and ``max_workers``, too; nothing goes before those.
+    :param least: the fewest workers, and ``most`` the most ones, where the server decides how many there are.
     """
 
     handler: str | None = None
     runtime: str | None = None
     initial_workers: int | None = None
+    least: int | None = None
+    most: int | None = None
     settings: SettingValues = field(factory=dict)
 
 
@@ -64,6 +67,8 @@ class ScaleRequest:
     :param gpu_workers: how many of the new workers get a GPU; None: as the version's settings say.
     :param synchronous: whether the caller waits for the workers.
     :param drain: seconds that those who leave may take to finish; None: as long as it takes.
+    :param has_maximum: whether the caller has named the maximum.
+    :param settings: how the server is to decide the number, where the caller says something about it.
     """
 
     name: str
@@ -73,6 +78,8 @@ class ScaleRequest:
     gpu_workers: int | None = None
     synchronous: bool = False
     drain: float | None = None
+    has_maximum: bool = True
+    settings: SettingValues = field(factory=dict)
 
 
 @frozen

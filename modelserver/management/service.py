@@ -24,6 +24,7 @@ from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
+from modelserver.management.scaling import rescale
 from modelserver.management.version_spec import MOST_WORKERS
 from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
 from modelserver.traces import Trace
@@ -41,11 +42,13 @@ class ManagementRules:
     :param unregister_timeout: seconds that workers of an unregistered version have for the jobs they hold.
     :param one_version: a name may have one version only (MMS).
     :param most_workers: workers of a version that a call may ask for.
+    :param usual_ceiling: the most workers where the server decides their number and nobody says how many.
     """
 
     unregister_timeout: float = 120.0
     one_version: bool = False
     most_workers: int = MOST_WORKERS
+    usual_ceiling: int = 1
 
     def check_workers(self, wanted: int, parameter: str) -> None:
         """
@@ -65,6 +68,7 @@ class Management:
 
     :param changed: called after each change, for snapshots; callers wait until one is written.
     :param needed_by: the workflows that a version may not leave.
+    :param follow: is told a version whose way to its number of workers may have changed, before it is scaled.
     """
 
     registry: Registry
@@ -75,6 +79,7 @@ class Management:
     rules: ManagementRules = ManagementRules()
     changed: Callable[[], Deferred[None]] = lambda: succeed(None)
     needed_by: Callable[[ModelVersion], Sequence[str]] = lambda version: ()
+    follow: Callable[[ModelVersion], object] = lambda version: None
     _files: dict[ModelVersion, PreparedVersion] = field(factory=dict, init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
 
@@ -133,6 +138,7 @@ class Management:
             await self.preparer.discard(prepared, request.is_kept)
             raise
         self._files[version] = prepared
+        self.follow(version)
         try:
             await self._claim(version, spec.workers.minimum)
             if trace is None:
@@ -162,7 +168,7 @@ class Management:
         self.rules.check_workers(request.minimum, "min_worker")
         await self._claim(version, request.minimum)
         pool = version.pool
-        pool.scale(request.minimum, request.maximum, request.gpu_workers, request.drain)
+        rescale(version, request, self.rules.usual_ceiling, self.follow)
         await self.changed()
         if not request.synchronous:
             return True
@@ -173,6 +179,17 @@ class Management:
                 return False
             raise WorkersFailed(request.name, request.version, error.failure) from error
         return True
+
+    def resize(self, version: ModelVersion, workers: int) -> None:
+        """
+        Have another number of workers, as the server has decided; nobody has asked for it, so none is kept.
+
+        Workers that gave up stay as they are.
+
+        :raises NotEnoughDevices: a worker needs more GPUs than there are.
+        """
+        if self._is_served(version):
+            version.pool.scale(workers, workers, revives=False)
 
     async def unregister(self, name: str, version: str | None = None, keeps_download: bool = False) -> None:
         """
@@ -339,7 +356,7 @@ class Management:
             _log.error("Workers of {name} do not end", name=version.spec.name)
 
     def _is_served(self, version: ModelVersion) -> bool:
-        return version in self.registry.all()
+        return self.registry.has_version(version)
 
     def _withdraw(self, version: ModelVersion) -> None:
         """Take a version out of the registry, also if the version is the default while others exist."""

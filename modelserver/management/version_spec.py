@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from modelserver.archive.manifest import Manifest
 from modelserver.archive.model_config import ModelConfig
-from modelserver.errors import ArchiveInvalid, NotEnoughDevices
+from modelserver.errors import ArchiveInvalid, BadRequest, NotEnoughDevices
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import VersionOverrides
 from modelserver.spec import VersionSpec
@@ -48,6 +48,7 @@ class VersionDefaults:
     :param workers: for a registration by the API.
     :param startup_workers: for a model that is loaded at the start.
     :param most_workers: that an archive may ask for.
+    :param usual_ceiling: the most workers where the server decides their number and nobody says how many.
     :param handler: where the manifest names none, or None.
     :param envelope: goes before the manifest's, or None.
     :param settings: ``worker_start`` may be ``auto``: a template where one can be used.
@@ -59,6 +60,7 @@ class VersionDefaults:
     workers: int = 0
     startup_workers: int = 1
     most_workers: int = MOST_WORKERS
+    usual_ceiling: int = 1
     handler: str | None = None
     envelope: str | None = None
     settings: SettingValues = field(factory=dict)
@@ -107,7 +109,8 @@ def resolve_version_spec(
     :raises NotEnoughDevices: each worker needs more GPUs than there are.
     """
     sources = _Sources(overrides, model_config, preset, defaults)
-    least, most = _workers(sources, start_up)
+    settings = _without_conflicts(sources)
+    least, most = _bounds(sources) if settings["autoscale"] else _workers(sources, start_up)
     spec = VersionSpec(
         name=found.name,
         version=found.version,
@@ -123,7 +126,7 @@ def resolve_version_spec(
         sequences=_sequences(defaults),
         loaded_at_startup=start_up,
     )
-    spec = spec.with_settings({**sources.settings, "min_workers": least, "max_workers": most})
+    spec = spec.with_settings({**settings, "min_workers": least, "max_workers": most})
     _check_devices(spec, defaults)
     return evolve(spec, start=evolve(spec.start, method=_start_method(spec, defaults)))
 
@@ -175,6 +178,48 @@ def _workers(sources: _Sources, start_up: bool) -> tuple[int, int]:
     least, most = _worker_range(sources.preset.settings)
     least = _first(wanted, least, default=sources.defaults.startup_workers)
     return least, max(least, _first(most, default=least))
+
+
+def _without_conflicts(sources: _Sources) -> SettingValues:
+    """
+    Return every setting; workers that keep sequences do not come and go by the server's default.
+
+    :raises BadRequest: the caller wants them to.
+    :raises ArchiveInvalid: the archive does.
+    """
+    settings = sources.settings
+    if not (settings["autoscale"] and settings["stateful"]):
+        return settings
+    text = "autoscaling is not for a version with sequenceBatching: a worker keeps its sequences."
+    if sources.overrides.settings.get("autoscale"):
+        raise BadRequest(text)
+    if sources.model_config.settings.get("autoscale"):
+        raise ArchiveInvalid(f"model-config.yaml: {text}")
+    return {**settings, "autoscale": False}
+
+
+def _bounds(sources: _Sources) -> tuple[int, int]:
+    """
+    Return the least and the most workers where the server decides how many there are.
+
+    Where nobody says, there is one at least, and one for each CPU at most.
+
+    :raises BadRequest: the caller wants more than the operator's limit, or gives bounds in the wrong order.
+    :raises ArchiveInvalid: the model-config does.
+    """
+    defaults, overrides = sources.defaults, sources.overrides
+    config: Mapping[str, Any] = sources.model_config.settings
+    least, most = _worker_range(overrides.settings)
+    initial = None if overrides.initial_workers is None else max(0, overrides.initial_workers)
+    in_archive = config.get("least", config.get("min_workers"))
+    fewest = _first(least, overrides.least, in_archive, initial, default=1)
+    in_archive = config.get("most", config.get("max_workers"))
+    ceiling = _first(most, overrides.most, in_archive, default=max(fewest, defaults.usual_ceiling))
+    if ceiling < fewest:
+        raise BadRequest(f"max_worker ({ceiling}) cannot be less than min_worker ({fewest}).")
+    if fewest > defaults.most_workers:
+        raise BadRequest(f"min_worker is {fewest}, max_workers_per_model is {defaults.most_workers}.")
+    return fewest, min(ceiling, defaults.most_workers)
 
 
 def _worker_range(settings: Mapping[str, Any]) -> tuple[int | None, int | None]:

@@ -49,6 +49,10 @@ _HELP = {
     "modelserver_queue_bytes": "Bytes of the bodies of requests that wait for a worker.",
     "modelserver_in_flight_requests": "Requests that workers have in hand.",
     "modelserver_workers": "Workers by state.",
+    "modelserver_wanted_workers": "Workers that there are to be; with autoscale, as the server has decided.",
+    "modelserver_scale_decisions_total": "Changes of the number of workers that autoscale has decided, by "
+    "reason.",
+    "modelserver_cold_start_seconds": "Seconds from the request that found no worker to the first one ready.",
     "modelserver_worker_memory_bytes": "Resident bytes of a worker's whole process tree.",
     "modelserver_template_memory_bytes": "Resident bytes of the template process of a version.",
     "modelserver_gpu_memory_bytes": "Bytes of a GPU's memory that are in use.",
@@ -61,13 +65,15 @@ class ModelServerMetrics:
 
     restarts: Counter = field(factory=lambda: _counter("worker_restarts", *_VERSION), init=False)
     retries: Counter = field(factory=lambda: _counter("job_retries", *_VERSION), init=False)
+    decisions: Counter = field(factory=lambda: _counter("scale_decisions", *_VERSION, "reason"), init=False)
+    wakes: Histogram = field(factory=lambda: _histogram("cold_start_seconds", SECONDS), init=False)
     refusals: Counter = field(factory=lambda: _counter("refusals", "model", "cause"), init=False)
     spans: Counter = field(factory=lambda: _counter("trace_spans", "outcome"), init=False)
     gpu_memory: Gauge = field(factory=lambda: _gauge("gpu_memory_bytes", "gpu"), init=False)
 
     def families(self) -> Iterable[Family]:
         """Return the families that are kept from one scrape to the next, and are not of the host."""
-        return self.restarts, self.retries, self.refusals
+        return self.restarts, self.retries, self.refusals, self.decisions, self.wakes
 
     def exposed(
         self, tallies: RequestTallies, versions: Iterable[VersionDescription], memory: Mapping[int, int]
@@ -83,6 +89,8 @@ class ModelServerMetrics:
             self.restarts,
             self.retries,
             self.refusals,
+            self.decisions,
+            self.wakes,
             self.spans,
             self.gpu_memory,
             *_of_versions(versions, memory),
@@ -127,6 +135,7 @@ def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, in
     waiting_bytes = _gauge("queue_bytes", *_VERSION)
     in_flight = _gauge("in_flight_requests", *_VERSION)
     workers = _gauge("workers", *_VERSION, "state")
+    wanted = _gauge("wanted_workers", *_VERSION)
     worker_memory = _gauge("worker_memory_bytes", *_VERSION, "worker")
     template_memory = _gauge("template_memory_bytes", *_VERSION)
     for described in versions:
@@ -134,6 +143,7 @@ def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, in
         depth.update(labels, described.waiting)
         waiting_bytes.update(labels, described.waiting_bytes)
         in_flight.update(labels, described.in_flight)
+        wanted.update(labels, described.wanted_workers)
         for state, count in Multiset(worker.state.value for worker in described.workers).items():
             workers.update((*labels, state), count)
         for worker in described.workers:
@@ -142,4 +152,4 @@ def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, in
             template_memory.update(
                 labels, described.template.memory or memory.get(described.template.pid or 0, 0)
             )
-    return depth, waiting_bytes, in_flight, workers, worker_memory, template_memory
+    return depth, waiting_bytes, in_flight, workers, wanted, worker_memory, template_memory

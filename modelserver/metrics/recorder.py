@@ -241,6 +241,14 @@ class MetricsRecorder:
         else:
             self._torchserve.update(_LOAD_TIME)((_worker_name(model, version, worker), *HOST), milliseconds)
 
+    def woken(self, model: str, version: str, seconds: float) -> None:
+        """Count a wait of requests for the first worker of a version, and its seconds."""
+        self._modelserver.wakes.update((model, version), seconds)
+
+    def scale_decided(self, model: str, version: str, reason: str) -> None:
+        """Count a decision about the number of a version's workers."""
+        self._modelserver.decisions.update((model, version, reason), 1)
+
     def worker_restarted(self, model: str, version: str) -> None:
         """Count a worker that was started again."""
         self._modelserver.restarts.update((model, version), 1)

@@ -58,6 +58,26 @@ _VERSION: Mapping[str, Schema] = {
     "maxBatchDelay": {**_COUNT, "description": "Milliseconds; the present ones where batchDelay is auto."},
     "loadedAtStartup": _FLAG,
 }
+_SCALING: Mapping[str, Schema] = {
+    "autoscaling": _object(
+        {
+            "targetQueueTime": {**_COUNT, "description": "Milliseconds."},
+            "idleTimeout": {"type": "number", "description": "Seconds."},
+            "scaleDownDelay": {"type": "number", "description": "Seconds."},
+            "keepTemplate": _FLAG,
+            "loadTimeout": {"type": "number", "description": "Seconds."},
+        }
+    ),
+    "wantedWorkers": _COUNT,
+    "lastDecision": _object(
+        {
+            "workers": _COUNT,
+            "reason": _TEXT,
+            "text": _TEXT,
+            "at": {"type": "string", "format": "date-time"},
+        }
+    ),
+}
 _TEMPLATE = _object({"pid": {"type": "integer"}, "status": _TEXT, "memoryUsage": _COUNT}, _APART)
 
 _TORCHSERVE_WORKER = _object({**_WORKER, "pid": {"type": "integer"}, "gpuUsage": _TEXT}, _WORKER_HISTORY)
@@ -88,12 +108,13 @@ _TORCHSERVE_VERSION = _object(
         "batchDelay": _TEXT,
         "deviceIds": _array(_COUNT),
         "template": _TEMPLATE,
+        **_SCALING,
         "customizedMetadata": _OPEN_OBJECT,
     },
 )
 _MMS_VERSION = _object(
     {**_VERSION, "modelUrl": _TEXT, "workers": _array(_object(_WORKER, _WORKER_HISTORY))},
-    {"engine": _TEXT, "batchDelay": _TEXT, "template": _TEMPLATE},
+    {"engine": _TEXT, "batchDelay": _TEXT, "template": _TEMPLATE, **_SCALING},
 )
 
 _NUMBER: Schema = {"type": "number"}

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.posixbase import PosixReactorBase
 
 from modelserver.archive.unpack import UnpackLimits
+from modelserver.autoscale.controller import Autoscaler
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.output_limits import OutputLimits
 from modelserver.backends.process import HostServices
@@ -90,6 +91,7 @@ class Core:
     workflows: WorkflowInference
     dialect: Dialect
     telemetry: Telemetry
+    autoscaler: Autoscaler
     draining: Draining
     memory_limits: MemoryLimits
     idle_memory: IdleMemory
@@ -127,6 +129,8 @@ def build_core(
     inference = _make_inference(runtime, registry, telemetry.recorder, tracer)
     workflows = _make_workflow_inference(settings, inference, resources)
     management = _make_management(settings, runtime, resources, providers, workflows, changed=changed)
+    autoscaler = Autoscaler(providers, registry.has_version, management.resize)
+    management.follow = autoscaler.follow
     workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
     if snapshots is not None:
         snapshots.workflows = workflow_management.registered
@@ -138,6 +142,7 @@ def build_core(
         inference=inference,
         dialect=_make_dialect(settings, trace_id_of(tracing)),
         telemetry=telemetry,
+        autoscaler=autoscaler,
         draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
         idle_memory=IdleMemory(runtime.reactor, runtime.threads.files, time.process_time, resources.slots),
@@ -242,6 +247,7 @@ def _make_management(
             settings.unregister_model_timeout,
             one_version=not DIALECTS[settings.dialect].has_versions,
             most_workers=settings.most_workers(usable_processors()),
+            usual_ceiling=usable_processors(),
         ),
         changed=changed,
         needed_by=partial(needed_by, workflows.registry, registry),

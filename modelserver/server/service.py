@@ -277,6 +277,7 @@ class Server(MultiService):
         if core is not None:
             core.memory_limits.stop()
             core.idle_memory.stop()
+            core.autoscaler.stop()
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)

@@ -281,6 +281,14 @@ class CountingRecorder:
         """Count."""
         self._count("worker_loaded", model)
 
+    def woken(self, model: str, version: str, seconds: float) -> None:
+        """Count."""
+        self._count("woken", model)
+
+    def scale_decided(self, model: str, version: str, reason: str) -> None:
+        """Count."""
+        self._count("scale_decided", model, reason)
+
     def worker_restarted(self, model: str, version: str) -> None:
         """Count."""
         self._count("worker_restarted", model)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelserver.dialect_rules import TORCHSERVE
+from modelserver.version_settings.autoscaling import AUTOSCALING
 from modelserver.version_settings.setting import Setting, SettingKey, SettingParameter, Unit
 
 _TS, _BOTH = ("TS",), ("TS", "MMS")
@@ -348,7 +349,17 @@ PROCESSES = (
     ),
 )
 
-VERSION_SETTINGS = (*WORKERS, *BATCHES, *TIMEOUTS, *DEVICES, *MODES, *SEQUENCES, *QUEUE, *PROCESSES)
+VERSION_SETTINGS = (
+    *WORKERS,
+    *BATCHES,
+    *TIMEOUTS,
+    *DEVICES,
+    *MODES,
+    *SEQUENCES,
+    *QUEUE,
+    *PROCESSES,
+    *AUTOSCALING,
+)
 """All settings, those that a describe shows in the order of TorchServe's answer."""
 
 

@@ -140,3 +140,21 @@ class WorkerLimits:
     retries: int = default_of("retry_on_worker_death")
     requests: int = default_of("max_requests_per_worker")
     memory: int = default_of("worker_memory_limit")
+
+
+@frozen
+class Autoscaling:
+    """
+    Whether and how the server decides how many workers a version has.
+
+    :param queue_time: seconds that 9 of 10 requests shall wait at most for a worker.
+    :param idle_timeout: seconds without a request after which the last worker goes, if there may be none.
+    :param down_delay: seconds for which fewer workers must have been enough before one goes.
+    :param keep_template: the template process stays where the last worker has gone.
+    """
+
+    enabled: bool = default_of("autoscale")
+    queue_time: float = default_of("target_queue_time")
+    idle_timeout: float = default_of("idle_timeout")
+    down_delay: float = default_of("scale_down_delay")
+    keep_template: bool = default_of("keep_template")

@@ -167,6 +167,7 @@ class DerivedTests(SynchronousTestCase):
             VersionDefaults(
                 workers=0,
                 startup_workers=2,
+                usual_ceiling=8,
                 handler="h",
                 envelope="json",
                 number_of_gpu=2,

@@ -14,8 +14,9 @@ from modelserver.metrics.recorder import (
     LOG,
     PROMETHEUS,
 )
-from modelserver.spec import VersionDescription, WorkerDescription, WorkerState
+from modelserver.spec import ScalingDescription, VersionDescription, WorkerDescription, WorkerState
 from modelserver.testing.providers import START_OF_TIME, make_spec
+from modelserver.version_settings.values import Autoscaling, WorkerRange
 from tests.harness.metrics import NOOP, WORKER, Server, finished_job
 
 HISTOGRAMS = """
@@ -254,6 +255,7 @@ class OwnMetricsTests(SynchronousTestCase):
                 f"modelserver_in_flight_requests{{{NOOP}}} 2.0",
                 f'modelserver_workers{{{NOOP}state="ready",}} 1.0',
                 f'modelserver_workers{{{NOOP}state="draining",}} 1.0',
+                f"modelserver_wanted_workers{{{NOOP}}} 0.0",
                 f'modelserver_worker_memory_bytes{{{NOOP}worker="9000",}} 512.0',
                 f'modelserver_worker_memory_bytes{{{NOOP}worker="9001",}} 1024.0',
                 f"modelserver_template_memory_bytes{{{NOOP}}} 99.0",
@@ -269,6 +271,30 @@ class OwnMetricsTests(SynchronousTestCase):
             [
                 f"modelserver_worker_restarts_total{{{NOOP}}} 1.0",
                 f"modelserver_job_retries_total{{{NOOP}}} 2.0",
+            ],
+        )
+
+    def test_what_autoscale_decides_is_counted(self) -> None:
+        settings = Autoscaling(enabled=True)
+        spec = make_spec("noop", autoscaling=settings, workers=WorkerRange(0, 8))
+        self.server.versions = [
+            VersionDescription(spec, True, (WORKER,), scaling=ScalingDescription(settings, wanted=3))
+        ]
+        self.instruments.scale_decided("noop", "1.0", "load")
+        self.instruments.scale_decided("noop", "1.0", "load")
+        self.instruments.woken("noop", "1.0", 0.07)
+        self.assertEqual(
+            self.server.scrape(
+                "modelserver_wanted_workers",
+                "modelserver_scale_decisions_total",
+                "modelserver_cold_start_seconds_count",
+                "modelserver_cold_start_seconds_sum",
+            ),
+            [
+                f'modelserver_scale_decisions_total{{{NOOP}reason="load",}} 2.0',
+                f"modelserver_cold_start_seconds_count{{{NOOP}}} 1.0",
+                f"modelserver_cold_start_seconds_sum{{{NOOP}}} 0.07",
+                f"modelserver_wanted_workers{{{NOOP}}} 3.0",
             ],
         )
 

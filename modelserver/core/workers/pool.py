@@ -13,6 +13,7 @@ from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.busy_poll import BusyPoll
+from modelserver.core.workers.demand import Demand
 from modelserver.core.workers.idle_watch import IdleWatch
 from modelserver.core.workers.in_flight import MANY, MakeInFlight
 from modelserver.core.workers.levelling import Levelling
@@ -20,7 +21,8 @@ from modelserver.core.workers.making import WorkerMaker
 from modelserver.core.workers.placement import give_place_back
 from modelserver.core.workers.recycling import Recycling
 from modelserver.core.workers.retries import retry_or_fail
-from modelserver.core.workers.waiters import Waiters
+from modelserver.core.workers.retry_after import seconds_to_drain
+from modelserver.core.workers.settlement import Settlement
 from modelserver.core.workers.waking import Waking
 from modelserver.core.workers.worker import READY, Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkersFailed
@@ -31,9 +33,6 @@ _log = Logger()
 
 # An alias: attribute access on an Enum is slow on the request path.
 FAILED = WorkerState.FAILED
-
-LONGEST_RETRY = 600.0
-"""Seconds that a refused client is told to wait at most."""
 
 
 @define(eq=False)
@@ -48,10 +47,10 @@ class WorkerPool:
     maximum: int = field(default=0, init=False)
     workers: list[Worker] = field(factory=list, init=False)
     waking: Waking = field(init=False)
+    demand: Demand | None = field(default=None, init=False)  # None: nobody wants to know
     _maker: WorkerMaker = field(init=False)
     _leaving: list[Worker] = field(factory=list, init=False)
-    _settlers: Waiters = field(factory=Waiters, init=False)
-    _closers: Waiters = field(factory=Waiters, init=False)
+    _settlement: Settlement = field(init=False)
     _idle_watch: IdleWatch = field(init=False)
     _scheduled: bool = field(default=False, init=False)
     _rate: DrainRate = field(factory=DrainRate, init=False)
@@ -71,6 +70,7 @@ class WorkerPool:
         self._recycling = Recycling(self._max_requests, self.providers.random)
         self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
         self._levelling = Levelling(self.providers.clock, self.workers)
+        self._settlement = Settlement(self.workers, self._leaving)
         self._maker = WorkerMaker(self.spec, self, self.providers, self.make_in_flight, self.workers)
         self.waking = Waking(
             model=self.spec.name,
@@ -84,28 +84,36 @@ class WorkerPool:
     # How many.
 
     def scale(
-        self, minimum: int, maximum: int, gpu_workers: int | None = None, drain: float | None = None
+        self,
+        minimum: int,
+        maximum: int,
+        gpu_workers: int | None = None,
+        drain: float | None = None,
+        revives: bool = True,
     ) -> None:
         """
         Want at least ``minimum`` and at most ``maximum`` workers from now on.
 
-        Workers that gave up are started again. The newest leave first.
+        The newest leave first.
 
         :param gpu_workers: how many of the new ones get a GPU; None: as the version's settings say.
         :param drain: seconds that those who leave may take to finish; None: as long as it takes.
+        :param revives: workers that gave up are started again; else they are the first to leave.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
         added = self._maker.add(minimum - len(self.workers), gpu_workers)
         self.minimum, self.maximum = minimum, maximum
-        for worker in self.workers:
-            if worker.state is FAILED:
-                worker.start()
+        if revives:
+            for worker in self.workers:
+                if worker.state is FAILED:
+                    worker.start()
         for worker in added:
             worker.start()
         surplus = max(0, len(self.workers) - maximum)
         if surplus:
-            going = self.workers[-surplus:]
-            del self.workers[-surplus:]
+            going = sorted(self.workers, key=lambda worker: worker.state is FAILED)[-surplus:]
+            for worker in going:
+                self.workers.remove(worker)
             self._leaving += going
             if self._recycling.old in going:
                 self._end_recycling()
@@ -114,7 +122,7 @@ class WorkerPool:
             if not self.workers:
                 self.waking.end()  # those that were brought are taken away
         self._answer_or_hold()
-        self._settle()
+        self._settlement.look()
 
     def when_settled(self) -> Deferred[None]:
         """
@@ -122,31 +130,17 @@ class WorkerPool:
 
         Fails with WorkersFailed as soon as a wanted worker fails to load. Cancelling is allowed.
         """
-        settled = self._settlers.wait()
-        self._settle()
-        return settled
-
-    def _settle(self) -> None:
-        if not self._settlers or self._leaving:
-            return
-        if all(worker.state is READY for worker in self.workers):
-            self._settlers.fire()
+        return self._settlement.when_settled()
 
     def _fail_settlers(self, failure: WorkerFailure | None) -> None:
-        if self._settlers:
-            self._settlers.fail(WorkersFailed(self.spec.name, self.spec.version, failure))
+        if self._settlement.is_awaited:
+            self._settlement.fail(WorkersFailed(self.spec.name, self.spec.version, failure))
 
     def close(self, drain: float | None = None) -> Deferred[None]:
         """Stop all workers; fires when the last one is gone. Waiting jobs are the caller's to answer."""
-        gone = self._closers.wait()
         self.waking.close()
         self.scale(0, 0, drain=drain)
-        self._note_empty()
-        return gone
-
-    def _note_empty(self) -> None:
-        if not self.workers and not self._leaving:
-            self._closers.fire()
+        return self._settlement.when_empty()
 
     @property
     def ready(self) -> int:
@@ -174,6 +168,8 @@ class WorkerPool:
         :raises NoWorkers: there is no worker, and none will come, be it by this job.
         :raises QueueFull: as many jobs wait as may; it tells when to try again.
         """
+        if self.demand is not None:
+            self.demand.arrived += 1
         for worker in self.workers:
             if worker.state is not FAILED:
                 break
@@ -197,13 +193,8 @@ class WorkerPool:
 
     def seconds_to_drain(self) -> float:
         """Return the seconds in which the queue empties, as measured, else by the handler's mean times."""
-        waiting = self.queue.length + 1
-        measured = self._rate.seconds_for(waiting, self.providers.clock.seconds())
-        if measured is None:
-            times = [worker.in_flight.pace.mean for worker in self.workers if worker.state is READY]
-            speed = sum(self._batch_size / seconds for seconds in times if seconds)
-            measured = waiting / speed if speed else 1.0
-        return min(measured, LONGEST_RETRY)
+        now, length = self.providers.clock.seconds(), self.queue.length
+        return seconds_to_drain(self._rate, length + 1, now, self.workers, self._batch_size)
 
     def refusal(self) -> ServingError:
         """Return the reason why no worker will take a job."""
@@ -302,11 +293,14 @@ class WorkerPool:
         self.providers.recorder.worker_loaded(spec.name, spec.version, worker.id, seconds)
         if self.providers.memory is not None:
             self.providers.memory.loaded(worker.spec)
-        self.waking.end()
+        if (slept := self.waking.end()) is not None:
+            self.providers.recorder.woken(spec.name, spec.version, slept)
+        if self.demand is not None:
+            self.demand.load = seconds
         self._recycling.reset_count(worker)
         if worker is self._recycling.successor:
             self._end_recycling()
-        self._settle()
+        self._settlement.look()
         self.schedule()
 
     def worker_has_room(self, worker: Worker) -> None:
@@ -323,6 +317,8 @@ class WorkerPool:
         self.queue.learn(len(jobs), calls, times.handler)
         recorder.batches_finished(spec.name, spec.version, calls, len(jobs), times.handler, times.total)
         recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
+        if self.demand is not None:
+            self.demand.came_back(len(jobs), calls, times.handler)
         if self._max_requests and self._recycling.is_due(worker, len(jobs)):
             self._replace(worker)
         if self.queue.closed is not None:
@@ -394,6 +390,5 @@ class WorkerPool:
             self._leaving.remove(worker)
         self._recycling.reset_count(worker)
         give_place_back(worker.spec, self.providers)
-        self._settle()
-        self._note_empty()
+        self._settlement.look()
         self.queue.worker_gone(worker.id, "the worker of the sequence was stopped")

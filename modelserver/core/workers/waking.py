@@ -104,11 +104,15 @@ class Waking:
             if job.state is FINISHED:
                 continue
             if job.request.arrived + self._timeout <= now:
-                why = f"no worker has loaded it within {self._timeout:g} s"
-                job.fail(NoWorkers(self.model, self.version, why))
+                job.fail(NoWorkers(self.model, self.version, self._reason()))
             else:
                 oldest = min(oldest, job.request.arrived)
         if not self.workers and not self.queue.waiting:
             self.end()
         else:
             self._timer = self.clock.callLater(oldest + self._timeout - now, self._look)
+
+    def _reason(self) -> str:
+        failures = [worker.failure for worker in self.workers if worker.failure is not None]
+        why = f"; the last that tried: {failures[-1]}" if failures else ""
+        return f"no worker has loaded it within {self._timeout:g} s{why}"

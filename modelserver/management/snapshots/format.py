@@ -14,6 +14,11 @@ import javaproperties
 from attrs import frozen
 
 from modelserver.management.requests import VersionOverrides
+from modelserver.management.snapshots.autoscaling import (
+    parse_autoscaling,
+    render_autoscaling,
+    take_autoscaling,
+)
 from modelserver.management.snapshots.values import (
     SnapshotInvalid,
     archive_name,
@@ -32,6 +37,7 @@ from modelserver.management.snapshots.workflows import (
 from modelserver.management.workflows.requests import RegisteredWorkflow
 from modelserver.sources.urls import is_remote
 from modelserver.spec import VersionDescription
+from modelserver.version_settings.setting import SettingValues
 from modelserver.version_settings.table import default_of
 from modelserver.version_settings.values import AUTO_DELAY, WorkerRange
 from modelserver.workflows.spec import NodeModel
@@ -52,6 +58,8 @@ class SnapshotVersion:
     One version in a snapshot. Durations are seconds.
 
     :param archive: the archive's file name (``marName``) in the model store.
+    :param autoscaling: whether and how the server decides the number of workers; None: it never did. What it
+        has decided is not kept.
     :param url: the URL that the archive was downloaded from (``modelUrl``, which TorchServe neither writes
         nor reads); empty for an archive that the operator has put into the store.
     """
@@ -67,6 +75,7 @@ class SnapshotVersion:
     runtime: str = "python"
     parallel_level: int = 0
     url: str = ""
+    autoscaling: SettingValues | None = None
 
     def overrides(self) -> VersionOverrides:
         """Return the overrides of the registration that restores this version; they go before all else."""
@@ -79,6 +88,7 @@ class SnapshotVersion:
                 "startup_timeout": self.startup_timeout,
                 "min_workers": self.min_workers,
                 "max_workers": self.max_workers,
+                **(self.autoscaling or {}),
             },
         )
 
@@ -117,7 +127,9 @@ def take_snapshot(
     for version in versions:
         spec = version.spec
         if spec.workflow is not None:
-            of_nodes[NodeModel(spec.name, spec.version)] = spec.workers
+            least = spec.workers.minimum if version.scaling is None else max(1, spec.workers.minimum)
+            most = max(least, spec.workers.maximum)
+            of_nodes[NodeModel(spec.name, spec.version)] = WorkerRange(least, most)
             continue
         models.setdefault(spec.name, {})[spec.version] = SnapshotVersion(
             archive=archive_name(spec.url),
@@ -131,6 +143,7 @@ def take_snapshot(
             runtime=spec.runtime,
             parallel_level=spec.devices.parallel_level,
             url=spec.url if is_remote(spec.url) else "",
+            autoscaling=take_autoscaling(version),
         )
     return Snapshot(name, created, models, take_workflows(workflows, of_nodes))
 
@@ -178,6 +191,7 @@ def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
         startup_timeout=float(count_of(values, "startupTimeout", 0, where)) or _DEFAULT_TIMEOUT,
         runtime=text_of(values, "runtimeType", "python", where),
         parallel_level=count_of(values, "parallelLevel", 0, where),
+        autoscaling=parse_autoscaling(values, where),
         url=text_of(values, "modelUrl", "", where),
     )
 
@@ -219,6 +233,8 @@ def _render_version(values: SnapshotVersion) -> dict[str, object]:
         document["parallelLevel"] = values.parallel_level
     if values.url:
         document["modelUrl"] = values.url
+    if values.autoscaling is not None:
+        document["autoscaling"] = render_autoscaling(values.autoscaling)
     return document
 
 

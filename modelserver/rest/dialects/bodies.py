@@ -24,7 +24,7 @@ from modelserver.errors import (
 )
 from modelserver.execution.outcomes import outcome_of
 from modelserver.interfaces import Reply
-from modelserver.spec import WorkerDescription, WorkerFailure, WorkerState
+from modelserver.spec import VersionDescription, WorkerDescription, WorkerFailure, WorkerState
 from modelserver.workflows.errors import NodeFailed, WorkflowFailed
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -127,6 +127,29 @@ def memory_apart(worker: WorkerDescription) -> dict[str, object]:
     if worker.private is not None and worker.shared is not None:
         keys = {"memoryPrivate": worker.private, "memoryShared": worker.shared}
     return keys if worker.threads is None else {**keys, "threads": worker.threads}
+
+
+def scaling_of(description: VersionDescription) -> dict[str, object]:
+    """Return keys that only this server has, and shows where it decides how many workers a version has."""
+    scaling = description.scaling
+    if scaling is None or not scaling.settings.enabled:
+        return {}
+    settings = scaling.settings
+    keys: dict[str, object] = {
+        "autoscaling": {
+            "targetQueueTime": milliseconds(settings.queue_time),
+            "idleTimeout": seconds(settings.idle_timeout),
+            "scaleDownDelay": seconds(settings.down_delay),
+            "keepTemplate": settings.keep_template,
+            "loadTimeout": seconds(description.spec.timeouts.load),
+        },
+        "wantedWorkers": scaling.wanted,
+    }
+    last = scaling.last
+    if last is not None:
+        at = timestamp(last.at)
+        keys["lastDecision"] = {"workers": last.workers, "reason": last.reason, "text": last.text, "at": at}
+    return keys
 
 
 def template_memory(template: WorkerDescription | None) -> dict[str, object]:

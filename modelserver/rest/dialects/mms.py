@@ -24,6 +24,7 @@ from modelserver.rest.dialects.bodies import (
     pretty,
     refuse,
     said,
+    scaling_of,
     template_memory,
     timestamp,
     worker_history,
@@ -190,6 +191,7 @@ def _version(description: VersionDescription) -> dict[str, object]:
         "runtime": spec.runtime,
         **described_settings(spec, (*WORKERS, *BATCHES)),
         **chosen_delay(description),
+        **scaling_of(description),
         "loadedAtStartup": spec.loaded_at_startup,
         "workers": [_worker(worker) for worker in description.workers],
     }

@@ -24,6 +24,7 @@ from modelserver.rest.dialects.bodies import (
     pretty,
     refuse,
     said,
+    scaling_of,
     template_memory,
     timestamp,
     worker_history,
@@ -188,7 +189,7 @@ class TorchServe:
 def _version(description: VersionDescription) -> dict[str, object]:
     """One element of a describe."""
     spec = description.spec
-    keys = _identity(spec) | _settings(description)
+    keys = _identity(spec) | _settings(description) | scaling_of(description)
     keys["workers"] = [_worker(worker) for worker in description.workers]
     keys["jobQueueStatus"] = {
         "remainingCapacity": max(0, spec.queue.jobs - description.waiting),

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.queues.drain_rate import DrainRate
 from modelserver.core.version import ModelVersion
-from modelserver.core.workers.pool import LONGEST_RETRY
+from modelserver.core.workers.retry_after import LONGEST_RETRY
 from modelserver.errors import QueueFull
 from modelserver.testing.providers import CollectingObserver, MemoryWorker, Stage, make_job, make_spec
 

@@ -143,6 +143,11 @@ class FailingWorkerTests(WakingTestCase):
         self.process.answer()
         self.assertEqual((observer.bodies, self.brought), ([b"a"], 1))
 
+    def test_the_reason_of_workers_that_do_not_come_is_told(self) -> None:
+        (observer,) = self.ask(b"a")
+        self.clock.pump([8, 2])
+        self.assertIn("the last that tried: startup timeout, ended by SIGKILL", observer.reasons[0])
+
     def test_a_worker_that_cannot_load_fails_the_version_and_is_not_brought_again(self) -> None:
         (observer,) = self.ask(b"a")
         self.process.exit(PERMANENT)

@@ -82,6 +82,17 @@ VERSIONS = st.builds(
     startup_timeout=st.integers(1, 9999).map(float),
     runtime=st.sampled_from(["python", "python3"]),
     parallel_level=st.integers(0, 8),
+    autoscaling=st.none()
+    | st.fixed_dictionaries(
+        {
+            "autoscale": st.booleans(),
+            "target_queue_time": st.integers(1, 9999).map(lambda milliseconds: milliseconds * 0.001),
+            "idle_timeout": st.integers(1, 9999).map(float),
+            "scale_down_delay": st.integers(1, 9999).map(float),
+            "keep_template": st.booleans(),
+            "load_timeout": st.integers(1, 9999).map(float),
+        }
+    ),
 )
 SNAPSHOTS = st.builds(
     Snapshot,

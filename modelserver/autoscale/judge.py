@@ -1,0 +1,84 @@
+"""Makes the policy's questions of what is counted in a version, and remembers what it needs for that."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from attrs import define, evolve, field, frozen
+
+from modelserver.autoscale.arrivals import Arrivals
+from modelserver.autoscale.policy import CallCost, Load, Rules, Verdict, decide, workers_for_calm
+from modelserver.version_settings.values import Autoscaling, WorkerRange
+
+LOADS = 20.0
+"""A worker goes after as many times the seconds that one needs to load, or the delay if that is longer."""
+LONGEST_DELAY = 600.0
+"""Seconds after which a worker goes in any case."""
+
+
+@frozen
+class Seen:
+    """
+    What there is in a version at one moment; see ``Load`` for what has the same name.
+
+    :param arrived: requests that have come since the version is watched.
+    :param loading: seconds that a worker needs to load, as far as is known.
+    """
+
+    workers: int = 0
+    is_failing: bool = False
+    waiting: int = 0
+    in_hand: int = 0
+    arrived: int = 0
+    costs: Mapping[int, CallCost] = field(factory=dict)
+    stuck: float = 0.0
+    slots: int = 1
+    loading: float = 0.0
+
+
+@define(eq=False)
+class Judge:
+    """Decides for one version, look by look. Times are the clock's (monotonic) seconds."""
+
+    _arrivals: Arrivals = field(factory=Arrivals, init=False)
+    _needs: deque[tuple[float, int]] = field(factory=deque, init=False)
+    _arrived: int = field(default=0, init=False)
+    _active: float | None = field(default=None, init=False)
+
+    def look(self, now: float, seen: Seen, settings: Autoscaling, bounds: WorkerRange) -> Load:
+        """Take in what there is now, and return what follows of it and of what was there before."""
+        call = min(seen.costs.values(), key=lambda cost: cost.seconds, default=CallCost(0.0)).seconds
+        self._arrivals.note(now, seen.arrived)
+        if self._active is None or seen.arrived != self._arrived or seen.waiting or seen.in_hand:
+            self._active = now
+        self._arrived = seen.arrived
+        load = Load(
+            workers=seen.workers,
+            is_failing=seen.is_failing,
+            waiting=seen.waiting,
+            in_hand=seen.in_hand,
+            rate=self._arrivals.rate(call),
+            costs=seen.costs,
+            stuck=seen.stuck,
+            slots=seen.slots,
+            idle=now - self._active,
+        )
+        calm = evolve(load, rate=self._arrivals.upper_rate(call))
+        self._needs.append((now, workers_for_calm(calm, rules_of(settings, bounds))))
+        delay = max(settings.down_delay, min(LONGEST_DELAY, LOADS * seen.loading))
+        while len(self._needs) > 1 and now - self._needs[1][0] >= delay:
+            self._needs.popleft()
+        if now - self._needs[0][0] < delay:  # not watched for so long
+            self._needs[0] = (self._needs[0][0], max(self._needs[0][1], seen.workers))
+        return load
+
+    def decide(self, load: Load, settings: Autoscaling, bounds: WorkerRange) -> Verdict:
+        """Decide by what ``look`` has returned, perhaps with ``affordable`` in it."""
+        calm = max((need for _, need in self._needs), default=load.workers)
+        return decide(load, rules_of(settings, bounds), calm)
+
+
+def rules_of(settings: Autoscaling, bounds: WorkerRange) -> Rules:
+    """Return what the policy is to know of a version's settings."""
+    return Rules(bounds, settings.queue_time, settings.idle_timeout)
