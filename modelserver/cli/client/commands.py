@@ -102,12 +102,17 @@ class ServerCommand:
     def scale(self) -> None:
         """Change the number of workers."""
         arguments = self.arguments
-        most = arguments.min if arguments.max is None else arguments.max
-        wanted = {
+        if arguments.min is None and not arguments.autoscale:
+            arguments.error("one of --min and --autoscale is required")
+        most = arguments.min if arguments.max is None and not arguments.autoscale else arguments.max
+        wanted: dict[str, object] = {
             "min_worker": arguments.min,
             "max_worker": most,
+            "idle_timeout": arguments.idle_timeout,
             "synchronous": _word(not arguments.no_wait),
         }
+        if arguments.autoscale is not None:
+            wanted["autoscale"] = _word(arguments.autoscale)
         path = path_of("models", arguments.model, arguments.version)
         self._change("PUT", path, wanted, f"Scaling {arguments.model}")
 
@@ -181,8 +186,22 @@ def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
     advise.add_argument("--p99", metavar="TIME", help="the time that 99 of 100 requests may take, as 50ms")
     advise.add_argument("--rate", type=int, metavar="N", help="requests a second; default: as callers bring")
     scale = parsers["scale"]
-    scale.add_argument("--min", type=int, required=True, metavar="N", help="the least workers")
-    scale.add_argument("--max", type=int, metavar="N", help="the most workers; default: the least")
+    scale.add_argument("--min", type=int, metavar="N", help="the least workers; with --autoscale: 1")
+    scale.add_argument(
+        "--max", type=int, metavar="N", help="the most workers; default: the least, with --autoscale one a CPU"
+    )
+    scale.add_argument(
+        "--autoscale",
+        action=argparse.BooleanOptionalAction,
+        help="whether the server decides how many workers there are, from --min to --max",
+    )
+    scale.add_argument(
+        "--idle-timeout",
+        type=int,
+        metavar="SECONDS",
+        help="with --autoscale and --min 0: without a request for so long, the last worker goes",
+    )
+    scale.set_defaults(error=scale.error)
     for name in ("register", "scale"):
         parsers[name].add_argument("--no-wait", action="store_true", help="do not wait for the workers")
     body = parsers["predict"].add_mutually_exclusive_group()

@@ -73,6 +73,11 @@ def version_table(version: Description) -> Table:
     for key, label in _LIMITS:
         if key in version:
             table.add_row(label, _text(version[key]))
+    last = version.get("lastDecision")
+    if "wantedWorkers" in version:
+        table.add_row("wanted workers", _text(version["wantedWorkers"]))
+    if isinstance(last, Mapping):
+        table.add_row("decided last", _text(f"{last.get('workers')} at {last.get('at')}: {last.get('text')}"))
     queue = version.get("jobQueueStatus")
     if isinstance(queue, Mapping):
         table.add_row("waiting requests", _text(queue.get("pendingRequests")))

@@ -155,6 +155,19 @@ class ChangeTests(ControlCase):
             ],
         )
 
+    def test_scale_by_the_server(self) -> None:
+        self.run_words("scale", "noop", "--autoscale")
+        self.run_words("scale", "noop", "--autoscale", "--min", "0", "--max", "4", "--idle-timeout", "60")
+        self.run_words("scale", "noop", "--no-autoscale", "--min", "2")
+        self.assertEqual(
+            self.urls,
+            [
+                "PUT /models/noop?synchronous=true&autoscale=true",
+                "PUT /models/noop?min_worker=0&max_worker=4&idle_timeout=60&synchronous=true&autoscale=true",
+                "PUT /models/noop?min_worker=2&max_worker=2&synchronous=true&autoscale=false",
+            ],
+        )
+
     def test_unregister_and_set_default(self) -> None:
         self.run_words("unregister", "noop")
         self.run_words("unregister", "a/b", "--version", "2.0")
