@@ -208,7 +208,7 @@ def _bounds(sources: _Sources) -> tuple[int, int]:
     :raises ArchiveInvalid: the model-config does.
     """
     defaults, overrides = sources.defaults, sources.overrides
-    config: Mapping[str, Any] = sources.model_config.settings
+    config: Mapping[str, Any] = {**sources.preset.settings, **sources.model_config.settings}
     least, most = _worker_range(overrides.settings)
     initial = None if overrides.initial_workers is None else max(0, overrides.initial_workers)
     in_archive = config.get("least", config.get("min_workers"))

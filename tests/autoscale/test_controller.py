@@ -6,7 +6,9 @@ from twisted.internet.defer import Deferred
 
 from modelserver.autoscale.controller import Autoscaler
 from modelserver.errors import BadRequest, NotEnoughDevices, NoWorkers
+from modelserver.management.descriptions import describe_version
 from modelserver.management.requests import ScaleRequest
+from modelserver.management.snapshots.format import take_snapshot
 from modelserver.spec import ScaleDecision, WorkerFailure, WorkerState
 from modelserver.testing.providers import CollectingObserver, make_job
 from tests.harness.management_case import ManagementCase
@@ -227,6 +229,15 @@ class FaultTests(ControllerTestCase):
         self.assertEqual((len(self.observers[0].errors), self.pool.workers), (1, []))
         self.clock.advance(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_snapshot_while_a_worker_comes_has_the_bounds_and_not_the_number(self) -> None:
+        self.ask()
+        self.assertEqual(len(self.pool.workers), 1)
+        snapshot = take_snapshot("s", 0.0, [describe_version(self.version, is_default=True)])
+        kept = snapshot.models["noop"]["1.0"]
+        self.assertEqual((kept.min_workers, kept.max_workers), (0, 4))
+        assert kept.autoscaling is not None
+        self.assertEqual((kept.autoscaling["autoscale"], kept.autoscaling["idle_timeout"]), (True, 60.0))
 
     def test_what_cannot_be_done_is_told_to_those_who_wait(self) -> None:
         def refuse(version: object, workers: int) -> None:
