@@ -188,7 +188,10 @@ def _add_words(parsers: dict[str, argparse.ArgumentParser]) -> None:
     scale = parsers["scale"]
     scale.add_argument("--min", type=int, metavar="N", help="the least workers; with --autoscale: 1")
     scale.add_argument(
-        "--max", type=int, metavar="N", help="the most workers; default: the least, with --autoscale one a CPU"
+        "--max",
+        type=int,
+        metavar="N",
+        help="the most workers; default: the least, with --autoscale one a CPU",
     )
     scale.add_argument(
         "--autoscale",
