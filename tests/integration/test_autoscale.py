@@ -62,7 +62,7 @@ class AutoscaleTests(ServerTests):
     def test_a_worker_that_is_killed_while_it_starts_costs_time_only(self) -> None:
         server = self.begin()
         answers = self.ask(server)
-        pid = eventually(lambda: next((pid for pid in server.pids("slow") if pid > 0), None))
+        pid = eventually(lambda: next((pid for pid in server.pids("slow") if pid > 0), 0))
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: answers)
         self.assertEqual("served", answers[0].text)
