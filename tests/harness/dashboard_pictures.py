@@ -71,7 +71,7 @@ def _show(server: ServerProcess) -> None:
         asker.start()
     ended.wait(BUSY)
     for scheme in ("light", "dark"):
-        with browser(1180, 1240, is_dark=scheme == "dark") as driver:
+        with browser(1280, 1300, is_dark=scheme == "dark") as driver:
             driver.get(f"http://{HOST}:{server.ports[1]}/dashboard")
             eventually(partial(driver.execute_script, "return document.documentElement.dataset.complete"))
             ended.wait(7.0)
