@@ -13,17 +13,15 @@ from modelserver.http1.states import ConnectionTransport, Phase, host_of, is_sec
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http2Engine, last_words
+from modelserver.rpc.intake import Intake
 from modelserver.rpc.lifetime import Ending, Lifetime
 from modelserver.rpc.listener_context import GRACE, RpcListener
 from modelserver.rpc.reception import UNREAD_HIGH, Reception
 
 QUEUE_HIGH = 64 << 10
 """Bytes of one call's answers that may wait for the client's window before its method is held."""
-MOST_EVENTS = 1000
-"""Events of one connection in one turn: what one client sends may not keep the others waiting."""
-STEP = 16 << 10
-"""Bytes that are read before events are counted; more while there are few."""
-FEW_EVENTS = 16
+MOST_AT_ONCE = 1 << 20
+"""Bytes that are written in one call at most: each call wakes the client."""
 
 
 @implementer(IPushProducer)
@@ -67,6 +65,7 @@ class RpcConnection(Protocol):
         self.now = listener.clock.seconds()
         self.reception = Reception(self, listener)
         self.engine = listener.make_engine(self.reception, listener.http2)
+        self.intake = Intake(self.reception, self.engine)
         self.lifetime = Lifetime(self, listener.limits, self.now, self._ordinal)
         self._transport_unsent = getattr(transport, "unsent", int)
         listener.connections.add(self)
@@ -83,7 +82,7 @@ class RpcConnection(Protocol):
         self.reception.lost()
         # These know the connection: memory would wait for the garbage collector.
         self.engine = EndedEngine()
-        del self.reception, self.lifetime
+        del self.reception, self.intake, self.lifetime
 
     # What those who watch over connections ask.
 
@@ -170,13 +169,8 @@ class RpcConnection(Protocol):
     def _read(self, data: bytes) -> None:
         """Read, and send what was answered: once, at the end."""
         self._is_flushing = True
-        receive = self.engine.receive
-        rest: bytes | memoryview = b""
         try:
-            if len(data) <= STEP:
-                receive(data)
-            else:
-                rest = self._read_in_steps(memoryview(data))
+            rest = self.intake.read(data)
         except ConnectionBroken as error:
             self._break(error)
             return
@@ -185,19 +179,9 @@ class RpcConnection(Protocol):
             self._watch(timed)
         self.flush()
         if rest and not self._is_closing:
-            self._rest = bytes(rest)
+            self._rest = rest
             self.transport.pauseProducing()
             self._listener.run_soon(self._read_on)
-
-    def _read_in_steps(self, data: memoryview) -> memoryview:
-        """Read until it is enough for one turn, and return what is left."""
-        receive, budget, step = self.engine.receive, MOST_EVENTS, STEP
-        while data and budget > 0:
-            events = receive(data[:step]) + self.reception.take_cost()
-            data = data[step:]
-            budget -= events
-            step = step * 4 if events < FEW_EVENTS else STEP
-        return data
 
     def _read_on(self) -> None:
         if self._is_lost or self._is_closing or self.is_full:
@@ -230,7 +214,10 @@ class RpcConnection(Protocol):
                 output = engine.take_output()
                 if not output:
                     break
-                transport.write(output)
+                if engine.has_more:
+                    transport.writeSequence(self._with_more(output))
+                else:
+                    transport.write(output)
                 if not engine.has_more:
                     break
         except ConnectionBroken as error:
@@ -238,12 +225,24 @@ class RpcConnection(Protocol):
             return
         if self.is_full:
             return
+        if self.reception.passing.updates:
+            passing = self.reception.passing
+            updates, passing.updates = passing.updates, b""
+            transport.write(updates)  # the engine has no frame half out
         if self.reception.half:
             self._stop_halves()
         if self._waiting:
             self._wake()
         if self.lifetime.ending is Ending.LAST and not self.reception.calls and not self._is_flushing:
             self.close_now()
+
+    def _with_more(self, output: bytes) -> list[bytes]:
+        """Return output, with what the engine has behind it, up to what is written at once."""
+        engine, pieces, size = self.engine, [output], len(output)
+        while engine.has_more and size < MOST_AT_ONCE and (output := engine.take_output()):
+            pieces.append(output)
+            size += len(output)
+        return pieces
 
     def flush_soon(self) -> None:
         """Send at the end of this turn."""

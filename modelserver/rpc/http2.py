@@ -194,6 +194,15 @@ def last_words(highest: int, code: int, reason: str = "") -> bytes:
     return len(body).to_bytes(3, "big") + b"\x07\0\0\0\0\0" + body
 
 
+def window_update(stream: int, size: int) -> bytes:
+    """
+    Return a WINDOW_UPDATE frame, for bytes that the engine has not seen.
+
+    :param stream: 0: the connection.
+    """
+    return b"\0\0\x04\x08\0" + stream.to_bytes(4, "big") + size.to_bytes(4, "big")
+
+
 class EndedEngine:
     """Stands in for the engine of a connection that is lost, and so opens their circle of references."""
 

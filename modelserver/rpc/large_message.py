@@ -16,15 +16,16 @@ class LargeMessage:
     The one message of a call, as far as it has come.
 
     :param place: where it lies; whoever takes it frees it.
+    :ivar missing: bytes that have not come.
     """
 
-    __slots__ = ("_missing", "_room", "_view", "place")
+    __slots__ = ("_room", "_view", "missing", "place")
 
     def __init__(self, place: SharedSlot, view: memoryview) -> None:
         self.place: SharedSlot | None = place
         self._view = view
         self._room = view
-        self._missing = len(view)
+        self.missing = len(view)
 
     @classmethod
     def begin(cls, data: bytes, slots: SharedMemoryPool, largest: int) -> LargeMessage | None:
@@ -50,11 +51,11 @@ class LargeMessage:
         :raises BadRequest: it is longer than was announced.
         """
         size = len(data)
-        if size > self._missing:
+        if size > self.missing:
             raise BadRequest("The call has more than one message, where its method takes one.")
         self._room[:size] = data
         self._room = self._room[size:]
-        self._missing -= size
+        self.missing -= size
 
     def whole(self) -> memoryview:
         """
@@ -62,7 +63,7 @@ class LargeMessage:
 
         :raises BadRequest: not all of it has come.
         """
-        if self._missing:
+        if self.missing:
             raise BadRequest("The call ends within its message.")
         return self._view
 

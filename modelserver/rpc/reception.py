@@ -10,6 +10,7 @@ from modelserver.errors import BadRequest, DeadlinePassed, ServerFull, ServingEr
 from modelserver.rpc.call import CallingConnection, ServerCall
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, StreamGone
+from modelserver.rpc.intake import Passing
 from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.lifetime import Allowance
@@ -69,6 +70,7 @@ class Reception:
     :param timed: those that have a deadline, and have begun in this turn.
     :param half: calls that are answered whose requests are not whole.
     :param highest: the last stream that has begun.
+    :param passing: those whose bodies do not come by the engine.
     """
 
     def __init__(self, connection: ReceivingConnection, listener: RpcListener) -> None:
@@ -84,6 +86,7 @@ class Reception:
         self.calls: dict[int, ServerCall] = {}
         self.timed: list[ServerCall] = []
         self.half: dict[int, ServerCall] = {}
+        self.passing = Passing(listener.http2)
         self.highest = 0
         self._cost = 0
         self.pinged, self.ponged = connection.pinged, connection.ponged
@@ -203,6 +206,7 @@ class Reception:
         if call is None:
             return
         self.half.pop(stream, None)
+        self.passing.calls.pop(stream, None)
         self.release_window(call)
         if not call.is_over:
             self._cancel(call, Code.CANCELLED)
@@ -216,6 +220,8 @@ class Reception:
             call.large.add(data)
         elif call.reader is None and self._slots is not None:
             call.large = LargeMessage.begin(data, self._slots, self._largest)
+            if call.large is not None:
+                self.passing.expect(call, call.large.missing)
         if call.large is not None:
             if ended:
                 call.is_whole = True
@@ -235,6 +241,15 @@ class Reception:
                 raise BadRequest("The call ends within its message." if reader.is_partial else "No message.")
             whole, call.whole = call.whole, None
             self._deliver(call, method, whole)
+
+    def large_came(self, call: ServerCall, size: int) -> None:
+        """Count bytes of a message that lie where the worker will read them; they came past the engine."""
+        self._connection.body_bytes += size
+        call.received += size
+        try:
+            self._reserve(call, size)
+        except ServerFull as error:
+            self.fail(call, error)
 
     def _reserve(self, call: ServerCall, size: int) -> None:
         """
@@ -331,6 +346,7 @@ class Reception:
         """Tell the methods of all calls that nobody waits any more."""
         calls, self.calls = self.calls, {}
         self.half.clear()
+        self.passing.calls.clear()
         self.timed.clear()
         for call in calls.values():
             if not call.is_over:

@@ -7,10 +7,10 @@ from unittest import TestCase
 
 from attrs import evolve
 
-from modelserver.rpc.connection import MOST_EVENTS
 from modelserver.rpc.engines.h2 import H2Engine
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.http2 import EngineMaker
+from modelserver.rpc.intake import MOST_EVENTS
 from modelserver.rpc.limits import RpcLimits
 from tests.harness.http2_client import HEADERS, message, raw_frame, raw_request
 from tests.harness.http2_contract import CONTINUATION, HEADERS_FRAME, RST_STREAM

@@ -1,0 +1,195 @@
+"""Bodies of large messages go past the engine, and everything is as if they had not."""
+
+from __future__ import annotations
+
+from attrs import define, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.http1.body_memory import BodyMemory
+from modelserver.protocol.shared_memory import SharedMemoryPool
+from modelserver.rpc.engines.h2 import H2Engine
+from modelserver.rpc.engines.ngh2 import Ngh2Engine
+from modelserver.rpc.http2 import EngineMaker, Http2Engine, Http2Events, Http2Limits
+from modelserver.rpc.intake import SHORTEST
+from modelserver.rpc.large_message import LARGE
+from tests.harness.http2_client import Pairs, message, raw_frame
+from tests.harness.rpc import RpcStage
+
+SLOTS = 3
+DATA, PADDED = 0, 8
+BODY = bytes(range(256)) * (LARGE // 256 + 4)
+HUGE = BODY * -(-(1 << 20) // len(BODY))
+"""More than the window of a stream."""
+
+
+@define(eq=False)
+class CountingMaker:
+    """
+    Makes engines, and counts the bytes that they are given.
+
+    :param make: the engine's class.
+    """
+
+    make: EngineMaker = Ngh2Engine
+    seen: int = field(default=0, init=False)
+
+    def __call__(self, events: Http2Events, limits: Http2Limits) -> Http2Engine:
+        """Make one."""
+        engine = self.make(events, limits)
+        receive = engine.receive
+
+        def count(data: bytes | memoryview) -> int:
+            self.seen += len(data)
+            return receive(data)
+
+        engine.receive = count  # type: ignore[method-assign]  # what goes by it is what the test is about
+        return engine
+
+
+def slots_of(size: int) -> SharedMemoryPool:
+    """Slots in ordinary memory."""
+    return SharedMemoryPool(-1, size, memoryview(bytearray(SLOTS * size)))
+
+
+class IntakeTests(SynchronousTestCase):
+    """A listener with slots, whose engine is watched."""
+
+    def setUp(self) -> None:
+        self.maker = CountingMaker()
+        self.slots = slots_of(2 * LARGE)
+        self.stage = RpcStage(make_engine=self.maker, slots=self.slots)
+        self.site = self.stage.site
+        self.client = self.stage.connect()
+
+    def send(self, body: bytes, more: Pairs = ()) -> int:
+        """A call, in pieces of several frames."""
+        client = self.client
+        stream = client.http2.request("Echo", more=more)
+        pieces = [body[start : start + 50_000] for start in range(0, len(body), 50_000)]
+        for piece in (*pieces, b""):
+            if not client.http2.answers[stream].is_ended:
+                client.http2.data(stream, piece, not piece)
+                client.pump()
+        return stream
+
+    def test_the_engine_sees_the_beginning_and_the_end_alone(self) -> None:
+        stream = self.send(message(BODY))
+        self.assertEqual([BODY], self.site.echo.messages)
+        self.assertLess(self.maker.seen, 1 << 16)
+        self.assertEqual(len(BODY) + 5, self.site.over[0][2], "all of it is counted")
+        self.assertEqual(0, self.client.http2.answers[stream].status)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+    def test_the_window_of_the_connection_is_opened_again_and_again(self) -> None:
+        for _ in range(80):  # 20 MB, where 16 MB may be on their way; the client breaks no window
+            self.send(message(BODY))
+        self.assertEqual(80, len(self.site.echo.messages))
+        self.assertGreater(self.client.http2.connection.outbound_flow_control_window, 8 << 20)
+
+    def test_a_message_may_be_larger_than_the_window_of_a_stream(self) -> None:
+        self.stage = RpcStage(make_engine=self.maker, slots=slots_of(2 << 20))
+        self.client = self.stage.connect()
+        self.send(message(HUGE))
+        self.assertEqual([HUGE], self.stage.site.echo.messages)
+        self.assertLess(self.maker.seen, 1 << 16)
+
+    def test_what_says_more_than_bytes_goes_through_the_engine(self) -> None:
+        client, framed = self.client, message(BODY)
+        stream = client.http2.request("Echo")
+        client.pump()
+        first, padded, last = framed[:20_000], framed[20_000:30_000], framed[30_000:]
+        client.connection.dataReceived(raw_frame(DATA, 0, stream, first))
+        client.connection.dataReceived(raw_frame(DATA, PADDED, stream, b"\x02" + padded + b"\0\0"))
+        short = last[: SHORTEST - 1]
+        seen = self.maker.seen
+        client.connection.dataReceived(raw_frame(DATA, 0, stream, short))
+        self.assertEqual(9 + len(short), self.maker.seen - seen)
+        rest = last[len(short) :]
+        for start in range(0, len(rest), 16_000):
+            client.connection.dataReceived(raw_frame(DATA, 0, stream, rest[start : start + 16_000]))
+        client.connection.dataReceived(raw_frame(DATA, 1, stream, b""))
+        self.assertEqual([BODY], self.site.echo.messages)
+
+    def test_a_length_that_the_client_has_said_is_checked_by_the_engine(self) -> None:
+        framed = message(BODY)
+        self.send(framed, more=[(b"content-length", b"%d" % len(framed))])
+        self.assertEqual([BODY], self.site.echo.messages)
+        self.assertGreater(self.maker.seen, len(framed))
+
+    def test_a_call_that_ends_within_a_frame_leaves_the_rest_to_nobody(self) -> None:
+        client, framed = self.client, message(BODY)
+        stream = client.http2.request("Echo", more=[(b"grpc-timeout", b"1S")])
+        client.http2.data(stream, framed[:20_000])
+        client.pump()
+        frame = raw_frame(DATA, 0, stream, framed[20_000:36_000])
+        client.connection.dataReceived(frame[:9000])
+        self.assertEqual(SLOTS - 1, self.slots.free)
+        self.stage.advance(1.5)
+        place = self.slots.take(1)
+        assert place is not None
+        self.slots.view(place)[:] = b"?"
+        whole = self.slots.memory[place.offset : place.offset + LARGE]
+        before = bytes(whole)
+        client.connection.dataReceived(frame[9000:])
+        self.assertEqual(before, bytes(whole), "somebody else has the place by now")
+        place.free()
+        client.http2.connection.reset_stream(stream, 8)
+        client.pump()
+        self.send(message(BODY))
+        self.assertEqual([BODY], self.site.echo.messages)
+
+    def test_a_body_for_which_no_memory_is_left_ends_its_call(self) -> None:
+        self.stage = RpcStage(make_engine=self.maker, slots=self.slots, memory=BodyMemory(LARGE // 2))
+        self.client = self.stage.connect()
+        stream = self.send(message(BODY))
+        self.assertEqual(8, self.client.http2.answers[stream].status)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+
+SIZES = st.sampled_from((0, 100, 20_000, LARGE - 1, LARGE, LARGE + 70_001))
+
+
+class CutAnywhereTests(SynchronousTestCase):
+    """Several calls at a time, their frames mixed, and cut by the network wherever it likes."""
+
+    def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int]) -> None:
+        """Send one call of each size, a piece of each in turn."""
+        stage = RpcStage(make_engine=engine, slots=slots_of(2 * LARGE))
+        client = stage.connect()
+        bodies = [bytes([place]) * size for place, size in enumerate(sizes)]
+        rest = {client.http2.request("Echo"): message(body) for body in bodies}
+        while rest:
+            for stream, left in list(rest.items()):
+                client.http2.data(stream, left[:40_000], len(left) <= 40_000)
+                rest[stream] = left[40_000:]
+                if len(left) <= 40_000:
+                    del rest[stream]
+            sent, at, turn = client.http2.output(), 0, 0
+            while at < len(sent):
+                size = cuts[turn % len(cuts)]
+                client.connection.dataReceived(sent[at : at + size])
+                at, turn = at + size, turn + 1
+                stage.turn()
+            client.pump()
+        self.assertEqual(sorted(bodies), sorted(stage.site.echo.messages))
+        self.assertEqual([], stage.site.failures)
+        answered = [each for each in client.http2.answers.values() if each.status == 0]
+        self.assertEqual(sorted(bodies), sorted(each.messages[0] for each in answered))
+
+    @settings(max_examples=25, deadline=None)
+    @given(
+        st.lists(SIZES, min_size=1, max_size=3),
+        st.lists(st.sampled_from((1500, 9, 16_393, 50_001, 262_144)), min_size=1, max_size=4),
+    )
+    def test_ngh2(self, sizes: list[int], cuts: list[int]) -> None:
+        self.deliver(Ngh2Engine, sizes, cuts)
+
+    @settings(max_examples=10, deadline=None)
+    @given(
+        st.lists(SIZES, min_size=1, max_size=3),
+        st.lists(st.sampled_from((1500, 7000, 16_393, 262_144)), min_size=1, max_size=4),
+    )
+    def test_h2(self, sizes: list[int], cuts: list[int]) -> None:
+        self.deliver(H2Engine, sizes, cuts)
