@@ -20,6 +20,9 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+HEAD_ROOM = 16 * 1024
+"""Bytes of the room for heads behind large bodies: of a body like it, no more than need be copied."""
+
 
 class BodySink(Protocol):
     """What receives a large body straight from the socket."""
@@ -39,16 +42,19 @@ class LoopTransport(asyncio.Protocol):
     """
     One connection: Twisted's transport above, asyncio's below.
 
-    :param opened, closed: told when the connection begins and ends, for those who count them.
+    :param head_room: where heads behind large bodies are received; connections of one loop may share it, for
+        nothing stays there. None: they are received as everything else.
+    :ivar is_filling: whether what comes goes to a sink.
     """
 
-    disconnecting = False
+    disconnecting = is_filling = False
     _producer: IProducer | None = None
     _streaming = True
     _when_sent: tuple[Callable[[], None], ...] = ()
 
-    def __init__(self, factory: ServerFactory) -> None:
+    def __init__(self, factory: ServerFactory, head_room: memoryview | None = None) -> None:
         self._factory = factory
+        self._head_room = head_room
 
     # asyncio's side.
 
@@ -189,23 +195,37 @@ class LoopTransport(asyncio.Protocol):
 
     def fill(self, sink: BodySink) -> None:
         """Receive straight into ``sink`` until it wants no more."""
+        self.is_filling = True
         self._transport.set_protocol(_Filling(self, sink))
 
     def filled(self) -> None:
-        """The sink is full: data goes to the protocol again."""
+        """The sink is full: data goes to the protocol again, of which only a little is read at first."""
+        self.is_filling = False
+        room = self._head_room
+        self._transport.set_protocol(self if room is None else _Heading(self, room))
+
+    def read_plainly(self) -> None:
+        """Read as much as there is."""
         self._transport.set_protocol(self)
 
 
-class _Filling(asyncio.BufferedProtocol):
-    """Stands in for a LoopTransport while a body is received where it will be used."""
+class _StandIn(asyncio.BufferedProtocol):
+    """Stands in for a LoopTransport while what comes is received where it is wanted."""
 
-    def __init__(self, owner: LoopTransport, sink: BodySink) -> None:
+    def __init__(self, owner: LoopTransport) -> None:
         self._owner = owner
-        self._sink = sink
         self.connection_lost = owner.connection_lost  # type: ignore[method-assign]
         self.pause_writing = owner.pause_writing  # type: ignore[method-assign]
         self.resume_writing = owner.resume_writing  # type: ignore[method-assign]
         self.eof_received = owner.eof_received  # type: ignore[method-assign]
+
+
+class _Filling(_StandIn):
+    """Receives a body where it will be used."""
+
+    def __init__(self, owner: LoopTransport, sink: BodySink) -> None:
+        super().__init__(owner)
+        self._sink = sink
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -216,6 +236,29 @@ class _Filling(asyncio.BufferedProtocol):
         if not self._sink.filled(nbytes):
             self._owner.filled()
             self._sink.body_completed()
+
+
+class _Heading(_StandIn):
+    """
+    Receives the next head behind a large body, and a little of what follows.
+
+    The loop would read up to 256 kB, which would be copied twice before they are where they are used.
+    """
+
+    def __init__(self, owner: LoopTransport, room: memoryview) -> None:
+        super().__init__(owner)
+        self._room = room
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have come."""
+        owner = self._owner
+        owner.data_received(bytes(self._room[:nbytes]))
+        if not owner.is_filling:
+            owner.read_plainly()
 
 
 def _address(name: object) -> IAddress:

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from attrs import define, evolve, field
@@ -17,7 +18,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ServerFactory
 
 from modelserver.config.address import Address
-from modelserver.http1.asyncio_transport import LoopTransport
+from modelserver.http1.asyncio_transport import HEAD_ROOM, LoopTransport
 from modelserver.server.tls.acceptor import TlsAcceptor
 from modelserver.server.tls.material import Tls
 
@@ -77,6 +78,7 @@ class AddressListener(Service):
     _socket: socket.socket | None = field(default=None, init=False)
     _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
     _kept: socket.socket | None = field(default=None, init=False)
+    _head_room: memoryview = field(factory=lambda: memoryview(bytearray(HEAD_ROOM)), init=False)
     _last: set[asyncio.Task[object]] = field(factory=set, init=False)
     _port: IListeningPort | None = field(default=None, init=False)
     _factory: ServerFactory | None = field(default=None, init=False)
@@ -117,14 +119,16 @@ class AddressListener(Service):
         if self.tls is not None:
             tls = self.tls
             self._server = TlsAcceptor(
-                self.loop, bound, tls.context, lambda: LoopTransport(factory), tls.refusal
+                self.loop, bound, tls.context, partial(LoopTransport, factory, self._head_room), tls.refusal
             )
             self._server.start()
             return
         # The loop closes its own; connections that nobody has accepted by then would be reset with it.
         self._kept = bound.dup()
         serving = self.loop.create_task(
-            self.loop.create_server(lambda: LoopTransport(factory), sock=bound, backlog=BACKLOG)
+            self.loop.create_server(
+                partial(LoopTransport, factory, self._head_room), sock=bound, backlog=BACKLOG
+            )
         )
         serving.add_done_callback(self._serving)
 
@@ -148,7 +152,9 @@ class AddressListener(Service):
                 except OSError:  # there is none, or no descriptor for it
                     return
                 connection.setblocking(False)
-                accepted = self.loop.connect_accepted_socket(lambda: LoopTransport(factory), connection)
+                accepted = self.loop.connect_accepted_socket(
+                    partial(LoopTransport, factory, self._head_room), connection
+                )
                 task = self.loop.create_task(accepted)
                 self._last.add(task)
                 task.add_done_callback(self._last.discard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from unittest import TestCase, skipIf
 
 from attrs import define, field
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from modelserver.http1.asyncio_transport import LoopTransport
+from modelserver.http1.asyncio_transport import HEAD_ROOM, LoopTransport
 from tests.harness.event_loops import uvloop
 
 LONGEST = 30.0
@@ -119,6 +120,7 @@ class LoopTransportContract(TestCase):
         self.addCleanup(self.client.close)
         self.client.setblocking(False)
         self.change = asyncio.Event()
+        self.head_room = memoryview(bytearray(HEAD_ROOM))
         self.factory = Factory(self.change)
         self.accept(theirs)
         (self.protocol,) = self.factory.built
@@ -127,7 +129,9 @@ class LoopTransportContract(TestCase):
     def accept(self, theirs: socket.socket, factory: Factory | None = None) -> None:
         """Let the loop have a connection."""
         chosen = factory or self.factory
-        self.run_loop(self.loop.connect_accepted_socket(lambda: LoopTransport(chosen), theirs))
+        self.run_loop(
+            self.loop.connect_accepted_socket(partial(LoopTransport, chosen, self.head_room), theirs)
+        )
 
     def run_loop(self, awaitable: Awaitable[object]) -> object:
         return self.loop.run_until_complete(asyncio.wait_for(awaitable, LONGEST))
@@ -307,6 +311,43 @@ class LoopTransportContract(TestCase):
             self.until(lambda: self.protocol.received == b"rest")
             self.assertTrue(bucket.is_full)
             self.assertEqual(data[:size], bytes(bucket.content))
+
+    def test_behind_a_sink_only_a_little_is_read_until_another_one_is_there(self) -> None:
+        sizes: list[int] = []
+        second = Bucket(200_000)
+
+        def begin(data: bytes) -> None:
+            sizes.append(len(data))
+            if len(sizes) == 1:
+                second.content[: len(data)] = data
+                second.got = len(data)
+                self.transport.fill(second)
+
+        self.protocol.on_data = begin
+        self.transport.fill(Bucket(100_000))
+        data = bytes(place % 251 for place in range(200_000))
+        self.run_loop(self.loop.sock_sendall(self.client, bytes(100_000) + data + b"rest"))
+        self.until(lambda: sizes == [HEAD_ROOM, 4])
+        self.assertEqual(data, bytes(second.content))
+
+    def test_behind_the_head_of_a_small_request_all_is_read_again(self) -> None:
+        self.transport.fill(Bucket(100))
+        self.run_loop(self.loop.sock_sendall(self.client, bytes(100)))
+        self.turn()
+        sizes: list[int] = []
+        self.protocol.on_data = lambda data: sizes.append(len(data))
+        self.run_loop(self.loop.sock_sendall(self.client, b"small"))
+        self.until(lambda: sizes)
+        self.run_loop(self.loop.sock_sendall(self.client, bytes(100_000)))
+        self.until(lambda: sum(sizes) == 100_005)
+        self.assertGreater(max(sizes), HEAD_ROOM)
+
+    def test_client_that_leaves_behind_a_sink_is_reported(self) -> None:
+        self.transport.fill(Bucket(4))
+        self.client.send(b"some")
+        self.turn()
+        self.client.close()
+        self.until(lambda: self.protocol.reasons)
 
     def test_client_that_leaves_while_a_sink_is_filled_is_reported(self) -> None:
         self.transport.fill(Bucket(100))
