@@ -15,6 +15,8 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """Kinds of values; the others are groups, which proto3 does not have."""
 _LONGEST_VARINT = 10
 _MASK = (1 << 64) - 1
+_BYTES = [bytes((value,)) for value in range(0x80)]
+"""The numbers that are one byte: nearly all lengths."""
 
 
 class WireInvalid(ValueError):
@@ -102,6 +104,8 @@ def signed(value: int) -> int:
 
 def varint(value: int) -> bytes:
     """Return a number as it is written; one below 0 as int32 and int64 write it."""
+    if 0 <= value < 0x80:
+        return _BYTES[value]
     value &= _MASK
     out = bytearray()
     while value >= 0x80:

@@ -50,7 +50,7 @@ class RpcConnection(Protocol):
         """Whether the client takes no more of its answers now."""
         self.answer_bytes = 0
         """Of all answers so far."""
-        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = False
+        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = self._is_untaken = False
         self._rest = b""
         self._waiting: set[ServerCall] = set()
 
@@ -169,6 +169,8 @@ class RpcConnection(Protocol):
     def _read(self, data: bytes) -> None:
         """Read, and send what was answered: once, at the end."""
         self._is_flushing = True
+        unread = self._listener.limits.unread
+        self._is_untaken = unread > 0 and self.engine.queued() > unread
         try:
             rest = self.intake.read(data)
         except ConnectionBroken as error:
@@ -344,9 +346,8 @@ class RpcConnection(Protocol):
         if self.limit_exceeded is not None:
             self.lifetime.drain(self.now)  # another connection may find room
             return self.limit_exceeded
-        unread = self._listener.limits.unread
-        if unread and self.engine.queued() > unread:
-            return ServerFull("", None, unread, "response_memory")
+        if self._is_untaken:
+            return ServerFull("", None, self._listener.limits.unread, "response_memory")
         return None
 
     # What the engine tells.
