@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import MMS
 from modelserver.system.allocation import keep_freed_memory
+from modelserver.system.garbage import collect_rarely
 from modelserver.system.pid_file import PidFile
 from modelserver.system.steady_clock import use_steady_clock
 from modelserver.system.timer_grain import round_timers_up
@@ -163,10 +163,7 @@ def makeService(options: Options) -> IService:
 
     assert isinstance(reactor, PosixReactorBase)
 
-    # A plain request leaves no circle, so that a rare look is enough; each request that Twisted Web and Klein
-    # answer leaves some fifty objects in circles, which are young then. Old circles (of workers, of models)
-    # are looked for after a million allocations, and ``gc.freeze`` leaves out what lives as the server does.
-    gc.set_threshold(10_000, 10, 10)
+    collect_rarely()
     keep_freed_memory(os.environ)
     from modelserver.server.service import Server
 

@@ -103,7 +103,7 @@ RUNS_HANDLERS = ("modelserver.testing",)
 LATER = (
     *("OpenSSL", "cryptography", "twisted.protocols.tls", "twisted.web.client", "botocore", "jks"),
     *("ngh2", "google.protobuf", "modelserver.rpc.connection", "modelserver.rpc.site"),
-    *("prometheus_client", "pynvml", "opentelemetry", "modelserver.tracing.tracer", "rich"),
+    *("prometheus_client", "psutil", "pynvml", "opentelemetry", "modelserver.tracing.tracer", "rich"),
 )
 """What a server loads when it is needed, for TLS, downloads, gRPC, GPUs, traces; and what commands load."""
 TENSORS = ("numpy", "torch")

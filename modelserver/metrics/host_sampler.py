@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-import psutil
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -53,6 +52,8 @@ def host_values(root: str = "/") -> tuple[HostValue, ...]:
 
     :param root: a path on the disk to look at.
     """
+    import psutil  # in the thread, not at the start, which would wait for it
+
     memory = psutil.virtual_memory()
     disk = psutil.disk_usage(root)
     return (

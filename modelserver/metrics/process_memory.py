@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import psutil
 from attrs import frozen
 
 from modelserver.spec import ProcessMemory
@@ -35,6 +34,8 @@ def tree_shares(pids: Iterable[int], root: Path = Path("/proc")) -> dict[int, in
     :param root: where the kernel's files of processes are.
     :raises OSError: nothing can be read of processes.
     """
+    import psutil  # in the thread, not at the start
+
     try:
         processes = _Processes.now()
     except psutil.Error as error:
@@ -85,6 +86,8 @@ class _Processes:
 
     @classmethod
     def now(cls) -> _Processes:
+        import psutil  # in the thread, not at the start, which would wait for it
+
         children: dict[int, list[int]] = {}
         resident: dict[int, int] = {}
         for process in psutil.process_iter(["pid", "ppid", "memory_info"]):
