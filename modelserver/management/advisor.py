@@ -11,6 +11,8 @@ from modelserver.core.version import ModelVersion
 from modelserver.management.advice import Advice, Aims, Choice, Observed, SizeSeen, advise
 from modelserver.metrics.figures import NOTHING, Figures, VersionFigures
 
+NO_MODEL = "There is advice for versions with plain batches only: no sequences, and none that others join."
+
 
 @frozen
 class VersionAdvice:
@@ -46,7 +48,12 @@ class Advisor:
         spec = found.spec
         counted = self.figures().versions.get((spec.name, spec.version), NOTHING)
         observed = self._observed(found, counted)
-        return VersionAdvice(spec.name, spec.version, observed, advise(observed, wanted))
+        if spec.mode != "batches" or spec.sequences.enabled:
+            # Their requests join each other, or wait for their turn: the model knows nothing of either.
+            advice = Advice("no change", NO_MODEL, observed.current, observed.current)
+        else:
+            advice = advise(observed, wanted)
+        return VersionAdvice(spec.name, spec.version, observed, advice)
 
     def _observed(self, version: ModelVersion, counted: VersionFigures) -> Observed:
         batching = version.spec.batching

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 
 from attrs import define, field
 
@@ -71,8 +72,9 @@ class SharedMemoryPool:
         """Give the pages of free slots back to the kernel; a slot that is taken again gets new ones."""
         memory = self.memory.obj
         if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_REMOVE"):
-            for offset in self._free:
-                memory.madvise(mmap.MADV_REMOVE, offset, self.size)
+            with suppress(OSError):  # a sandbox may refuse the call: then they stay
+                for offset in self._free:
+                    memory.madvise(mmap.MADV_REMOVE, offset, self.size)
 
     def close(self) -> None:
         """Give the memory back, once no worker needs it."""

@@ -41,6 +41,15 @@ class AdviceTests(ApiCase):
         for query in ("p99=50", "p99=-1ms", "p99=fast", "rate=0"):
             self.assertEqual(400, self.call("GET", f"/models/noop/advice?{query}").code, query)
 
+    def test_what_the_model_does_not_know_is_left_as_it_is(self) -> None:
+        self.on.add_model("flow.mar", "flow", config="continuousBatching: true")
+        self.register("flow.mar", initial_workers=1)
+        self.figures = Figures(versions={("flow", "1.0"): ONE_TO_EIGHT})
+        advice = self.call("GET", "/models/flow/advice").body
+        self.assertEqual("no change", advice["verdict"])
+        self.assertIn("batches", advice["reason"])
+        self.assertNotIn("recommended", advice)
+
     def test_models_that_are_not_there(self) -> None:
         self.assertEqual(404, self.call("GET", "/models/nobody/advice").code)
         self.register(initial_workers=1)
