@@ -271,6 +271,21 @@ class MemoryFigures:
     is_seen: bool
 
 
+class Presence(Enum):
+    """Where a model is that comes into memory when it is asked; the values are what a describe shows."""
+
+    KNOWN = "known"
+    """Its archive was looked at, and is not unpacked."""
+    UNLOADED = "unloaded"
+    """It is unpacked, and has no workers: it had to leave, or could not be loaded."""
+    LOADING = "loading"
+    LOADED = "loaded"
+
+
+AWAY = frozenset((Presence.KNOWN, Presence.UNLOADED))
+"""Where a model is that is not in memory, nor on its way."""
+
+
 @frozen
 class WorkerDescription:
     """
@@ -344,6 +359,9 @@ class VersionDescription:
     :param waiting_bytes: the size of their bodies.
     :param in_flight: jobs that workers have in hand.
     :param batch_delay: seconds that a batch waits at present, where the server chooses.
+    :param presence: see ``core.version.ModelVersion``.
+    :param registered: how many workers it was registered with, which it gets when it is loaded.
+    :param memory: what one more worker takes, and what there is; None: there is no limit.
     :param metadata: what the handler told for a customized describe, or None when it was not asked.
     :param template: the template process of the version (pid, memory), where there is one.
     :param scaling: None where the server never decided the number of workers.
@@ -359,6 +377,9 @@ class VersionDescription:
     in_flight: int = 0
     batch_delay: float = 0.0
     scaling: ScalingDescription | None = None
+    presence: Presence | None = None
+    registered: WorkerRange = field(factory=WorkerRange)
+    memory: MemoryFigures | None = None
 
     @property
     def wanted_workers(self) -> int:
@@ -370,7 +391,8 @@ class VersionDescription:
 
 @frozen
 class ModelSummary:
-    """One row of the list of models: its default version's URL."""
+    """One row of the list of models: its default version's URL, and where that is, if it comes and goes."""
 
     name: str
     url: str
+    presence: Presence | None = None

@@ -44,6 +44,8 @@ class UnpackLimits:
 
 DEFAULT_LIMITS = UnpackLimits()
 Check = Callable[[BinaryIO | None], None]
+_DOCUMENTS = (".json", ".yaml", ".yml")
+_LARGEST_DOCUMENT = 1 << 20
 
 
 def open_archive(
@@ -75,6 +77,33 @@ def open_archive(
     return folder
 
 
+def open_documents(
+    source: Path, folder: Path, limits: UnpackLimits = DEFAULT_LIMITS, looks_inside: bool = True
+) -> Path:
+    """
+    Make a folder with the files of an archive, of which only the small documents have a content. Blocks.
+
+    What the archive says about its model can be read there as in the whole one, of which a rule may still be
+    broken by what is not read. A tar has to be read to its end.
+
+    :return: the folder; give it to ``remove``.
+    :raises ArchiveInvalid: the archive breaks a rule.
+    :raises ArchiveNotFound: there is no such file or directory.
+    :raises InternalError: a file cannot be written.
+    """
+    if source.is_dir():
+        return link(source, folder, looks_inside)
+    if not source.is_file():
+        raise ArchiveNotFound(source.name)
+    unpack(source, folder, limits, has_documents_only=True)
+    return folder
+
+
+def is_document(name: str) -> bool:
+    """Return whether ``open_documents`` gives a file of this name its content."""
+    return name.lower().endswith(_DOCUMENTS)
+
+
 def link(folder: Path, target: Path, looks_inside: bool = True) -> Path:
     """
     Use the model in ``folder`` in place, through a symbolic link inside ``target``, which is made.
@@ -93,7 +122,11 @@ def link(folder: Path, target: Path, looks_inside: bool = True) -> Path:
 
 
 def unpack(
-    archive: Path, target: Path, limits: UnpackLimits = DEFAULT_LIMITS, check: Check | None = None
+    archive: Path,
+    target: Path,
+    limits: UnpackLimits = DEFAULT_LIMITS,
+    check: Check | None = None,
+    has_documents_only: bool = False,
 ) -> None:
     """
     Unpack a zip (``.mar``, ``.model``) or a gzip-compressed tar; its content decides, not its name.
@@ -102,6 +135,7 @@ def unpack(
 
     :param target: the folder to make; must not exist.
     :param check: raises what is wrong with the open file; the file may not change from then on.
+    :param has_documents_only: all other files are left empty.
     :raises ArchiveInvalid: the archive breaks a rule.
     :raises InternalError: a file cannot be written.
     """
@@ -115,7 +149,7 @@ def unpack(
             before = None if check is None else _state(stream)
             if check is not None:
                 check(stream)
-            is_tar = _fill(stream, staging, limits)
+            is_tar = _fill(stream, staging, limits, has_documents_only)
             if before is not None and _state(stream) != before:
                 raise Refused("it changed while it was read")
             (_model_folder(staging, is_tar) or staging).rename(target)
@@ -167,7 +201,7 @@ def _state(stream: BinaryIO) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _fill(stream: BinaryIO, folder: Path, limits: UnpackLimits) -> bool:
+def _fill(stream: BinaryIO, folder: Path, limits: UnpackLimits, has_documents_only: bool) -> bool:
     """Write the entries; return whether the container is a tar."""
     stream.seek(0)
     magic = stream.read(4)
@@ -179,8 +213,19 @@ def _fill(stream: BinaryIO, folder: Path, limits: UnpackLimits) -> bool:
     stream.seek(0)
     places = Places(limits.entries)
     for entry in read(stream, limits.entries, budget.spend):
-        _write(entry, folder, places, limits)
+        kept = entry._replace(content=_document(entry)) if has_documents_only else entry
+        _write(kept, folder, places, limits)
     return is_tar
+
+
+def _document(entry: Entry) -> Iterator[bytes]:
+    """Yield the content of a document, one that is too large cut off; nothing of other files."""
+    size = 0
+    for piece in entry.content if is_document(entry.name) else ():
+        yield piece
+        size += len(piece)
+        if size > _LARGEST_DOCUMENT:
+            return
 
 
 def _write(entry: Entry, folder: Path, places: Places, limits: UnpackLimits) -> None:

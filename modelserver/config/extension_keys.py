@@ -10,6 +10,7 @@ from modelserver.config.value_types import (
     BOOLEAN,
     HOSTS,
     LOAD_LIST,
+    MEMORY,
     PATH,
     TEXT,
     Kind,
@@ -113,6 +114,26 @@ WORKERS = (
         "processor where that is more.",
     ),
     _key("startup_parallelism", whole(1), "4", "Models that load at the same time at the start."),
+    _key(
+        "load",
+        choice("at_start", "on_request"),
+        "at_start",
+        "When the models of the start are loaded; on_request: each when the first request for it comes.",
+    ),
+    _key(
+        "model_memory_limit",
+        MEMORY,
+        None,
+        "Memory that all workers together may take, in bytes or as a share of the control group's or the "
+        "machine's; unset: 80% with load=on_request, else no limit.",
+    ),
+    _key(
+        "memory_shortage",
+        choice("refuse", "wait"),
+        "refuse",
+        "What becomes of a request whose model has no room under model_memory_limit: it is refused with 507, "
+        "or waits within its own time.",
+    ),
     _key(
         "max_log_line",
         size(positive=True),

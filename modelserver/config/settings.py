@@ -22,8 +22,12 @@ from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import Snapshot
 from modelserver.management.version_spec import MOST_WORKERS, VersionDefaults
 from modelserver.spec import WorkerSettings
+from modelserver.system.memory_total import MemoryAmount
 from modelserver.version_settings.setting import SettingValues
 from modelserver.version_settings.table import default_of
+
+ON_REQUEST_SHARE = 0.8
+"""The share of the memory that workers may take where models come on request and nobody says more."""
 
 
 def read_value(name: str, text: str, cwd: Path) -> object:
@@ -148,6 +152,9 @@ class Settings:
     worker_python: Path | None = None
     max_workers_per_model: int | None = None
     startup_parallelism: int = _default("startup_parallelism")
+    load: str = _default("load")
+    model_memory_limit: MemoryAmount | None = None
+    memory_shortage: str = _default("memory_shortage")
     max_log_line: int = _default("max_log_line")
     max_log_lines: int = _default("max_log_lines")
     max_log_bytes: int = _default("max_log_bytes")
@@ -204,6 +211,18 @@ class Settings:
         return self.workflow_store or self.model_store
 
     @property
+    def loads_on_request(self) -> bool:
+        """Return whether models of the start are loaded by their first requests."""
+        return self.load == "on_request"
+
+    @property
+    def memory_limit(self) -> MemoryAmount:
+        """Return how much memory workers may take; who loads on request has a limit, unless it is off."""
+        if self.model_memory_limit is not None:
+            return self.model_memory_limit
+        return MemoryAmount(share=ON_REQUEST_SHARE if self.loads_on_request else 0.0)
+
+    @property
     def is_shared_listener(self) -> bool:
         """Return whether predictions and management have one listener."""
         return self.inference_address == self.management_address
@@ -251,7 +270,8 @@ class Settings:
         preload = "model" if self.preload_model else default_of("preload")
         return VersionDefaults(
             workers=self.default_workers_per_model,
-            startup_workers=self.default_workers_per_model or number_of_gpu or cpus,
+            startup_workers=self.default_workers_per_model
+            or (1 if self.loads_on_request else number_of_gpu or cpus),
             most_workers=self.most_workers(cpus),
             usual_ceiling=max(1, cpus),
             handler=self.default_service_handler,

@@ -11,11 +11,13 @@ from attrs import frozen
 
 from modelserver.config.address import parse_address, parse_interface
 from modelserver.config.model_list import parse_load_models
+from modelserver.system.memory_total import MemoryAmount
 
 Reader = Callable[[str, Path], object]
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _SIZE = re.compile(r"([0-9]{1,18})([KMG]?)", re.IGNORECASE)
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%")
 _HOST = re.compile(r"(?!-)[a-z0-9_.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 _FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -152,6 +154,18 @@ INTERFACE = Kind(
 """Where a listener is bound whose port has a key of its own."""
 
 
+def _amount(text: str, cwd: Path) -> MemoryAmount:
+    if text.lower() == "off":
+        return MemoryAmount()
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        return MemoryAmount(size=_BYTES.read(text, cwd))  # type: ignore[arg-type]  # a size is an int
+    share = float(match[1]) / 100
+    if not 0 < share <= 1:
+        raise ValueError
+    return MemoryAmount(share=share)
+
+
 def _pattern(text: str, cwd: Path) -> str:
     try:
         re.compile(text)
@@ -172,6 +186,13 @@ def _hosts(text: str, cwd: Path) -> tuple[str, ...]:
     return names
 
 
+_BYTES = size(positive=True)
+MEMORY = Kind(
+    "memory",
+    "a number of bytes (with K, M or G behind it for powers of 1024), a number of per cent (80%) or off",
+    _amount,
+)
+"""An amount of memory, as such or as a share of what there is."""
 BOOLEAN = Kind("boolean", "true or false", _boolean)
 PEER_BOOLEAN = Kind("boolean", "true or false", lambda text, cwd: text.lower() == "true")
 """The peers take whatever is not ``true`` for false, and so configurations live on that hold such words."""

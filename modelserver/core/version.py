@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from attrs import frozen
+from attrs import define
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.batch_delay import BatchDelay
@@ -31,18 +31,25 @@ from modelserver.core.workers.in_flight import AnswerWatch, MakeInFlight
 from modelserver.core.workers.in_order import InOrder
 from modelserver.core.workers.pool import WorkerPool
 from modelserver.jobs import Job
-from modelserver.spec import VersionSpec, WorkerDescription
+from modelserver.spec import Presence, VersionSpec, WorkerDescription
 from modelserver.version_settings.values import WorkerRange
 
 
-@frozen(eq=False)
+@define(eq=False)
 class ModelVersion:
-    """One version with its queue and its workers."""
+    """
+    One version with its queue and its workers.
+
+    :param is_on_request: its model comes into memory when it is asked.
+    :param is_known: its archive was looked at, and is not unpacked.
+    """
 
     spec: VersionSpec
     queue: JobQueue
     pool: WorkerPool
     scaling: Scaling
+    is_on_request: bool = False
+    is_known: bool = False
 
     @property
     def bounds(self) -> WorkerRange:
@@ -50,6 +57,25 @@ class ModelVersion:
         if self.scaling.is_on:
             return self.scaling.bounds
         return WorkerRange(self.pool.minimum, self.pool.maximum)
+
+    @property
+    def presence(self) -> Presence | None:
+        """Where the model is that comes when it is asked; None for one that stays."""
+        if not self.is_on_request:
+            return None
+        if self.pool.ready:
+            return Presence.LOADED
+        if self.pool.waking.is_under_way or self.pool.healthy:
+            return Presence.LOADING
+        return Presence.KNOWN if self.is_known else Presence.UNLOADED
+
+    def renew(self, spec: VersionSpec) -> None:
+        """
+        Start workers by another spec from now on.
+
+        :param spec: says other things only of what workers are started with, not of queue and batches.
+        """
+        self.spec = self.pool.spec = self.pool.maker.spec = spec
 
     def end_sequence(self, name: str) -> None:
         """End a sequence of requests, if the version keeps any."""

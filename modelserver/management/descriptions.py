@@ -80,6 +80,8 @@ def describe_version(
         in_flight=pool.jobs_in_hand - pool.jobs_ahead,
         template=None if template is None else _complete(template, known),
         scaling=_scaling(version),
+        presence=version.presence,
+        registered=version.spec.workers,
     )
 
 

@@ -12,7 +12,7 @@ from modelserver.archive.manifest import ManifestRules, complete, known_runtime,
 from modelserver.archive.model_config import read_model_config
 from modelserver.archive.names import RULE, is_name
 from modelserver.archive.sizes import archive_size
-from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive, remove
+from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive, open_documents, remove
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.management.dependencies import Dependencies
@@ -68,12 +68,7 @@ class VersionPreparer:
         if request.overrides.runtime is not None:
             known_runtime(request.overrides.runtime)  # nothing is fetched for a registration that cannot be
         check = None if request.sha256 is None else Sha256.parse(request.sha256).check
-        if request.is_kept:
-            fetched = await self.sources.adopt(request.url)
-        else:
-            # The operator has written the URL of a workflow of the start, not those of its nodes.
-            anywhere = request.start_up and request.workflow is None
-            fetched = await self.sources.fetch(request.url, request.signed, anywhere=anywhere)
+        fetched = await self._fetch(request)
         try:
             target = self.folder / self.new_name()
             folder = await self.in_thread(
@@ -90,6 +85,32 @@ class VersionPreparer:
             await self.sources.release(fetched, keeps_download=request.is_kept)
             raise
         return PreparedVersion(spec, fetched)
+
+    async def look(self, request: RegisterRequest) -> VersionSpec:
+        """
+        Resolve the spec of an archive without opening it: ``prepare`` will, into another folder.
+
+        :raises ServingError: the archive is not there, or breaks a rule, as far as its documents tell.
+        """
+        fetched = await self._fetch(request)
+        try:
+            target = self.folder / self.new_name()
+            folder = await self.in_thread(
+                open_documents, fetched.path, target, self.limits, self.rules.wrapped_folders
+            )
+            try:
+                return await self.in_thread(self._decide, request, folder, fetched.path)
+            finally:
+                await self._remove(folder)
+        finally:
+            await self.sources.release(fetched, keeps_download=True)
+
+    async def _fetch(self, request: RegisterRequest) -> Fetched:
+        if request.is_kept:
+            return await self.sources.adopt(request.url)
+        # The operator has written the URL of a workflow of the start, not those of its nodes.
+        anywhere = request.start_up and request.workflow is None
+        return await self.sources.fetch(request.url, request.signed, anywhere=anywhere)
 
     async def discard(self, prepared: PreparedVersion, keeps_download: bool = False) -> None:
         """Remove the unpacked files, and the download if no other version uses it. Never fails."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.logger import Logger
 
@@ -12,7 +12,6 @@ from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import (
-    BadRequest,
     DrainTimedOut,
     ServingError,
     Unregistered,
@@ -24,41 +23,15 @@ from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
+from modelserver.management.rules import ManagementRules
 from modelserver.management.scaling import rescale
-from modelserver.management.version_spec import MOST_WORKERS
-from modelserver.spec import ModelSummary, VersionDescription, VersionSpec
+from modelserver.management.version_files import VersionFiles
+from modelserver.spec import AWAY, ModelSummary, VersionDescription, VersionSpec
 from modelserver.traces import Trace
 from modelserver.version_settings.values import WorkerRange
 from modelserver.workflows.errors import ModelInUse
 
 _log = Logger()
-
-
-@frozen
-class ManagementRules:
-    """
-    Rules that the configuration or the dialect sets.
-
-    :param unregister_timeout: seconds that workers of an unregistered version have for the jobs they hold.
-    :param one_version: a name may have one version only (MMS).
-    :param most_workers: workers of a version that a call may ask for.
-    :param usual_ceiling: the most workers where the server decides their number and nobody says how many.
-    """
-
-    unregister_timeout: float = 120.0
-    one_version: bool = False
-    most_workers: int = MOST_WORKERS
-    usual_ceiling: int = 1
-
-    def check_workers(self, wanted: int, parameter: str) -> None:
-        """
-        Let a call ask for so many workers.
-
-        :param parameter: what says so.
-        :raises BadRequest: they are too many.
-        """
-        if wanted > self.most_workers:
-            raise BadRequest(f"{parameter} is {wanted}, max_workers_per_model is {self.most_workers}.")
 
 
 @define(eq=False)
@@ -76,12 +49,15 @@ class Management:
     providers: CoreProviders
     observer: Observer
     handler_metadata: HandlerMetadata
-    rules: ManagementRules = ManagementRules()
+    rules: ManagementRules = field(factory=ManagementRules)
     changed: Callable[[], Deferred[None]] = lambda: succeed(None)
     needed_by: Callable[[ModelVersion], Sequence[str]] = lambda version: ()
     follow: Callable[[ModelVersion], object] = lambda version: None
-    _files: dict[ModelVersion, PreparedVersion] = field(factory=dict, init=False)
+    files: VersionFiles = field(init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.files = VersionFiles(self.preparer)
 
     # Changes.
 
@@ -137,7 +113,7 @@ class Management:
         except ServingError:
             await self.preparer.discard(prepared, request.is_kept)
             raise
-        self._files[version] = prepared
+        self.files.keep(version, prepared)
         self.follow(version)
         try:
             await self._claim(version, spec.workers.minimum)
@@ -151,6 +127,19 @@ class Management:
             await self._undo(version)
             raise
         return spec
+
+    async def know(self, request: RegisterRequest) -> ModelVersion:
+        """
+        Serve a version whose archive is only looked at; it has no workers, and is unpacked for the first.
+
+        :raises VersionExists: this version is registered already.
+        :raises ServingError: the archive is not there, or breaks a rule.
+        """
+        version = new_version(await self.preparer.look(request), self.providers)
+        self._add(version)
+        self.files.know(version, request)
+        await self.changed()
+        return version
 
     async def scale(self, request: ScaleRequest) -> bool:
         """
@@ -166,6 +155,7 @@ class Management:
         """
         version = self.registry.get(request.name, request.version)
         self.rules.check_workers(request.minimum, "min_worker")
+        await self.files.open(version)
         await self._claim(version, request.minimum)
         pool = version.pool
         rescale(version, request, self.rules.usual_ceiling, self.follow)
@@ -188,7 +178,7 @@ class Management:
 
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
-        if self._is_served(version):
+        if self.is_served(version):
             version.pool.scale(workers, workers, revives=False)
 
     async def unregister(self, name: str, version: str | None = None, keeps_download: bool = False) -> None:
@@ -288,16 +278,24 @@ class Management:
 
     async def _describe(self, versions: Sequence[ModelVersion]) -> list[VersionDescription]:
         facts = await self.observer.look(versions)
-        return [describe_version(version, self.registry.is_default(version), facts) for version in versions]
+        memory = self.providers.memory
+        return [
+            evolve(
+                describe_version(version, self.registry.is_default(version), facts),
+                memory=None if memory is None else memory.figures(version.spec),
+            )
+            for version in versions
+        ]
 
     def list(self, limit: int, offset: int) -> tuple[Sequence[ModelSummary], str | None]:
         """Return at most ``limit`` models from ``offset`` on, by name, and the next page's token or None."""
         # As in TorchServe, versions without a URL, which are functions of workflows, are not listed.
-        names = [name for name in self.registry.names() if self.registry.get(name).spec.url]
+        models = [model for name in self.registry.names() if (model := self.registry.get(name)).spec.url]
         page = [
-            ModelSummary(name, self.registry.get(name).spec.url) for name in names[offset : offset + limit]
+            ModelSummary(model.spec.name, model.spec.url, model.presence)
+            for model in models[offset : offset + limit]
         ]
-        has_more = limit > 0 and offset + limit < len(names)
+        has_more = limit > 0 and offset + limit < len(models)
         return page, str(offset + limit) if has_more else None
 
     def is_ready(self, name: str) -> bool:
@@ -320,7 +318,7 @@ class Management:
         memory = self.providers.memory
         if memory is not None:
             await memory.claim(version.spec, workers - len(version.pool.workers))
-            if not self._is_served(version):
+            if not self.is_served(version):
                 raise Unregistered(version.spec.name)
 
     def _add(self, version: ModelVersion) -> None:
@@ -332,13 +330,13 @@ class Management:
         _log.info("Model {model} loaded. Version {version}.", model=name, version=number)
 
     async def _clear_failed(self, spec: VersionSpec) -> bool:
-        """Remove the version if none of its workers can serve; return whether it was the default."""
+        """Remove the version if it is not in memory, or cannot serve; return whether it was the default."""
         found = self.registry.versions(spec.name) if self.registry.has(spec.name) else []
         for version in found:
             pool = version.pool
             if version.spec.version != spec.version or version.spec.workflow != spec.workflow:
                 continue  # a node of a workflow goes with its workflow only
-            if pool.workers and not pool.healthy:
+            if version.presence in AWAY or (pool.workers and not pool.healthy):
                 was_default = self.registry.is_default(version)
                 self._withdraw(version)
                 await self._end(version, 0.0)
@@ -347,7 +345,7 @@ class Management:
 
     async def _undo(self, version: ModelVersion) -> None:
         """Unregister a version whose registration failed, unless another call did so meanwhile."""
-        if not self._is_served(version):
+        if not self.is_served(version):
             return
         self._withdraw(version)
         try:
@@ -355,7 +353,8 @@ class Management:
         except DrainTimedOut:
             _log.error("Workers of {name} do not end", name=version.spec.name)
 
-    def _is_served(self, version: ModelVersion) -> bool:
+    def is_served(self, version: ModelVersion) -> bool:
+        """Return whether a version is in the registry."""
         return self.registry.has_version(version)
 
     def _withdraw(self, version: ModelVersion) -> None:
@@ -388,12 +387,12 @@ class Management:
             raise DrainTimedOut(spec.name) from None
         self.providers.backend.retire(spec.name, spec.version)
         self.providers.recorder.version_gone(spec.name, spec.version)
-        await self.preparer.discard(self._files.pop(version), keeps_download)
+        await self.files.discard(version, keeps_download)
         self._leaving.discard(key)
 
     def _put_back(self, version: ModelVersion) -> None:
         """Register a version without workers, so that it can be unregistered again."""
         spec = evolve(version.spec, workers=WorkerRange())
         again = new_version(spec, self.providers)
-        self._files[again] = evolve(self._files.pop(version), spec=spec)
+        self.files.hand_on(version, again)
         self.registry.add(again)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -28,8 +28,9 @@ def tree_shares(pids: Iterable[int], root: Path = Path("/proc")) -> dict[int, in
     """
     Return the proportional bytes of process trees (PSS), by their root's process id. Blocks.
 
-    Pages that several processes have count in parts, so that the numbers of all may be added. Where the
-    kernel does not tell, these are the resident bytes; 0 for a tree that is gone.
+    Pages that several processes have count in parts, and a tree that another one holds counts for itself
+    alone, so that the numbers of all may be added. Where the kernel does not tell, these are the resident
+    bytes; 0 for a tree that is gone.
 
     :param root: where the kernel's files of processes are.
     :raises OSError: nothing can be read of processes.
@@ -40,7 +41,8 @@ def tree_shares(pids: Iterable[int], root: Path = Path("/proc")) -> dict[int, in
         processes = _Processes.now()
     except psutil.Error as error:
         raise OSError(str(error)) from error
-    return {pid: sum(_share(processes, each, root) for each in processes.tree(pid)) for pid in pids}
+    roots = frozenset(pids)
+    return {pid: sum(_share(processes, each, root) for each in processes.tree(pid, roots)) for pid in roots}
 
 
 def _share(processes: _Processes, pid: int, root: Path) -> int:
@@ -96,11 +98,11 @@ class _Processes:
             resident[process.info["pid"]] = 0 if memory is None else memory.rss
         return cls(children, resident)
 
-    def tree(self, root: int) -> list[int]:
-        """Return a process id and those of all its descendants."""
+    def tree(self, root: int, but: Collection[int] = ()) -> list[int]:
+        """Return a process id and those of all its descendants; not those below it that ``but`` has."""
         found = [root]
         for pid in found:
-            found += self.children.get(pid, ())
+            found += [child for child in self.children.get(pid, ()) if child not in but]
         return found
 
     def resident_of(self, root: int) -> int:

@@ -79,6 +79,19 @@ _SCALING: Mapping[str, Schema] = {
     ),
 }
 _TEMPLATE = _object({"pid": {"type": "integer"}, "status": _TEXT, "memoryUsage": _COUNT}, _APART)
+_LOAD_STATE: Schema = {
+    "type": "string",
+    "enum": ["known", "unloaded", "loading", "loaded"],
+    "description": "Where a model is that is loaded by requests; absent for one that stays.",
+}
+_MEMORY = _object(
+    {
+        "expected": {**_COUNT, "description": "Bytes that one more worker takes."},
+        "expectedFrom": {"type": "string", "enum": ["measurement", "archive size"]},
+        "reserved": {**_COUNT, "description": "Bytes that are set aside for all workers."},
+        "limit": {**_COUNT, "description": "Bytes that all workers may take (model_memory_limit)."},
+    }
+)
 
 _TORCHSERVE_WORKER = _object({**_WORKER, "pid": {"type": "integer"}, "gpuUsage": _TEXT}, _WORKER_HISTORY)
 _TORCHSERVE_VERSION = _object(
@@ -109,12 +122,21 @@ _TORCHSERVE_VERSION = _object(
         "deviceIds": _array(_COUNT),
         "template": _TEMPLATE,
         **_SCALING,
+        "loadState": _LOAD_STATE,
+        "memory": _MEMORY,
         "customizedMetadata": _OPEN_OBJECT,
     },
 )
 _MMS_VERSION = _object(
     {**_VERSION, "modelUrl": _TEXT, "workers": _array(_object(_WORKER, _WORKER_HISTORY))},
-    {"engine": _TEXT, "batchDelay": _TEXT, "template": _TEMPLATE, **_SCALING},
+    {
+        "engine": _TEXT,
+        "batchDelay": _TEXT,
+        "template": _TEMPLATE,
+        **_SCALING,
+        "loadState": _LOAD_STATE,
+        "memory": _MEMORY,
+    },
 )
 
 _NUMBER: Schema = {"type": "number"}
@@ -154,7 +176,7 @@ _SHARED: Mapping[str, Schema] = {
     ),
     "Status": _object({"status": _TEXT}),
     "ModelList": _object(
-        {"models": _array(_object({"modelName": _TEXT, "modelUrl": _TEXT}))},
+        {"models": _array(_object({"modelName": _TEXT, "modelUrl": _TEXT}, {"loadState": _LOAD_STATE}))},
         {"nextPageToken": {"type": "string", "description": "Absent on the last page."}},
     ),
     "Ready": _object({"name": _TEXT, "ready": _FLAG}),

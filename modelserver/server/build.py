@@ -34,14 +34,17 @@ from modelserver.execution.payloads import PayloadStore
 from modelserver.execution.run import RunServices
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import WorkflowInference
-from modelserver.interfaces import Dialect, Recorder, WorkerBackend
+from modelserver.interfaces import Dialect, MemoryBudget, Recorder, WorkerBackend
 from modelserver.management.dependencies import Dependencies, DependencyRules
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.draining import Draining
 from modelserver.management.handler_metadata import HandlerMetadata
+from modelserver.management.loading import LoadOnRequest
+from modelserver.management.memory.watch import MemoryWatch
 from modelserver.management.memory_limits import MemoryLimits
 from modelserver.management.registration import VersionPreparer
-from modelserver.management.service import Management, ManagementRules
+from modelserver.management.rules import ManagementRules
+from modelserver.management.service import Management
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.workflows.service import WorkflowManagement, needed_by
 from modelserver.metrics.process_memory import tree_memories, tree_memories_apart
@@ -53,6 +56,7 @@ from modelserver.security.refusals import Refusals
 from modelserver.security.tokens import Tokens
 from modelserver.server.dashboard import Dashboard, is_dashboard_served, make_dashboard
 from modelserver.server.idle_memory import IdleMemory
+from modelserver.server.memory import make_memory, residents, watch_memory
 from modelserver.server.resources import Resources, Runtime
 from modelserver.server.sources import make_sources
 from modelserver.server.telemetry import Telemetry, make_recorder, open_logs
@@ -72,6 +76,8 @@ class Core:
     """
     The parts of a server that everything else hangs on.
 
+    :param memory_watch: measures workers for the budget of their memory; None: there is none.
+    :param loading: loads models when they are asked.
     :param slots: memory that is shared with workers, or None.
     :param tokens: the keys of the server, or None where requests need none.
     :param refusals: counts requests that come without a key, or from pages of other origins.
@@ -95,6 +101,8 @@ class Core:
     draining: Draining
     memory_limits: MemoryLimits
     idle_memory: IdleMemory
+    memory_watch: MemoryWatch | None
+    loading: LoadOnRequest
     slots: SharedMemoryPool | None
     tokens: Tokens | None
     refusals: Refusals
@@ -125,12 +133,15 @@ def build_core(
     telemetry = _make_telemetry(settings, runtime, registry, to_console, tracing)
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
-    providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder, tracer)
+    memory = make_memory(settings, registry, reactor.seconds)
+    providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder, tracer, memory)
     inference = _make_inference(runtime, registry, telemetry.recorder, tracer)
     workflows = _make_workflow_inference(settings, inference, resources)
     management = _make_management(settings, runtime, resources, providers, workflows, changed=changed)
     autoscaler = Autoscaler(providers, registry.has_version, management.resize)
     management.follow = autoscaler.follow
+    loading = LoadOnRequest(management, reactor.seconds, settings.memory_shortage == "wait")
+    telemetry.recorder.residents = partial(residents, memory, loading)
     workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
     if snapshots is not None:
         snapshots.workflows = workflow_management.registered
@@ -146,6 +157,8 @@ def build_core(
         draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
         idle_memory=IdleMemory(runtime.reactor, runtime.threads.files, time.process_time, resources.slots),
+        memory_watch=watch_memory(memory, loading, runtime),
+        loading=loading,
         slots=resources.slots,
         tokens=_make_tokens(settings, runtime),
         refusals=Refusals(reactor, telemetry.recorder),
@@ -183,6 +196,7 @@ def _make_providers(
     registry: Registry,
     recorder: Recorder,
     tracer: Tracer | None,
+    memory: MemoryBudget | None,
 ) -> CoreProviders:
     stays_awake = runtime.loop is not None and usable_processors() > 1
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
@@ -197,6 +211,7 @@ def _make_providers(
         random=Random().random,
         awake_turns=TURNS if stays_awake else 0,
         tracer=tracer,
+        memory=memory,
     )
 
 

@@ -238,6 +238,8 @@ class Server(MultiService):
             core.tracing.start()
         core.memory_limits.start()
         core.idle_memory.start()
+        if core.memory_watch is not None:
+            core.memory_watch.start()
         if adopt_orphans():
             core.runtime.orphans.start()
         # Without a collection before: so soon there is next to nothing to collect, and it takes 30 ms.
@@ -255,7 +257,7 @@ class Server(MultiService):
             _log.warn("{warning}", warning=exposure)
         start_up = core.inference.start_up
         loading = Deferred.fromCoroutine(
-            start_models(self.settings, core.management, core.workflow_management, start_up, core.snapshots)
+            start_models(self.settings, core.loading, core.workflow_management, start_up, core.snapshots)
         )
         loading.addErrback(lambda failure: _log.failure("The models of the start", failure))
         loading.addCallback(lambda _: start_up.end())
@@ -278,6 +280,8 @@ class Server(MultiService):
             core.memory_limits.stop()
             core.idle_memory.stop()
             core.autoscaler.stop()
+            if core.memory_watch is not None:
+                core.memory_watch.stop()
             if core.snapshots is not None:
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)

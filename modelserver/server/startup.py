@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from attrs import define, evolve
@@ -15,6 +15,7 @@ from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.errors import ServingError
 from modelserver.inference.load_status import LoadStatus
+from modelserver.management.loading import LoadOnRequest
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.restore import Restorer, check_archives, settle
@@ -22,6 +23,8 @@ from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.workflows.service import WorkflowManagement
 from modelserver.server.workflow_startup import load_workflows, workflow_label, workflow_requests
 from modelserver.sources.part_file import sweep
+from modelserver.sources.urls import is_remote
+from modelserver.spec import VersionSpec
 from modelserver.system.run_folders import sweep_folders
 
 _log = Logger()
@@ -30,7 +33,7 @@ _ENDINGS = re.compile(r"\.(?:mar|model|tar\.gz|tgz|zip|[^.]*)$")
 
 async def start_models(
     settings: Settings,
-    management: Management,
+    loading: LoadOnRequest,
     workflows: WorkflowManagement,
     start_up: LoadStatus,
     snapshots: Snapshots | None,
@@ -43,6 +46,7 @@ async def start_models(
 
     :param start_up: keeps which models are still to come, and which have failed.
     """
+    management = loading.management
     snapshot = settings.model_snapshot
     models = models_to_load(settings)
     # Before anything is awaited, so that requests from now on are answered that the models are loading.
@@ -55,9 +59,11 @@ async def start_models(
     await management.preparer.in_thread(sweep_unpacked, settings.temporary_folder)
     is_complete = True
     if snapshot is not None:
-        is_complete = await Restorer(management, start_up, settings.startup_parallelism).restore(snapshot)
+        restorer = Restorer(management, start_up, settings.startup_parallelism, loading.know)
+        is_complete = await restorer.restore(snapshot)
     else:
-        await StartupLoader(settings.startup_parallelism, management, start_up).load(models)
+        know = loading.know if settings.loads_on_request else None
+        await StartupLoader(settings.startup_parallelism, management, start_up, know).load(models)
     is_complete = await load_workflows(workflows, requests, start_up) and is_complete
     if snapshots is not None:
         await snapshots.begin(is_complete)
@@ -112,11 +118,16 @@ def check_snapshot(settings: Settings) -> None:
 
 @define(eq=False)
 class StartupLoader:
-    """Registers models of the start, ``parallelism`` at a time, since each takes memory while it loads."""
+    """
+    Registers models of the start, ``parallelism`` at a time, since each takes memory while it loads.
+
+    :param know: serves a version that is loaded when it is asked; None: all are loaded now.
+    """
 
     parallelism: int
     management: Management
     start_up: LoadStatus
+    know: Callable[[RegisterRequest], Awaitable[VersionSpec]] | None = None
 
     async def load(self, models: Iterable[StartupModel]) -> None:
         """
@@ -146,15 +157,17 @@ class StartupLoader:
         request = RegisterRequest(
             model.url, model.name, synchronous=False, start_up=True, fallback_name=name_of(model.url)
         )
+        # What is downloaded is looked at only when it is here: it is loaded at once.
+        know = None if is_remote(model.url) else self.know
         try:
-            spec = await self.management.register(request)
+            spec = await (know or self.management.register)(request)
         except ServingError as error:
             self.start_up.failed(label(model), str(error))
             _log.error("Failed to load model: {model}: {error}", model=model.url, error=str(error))
             return
         self.start_up.registered(label(model))
         registered.callback(None)
-        if await settle(self.management, spec.name, spec.version):
+        if know is None and await settle(self.management, spec.name, spec.version):
             _log.info("Model {model} version {version} is ready.", model=spec.name, version=spec.version)
 
 

@@ -12,7 +12,7 @@ from modelserver.system.group_memory import group_memory
 
 
 class MemoryUnreadable(Exception):
-    """Nothing tells how much memory there is."""
+    """Nothing tells how much memory there is; the text says why."""
 
 
 @frozen

@@ -15,11 +15,13 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
 from modelserver.core.registry import Registry
 from modelserver.errors import ArchiveExists, DownloadFailed
+from modelserver.interfaces import MemoryBudget
 from modelserver.management.descriptions import Observer
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.registration import VersionPreparer
-from modelserver.management.service import Management, ManagementRules
+from modelserver.management.rules import ManagementRules
+from modelserver.management.service import Management
 from modelserver.management.version_spec import VersionDefaults
 from modelserver.sources.router import NAME, Sources
 from modelserver.sources.store import StoreSource
@@ -97,6 +99,7 @@ class ManagementStage:
     defaults: VersionDefaults = field(factory=VersionDefaults)
     models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     unregister_timeout: float = 16.0
+    memory: MemoryBudget | None = None
     stage: Stage = field(init=False)
     thread: HeldThread = field(factory=HeldThread, init=False)
     downloads: FakeDownloads = field(init=False)
@@ -107,7 +110,7 @@ class ManagementStage:
     def __attrs_post_init__(self) -> None:
         self.store.mkdir(parents=True)
         self.unpacked.mkdir()
-        self.stage = Stage(self.gpus)
+        self.stage = Stage(self.gpus, memory=self.memory)
         self.downloads = FakeDownloads(self.store)
         is_mms = self.dialect == "mms"
         names = count()

@@ -38,7 +38,7 @@ class BudgetStage:
     unreadable: str = field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.memory = WorkerMemory(self.limit, self.registry.all, self.evict, self.seconds)
+        self.memory = WorkerMemory(self.limit, self.registry.all, self.seconds, self.evict)
         self.stage = Stage(memory=self.memory)
         self.watch = MemoryWatch(self.memory, self.registry.all, self.shares, at_once, self.stage.clock)
 

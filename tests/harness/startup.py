@@ -14,6 +14,7 @@ from modelserver.config.settings import Settings
 from modelserver.inference.health import unready_models
 from modelserver.inference.load_status import LoadStatus
 from modelserver.management.descriptions import describe_version
+from modelserver.management.loading import LoadOnRequest
 from modelserver.management.snapshots.format import Snapshot, newest_snapshot, parse_snapshot
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.version_spec import VersionDefaults
@@ -31,6 +32,7 @@ class StartCase(SynchronousTestCase):
         self.folder = Path(folder.name)
         self.on = ManagementStage(self.folder, defaults=VersionDefaults(startup_workers=1))
         self.start_up = LoadStatus()
+        self.loading = LoadOnRequest(self.on.management, self.on.stage.clock.seconds)
         self.workflows = WorkflowStage(self.on)
         self.snapshots = Snapshots(
             self.folder / "config",
@@ -52,7 +54,12 @@ class StartCase(SynchronousTestCase):
         snapshots.workflows = self.workflows.management.registered
 
     def begin(
-        self, models: str = "", snapshot: Snapshot | None = None, parallelism: int = 4, workflows: str = ""
+        self,
+        models: str = "",
+        snapshot: Snapshot | None = None,
+        parallelism: int = 4,
+        workflows: str = "",
+        load: str = "at_start",
     ) -> Deferred[None]:
         settings = Settings(
             model_store=self.on.store,
@@ -61,11 +68,10 @@ class StartCase(SynchronousTestCase):
             load_workflows=parse_load_models(workflows),
             model_snapshot=snapshot,
             startup_parallelism=parallelism,
+            load=load,
         )
         return Deferred.fromCoroutine(
-            start_models(
-                settings, self.on.management, self.workflows.management, self.start_up, self.snapshots
-            )
+            start_models(settings, self.loading, self.workflows.management, self.start_up, self.snapshots)
         )
 
     @property

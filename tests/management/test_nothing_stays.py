@@ -25,5 +25,5 @@ class NothingStaysTests(ManagementCase):
         gc.collect()
         self.assertEqual([each() for each in gone if each() is not None], [])
         self.assertEqual(self.on.left_on_disk(), [])
-        self.assertEqual(len(self.on.management._files), 0)
+        self.assertEqual(len(self.on.management.files), 0)
         self.assertEqual(len(self.on.management._leaving), 0)

@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.process_memory import tree_memories, tree_memories_apart, tree_memory
+from modelserver.metrics.process_memory import tree_memories, tree_memories_apart, tree_memory, tree_shares
 
 NO_PROCESS = 2**22 + 1
 ROLLUP = """55d0a0000000-7ffd2a1fe000 ---p 00000000 00:00 0    [rollup]
@@ -49,6 +49,22 @@ class TreeMemoryTests(SynchronousTestCase):
             assert own.private is not None and own.shared is not None
             self.assertGreater(own.private, 1 << 20)
             self.assertLessEqual(abs(own.private + own.shared - own.resident), own.resident // 4)
+
+    def test_shares_can_be_added(self) -> None:
+        child = Popen([sys.executable, "-c", "input()"], stdin=PIPE)
+        self.addCleanup(child.communicate, b"\n", 60)
+        whole = tree_shares([os.getpid()])[os.getpid()]
+        apart = tree_shares([os.getpid(), child.pid, NO_PROCESS])
+        self.assertEqual(apart[NO_PROCESS], 0)
+        self.assertGreater(apart[child.pid], 1 << 20)
+        self.assertLess(apart[os.getpid()], whole)
+
+    def test_shares_are_those_that_the_kernel_tells(self) -> None:
+        root = Path(self.mktemp())
+        folder = root / str(os.getpid())
+        folder.mkdir(parents=True)
+        (folder / "smaps_rollup").write_text(ROLLUP)
+        self.assertEqual(tree_shares([os.getpid()], root)[os.getpid()], 60 << 10)
 
     def test_rollup_of_the_kernel(self) -> None:
         root = Path(self.mktemp())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.workers.in_flight import MakeInFlight
@@ -12,7 +12,7 @@ from modelserver.errors import NotEnoughDevices
 from modelserver.spec import VersionSpec
 
 
-@frozen(eq=False)
+@define(eq=False)
 class WorkerMaker:
     """
     Makes workers that are not started.

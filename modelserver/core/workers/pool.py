@@ -48,7 +48,7 @@ class WorkerPool:
     workers: list[Worker] = field(factory=list, init=False)
     waking: Waking = field(init=False)
     demand: Demand | None = field(default=None, init=False)  # None: nobody wants to know
-    _maker: WorkerMaker = field(init=False)
+    maker: WorkerMaker = field(init=False)
     _leaving: list[Worker] = field(factory=list, init=False)
     _settlement: Settlement = field(init=False)
     _idle_watch: IdleWatch = field(init=False)
@@ -71,7 +71,7 @@ class WorkerPool:
         self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
         self._levelling = Levelling(self.providers.clock, self.workers)
         self._settlement = Settlement(self.workers, self._leaving)
-        self._maker = WorkerMaker(self.spec, self, self.providers, self.make_in_flight, self.workers)
+        self.maker = WorkerMaker(self.spec, self, self.providers, self.make_in_flight, self.workers)
         self.waking = Waking(
             model=self.spec.name,
             version=self.spec.version,
@@ -101,7 +101,7 @@ class WorkerPool:
         :param revives: workers that gave up are started again; else they are the first to leave.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
-        added = self._maker.add(minimum - len(self.workers), gpu_workers)
+        added = self.maker.add(minimum - len(self.workers), gpu_workers)
         self.minimum, self.maximum = minimum, maximum
         if revives:
             for worker in self.workers:
@@ -327,7 +327,7 @@ class WorkerPool:
     def _replace(self, worker: Worker) -> None:
         """Start a worker that will take this one's place, unless this one leaves anyway."""
         if worker in self.workers:
-            successor = self._maker.make()
+            successor = self.maker.make()
             self._recycling.begin(worker, successor)
             successor.start()
 

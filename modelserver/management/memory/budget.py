@@ -32,16 +32,16 @@ class WorkerMemory:
 
     :param limit: bytes.
     :param versions: those that are served.
-    :param evict: ends the workers of an idle version, which come back when it is asked.
     :param seconds: the clock (monotonic).
+    :param evict: ends the workers of an idle version.
     :param changed: is called when a worker can be measured.
     :param evictions: versions that had to leave so far.
     """
 
     limit: int
     versions: Callable[[], Sequence[ModelVersion]]
-    evict: Callable[[ModelVersion], object]
     seconds: Callable[[], float]
+    evict: Callable[[ModelVersion], object] = lambda version: version.pool.scale(0, 0)
     changed: Callable[[], object] = lambda: None
     accounts: Accounts = field(factory=Accounts)
     evictions: dict[Key, int] = field(factory=dict, init=False)

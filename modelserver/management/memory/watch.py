@@ -81,7 +81,7 @@ class MemoryWatch:
         except OSError as error:
             if self.memory.is_on:
                 _log.warn(
-                    "model_memory_limit is off, for the memory of workers is unknown: {why}", why=str(error)
+                    "model_memory_limit is off, the memory of workers cannot be read: {why}", why=str(error)
                 )
             self.memory.turn_off()
         except Exception:  # whatever it was, the next one may succeed

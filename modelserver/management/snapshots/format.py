@@ -36,7 +36,7 @@ from modelserver.management.snapshots.workflows import (
 )
 from modelserver.management.workflows.requests import RegisteredWorkflow
 from modelserver.sources.urls import is_remote
-from modelserver.spec import VersionDescription
+from modelserver.spec import AWAY, VersionDescription
 from modelserver.version_settings.setting import SettingValues
 from modelserver.version_settings.table import default_of
 from modelserver.version_settings.values import AUTO_DELAY, WorkerRange
@@ -62,6 +62,7 @@ class SnapshotVersion:
         has decided is not kept.
     :param url: the URL that the archive was downloaded from (``modelUrl``, which TorchServe neither writes
         nor reads); empty for an archive that the operator has put into the store.
+    :param is_on_request: it was not in memory, and comes when it is asked (``loadOnRequest``, likewise).
     """
 
     archive: str
@@ -76,6 +77,7 @@ class SnapshotVersion:
     parallel_level: int = 0
     url: str = ""
     autoscaling: SettingValues | None = None
+    is_on_request: bool = False
 
     def overrides(self) -> VersionOverrides:
         """Return the overrides of the registration that restores this version; they go before all else."""
@@ -131,11 +133,13 @@ def take_snapshot(
             most = max(least, spec.workers.maximum)
             of_nodes[NodeModel(spec.name, spec.version)] = WorkerRange(least, most)
             continue
+        is_away = version.presence in AWAY
+        workers = version.registered if is_away else spec.workers
         models.setdefault(spec.name, {})[spec.version] = SnapshotVersion(
             archive=archive_name(spec.url),
             is_default=version.is_default,
-            min_workers=spec.workers.minimum,
-            max_workers=spec.workers.maximum,
+            min_workers=workers.minimum,
+            max_workers=workers.maximum,
             batch_size=spec.batching.size,
             max_batch_delay=spec.batching.max_delay,
             response_timeout=spec.timeouts.response,
@@ -144,6 +148,7 @@ def take_snapshot(
             parallel_level=spec.devices.parallel_level,
             url=spec.url if is_remote(spec.url) else "",
             autoscaling=take_autoscaling(version),
+            is_on_request=is_away,
         )
     return Snapshot(name, created, models, take_workflows(workflows, of_nodes))
 
@@ -193,6 +198,7 @@ def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
         parallel_level=count_of(values, "parallelLevel", 0, where),
         autoscaling=parse_autoscaling(values, where),
         url=text_of(values, "modelUrl", "", where),
+        is_on_request=flag_of(values, "loadOnRequest", where),
     )
 
 
@@ -235,6 +241,8 @@ def _render_version(values: SnapshotVersion) -> dict[str, object]:
         document["modelUrl"] = values.url
     if values.autoscaling is not None:
         document["autoscaling"] = render_autoscaling(values.autoscaling)
+    if values.is_on_request:
+        document["loadOnRequest"] = True
     return document
 
 

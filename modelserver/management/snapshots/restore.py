@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from modelserver.inference.load_status import LoadStatus
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
+from modelserver.spec import VersionSpec
 
 Result = TypeVar("Result")
 _log = Logger()
@@ -72,11 +73,13 @@ class Restorer:
     Registers the versions of a snapshot.
 
     :param parallelism: how many versions load at the same time.
+    :param know: serves a version that is loaded when it is asked.
     """
 
     management: Management
     start_up: LoadStatus
     parallelism: int
+    know: Callable[[RegisterRequest], Awaitable[VersionSpec]]
     _why: str | None = field(default=None, init=False)
     _done: list[_Item] = field(factory=list, init=False)
 
@@ -126,7 +129,8 @@ class Restorer:
             is_kept=bool(values.url),
         )
         try:
-            spec = await self.management.register(request)
+            serve = self.know if values.is_on_request else self.management.register
+            spec = await serve(request)
             self._done.append(_Item(spec.name, spec.version, item.values))
             if spec.version != item.version:
                 raise ArchiveInvalid(

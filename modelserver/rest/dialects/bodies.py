@@ -24,7 +24,7 @@ from modelserver.errors import (
 )
 from modelserver.execution.outcomes import outcome_of
 from modelserver.interfaces import Reply
-from modelserver.spec import VersionDescription, WorkerDescription, WorkerFailure, WorkerState
+from modelserver.spec import ModelSummary, VersionDescription, WorkerDescription, WorkerFailure, WorkerState
 from modelserver.workflows.errors import NodeFailed, WorkflowFailed
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -159,6 +159,28 @@ def template_memory(template: WorkerDescription | None) -> dict[str, object]:
     pid = -1 if template.pid is None else template.pid
     status, memory = worker_status(template), template.memory
     return {"template": {"pid": pid, "status": status, "memoryUsage": memory, **memory_apart(template)}}
+
+
+def list_row(model: ModelSummary) -> dict[str, object]:
+    """Return a row of the list of models; for one that comes and goes, where it is, which only we tell."""
+    row: dict[str, object] = {"modelName": model.name, "modelUrl": model.url}
+    return row if model.presence is None else {**row, "loadState": model.presence.value}
+
+
+def residence(description: VersionDescription) -> dict[str, object]:
+    """Return keys that only this server has: whether a model is in memory, and what it takes there."""
+    keys: dict[str, object] = {}
+    if description.presence is not None:
+        keys["loadState"] = description.presence.value
+    memory = description.memory
+    if memory is not None:
+        keys["memory"] = {
+            "expected": memory.expected,
+            "expectedFrom": "measurement" if memory.is_seen else "archive size",
+            "reserved": memory.reserved,
+            "limit": memory.limit,
+        }
+    return keys
 
 
 def failure_body(failure: WorkerFailure) -> dict[str, object]:

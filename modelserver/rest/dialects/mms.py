@@ -18,11 +18,13 @@ from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
     is_of_management,
+    list_row,
     memory_apart,
     out_of_memory_code,
     prediction_code,
     pretty,
     refuse,
+    residence,
     said,
     scaling_of,
     template_memory,
@@ -168,8 +170,7 @@ class MultiModelServer:
     def listed(self, models: Sequence[ModelSummary], next_token: str | None) -> Reply:
         """A page of the list of models."""
         token = {} if next_token is None else {"nextPageToken": next_token}
-        rows = [{"modelName": model.name, "modelUrl": model.url} for model in models]
-        return _reply(token | {"models": rows})
+        return _reply(token | {"models": [list_row(model) for model in models]})
 
     def pinged(self, wanted: int, running: int, healthy: bool) -> Reply:
         """The state of the whole server: always 200; the text compares the workers wanted and running."""
@@ -195,7 +196,7 @@ def _version(description: VersionDescription) -> dict[str, object]:
         "loadedAtStartup": spec.loaded_at_startup,
         "workers": [_worker(worker) for worker in description.workers],
     }
-    return keys | template_memory(description.template)
+    return keys | template_memory(description.template) | residence(description)
 
 
 def _worker(worker: WorkerDescription) -> dict[str, object]:

@@ -18,11 +18,13 @@ from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,
     is_of_management,
+    list_row,
     memory_apart,
     out_of_memory_code,
     prediction_code,
     pretty,
     refuse,
+    residence,
     said,
     scaling_of,
     template_memory,
@@ -175,8 +177,7 @@ class TorchServe:
     def listed(self, models: Sequence[ModelSummary], next_token: str | None) -> Reply:
         """A page of the list of models."""
         token = {} if next_token is None else {"nextPageToken": next_token}
-        rows = [{"modelName": model.name, "modelUrl": model.url} for model in models]
-        return Reply(200, pretty(token | {"models": rows}))
+        return Reply(200, pretty(token | {"models": [list_row(model) for model in models]}))
 
     def pinged(self, wanted: int, running: int, healthy: bool) -> Reply:
         """The state of the whole server: 200 or 500."""
@@ -195,7 +196,7 @@ def _version(description: VersionDescription) -> dict[str, object]:
         "remainingCapacity": max(0, spec.queue.jobs - description.waiting),
         "pendingRequests": description.waiting,
     }
-    keys |= template_memory(description.template)
+    keys |= template_memory(description.template) | residence(description)
     if description.metadata is not None:
         keys["customizedMetadata"] = dict(description.metadata)
     return keys

@@ -17,7 +17,9 @@ from modelserver.rest.dialects.torchserve import REFUSALS as REFUSALS_OF_TORCHSE
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.openapi_schemas import SCHEMAS
 from modelserver.spec import (
+    MemoryFigures,
     ModelSummary,
+    Presence,
     VersionDescription,
     VersionSpec,
     WorkerDescription,
@@ -99,6 +101,22 @@ class DialectContract(TestCase):
     def test_lists(self) -> None:
         self.check(self.dialect.listed([], None), "ModelList")
         self.check(self.dialect.listed([ModelSummary("a", "b")], "1"), "ModelList")
+        listed = self.dialect.listed([ModelSummary("a", "b", Presence.KNOWN)], None)
+        self.check(listed, "ModelList")
+        self.assertEqual(json.loads(listed.body)["models"][0]["loadState"], "known")
+
+    def test_where_a_model_is_and_what_it_takes(self) -> None:
+        figures = MemoryFigures(1000, 300, 200, is_seen=False)
+        described = VersionDescription(SPEC, True, (), presence=Presence.UNLOADED, memory=figures)
+        reply = self.dialect.described([described])
+        self.check(reply, "Description")
+        body = json.loads(reply.body)
+        model = body[0] if isinstance(body, list) else body
+        self.assertEqual(model["loadState"], "unloaded")
+        self.assertEqual(
+            model["memory"],
+            {"expected": 200, "expectedFrom": "archive size", "reserved": 300, "limit": 1000},
+        )
 
 
 class TorchServeTests(DialectContract):
