@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from modelserver.core.shortage import MemoryShort
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.restarts import BACKOFF
-from modelserver.errors import NoWorkers, ServingError, WorkersFailed
+from modelserver.errors import InternalError, NoWorkers, ServingError, WorkersFailed
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.version_files import ArchiveChanged
@@ -125,6 +125,9 @@ class LoadOnRequest:
             await self._know_again(version)
         except ServingError as error:
             self._fail(version, error)
+        except Exception:  # whatever it was, nobody shall wait for it
+            _log.failure("A load on request ended in an error of the server")
+            self._fail(version, InternalError())
         else:
             if is_loaded:
                 self._count(version, LOADED)

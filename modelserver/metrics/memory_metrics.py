@@ -43,8 +43,10 @@ class Residents:
             reserved.update((), self.reserved)
             limit.update((), self.limit)
         evictions = Counter(Declaration("modelserver_model_evictions_total", COUNTER, "", _VERSION))
-        evictions.values = dict(self.evictions)
+        for version, count in self.evictions.items():
+            evictions.update(version, count)
         loads = Counter(Declaration("modelserver_model_loads_total", COUNTER, "", (*_VERSION, "outcome")))
-        loads.values = dict(self.loads)
+        for load, count in self.loads.items():
+            loads.update(load, count)
         for family in (reserved, limit, evictions, loads):
             yield Exposed(family, _HELP[family.declaration.name])

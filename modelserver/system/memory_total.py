@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 from attrs import frozen
 
 from modelserver.system.group_memory import group_memory
@@ -48,6 +47,8 @@ def memory_total(root: Path = Path("/")) -> int:
     :param root: where the kernel's file systems are mounted.
     :raises MemoryUnreadable: neither can be read.
     """
+    import psutil  # only where a share of what there is was asked for
+
     try:
         total = int(psutil.virtual_memory().total)
     except (OSError, psutil.Error, ValueError, KeyError) as error:

@@ -18,7 +18,7 @@ from modelserver.management.memory.watch import MemoryWatch
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.version_spec import VersionDefaults
 from modelserver.spec import VersionSpec
-from modelserver.testing import CollectingObserver
+from modelserver.testing.providers import CollectingObserver
 from tests.harness.management import at_once
 from tests.harness.management_case import ManagementCase
 

@@ -49,6 +49,8 @@ class WorkerMemory:
     _recency: Recency = field(factory=Recency, init=False)
     _claims: Claims = field(factory=Claims, init=False)
     _leaving: set[Key] = field(factory=set, init=False)
+    _granted: Key | None = field(default=None, init=False)
+    """The version whose claim is being granted: it may reserve more, although others wait."""
     _is_settling: bool = field(default=False, init=False)
     _is_stale: bool = field(default=False, init=False)
 
@@ -58,7 +60,9 @@ class WorkerMemory:
         """Return how many more workers may start now; see to it that there is room for the others."""
         if not self.is_on:
             return workers
-        if self.is_awaited or self._is_behind_unknown(version):
+        if self.is_awaited and key_of(version) != self._granted:
+            return 0
+        if self._is_behind_unknown(version):
             return 0
         count = self._room_for(version, workers)
         if count < workers:
@@ -164,7 +168,9 @@ class WorkerMemory:
         for claim in self._claims:
             if not is_short and not self._is_behind_unknown(claim.version):
                 if self._room_for(claim.version, claim.workers) == claim.workers:
+                    self._granted = key_of(claim.version)
                     self._claims.grant(claim)
+                    self._granted = None
                     self._is_stale = True
                     return
                 if self._is_on_its_way(claim):

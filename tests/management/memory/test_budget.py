@@ -178,6 +178,22 @@ class BudgetTests(SynchronousTestCase):
         self.successResultOf(first)
         self.assertNoResult(second)
 
+    def test_who_is_granted_may_reserve_although_others_wait(self) -> None:
+        a, *_ = self.loaded("abc")
+        for version in self.on.registry.all():
+            version.pool.put(make_job(b"x"))
+        self.on.stage.turn()
+        first, second = self.known_later("d"), self.known_later("e")
+        reserved: list[int] = []
+        claim = self.on.memory.claim(first.spec, 1, waits=True)
+        claim.addCallback(lambda _: reserved.append(self.on.memory.reserve(first.spec, 1)))
+        waiting = self.on.memory.claim(second.spec, 2, waits=True)
+        self.assertEqual(self.on.memory.reserve(a.spec, 1), 0, "others came before")
+        next(worker for worker in self.on.stage.backend.workers if worker.batches).answer()
+        self.on.memory.look()
+        self.assertEqual(reserved, [1])
+        self.assertNoResult(waiting)
+
     def test_of_versions_that_were_never_measured_one_loads_at_a_time(self) -> None:
         first, second = self.on.add("a"), self.on.add("b")
         self.successResultOf(self.on.claim(first))
