@@ -34,7 +34,13 @@ class Task:
     connections: int
 
 
-TASKS = (Task("noop", 100, 1), Task("noop", 100, 8), Task("noop", 100, 64), Task("echo", 100_000, 8))
+TASKS = (
+    Task("noop", 100, 1),
+    Task("noop", 100, 8),
+    Task("noop", 100, 64),
+    Task("echo", 100_000, 8),
+    Task("echo", 1_000_000, 8),
+)
 
 
 @frozen
@@ -186,7 +192,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=24, help="bursts on each server, for each task")
     parser.add_argument("--seconds", type=int, default=1, help="of each burst")
     parser.add_argument("--warm-up", type=int, default=3, help="seconds of load before each task")
-    parser.add_argument("--handlers", default="noop,echo", help="of noop (100 bytes) and echo (100 kB)")
+    parser.add_argument("--handlers", default="noop,echo", help="noop: 100 bytes; echo: 100 kB and 1 MB")
     parser.add_argument("--connections", default="1,8,64", help="those of noop")
     add_arguments(parser)
     options = parser.parse_args()
