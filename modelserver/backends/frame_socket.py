@@ -79,10 +79,12 @@ class FrameSocket:
 
     def _write(self, pieces: Pieces) -> None:
         size = sum(map(len, pieces))
-        if size < SMALL and len(pieces) > 1:
-            pieces = [b"".join(pieces)]
         try:
-            sent = self.socket.sendmsg(pieces[:1000])
+            if size < SMALL:
+                pieces = [b"".join(pieces)]
+                sent = self.socket.send(pieces[0])
+            else:
+                sent = self.socket.sendmsg(pieces[:1000])
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -114,7 +116,8 @@ class FrameSocket:
     def _hand_out(self) -> str | None:
         """Report the frames that are here; returns what is wrong with one of them."""
         try:
-            for frame in self._reader:
+            # No ``for``: to make an iterator for the one frame that is usual takes as long as to read it.
+            while (frame := self._reader.next()) is not None:
                 self.events.frame_arrived(frame)
                 if not self._open:
                     break

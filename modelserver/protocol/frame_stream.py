@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from typing import Protocol
 
-from modelserver.protocol.frames import HEADER, SMALL, Frame, FrameError, Pieces
+from modelserver.protocol.frames import HEADER, SMALL, Frame, FrameError, Pieces, frame_of
 
 LARGE_BUFFER = 1 << 20
 """Bytes of a buffer, from which on the system is asked for its pages one by one."""
@@ -84,7 +84,7 @@ class FrameReader:
         if waiting < 16 + size:
             return None
         self._low = end = low + 16 + size
-        return Frame(kind, flags, count, number, self._view[low + 16 : end])
+        return frame_of((kind, flags, count, number, self._view[low + 16 : end]))
 
     def __iter__(self) -> Iterator[Frame]:
         """All whole frames that are here."""

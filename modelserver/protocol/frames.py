@@ -180,6 +180,10 @@ class Frame(NamedTuple):
     payload: memoryview
 
 
+# As with answers: see there.
+frame_of: Callable[[tuple[int, int, int, int, memoryview]], Frame] = partial(tuple.__new__, Frame)
+
+
 class Item(NamedTuple):
     """A job as the worker sees it; ``answer_at`` is where a large answer may be laid, or -1."""
 
@@ -191,7 +195,6 @@ class Item(NamedTuple):
     answer_at: int = NOWHERE
 
 
-# As with answers: see there.
 _item: Callable[[tuple[object, ...]], Item] = partial(tuple.__new__, Item)
 
 Pieces = list[bytes | bytearray | memoryview]
@@ -204,17 +207,19 @@ def pack_batch(number: int, jobs: Sequence[Job], flags: int = 0) -> Pieces:
         if type(request.body) is not SharedSlot:
             return _pack_single(number, request, flags & AHEAD)
     lengths: list[int] = []
-    data: Pieces = []
+    ids: list[bytes] = []
+    data: Pieces = [b"", b""]
     for job in jobs:
-        _, head, extra, body, traits, _, _, _ = job.request
+        request_id, head, extra, body, traits, _, _, _ = job.request
         if type(body) is SharedSlot:
             body, traits = _pack_place(body), traits | SHARED
         lengths += (len(head), len(extra), len(body), traits)
+        ids.append(request_id)
         data += (head, extra, body)  # type: ignore[arg-type]  # a SharedSlot has become bytes
     count = len(jobs)
-    table = _rows(count).pack(*lengths) + b"".join([job.request.id for job in jobs])
-    size = len(table) + sum(map(len, data))
-    data.insert(0, pack_header(size, BATCH, flags, count, number) + table)
+    data[1] = _rows(count).pack(*lengths) + b"".join(ids)
+    size = sum(map(len, data))
+    data[0] = pack_header(size, BATCH, flags, count, number)
     return data if size > SMALL else [b"".join(data)]
 
 
@@ -228,7 +233,9 @@ def _pack_single(number: int, request: JobRequest, frame_flags: int) -> Pieces:
     sizes = len(head), len(extra), len(body)
     size = _SINGLE.size - HEADER.size + sum(sizes)
     row = _SINGLE.pack(size, BATCH, frame_flags, 1, number, *sizes, flags, request_id)
-    return [b"".join((row, head, extra)), body]  # type: ignore[list-item]  # the caller has seen to it
+    if size < SMALL:
+        return [b"".join((row, head, extra, body))]  # type: ignore[arg-type]  # the caller has seen to it
+    return [b"".join((row, head, extra)), body]  # type: ignore[list-item]  # here, too
 
 
 def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:

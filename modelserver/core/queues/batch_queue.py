@@ -171,15 +171,24 @@ class BatchAggregator:
 
     def _take_apart(self, most: int) -> list[Job]:
         jobs = self._jobs
-        taken = [self._drop_first()]
-        size = _travelling(taken[0])
-        while jobs and len(taken) < most and not jobs[0].exclusive:
-            size += _travelling(jobs[0])
-            if size > MOST_APART:
+        taken: list[Job] = []
+        size = travelling = 0
+        while jobs:
+            job = jobs[0]
+            if taken and (len(taken) == most or job.exclusive):
                 break
-            job = self._drop_first()
+            body = job.request.body
+            length = len(body)
+            if type(body) is not SharedSlot:
+                # Only these bytes go to the worker through its socket.
+                travelling += length
+                if travelling > MOST_APART and taken:
+                    break
+            jobs.popleft()
+            size += length
             if job.state is not FINISHED:
                 taken.append(job)
+        self._size -= size
         return taken
 
     def _members(self) -> int:
@@ -271,11 +280,6 @@ class BatchAggregator:
     def close(self, error: ServingError) -> None:
         """Take no more jobs; those that come now are refused with ``error``."""
         self.closed = error
-
-
-def _travelling(job: Job) -> int:
-    """Return the bytes of a job's body that go to the worker through its socket."""
-    return 0 if type(job.request.body) is SharedSlot else len(job.request.body)
 
 
 def _room_and_rest(worker: Taker) -> tuple[bool, int]:
