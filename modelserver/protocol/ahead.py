@@ -1,31 +1,20 @@
 """
 What a worker has ahead: who makes each call that was sent before it could begin, and the answers it keeps.
 
-**Offers.** A counter in the kernel (an eventfd that counts down by one at each read) that the server and one
-worker share. The server adds ``n`` before ``n`` calls leave (a frame with the flag ``AHEAD``); the worker
-takes one before it begins each of these calls, in their order; the server takes as many as there are to have
-the rest back. The kernel makes each read atomic, so that each offer is had by one side.
-
-Why no call is made twice, and none is lost:
-
-1. offers made = offers that the worker took + offers that the server took + the counter, at all times.
-2. While the server has taken nothing back that the worker has not passed over, every call that is in the
-   worker's socket and not begun has its offer in the counter. The worker goes through the calls in order, so
-   the ``k`` offers that the server gets when it empties the counter are those of the last ``k`` calls.
-3. From then on the counter is 0: the worker gets nothing for the first of these calls, nor for any behind it.
-   It passes over them, and says so (``DROPPED``). The server sends nothing ahead until it has heard this of
-   all of them, so that no new offer can be taken for an old call; then 2 holds again.
+**Offers.** The worker makes such a call (of a frame with the flag ``AHEAD``) only if the server does not
+have it back before: ``modelserver.protocol.offers``.
 
 **Kept answers.** Answers that are done may wait in the worker for the next one, to leave in the same write.
-They wait in memory that both map, so that the server has them while the worker is in a long call, or is dead.
-The frame in which they leave is made there, and written from there: its rows are what the server sees of them
-before. Word 0 is how many answers have left through the socket before, word 1 where the rows of those that
-are kept end, 0 while there are none; word 2 is 1 while the worker lays answers over the bodies of their
-requests, which cannot be read again from then on; room for a frame's header and the rows follow. One side
-writes, a word at a time: rows before word 1; word 1 is 0 before word 0 changes, and no row is written over
-before that. So the rows that the server has copied are whole if word 0 is the same afterwards. (Stores must
-be seen in their order, which x86 guarantees. On processors that do not, the system calls between two calls
-of a handler see to it.) Behind all that is the memory for parts of streamed answers (``protocol/parts``).
+They wait in memory that both map, so that the server has them while the worker is in a long call, or is
+dead. The frame in which they leave is made there, and written from there: its rows are what the server sees
+of them before. Word 0 is how many answers have left through the socket before, word 1 where the rows of
+those that are kept end, 0 while there are none; word 2 is 1 while the worker lays answers over the bodies
+of their requests, which cannot be read again from then on; three words of the offers follow, then room for
+a frame's header, and the rows. One side writes, a word at a time: rows before word 1; word 1 is 0 before
+word 0 changes, and no row is written over before that. So the rows that the server has copied are whole if
+word 0 is the same afterwards. (Stores must be seen in their order, which x86 guarantees. On processors that
+do not, the system calls between two calls of a handler see to it.) Behind all that is the memory for parts
+of streamed answers (``protocol/parts``).
 """
 
 from __future__ import annotations
@@ -39,18 +28,18 @@ from attrs import define, field
 
 from modelserver.jobs import Answer
 from modelserver.protocol.answer_rows import ANSWER_ROW, Answered, unpack_rows, without_first
+from modelserver.protocol.fence import Fence, find_fence
 from modelserver.protocol.frames import ANSWERS, HEADER
+from modelserver.protocol.offers import OfferReceiver, OfferSender
 from modelserver.protocol.parts import AREA_SIZE, Parts, PartsReader, PartsWriter
 
 KEPT_SIZE = 1 << 16
 """Bytes of the memory for kept answers; an answer that does not fit is not kept."""
 _SIZE = KEPT_SIZE + AREA_SIZE
-_HEADER_AT = 24
+_HEADER_AT = 48
 _FIRST = _HEADER_AT + HEADER.size
 _ROW_SIZE = ANSWER_ROW.size
 _pack_row = ANSWER_ROW.pack_into
-_take_offer: Callable[[int], int] = getattr(os, "eventfd_read", lambda descriptor: 0)
-"""Found once; it is always there where an ``AheadSender`` is."""
 
 
 @define(eq=False)
@@ -58,12 +47,16 @@ class AheadSender:
     """
     The server's end.
 
+    :ivar offer: lets the worker begin so many calls more; comes before these leave.
     :ivar parts: of streamed answers.
     """
 
     offers: int
     memory_file: int
+    fence: Fence | None = None
     parts: PartsReader = field(init=False)
+    offer: Callable[[int], None] = field(init=False)
+    _offers: OfferSender = field(init=False)
     _memory: memoryview = field(init=False)
     _words: memoryview = field(init=False)
     _known: int = field(default=0, init=False)
@@ -76,6 +69,8 @@ class AheadSender:
         memory = memoryview(mmap.mmap(self.memory_file, _SIZE))
         self._memory, self.parts = memory[:KEPT_SIZE], PartsReader(memory[KEPT_SIZE:])
         self._words = self._memory.cast("Q")
+        self._offers = OfferSender(self.offers, self._words, self.fence)
+        self.offer = self._offers.offer
 
     @classmethod
     def open(cls) -> AheadSender | None:
@@ -89,7 +84,7 @@ class AheadSender:
             os.ftruncate(made[1], _SIZE)
             # A handler that cuts it off would have the server killed at its next look.
             fcntl.fcntl(made[1], fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-            return cls(*made)
+            return cls(made[0], made[1], find_fence())
         except OSError:
             for descriptor in made:
                 os.close(descriptor)
@@ -100,19 +95,9 @@ class AheadSender:
         """What the worker gets, in the order of ``AheadReceiver``'s parameters."""
         return self.offers, self.memory_file
 
-    def offer(self, calls: int) -> None:
-        """Let the worker begin so many calls more; comes before these leave."""
-        os.eventfd_write(self.offers, calls)
-
     def take_back(self) -> int:
         """Take every offer that nobody has; return how many these were."""
-        count = 0
-        try:
-            while self._is_open:
-                count += os.eventfd_read(self.offers)
-        except BlockingIOError:
-            pass
-        return count
+        return self._offers.take_back() if self._is_open else 0
 
     def arrived(self, answers: int) -> int:
         """Count answers that came through the socket. Return how many of them, the first, are known."""
@@ -241,23 +226,16 @@ class AheadReceiver:
     The worker's end.
 
     :ivar answers: those that it keeps.
+    :ivar offers: what it asks before each call that was sent ahead.
     :ivar parts: of streamed answers.
     :raises OSError, ValueError: the descriptors are not those of an ``AheadSender``.
     """
 
-    __slots__ = ("_offers", "answers", "parts")
+    __slots__ = ("answers", "offers", "parts")
 
     def __init__(self, offers: int, memory_file: int) -> None:
         for descriptor in (offers, memory_file):
             os.set_inheritable(descriptor, False)
-        self._offers = offers
         memory = mmap.mmap(memory_file, _SIZE)
         self.answers, self.parts = KeptAnswers(memory), PartsWriter(memory, KEPT_SIZE)
-
-    def claim(self) -> bool:
-        """Take the offer of the next call; without one the call is not the worker's any more."""
-        try:
-            _take_offer(self._offers)
-        except BlockingIOError:
-            return False
-        return True
+        self.offers = OfferReceiver(offers, memoryview(memory).cast("Q"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modelserver.protocol.fence import IS_SUPPORTED, find_fence
 from modelserver.system.exit_descriptor import has_pidfd
 
 
@@ -22,4 +23,9 @@ def refused_calls(has_shared_memory: bool) -> Iterator[str]:
         yield (
             "This system refuses memfd_create (as some containers do): large bodies go to workers through "
             "their sockets."
+        )
+    if IS_SUPPORTED and find_fence() is None:
+        yield (
+            "This system refuses membarrier (as Linux before 4.16 or a container): workers ask the kernel "
+            "before each call that was sent to them ahead."
         )

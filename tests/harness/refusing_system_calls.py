@@ -13,8 +13,8 @@ import struct
 import sys
 
 NUMBERS = {
-    "x86_64": {"pidfd_open": 434, "memfd_create": 319, "eventfd2": 290},
-    "aarch64": {"pidfd_open": 434, "memfd_create": 279, "eventfd2": 19},
+    "x86_64": {"pidfd_open": 434, "memfd_create": 319, "eventfd2": 290, "membarrier": 324},
+    "aarch64": {"pidfd_open": 434, "memfd_create": 279, "eventfd2": 19, "membarrier": 283},
 }
 """The tables of system calls in Linux, arch/x86/entry/syscalls and include/uapi/asm-generic/unistd.h."""
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06

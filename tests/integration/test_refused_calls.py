@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import skipUnless
 
+from modelserver.protocol import fence
 from tests.harness import refusing_system_calls
 from tests.harness.server_process import ServerProcess, ServerTests, eventually
 
@@ -75,5 +76,11 @@ class RefusedCallsTests(ServerTests):
         self.check(server)
         self.assertNotIn("This system refuses", server.log)
 
+    def test_no_fences(self) -> None:
+        server = self.start_refusing(errno.EPERM, "membarrier")
+        self.check(server)
+        self.assertEqual("This system refuses membarrier" in server.log, fence.IS_SUPPORTED)
+
     def test_nothing_new_at_all(self) -> None:
-        self.check(self.start_refusing(errno.ENOSYS, "pidfd_open", "memfd_create", "eventfd2"))
+        refused = ("pidfd_open", "memfd_create", "eventfd2", "membarrier")
+        self.check(self.start_refusing(errno.ENOSYS, *refused))

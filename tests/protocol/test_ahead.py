@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import queue
 import random
 import threading
 from collections import deque
@@ -11,29 +13,45 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from modelserver.jobs import Answer
+from modelserver.protocol import fence
 from modelserver.protocol.ahead import KEPT_SIZE, AheadReceiver, AheadSender
 from modelserver.protocol.answer_rows import Answered, pack_answers, unpack_answers, without_first
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import ANSWERS, SHARED, Frame, FrameError
+from modelserver.protocol.offers import ASKED, COME, DECIDED, STOP
+
+LONGEST = 30.0
+"""Seconds that a thread is waited for."""
 
 
-def opened() -> tuple[AheadSender, AheadReceiver]:
+WAYS = [True, False] if fence.find_fence() is not None else [False]
+"""Whether offers are words with a fence between them, or a counter in the kernel."""
+
+
+def opened(is_fenced: bool = WAYS[0]) -> tuple[AheadSender, AheadReceiver]:
     """Return both ends of one worker."""
     sender = AheadSender.open()
     assert sender is not None, "Linux has what it takes"
+    if not is_fenced:
+        sender = AheadSender(*sender.descriptors)
     return sender, AheadReceiver(*sender.descriptors)
+
+
+def words_of(sender: AheadSender) -> memoryview:
+    """Return the words that both ends see."""
+    return memoryview(mmap.mmap(sender.memory_file, KEPT_SIZE)).cast("Q")
 
 
 class Wire:
     """
-    The rules of both sides over a real counter, and a pipe between them; a schedule says who does what next.
+    The rules of both sides over real offers, and a pipe between them; a schedule says who does what next.
 
     :ivar runs: how often each call was made.
     :ivar waiting: calls that nobody has, for the server to offer again.
     """
 
-    def __init__(self, calls: int) -> None:
-        self.sender, self.receiver = opened()
+    def __init__(self, calls: int, is_fenced: bool) -> None:
+        self.sender, self.receiver = opened(is_fenced)
         self.runs = [0] * calls
         self.waiting = deque(range(calls))
         self.pipe: deque[int] = deque()
@@ -61,10 +79,21 @@ class Wire:
         """Let the worker come to the next call in its pipe: make it, or pass over it."""
         if self.pipe:
             call = self.pipe.popleft()
-            if self.receiver.claim():
+            if self.receiver.offers.claim():
                 self.runs[call] += 1
             else:
                 self.acknowledgements += 1
+
+    def work_all(self) -> None:
+        """Let the worker come to a frame with all calls in its pipe: it passes over them from one on."""
+        while self.pipe:
+            call = self.pipe.popleft()
+            if not self.receiver.offers.claim():
+                self.receiver.offers.passed_over(len(self.pipe))
+                self.acknowledgements += 1 + len(self.pipe)
+                self.pipe.clear()
+                return
+            self.runs[call] += 1
 
     def hear(self) -> None:
         """Let the server hear what the worker has passed over."""
@@ -93,15 +122,21 @@ class OfferLaws(TestCase):
 
     @settings(deadline=None)
     @given(
-        st.lists(st.sampled_from(["offer 1", "offer 3", "offer 16", "back", "work", "hear"]), max_size=120)
+        st.lists(
+            st.sampled_from(["offer 1", "offer 3", "offer 16", "back", "work", "work all", "hear"]),
+            max_size=120,
+        ),
+        st.sampled_from(WAYS),
     )
-    def test_each_call_is_made_once(self, schedule: list[str]) -> None:
-        wire = Wire(20)
+    def test_each_call_is_made_once(self, schedule: list[str], is_fenced: bool) -> None:
+        wire = Wire(20, is_fenced)
         for step in schedule:
             if step == "back":
                 wire.take_back()
             elif step == "work":
                 wire.work()
+            elif step == "work all":
+                wire.work_all()
             elif step == "hear":
                 wire.hear()
             else:
@@ -118,28 +153,81 @@ class OfferLaws(TestCase):
 
     def test_two_threads_agree(self) -> None:
         """The worker claims as fast as it can while the server takes back: each offer is had by one."""
-        sender, receiver = opened()
-        offered, claimed, taken = 20_000, 0, 0
-        is_over = threading.Event()
+        for is_fenced in WAYS:
+            with self.subTest(is_fenced=is_fenced):
+                self.check_two_threads(is_fenced)
+
+    def check_two_threads(self, is_fenced: bool) -> None:
+        """Take back now and then, and send on when the worker has passed over what was taken."""
+        sender, receiver = opened(is_fenced)
+        calls: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        passed = threading.Semaphore(0)
+        made: list[int] = []
 
         def work() -> None:
-            nonlocal claimed
-            while not is_over.is_set():
-                claimed += receiver.claim()
+            while (call := calls.get()) is not None:
+                if receiver.offers.claim():
+                    made.append(call)
+                else:
+                    passed.release()
 
         worker = threading.Thread(target=work)
         worker.start()
         chance = random.Random(13)
-        for _ in range(offered // 4):
+        taken: list[int] = []
+        for first in range(0, 20_000, 4):
             sender.offer(4)
+            for call in range(first, first + 4):
+                calls.put(call)
             if chance.random() < 0.3:
-                taken += sender.take_back()
-        is_over.set()
+                left = sender.take_back()
+                taken += range(first + 4 - left, first + 4)
+                for _ in range(left):
+                    self.assertTrue(passed.acquire(timeout=LONGEST))
+        calls.put(None)
         worker.join()
-        taken += sender.take_back()
-        self.assertEqual(claimed + taken, offered)
+        self.assertEqual(sender.take_back(), 0)
+        self.assertEqual(sorted(made + taken), list(range(20_000)))
         sender.close()
         self.assertEqual(sender.take_back(), 0)
+
+
+class Agreement(TestCase):
+    """What both sides do where they meet at one call."""
+
+    def setUp(self) -> None:
+        if fence.find_fence() is None:
+            self.skipTest("there are no fences here")
+        self.sender, self.receiver = opened(is_fenced=True)
+        self.addCleanup(self.sender.close)
+
+    def test_a_worker_that_finds_the_server_deciding_waits_for_what_it_decides(self) -> None:
+        """The server has read that the worker has come to the first call, and takes the second back."""
+        for decided, expected in ((1, [True, False]), (0, [False, False])):
+            with self.subTest(decided):
+                sender, receiver = opened(is_fenced=True)
+                words, claim, found = words_of(sender), receiver.offers.claim, []
+                words[STOP] = ASKED
+                worker = threading.Thread(target=lambda: found.extend([claim(), claim()]))  # noqa: B023
+                worker.start()
+                words[STOP] = DECIDED + decided
+                worker.join(LONGEST)
+                self.assertEqual(found, expected)
+                sender.close()
+
+    def test_nothing_is_taken_back_where_the_system_refuses_a_fence_after_all(self) -> None:
+        sender = AheadSender(*self.sender.descriptors, lambda: False)
+        receiver = AheadReceiver(*sender.descriptors)
+        sender.offer(3)
+        self.assertEqual(sender.take_back(), 0)
+        self.assertEqual([receiver.offers.claim() for _ in range(3)], [True] * 3)
+
+    def test_a_handler_that_writes_there_takes_back_no_more_than_was_sent(self) -> None:
+        self.sender.offer(3)
+        for come in (2**64 - 1, 4):
+            words_of(self.sender)[COME] = come
+            self.assertEqual(self.sender.take_back(), 0)
+        self.assertTrue(self.receiver.offers.claim())
 
 
 def frame_of(data: bytes) -> Frame:

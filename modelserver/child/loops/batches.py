@@ -42,6 +42,7 @@ class BatchLoop:
         self._context = model.context
         self._inbox = Inbox(model.connection, model.reader)
         self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
+        self._claim = None if model.ahead is None else model.ahead.offers.claim
         self._batch = BatchInHand()
         self._trace: CallTrace | None = None
         parts = PartsOut(
@@ -77,9 +78,9 @@ class BatchLoop:
 
     def _serve(self, frame: frames.Frame) -> None:
         memory, outbox = self._model.memory, self._outbox
-        ahead = self._model.ahead if frame.flags & frames.AHEAD else None
+        claim = self._claim if frame.flags & frames.AHEAD else None
         self._batch.number = frame.number
-        if ahead is not None and not ahead.claim():
+        if claim is not None and not claim():
             self._pass_over(frame, 0)
         elif not frame.flags & frames.PIPELINED:
             self._call_timed(frames.unpack_batch(frame, memory), 0)
@@ -88,7 +89,7 @@ class BatchLoop:
                 # Views do not outlive the next look into the socket, which a handler that streams takes.
                 frame = frame._replace(payload=memoryview(bytes(frame.payload)))
             for place, item in enumerate(frames.unpack_batch(frame, memory)):
-                if place and ahead is not None and not ahead.claim():
+                if place and claim is not None and not claim():
                     self._pass_over(frame, place)
                     break
                 self._call_timed((item,), place)
@@ -97,6 +98,8 @@ class BatchLoop:
     def _pass_over(self, frame: frames.Frame, first: int) -> None:
         """Make no call for the jobs of a frame from ``first`` on: the server has taken them back."""
         calls = frame.items - first if frame.flags & frames.PIPELINED else 1
+        if self._model.ahead is not None:
+            self._model.ahead.offers.passed_over(calls - 1)
         self._outbox.hold([frames.pack_bare(frames.DROPPED, frame.number, calls)])
         self._outbox.release()
 

@@ -174,7 +174,6 @@ class TemplateServer:
         seed_anew(has_gpu=order.get("gpu_id") is not None)
         announce(self._load_request.dialect)
         entry, context = self._load_rest(connection, order)
-        connection.sendall(frames.pack_bare(frames.LOADED))
         model = LoadedModel(
             connection=connection,
             reader=FrameReader(),
@@ -183,6 +182,7 @@ class TemplateServer:
             context=context,
             ahead=AheadReceiver(*ahead) if ahead else None,
         )
+        connection.sendall(frames.pack_bare(frames.LOADED))
         make_loop(model).run()
 
     def _load_rest(
