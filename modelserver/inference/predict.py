@@ -55,7 +55,10 @@ class Inference:
         :raises NoWorkers: no worker will take it.
         :raises QueueFull: as many jobs wait as may.
         """
-        found = self._find(name, version)
+        try:
+            found = self.registry.get(name, version)
+        except ModelNotFound:
+            found = self._find(name, version)  # which tells a model that is on its way
         client_timeout = client_timeout or found.spec.client_timeout
         job = self._put(found, version, inputs, observer, client_timeout)
         self.recorder.request_arrived(name, version)

@@ -171,22 +171,28 @@ class MetricsRecorder:
         :param now: the time of the answers, in seconds on the monotonic clock of the jobs' times.
         """
         known, totals, is_exact = self._tallies.jobs, self._totals, self._is_exact
+        tally: JobTally | None = None
+        last: str | None = None
+        queued = 0.0
         for job in jobs:
             _, _, _, _, _, asked, arrived, _ = job.request
-            tally = known.get((model, version, asked))
-            if tally is None:
-                tally = known[model, version, asked] = JobTally(model, version, asked or "default")
+            if tally is None or asked is not last:
+                last = asked
+                tally = known.get((model, version, asked))
+                if tally is None:
+                    tally = known[model, version, asked] = JobTally(model, version, asked or "default")
+                waiting, whole = tally.queue, tally.total
             queued = job.assigned - arrived
-            series = tally.queue
-            series.counts[bisect_left(SECONDS, queued)] += 1
-            series.total += queued
+            waiting.counts[bisect_left(SECONDS, queued)] += 1
+            waiting.total += queued
             total = now - arrived
-            series = tally.total
-            series.counts[bisect_left(SECONDS, total)] += 1
-            series.total += total
-            totals.queue_time = queued
+            whole.counts[bisect_left(SECONDS, total)] += 1
+            whole.total += total
             if is_exact:
+                totals.queue_time = queued
                 totals.carry_over(self._tallies)
+        if tally is not None and not is_exact:
+            totals.queue_time = queued
 
     def batches_finished(
         self, model: str, version: str, batches: int, jobs: int, handler: float, total: float

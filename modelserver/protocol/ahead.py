@@ -179,12 +179,13 @@ class KeptAnswers:
         """
         memory, at = self._memory, self._end
         for flags, (status, head, body) in rows:
-            body_at = at + _ROW_SIZE + len(head)
-            end = body_at + len(body)
+            head_size, body_size = len(head), len(body)
+            body_at = at + _ROW_SIZE + head_size
+            end = body_at + body_size
             if end > KEPT_SIZE:
                 return False
-            _pack_row(memory, at, number, seconds, status, len(head), len(body), flags)
-            if head:
+            _pack_row(memory, at, number, seconds, status, head_size, body_size, flags)
+            if head_size:
                 memory[at + _ROW_SIZE : body_at] = head
             memory[body_at:end] = body
             at, seconds = end, 0.0

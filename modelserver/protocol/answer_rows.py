@@ -27,6 +27,7 @@ ANSWER_ROW = struct.Struct("<IfIIII")
 LONGEST = 1e9
 """Seconds that no call takes."""
 _unpack_row = ANSWER_ROW.unpack_from
+_ROW_SIZE = ANSWER_ROW.size
 
 Answered = tuple[int, list[Answer | ServingError], float]
 """Number of a batch, the answers to its next jobs, and the seconds that these took."""
@@ -80,10 +81,10 @@ def unpack_rows(data: bytes | memoryview, shared: memoryview | None) -> list[Ans
     answers: list[Answer | ServingError] = []
     current, total, at, size = -1, 0.0, 0, len(data)
     while at < size:
-        if at + ANSWER_ROW.size > size:
+        head_at = at + _ROW_SIZE
+        if head_at > size:
             raise FrameError("a row of an answer beyond the end")
         number, seconds, status, head_size, body_size, flags = _unpack_row(data, at)
-        head_at = at + ANSWER_ROW.size
         body_at = head_at + head_size
         at = body_at + body_size
         if at > size:

@@ -253,6 +253,7 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     lengths = iter(rows.unpack_from(payload))
     # Cut from bytes, pieces are bytes at once; in a large frame, bodies are not copied.
     data = bytes(payload) if len(payload) < SMALL else payload
+    is_copied = data is not payload
     items = []
     for head_size, extra_size, body_size, flags in zip(lengths, lengths, lengths, lengths, strict=True):
         extra_at = position + head_size
@@ -264,10 +265,11 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
             offset, size, answer_at = read_place(BODY_PLACE, body)
             body = shared_body(offset, size, shared)
         head, extra = data[position:extra_at], data[extra_at:body_at] if extra_size else b""
-        if data is payload:
-            head, extra = bytes(head), bytes(extra)
-        items.append(_item((bytes(data[at : at + ID_SIZE]), head, extra, body, flags, answer_at)))
-        at += ID_SIZE
+        id_at, at = at, at + ID_SIZE
+        request_id = data[id_at:at]
+        if not is_copied:
+            request_id, head, extra = bytes(request_id), bytes(head), bytes(extra)
+        items.append(_item((request_id, head, extra, body, flags, answer_at)))
         position = end
     if position != len(data):
         raise FrameError(f"a batch of {len(data)} bytes whose rows say {position}")

@@ -125,8 +125,14 @@ def _message_of(flags: int, failed: Answer) -> str:
 
 
 def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
+    body: bytes | bytearray
     try:
-        body = encode(item) if responder.encode is None else responder.encode(item)
+        if responder.encode is not None:
+            body = responder.encode(item)
+        elif type(item) is bytes:  # most answers are bytes or a text: ``encode``, without the call
+            body = item
+        else:
+            body = item.encode() if type(item) is str else encode(item)
     except InferAnswerInvalid as error:
         return error_row(500, str(error), error)
     except (TypeError, ValueError, RecursionError) as error:

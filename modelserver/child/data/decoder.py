@@ -47,9 +47,13 @@ class BadForm(Exception):
 
 
 class HeaderBlock:
-    """A client's headers, as far as somebody asks for them."""
+    """
+    A client's headers, as far as somebody asks for them.
 
-    __slots__ = ("_block", "_headers", "content_type", "form", "kind")
+    :ivar is_opaque: the body is bytes to everybody but the handler.
+    """
+
+    __slots__ = ("_block", "_headers", "content_type", "form", "is_opaque", "kind")
 
     def __init__(self, block: bytes) -> None:
         self._block = block
@@ -58,6 +62,7 @@ class HeaderBlock:
         self.content_type = found[1].decode("latin-1").strip() if found else ""
         self.kind = self.content_type.partition(";")[0].strip()
         self.form = _form_of(self.content_type) if found else ""
+        self.is_opaque = not self.form and not _is_decoded(self.kind)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -148,6 +153,8 @@ class Decoder:
 
         :raises BadForm: the body is not the form that its content type says.
         """
+        if head.is_opaque and not item.flags:  # most requests, and those that are to cost least
+            return _decoded(({"body": bytearray(item.body)}, None, None))
         if item.flags & NO_TYPE:
             return self._message(item) if item.flags & MESSAGES else _undecoded(item)
         if head.form:
@@ -191,7 +198,7 @@ class Decoder:
     def decode(self, kind: str, body: bytes | memoryview) -> object:
         """A body as its content type wants it; bytes where that fails or is not wanted."""
         raw = bytearray(body)
-        if not self._decodes or not (kind == "application/json" or kind.startswith("text")):
+        if not self._decodes or not _is_decoded(kind):
             return raw
         try:
             return json.loads(raw) if kind == "application/json" else raw.decode()
@@ -233,6 +240,11 @@ class _Part:
     filename: str | None
     content_type: str | None
     raw: bytes
+
+
+def _is_decoded(kind: str) -> bool:
+    """Return whether a handler gets bodies of this content type decoded, unless a setting says no."""
+    return kind == "application/json" or kind.startswith("text")
 
 
 def _undecoded(item: frames.Item) -> Decoded:

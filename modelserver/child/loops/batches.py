@@ -40,6 +40,7 @@ class BatchLoop:
         self._call = call
         self._uses_slots = uses_slots
         self._context = model.context
+        self._decoder = model.decoder
         self._inbox = Inbox(model.connection, model.reader)
         self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
         self._claim = None if model.ahead is None else model.ahead.offers.claim
@@ -141,13 +142,12 @@ class BatchLoop:
 
     def _answer_one(self, item: frames.Item, begun: float) -> list[ReplyRow]:
         """The same as ``_answer`` for a batch of one, which is the most frequent and shall cost least."""
-        decoder = self._model.decoder
+        decoder, batch = self._decoder, self._batch
         head = decoder.head(item.head)
         try:
             row, names, kinds = decoder.row(head, item)
         except BadForm as error:
             return [refused_row(str(error))]
-        batch = self._batch
         batch.processors = processors = [RequestProcessor(partial(decoder.headers, head, item, kinds))]
         batch.refused = NONE_REFUSED
         self._context.begin(partial(_show_ids, (item.id,)), processors, {0: names} if names else {})

@@ -28,7 +28,7 @@ from modelserver.rest.inference.routes import INFERENCE_ROUTES
 from modelserver.rest.inference.targets import PredictionGrammar, PredictionTarget
 from modelserver.rest.inference.twisted_web import TwistedWebResponder, body_of
 from modelserver.rest.route import Asked
-from modelserver.security.authorization import Authorizer
+from modelserver.security.authorization import AllowAll, Authorizer
 from modelserver.system.bounded_cache import Memo
 from modelserver.workflows.errors import WorkflowNotFound
 
@@ -89,6 +89,7 @@ class InferenceEndpoint:
     _pinged: tuple[Health, Reply] | None = field(default=None, init=False)
     _grammar: PredictionGrammar = field(init=False)
     _ping_key: str | None = field(init=False)
+    _has_gate: bool = field(init=False)
     _targets: Memo[bytes, PredictionTarget | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -98,6 +99,7 @@ class InferenceEndpoint:
         self._ping_key = next(route.key_kind for route in routes if route.operation == PING)
         self.max_request_size = self.settings.max_request_size
         self.cors = self.settings.cors
+        self._has_gate = not isinstance(self.gate, AllowAll)
         self.either = AnyInference(self.inference, self.workflows)
 
     # What connections ask.
@@ -134,13 +136,13 @@ class InferenceEndpoint:
         :raises ServingError: it is refused.
         """
         operation = head.operation
-        if not isinstance(operation, PlainPrediction):
+        if type(operation) is not PlainPrediction:
             if self._ping_key is not None:
                 self.gate.check(self._ping_key, head.fields.get(b"authorization"))
             observer.reply(self.ping())
             return None
         (name, version, extra, flags, key_kind, asked), client_timeout = operation
-        if key_kind is not None:
+        if key_kind is not None and self._has_gate:
             self.gate.check(key_kind, head.fields.get(b"authorization"))
         if not name:
             given = name
