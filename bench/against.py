@@ -38,6 +38,7 @@ TASKS = (
     Task("noop", 100, 1),
     Task("noop", 100, 8),
     Task("noop", 100, 64),
+    Task("noop", 100, 256),
     Task("echo", 100_000, 8),
     Task("echo", 1_000_000, 8),
 )

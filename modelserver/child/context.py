@@ -130,6 +130,10 @@ class RequestProcessor:
         return self.get_response_headers().get(key)
 
 
+Processors = list[RequestProcessor] | Callable[[], list[RequestProcessor]]
+"""What a context knows of the requests in hand, or what makes it when somebody asks."""
+
+
 def _sequence_header(part: str) -> str:
     """The header name that marks a sequence's id, start or end: both peers' variables are heard."""
     standard = f"TS_REQUEST_SEQUENCE_{part}"
@@ -181,7 +185,7 @@ class Context:
             "limit_max_image_pixels": limit_max_image_pixels,
         }
         self._request_ids: RequestIds | Callable[[], RequestIds] | None = None
-        self._request_processor: list[RequestProcessor] = []
+        self._processors: Processors = []
         self.repeated_fields: dict[int, dict[str, list[object]]] = {}
         self.send_parts = None
         self.cl_socket: object = None
@@ -210,22 +214,31 @@ class Context:
 
     @property
     def request_processor(self) -> list[RequestProcessor]:
-        """The batch's requests in order: their headers, and what their answers carry."""
-        return self._request_processor
+        """
+        The batch's requests in order: their headers, and what their answers carry.
+
+        May be set to a function, called when first read.
+        """
+        if callable(self._processors):
+            self._processors = self._processors()
+        return self._processors
 
     @request_processor.setter
     def request_processor(self, request_processor: Iterable[RequestProcessor]) -> None:
-        self._request_processor = cast("list[RequestProcessor]", request_processor)
+        self._processors = cast("list[RequestProcessor]", request_processor)
+
+    _request_processor = request_processor
+    """The same by the name that it has inside the peers' contexts, where handlers have found it."""
 
     def begin(
         self,
         request_ids: Callable[[], RequestIds],
-        processors: list[RequestProcessor],
+        processors: Processors,
         repeated_fields: dict[int, dict[str, list[object]]],
     ) -> None:
         """Another batch: what the server sets before each call of the handler."""
         self._request_ids = request_ids
-        self._request_processor = processors
+        self._processors = processors
         self.repeated_fields = repeated_fields
 
     @property

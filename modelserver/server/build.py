@@ -277,7 +277,7 @@ def _make_inference(
         deadlines=Deadlines(runtime.reactor),
         clock=runtime.reactor,
         recorder=recorder,
-        entropy=Entropy(os.urandom),
+        entropy=Entropy(os.urandom).take,
         tracer=tracer,
     )
 

@@ -200,7 +200,7 @@ def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> Inferenc
         access_log=core.telemetry.logs.access,
         gate=gate,
         clock=core.runtime.reactor,
-        entropy=Entropy(os.urandom),
+        entropy=Entropy(os.urandom).take,
         settings=InferenceSettings(
             max_request_size=settings.max_request_size,
             cors=b"".join(b"%b: %b\r\n" % header for header in _cors(settings)),

@@ -20,11 +20,11 @@ class EntropyTests(SynchronousTestCase):
             asked.append(size)
             return b"".join(next(numbers).to_bytes(4, "big") for _ in range(size // 4))
 
-        entropy = Entropy(source)
+        entropy = Entropy(source).take
         given = [entropy(16) for _ in range(BLOCK // 16 + 3)]
         self.assertEqual(asked, [BLOCK, BLOCK])
         self.assertEqual(len(set(given)), len(given))
         self.assertEqual({len(each) for each in given}, {16})
 
     def test_more_than_a_block_is_asked_for_as_it_is(self) -> None:
-        self.assertEqual(len(Entropy(bytes)(BLOCK + 1)), BLOCK + 1)
+        self.assertEqual(len(Entropy(bytes).take(BLOCK + 1)), BLOCK + 1)

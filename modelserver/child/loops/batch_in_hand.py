@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow
+from modelserver.child.data.decoder import Decoder, HeaderBlock
+from modelserver.protocol.frames import Item, show_id
+
+NONE_REFUSED = (None,)
+"""Of a batch of one: see ``BatchInHand.with_refused``."""
 
 
 class BatchInHand:
@@ -14,18 +20,39 @@ class BatchInHand:
 
     :param first: the place of its first request among those it travels with.
     :param has_parts: whether parts of its answers have left.
-    :param processors: of the requests that the handler gets.
+    :param processors: of the requests that the handler gets; of a single one, only once somebody asks.
     :param refused: for each request the answer that it has without the handler, or None.
+    :param single: the request of a batch of one, with its head and the types of its fields.
     """
 
-    __slots__ = ("first", "has_parts", "number", "processors", "refused")
+    __slots__ = ("_decoder", "first", "has_parts", "number", "processors", "refused", "single")
 
-    def __init__(self) -> None:
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
         self.number = 0
         self.first = 0
         self.has_parts = False
         self.processors: list[RequestProcessor] = []
         self.refused: Sequence[ReplyRow | None] = ()
+        self.single: tuple[Item, HeaderBlock, dict[str, str] | None] | None = None
+
+    def hold_one(self, item: Item, head: HeaderBlock, kinds: dict[str, str] | None) -> None:
+        """Have a single request in hand, for the handler."""
+        self.single = item, head, kinds
+        self.refused = NONE_REFUSED
+        if self.processors:
+            self.processors = []
+
+    def made_processors(self) -> list[RequestProcessor]:
+        """Return ``processors``, made now if they are not."""
+        if not self.processors and self.single is not None:
+            item, head, kinds = self.single
+            self.processors.append(RequestProcessor(partial(self._decoder.headers, head, item, kinds)))
+        return self.processors
+
+    def shown_id(self) -> dict[int, str]:
+        """Return the id of a single request, by its place."""
+        return {} if self.single is None else show_ids((self.single[0].id,))
 
     def with_refused(self, answers: list[ReplyRow]) -> list[ReplyRow]:
         """Return the rows of the requests that the handler got, and of the others, in the batch's order."""
@@ -42,3 +69,8 @@ class BatchInHand:
         """
         number, places = self.number, enumerate(self.refused, self.first)
         return all(row is not None or (number, place) in gone for place, row in places)
+
+
+def show_ids(ids: Sequence[bytes]) -> dict[int, str]:
+    """Return ids as clients see them, by the places of their requests in a batch."""
+    return {place: show_id(request_id).decode() for place, request_id in enumerate(ids)}

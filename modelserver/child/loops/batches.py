@@ -10,7 +10,7 @@ from modelserver.child.call_trace import CallTrace
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Row
-from modelserver.child.loops.batch_in_hand import BatchInHand
+from modelserver.child.loops.batch_in_hand import BatchInHand, show_ids
 from modelserver.child.loops.calls import Call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
@@ -23,8 +23,6 @@ from modelserver.system.cpus import usable_processors
 
 UNUSUAL = ANSWERS | frames.TRACED
 """Flags of the requests that need more than the others."""
-NONE_REFUSED = (None,)
-"""Of a batch of one: see ``BatchInHand.with_refused``."""
 
 
 class BatchLoop:
@@ -44,7 +42,9 @@ class BatchLoop:
         self._inbox = Inbox(model.connection, model.reader)
         self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
         self._claim = None if model.ahead is None else model.ahead.offers.claim
-        self._batch = BatchInHand()
+        self._batch = batch = BatchInHand(model.decoder)
+        # Bound once: a call of a handler that asks for neither makes nothing.
+        self._single_id, self._processors = batch.shown_id, batch.made_processors
         self._trace: CallTrace | None = None
         parts = PartsOut(
             self._batch,
@@ -148,15 +148,14 @@ class BatchLoop:
             row, names, kinds = decoder.row(head, item)
         except BadForm as error:
             return [refused_row(str(error))]
-        batch.processors = processors = [RequestProcessor(partial(decoder.headers, head, item, kinds))]
-        batch.refused = NONE_REFUSED
-        self._context.begin(partial(_show_ids, (item.id,)), processors, {0: names} if names else {})
+        batch.hold_one(item, head, kinds)
+        self._context.begin(self._single_id, self._processors, {0: names} if names else {})
         if item.flags & UNUSUAL:
             if item.flags & ANSWERS:
-                processors[0].encode = decoder.encoder_of(row, item)
+                batch.made_processors()[0].encode = decoder.encoder_of(row, item)
             if item.flags & frames.TRACED:
                 return self._call_traced([row], begun)
-        return self._call([row], processors)
+        return self._call([row], batch.processors)
 
     def _answer(self, items: Sequence[frames.Item], begun: float) -> list[ReplyRow]:
         """One row for each item; items that cannot be decoded are answered without the handler."""
@@ -183,10 +182,10 @@ class BatchLoop:
                 flags |= item.flags
                 if item.flags & ANSWERS:
                     processors[-1].encode = decoder.encoder_of(row, item)
-        batch.processors, batch.refused = processors, refused
+        batch.processors, batch.refused, batch.single = processors, refused, None
         if not data:
             return batch.with_refused([])
-        self._context.begin(partial(_show_ids, ids), processors, repeated)
+        self._context.begin(partial(show_ids, ids), processors, repeated)
         if flags & frames.TRACED:
             return batch.with_refused(self._call_traced(data, begun))
         return batch.with_refused(self._call(data, processors))
@@ -213,7 +212,3 @@ class BatchLoop:
         self._trace = None
         batch = self._batch
         self._outbox.hold_ahead([frames.pack_times(batch.number, batch.first, trace.marks())])
-
-
-def _show_ids(ids: Sequence[bytes]) -> dict[int, str]:
-    return {place: frames.show_id(request_id).decode() for place, request_id in enumerate(ids)}

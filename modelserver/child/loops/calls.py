@@ -19,6 +19,10 @@ RowsOf = Callable[[object, Sequence[RequestProcessor]], list[ReplyRow]]
 """Makes one row for each request of what a call has returned."""
 
 
+UNASKED = (RequestProcessor(b""),)
+"""Stands for the one request of a handler that has not looked at it: nothing is set for its answer."""
+
+
 def handler_call(entry: EntryPoint, context: Context, rows_of: RowsOf) -> Call:
     """Return the function that calls a handler; what the handler raises becomes rows, too."""
 
@@ -42,10 +46,14 @@ def last_rows(largest: int) -> RowsOf:
     """
     Return the function that makes the rows of a result with which streams end.
 
+    It is given no processors where the handler has asked for none, for a single request.
+
     :param largest: bytes that one answer may have (``max_response_size``).
     """
 
     def rows_of(result: object, processors: Sequence[RequestProcessor]) -> list[ReplyRow]:
+        if not processors:
+            return answer_rows(result, UNASKED, largest)
         for processor in processors:
             if processor.changed and processor.get_response_header(MORE_FOLLOWS):
                 processor.add_response_property(MORE_FOLLOWS, "false")

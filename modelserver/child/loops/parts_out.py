@@ -55,7 +55,7 @@ class PartsOut:
         """
         batch, laid = self._batch, self._laid
         is_first = not batch.has_parts
-        processors = batch.processors
+        processors = batch.made_processors()
         if not is_first and len(batch.refused) == 1 and len(parts) == 1 and processors[0].is_told:
             count, data = 0, part_body(parts[0], processors[0], self._largest)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from attrs import define, field
@@ -91,6 +92,9 @@ class Times(NamedTuple):
     handler: float
     total: float
 
+
+# A named tuple's own constructor is a function of Python's.
+times_of: Callable[[tuple[float, float, float]], Times] = partial(tuple.__new__, Times)
 
 Settled = tuple[Sequence[Job], Sequence[Answer | ServingError], int, Times]
 """Jobs with an answer for each, of so many calls of the handler."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field
 
-from modelserver.core.workers.batch import Batch, Times
+from modelserver.core.workers.batch import Batch, times_of
 from modelserver.core.workers.batches_in_hand import BatchesInHand
 from modelserver.core.workers.in_flight import LEAST, MANY, are_parts, pass_parts_on
 from modelserver.errors import DeadlinePassed, ServingError
@@ -110,7 +110,7 @@ class InOrder(BatchesInHand):
         jobs = batch.cut(len(answers))
         calls = len(jobs) if batch.pipelined else 1
         now = self.clock.seconds()
-        times = Times(now, seconds, now - batch.started)
+        times = times_of((now, seconds, now - batch.started))
         if not batch.jobs:
             batches.popleft()
         if batches:

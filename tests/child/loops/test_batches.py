@@ -97,6 +97,30 @@ class LoopTests(LoopTestCase):
             self.assertEqual(self.bodies(frames.ANSWERS, number), [b"done"])
         self.assertEqual(["add", "add_behind_parts", "add"], told)
 
+    def test_what_a_handler_asks_for_is_of_the_present_request(self) -> None:
+        """Ids and headers are made only when somebody asks, and nothing of them is left for the next call."""
+        told: list[object] = []
+
+        def handle(data: Data, context: Context) -> object:
+            body = data[0]["body"]
+            if body == b"asks":
+                told.append(((context.get_request_id(0) or "")[-2:], context.get_request_header(0, "x-name")))
+            elif body == b"sets":
+                context.request_processor[0].add_response_property("x-set", "yes")
+            elif body == b"private":
+                told.append(context._request_processor[0].get_request_property("x-name"))
+            return ["ok"] * len(data)
+
+        self.start(handle)
+        heads = []
+        for number, body in enumerate((b"asks", b"sets", b"none", b"private", b"asks"), 1):
+            self.send(number, self.job(body, b"x-name: %d\r\n" % number, bytes([number]) * 16))
+            (answer,) = self.receive(frames.ANSWERS, number)
+            assert isinstance(answer, Answer)
+            heads.append(answer.header_block)
+        self.assertEqual(heads, [b"", b"\r\nx-set: yes\r\n", b"", b"", b""])
+        self.assertEqual(told, [("01", "1"), "4", ("05", "5")])
+
     def test_calls_that_were_taken_back_are_passed_over(self) -> None:
         seen: list[object] = []
         begun, gate = threading.Event(), threading.Event()
