@@ -143,11 +143,6 @@ class Observations:
     def __attrs_post_init__(self) -> None:
         self.counts = [0] * (len(self.bounds) + 1)
 
-    def observe(self, total: float, count: int = 1) -> None:
-        """Count ``count`` equal values, whose sum is ``total``."""
-        self.counts[bisect_left(self.bounds, total / count)] += count
-        self.total += total
-
     def add(self, other: Observations) -> None:
         """Add what another series with the same bounds has counted."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]

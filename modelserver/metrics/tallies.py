@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from attrs import define, field
 
 from modelserver.metrics.series import Observations
@@ -80,8 +82,10 @@ class BatchTally:
 
     def observe_handler(self, jobs: int, batches: int, seconds: float) -> None:
         """Count what the handler took for batches of like size together, by their size where it is not 1."""
-        self.handler.observe(seconds, batches)
-        self.squares += seconds * seconds / batches
+        mean, series = seconds / batches, self.handler
+        series.counts[bisect_left(SECONDS, mean)] += batches
+        series.total += seconds
+        self.squares += seconds * mean
         if jobs > batches:
             seen = self.larger.get(jobs // batches)
             if seen is None:
