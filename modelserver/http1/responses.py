@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
 from http import HTTPStatus
 
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer
-from modelserver.protocol.frames import show_id
+from modelserver.protocol.frames import show_id, uuid_pieces
 
 UNCACHED = (
     (b"Pragma", b"no-cache"),
@@ -22,7 +23,13 @@ KEEP_ALIVE, CLOSE = b"keep-alive", b"close"
 _SHARED = REQUEST_ID + b": %b\r\n" + b"".join([b"%b: %b\r\n" % field for field in UNCACHED])
 _LENGTH = b"content-length: %d\r\n"
 _END = b"connection: %b\r\n\r\n"
-_PLAIN = b"HTTP/1.1 200 \r\n" + _SHARED + _LENGTH + _END.replace(b"%b", KEEP_ALIVE) + b"%b"
+_PLAIN = (
+    b"HTTP/1.1 200 \r\n"
+    + _SHARED.replace(b"%b", b"%b-%b-%b-%b-%b", 1)
+    + _LENGTH
+    + _END.replace(b"%b", KEEP_ALIVE)
+    + b"%b"
+)
 _WHOLE = b"HTTP/1.1 %d %b\r\n%b" + _SHARED + _LENGTH + _END
 _STREAM = b"HTTP/1.1 %d %b\r\n%b" + _SHARED + b"%b" + _END
 _CODING = b"transfer-encoding: chunked\r\n"
@@ -37,7 +44,7 @@ FIRST_ERROR = 400
 
 def plain_answer(request_id: bytes, body: bytes | bytearray | memoryview) -> bytes:
     """A small answer of which the handler has set nothing but its body."""
-    return _PLAIN % (show_id(request_id), len(body), body)
+    return _PLAIN % (*uuid_pieces(hexlify(request_id)), len(body), body)
 
 
 def answer_head(request_id: bytes, answer: Answer, cors: bytes = b"", closes: bool = False) -> bytes:

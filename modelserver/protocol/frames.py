@@ -151,7 +151,8 @@ _SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
 _ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
 pack_header = HEADER.pack
-_unpack_uuid = struct.Struct("8s4s4s4s12s").unpack
+uuid_pieces = struct.Struct("8s4s4s4s12s").unpack
+"""Cuts 32 hexadecimal digits into the pieces between which a UUID has dashes."""
 
 
 def _rows(count: int) -> struct.Struct:
@@ -311,7 +312,7 @@ def put_in_place(answer: Answer, item: Item, shared: memoryview, size: int) -> t
 
 def show_id(request_id: bytes) -> bytes:
     """A request id of ``ID_SIZE`` bytes as a UUID is written."""
-    return b"-".join(_unpack_uuid(hexlify(request_id)))
+    return b"-".join(uuid_pieces(hexlify(request_id)))
 
 
 def pack_json(kind: int, document: object, number: int = 0) -> bytes:
