@@ -78,11 +78,12 @@ class FrameSocket:
             self.loop.add_writer(self.socket.fileno(), self._writable)
 
     def _write(self, pieces: Pieces) -> None:
-        size = sum(map(len, pieces))
+        size = len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         try:
             if size < SMALL:
-                pieces = [b"".join(pieces)]
-                sent = self.socket.send(pieces[0])
+                whole = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                pieces = [whole]
+                sent = self.socket.send(whole)
             else:
                 sent = self.socket.sendmsg(pieces[:1000])
         except BlockingIOError:

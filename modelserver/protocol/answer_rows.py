@@ -80,6 +80,7 @@ def unpack_rows(data: bytes | memoryview, shared: memoryview | None) -> list[Ans
     found: list[Answered] = []
     answers: list[Answer | ServingError] = []
     current, total, at, size = -1, 0.0, 0, len(data)
+    is_copied = type(data) is bytes
     while at < size:
         head_at = at + _ROW_SIZE
         if head_at > size:
@@ -94,13 +95,14 @@ def unpack_rows(data: bytes | memoryview, shared: memoryview | None) -> list[Ans
                 found.append((current, answers, _as_time(total)))
             current, answers, total = number, [], 0.0
         total += seconds
+        body = data[body_at:at]
         if flags:
-            answers.append(_flagged(flags, status, data[head_at:body_at], data[body_at:at], shared))
+            answers.append(_flagged(flags, status, data[head_at:body_at], body, shared))
+        elif head_size or status != 200:
+            head = _checked(status, bytes(data[head_at:body_at]))
+            answers.append(answer_of((status, head, bytes(body))))
         else:
-            head = b""
-            if head_size or status != 200:
-                head = _checked(status, bytes(data[head_at:body_at]))
-            answers.append(answer_of((status, head, bytes(data[body_at:at]))))
+            answers.append(answer_of((200, b"", body if is_copied else bytes(body))))
     if answers:
         found.append((current, answers, _as_time(total)))
     return found

@@ -127,17 +127,16 @@ class BatchAggregator:
 
     def next_batch(self, workers: Sequence[AnyTaker]) -> tuple[AnyTaker, Sequence[Job]] | None:
         """Take the next batch that is due, for the worker with the least in hand; None when there is none."""
-        waiting = len(self._jobs)
-        self._takers = workers
-        if not waiting or not workers:
+        if not self._jobs or not workers:
             return None
-        worker = workers[0] if len(workers) == 1 else max(workers, key=_room_and_rest)
+        self._takers, count = workers, len(workers)
+        worker = workers[0] if count == 1 else max(workers, key=_room_and_rest)
         hand = worker.in_flight
         room = hand.room
         if room < 1:
             return None
         # Each worker gets its share of what waits, so that none is idle while another has some ahead.
-        jobs = self.take(hand.load > 0, min(room, -(-waiting // len(workers))))
+        jobs = self.take(hand.load > 0, min(room, -(-len(self._jobs) // count)))
         return (worker, jobs) if jobs else None
 
     def take(self, for_later: bool = False, most: int = 1) -> list[Job]:
