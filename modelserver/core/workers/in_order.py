@@ -16,7 +16,7 @@ from modelserver.spec import WorkerFailure
 
 SHORT, TINY = 0.02, 0.002
 """Seconds a call takes on average, below which a worker may have FEW or MANY in hand; below LEAST, MOST."""
-FEW, MOST = 2, 16
+FEW, MOST = 2, 32
 
 
 @define(eq=False)

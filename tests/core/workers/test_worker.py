@@ -37,12 +37,12 @@ class ServingTests(WorkerTestCase):
         self.assertEqual(len(self.process.batches), 1)
 
     def test_a_fast_worker_gets_batches_ahead(self) -> None:
-        for seconds, ahead in ((0.05, 1), (0.001, 8), (0.0001, 16)):
+        for seconds, ahead in ((0.05, 1), (0.001, 8), (0.0001, 32)):
             self.setUp()
             self.scaled()
             self.ask(b"a")
             self.process.answer(seconds=seconds)
-            self.ask(*[b"%d" % number for number in range(20)][:ahead], b"one more")
+            self.ask(*[b"%d" % number for number in range(ahead)], b"one more")
             self.assertEqual(len(self.process.batches), ahead)
 
     def test_batches_of_one_travel_together_and_are_answered_as_they_are_done(self) -> None:
