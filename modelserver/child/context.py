@@ -217,7 +217,7 @@ class Context:
         """
         The batch's requests in order: their headers, and what their answers carry.
 
-        May be set to a function, called when first read.
+        ``begin`` may have set a function, which is called when they are first read.
         """
         if callable(self._processors):
             self._processors = self._processors()
