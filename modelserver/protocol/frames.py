@@ -149,6 +149,8 @@ MOST_ITEMS = 65535
 _MARKS = struct.Struct("<3d")
 _SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
+_ONE = struct.Struct("<4I16s")
+"""The same behind the header."""
 _ROWS = [struct.Struct(f"<{4 * n}I") for n in range(257)]
 pack_header = HEADER.pack
 uuid_pieces = struct.Struct("8s4s4s4s12s").unpack
@@ -246,6 +248,8 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     :raises FrameError: lengths lead out of the frame.
     """
     payload, count = frame.payload, frame.items
+    if count == 1 and _ONE.size <= len(payload) < SMALL:
+        return [_unpack_single(bytes(payload), shared)]
     rows = _rows(count)
     at = rows.size
     position = at + ID_SIZE * count
@@ -275,6 +279,19 @@ def unpack_batch(frame: Frame, shared: memoryview | None) -> list[Item]:
     if position != len(data):
         raise FrameError(f"a batch of {len(data)} bytes whose rows say {position}")
     return items
+
+
+def _unpack_single(data: bytes, shared: memoryview | None) -> Item:
+    head_size, extra_size, body_size, flags, request_id = _ONE.unpack_from(data)
+    extra_at = _ONE.size + head_size
+    body_at = extra_at + extra_size
+    if body_at + body_size != len(data):
+        raise FrameError(f"a batch of {len(data)} bytes whose row says {body_at + body_size}")
+    head, extra, body = data[_ONE.size : extra_at], data[extra_at:body_at], data[body_at:]
+    if not flags & SHARED:
+        return _item((request_id, head, extra, body, flags, NOWHERE))
+    offset, size, answer_at = read_place(BODY_PLACE, body)
+    return _item((request_id, head, extra, shared_body(offset, size, shared), flags, answer_at))
 
 
 def read_place(form: struct.Struct, place: bytes | memoryview) -> tuple[int, ...]:
