@@ -170,6 +170,8 @@ class BatchAggregator:
 
     def _take_apart(self, most: int) -> list[Job]:
         jobs = self._jobs
+        if most == 1 or len(jobs) == 1:
+            return [self._drop_first()]
         taken: list[Job] = []
         size = travelling = 0
         while jobs:

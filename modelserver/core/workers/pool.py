@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.drain_rate import DrainRate
@@ -28,8 +27,6 @@ from modelserver.core.workers.worker import READY, Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkersFailed
 from modelserver.jobs import Job
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerState
-
-_log = Logger()
 
 # An alias: attribute access on an Enum is slow on the request path.
 FAILED = WorkerState.FAILED
@@ -267,17 +264,21 @@ class WorkerPool:
         """Hand out batches while there are some that are due, and workers that have room."""
         self._scheduled = False
         queue, workers = self.queue, self.workers
+        if (due := queue.next_batch(workers)) is None:
+            if len(workers) > 1:
+                self._levelling.watch()
+            return
         touched: dict[Worker, None] = {}
-        while (due := queue.next_batch(workers)) is not None:
+        while due is not None:
             worker, jobs = due
             worker.in_flight.assign(jobs, queue.pipelined)
             touched[worker] = None
+            due = queue.next_batch(workers)
         for worker in touched:
             worker.in_flight.flush()
         if len(touched) == 1:
             self._busy_poll.start(worker.in_flight)
-        if touched or len(workers) > 1:
-            self._levelling.watch()
+        self._levelling.watch()
 
     def put_back(self, jobs: list[Job]) -> None:
         """Let jobs wait again that a worker had, and has not begun."""
