@@ -22,7 +22,7 @@ from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.memory_metrics import Residents
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.openmetrics import Exemplars, openmetrics_pieces
-from modelserver.metrics.tallies import SECONDS, SIZES, BatchTally, CallTally, JobTally, RequestTallies
+from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
 from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServeMetrics, Update
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
 from modelserver.metrics.workflow_metrics import WorkflowMetrics
@@ -208,13 +208,8 @@ class MetricsRecorder:
         if tally is None:
             tally = known[model, version] = BatchTally(model, version)
         outside = total - handler
+        tally.observe(jobs, batches, handler, outside)
         mean, mean_outside = handler / batches, outside / batches
-        tally.observe_handler(jobs, batches, handler)
-        sizes, beside = tally.size, tally.outside
-        sizes.counts[bisect_left(SIZES, jobs / batches)] += batches
-        sizes.total += jobs
-        beside.counts[bisect_left(SECONDS, mean_outside)] += batches
-        beside.total += outside
         tally.prediction_time, totals.thread_time = mean, mean_outside
         if self._is_exact:
             for _ in range(batches):

@@ -80,11 +80,21 @@ class BatchTally:
     larger: dict[int, list[float]] = field(factory=dict, init=False)
     squares: float = field(default=0.0, init=False)
 
-    def observe_handler(self, jobs: int, batches: int, seconds: float) -> None:
-        """Count what the handler took for batches of like size together, by their size where it is not 1."""
-        mean, series = seconds / batches, self.handler
-        series.counts[bisect_left(SECONDS, mean)] += batches
-        series.total += seconds
+    def observe(self, jobs: int, batches: int, seconds: float, outside: float) -> None:
+        """
+        Count batches of like size together.
+
+        :param seconds: that the handler took for all of them; counted by their size, too, where it is not 1.
+        :param outside: seconds outside the handler, of all of them.
+        """
+        sizes, inside, beside = self.size, self.handler, self.outside
+        sizes.counts[bisect_left(SIZES, jobs / batches)] += batches
+        sizes.total += jobs
+        mean = seconds / batches
+        inside.counts[bisect_left(SECONDS, mean)] += batches
+        inside.total += seconds
+        beside.counts[bisect_left(SECONDS, outside / batches)] += batches
+        beside.total += outside
         self.squares += seconds * mean
         if jobs > batches:
             seen = self.larger.get(jobs // batches)
