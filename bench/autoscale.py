@@ -86,9 +86,11 @@ async def drive(target: Target, seconds: float, rate: Rate, seed: int = 15) -> R
             run.waits.append((left, time.monotonic() - begun - left))
 
     looks = asyncio.ensure_future(_look(target, run, begun))
+    most = max(rate(tenth / 10) for tenth in range(round(seconds * 10)))
     due = 0.0
-    while due < seconds:
-        due += chance.expovariate(max(rate(due), 0.1))
+    while (due := due + chance.expovariate(most)) < seconds:
+        if chance.random() * most > rate(due):
+            continue
         await asyncio.sleep(max(0.0, begun + due - time.monotonic()))
         task = asyncio.ensure_future(one(time.monotonic() - begun))
         tasks.add(task)
