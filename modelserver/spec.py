@@ -203,7 +203,9 @@ class WorkerFailure:
     out_of_memory: bool = False
     permanent: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def outline(self) -> str:
+        """How it ended, without what the handler raised: that is where its traceback is."""
         words = [self.cause]
         if self.signal is not None:
             words = [f"ended by {self.signal}"]
@@ -213,10 +215,11 @@ class WorkerFailure:
             words = [self.cause, *(words if words != [self.cause] else [])]
         if self.out_of_memory:
             words.append("out of memory")
-        why = ": ".join(filter(None, (self.exception, self.text)))
-        if why:
-            words.append(why)
         return ", ".join(words)
+
+    def __str__(self) -> str:
+        why = ": ".join(filter(None, (self.exception, self.text)))
+        return f"{self.outline}, {why}" if why else self.outline
 
 
 class WorkerState(Enum):

@@ -271,7 +271,8 @@ class HostProcess(ABC):
     def fail_to_load(self, report: Mapping[str, object]) -> None:
         """Keep what the process, or another one for it, has reported of a load that failed."""
         self.load_failure = report
-        reason = _text(report.get("text")) or _text(report.get("exception"))
+        # As in TorchServe (ts/model_service_worker.py): the exception's own text, which may be empty.
+        reason = _text(report.get("text")) or ""
         self._tell("stdout", f"Failed to load model {self.spec.version.name}, exception {reason}")
 
 

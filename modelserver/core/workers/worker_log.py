@@ -10,6 +10,10 @@ from modelserver.spec import WorkerFailure, WorkerSpec
 
 STARTED, LOADED, ERROR = "WORKER_STARTED", "WORKER_MODEL_LOADED", "WORKER_ERROR"
 STOPPED, SCALED_DOWN = "WORKER_STOPPED", "WORKER_SCALED_DOWN"
+NO_RESPONSE = (
+    "org.pytorch.serve.wlm.WorkerInitializationException: Backend worker did not respond in given time"
+)
+"""The second line of TorchServe's error, with the class that its scripts look for."""
 TIMEOUTS = ("response timeout", "startup timeout")
 """Causes of an end that the peers tell as an error of the backend."""
 
@@ -51,7 +55,7 @@ class WorkerLog:
         self._tell(
             "Number or consecutive unsuccessful inference {count}", LogLevel.error, count=self._unsuccessful
         )
-        self._tell("Backend worker error\nBackend worker did not respond in given time", LogLevel.error)
+        self._tell(f"Backend worker error\n{NO_RESPONSE}", LogLevel.error)
 
     def leaving(self) -> None:
         """The worker is to end, for it is not wanted any more."""
@@ -60,14 +64,16 @@ class WorkerLog:
 
     def exited(self, failure: WorkerFailure) -> None:
         """The process is gone."""
+        # Scripts that follow the log take each line with the exception's name for a traceback's last one.
+        why = failure.outline if failure.traceback else str(failure)
         self._tell(
             "Worker {worker} of model {model} version {version} ended: {failure}",
-            failure=str(failure),
+            failure=why,
             stderr=failure.stderr,
             traceback=failure.traceback,
         )
         if failure.cause == "load":
-            self._tell("Load model failed: {model}, error: {failure}", LogLevel.warn, failure=str(failure))
+            self._tell("Load model failed: {model}, error: {failure}", LogLevel.warn, failure=why)
             self._change(ERROR)
         self._tell("{worker} Worker disconnected. {state}", state=self._state)
         if self._state != SCALED_DOWN and failure.cause not in TIMEOUTS:

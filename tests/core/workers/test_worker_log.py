@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from modelserver.core.workers.worker_log import NO_RESPONSE
 from modelserver.spec import WorkerFailure
 from tests.harness.workers import CRASH, TIMEOUTS, WorkerTestCase
 
@@ -16,7 +17,7 @@ DIED = "Backend worker monitoring thread interrupted or backend worker process d
 NOT_LOADED = WorkerFailure("load", 0.0, exit_code=1, exception="ValueError", text="no")
 LATE = (
     "Number or consecutive unsuccessful inference 1",
-    "Backend worker error\nBackend worker did not respond in given time",
+    f"Backend worker error\n{NO_RESPONSE}",
 )
 RETRY = ("Auto recovery start timestamp: NOW", "Retry worker: 9000 in 1 seconds.")
 
@@ -57,6 +58,16 @@ class WorkerLogTests(WorkerTestCase):
             happens(self)
         lines = [str(formatEvent(event)) for event in events]
         return [re.sub(r"(?<=timestamp: )\d{13}$", "NOW", line) for line in lines if " ended: " not in line]
+
+    def test_an_exception_is_named_by_its_traceback_alone(self) -> None:
+        self.version.pool.scale(1, 1)
+        self.process.events.started()
+        told = evolve(NOT_LOADED, traceback=("Traceback ...", "ValueError: no"))
+        with capturedLogs() as events:
+            self.process.exit(told)
+        lines = [str(formatEvent(event)) for event in events]
+        self.assertIn("Load model failed: resnet, error: load, exited with code 1", lines)
+        self.assertEqual([], [line for line in lines if "ValueError" in line])
 
     def fail_once(self) -> None:
         """Be ready, then die, and wait."""
