@@ -258,8 +258,8 @@ class WorkerMemory:
             version=key[1],
             seconds=self.seconds() - self._recency.used(version),
         )
-        self.evictions[key] = self.evictions.get(key, 0) + 1
-        if account.workers:
+        if account.workers:  # else it is but a template that has stayed
+            self.evictions[key] = self.evictions.get(key, 0) + 1
             self._leaving.add(key)
         account.has_template = False  # it leaves as well
         self.evict(version)

@@ -99,10 +99,11 @@ class MemoryWatch:
         pids = [pid for _, workers, template in places for pid in (*workers, *template)]
         shares = await self.in_thread(self.shares, pids) if pids else {}
         for version, workers, template in places:
+            stays = _template(version) == template  # it may have left, or come anew, meanwhile
             self.memory.measured(
                 version.spec,
                 worker=max((shares.get(pid, 0) for pid in workers), default=0),
-                template=sum(shares.get(pid, 0) for pid in template),
+                template=sum(shares.get(pid, 0) for pid in template) if stays else 0,
             )
         self.memory.look()
 
