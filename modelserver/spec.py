@@ -206,16 +206,13 @@ class WorkerFailure:
     @property
     def outline(self) -> str:
         """How it ended, without what the handler raised: that is where its traceback is."""
-        words = [self.cause]
+        how = ""
         if self.signal is not None:
-            words = [f"ended by {self.signal}"]
+            how = f"ended by {self.signal}"
         elif self.exit_code is not None:
-            words = [f"exited with code {self.exit_code}"]
-        if self.cause not in ("exit", "signal"):
-            words = [self.cause, *(words if words != [self.cause] else [])]
-        if self.out_of_memory:
-            words.append("out of memory")
-        return ", ".join(words)
+            how = f"exited with code {self.exit_code}"
+        cause = "" if how and self.cause in ("exit", "signal") else self.cause
+        return ", ".join(filter(None, (cause, how, "out of memory" if self.out_of_memory else "")))
 
     def __str__(self) -> str:
         why = ": ".join(filter(None, (self.exception, self.text)))

@@ -64,10 +64,7 @@ class WorkflowInference:
         if self.closed is not None:
             raise evolve(self.closed, model=name)
         inference, services, plan = self.inference, self.services, self._plan(workflow)
-        refused = refusal_of(plan, inference.registry.get)
-        if refused is not None:
-            self._count_refusal(plan, *refused)
-            raise refused[1]
+        self._check_entry(plan)
         payload = services.store.of_request(inputs.body)
         try:
             inputs = with_reply(inputs, payload.data, plan)
@@ -107,6 +104,17 @@ class WorkflowInference:
         if plan is None:
             plan = self._plans[workflow] = make_plan(workflow, self.services.clock)
         return plan
+
+    def _check_entry(self, plan: Plan) -> None:
+        """
+        Refuse what a node behind the first could not take, before anybody has worked for it.
+
+        :raises ServingError: such a node refuses the request.
+        """
+        refused = refusal_of(plan, self.inference.registry.get)
+        if refused is not None:
+            self._count_refusal(plan, *refused)
+            raise refused[1]
 
     def _count_refusal(self, plan: Plan, node: PlannedNode, error: NoWorkers | QueueFull) -> None:
         recorder, outcome = self.services.recorder, outcome_of(error)
