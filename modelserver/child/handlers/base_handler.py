@@ -6,9 +6,10 @@ import logging
 import os
 import time
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from modelserver.archive.weights_formats import weights_format
 from modelserver.child.call_trace import CallTrace
 from modelserver.child.data.refusals import opened, require_equal
 from modelserver.child.data.rows import row_value
@@ -17,10 +18,11 @@ from modelserver.child.handlers.devices import choose_device
 from modelserver.child.handlers.explanations import refuse_to_explain, targets
 from modelserver.child.handlers.labels import load_label_mapping
 from modelserver.child.handlers.profiling import is_profiler_wanted, profiled
+from modelserver.child.handlers.programs import AHEAD_OF_TIME, load_ahead_of_time
 from modelserver.child.handlers.timing import emit_time, timed
+from modelserver.child.handlers.warm_up import read_warm_up, run_warm_up
 from modelserver.child.handlers.weights import (
     is_session,
-    load_compiled,
     load_eager,
     run_session,
     setup_ort_session,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from modelserver.child.context import Context
 
 log = logging.getLogger(__name__)
-
-AHEAD_OF_TIME = (".so", ".pt2")
 
 
 class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on the metaclass
@@ -83,11 +83,26 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         self.mapping = load_label_mapping(os.path.join(model_dir, "index_to_name.json"))
         self.initialized = True
 
+    def warm_up(self, context: Context) -> None:
+        """
+        Make the calls that ``warmup`` of model-config.yaml declares; workers call this before they are ready.
+
+        :raises ValueError: the section cannot be understood. What a step raises comes out as well.
+        """
+        section = self.model_yaml_config.get("warmup")
+        if isinstance(section, Mapping):
+            properties: dict[str, Any] = context.system_properties
+            run_warm_up(
+                self, read_warm_up(section, properties.get("batch_size")), properties.get("model_dir") or ""
+            )
+
     def _load(self, model_dir: str, model_file: str | None) -> Any:
         path = self.model_pt_path
         if path is not None and path.endswith(".onnx"):
             return setup_ort_session(path, self.map_location)
-        if path is not None and (path.endswith(AHEAD_OF_TIME) or self._use_torch_export_aot_compile()):
+        if path is not None and (
+            weights_format(path) in AHEAD_OF_TIME or self._use_torch_export_aot_compile()
+        ):
             return self._load_torch_export_aot_compile(path)
         if model_file:
             model = self._load_pickled_model(model_dir, model_file, path)
@@ -101,7 +116,12 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
 
     def _load_torch_export_aot_compile(self, model_so_path: str) -> Any:
         assert self.device is not None
-        return load_compiled(model_so_path, self.device)
+        properties = getattr(self.context, "system_properties", None) or {}
+        loaded = load_ahead_of_time(
+            model_so_path, self.device, self.model_yaml_config, properties.get("batch_size")
+        )
+        self.device = loaded.device
+        return loaded.model
 
     def _load_torchscript_model(self, model_pt_path: str) -> Any:
         import torch

@@ -9,6 +9,10 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+RUNS = ("eager", "compiled")
+OWN_OPTIONS = ("batch", "device", "run")
+"""Options of the section ``pt2`` that are not for torch.compile."""
+
 
 class PT2Backend(str, Enum):
     """Backends of torch.compile that the peers know by name."""
@@ -56,15 +60,22 @@ def compile_options(config: Mapping[str, object]) -> dict[str, object] | None:
     The arguments for torch.compile, or None if it is not asked for.
 
     ``pt2`` is the name of a backend, or holds ``compile: {enable: true, backend: ..., mode: ...}``, or, as
-    older archives have it, ``backend`` and the others themselves.
+    older archives have it, ``backend`` and the others themselves. ``run: compiled`` asks for it, too, and
+    ``run: eager`` for none.
+
+    :raises ValueError: ``run`` is another word.
     """
     section = config.get("pt2")
     if isinstance(section, str):
         return {"backend": section}
     if not isinstance(section, Mapping):
         return None
-    options = section.get("compile", {} if "export" in section else {**section, "enable": bool(section)})
-    if not isinstance(options, Mapping) or not options.get("enable"):
+    run = section.get("run")
+    if run not in (None, *RUNS):
+        raise ValueError(f"pt2: run is {' or '.join(RUNS)}, not {run!r}")
+    others = {name: value for name, value in section.items() if name not in OWN_OPTIONS}
+    options = section.get("compile", {} if "export" in section else {**others, "enable": bool(others)})
+    if not isinstance(options, Mapping) or run == "eager" or not (options.get("enable") or run == "compiled"):
         return None
     return {name: value for name, value in options.items() if name != "enable"}
 

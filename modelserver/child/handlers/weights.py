@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from modelserver.archive.weights_formats import WeightsFormat, weights_format
 
 if TYPE_CHECKING:
     import torch
@@ -50,9 +51,10 @@ def load_eager(
     model_dir: str, model_file: str, weights: str | None, map_location: str | None
 ) -> torch.nn.Module:
     """
-    A model from its class, with the weights of a state dict if there is a file of them.
+    A model from its class, with the weights of a state dict or a safetensors file if there is one.
 
     :raises FileNotFoundError: the model file is missing.
+    :raises ImportError: the weights are safetensors, and that library is not installed.
     :raises ValueError: it does not define exactly one class.
     """
     import torch
@@ -67,27 +69,24 @@ def load_eager(
             f"found {[found.__name__ for found in classes]}"
         )
     model: torch.nn.Module = classes[0]()
-    if weights:
+    if weights and weights_format(weights) is WeightsFormat.SAFETENSORS:
+        _load_safetensors(model, weights)
+    elif weights:
         state = torch.load(weights, map_location=map_location, weights_only=True)
         model.load_state_dict(state)
     return model
 
 
-def load_compiled(path: str, device: torch.device) -> Any:
-    """A model that was compiled ahead of time (``.so``), or a package or exported program (``.pt2``)."""
-    import torch
-
-    if path.endswith(".so"):
-        from torch._export import aot_load
-
-        return aot_load(path, device.type)
-    with zipfile.ZipFile(path) as package:
-        is_compiled = any("aotinductor" in name for name in package.namelist())
-    if is_compiled:
-        from torch._inductor import aoti_load_package
-
-        return aoti_load_package(path)
-    return torch.export.load(path).module().to(device)
+def _load_safetensors(model: torch.nn.Module, weights: str) -> None:
+    """Fill a model; tensors that it uses under several names are in the file under one of them."""
+    try:
+        from safetensors.torch import load_model
+    except ImportError as error:
+        raise ImportError(
+            f"{os.path.basename(weights)} is a safetensors file, and the package safetensors is not "
+            "installed for this model: pip install safetensors"
+        ) from error
+    load_model(model, weights)
 
 
 def setup_ort_session(model_pt_path: str, map_location: str | None) -> Any:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -123,11 +124,23 @@ def initialize(request: LoadRequest, module: ModuleType, function: str) -> tuple
         loop = new_event_loop(is_concurrent, entry, prepare_model)
         if prepare_model is not None:
             as_blocking(prepare_model, loop)(context)
+        _warm_up(service, context)
     if not is_concurrent:
         entry = as_blocking(entry, loop)
     if request.envelope:
         entry = _enveloped(request.envelope, entry, is_concurrent)
     return entry, context
+
+
+def _warm_up(service: object, context: Context) -> None:
+    """Have a handler make the calls that model-config.yaml declares, where it knows how."""
+    if not isinstance(context.model_yaml_config.get("warmup"), Mapping):
+        return
+    warm_up = getattr(service, "warm_up", None)
+    if warm_up is None:
+        print("warmup in model-config.yaml is ignored: the handler is no BaseHandler, and has no warm_up.")
+    else:
+        warm_up(context)
 
 
 def _enveloped(name: str, entry: EntryPoint, is_concurrent: bool) -> EntryPoint:

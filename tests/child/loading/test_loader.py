@@ -53,3 +53,36 @@ class OldestServiceTests(SynchronousTestCase):
         entry, context = initialize(told, module, "handle")
         rows: list[Any] = [{"data": b"x"}]
         self.assertEqual(entry(rows, context), rows)
+
+
+class WarmUpTests(SynchronousTestCase):
+    """A handler that can is called before it is ready, if model-config.yaml asks for it."""
+
+    def warm_ups(self, config: dict[str, object], source: str) -> list[object]:
+        """What happened to a handler until it was ready."""
+        told: list[object] = []
+        module = ModuleType("warmed_service")
+        vars(module)["told"] = told
+        sys.modules[module.__name__] = module
+        self.addCleanup(sys.modules.pop, module.__name__, None)
+        exec(f"class Service:\n    def handle(self, data, context): return data\n{source}", vars(module))
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        initialize(load_request(name="m", folder=str(folder), config=config), module, "handle")
+        return told
+
+    def test_after_initialize(self) -> None:
+        source = (
+            "    def initialize(self, context): told.append('initialized')\n"
+            "    def warm_up(self, context): told.append(context.model_yaml_config)\n"
+        )
+        config: dict[str, object] = {"warmup": {"shapes": [[1]]}}
+        self.assertEqual(self.warm_ups(config, source), ["initialized", config])
+        self.assertEqual(self.warm_ups({"warmup": True}, source), ["initialized"])
+
+    def test_handler_that_cannot(self) -> None:
+        self.assertEqual(self.warm_ups({"warmup": {"shapes": [[1]]}}, ""), [])
+
+    def test_failure_is_one_of_loading(self) -> None:
+        source = "    def warm_up(self, context): raise MemoryError('too large')\n"
+        self.assertRaises(MemoryError, self.warm_ups, {"warmup": {}}, source)

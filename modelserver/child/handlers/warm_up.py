@@ -1,0 +1,151 @@
+"""Calls of a model before it is ready, as the section ``warmup`` of model-config.yaml declares them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+CALLS = 2
+"""Calls of each batch size: what the first one compiles may be used from the second one on."""
+_KEYS = ("shapes", "dtype", "file", "batchSizes", "calls")
+_TENSORS = (".pt", ".pth")
+
+
+class WarmUp(NamedTuple):
+    """
+    What is called before a model is ready.
+
+    :param shapes: those of one row's inputs, without the batch.
+    :param file: an example in the archive: tensors of one row (``.pt``), or the body of one request.
+    """
+
+    shapes: Sequence[Sequence[int]]
+    dtype: str
+    file: str | None
+    batch_sizes: Sequence[int]
+    calls: int
+
+
+def read_warm_up(section: Mapping[str, object], batch_size: int | None) -> WarmUp:
+    """
+    Read the section ``warmup``; batches of one and of ``batch_size`` unless it says others.
+
+    :raises ValueError: it cannot be understood.
+    """
+    unknown = set(section) - set(_KEYS)
+    if unknown:
+        raise ValueError(f"warmup has {', '.join(_KEYS)}; not {', '.join(sorted(map(str, unknown)))}")
+    shapes, file = section.get("shapes"), section.get("file")
+    if (shapes is None) == (file is None):
+        raise ValueError("warmup needs shapes or file, one of them")
+    if file is not None and not isinstance(file, str):
+        raise ValueError(f"warmup: file is a name in the archive, not {file!r}")
+    sizes: Any = section.get("batchSizes", sorted({1, batch_size or 1}))
+    calls: Any = section.get("calls", CALLS)
+    if not _are_sizes(sizes, 1) or not _are_sizes([calls], 1):
+        raise ValueError(f"warmup: batchSizes and calls are above 0, not {sizes!r} and {calls!r}")
+    if shapes is not None and not (
+        isinstance(shapes, list) and shapes and all(_are_sizes(s, 0) for s in shapes)
+    ):
+        raise ValueError(f"warmup: shapes is a list of shapes, one for each input, not {shapes!r}")
+    return WarmUp(shapes or (), str(section.get("dtype", "float32")), file, sizes, calls)
+
+
+def _are_sizes(values: object, least: int) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= least for value in values)
+
+
+def run_warm_up(
+    handler: Any, wanted: WarmUp, model_dir: str, clock: Callable[[], float] = time.perf_counter
+) -> None:
+    """
+    Call a handler's steps with each batch size.
+
+    What cannot be compiled raises here, where a request would get the model as it is.
+
+    :param handler: has ``preprocess``, ``inference`` and ``postprocess``; tensors go to the second alone.
+    """
+    started = clock()
+    with _compile_errors():
+        for size in wanted.batch_sizes:
+            try:
+                call = _call(handler, wanted, model_dir, size)
+                for _ in range(wanted.calls):
+                    call()
+            except Exception:
+                log.error("The warm-up with a batch of %d has failed.", size)
+                raise
+    sizes = ", ".join(map(str, wanted.batch_sizes))
+    log.info("Warmed up with batches of %s in %.2f s.", sizes, clock() - started)
+
+
+def _call(handler: Any, wanted: WarmUp, model_dir: str, size: int) -> Callable[[], object]:
+    path = None if wanted.file is None else os.path.join(model_dir, wanted.file)
+    if path is None or path.endswith(_TENSORS):
+        inputs = [_batch(value, size) for value in (_random(wanted) if path is None else _saved(path))]
+        return lambda: handler.inference(*(value.to(handler.device) for value in inputs))
+    rows = [{"body": _body(path)} for _ in range(size)]
+    return lambda: handler.postprocess(handler.inference(handler.preprocess(rows)))
+
+
+def _random(wanted: WarmUp) -> list[torch.Tensor]:
+    """
+    Values of one row: between 0 and 1, or zeros of a dtype of whole numbers, which may be indexes.
+
+    :raises ValueError: torch has no such dtype.
+    """
+    import torch
+
+    dtype = getattr(torch, wanted.dtype, None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"warmup: torch has no dtype {wanted.dtype!r}")
+    if not dtype.is_floating_point:
+        return [torch.zeros(tuple(shape), dtype=dtype) for shape in wanted.shapes]
+    return [torch.rand(tuple(shape)).to(dtype) for shape in wanted.shapes]
+
+
+def _saved(path: str) -> list[torch.Tensor]:
+    """
+    The tensors of one row, from a file.
+
+    :raises ValueError: it holds something else.
+    """
+    import torch
+
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    values = list(saved) if isinstance(saved, list | tuple) else [saved]
+    if not values or not all(isinstance(value, torch.Tensor) for value in values):
+        raise ValueError(f"warmup: {os.path.basename(path)} holds no tensor, and no list of tensors")
+    return values
+
+
+def _batch(row: torch.Tensor, size: int) -> torch.Tensor:
+    return row.unsqueeze(0).repeat(size, *(1 for _ in row.shape))
+
+
+def _body(path: str) -> object:
+    with open(path, "rb") as file:
+        content = file.read()
+    return json.loads(content) if path.endswith(".json") else content
+
+
+@contextlib.contextmanager
+def _compile_errors() -> Iterator[None]:
+    """Let torch.compile raise what it otherwise only logs, where it is in use."""
+    config = getattr(sys.modules.get("torch._dynamo"), "config", None)
+    if config is None:
+        yield
+        return
+    with config.patch(suppress_errors=False):
+        yield
