@@ -11,6 +11,7 @@ from modelserver.archive.unpack import open_archive, remove
 from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.doctor.handler_imports import Missing, missing_imports
+from modelserver.cli.doctor.weights import about_python, about_weights
 from modelserver.cli.doctor.workflow import examine_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
 
@@ -64,6 +65,8 @@ def _in_folder(folder: Path, examination: Examination) -> Iterator[Finding]:
         return
     yield from _about_manifest(manifest)
     yield from _about_handler(manifest, folder, examination)
+    yield from about_weights(manifest, folder, examination)
+    yield from about_python(folder)
     yield from _about_model_config(manifest, folder, examination)
 
 
