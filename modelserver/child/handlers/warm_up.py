@@ -91,12 +91,20 @@ def run_warm_up(
 
 
 def _call(handler: Any, wanted: WarmUp, model_dir: str, size: int) -> Callable[[], object]:
-    path = None if wanted.file is None else os.path.join(model_dir, wanted.file)
-    if path is None or path.endswith(_TENSORS):
-        inputs = [_batch(value, size) for value in (_random(wanted) if path is None else _saved(path))]
-        return lambda: handler.inference(*(value.to(handler.device) for value in inputs))
-    rows = [{"body": _body(path)} for _ in range(size)]
+    if wanted.file is None or wanted.file.endswith(_TENSORS):
+        inputs = [batch_of(row, size).to(handler.device) for row in example_rows(wanted, model_dir)]
+        return lambda: handler.inference(*inputs)
+    rows = [{"body": _body(os.path.join(model_dir, wanted.file))} for _ in range(size)]
     return lambda: handler.postprocess(handler.inference(handler.preprocess(rows)))
+
+
+def example_rows(wanted: WarmUp, model_dir: str) -> list[torch.Tensor]:
+    """
+    The inputs of one row, without the batch: random ones, or those of a file.
+
+    :raises ValueError: torch has no such dtype, or the file holds something else.
+    """
+    return _random(wanted) if wanted.file is None else _saved(os.path.join(model_dir, wanted.file))
 
 
 def _random(wanted: WarmUp) -> list[torch.Tensor]:
@@ -130,7 +138,8 @@ def _saved(path: str) -> list[torch.Tensor]:
     return values
 
 
-def _batch(row: torch.Tensor, size: int) -> torch.Tensor:
+def batch_of(row: torch.Tensor, size: int) -> torch.Tensor:
+    """A batch that repeats a row."""
     return row.unsqueeze(0).repeat(size, *(1 for _ in row.shape))
 
 

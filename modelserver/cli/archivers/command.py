@@ -1,4 +1,4 @@
-"""``modelserver archive``: packs archives of models and workflows, and shows what is read from one."""
+"""``modelserver archive``: packs archives of models and workflows, converts them, shows what is in one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from attrs import frozen
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
 from modelserver.archive.packing import PackingFailed
 from modelserver.archive.unpack import open_archive
+from modelserver.cli.archivers.convert import add_convert_arguments, run_convert
 from modelserver.cli.archivers.torch_model_archiver import add_arguments, pack_or_tell, read_request
 from modelserver.cli.archivers.torch_workflow_archiver import (
     add_workflow_arguments,
@@ -31,6 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_arguments(actions.add_parser("pack", help="make an archive; options of torch-model-archiver"))
     workflow = actions.add_parser("workflow", help="make a workflow's; options of torch-workflow-archiver")
     add_workflow_arguments(workflow)
+    about = "make a .pt2 archive of a model file and its weights"
+    add_convert_arguments(actions.add_parser("convert", help=about, description=about))
     inspect = actions.add_parser("inspect", help="check an archive and show what is in it")
     inspect.add_argument("archive", type=Path, help="a .mar, .war, .tar.gz or .model file, or a folder")
     inspect.add_argument("--json", action="store_true", help="for programs")
@@ -50,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 1 if made is None else 0
     if arguments.action == "workflow":
         return _pack_workflow(arguments)
+    if arguments.action == "convert":
+        return run_convert(arguments)
     if arguments.archive.name.endswith(".war"):
         return show_workflow(arguments.archive, arguments.json)
     try:
