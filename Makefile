@@ -2,6 +2,7 @@
 # make test [ARGS=tests/core]     the tests
 # make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
 # make clients                    clients that generators make of our descriptions, at work (needs Java)
+# make formats                    every format of models with a real server (compiles one: takes minutes)
 # make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
 # make protos                     the descriptors of the gRPC services, made of their .proto files
 # make check                      ruff and mypy
@@ -19,7 +20,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test clients protos check docs documents ahead bench soak clean
+.PHONY: help quickstart test clients formats protos check docs documents ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -34,6 +35,10 @@ test: $(VENV)/.has-test
 clients: $(VENV)/.has-test $(VENV)/generators/.has-all
 	MODELSERVER_GENERATORS=$(abspath $(VENV))/generators/bin \
 		$(VENV)/bin/python -m pytest -n0 -rs tests/integration/test_generated_clients.py $(ARGS)
+
+formats: $(VENV)/.has-test
+	MODELSERVER_COMPILES=1 $(VENV)/bin/python -m pytest -n0 -rs -s \
+		tests/integration/test_model_formats.py tests/child/handlers/test_programs.py $(ARGS)
 
 protos: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/python -m tests.harness.protos

@@ -63,7 +63,8 @@ def load_ahead_of_time(
         device = _device_of_package(facts.device, device, is_wanted=wanted is not None)
         model, bounds = load_package(path, device, facts.model), facts.bounds
     else:
-        program = torch.export.load(path)
+        with open(path, "rb") as file:  # a path would have to end in .pt2
+            program = torch.export.load(file)
         model, bounds = compiled(_module_on(program, device), config), program_bounds(program)
     return AheadOfTime(_bounded(model, read_bounds(options.get("batch")), bounds, batch_size), device)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from modelserver.archive.manifest import Manifest
+from modelserver.archive.pack import BUILT_IN_HANDLERS
 from modelserver.archive.weights_formats import WeightsFormat, weights_format
 from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding
@@ -83,6 +84,9 @@ def _about_pickle(path: Path, manifest: Manifest, examination: Examination) -> I
         handler = (manifest.handler or "").partition(":")[0]
         # A handler of the archive's own may load it so; ours do not.
         yield Finding("differs" if handler.endswith(".py") else "fails", "weights", text)
+    elif manifest.model_file is None and manifest.handler in BUILT_IN_HANDLERS:
+        text = f"{path.name} is a state dict, and the archive has no model file with its class."
+        yield Finding("fails", "weights", text)
     else:
         yield Finding("works", "weights", f"{path.name} is a state dict.")
     installed = examination.version_of("torch")

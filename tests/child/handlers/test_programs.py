@@ -213,7 +213,8 @@ class CompiledPackageTests(ArchiveTestCase):
         self.make_package()
         facts = package_facts(str(self.folder / "model.bin"))
         self.assertEqual(facts, ("model", "cpu", BatchBounds(2, 2)))
-        self.patch(os, "environ", {**os.environ, "PATH": "", "CXX": "/nowhere"})
+        self.addCleanup(os.environ.__setitem__, "PATH", os.environ["PATH"])
+        os.environ["PATH"] = ""
         handler = self.loaded(serializedFile="model.bin")
         self.assertIsInstance(handler.model, BoundedModel)
         for rows in (1, 2, 3):

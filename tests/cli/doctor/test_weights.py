@@ -111,7 +111,14 @@ class PickleTests(WeightsTestCase):
 
     def test_state_dict(self) -> None:
         self.zipped({"m/data.pkl": self.pickled(collections.OrderedDict(a=1), 2)})
-        self.assertEqual(self.findings()[0], Finding("works", "weights", "model.bin is a state dict."))
+        for handler, model_file, verdict in (
+            ("base_handler", "net.py", "works"),
+            ("mine.py", None, "works"),
+            ("base_handler", None, "fails"),
+        ):
+            finding = self.findings(handler, model_file=model_file)[0]
+            self.assertEqual(finding.verdict, verdict)
+            self.assertIn("model.bin is a state dict", finding.text)
 
     def test_torch_that_does_not_keep_its_word(self) -> None:
         self.zipped({"m/data.pkl": self.pickled({}, 2)})
