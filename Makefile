@@ -5,6 +5,7 @@
 # make formats                    every format of models with a real server (compiles one: takes minutes)
 # make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
 # make protos                     the descriptors of the gRPC services, made of their .proto files
+# make slow                       the tests that take long, and are not in make test
 # make check                      ruff and mypy
 # make docs                       the documentation as pages, in docs/_build; fails at a warning
 # make documents                  the commands of the documentation, run as a reader would
@@ -20,7 +21,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test clients formats protos check docs documents ahead bench soak clean
+.PHONY: help quickstart test slow clients formats protos check docs documents ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -31,6 +32,9 @@ quickstart: $(VENV)/.has-torch
 
 test: $(VENV)/.has-test
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+slow: $(VENV)/.has-test
+	$(VENV)/bin/python -m pytest -m slow $(ARGS)
 
 clients: $(VENV)/.has-test $(VENV)/generators/.has-all
 	MODELSERVER_GENERATORS=$(abspath $(VENV))/generators/bin \

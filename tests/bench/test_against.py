@@ -6,9 +6,13 @@ import tempfile
 from pathlib import Path
 from unittest import TestCase
 
+import pytest
+
 from bench.against import TASKS, Checkout, Comparison, Plan, Round, Task, measure, sheet
 from bench.load import Figures
 from bench.servers import CHECKOUT, Floor, ModelServer
+
+pytestmark = pytest.mark.slow
 
 
 def figures(rate: float, cpu: float, errors: int = 0) -> Figures:

@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from unittest import TestCase
 
+import pytest
+
 from bench.collector import absent_collector, collector, hanging_collector
 from bench.dead_collector import MOST_GROWTH, Outcome
 from bench.load import Figures, Load
 from bench.servers import Floor
 from bench.tracing_cost import ways_of
 from bench.turns import Round, Way, rows, take_turns
+
+pytestmark = pytest.mark.slow
 
 
 def figures(requests: int, cpu: float, errors: int = 0) -> Figures:

@@ -135,7 +135,7 @@ def answer(shift):
     while not hasattr(frame.f_locals.get("self"), "_outbox"):
         frame = frame.f_back
     loop = frame.f_locals["self"]
-    rows = answers.answer_rows(["first"], loop._batch.processors, 1000)
+    rows = answers.answer_rows(["first"], loop._batch.made_processors(), 1000)
     number = loop._batch.number + int(shift)
     send_all(loop._model.connection, pack_answers(frames.ANSWERS, number, 0.0, rows))
     return "second"

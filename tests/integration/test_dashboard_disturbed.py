@@ -11,12 +11,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from shutil import copy
 from unittest import skipIf
 
+import pytest
 from attrs import define
 
 from tests.harness.browser import browser, complaints
 from tests.harness.dashboard_models import ECHO
 from tests.harness.server_process import HOST, ServerTests, free_ports
 from tests.integration.test_dashboard_browser import LACK, OPEN, Page
+
+pytestmark = pytest.mark.slow
 
 LONG_NAME = "m" * 200
 

@@ -13,10 +13,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from modelserver.cli.client.http import Client
 from modelserver.cli.local_server import HOST
 from modelserver.cli.project.init import write_project
 from tests.harness.folder import FolderCase
+
+pytestmark = pytest.mark.slow
 
 WAIT = 60.0
 """Seconds for each thing to happen; a bound, no measure."""

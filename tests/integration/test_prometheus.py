@@ -13,11 +13,14 @@ from typing import Any
 from unittest import skipIf
 from urllib.parse import quote
 
+import pytest
 import yaml
 
 from tests.harness.collector import Collector
 from tests.harness.server_process import HOST, LONGEST, ServerProcess, ServerTests, eventually, free_ports
 from tests.integration.test_core import ECHO
+
+pytestmark = pytest.mark.slow
 
 LACK = [name for name in ("prometheus", "promtool") if shutil.which(name) is None]
 

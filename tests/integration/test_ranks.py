@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.process import ProcessReader
@@ -22,6 +23,8 @@ from modelserver.version_settings.values import DeviceSettings
 from tests.harness.backend_contract import RecordingEvents
 from tests.harness.server_process import ServerTests, eventually, is_alive
 from tests.integration.test_backends import ProcessBackendContract
+
+pytestmark = pytest.mark.slow
 
 RANKS = 2
 SLOT = 1 << 20

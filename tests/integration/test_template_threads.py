@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.harness.server_process import ServerProcess, ServerTests
+
+pytestmark = pytest.mark.slow
 
 PRODUCTS = """
 import json
