@@ -137,7 +137,7 @@ def _whole(given: Mapping[str, str], name: str, usual: int, warnings: list[str])
     text = given.get(name)
     if text is None:
         return usual
-    if not text.isdigit() or len(text) > 9 or not int(text):
+    if not text.isdecimal() or len(text) > 9 or not int(text):
         warnings.append(f"{name}={text} is no whole number above 0: it is {usual}.")
         return usual
     return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
@@ -16,6 +17,7 @@ LONGEST_NAME, LONGEST_TEXT = 128, 1024
 LARGEST = 1 << 63
 """What OTLP has no integers for."""
 LONGEST_CLASS = 128
+_PLACE = re.compile(r"-?[0-9]{1,7}")
 
 
 class Step(NamedTuple):
@@ -88,7 +90,7 @@ def _read_more(
     notes = document.get("attributes")
     attributes = {}
     for place, values in notes.items() if isinstance(notes, dict) else ():
-        if place.lstrip("-").isdigit() and len(place) < 8:
+        if _PLACE.fullmatch(place):
             attributes[int(place)] = _read_attributes(values)
     return tuple(steps), attributes
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import skipIf
 
+import pytest
 from attrs import define
 
 from tests.harness.browser import axe_script, browser, complaints, missing
@@ -17,6 +18,8 @@ from tests.harness.server_process import HOST, ServerProcess, ServerTests, event
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
+
+pytestmark = pytest.mark.slow
 
 OPEN = {"disable_token_authorization": "true", "enable_model_api": "true", "max_recovery_window": "1"}
 LACK = missing()

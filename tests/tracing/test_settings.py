@@ -63,6 +63,7 @@ class ValueTests(SynchronousTestCase):
             ("OTEL_TRACES_SAMPLER", "sometimes"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "²"),
             ("OTEL_BSP_SCHEDULE_DELAY", "-3"),
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9" * 10),
         ):

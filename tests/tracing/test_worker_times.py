@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from math import inf, nan
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -78,6 +78,7 @@ class ReadTests(SynchronousTestCase):
         self.assertLess(len(json.dumps(times.steps[0])), 40_000)
 
     @given(st.dictionaries(st.sampled_from(["steps", "attributes"]), JSON))
+    @example({"attributes": {"\u00b2": {}, "--5": {}}})
     def test_anything_can_be_read(self, document: dict[str, object]) -> None:
         for number, step in enumerate(read(document).steps):
             self.assertTrue(BOUNDS[0] <= step.begun <= step.ended <= BOUNDS[1])
