@@ -23,7 +23,7 @@ class SteadyLoadTests(SynchronousTestCase):
     @settings(max_examples=4, deadline=None)
     @given(st.integers(5, 300), st.integers(0, 1000))
     def test_there_is_no_oscillation(self, rate: int, seed: int) -> None:
-        """Requests that come at random now and then come as fast as those of a higher load: once in a while."""
+        """By chance requests come as fast as those of a higher load, once in a while."""
         turns = []
         for each in range(3):
             simulation = Simulation(WorkerRange(1, 8))
