@@ -11,6 +11,8 @@ import pytest
 from tests.harness.server_process import ServerProcess, ServerTests
 from tests.integration.management_storm import OPEN, Call, alternates, prepare, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(600)
 class StormTests(ServerTests):

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.parcels import has_pip, make_wheel
 from tests.harness.server_process import ServerProcess, ServerTests
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 HANDLER = """
 import sys

@@ -8,8 +8,12 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
+
 from modelserver.system.cpus import usable_processors
 from tests.harness.server_process import LONGEST, ServerProcess, ServerTests, eventually, is_alive
+
+pytestmark = pytest.mark.slow
 
 TORCH = """
 import json

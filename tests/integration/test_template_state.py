@@ -7,7 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
+
 from tests.harness.server_process import ServerProcess, ServerTests, eventually
+
+pytestmark = pytest.mark.slow
 
 STATE = (Path(__file__).parent / "handlers" / "module_state.py").read_text()
 WORKERS = 3
