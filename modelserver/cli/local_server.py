@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import os
 import signal
@@ -20,6 +21,7 @@ from modelserver.cli.client.http import Client
 
 HOST = "127.0.0.1"
 LAST_LINES = 40
+LAST_PORT = 65535
 PAUSE = 0.1
 """Seconds between two looks at a server that starts."""
 
@@ -54,6 +56,19 @@ class Ports:
             )
         )
         return "".join((*addresses, "grpc_inference_port=-1\n", "grpc_management_port=-1\n"))
+
+
+def first_port(text: str) -> int:
+    """
+    Return what an option says: the first of three ports in a row, or 0.
+
+    :raises argparse.ArgumentTypeError: there are no such ports.
+    :raises ValueError: it is no number.
+    """
+    port = int(text)
+    if not 0 <= port <= LAST_PORT - 2:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and {LAST_PORT - 2}")
+    return port
 
 
 def choose_ports(wanted: Sequence[int] = (8080, 8081, 8082)) -> Ports:

@@ -22,14 +22,13 @@ from watchfiles import DefaultFilter, watch
 from modelserver.archive.manifest import MANIFEST, read_manifest
 from modelserver.archive.project import CONFIG, Project
 from modelserver.cli.client.http import Client
-from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
+from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports, first_port
 from modelserver.cli.project.log_lines import DevelopmentLines
 from modelserver.cli.project.reloading import Reloader
 from modelserver.errors import ServingError
 from modelserver.protocol.worker_variables import LOCALS, TERMINAL
 
 START_SECONDS, LOAD_SECONDS = 60.0, 600.0
-LAST_PORT = 65535
 LOOK = 500
 """Milliseconds between two looks at whether the server is still there."""
 QUIET = 50
@@ -80,7 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a folder with a handler.py or a MAR-INF/MANIFEST.json, a handler's file, or an archive",
     )
     parser.add_argument("--name", help="of the model (default: the archive's, or the folder's)")
-    parser.add_argument("--port", type=_first_port, default=8080, help="as of modelserver quickstart")
+    parser.add_argument("--port", type=first_port, default=8080, help="as of modelserver quickstart")
     parser.add_argument(
         "--in-process",
         action="store_true",
@@ -90,13 +89,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--no-browser", action="store_true", help="do not open the page that tries predictions"
     )
     parser.set_defaults(run=run)
-
-
-def _first_port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= LAST_PORT - 2:
-        raise argparse.ArgumentTypeError(f"{port} is not between 0 and {LAST_PORT - 2}")
-    return port
 
 
 def run(arguments: argparse.Namespace) -> int:

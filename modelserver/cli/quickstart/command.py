@@ -21,7 +21,7 @@ from rich.table import Table
 from modelserver.archive.pack import PackRequest, pack
 from modelserver.archive.packing import PackingFailed
 from modelserver.cli.client.http import Ask, Client, ServerReply
-from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
+from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports, first_port
 
 MODEL = "digits"
 ENOUGH = 9
@@ -34,7 +34,6 @@ metrics_mode=prometheus
 """
 """Anyone on this machine may do everything: the commands to try need no token."""
 
-LAST_PORT = 65535
 START_SECONDS = 60.0
 REGISTER_SECONDS = 180.0
 """Longer than the server's own limit for loading a model, so that its reason is seen."""
@@ -63,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--once", action="store_true", help="stop after the ten digits")
     parser.add_argument(
         "--port",
-        type=_first_port,
+        type=first_port,
         default=8080,
         help="for predictions; management has the next one, metrics the one after that (default: 8080). "
         "Another free port is used for each that is taken, and for all with 0.",
@@ -74,14 +73,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="keep digits.mar in this folder (default: a temporary one)",
     )
     parser.set_defaults(run=run)
-
-
-def _first_port(text: str) -> int:
-    """Return the first of three ports in a row, or 0."""
-    port = int(text)
-    if not 0 <= port <= LAST_PORT - 2:
-        raise argparse.ArgumentTypeError(f"{port} is not between 0 and {LAST_PORT - 2}")
-    return port
 
 
 def run(arguments: argparse.Namespace) -> int:
