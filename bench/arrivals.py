@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.client import build_request, percentile
+from bench.client import build_request, cause, percentile
 
 PATIENCE = 60.0
 """Seconds after the last request left in which answers are awaited; what then has none is unanswered."""
@@ -75,16 +75,6 @@ def spread(seconds: Sequence[float]) -> list[float]:
     """The median, the 99th percentile and the longest; zeros where there are none."""
     ordered = sorted(seconds)
     return [percentile(ordered, 0.5), percentile(ordered, 0.99), percentile(ordered, 1.0)]
-
-
-def cause(body: bytes) -> str:
-    """What a refusal says, in few words."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return ""
-    limit = f"{found['limit']} " if "limit" in found else ""
-    return (limit + str(found.get("reason") or found.get("message") or ""))[:100]
 
 
 def parse_answer(data: bytes) -> tuple[int, bytes, bool] | None:

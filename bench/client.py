@@ -276,6 +276,16 @@ def build_request(method: str, path: str, body: bytes) -> bytes:
     return head.encode() + b"\r\n" + body
 
 
+def cause(body: bytes) -> str:
+    """What a refusal says, in few words."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return ""
+    limit = f"{found['limit']} " if "limit" in found else ""
+    return (limit + str(found.get("reason") or found.get("message") or ""))[:100]
+
+
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The value below which ``share`` of the ordered values lie; 0 where there are none."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

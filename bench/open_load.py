@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections import Counter
@@ -11,6 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from attrs import define, field, frozen
+
+from bench.client import cause
 
 ANSWER_TIMEOUT = 60.0
 """Seconds after which a request counts as unanswered."""
@@ -119,7 +120,7 @@ class HttpAsker:
             return answer
         if client.transport is not None:
             client.transport.close()
-        raise Refused(f"{code} {_reason(answer)}")
+        raise Refused(f"{code} {cause(answer)}")
 
     async def leave(self, body: bytes, part: float, wait: float) -> None:
         """Send a part of the request or all of it, and go."""
@@ -215,15 +216,6 @@ class OpenLoad:
                 account.seconds.append(time.monotonic() - begun)
             else:
                 account.failed[WRONG] += 1
-
-
-def _reason(answer: bytes) -> str:
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        return ""
-    limit = f"{found['limit']} " if "limit" in found else ""
-    return (limit + str(found.get("reason") or found.get("message") or ""))[:100]
 
 
 def run_every(seconds: float, act: Callable[[], object]) -> asyncio.Task[None]:
