@@ -22,6 +22,8 @@ from modelserver.cli.client.http import Client
 HOST = "127.0.0.1"
 LAST_LINES = 40
 LAST_PORT = 65535
+OPEN = "enable_model_api=true\ndisable_token_authorization=true\n"
+"""Anyone on this machine may do everything: commands to try, and tests, need no token."""
 PAUSE = 0.1
 """Seconds between two looks at a server that starts."""
 
@@ -81,6 +83,22 @@ def choose_ports(wanted: Sequence[int] = (8080, 8081, 8082)) -> Ports:
     finally:
         for bound in sockets:
             bound.close()
+
+
+def ports_from(first: int) -> Ports:
+    """Return three ports in a row, with another free port for each that is taken; 0: any free ones."""
+    return choose_ports(range(first, first + 3) if first else (0, 0, 0))
+
+
+def write_options(folder: Path, store: Path, ports: Ports, more: str = "") -> list[str]:
+    """
+    Write the configuration of a server that is open to this machine, and give the options that name it.
+
+    :param more: lines of its ``config.properties``.
+    """
+    configuration = folder / "config.properties"
+    configuration.write_text(ports.settings + OPEN + more, "utf-8")
+    return ["--model-store", str(store), "--ts-config", str(configuration)]
 
 
 def _bound(port: int) -> socket.socket:

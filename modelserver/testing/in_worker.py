@@ -13,13 +13,12 @@ from urllib.parse import quote, urlencode
 from attrs import frozen
 
 from modelserver.cli.client.http import Client
-from modelserver.cli.local_server import HOST, ChildServer, ServerFailed, choose_ports
+from modelserver.cli.local_server import HOST, ChildServer, ServerFailed, ports_from, write_options
 from modelserver.testing.model_folder import ModelFolder
 from modelserver.testing.replies import ModelReply
 from modelserver.testing.requests import ModelRequest
 
 START_SECONDS, LOAD_SECONDS, ANSWER_SECONDS = 60.0, 300.0, 120.0
-_OPEN = "enable_model_api=true\ndisable_token_authorization=true\n"
 
 
 @frozen
@@ -71,10 +70,9 @@ def in_worker(
         store = Path(scratch, "store")
         store.mkdir()
         (store / "model").symlink_to(folder.path)
-        ports = choose_ports((0, 0, 0))
+        ports = ports_from(0)
         lines = "".join(f"{key}={value}\n" for key, value in (properties or {}).items())
-        Path(scratch, "config.properties").write_text(ports.settings + _OPEN + lines, "utf-8")
-        options = ["--model-store", str(store), "--ts-config", str(Path(scratch, "config.properties"))]
+        options = write_options(Path(scratch), store, ports, lines)
         with ChildServer(options, Path(scratch)) as server:
             try:
                 server.wait_until_healthy(Client(HOST, ports.inference, START_SECONDS), START_SECONDS)

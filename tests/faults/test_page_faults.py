@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from modelserver.cli.client.http import Client
-from modelserver.cli.local_server import ChildServer, Ports, choose_ports
-from modelserver.cli.quickstart.command import write_options
+from modelserver.cli.local_server import ChildServer, Ports, choose_ports, write_options
+from modelserver.cli.quickstart.command import METRICS
 from tests.harness.server_process import HOST, LONGEST, Answer, ServerProcess, ServerTests, ask
 
 pytestmark = pytest.mark.xdist_group("page faults")
@@ -34,7 +34,7 @@ def quickstart() -> Iterator[Ports]:
         for model in ("kept", "other"):
             _PACKER.add_model(packed, model, HANDLER)
         ports = choose_ports((0, 0, 0))
-        with ChildServer(write_options(folder, packed.store, ports), folder) as server:
+        with ChildServer(write_options(folder, packed.store, ports, METRICS), folder) as server:
             server.wait_until_healthy(Client(HOST, ports.inference, LONGEST), LONGEST)
             assert (
                 manage(ports, "POST", "/models?url=kept.mar&initial_workers=1&synchronous=true").status == 200

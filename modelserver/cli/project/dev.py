@@ -17,12 +17,20 @@ from urllib.parse import quote
 
 from attrs import frozen
 from rich.console import Console
-from watchfiles import DefaultFilter, watch
+from watchfiles import watch
 
 from modelserver.archive.manifest import MANIFEST, read_manifest
 from modelserver.archive.project import CONFIG, Project
 from modelserver.cli.client.http import Client
-from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports, first_port
+from modelserver.cli.local_server import (
+    HOST,
+    ChildServer,
+    Ports,
+    ServerFailed,
+    first_port,
+    ports_from,
+    write_options,
+)
 from modelserver.cli.project.log_lines import DevelopmentLines
 from modelserver.cli.project.reloading import Reloader
 from modelserver.errors import ServingError
@@ -34,7 +42,6 @@ LOOK = 500
 QUIET = 50
 """Milliseconds without a change after which a change counts as over."""
 
-OPEN = "enable_model_api=true\ndisable_token_authorization=true\n"
 WITH_TERMINAL = "worker_start=spawn\ndefault_response_timeout=86400\ndefault_startup_timeout=86400\n"
 """A worker that waits for its developer is not ended for it."""
 
@@ -138,11 +145,9 @@ def served_place(place: Path, store: Path, name: str | None = None) -> ServedPla
 
 
 def _serve(served: ServedPlace, arguments: argparse.Namespace, scratch: Path, console: Console) -> int:
-    first = arguments.port
-    ports = choose_ports(range(first, first + 3) if first else (0, 0, 0))
-    configuration = scratch / "config.properties"
-    configuration.write_text(ports.settings + OPEN + (WITH_TERMINAL if arguments.in_process else ""), "utf-8")
-    options = ["--model-store", str(served.target.parent), "--ts-config", str(configuration)]
+    ports = ports_from(arguments.port)
+    more = WITH_TERMINAL if arguments.in_process else ""
+    options = write_options(scratch, served.target.parent, ports, more)
     environment = _environment(arguments.in_process)
     with ChildServer(options, scratch, environment=environment, is_piped=True) as server:
         printer = threading.Thread(
@@ -201,12 +206,8 @@ def _develop(
 
 def changes(place: Path) -> Iterator[list[str | Path]]:
     """Return the files that have changed, whenever some have; an empty list every now and then."""
-    folder, is_wanted = place, DefaultFilter()
-    if place.is_file():
-        folder = place.parent
     for found in watch(
-        folder,
-        watch_filter=is_wanted,
+        place if place.is_dir() else place.parent,
         step=QUIET,
         rust_timeout=LOOK,
         yield_on_timeout=True,

@@ -21,18 +21,21 @@ from rich.table import Table
 from modelserver.archive.pack import PackRequest, pack
 from modelserver.archive.packing import PackingFailed
 from modelserver.cli.client.http import Ask, Client, ServerReply
-from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports, first_port
+from modelserver.cli.local_server import (
+    HOST,
+    ChildServer,
+    Ports,
+    ServerFailed,
+    first_port,
+    ports_from,
+    write_options,
+)
 
 MODEL = "digits"
 ENOUGH = 9
 """How many of the ten digits must be read right."""
 
-OPEN_ON_LOOPBACK = """\
-enable_model_api=true
-disable_token_authorization=true
-metrics_mode=prometheus
-"""
-"""Anyone on this machine may do everything: the commands to try need no token."""
+METRICS = "metrics_mode=prometheus\n"
 
 START_SECONDS = 60.0
 REGISTER_SECONDS = 180.0
@@ -105,9 +108,8 @@ def _show(arguments: argparse.Namespace, folder: Path, console: Console) -> int:
     store.mkdir(parents=True, exist_ok=True)
     archive = pack_digits(store)
     say(console, f"Packed the example model as {archive.name}; starting a server.")
-    first = arguments.port
-    ports = choose_ports(range(first, first + 3) if first else (0, 0, 0))
-    options = write_options(folder, store, ports)
+    ports = ports_from(arguments.port)
+    options = write_options(folder, store, ports, METRICS)
     with ChildServer(options, folder) as server:
         try:
             predictions = _predict(server, ports, archive.name, console)
@@ -158,13 +160,6 @@ def pack_digits(store: Path) -> Path:
         force=True,
     )
     return pack(request)
-
-
-def write_options(folder: Path, store: Path, ports: Ports) -> list[str]:
-    """Write the server's configuration, and give the options that name it."""
-    configuration = folder / "config.properties"
-    configuration.write_text(ports.settings + OPEN_ON_LOOPBACK, "utf-8")
-    return ["--model-store", str(store), "--ts-config", str(configuration)]
 
 
 def example() -> Path:

@@ -13,7 +13,7 @@ import javaproperties
 from rich.console import Console
 
 from modelserver.cli.client.http import ServerReply
-from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports
+from modelserver.cli.local_server import HOST, ChildServer, Ports, ServerFailed, choose_ports, write_options
 from modelserver.cli.main import build_parser
 from modelserver.cli.quickstart.command import (
     DigitPrediction,
@@ -22,7 +22,6 @@ from modelserver.cli.quickstart.command import (
     register,
     samples,
     what_next,
-    write_options,
 )
 
 PORTS = Ports(18080, 18081, 18082)
