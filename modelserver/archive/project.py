@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import ZipFile, is_zipfile
 
 from attrs import frozen
 
 from modelserver.archive.manifest import MANIFEST
+from modelserver.archive.weights_formats import WeightsFormat, weights_format
 from modelserver.errors import ArchiveInvalid
 
 HANDLER = "handler.py"
@@ -32,6 +32,19 @@ class Project:
     handler: str
     version: str = "1.0"
     weights: str | None = None
+
+    @classmethod
+    def at(cls, place: Path) -> Project | None:
+        """
+        Return the project of a folder, or of a handler's file; None for what is served as it is.
+
+        That is a folder with a manifest, or an archive.
+
+        :raises ArchiveInvalid: nobody says which file is the handler.
+        """
+        if place.is_dir():
+            return None if (place / MANIFEST).is_file() else cls.of_folder(place)
+        return cls.of_handler(place) if place.suffix == ".py" else None
 
     @classmethod
     def of_folder(cls, folder: Path) -> Project:
@@ -60,7 +73,7 @@ class Project:
         files = {"configFile": CONFIG, "requirementsFile": REQUIREMENTS}
         if self.weights is not None:
             model["serializedFile"] = self.weights
-            if not _is_torchscript(self.folder / self.weights):
+            if weights_format(self.folder / self.weights) is not WeightsFormat.TORCHSCRIPT:
                 files["modelFile"] = MODEL_FILE
         model |= {key: name for key, name in files.items() if (self.folder / name).is_file()}
         return {"runtime": "python", "model": model}
@@ -92,14 +105,6 @@ def _weights(folder: Path) -> str | None:
         if len(candidates) == 1:
             return candidates[0].name
     return None
-
-
-def _is_torchscript(file: Path) -> bool:
-    """Return whether a file holds its network, too: TorchScript needs no ``model.py``."""
-    if not is_zipfile(file):
-        return False
-    with ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from modelserver.archive.manifest import MANIFEST, Manifest, complete, model_config, read_manifest
+from modelserver.archive.manifest import Manifest, complete, model_config, read_manifest
 from modelserver.archive.project import Project
 from modelserver.archive.unpack import unpack
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound
@@ -65,15 +65,11 @@ def model_folder(place: str | Path) -> Iterator[ModelFolder]:
 
 
 def _folder_of(place: Path, scratch: Path) -> Path:
-    if place.is_dir() and (place / MANIFEST).is_file():
-        return place
+    project = Project.at(place)
+    if project is not None:
+        project.link(scratch / project.name)
+        return scratch / project.name
     if place.is_dir():
-        project = Project.of_folder(place)
-    elif place.suffix == ".py":
-        project = Project.of_handler(place)
-    else:
-        unpack(place, scratch / "model")
-        return scratch / "model"
-    target = scratch / project.name
-    project.link(target)
-    return target
+        return place
+    unpack(place, scratch / "model")
+    return scratch / "model"

@@ -19,7 +19,7 @@ from attrs import frozen
 from rich.console import Console
 from watchfiles import watch
 
-from modelserver.archive.manifest import MANIFEST, read_manifest
+from modelserver.archive.manifest import read_manifest
 from modelserver.archive.project import CONFIG, Project
 from modelserver.cli.client.http import Client
 from modelserver.cli.local_server import (
@@ -134,14 +134,12 @@ def served_place(place: Path, store: Path, name: str | None = None) -> ServedPla
     """
     if not place.exists():
         raise FileNotFoundError(f"there is no {place}")
-    if place.is_file() and place.suffix != ".py":
-        return ServedPlace(place, name or place.stem, place.name, store / place.name)
-    folder = place if place.is_dir() else place.parent
-    if place.is_dir() and (place / MANIFEST).is_file():
-        name = name or read_manifest(place).model_name or place.name
-        return ServedPlace(place, name, place.name, store / place.name)
-    project = Project.of_folder(place) if place.is_dir() else Project.of_handler(place)
-    return ServedPlace(folder, name or project.name, project.name, store / project.name, project)
+    project = Project.at(place)
+    if project is not None:
+        return ServedPlace(project.folder, name or project.name, project.name, store / project.name, project)
+    if name is None:
+        name = (read_manifest(place).model_name or place.name) if place.is_dir() else place.stem
+    return ServedPlace(place, name, place.name, store / place.name)
 
 
 def _serve(served: ServedPlace, arguments: argparse.Namespace, scratch: Path, console: Console) -> int:
