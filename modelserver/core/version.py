@@ -75,7 +75,7 @@ class ModelVersion:
 
         :param spec: says other things only of what workers are started with, not of queue and batches.
         """
-        self.spec = self.pool.spec = self.pool.maker.spec = spec
+        self.spec = self.pool.spec = spec
 
     def end_sequence(self, name: str) -> None:
         """End a sequence of requests, if the version keeps any."""

@@ -133,9 +133,8 @@ class LoadOnRequest:
                 self._count(version, LOADED)
                 self._setbacks.pop(version, None)
                 self._settle(version)
-                self.management.follow(
-                    version
-                )  # the server may be to decide how many workers it has from now on
+                # The server may be to decide how many workers it has from now on.
+                self.management.follow(version)
 
     async def _start(self, version: ModelVersion) -> bool:
         """Start the workers, and return whether they have loaded: not if nobody waits for them any more."""

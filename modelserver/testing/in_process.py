@@ -16,6 +16,7 @@ from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import PLAIN, BadForm, Decoder, Row
 from modelserver.child.loading.loader import import_handler, initialize, prepare
 from modelserver.child.loops.calls import MORE_FOLLOWS, handler_call, last_rows
+from modelserver.config.table import KEY
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.interfaces import Dialect
 from modelserver.jobs import Answer
@@ -28,7 +29,7 @@ from modelserver.testing.model_folder import ModelFolder
 from modelserver.testing.replies import ModelReply
 from modelserver.testing.requests import ModelRequest
 
-MOST_BYTES = 6_553_500
+MOST_BYTES = int(KEY["max_response_size"].default or 0)
 """Of an answer, unless a test says otherwise: the server's own default."""
 
 
@@ -127,7 +128,7 @@ def in_process(
         manifest=dict(folder.manifest.raw),
         config={**folder.config, **(config or {})},
         batch_size=batch_size,
-        mode="batch",
+        mode="batches",
         gpu_id=gpu_id,
         worker="in-process",
         search_path=(),

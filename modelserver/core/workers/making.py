@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import frozen
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.workers.in_flight import MakeInFlight
@@ -12,7 +12,7 @@ from modelserver.errors import NotEnoughDevices
 from modelserver.spec import VersionSpec
 
 
-@define(eq=False)
+@frozen(eq=False)
 class WorkerMaker:
     """
     Makes workers that are not started.
@@ -20,13 +20,12 @@ class WorkerMaker:
     :param workers: those of the pool, to which ``add`` adds.
     """
 
-    spec: VersionSpec
     owner: WorkerOwner
     providers: CoreProviders
     make_in_flight: MakeInFlight
     workers: list[Worker]
 
-    def add(self, count: int, gpu_workers: int | None) -> list[Worker]:
+    def add(self, spec: VersionSpec, count: int, gpu_workers: int | None) -> list[Worker]:
         """
         Add workers to the pool, and return them; where one cannot have its devices, add none.
 
@@ -36,7 +35,7 @@ class WorkerMaker:
         present = len(self.workers)
         try:
             for _ in range(count):
-                self.workers.append(self.make(gpu_workers))
+                self.workers.append(self.make(spec, gpu_workers))
         except NotEnoughDevices:
             for worker in self.workers[present:]:
                 give_place_back(worker.spec, self.providers)
@@ -44,7 +43,7 @@ class WorkerMaker:
             raise
         return self.workers[present:]
 
-    def make(self, gpu_workers: int | None = None) -> Worker:
+    def make(self, spec: VersionSpec, gpu_workers: int | None = None) -> Worker:
         """
         Make a worker that belongs to nobody yet.
 
@@ -54,8 +53,8 @@ class WorkerMaker:
         on_gpus = sum(worker.spec.gpu_id is not None for worker in self.workers)
         is_cpu = gpu_workers is not None and on_gpus >= gpu_workers
         return Worker(
-            spec=place_worker(self.spec, self.providers, is_cpu),
-            timeouts=self.spec.timeouts,
+            spec=place_worker(spec, self.providers, is_cpu),
+            timeouts=spec.timeouts,
             owner=self.owner,
             backend=self.providers.backend,
             clock=self.providers.clock,

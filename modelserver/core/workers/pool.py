@@ -45,7 +45,7 @@ class WorkerPool:
     workers: list[Worker] = field(factory=list, init=False)
     waking: Waking = field(init=False)
     demand: Demand | None = field(default=None, init=False)  # None: nobody wants to know
-    maker: WorkerMaker = field(init=False)
+    _maker: WorkerMaker = field(init=False)
     _leaving: list[Worker] = field(factory=list, init=False)
     _settlement: Settlement = field(init=False)
     _idle_watch: IdleWatch = field(init=False)
@@ -68,7 +68,7 @@ class WorkerPool:
         self._busy_poll = BusyPoll(self.providers.call_soon, self.providers.awake_turns)
         self._levelling = Levelling(self.providers.clock, self.workers)
         self._settlement = Settlement(self.workers, self._leaving)
-        self.maker = WorkerMaker(self.spec, self, self.providers, self.make_in_flight, self.workers)
+        self._maker = WorkerMaker(self, self.providers, self.make_in_flight, self.workers)
         self.waking = Waking(
             model=self.spec.name,
             version=self.spec.version,
@@ -98,7 +98,7 @@ class WorkerPool:
         :param revives: workers that gave up are started again; else they are the first to leave.
         :raises NotEnoughDevices: a worker needs more GPUs than there are.
         """
-        added = self.maker.add(minimum - len(self.workers), gpu_workers)
+        added = self._maker.add(self.spec, minimum - len(self.workers), gpu_workers)
         self.minimum, self.maximum = minimum, maximum
         if revives:
             for worker in self.workers:
@@ -328,7 +328,7 @@ class WorkerPool:
     def _replace(self, worker: Worker) -> None:
         """Start a worker that will take this one's place, unless this one leaves anyway."""
         if worker in self.workers:
-            successor = self.maker.make()
+            successor = self._maker.make(self.spec)
             self._recycling.begin(worker, successor)
             successor.start()
 
