@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from modelserver.child.context import RequestProcessor
-from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
-from modelserver.child.data.decoder import PLAIN, BadForm, Decoder, Row
+from modelserver.child.data.answers import ReplyRow, part_rows
+from modelserver.child.data.decoder import PLAIN, Decoder
 from modelserver.child.loading.loader import import_handler, initialize, prepare
+from modelserver.child.loops.batch_in_hand import BatchInHand, show_ids
 from modelserver.child.loops.calls import MORE_FOLLOWS, handler_call, last_rows
 from modelserver.config.table import KEY
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
@@ -45,10 +45,9 @@ class InProcessModel:
         module, function = import_handler(request.handler, request.folder)
         entry, self.context = initialize(request, module, function)
         plain = PLAIN if DIALECTS[request.dialect].tells_plain_fields else {}
-        self._decoder = Decoder(request.decode_input_request, plain, version=request.version)
+        self._batch = BatchInHand(Decoder(request.decode_input_request, plain, version=request.version))
         self._call = handler_call(entry, self.context, last_rows(request.max_response_size))
         self._dialect: Dialect = TorchServe() if request.dialect == TORCHSERVE.name else MultiModelServer()
-        self._processors: list[RequestProcessor] = []
         self._parts: list[list[bytes]] = []
         self.context.send_parts = self._send_parts
 
@@ -62,33 +61,21 @@ class InProcessModel:
 
         What the handler raises is an answer, as it is for a client; the traceback goes to stderr.
         """
-        refused: list[ReplyRow | None] = []
-        data: list[Row] = []
-        processors: list[RequestProcessor] = []
-        repeated: dict[int, dict[str, list[object]]] = {}
-        ids = {}
-        for item in map(_item_of, requests):
-            head = self._decoder.head(item.head)
-            try:
-                row, names, kinds = self._decoder.row(head, item)
-            except BadForm as error:
-                refused.append(refused_row(str(error)))
-                continue
-            refused.append(None)
-            if names:
-                repeated[len(data)] = names
-            ids[len(data)] = frames.show_id(item.id).decode()
-            data.append(row)
-            processors.append(RequestProcessor(partial(self._decoder.headers, head, item, kinds)))
-        self._processors, self._parts = processors, [[] for _ in processors]
-        self.context.begin(lambda: ids, processors, repeated)
-        answered = iter(zip(self._call(data, processors) if data else (), self._parts, strict=False))
-        return [self._reply(row, []) if row is not None else self._reply(*next(answered)) for row in refused]
+        batch = self._batch
+        held = batch.hold([_item_of(request) for request in requests])
+        self._parts = [[] for _ in held.data]
+        self.context.begin(partial(show_ids, held.ids), batch.processors, held.repeated)
+        rows = batch.with_refused(self._call(held.data, batch.processors) if held.data else [])
+        parts = iter(self._parts)
+        return [
+            self._reply(row, next(parts) if refused is None else [])
+            for row, refused in zip(rows, batch.refused, strict=True)
+        ]
 
     def _send_parts(self, parts: Sequence[object]) -> None:
-        for processor in self._processors:
+        for processor in self._batch.processors:
             processor.add_response_property(MORE_FOLLOWS, "true")
-        rows = part_rows(parts, self._processors, self.request.max_response_size)
+        rows = part_rows(parts, self._batch.processors, self.request.max_response_size)
         for sent, (_, answer) in zip(self._parts, rows, strict=True):
             sent.append(_bytes_of(answer))
 

@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from modelserver.child.context import RequestProcessor
-from modelserver.child.data.answers import ReplyRow
-from modelserver.child.data.decoder import Decoder, HeaderBlock
-from modelserver.protocol.frames import Item, show_id
+from attrs import define
 
+from modelserver.child.context import RequestProcessor
+from modelserver.child.data.answers import ReplyRow, refused_row
+from modelserver.child.data.decoder import ANSWERS, BadForm, Decoder, HeaderBlock, Row
+from modelserver.protocol.frames import TRACED, Item, show_id
+
+UNUSUAL = ANSWERS | TRACED
+"""Flags of the requests that need more than the others."""
 NONE_REFUSED = (None,)
 """Of a batch of one: see ``BatchInHand.with_refused``."""
+
+
+@define
+class HeldBatch:
+    """
+    What a handler gets of several requests.
+
+    :param repeated: all values of the names that forms repeat, by the places of their requests.
+    :param flags: of the requests that need more than the others, together.
+    """
+
+    data: list[Row]
+    ids: list[bytes]
+    repeated: dict[int, dict[str, list[object]]]
+    flags: int
 
 
 class BatchInHand:
@@ -42,6 +61,31 @@ class BatchInHand:
         self.refused = NONE_REFUSED
         if self.processors:
             self.processors = []
+
+    def hold(self, items: Sequence[Item]) -> HeldBatch:
+        """Have several requests in hand; those that cannot be decoded are not for the handler."""
+        decoder = self._decoder
+        refused: list[ReplyRow | None] = [None] * len(items)
+        processors: list[RequestProcessor] = []
+        held = HeldBatch([], [], {}, 0)
+        for place, item in enumerate(items):
+            head = decoder.head(item.head)
+            try:
+                row, names, kinds = decoder.row(head, item)
+            except BadForm as error:
+                refused[place] = refused_row(str(error))
+                continue
+            if names:
+                held.repeated[len(held.data)] = names
+            held.data.append(row)
+            held.ids.append(item.id)
+            processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
+            if item.flags & UNUSUAL:
+                held.flags |= item.flags
+                if item.flags & ANSWERS:
+                    processors[-1].encode = decoder.encoder_of(row, item)
+        self.processors, self.refused, self.single = processors, refused, None
+        return held
 
     def made_processors(self) -> list[RequestProcessor]:
         """Return ``processors``, made now if they are not."""

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from modelserver.child.call_trace import CallTrace
-from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Row
-from modelserver.child.loops.batch_in_hand import BatchInHand, show_ids
+from modelserver.child.loops.batch_in_hand import UNUSUAL, BatchInHand, show_ids
 from modelserver.child.loops.calls import Call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
@@ -20,9 +19,6 @@ from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
 from modelserver.protocol.shared_memory import LARGE
 from modelserver.system.cpus import usable_processors
-
-UNUSUAL = ANSWERS | frames.TRACED
-"""Flags of the requests that need more than the others."""
 
 
 class BatchLoop:
@@ -159,36 +155,14 @@ class BatchLoop:
 
     def _answer(self, items: Sequence[frames.Item], begun: float) -> list[ReplyRow]:
         """One row for each item; items that cannot be decoded are answered without the handler."""
-        decoder, batch = self._model.decoder, self._batch
-        refused: list[ReplyRow | None] = [None] * len(items)
-        data: list[Row] = []
-        processors: list[RequestProcessor] = []
-        ids: list[bytes] = []
-        repeated: dict[int, dict[str, list[object]]] = {}
-        flags = 0
-        for place, item in enumerate(items):
-            head = decoder.head(item.head)
-            try:
-                row, names, kinds = decoder.row(head, item)
-            except BadForm as error:
-                refused[place] = refused_row(str(error))
-                continue
-            if names:
-                repeated[len(data)] = names
-            data.append(row)
-            ids.append(item.id)
-            processors.append(RequestProcessor(partial(decoder.headers, head, item, kinds)))
-            if item.flags & UNUSUAL:
-                flags |= item.flags
-                if item.flags & ANSWERS:
-                    processors[-1].encode = decoder.encoder_of(row, item)
-        batch.processors, batch.refused, batch.single = processors, refused, None
-        if not data:
+        batch = self._batch
+        held = batch.hold(items)
+        if not held.data:
             return batch.with_refused([])
-        self._context.begin(partial(show_ids, ids), processors, repeated)
-        if flags & frames.TRACED:
-            return batch.with_refused(self._call_traced(data, begun))
-        return batch.with_refused(self._call(data, processors))
+        self._context.begin(partial(show_ids, held.ids), batch.processors, held.repeated)
+        if held.flags & frames.TRACED:
+            return batch.with_refused(self._call_traced(held.data, begun))
+        return batch.with_refused(self._call(held.data, batch.processors))
 
     def _call_traced(self, data: list[Row], begun: float) -> list[ReplyRow]:
         """
