@@ -140,7 +140,10 @@ MAX_WORKER = Parameter(
     "max_worker", "integer", "The most workers, not less than min_worker, its default.", most=MOST_WORKERS
 )
 NUMBER_GPU = Parameter(
-    "number_gpu", "integer", "How many of the workers get a GPU; as the version's settings say by default."
+    "number_gpu",
+    "integer",
+    "How many of the workers get a GPU; by default, and with -1, as the version's settings say.",
+    least=-1,
 )
 SYNCHRONOUS_SCALE = Parameter(
     "synchronous", "boolean", "Whether the answer waits for the workers.", default=False
@@ -256,6 +259,11 @@ def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> ob
     return None if number is None or number < 0 else setting.from_number(number)
 
 
+def _count(number: int | None) -> int | None:
+    """Return a number of things; None for -1, which says as much as no parameter."""
+    return None if number is None or number < 0 else number
+
+
 def _duration(number: int | None) -> float | None:
     """Return seconds; None for -1, which says as much as no parameter."""
     return None if number is None or number < 0 else float(number)
@@ -277,7 +285,7 @@ def scale_request(name: str, version: str | None, fields: Fields) -> ScaleReques
         version=version if version is not None else fields.text(MODEL_VERSION),
         minimum=minimum,
         maximum=maximum,
-        gpu_workers=fields.integer(NUMBER_GPU),
+        gpu_workers=_count(fields.integer(NUMBER_GPU)),
         synchronous=fields.boolean(SYNCHRONOUS_SCALE),
         drain=_duration(fields.integer(DRAIN_TIMEOUT)),
         has_maximum=most is not None,

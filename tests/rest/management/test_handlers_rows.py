@@ -190,7 +190,9 @@ class TorchServeRowTests(Rows):
 
     def test_number_gpu(self) -> None:
         self.on.stage.devices.count = 2
-        for number, expected in ((1, [True, False, False]), (0, [False] * 3), (3, [True] * 3)):
+        as_settings_say = -1
+        rows = ((1, [True, False, False]), (0, [False] * 3), (3, [True] * 3), (as_settings_say, [True] * 3))
+        for number, expected in rows:
             self.register()
             self.call("PUT", f"/models/noop?min_worker=3&number_gpu={number}&synchronous=true")
             (model,) = self.call("GET", "/models/noop").body

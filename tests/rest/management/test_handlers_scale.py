@@ -50,7 +50,7 @@ class ScaleTests(ApiCase):
             ("/models/noop?max_worker=0", 400, "BadRequestException", text),
             ("/models/noop?min_worker=-1", 400, "BadRequestException", None),
             ("/models/noop?min_worker=1000000", 400, "BadRequestException", None),
-            ("/models/noop?number_gpu=-1", 400, "BadRequestException", None),
+            ("/models/noop?number_gpu=-2", 400, "BadRequestException", None),
             ("/models/noop?timeout=-2", 400, "BadRequestException", None),
             ("/models/other", 404, "ModelNotFoundException", "Model not found: other"),
             (
