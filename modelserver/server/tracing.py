@@ -114,7 +114,8 @@ def _new_tracing(found: TracingSettings, reactor: PosixReactorBase) -> Tracing:
     if found.is_logged:
         outbound = RequestLines()
     else:
-        outbound = OutboundSpans(found.limits, OtlpSender(found.resource, found.endpoint, time.monotonic))
+        sender = OtlpSender(found.resource, found.endpoint, found.export_timeout, time.monotonic)
+        outbound = OutboundSpans(found.limits, sender)
     bits = Random(SystemRandom().getrandbits(256)).getrandbits
     tracer = SpanTracer(
         sampler=Sampler(found.sampler, found.ratio, bits),

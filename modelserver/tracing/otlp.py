@@ -63,11 +63,13 @@ class OtlpSender:
 
     :param resource: what tells this service from others, beside ``OTEL_RESOURCE_ATTRIBUTES``.
     :param endpoint: the URL that spans are sent to; None: as the variables say.
+    :param timeout: seconds for each batch; the library would take the milliseconds of its variable for seconds.
     :param seconds: on any clock.
     """
 
     resource: Mapping[str, str]
     endpoint: str | None
+    timeout: float
     seconds: Callable[[], float]
     pack: Callable[[Sequence[FinishedSpan]], object] = field(init=False)
     _send: Callable[[Sequence[Any]], bool] = field(init=False)
@@ -84,7 +86,7 @@ class OtlpSender:
         logger = logging.getLogger("opentelemetry")
         logger.addHandler(self._last_words)
         logger.propagate = False
-        exporter = OTLPSpanExporter(endpoint=self.endpoint)
+        exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=self.timeout)
         resource = Resource.create(dict(self.resource))
         self._shutdown = exporter.shutdown
         client: Any = getattr(exporter, "_client", None)  # no interface has it: older ones have no client

@@ -14,6 +14,10 @@ ENDPOINT, TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_T
 PROTOCOLS = "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 HTTP = "http/protobuf"
 EXPORTER = "OTEL_TRACES_EXPORTER"
+TIMEOUTS = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"
+"""The first that is there says how long sending may take: milliseconds, by OpenTelemetry's specification."""
+EXPORT_TIMEOUT, SHORT = 10_000, 100
+"""The default of it, and what is so short that seconds were meant: the library for Python reads seconds."""
 OTLP, CONSOLE, NONE = "otlp", "console", "none"
 """What becomes of spans: they are sent, they are lines of the log, or there are none."""
 
@@ -26,6 +30,7 @@ class TracingSettings:
     :param is_logged: a line of the log is written for each request, and no span is sent.
     :param ratio: of the traces, for samplers that have one.
     :param endpoint: the URL that spans are sent to; None: as the variables say.
+    :param export_timeout: seconds that sending a batch of spans may take, further tries included.
     :param resource: what tells this service from others.
     :param warnings: what the variables say and is not so here.
     """
@@ -35,6 +40,7 @@ class TracingSettings:
     sampler: str = DEFAULT
     ratio: float = 1.0
     endpoint: str | None = None
+    export_timeout: float = EXPORT_TIMEOUT / 1000
     resource: Mapping[str, str] = field(factory=dict)
     limits: OutboundLimits = field(factory=OutboundLimits)
     warnings: tuple[str, ...] = ()
@@ -70,6 +76,7 @@ def read_settings(
         sampler=sampler,
         ratio=ratio,
         endpoint=_endpoint(keys, environ),
+        export_timeout=_export_timeout(given, warnings),
         resource=_resource(keys, environ),
         limits=_limits(given, warnings),
         warnings=tuple(warnings),
@@ -123,6 +130,16 @@ def _resource(keys: Mapping[str, str], environ: Mapping[str, str]) -> Mapping[st
     else:
         found.pop("service.name", None)
     return {name: value for name, value in found.items() if name not in named}
+
+
+def _export_timeout(given: Mapping[str, str], warnings: list[str]) -> float:
+    name = next((name for name in TIMEOUTS if name in given), None)
+    if name is None:
+        return EXPORT_TIMEOUT / 1000
+    milliseconds = _whole(given, name, EXPORT_TIMEOUT, warnings)
+    if milliseconds < SHORT:
+        warnings.append(f"{name}={milliseconds} are milliseconds, though some libraries read seconds.")
+    return milliseconds / 1000
 
 
 def _limits(given: Mapping[str, str], warnings: list[str]) -> OutboundLimits:

@@ -54,6 +54,19 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual("http://127.0.0.1:4318/v1/traces", read_settings(True, HERE, {}).endpoint)
         self.assertIsNone(read_settings(True, HERE, {ENDPOINT: "http://other:1"}).endpoint)
 
+    def test_time_to_send_is_in_milliseconds_as_the_specification_says(self) -> None:
+        name = "OTEL_EXPORTER_OTLP_TIMEOUT"
+        rows = (
+            ({}, 10.0, 0),
+            ({name: "2500"}, 2.5, 0),
+            ({name: "2500", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "500"}, 0.5, 0),
+            ({name: "10"}, 0.01, 1),
+            ({name: "soon"}, 10.0, 1),
+        )
+        for given, expected, warnings in rows:
+            found = read_settings(True, {}, {**HERE, **given})
+            self.assertEqual((found.export_timeout, len(found.warnings)), (expected, warnings), given)
+
     def test_ratio(self) -> None:
         given = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
         self.assertEqual(0.25, read_settings(True, {}, given).ratio)
