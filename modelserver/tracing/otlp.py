@@ -63,7 +63,7 @@ class OtlpSender:
 
     :param resource: what tells this service from others, beside ``OTEL_RESOURCE_ATTRIBUTES``.
     :param endpoint: the URL that spans are sent to; None: as the variables say.
-    :param timeout: seconds for each batch; the library would take the milliseconds of its variable for seconds.
+    :param timeout: seconds for each batch.
     :param seconds: on any clock.
     """
 
