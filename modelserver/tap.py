@@ -54,6 +54,7 @@ class Options(usage.Options):
         ["enable-model-api", None, "Models may be registered and unregistered over HTTP."],
         ["disable-token-auth", None, "Requests need no token."],
         ["console", None, "Log lines go to standard output, too, in the layout of the log files."],
+        ["end-with-input", None, "End when standard input does: with the process that holds its other end."],
     ]
 
     def __init__(self) -> None:
@@ -175,6 +176,10 @@ def makeService(options: Options) -> IService:
         to_console=bool(options["console"]),
         on_end=_pid_file_remover(options["pid-file"]),
     )
+    if options["end-with-input"]:
+        from modelserver.server.lifeline import Lifeline
+
+        Lifeline(reactor).setServiceParent(service)  # type: ignore[no-untyped-call]  # Twisted's
     return service
 
 

@@ -127,6 +127,8 @@ class ChildServer:
     """
     Runs ``modelserver serve`` in its own session: a Ctrl-C reaches only this process, which stops the server.
 
+    Should this process be killed, the server ends by itself: its standard input is a pipe of ours.
+
     Use it as a context manager: leaving stops the server.
 
     :param options: the words after ``serve``.
@@ -149,14 +151,14 @@ class ChildServer:
         return self.folder / "server.log"
 
     def __enter__(self) -> ChildServer:
-        command = [sys.executable, "-m", "modelserver.cli.main", "serve", *self.options]
+        command = [sys.executable, "-m", "modelserver.cli.main", "serve", "--end-with-input", *self.options]
         inherited = {name: value for name, value in os.environ.items() if not _is_for_a_server(name)}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env={**inherited, **self.environment},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if self.is_piped else log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -232,6 +234,8 @@ class ChildServer:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:

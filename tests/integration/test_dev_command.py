@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from modelserver.cli.client.http import Client
@@ -113,6 +114,18 @@ class DevelopmentTests(FolderCase):
         developer.sees("reloaded in")
         self.assertEqual(b"fine", client.ask("POST", "/predictions/words", b"x").body)
         self.assertEqual(0, developer.ends())
+
+    def test_the_server_ends_with_a_developer_who_is_killed(self) -> None:
+        developer, client = self.begin("--no-browser")
+        below = psutil.Process(developer.process.pid).children(recursive=True)
+        self.assertGreaterEqual(len(below), 2, "a server, and a worker")
+        developer.process.kill()
+        developer.process.wait(WAIT)
+        _, alive = psutil.wait_procs(below, WAIT)
+        self.assertEqual([], alive)
+        with self.assertRaises(OSError):
+            client.ask("GET", "/ping")
+        os.close(developer.terminal)
 
     def test_a_debugger_has_the_terminal(self) -> None:
         self.change("        body = row", "        breakpoint()\n        body = row")
