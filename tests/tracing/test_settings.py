@@ -56,7 +56,7 @@ class ValueTests(SynchronousTestCase):
 
     def test_time_to_send_is_in_milliseconds_as_the_specification_says(self) -> None:
         name = "OTEL_EXPORTER_OTLP_TIMEOUT"
-        rows = (
+        rows: tuple[tuple[dict[str, str], float, int], ...] = (
             ({}, 10.0, 0),
             ({name: "2500"}, 2.5, 0),
             ({name: "2500", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "500"}, 0.5, 0),
