@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import modelserver
 from modelserver.child.call_trace import ALL, NO_STEP, CallTrace, NoStep, RunningStep
@@ -165,18 +165,19 @@ class Context:
         self,
         model_name: str,
         model_dir: str,
-        manifest: dict[str, object] | None,
+        manifest: dict[str, Any] | None,
         batch_size: int,
         gpu: int | None,
         mms_version: str,
         limit_max_image_pixels: bool = True,
         metrics: object = None,
-        model_yaml_config: dict[str, object] | None = None,
+        model_yaml_config: dict[str, Any] | None = None,
     ) -> None:
         self.model_name = model_name
-        self.manifest = manifest
-        self.model_yaml_config: dict[str, object] = {} if model_yaml_config is None else model_yaml_config
-        self._system_properties: dict[str, object] = {
+        # Any: handlers know what they wrote into these files.
+        self.manifest: Any = manifest
+        self.model_yaml_config: dict[str, Any] = {} if model_yaml_config is None else model_yaml_config
+        self._system_properties: dict[str, Any] = {
             "model_dir": model_dir,
             "gpu_id": gpu,
             "batch_size": batch_size,
@@ -193,11 +194,11 @@ class Context:
         self.header_key_sequence_id = _sequence_header("ID")
         self.header_key_sequence_start = _sequence_header("START")
         self.header_key_sequence_end = _sequence_header("END")
-        self._metrics: object = None
+        self._metrics: Any = None
         self.metrics = metrics
 
     @property
-    def system_properties(self) -> dict[str, object]:
+    def system_properties(self) -> dict[str, Any]:
         """Where and as what the handler runs: ``model_dir``, ``gpu_id``, ``batch_size`` and others."""
         return self._system_properties
 
@@ -242,12 +243,16 @@ class Context:
         self.repeated_fields = repeated_fields
 
     @property
-    def metrics(self) -> object:
-        """Where the handler counts things. A metrics object of ours learns the requests' ids from here."""
+    def metrics(self) -> Any:
+        """
+        Where the handler counts things, with what the dialect's metrics can.
+
+        A metrics object of ours learns the requests' ids from here.
+        """
         return self._metrics
 
     @metrics.setter
-    def metrics(self, metrics: object) -> None:
+    def metrics(self, metrics: Any) -> None:
         self._metrics = metrics
         follow = getattr(metrics, "follow", None)
         if follow is not None:
@@ -344,7 +349,7 @@ class MmsContext(Context):
         self,
         model_name: str,
         model_dir: str,
-        manifest: dict[str, object] | None,
+        manifest: dict[str, Any] | None,
         batch_size: int,
         gpu: int | None,
         mms_version: str,

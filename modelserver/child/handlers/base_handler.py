@@ -48,9 +48,9 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
     mapping: dict[str, str] | None = None
     device: torch.device | None = None
     initialized: bool = False
-    context: Context | None = None
+    context: Context = cast("Context", None)  # None until initialize, and of no use to anybody before
     model_pt_path: str | None = None
-    manifest: dict[str, Any] | None = None
+    manifest: Any = None
     map_location: str | None = None
     explain: bool = False
     target: int = 0
@@ -73,7 +73,7 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         self.context = context
         self.map_location, device = choose_device(properties.get("gpu_id"))
         self.device = torch.device(device)
-        self.manifest = cast("dict[str, Any] | None", context.manifest)
+        self.manifest = context.manifest
         self.model_yaml_config = getattr(context, "model_yaml_config", None) or {}
         model_dir = properties.get("model_dir") or ""
         declared: dict[str, Any] = (self.manifest or {}).get("model", {})
@@ -135,7 +135,7 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         return uses_ahead_of_time(self.model_yaml_config)
 
     @timed
-    def preprocess(self, data: Sequence[object]) -> Any:
+    def preprocess(self, data: Any) -> Any:
         """
         A tensor on the device from the values of all rows.
 
@@ -169,7 +169,7 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         rows: list[Any] = data.tolist()
         return rows
 
-    def handle(self, data: Sequence[object], context: Context) -> Any:
+    def handle(self, data: Any, context: Context) -> Any:
         """Answer a batch: a description, explanations or predictions, as its first request asks."""
         started = time.perf_counter()
         self.context = context
@@ -198,7 +198,7 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         declared = (self.manifest or {}).get("model", {})
         return profiled(lambda: self._answer(data), declared.get("modelName", ""), self.profiler_args)
 
-    def explain_handle(self, data_preprocess: Any, raw_data: Sequence[object]) -> Any:
+    def explain_handle(self, data_preprocess: Any, raw_data: Any) -> Any:
         """
         Explanations of the predictions for a batch, from the handler's ``get_insights``.
 

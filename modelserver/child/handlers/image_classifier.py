@@ -28,7 +28,7 @@ class ImageClassifier(VisionHandler):
         return self.topk
 
     @timed
-    def postprocess(self, data: torch.Tensor) -> list[dict[str, Any]]:
+    def postprocess(self, data: torch.Tensor) -> list[Any]:
         """The best classes from the model's scores."""
         probabilities = data.softmax(dim=1)
         values, classes = probabilities.topk(min(self.topk, probabilities.shape[1]), dim=1)

@@ -28,7 +28,7 @@ class ObjectDetector(VisionHandler):
     threshold = 0.5
 
     @timed
-    def preprocess(self, data: Sequence[object]) -> torch.Tensor | list[torch.Tensor]:
+    def preprocess(self, data: Any) -> Any:
         """
         The images on the device: one tensor, or a list of them if their sizes differ.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelserver.child.data.refusals import opened
@@ -29,7 +28,7 @@ class TextClassifier(TextHandler):
     ngrams = 2
 
     @timed
-    def preprocess(self, data: Sequence[object]) -> TextBatch:
+    def preprocess(self, data: Any) -> Any:
         """
         The numbers of the words of all texts, and the words of the first.
 
@@ -66,7 +65,7 @@ class TextClassifier(TextHandler):
         return super().inference(tensor, torch.as_tensor(starts, device=self.device), *args, **kwargs)
 
     @timed
-    def postprocess(self, data: torch.Tensor) -> list[dict[str, Any]]:
+    def postprocess(self, data: torch.Tensor) -> list[Any]:
         """The probability of each class."""
         return map_class_to_label(data.softmax(dim=-1).tolist(), self.mapping)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class VisionHandler(BaseHandler, ABC):
             Image.MAX_IMAGE_PIXELS = None
 
     @timed
-    def preprocess(self, data: Sequence[object]) -> Any:
+    def preprocess(self, data: Any) -> Any:
         """
         One tensor of all images, on the device.
 
