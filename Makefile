@@ -2,6 +2,7 @@
 # make test [ARGS=tests/core]     the tests
 # make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
 # make clients                    clients that generators make of our descriptions, at work (needs Java)
+# make sagemaker                SageMaker's own toolkits start the server (installs three environments)
 # make formats                    every format of models with a real server (compiles one: takes minutes)
 # make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
 # make protos                     the descriptors of the gRPC services, made of their .proto files
@@ -21,7 +22,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test slow clients formats protos check docs documents ahead bench soak clean
+.PHONY: help quickstart test slow clients sagemaker formats protos check docs documents ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -39,6 +40,11 @@ slow: $(VENV)/.has-test
 clients: $(VENV)/.has-test $(VENV)/generators/.has-all
 	MODELSERVER_GENERATORS=$(abspath $(VENV))/generators/bin \
 		$(VENV)/bin/python -m pytest -n0 -rs tests/integration/test_generated_clients.py $(ARGS)
+
+sagemaker: $(VENV)/.has-test
+	$(VENV)/bin/python -m tests.harness.toolkits $(VENV)/toolkits
+	MODELSERVER_SAGEMAKER_TOOLKITS=$(abspath $(VENV))/toolkits \
+		$(VENV)/bin/python -m pytest -n0 -rs -m slow tests/deploy/test_sagemaker.py $(ARGS)
 
 formats: $(VENV)/.has-test
 	MODELSERVER_COMPILES=1 $(VENV)/bin/python -m pytest -n0 -rs -s \

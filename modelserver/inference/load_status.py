@@ -31,6 +31,10 @@ class LoadStatus:
         """Return whether a model is on its way."""
         return self._missing.get(name, "") is None
 
+    def coming(self) -> list[str]:
+        """Return the names of the models that are on their way."""
+        return [name for name, why in self._missing.items() if why is None]
+
     def end(self) -> None:
         """Note the end of the start: models that are still on their way will not come."""
         for name, reason in self._missing.items():

@@ -18,6 +18,7 @@ from twisted.web.server import Request
 from modelserver.core.registry import Registry
 from modelserver.errors import AccessDenied
 from modelserver.http1.head import parse_head
+from modelserver.inference.load_status import LoadStatus
 from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
@@ -263,6 +264,9 @@ class TokenRouteTests(TokensCase):
 
 class FakeInference:
     """Takes every prediction."""
+
+    def __init__(self) -> None:
+        self.start_up = LoadStatus()
 
     def predict(self, *arguments: Any) -> object:
         """A job."""

@@ -146,7 +146,7 @@ class InferenceEndpoint:
             self.gate.check(key_kind, head.fields.get(b"authorization"))
         if not name:
             given = name
-            name = model_of_invocation(self.registry, lambda: given)
+            name = model_of_invocation(self.registry, self.inference.start_up, lambda: given)
         inputs = inputs_of((head.block, extra, body, flags))
         if asked is MODEL:
             return self.inference.predict(name, version, inputs, observer, client_timeout)
@@ -204,7 +204,13 @@ class InferenceEndpoint:
     # Both ways.
 
     def ping(self) -> Reply:
-        """Return the state of the whole server."""
+        """
+        Return the state of the whole server.
+
+        The peers listen when the models of their start are registered: who waits for a ping may ask then.
+        """
+        if self.inference.start_up.coming():
+            return self.dialect.pinged(wanted=1, running=0, healthy=False)._replace(code=503)
         health = health_of(self.registry)
         if self._pinged is None or self._pinged[0] != health:
             reply = self.dialect.pinged(health.wanted, health.running, health.is_healthy)
@@ -245,7 +251,7 @@ class InferenceEndpoint:
                 return prediction.name
             return field_of(body_of(request), content_type, "model_name")
 
-        return prediction._replace(name=model_of_invocation(self.registry, given))
+        return prediction._replace(name=model_of_invocation(self.registry, self.inference.start_up, given))
 
 
 def client_timeout_of(value: bytes | None) -> float:

@@ -1,0 +1,1 @@
+"""What starts the server on platforms: their toolkits, their manifests, their service managers."""
