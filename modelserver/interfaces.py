@@ -19,6 +19,7 @@ from modelserver.spec import (
     VersionSpec,
     WorkerDescription,
     WorkerFailure,
+    WorkerPlace,
     WorkerSpec,
 )
 
@@ -69,6 +70,12 @@ class WorkerEvents(Protocol):
     def turn_ended(self) -> None:
         """Everything that was in the socket has been reported."""
 
+    def went_silent(self, failure: WorkerFailure) -> None:
+        """Nothing is heard of its machine: no answer to what it has in hand will be reported any more."""
+
+    def heard_again(self) -> None:
+        """The process, which went silent, is there as before."""
+
     def exited(self, failure: WorkerFailure) -> None:
         """The process is gone, with its descendants, and this is why."""
 
@@ -85,16 +92,19 @@ class WorkerProcess(Protocol):
         """The threads of computation that it was given, None if it was told nothing."""
 
     @property
+    def place(self) -> WorkerPlace | None:
+        """Where it is, or will be, if that is another machine; its ``pid`` is one there."""
+
+    def calls_under_way(self, seconds: float) -> int:
+        """How many calls of so many seconds fit into the way to another machine and back; 0 on this one."""
+
+    @property
     def goes_ahead(self) -> bool:
         """Whether calls may be sent ahead of the present one; where not, ``ahead`` below is never true."""
 
     @property
     def is_laying(self) -> bool:
-        """
-        Whether it lays large answers over the bodies of their requests, or may do so.
-
-        Where a process ends meanwhile, the requests of its present call cannot be tried again.
-        """
+        """Whether it may lay answers over its call's requests: if it ends, they cannot be tried again."""
 
     def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """

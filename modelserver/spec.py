@@ -15,38 +15,15 @@ from modelserver.version_settings.values import (
     Autoscaling,
     Batching,
     DeviceSettings,
+    Placement,
     QueueLimits,
     Sequences,
     Timeouts,
+    Torchrun,
     WorkerLimits,
     WorkerRange,
     WorkerStart,
 )
-
-
-@frozen
-class Torchrun:
-    """
-    How the ranks of a parallel worker are started by ``torch.distributed.run``; its options, in our words.
-
-    :param ranks: processes of each worker on this machine.
-    :param rdzv_endpoint: where nodes meet; empty: a free port of this machine.
-    :param rdzv_conf: ``key=value`` pairs with commas between.
-    :param monitor_interval: seconds between two looks at the ranks.
-    :param master_port: 0: torchrun's own choice.
-    :param threads: ``OMP_NUM_THREADS`` of each rank.
-    """
-
-    ranks: int = 1
-    nodes: int = 1
-    node_rank: int = 0
-    rdzv_backend: str = "c10d"
-    rdzv_endpoint: str = ""
-    rdzv_conf: str = ""
-    monitor_interval: float = 5.0
-    master_addr: str = ""
-    master_port: int = 0
-    threads: int = 1
 
 
 @frozen
@@ -86,6 +63,7 @@ class VersionSpec:
     start: WorkerStart = field(factory=WorkerStart)
     limits: WorkerLimits = field(factory=WorkerLimits)
     autoscaling: Autoscaling = field(factory=Autoscaling)
+    placement: Placement = field(factory=Placement)
     loaded_at_startup: bool = False
     workflow: str | None = None
     archive_size: int = 0
@@ -185,7 +163,7 @@ class WorkerFailure:
     Why a worker ended or could not load.
 
     :param cause: ``exit``, ``signal``, ``load``, ``startup timeout``, ``response timeout``, ``protocol``,
-        ``memory`` or ``launch``.
+        ``memory``, ``launch``, ``silence`` (nothing is heard of its node) or ``node`` (its node is gone).
     :param at: when, in seconds since the epoch.
     :param traceback: the last lines of the handler's traceback.
     :param stderr: the last lines that the worker wrote to stderr.
@@ -227,6 +205,8 @@ class WorkerState(Enum):
     STARTING = "starting"
     """The process runs, or is being launched; the model is not loaded."""
     READY = "ready"
+    SUSPECT = "suspect"
+    """Nothing is heard of its node: it gets no jobs, and those in hand are others' now."""
     DRAINING = "draining"
     """It gets no more batches and ends after those in hand."""
     STOPPING = "stopping"
@@ -287,6 +267,26 @@ AWAY = frozenset((Presence.KNOWN, Presence.UNLOADED))
 
 
 @frozen
+class WorkerPlace:
+    """
+    Where a worker is that does not run on this machine.
+
+    :param node: the node's name, and ``address`` its address; empty while it has none.
+    :param group: what holds its share of the cluster (Ray's placement group).
+    :param reason: why it is there, or why it is nowhere: what was asked, and what is free.
+    :param pid: its process id on the node, None while there is none.
+    :param memory: resident bytes of its process tree.
+    """
+
+    node: str = ""
+    address: str = ""
+    group: str = ""
+    reason: str = ""
+    pid: int | None = None
+    memory: int = 0
+
+
+@frozen
 class WorkerDescription:
     """
     A worker as it is now.
@@ -296,8 +296,9 @@ class WorkerDescription:
     :param memory: resident bytes of its whole process tree.
     :param private: bytes of them that no other process has, None where the kernel does not tell.
     :param shared: bytes of them that other processes have, too, in whole or in part.
-    :param threads: those of computation that it was given (``OMP_NUM_THREADS``), None if it chooses itself.
+    :param threads: of computation that it was given (``OMP_NUM_THREADS``), None if it chooses itself.
     :param restarts: how often it was started again.
+    :param place: where it is, if that is another machine: ``pid`` is None then.
     """
 
     id: str
@@ -312,6 +313,7 @@ class WorkerDescription:
     private: int | None = None
     shared: int | None = None
     threads: int | None = None
+    place: WorkerPlace | None = None
 
     @property
     def is_ready(self) -> bool:

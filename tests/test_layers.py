@@ -103,6 +103,7 @@ RUNS_HANDLERS = ("modelserver.testing",)
 LATER = (
     *("OpenSSL", "cryptography", "twisted.protocols.tls", "twisted.web.client", "botocore", "jks"),
     *("ngh2", "google.protobuf", "modelserver.rpc.connection", "modelserver.rpc.site"),
+    *("ray", "modelserver.backends.ray", "modelserver.server.cluster"),
     *("prometheus_client", "psutil", "pynvml", "opentelemetry", "modelserver.tracing.tracer", "rich"),
 )
 """What a server loads when it is needed, for TLS, downloads, gRPC, GPUs, traces; and what commands load."""
@@ -283,6 +284,10 @@ class ImportTimeTests(TestCase):
             check=False,
         )
         self.assertEqual(("[]", ""), (ran.stdout.strip(), ran.stderr[-2000:]))
+
+    def test_agents_of_nodes_start_without_twisted_and_ray(self) -> None:
+        unwanted = {*TENSORS, "PIL", "twisted", "zope", "ray"}
+        self.assertEqual(set(), self.loaded_by("modelserver.backends.ray.node") & unwanted)
 
     def test_worker_starts_without_torch_numpy_and_twisted(self) -> None:
         self.assertEqual(

@@ -10,9 +10,10 @@ from attrs import field, frozen
 
 from modelserver.archive.autoscaling_section import read_autoscaling
 from modelserver.errors import ArchiveInvalid
-from modelserver.spec import Torchrun
+from modelserver.version_settings.placing import Resources, read_resources
 from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
+from modelserver.version_settings.values import Torchrun
 
 LARGEST_NUMBER = 2**63 - 1
 _LAUNCHED_TYPES = ("pp", "tp", "pptp")
@@ -115,6 +116,13 @@ def _bytes(value: object) -> int:
     return _not_negative(value)
 
 
+def _resources(value: object) -> Resources:
+    try:
+        return read_resources(value)
+    except ValueError as why:
+        raise _Ignored(str(why)) from why
+
+
 def _reader(setting: Setting) -> Reader:
     """Return the reader of a setting's value in the file."""
     match setting.unit:
@@ -126,6 +134,8 @@ def _reader(setting: Setting) -> Reader:
             return _device_ids
         case Unit.BYTES:
             return _bytes
+        case Unit.RESOURCES:
+            return _resources
     number = _raised_to(setting.least) if setting.is_raised else _within(setting.least, setting.most)
     if setting.can_be_auto:
         return lambda value: AUTO if value == AUTO_WORD else setting.from_number(number(value))

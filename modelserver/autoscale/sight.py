@@ -10,7 +10,7 @@ from modelserver.core.workers.demand import Demand
 from modelserver.core.workers.worker import READY, Worker
 from modelserver.spec import VersionSpec, WorkerState
 
-_TROUBLED = frozenset({WorkerState.WAITING, WorkerState.DYING, WorkerState.FAILED})
+_TROUBLED = frozenset({WorkerState.WAITING, WorkerState.SUSPECT, WorkerState.DYING, WorkerState.FAILED})
 
 
 def look_at(version: ModelVersion, demand: Demand, now: float) -> Seen:

@@ -19,7 +19,7 @@ from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.spec import WorkerFailure, WorkerSpec
+from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
 from modelserver.system.exit_descriptor import exit_descriptor
 from modelserver.system.threads import ProcessorShare
 
@@ -92,15 +92,7 @@ class HostProcess(ABC):
         self.stderr = LineLog(lambda line: self._tell("stderr", line), machine.clock, machine.output)
 
     def _tell(self, stream: str, line: str) -> None:
-        version = self.spec.version
-        _log.info(
-            "{line}",
-            line=line,
-            stream=stream,
-            model=version.name,
-            version=version.version,
-            worker=self.spec.id,
-        )
+        tell_line(self.spec, stream, line)
 
     def make_pipes(self) -> list[int]:
         """Return the ends of new pipes for standard output and error; the caller closes them."""
@@ -133,6 +125,15 @@ class HostProcess(ABC):
     def pid(self) -> int | None:
         """The process id, None before it is launched and once it is gone."""
         return None if self._gone else self._pid
+
+    @property
+    def place(self) -> WorkerPlace | None:
+        """It is on this machine."""
+        return None
+
+    def calls_under_way(self, seconds: float) -> int:
+        """There is no way to speak of."""
+        return 0
 
     def stop(self) -> None:
         """End of input, and TERM for a handler that does not look."""
@@ -274,6 +275,19 @@ class HostProcess(ABC):
         # As in TorchServe (ts/model_service_worker.py): the exception's own text, which may be empty.
         reason = _text(report.get("text")) or ""
         self._tell("stdout", f"Failed to load model {self.spec.version.name}, exception {reason}")
+
+
+def tell_line(spec: WorkerSpec, stream: str, line: str) -> None:
+    """Log a line that a worker has printed."""
+    version = spec.version
+    _log.info(
+        "{line}",
+        line=line,
+        stream=stream,
+        model=version.name,
+        version=version.version,
+        worker=spec.id,
+    )
 
 
 def _text(value: object) -> str | None:

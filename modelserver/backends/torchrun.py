@@ -22,7 +22,8 @@ from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.frames import Frame
-from modelserver.spec import Torchrun, WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
+from modelserver.version_settings.values import Torchrun
 
 _FIRST_RANK_ONLY = "pp"
 """In a pipeline, the first rank gets the requests and calls the others itself, as in TorchServe."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from string import Formatter
 
+from modelserver.config.cluster_keys import CLUSTER_KEYS
 from modelserver.config.keys import ConfigurationKey
 from modelserver.config.value_types import (
     BOOLEAN,
@@ -272,5 +273,5 @@ TRACES = (
     _key("otel_bsp_max_queue_size", TEXT, None, "Spans that wait to be sent at most; unset: 2048."),
 )
 
-EXTENSION_KEYS = (*API, *WORKERS, *LIFE, *CONNECTIONS, *ARCHIVES, *TRACES)
+EXTENSION_KEYS = (*API, *WORKERS, *CLUSTER_KEYS, *LIFE, *CONNECTIONS, *ARCHIVES, *TRACES)
 """Every key that only this server has."""

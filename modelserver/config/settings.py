@@ -155,6 +155,11 @@ class Settings:
     load: str = _default("load")
     model_memory_limit: MemoryAmount | None = None
     memory_shortage: str = _default("memory_shortage")
+    ray_address: str | None = None
+    remote_address: str | None = None
+    remote_silence: float = _default("remote_silence")
+    remote_lost: float = _default("remote_lost")
+    remote_cache_size: int = _default("remote_cache_size")
     max_log_line: int = _default("max_log_line")
     max_log_lines: int = _default("max_log_lines")
     max_log_bytes: int = _default("max_log_bytes")
@@ -282,6 +287,7 @@ class Settings:
             },
             number_of_gpu=number_of_gpu,
             can_fork=can_fork,
+            has_cluster=self.ray_address is not None,
             sequence_headers=(self.sequence_id_header, self.sequence_start_header, self.sequence_end_header),
         )
 

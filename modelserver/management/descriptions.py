@@ -52,7 +52,7 @@ class Observer:
         templates = [version.describe_template() for version in found]
         workers += [template for template in templates if template is not None]
         pids = [worker.pid for worker in workers if worker.pid is not None]
-        gpus = {worker.gpu_id for worker in workers if worker.gpu_id is not None}
+        gpus = {each.gpu_id for each in workers if each.gpu_id is not None and each.place is None}
         return await self.in_thread(self._look, pids, gpus) if workers else Facts()
 
     def _look(self, pids: Collection[int], gpus: Collection[int]) -> Facts:
@@ -93,6 +93,8 @@ def _scaling(version: ModelVersion) -> ScalingDescription | None:
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
+    if worker.place is not None:
+        return worker  # what its node tells is all there is
     memory = NO_MEMORY if worker.pid is None else facts.memory.get(worker.pid, NO_MEMORY)
     return evolve(
         worker,

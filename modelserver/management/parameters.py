@@ -17,6 +17,7 @@ from modelserver.management.requests import (
     worker_range,
 )
 from modelserver.version_settings.autoscaling import AUTOSCALING
+from modelserver.version_settings.placing import Resources, read_resources
 from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS
 
@@ -96,7 +97,7 @@ def setting_parameter(setting: Setting) -> Parameter | None:
     """Return the parameter of a registration that gives a setting, or None."""
     if setting.parameter is None:
         return None
-    kinds: Mapping[Unit, Kind] = {Unit.WORD: "text", Unit.FLAG: "boolean"}
+    kinds: Mapping[Unit, Kind] = {Unit.WORD: "text", Unit.RESOURCES: "text", Unit.FLAG: "boolean"}
     kind = kinds.get(setting.unit, "integer")
     return Parameter(
         setting.parameter.name,
@@ -250,7 +251,8 @@ def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> ob
     if setting in AUTOSCALING:
         fields = fields.strictly()
     if parameter.kind == "text":
-        return fields.text(parameter)
+        text = fields.text(parameter)
+        return text if text is None or setting.unit is not Unit.RESOURCES else _resources(parameter, text)
     if setting.can_be_auto and fields.values.get(parameter.name) == AUTO_WORD:
         return AUTO
     if parameter.kind == "boolean":
@@ -262,6 +264,18 @@ def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> ob
 def _count(number: int | None) -> int | None:
     """Return a number of things; None for -1, which says as much as no parameter."""
     return None if number is None or number < 0 else number
+
+
+def _resources(parameter: Parameter, text: str) -> Resources:
+    """
+    Read amounts by the names of resources.
+
+    :raises BadRequest: they cannot be read.
+    """
+    try:
+        return read_resources(text)
+    except ValueError as why:
+        raise BadRequest(f"Parameter {parameter.name}: {why}.") from why
 
 
 def _duration(number: int | None) -> float | None:

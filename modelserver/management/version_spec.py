@@ -55,6 +55,7 @@ class VersionDefaults:
     :param number_of_gpu: the devices there are.
     :param sequence_headers: the names of the headers that name a sequence, tell of a new one, and end one.
     :param can_fork: whether this system can have template workers.
+    :param has_cluster: whether workers can run on other machines.
     """
 
     workers: int = 0
@@ -66,6 +67,7 @@ class VersionDefaults:
     settings: SettingValues = field(factory=dict)
     number_of_gpu: int = 0
     can_fork: bool = True
+    has_cluster: bool = False
     sequence_headers: tuple[str, str, str] = (
         "ts_request_sequence_id",
         "ts_request_sequence_start",
@@ -106,6 +108,7 @@ def resolve_version_spec(
 
     :param start_up: the version is loaded at the start of the server, where other numbers of workers hold.
     :raises ArchiveInvalid: nobody names a handler, or the runtime is not one of this server's.
+    :raises BadRequest: its workers cannot run where they are to.
     :raises NotEnoughDevices: each worker needs more GPUs than there are.
     """
     sources = _Sources(overrides, model_config, preset, defaults)
@@ -127,6 +130,8 @@ def resolve_version_spec(
         loaded_at_startup=start_up,
     )
     spec = spec.with_settings({**settings, "min_workers": least, "max_workers": most})
+    if spec.placement.where != "local":
+        _check_placement(spec, defaults)
     _check_devices(spec, defaults)
     return evolve(spec, start=evolve(spec.start, method=_start_method(spec, defaults)))
 
@@ -231,9 +236,26 @@ def _sequences(defaults: VersionDefaults) -> Sequences:
     return Sequences(id_header=id_header, start_header=start_header, end_header=end_header)
 
 
+def _check_placement(spec: VersionSpec, defaults: VersionDefaults) -> None:
+    """
+    Check that workers can run elsewhere.
+
+    :raises BadRequest: there is no cluster, or it is not for such workers.
+    """
+    where = f"placement={spec.placement.where}"
+    if not defaults.has_cluster:
+        raise BadRequest(
+            f"{where} needs a Ray cluster: ray_address is not set in the server's configuration."
+        )
+    if spec.torchrun is not None or spec.devices.parallel_level > 0:
+        raise BadRequest(f"{where} is not for workers of several processes or GPUs (parallelType).")
+    if spec.placement.where == "auto" and spec.placement.amounts.get("GPU", 0):
+        raise BadRequest(f"{where} counts processors alone: a version with GPU in its resources needs ray.")
+
+
 def _check_devices(spec: VersionSpec, defaults: VersionDefaults) -> None:
     """Check that there are enough GPUs; without any, and with deviceType cpu, the ranks share the CPU."""
-    if spec.devices.type == "cpu" or defaults.number_of_gpu == 0:
+    if spec.devices.type == "cpu" or defaults.number_of_gpu == 0 or spec.placement.is_elsewhere:
         return
     usable = len(spec.devices.ids) or defaults.number_of_gpu
     if spec.devices.parallel_level > usable:
@@ -246,6 +268,8 @@ def _start_method(spec: VersionSpec, defaults: VersionDefaults) -> str:
 
     A template is for plain workers of this server's interpreter; unasked only for those on the CPU.
     """
+    if spec.placement.is_elsewhere:
+        return "spawn"
     if not defaults.can_fork or spec.start.use_venv or spec.devices.parallel_level > 0:
         return "spawn"
     if spec.start.method != "auto":

@@ -47,7 +47,16 @@ _APART: Mapping[str, Schema] = {
     "memoryShared": {**_COUNT, "description": "Bytes that other processes have, too."},
     "threads": {"type": "integer", "minimum": 1, "description": "Threads of computation (OMP_NUM_THREADS)."},
 }
-_WORKER_HISTORY: Mapping[str, Schema] = {**_APART, "restarts": _COUNT, "lastFailure": _FAILURE}
+_PLACE = _object(
+    {"reason": {**_TEXT, "description": "Why it is there; or what was asked, and what is free."}},
+    {"node": _TEXT, "address": _TEXT, "placementGroup": _TEXT, "suspect": _FLAG},
+)
+_WORKER_HISTORY: Mapping[str, Schema] = {
+    **_APART,
+    "placement": _PLACE,
+    "restarts": _COUNT,
+    "lastFailure": _FAILURE,
+}
 _VERSION: Mapping[str, Schema] = {
     "modelName": _TEXT,
     "modelVersion": _TEXT,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from attrs import frozen
@@ -70,6 +71,9 @@ from modelserver.system.threads import ProcessorShare
 from modelserver.traces import Tracer
 from modelserver.workflows.registry import WorkflowRegistry
 
+if TYPE_CHECKING:
+    from modelserver.backends.ray.choice import ChosenPlace
+
 
 @frozen(eq=False, kw_only=True)
 class Core:
@@ -87,6 +91,7 @@ class Core:
     :param tracing: likewise.
     :param tracing_warnings: what is to be told of it at the start.
     :param dashboard: None where there is none.
+    :param cluster: where workers may run besides this machine, or None.
     """
 
     settings: Settings
@@ -111,6 +116,7 @@ class Core:
     tracing: Tracing | None
     tracing_warnings: tuple[str, ...]
     dashboard: Dashboard | None
+    cluster: ChosenPlace | None
 
 
 def build_core(
@@ -134,7 +140,8 @@ def build_core(
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
     memory = make_memory(settings, registry, reactor.seconds)
-    providers = _make_providers(settings, runtime, resources, registry, telemetry.recorder, tracer, memory)
+    backend, cluster = _make_backend(settings, runtime, resources, registry)
+    providers = _make_providers(settings, runtime, backend, telemetry.recorder, tracer, memory)
     inference = _make_inference(runtime, registry, telemetry.recorder, tracer)
     workflows = _make_workflow_inference(settings, inference, resources)
     management = _make_management(settings, runtime, resources, providers, workflows, changed=changed)
@@ -168,6 +175,7 @@ def build_core(
         tracing=tracing,
         tracing_warnings=tracing_warnings,
         dashboard=_make_dashboard(settings, runtime, registry, inference, telemetry),
+        cluster=cluster,
     )
 
 
@@ -192,8 +200,7 @@ def _make_telemetry(
 def _make_providers(
     settings: Settings,
     runtime: Runtime,
-    resources: Resources,
-    registry: Registry,
+    backend: WorkerBackend,
     recorder: Recorder,
     tracer: Tracer | None,
     memory: MemoryBudget | None,
@@ -201,7 +208,7 @@ def _make_providers(
     stays_awake = runtime.loop is not None and usable_processors() > 1
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
     return CoreProviders(
-        backend=_make_backend(settings, runtime, resources, registry),
+        backend=backend,
         devices=Devices(runtime.gpu_count),
         clock=runtime.reactor,
         now=time.time,
@@ -217,7 +224,8 @@ def _make_providers(
 
 def _make_backend(
     settings: Settings, runtime: Runtime, resources: Resources, registry: Registry
-) -> WorkerBackend:
+) -> tuple[WorkerBackend, ChosenPlace | None]:
+    """Return where workers run; where that may be elsewhere, also what has to be closed at the end."""
     processors = min(usable_processors(), processor_share())
 
     def share() -> ProcessorShare:
@@ -239,7 +247,15 @@ def _make_backend(
         share=share,
     )
     local = LocalBackend(services, settings.worker_settings())
-    return TorchrunBackend(TemplateBackend(local), local)
+    here = TorchrunBackend(TemplateBackend(local), local)
+    if settings.ray_address is None:
+        return here, None
+    from modelserver.server.cluster import make_chosen_place, room_here
+
+    has_room = room_here(registry, processors)
+    private, in_thread = resources.folders.private, runtime.threads.archives
+    place = make_chosen_place(settings, services, here, private, in_thread, has_room)
+    return place, place
 
 
 def _make_management(

@@ -40,7 +40,14 @@ from modelserver.server.late import LateFactory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
-from modelserver.server.startup import StoreMissing, check_snapshot, require_store, start_models
+from modelserver.server.startup import (
+    ClusterMissing,
+    StoreMissing,
+    check_snapshot,
+    require_cluster,
+    require_store,
+    start_models,
+)
 from modelserver.server.tls.material import Tls, TlsUnusable
 from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
@@ -110,6 +117,7 @@ class Server(MultiService):
         try:
             require_store(self.settings.model_store)
             require_store(self.settings.workflow_store, "--workflow-store")
+            require_cluster(self.settings)
             self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
             assert self._core is not None
@@ -121,6 +129,7 @@ class Server(MultiService):
             GrpcUnusable,
             KeyFileInvalid,
             RestoreFailed,
+            ClusterMissing,
             StoreMissing,
             TlsUnusable,
             TooFewDescriptors,
@@ -286,6 +295,8 @@ class Server(MultiService):
                 await core.snapshots.end()
             await core.management.close(keeps_downloads=core.snapshots is not None)
             await core.workflow_management.close(keeps_downloads=core.snapshots is not None)
+            if core.cluster is not None:
+                await core.cluster.close()
             core.runtime.orphans.stop()
             if core.tracing is not None:
                 await core.tracing.end()

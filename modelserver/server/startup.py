@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import define, evolve
@@ -101,6 +102,24 @@ def require_store(store: Path | None, option: str = "--model-store") -> None:
     """
     if store is not None and not store.is_dir():
         raise StoreMissing(f"{option} directory not found: {store}")
+
+
+class ClusterMissing(Exception):
+    """Workers shall run on a cluster, and cannot."""
+
+
+def require_cluster(settings: Settings) -> None:
+    """
+    Refuse a configuration whose workers could be placed nowhere.
+
+    :raises ClusterMissing: the extra is not installed, or no cluster is named.
+    """
+    where = settings.version_settings.get("placement", "local")
+    if settings.ray_address is None:
+        if where != "local":
+            raise ClusterMissing(f"placement={where} needs a Ray cluster: set ray_address.")
+    elif find_spec("ray") is None:
+        raise ClusterMissing(f"ray_address={settings.ray_address} needs Ray: pip install 'modelserver[ray]'")
 
 
 def check_snapshot(settings: Settings) -> None:

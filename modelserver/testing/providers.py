@@ -17,7 +17,15 @@ from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import PredictionFailed, ServingError
 from modelserver.interfaces import MemoryBudget, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
-from modelserver.spec import Gpu, GpuUsage, VersionSpec, WorkerDescription, WorkerFailure, WorkerSpec
+from modelserver.spec import (
+    Gpu,
+    GpuUsage,
+    VersionSpec,
+    WorkerDescription,
+    WorkerFailure,
+    WorkerPlace,
+    WorkerSpec,
+)
 
 START_OF_TIME = 1_700_000_000.0
 """What tests take for the seconds since the epoch when a Clock is at 0."""
@@ -110,12 +118,18 @@ class MemoryWorker:
     _next_pid = count(40000)
     pid: int | None = field(init=False)
     threads: int | None = field(default=None, init=False)
+    place: WorkerPlace | None = field(default=None, init=False)
+    under_way: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pid = next(self._next_pid)
 
-    goes_ahead = True
+    goes_ahead: bool = field(default=True, init=False)
     is_laying: bool = field(default=False, init=False)
+
+    def calls_under_way(self, seconds: float) -> int:
+        """Return what the test has said."""
+        return self.under_way
 
     def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Take a batch, or several that travel together and are answered one after the other."""

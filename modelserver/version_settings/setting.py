@@ -37,6 +37,7 @@ class Unit(Enum):
     FLAG = "true or false"
     WORD = "word"
     DEVICES = "device numbers"
+    RESOURCES = "amounts by names"
 
 
 @frozen
@@ -112,6 +113,8 @@ class Setting:
         """Return the default as it would be written."""
         if self.unit is Unit.FLAG:
             return str(self.default).lower()
+        if self.unit is Unit.RESOURCES:
+            return ",".join(f"{name}={amount:g}" for name, amount in self.default)
         if self.unit is Unit.DEVICES:
             return ", ".join(map(str, self.default))
         if self.unit is Unit.MILLISECONDS:

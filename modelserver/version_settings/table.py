@@ -13,6 +13,7 @@ from typing import Any
 
 from modelserver.dialect_rules import TORCHSERVE
 from modelserver.version_settings.autoscaling import AUTOSCALING
+from modelserver.version_settings.placing import PLACING
 from modelserver.version_settings.setting import Setting, SettingKey, SettingParameter, Unit
 
 _TS, _BOTH = ("TS",), ("TS", "MMS")
@@ -359,6 +360,7 @@ VERSION_SETTINGS = (
     *QUEUE,
     *PROCESSES,
     *AUTOSCALING,
+    *PLACING,
 )
 """All settings, those that a describe shows in the order of TorchServe's answer."""
 

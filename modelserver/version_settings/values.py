@@ -158,3 +158,53 @@ class Autoscaling:
     idle_timeout: float = default_of("idle_timeout")
     down_delay: float = default_of("scale_down_delay")
     keep_template: bool = default_of("keep_template")
+
+
+@frozen
+class Placement:
+    """
+    Where a version's workers run.
+
+    :param where: ``local``, ``ray``, or ``auto``: on this machine while it has room.
+    :param resources: what the cluster holds for each worker: ``CPU``, ``GPU`` and others by their names.
+    :param strategy: ``spread`` over the nodes, or ``pack`` on few.
+    """
+
+    where: str = default_of("placement")
+    resources: tuple[tuple[str, float], ...] = default_of("resources")
+    strategy: str = default_of("placement_strategy")
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether no worker is on this machine, unless the cluster puts it there."""
+        return self.where == "ray"
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """The resources by their names: a processor where nobody has said what."""
+        return dict(self.resources) or {"CPU": 1.0}
+
+
+@frozen
+class Torchrun:
+    """
+    How the ranks of a parallel worker are started by ``torch.distributed.run``; its options, in our words.
+
+    :param ranks: processes of each worker on this machine.
+    :param rdzv_endpoint: where nodes meet; empty: a free port of this machine.
+    :param rdzv_conf: ``key=value`` pairs with commas between.
+    :param monitor_interval: seconds between two looks at the ranks.
+    :param master_port: 0: torchrun's own choice.
+    :param threads: ``OMP_NUM_THREADS`` of each rank.
+    """
+
+    ranks: int = 1
+    nodes: int = 1
+    node_rank: int = 0
+    rdzv_backend: str = "c10d"
+    rdzv_endpoint: str = ""
+    rdzv_conf: str = ""
+    monitor_interval: float = 5.0
+    master_addr: str = ""
+    master_port: int = 0
+    threads: int = 1

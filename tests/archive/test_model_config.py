@@ -7,9 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.model_config import ModelConfig, read_model_config
-from modelserver.spec import Torchrun
 from modelserver.version_settings.table import VERSION_SETTINGS
-from modelserver.version_settings.values import AUTO_DELAY
+from modelserver.version_settings.values import AUTO_DELAY, Torchrun
 
 GPUS = 2
 
@@ -31,7 +30,8 @@ KEYS = [
     "clientTimeoutInMills", "jobQueueSize", "useJobTicket", "useVenv", "continuousBatching",
     "sequenceBatching", "sequenceMaxIdleMSec", "sequenceTimeoutMSec", "maxSequenceJobQueueSize",
     "maxNumSequence", "asyncCommunication", "workerStart", "preload", "retryOnWorkerDeath",
-    "maxRequestsPerWorker", "workerMemoryLimit", "loadTimeout", "pinned",
+    "maxRequestsPerWorker", "workerMemoryLimit", "loadTimeout", "pinned", "placement", "resources",
+    "placementStrategy",
 ]  # fmt: skip
 
 READ: tuple[tuple[dict[str, object], dict[str, object]], ...] = (
@@ -97,6 +97,9 @@ READ: tuple[tuple[dict[str, object], dict[str, object]], ...] = (
     ({"maxRequestsPerWorker": 1000}, {"max_requests_per_worker": 1000}),
     ({"workerMemoryLimit": 1024}, {"worker_memory_limit": 1024}),
     ({"workerMemoryLimit": "2G"}, {"worker_memory_limit": 2 * 1024**3}),
+    ({"placement": "Ray", "placementStrategy": "pack"}, {"placement": "ray", "placement_strategy": "pack"}),
+    ({"resources": {"GPU": 0.25, "CPU": 2}}, {"resources": (("CPU", 2.0), ("GPU", 0.25))}),
+    ({"resources": "CPU=1"}, {"resources": (("CPU", 1.0),)}),
     ({"batchSize": None, "handler": {"profile": True}}, {}),
 )
 
@@ -115,6 +118,10 @@ IGNORED: tuple[tuple[dict[str, object], str], ...] = (
     ({"deviceIds": [0, 2]}, "deviceIds=[0, 2] is ignored: there are 2 devices, counted from 0."),
     ({"parallelType": "xp"}, "parallelType='xp' is ignored: pp or tp or pptp or custom is needed."),
     ({"preload": True}, "preload=True is ignored: libraries or imports or model is needed."),
+    ({"placement": "moon"}, "placement='moon' is ignored: local or ray or auto is needed."),
+    ({"resources": {"CPU": -1}}, "resources={'CPU': -1} is ignored: an amount is from 0 to 1000000."),
+    ({"resources": {"CPU": True}}, "resources={'CPU': True} is ignored: an amount is a number."),
+    ({"resources": {"a b": 1}}, "resources={'a b': 1} is ignored: 'a b' is no name of a resource."),
     ({"retryOnWorkerDeath": 2}, "retryOnWorkerDeath=2 is ignored: 0 or 1 is needed."),
     ({"workerMemoryLimit": "2 G"}, "workerMemoryLimit='2 G' is ignored: "
      "a number of bytes is needed, or a text like 512M."),

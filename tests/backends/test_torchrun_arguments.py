@@ -5,8 +5,9 @@ from __future__ import annotations
 from unittest import TestCase
 
 from modelserver.backends.torchrun import torchrun_arguments
-from modelserver.spec import Torchrun, WorkerSettings, WorkerSpec
+from modelserver.spec import WorkerSettings, WorkerSpec
 from modelserver.testing.providers import make_spec
+from modelserver.version_settings.values import Torchrun
 
 SPEC = WorkerSpec(make_spec("big"), "29500")
 SETTINGS = WorkerSettings(torchrun_logs="/logs/torchelastic_ts")

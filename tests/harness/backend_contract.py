@@ -66,6 +66,12 @@ class RecordingEvents:
     def counted(self, metrics: Sequence[Mapping[str, object]]) -> None:
         self._tell("counted")
 
+    def went_silent(self, failure: WorkerFailure) -> None:
+        self._tell("went_silent")
+
+    def heard_again(self) -> None:
+        self._tell("heard_again")
+
     def turn_ended(self) -> None:
         self._tell("turn_ended")
 

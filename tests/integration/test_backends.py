@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
 
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.local import LocalBackend
@@ -25,7 +26,7 @@ ECHO = "def handle(data, context):\n    return None if data is None else [row['b
 BROKEN = "def handle(data, context):\n    1 / 0\n"
 
 
-class ProcessBackendContract(BackendContract):
+class ProcessCase(TestCase):
     """Handlers in a folder, and a machine around the test's reactor."""
 
     __test__ = False
@@ -62,6 +63,12 @@ class ProcessBackendContract(BackendContract):
 
     def broken_spec(self, worker: str) -> WorkerSpec:
         return self._spec("broken.py", worker)
+
+
+class ProcessBackendContract(ProcessCase, BackendContract):
+    """The contract, for workers that are processes."""
+
+    __test__ = False
 
 
 class LocalBackendTests(ProcessBackendContract):

@@ -17,9 +17,9 @@ from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
-from modelserver.spec import Torchrun, WorkerSpec
+from modelserver.spec import WorkerSpec
 from modelserver.testing.providers import make_job
-from modelserver.version_settings.values import DeviceSettings
+from modelserver.version_settings.values import DeviceSettings, Torchrun
 from tests.harness.backend_contract import RecordingEvents
 from tests.harness.server_process import ServerTests, eventually, is_alive
 from tests.integration.test_backends import ProcessBackendContract

@@ -5,8 +5,8 @@ from __future__ import annotations
 from unittest import TestCase
 
 from modelserver.management.unsupported_settings import unsupported_settings
-from modelserver.spec import Torchrun
 from modelserver.testing.providers import make_spec
+from modelserver.version_settings.values import Torchrun
 
 
 class UnservedTests(TestCase):

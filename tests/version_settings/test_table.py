@@ -81,7 +81,8 @@ def decide(given: Any) -> dict[str, object]:
     values = {row.name: attrgetter(row.path)(spec) for row in VERSION_SETTINGS}
     for name in ("handler", "runtime", "engine", "envelope"):
         values[name] = getattr(spec, name)
-    values["device_ids"] = list(values["device_ids"])
+    for name in ("device_ids", "resources"):
+        values[name] = list(values[name])
     values["ranks"] = None if spec.torchrun is None else spec.torchrun.ranks
     return values
 

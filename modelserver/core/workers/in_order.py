@@ -34,6 +34,8 @@ class InOrder(BatchesInHand):
     has_many_waiting: Callable[[], bool] = field(kw_only=True)
     put_back: Callable[[list[Job]], None] = field(kw_only=True)
     _may_go_ahead: bool = field(default=False, init=False)
+    _under_way: Callable[[float], int] | None = field(default=None, init=False)
+    """Where the worker is on another machine: how many calls are on the way to it and back."""
     _revoked: deque[tuple[int, int]] = field(factory=deque, init=False)
     """Numbers of batches and of their last calls, which were taken back and which the worker has not passed
     over yet: it gets nothing ahead until then."""
@@ -73,6 +75,8 @@ class InOrder(BatchesInHand):
             return 0
         mean = self.pace.mean
         if mean is None or mean >= SHORT or not self._may_go_ahead:
+            if self._under_way is not None and mean is not None:
+                return 1 + self._under_way(mean) - self.load
             return 1 - self.load
         if mean < LEAST:
             return MOST - self.load
@@ -228,7 +232,10 @@ class InOrder(BatchesInHand):
     def open(self) -> None:
         """Let there be room: the worker is ready."""
         super().open()
-        self._may_go_ahead = self.process is not None and self.process.goes_ahead
+        process = self.process
+        self._may_go_ahead = process is not None and process.goes_ahead
+        is_elsewhere = process is not None and process.place is not None
+        self._under_way = process.calls_under_way if process is not None and is_elsewhere else None
 
     def close(self) -> None:
         """Have no room, and watch the batches in hand no more: the worker is in another state."""

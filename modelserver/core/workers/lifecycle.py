@@ -20,6 +20,8 @@ class WorkerInputs(Protocol):
     def loaded(self) -> None: ...
     def timed_out(self) -> None: ...
     def exited(self, failure: WorkerFailure) -> None: ...
+    def went_silent(self, failure: WorkerFailure) -> None: ...
+    def heard_again(self) -> None: ...
     def give_up(self) -> None: ...
     def stop(self, drain: float | None) -> None: ...
     def drained(self) -> None: ...
@@ -31,6 +33,7 @@ class Subject(Protocol):
     def enter(self, state: WorkerState) -> None: ...
     def launch(self, anew: bool = False) -> None: ...
     def succeed(self) -> None: ...
+    def come_back(self) -> None: ...
     def kill(self, cause: str) -> None: ...
     def lose(self, failure: WorkerFailure) -> None: ...
     def wait_to_restart(self) -> None: ...
@@ -48,6 +51,7 @@ _Output = Callable[Concatenate[WorkerInputs, Subject, Arguments], None]
 
 _STOPPED, _STARTING, _READY = WorkerState.STOPPED, WorkerState.STARTING, WorkerState.READY
 _DRAINING, _STOPPING, _DYING = WorkerState.DRAINING, WorkerState.STOPPING, WorkerState.DYING
+_SUSPECT = WorkerState.SUSPECT
 _WAITING, _FAILED = WorkerState.WAITING, WorkerState.FAILED
 
 
@@ -112,7 +116,17 @@ def _answer_too_slow(inputs: _Inputs, worker: Subject) -> None:
     worker.kill("response timeout")
 
 
-@_upon(_Inputs.exited, _STARTING, _READY, _DYING, to=_WAITING)
+@_upon(_Inputs.went_silent, _READY, to=_SUSPECT)
+def _suspect(inputs: _Inputs, worker: Subject, failure: WorkerFailure) -> None:
+    worker.lose(failure)
+
+
+@_upon(_Inputs.heard_again, _SUSPECT, to=_READY)
+def _come_back(inputs: _Inputs, worker: Subject) -> None:
+    worker.come_back()
+
+
+@_upon(_Inputs.exited, _STARTING, _READY, _SUSPECT, _DYING, to=_WAITING)
 def _wait(inputs: _Inputs, worker: Subject, failure: WorkerFailure) -> None:
     worker.wait_to_restart()
     worker.lose(failure)
@@ -140,7 +154,7 @@ def _end(inputs: _Inputs, worker: Subject) -> None:
     worker.end()
 
 
-@_upon(_Inputs.stop, _STARTING, _DYING, to=_STOPPING)
+@_upon(_Inputs.stop, _STARTING, _SUSPECT, _DYING, to=_STOPPING)
 def _end_at_once(inputs: _Inputs, worker: Subject, drain: float | None) -> None:
     worker.end()
 
@@ -166,6 +180,8 @@ _ignore(_Inputs.loaded, _DYING, _STOPPING)
 _ignore(_Inputs.timed_out, _DYING)
 _ignore(_Inputs.stop, _STOPPING)
 _ignore(_Inputs.drained, _STOPPING)
-_ignore(_Inputs.start, _STARTING, _READY, _DYING)
+_ignore(_Inputs.start, _STARTING, _READY, _SUSPECT, _DYING)
+_ignore(_Inputs.went_silent, _STARTING, _DRAINING, _STOPPING, _DYING)
+_ignore(_Inputs.heard_again, _STARTING, _DRAINING, _STOPPING, _DYING)
 
 LIFECYCLE = _builder.build()

@@ -15,13 +15,16 @@ def place_worker(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> W
     :raises NotEnoughDevices: the worker needs more GPUs than there are.
     """
     worker = _place(spec, providers, is_cpu)
-    if providers.memory is not None:
+    if providers.memory is not None and not spec.placement.is_elsewhere:
         providers.memory.placed(worker)
     return worker
 
 
 def _place(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
     worker_id, devices = providers.next_worker_id(spec), providers.devices
+    if spec.placement.is_elsewhere:
+        # The cluster shows it the devices that it may use, counted from 0.
+        return WorkerSpec(spec, worker_id, 0 if spec.placement.amounts.get("GPU", 0) else None)
     if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
         group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
         if group is None:
@@ -34,6 +37,8 @@ def _place(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerS
 
 def give_place_back(spec: WorkerSpec, providers: CoreProviders) -> None:
     """Let other workers have the devices, and the memory, of one that is gone."""
+    if spec.version.placement.is_elsewhere:
+        return
     for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
         providers.devices.give_back(gpu)
     if providers.memory is not None:

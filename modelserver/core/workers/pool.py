@@ -30,6 +30,7 @@ from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, Work
 
 # An alias: attribute access on an Enum is slow on the request path.
 FAILED = WorkerState.FAILED
+_THERE = (READY, WorkerState.SUSPECT)
 
 
 @define(eq=False)
@@ -359,7 +360,7 @@ class WorkerPool:
         self.queue.put_back(again)
         self._idle_watch.watch(again)
         self._idle_watch.look()
-        if worker in self.workers and worker.state is not READY:
+        if worker in self.workers and worker.state not in _THERE:
             self.providers.recorder.worker_restarted(self.spec.name, self.spec.version)
             if not worker.in_flight.pace.calls:
                 self._fail_settlers(failure)

@@ -17,7 +17,7 @@ from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.protocol.frames import TRACED
-from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
+from modelserver.spec import WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec, WorkerState
 from modelserver.traces import AnsweredCalls, Tracer
 from modelserver.version_settings.values import Timeouts
 
@@ -106,9 +106,9 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The process id, None while there is no process."""
+        """The process id on this machine, None while there is no process here."""
         process = self.in_flight.process
-        return None if process is None else process.pid
+        return None if process is None or process.place is not None else process.pid
 
     @property
     def threads(self) -> int | None:
@@ -116,8 +116,15 @@ class Worker:
         process = self.in_flight.process
         return None if process is None else process.threads
 
+    @property
+    def place(self) -> WorkerPlace | None:
+        """Where it is, if that is another machine."""
+        process = self.in_flight.process
+        return None if process is None else process.place
+
     def describe(self) -> WorkerDescription:
-        """Describe it as it is now, without its memory, which it does not know."""
+        """Describe it as it is now, without its memory, which it does not know of this machine."""
+        place = self.place
         return WorkerDescription(
             self.id,
             self.state,
@@ -127,6 +134,8 @@ class Worker:
             restarts=self.restart_policy.restarts,
             failure=self.failure,
             threads=self.threads,
+            memory=0 if place is None else place.memory,
+            place=place,
         )
 
     # What the process reports.
@@ -204,6 +213,15 @@ class Worker:
         if self.state is DRAINING and not self.in_flight.batches:
             self._inputs.drained()
 
+    def went_silent(self, failure: WorkerFailure) -> None:
+        """Let others have what is in hand, and get nothing: the process may be there, or not."""
+        self._hand_out()
+        self._inputs.went_silent(failure)
+
+    def heard_again(self) -> None:
+        """Be ready again: the process was there all the time."""
+        self._inputs.heard_again()
+
     def exited(self, failure: WorkerFailure) -> None:
         """Hand out what came, and be started again or leave: the process is gone."""
         self.in_flight.take_back()
@@ -222,9 +240,10 @@ class Worker:
     def enter(self, state: WorkerState) -> None:
         """Be in ``state``; the timer of the state before is no more. Only the lifecycle calls this."""
         self._set_timer(None)
-        self.state = state
+        before, self.state = self.state, state
         if state is READY:
-            self._told.loaded()
+            if before is not WorkerState.SUSPECT:
+                self._told.loaded()
             self.in_flight.open()
             return
         self.in_flight.close()
@@ -264,6 +283,10 @@ class Worker:
         if self.tracer is not None:
             self.tracer.worker_loaded(self.spec)
         self.owner.worker_ready(self, self.restart_policy.ready(self.clock.seconds()))
+
+    def come_back(self) -> None:
+        """Have work again."""
+        self.owner.worker_has_room(self)
 
     def lose(self, failure: WorkerFailure) -> None:
         """Give what was in hand back to the pool."""

@@ -58,7 +58,7 @@ class WorkerMemory:
 
     def reserve(self, version: VersionSpec, workers: int) -> int:
         """Return how many more workers may start now; see to it that there is room for the others."""
-        if not self.is_on:
+        if not self.is_on or version.placement.is_elsewhere:
             return workers
         if self.is_awaited and key_of(version) != self._granted:
             return 0
@@ -72,7 +72,7 @@ class WorkerMemory:
 
     def claim(self, version: VersionSpec, workers: int, waits: bool = False) -> Deferred[None]:
         """Fire when so many more workers may start; the order of claims is kept."""
-        if workers <= 0 or not self.is_on:
+        if workers <= 0 or not self.is_on or version.placement.is_elsewhere:
             return succeed(None)
         claim = self._claims.add(version, workers, waits)
         self.settle()
@@ -96,7 +96,7 @@ class WorkerMemory:
 
     def figures(self, version: VersionSpec) -> MemoryFigures | None:
         """Return what one more worker of a version takes, and what there is; None while there is no limit."""
-        if not self.is_on:
+        if not self.is_on or version.placement.is_elsewhere:
             return None
         account = self.accounts.of(version)
         return MemoryFigures(

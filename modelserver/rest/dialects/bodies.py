@@ -111,9 +111,23 @@ def worker_status(worker: WorkerDescription) -> str:
     return "LOADING" if worker.state in _COMING_STATES else "UNLOADING"
 
 
+def process_id(worker: WorkerDescription) -> int:
+    """Return a worker's process id, on whatever machine that is; -1 where there is no process."""
+    pid = worker.pid if worker.place is None else worker.place.pid
+    return -1 if pid is None else pid
+
+
 def worker_history(worker: WorkerDescription) -> dict[str, object]:
-    """Return keys that only this server has: how often a worker was restarted and why it failed last."""
+    """Return keys that only this server has: where a worker is, its restarts, and why it failed last."""
     keys: dict[str, object] = {}
+    if worker.place is not None:
+        place = worker.place
+        told = {"node": place.node, "address": place.address, "placementGroup": place.group}
+        shown: dict[str, object] = {name: text for name, text in told.items() if text}
+        shown["reason"] = place.reason
+        if worker.state is WorkerState.SUSPECT:
+            shown["suspect"] = True
+        keys["placement"] = shown
     if worker.restarts:
         keys["restarts"] = worker.restarts
     if worker.failure is not None:

@@ -23,6 +23,7 @@ from modelserver.rest.dialects.bodies import (
     out_of_memory_code,
     prediction_code,
     pretty,
+    process_id,
     refuse,
     residence,
     said,
@@ -235,7 +236,7 @@ def _worker(worker: WorkerDescription) -> dict[str, object]:
         "status": worker_status(worker),
         "memoryUsage": worker.memory,
         **memory_apart(worker),
-        "pid": -1 if worker.pid is None else worker.pid,
+        "pid": process_id(worker),
         "gpu": on_gpu,
         "gpuUsage": (worker.gpu_usage or "failed to obtained gpu usage") if on_gpu else "N/A",
     }

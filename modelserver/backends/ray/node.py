@@ -1,0 +1,309 @@
+"""
+The agent of one worker on its node: starts it, and stands between it and the server. It needs no Ray.
+
+It reads one line of JSON from its standard input, and ends when that closes: whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
+from typing import NoReturn
+
+from modelserver.backends.ray.node_files import FileCache
+from modelserver.backends.ray.node_link import ServerLink
+from modelserver.backends.ray.node_order import NodeOrder
+from modelserver.backends.ray.node_process import NodeWorker
+from modelserver.backends.ray.node_setup import NodeSetup
+from modelserver.backends.ray.wire import FIRST_FOR_NODES, NodeKind
+from modelserver.metrics.process_memory import tree_memory
+from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader
+from modelserver.protocol.frames import Frame, FrameError
+from modelserver.system.oom_kills import OomDetector, find_counter
+
+USAGE_EVERY = 5.0
+"""Seconds between two reports of the worker's memory."""
+LAST_WORDS = 5.0
+"""Seconds that the server has to read what was left to say."""
+OUTPUT_WAIT = 0.5
+"""Seconds for which pipes are read after the worker's end, while something that it started holds them."""
+MOST_UNSENT = 1 << 22
+"""Bytes on their way to the server from which on the worker has to wait."""
+_LARGEST_READ = 1 << 14
+
+
+class Agent:
+    """Relays between the server and one worker until one of them, or whoever started it, is gone."""
+
+    def __init__(self, order: NodeOrder, link: ServerLink, starter: int | None) -> None:
+        self._link = link
+        self._silence = order.silence
+        self._starter = starter
+        self._selector = selectors.DefaultSelector()
+        self._setup = NodeSetup(FileCache(cache_folder(order.cache), order.cache_size), link.send_json)
+        self._worker: NodeWorker | None = None
+        self._reader = FrameReader()
+        self._outputs: dict[int, int] = {}
+        self._is_reading = False
+        self._ends_at: float | None = None
+        self._usage_at = 0.0
+        self._oom = OomDetector(find_counter())
+        self._actions: dict[NodeKind, Callable[[Frame], None]] = {
+            NodeKind.START: self._start,
+            NodeKind.OFFER: lambda frame: self._setup.offered(frames.unpack_json(frame)),
+            NodeKind.FILES: lambda frame: self._setup.arrived(frame.payload, bool(frame.items)),
+            NodeKind.SIGNAL: self._signal,
+            NodeKind.END_INPUT: lambda frame: self._end_input(),
+            NodeKind.PROBE: lambda frame: self._link.echo(frame.number),
+        }
+
+    def run(self) -> None:
+        """Work until the end of one of the three."""
+        self._watch(self._link.socket, self._hear)
+        if self._starter is not None:
+            self._watch(self._starter, self._starter_closed)
+        try:
+            while self._turn():
+                pass
+        except (OSError, FrameError, EOFError) as error:
+            print(f"The link to the server is over: {error}", file=sys.stderr)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.signal(signal.SIGKILL)
+
+    def _watch(self, what: socket.socket | int, then: Callable[[], object]) -> None:
+        self._selector.register(what, selectors.EVENT_READ, then)
+
+    def _turn(self) -> bool:
+        """Wait for something, and see to it; return whether there is more to do."""
+        self._set_interest()
+        for key, events in self._selector.select(self._patience()):
+            if events & selectors.EVENT_WRITE:
+                self._write_on(key.fileobj)
+            if events & selectors.EVENT_READ:
+                key.data()
+        now = time.monotonic()
+        if now - self._link.heard > self._silence:
+            raise EOFError("the server is silent")
+        if self._ends_at is not None and now >= self._ends_at:
+            return False
+        if self._setup.is_waiting:
+            self._advance()
+        if self._worker is not None and self._ends_at is None and now >= self._usage_at:
+            self._usage_at = now + USAGE_EVERY
+            self._link.send_json(NodeKind.USAGE, {"memory": tree_memory(self._worker.pid)})
+        return True
+
+    def _patience(self) -> float:
+        if self._setup.is_waiting:
+            return 0.05
+        if self._ends_at is not None:
+            return max(0.0, self._ends_at - time.monotonic())
+        return min(1.0, self._silence / 4)
+
+    def _set_interest(self) -> None:
+        both = selectors.EVENT_READ | selectors.EVENT_WRITE
+        wanted = both if self._link.stream.has_backlog else selectors.EVENT_READ
+        self._modify(self._link.socket, wanted)
+        if self._worker is not None and self._is_reading:
+            # A worker that answers faster than the network takes it has to wait.
+            wanted = 0 if self._link.stream.backlog > MOST_UNSENT else selectors.EVENT_READ
+            if self._worker.has_unsent:
+                wanted |= selectors.EVENT_WRITE
+            self._modify(self._worker.connection, wanted)
+
+    def _modify(self, what: socket.socket, wanted: int) -> None:
+        registered = self._selector.get_map().get(what)
+        if registered is None:
+            if wanted:
+                self._selector.register(what, wanted, self._relay)
+        elif not wanted:
+            self._selector.unregister(what)
+        elif registered.events != wanted:
+            self._selector.modify(what, wanted, registered.data)
+
+    def _write_on(self, what: object) -> None:
+        if what is self._link.socket:
+            self._link.stream.flush()
+        elif self._worker is not None:
+            self._worker.flush()
+
+    # What comes from the server, and from whoever started this process.
+
+    def _hear(self) -> None:
+        for frame in self._link.receive():
+            if frame.kind < FIRST_FOR_NODES:
+                self._pass_on(frame)
+                continue
+            try:
+                action = self._actions[NodeKind(frame.kind)]
+            except (KeyError, ValueError):
+                raise frames.unexpected(frame.kind) from None
+            action(frame)
+
+    def _pass_on(self, frame: Frame) -> None:
+        if self._worker is not None:
+            header = frames.pack_header(
+                len(frame.payload), frame.kind, frame.flags, frame.items, frame.number
+            )
+            self._worker.write([header, frame.payload])
+
+    def _starter_closed(self) -> None:
+        assert self._starter is not None
+        if not os.read(self._starter, 1024):
+            raise EOFError("whoever started this process is gone")
+
+    def _signal(self, frame: Frame) -> None:
+        if self._worker is not None:
+            self._worker.signal(frame.number)
+        else:
+            self._not_started("it was ended before its process was started", frame.number)
+
+    def _end_input(self) -> None:
+        if self._worker is not None:
+            self._worker.end_input()
+            self._worker.signal(signal.SIGTERM)
+        else:
+            self._not_started("it was ended before its process was started", signal.SIGTERM)
+
+    def _not_started(self, why: str, number: int | None = None) -> None:
+        self._setup.end()
+        self._link.send_json(NodeKind.NOT_STARTED, {"text": why, "signal": number})
+        self._ends_at = time.monotonic() + LAST_WORDS
+
+    # The worker.
+
+    def _start(self, frame: Frame) -> None:
+        self._setup.begin(frames.unpack_json(frame))
+
+    def _advance(self) -> None:
+        """Start the worker, if all that it needs is here."""
+        try:
+            ready = self._setup.advance()
+            if ready is None:
+                return
+            command, environment, load, largest = ready
+            worker = self._worker = NodeWorker.spawn(command, environment)
+        except Exception as error:  # the disk, the files: the server is told
+            self._not_started(f"{type(error).__name__}: {error}")
+            return
+        self._reader = FrameReader(largest)
+        self._is_reading = True
+        self._watch(worker.connection, self._relay)
+        for number, output in enumerate(worker.outputs, 1):
+            self._outputs[output] = number
+            self._watch(output, partial(self._take_output, output))
+        self._watch(worker.watch, self._has_exited)
+        self._usage_at = time.monotonic() + 1.0
+        self._link.send_json(NodeKind.SPAWNED, {"pid": worker.pid, "host": socket.gethostname()})
+        worker.write([load])
+
+    def _relay(self) -> None:
+        """Pass on what the worker has written, as long as there is more."""
+        assert self._worker is not None
+        try:
+            received = self._reader.fill(self._worker.connection)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = 0
+        try:
+            for frame in self._reader:
+                if frame.kind >= FIRST_FOR_NODES:
+                    raise frames.unexpected(frame.kind)
+                self._link.stream.write([_header(frame), frame.payload])
+        except FrameError as error:
+            self._link.send_json(NodeKind.EXITED, {"problem": str(error)})
+            self.kill()
+            received = 0
+        if not received:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if self._is_reading and self._worker is not None:
+            self._is_reading = False
+            with suppress(KeyError):
+                self._selector.unregister(self._worker.connection)
+
+    def _take_output(self, output: int) -> bool:
+        """Pass on lines; return whether there may be more now."""
+        try:
+            data = os.read(output, _LARGEST_READ)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._selector.unregister(output)
+            os.close(output)
+            del self._outputs[output]
+            return False
+        header = frames.pack_header(len(data), NodeKind.OUTPUT, 0, 0, self._outputs[output])
+        self._link.stream.write([header, data])
+        return True
+
+    def _has_exited(self) -> None:
+        worker = self._worker
+        assert worker is not None
+        self._selector.unregister(worker.watch)
+        while self._is_reading and _is_readable(worker.connection):
+            self._relay()
+        self._stop_reading()
+        code, number = worker.reap()
+        until = time.monotonic() + OUTPUT_WAIT
+        while self._outputs and time.monotonic() < until:
+            taken = [self._take_output(output) for output in list(self._outputs)]
+            if self._outputs and not any(taken):
+                time.sleep(0.01)
+        lacked = number == signal.SIGKILL and not worker.killed and self._oom.take_new_kills()
+        self._link.send_json(NodeKind.EXITED, {"code": code, "signal": number, "out_of_memory": lacked})
+        self._ends_at = time.monotonic() + LAST_WORDS
+
+
+def _header(frame: Frame) -> bytes:
+    return frames.pack_header(len(frame.payload), frame.kind, frame.flags, frame.items, frame.number)
+
+
+def _is_readable(connection: socket.socket) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def cache_folder(name: str) -> Path:
+    """Return where models are kept on this node: each user's apart, unless it is told exactly."""
+    return Path(name) if os.path.isabs(name) else Path(gettempdir()) / f"{name}-{os.getuid()}"
+
+
+def main() -> NoReturn:
+    """Run an agent; see the module."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = NodeOrder.read(sys.stdin.buffer.readline())
+    code = 0
+    try:
+        link = ServerLink.dial(order.address, order.certificate, order.token)
+    except OSError as error:
+        print(
+            f"The server at {order.address[0]}:{order.address[1]} cannot be reached: {error}", file=sys.stderr
+        )
+        code = 1
+    else:
+        Agent(order, link, sys.stdin.fileno()).run()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

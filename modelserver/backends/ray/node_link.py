@@ -1,0 +1,88 @@
+"""A node's end of the connection to the server, which it dials."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+
+from modelserver.backends.ray.secure_stream import SecureStream
+from modelserver.backends.ray.wire import LARGEST_TO_NODE, SECONDS, NodeKind
+from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader
+from modelserver.protocol.frames import Frame
+
+DIALING = 10.0
+"""Seconds for the connection and the handshake."""
+
+
+class ServerLink:
+    """
+    The connection of one worker.
+
+    :param heard: when the server was heard of last, in monotonic seconds.
+    """
+
+    def __init__(self, stream: SecureStream) -> None:
+        self.stream = stream
+        self.heard = time.monotonic()
+        self._reader = FrameReader(LARGEST_TO_NODE)
+
+    @classmethod
+    def dial(cls, address: tuple[str, int], certificate: str, token: bytes) -> ServerLink:
+        """
+        Connect to the server that has ``certificate``, and to no other one, and show it the token.
+
+        :raises OSError: it cannot be reached in time, or is another one.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        # Not a name, but the very certificate is what is compared.
+        context.check_hostname = False
+        context.load_verify_locations(cadata=certificate)
+        stream = SecureStream(socket.create_connection(address, DIALING), context, server_side=False)
+        until = time.monotonic() + DIALING
+        while not stream.shake_hands():
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([stream.socket], [], [], left)[0]:
+                raise TimeoutError("the handshake took too long")
+        if stream.certificate != ssl.PEM_cert_to_DER_cert(certificate):
+            raise ConnectionAbortedError("the server has another certificate than was told")
+        stream.write([token])
+        return cls(stream)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The connection's socket."""
+        return self.stream.socket
+
+    def receive(self) -> Iterator[Frame]:
+        """
+        Read what is here; a frame is good until the next one is asked for.
+
+        :raises EOFError: the server has closed the connection.
+        :raises OSError: the connection is broken.
+        :raises FrameError: what comes is no frame.
+        """
+        while True:
+            try:
+                received = self._reader.fill(self.stream)
+            except BlockingIOError:
+                return
+            if not received:
+                raise EOFError("the server has closed it")
+            self.heard = time.monotonic()
+            yield from self._reader
+
+    def send_json(self, kind: NodeKind, document: Mapping[str, object]) -> None:
+        """Say something to the server."""
+        payload = json.dumps(document).encode()
+        self.stream.write([frames.pack_header(len(payload), kind, 0, 0, 0), payload])
+
+    def echo(self, number: int) -> None:
+        """Answer a probe, with this node's time."""
+        payload = SECONDS.pack(time.monotonic())
+        self.stream.write([frames.pack_header(len(payload), NodeKind.ECHO, 0, 0, number), payload])

@@ -1,0 +1,167 @@
+"""TLS on a socket that never blocks, for the server's event loop and for a node's agent alike."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+
+from modelserver.protocol.frames import SMALL, Pieces
+
+_READ = 1 << 18
+_THIN_LINEAR_TIMEOUTS = 16
+"""The number that Linux gives to the option; Python has no name for it."""
+_PIECES = 64
+"""Pieces that are encrypted before the socket gets what there is of them."""
+
+
+class SecureStream:
+    """
+    Reads and writes a connected socket through TLS.
+
+    What is handed over for writing is encrypted, and so copied, at once: the caller may use its memory again.
+    """
+
+    def __init__(self, connection: socket.socket, context: ssl.SSLContext, server_side: bool) -> None:
+        connection.setblocking(False)
+        if connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):
+                # After a cut, what was lost is sent again sooner than with doubled pauses.
+                connection.setsockopt(socket.IPPROTO_TCP, _THIN_LINEAR_TIMEOUTS, 1)
+        self.socket = connection
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
+        self._unsent: deque[memoryview] = deque()
+        self._is_ready = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the handshake is done."""
+        return self._is_ready
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The other side's certificate (DER), once the handshake is done; None where it showed none."""
+        return self._tls.getpeercert(binary_form=True)
+
+    @property
+    def backlog(self) -> int:
+        """How many encrypted bytes wait for the socket."""
+        return sum(map(len, self._unsent))
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether bytes wait for the socket."""
+        return bool(self._unsent)
+
+    def shake_hands(self) -> bool:
+        """
+        Go on with the handshake; return whether it is done.
+
+        :raises OSError: the other side is gone, or is not who it should be.
+        """
+        while not self._is_ready:
+            try:
+                self._tls.do_handshake()
+                self._is_ready = True
+            except ssl.SSLWantReadError:
+                self._push()
+                try:
+                    if not self._receive():
+                        raise ConnectionResetError("closed during the handshake")
+                except BlockingIOError:
+                    return False
+        self._push()
+        return True
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """
+        Read what there is, at most the buffer's size; 0 at the end of the stream.
+
+        :raises BlockingIOError: there is nothing now.
+        :raises OSError: the connection is broken.
+        """
+        filled, size = 0, len(buffer)
+        while filled < size:
+            try:
+                got = self._tls.read(size - filled, buffer[filled:])
+            except ssl.SSLWantReadError:
+                if filled:
+                    break
+                if not self._receive():
+                    return 0
+                continue
+            except ssl.SSLZeroReturnError:
+                break
+            if not got:
+                break
+            filled += int(got)
+        return filled
+
+    def _receive(self) -> int:
+        data = self.socket.recv(_READ)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        return len(data)
+
+    def write(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+        """
+        Encrypt pieces, and send what the socket takes now; ``flush`` sends the rest.
+
+        :raises OSError: the connection is broken.
+        """
+        for number, piece in enumerate(_joined(pieces), 1):
+            if len(piece):
+                self._tls.write(piece)
+            if not number % _PIECES:
+                self._push()
+        self._push()
+
+    def flush(self) -> bool:
+        """
+        Send what waits; return whether nothing waits any more.
+
+        :raises OSError: the connection is broken.
+        """
+        while self._unsent:
+            first = self._unsent[0]
+            try:
+                sent = self.socket.send(first)
+            except BlockingIOError:
+                return False
+            if sent < len(first):
+                self._unsent[0] = first[sent:]
+            else:
+                self._unsent.popleft()
+        return True
+
+    def _push(self) -> None:
+        if self._outgoing.pending:
+            self._unsent.append(memoryview(self._outgoing.read()))
+            self.flush()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
+
+
+def _joined(pieces: Iterable[bytes | bytearray | memoryview]) -> Pieces:
+    """Small pieces as one: each write makes a record of its own."""
+    joined: Pieces = []
+    small: Pieces = []
+    for piece in pieces:
+        if len(piece) < SMALL:
+            small.append(piece)
+            continue
+        if small:
+            joined.append(b"".join(small))
+            small = []
+        joined.append(piece)
+    if small:
+        joined.append(b"".join(small))
+    return joined

@@ -1,0 +1,1 @@
+"""Tests of workers on other machines, without any."""
