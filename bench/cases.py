@@ -54,6 +54,7 @@ class Case:
         """The request body as a file, None for a GET."""
         if not self.body:
             return None
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"body-{self.body}"
         if not path.exists():
             # Valid float32 images and no compressible constant: a counter of bytes.

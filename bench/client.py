@@ -188,7 +188,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         body = Path(options.body).read_bytes() if options.body else b""
         self.port: int = options.port
-        self.request = build_request(options.method, options.path, body)
+        self.request = build_request(options.method, options.path, body, options.content_type)
         self.tally = Tally(options.status, options.length)
         self.buffer = memoryview(bytearray(BUFFER))
         self.seconds = 0.0
@@ -268,11 +268,13 @@ class Run:
         }
 
 
-def build_request(method: str, path: str, body: bytes) -> bytes:
+def build_request(
+    method: str, path: str, body: bytes, content_type: str = "application/octet-stream"
+) -> bytes:
     """One request, ready to be sent again and again."""
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if method != "GET":
-        head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n"
+        head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
 
 
@@ -298,6 +300,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--path", required=True)
     parser.add_argument("--method", default="POST")
     parser.add_argument("--body", default="", help="file with the body")
+    parser.add_argument("--content-type", default="application/octet-stream", help="of the body")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--count", type=int, default=1_000_000, help="at most so many requests")

@@ -1,11 +1,11 @@
--- One POST (or GET) again and again: ARGS are the method and the file with the body.
+-- One POST (or GET) again and again: ARGS are the method, the file with the body, and its type.
 function init(args)
   wrk.method = args[1]
   if args[1] ~= "GET" then
     local file = io.open(args[2], "rb")
     wrk.body = file:read("*a")
     file:close()
-    wrk.headers["Content-Type"] = "application/octet-stream"
+    wrk.headers["Content-Type"] = args[3]
   end
   request_bytes = wrk.format()
 end

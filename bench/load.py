@@ -42,6 +42,7 @@ class Load:
     length: int | None = None
     every: float = 0.0
     slow_every: int = 0
+    content_type: str = "application/octet-stream"
 
     @property
     def method(self) -> str:
@@ -106,7 +107,7 @@ def command(load: Load, client: str) -> list[str]:
         url = f"http://127.0.0.1:{load.port}{load.path}"
         return [
             *("wrk", "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "20s"),
-            *("-s", str(SCRIPT), url, "--", load.method, str(load.body or "")),
+            *("-s", str(SCRIPT), url, "--", load.method, str(load.body or ""), load.content_type),
         ]
     if client == "bursts":
         return [
@@ -119,6 +120,7 @@ def command(load: Load, client: str) -> list[str]:
     line += ["--method", load.method, "--connections", str(load.connections), "--seconds", str(load.seconds)]
     if load.body is not None:
         line += ["--body", str(load.body)]
+        line += ["--content-type", load.content_type]
     if load.length is not None:
         line += ["--length", str(load.length)]
     return line
