@@ -49,7 +49,7 @@ class Judge:
     def look(self, now: float, seen: Seen, settings: Autoscaling, bounds: WorkerRange) -> Load:
         """Take in what there is now, and return what follows of it and of what was there before."""
         call = min(seen.costs.values(), key=lambda cost: cost.seconds, default=CallCost(0.0)).seconds
-        self._arrivals.note(now, seen.arrived)
+        self._arrivals.note(now, seen.arrived, was_asleep=not seen.workers)
         if self._active is None or seen.arrived != self._arrived or seen.waiting or seen.in_hand:
             self._active = now
         self._arrived = seen.arrived
@@ -64,14 +64,20 @@ class Judge:
             slots=seen.slots,
             idle=now - self._active,
         )
-        calm = evolve(load, rate=self._arrivals.upper_rate(call))
-        self._needs.append((now, workers_for_calm(calm, rules_of(settings, bounds))))
+        self._needs.append((now, self._calm(load, call, rules_of(settings, bounds))))
         delay = max(settings.down_delay, min(LONGEST_DELAY, LOADS * seen.loading))
         while len(self._needs) > 1 and now - self._needs[1][0] >= delay:
             self._needs.popleft()
         if now - self._needs[0][0] < delay:  # not watched for so long
             self._needs[0] = (self._needs[0][0], max(self._needs[0][1], seen.workers))
         return load
+
+    def _calm(self, load: Load, call: float, rules: Rules) -> int:
+        """Return the workers that are enough now; a load that surely falls needs nothing on top."""
+        falling = self._arrivals.falling_rate(call)
+        if falling is not None:
+            return workers_for_calm(evolve(load, rate=falling), rules, margin=1.0)
+        return workers_for_calm(evolve(load, rate=self._arrivals.upper_rate(call)), rules)
 
     def decide(self, load: Load, settings: Autoscaling, bounds: WorkerRange) -> Verdict:
         """Decide by what ``look`` has returned, perhaps with ``affordable`` in it."""

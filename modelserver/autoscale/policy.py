@@ -20,8 +20,8 @@ LATE = 0.1
 """The share of requests that may wait longer than the target."""
 HORIZON = 0.5
 """Seconds in which workers are to work off what has piled up, or the time of one call if that is longer."""
-MARGIN = 1.1
-"""By how much the load may grow after a worker has gone before one is missing."""
+MARGIN = 1.07
+"""By how much the load may grow after a worker has gone before one is missing, unless it surely falls."""
 BUSIEST = 0.95
 """The share of their time that workers may be busy, whatever the target."""
 
@@ -177,12 +177,16 @@ def workers_needed(load: Load, rules: Rules, is_rate_only: bool = False) -> int:
     return _fewest(work.busy + behind, work.call, rules)
 
 
-def workers_for_calm(load: Load, rules: Rules) -> int:
-    """Return the fewest workers with which a load that is somewhat larger than this one is served."""
+def workers_for_calm(load: Load, rules: Rules, margin: float = MARGIN) -> int:
+    """
+    Return the fewest workers with which a load that is somewhat larger than this one is served.
+
+    :param margin: how many times as large.
+    """
     work = _work_of(load)
     if work is None:
         return load.workers
-    return _fewest(work.busy * MARGIN + work.behind, work.call, rules)
+    return _fewest(work.busy * margin + work.behind, work.call, rules)
 
 
 def _work_of(load: Load) -> _Work | None:

@@ -50,7 +50,7 @@ class Simulation:
         step = 0.001
         while self.now < end - 1e-9:
             owed += rate(self.now) * step
-            came = _poisson(random, rate(self.now) * step) if random is not None else int(owed)
+            came = poisson(random, rate(self.now) * step) if random is not None else int(owed)
             owed -= came if random is None else 0
             for _ in range(came):
                 self._arrived += 1
@@ -96,7 +96,8 @@ class Simulation:
         return sum(one != other for one, other in pairwise(steps))
 
 
-def _poisson(random: Random, mean: float) -> int:
+def poisson(random: Random, mean: float) -> int:
+    """Return how many requests come by chance where so many are to be expected."""
     count, left = 0, random.expovariate(1.0)
     while left < mean:
         count += 1

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.autoscale.arrivals import Arrivals, window
 from modelserver.autoscale.judge import Judge, Seen
 from modelserver.version_settings.values import Autoscaling, WorkerRange
-from tests.autoscale.simulation import Simulation
+from tests.autoscale.simulation import Simulation, poisson
 
 ON = Autoscaling(enabled=True)
 
@@ -81,7 +81,7 @@ class WaveTests(SynchronousTestCase):
             simulation.run(60, wave, Random(1))
         spans = zip(elastic.counts, [*elastic.counts[1:], (elastic.now, 0)], strict=True)
         used = sum(count * (until - since) for (since, count), (until, _) in spans)
-        self.assertLess(used, 0.65 * 4 * elastic.now)
+        self.assertLess(used, 0.6 * 4 * elastic.now)
         self.assertLess(_p99(elastic) + 0.01, 2 * (_p99(fixed) + 0.01))
 
 
@@ -122,6 +122,41 @@ class ArrivalTests(SynchronousTestCase):
         for step in range(1, 3):
             arrivals.note(9.9 + step * 0.1, 198 + step * 20)
         self.assertAlmostEqual(arrivals.rate(0.01), 200.0, delta=0.01)
+
+    def test_a_late_look_makes_no_jump_of_what_came_meanwhile(self) -> None:
+        arrivals = Arrivals()
+        for step in range(100):
+            arrivals.note(step * 0.1, step * 20)
+        arrivals.note(10.6, 106 * 20)
+        self.assertAlmostEqual(arrivals.rate(0.01), 200.0, delta=0.01)
+
+    def test_what_wakes_a_version_came_just_now(self) -> None:
+        for was_asleep, rate in ((True, 450.0), (False, 1.0)):
+            arrivals = Arrivals()
+            arrivals.note(0.0, 10)
+            arrivals.note(90.0, 100, was_asleep)
+            self.assertAlmostEqual(arrivals.rate(0.01), rate)
+
+    def test_a_load_that_falls_is_told_as_it_is_by_now(self) -> None:
+        arrivals, arrived = Arrivals(), 0.0
+        self.assertIsNone(arrivals.falling_rate(0.01))
+        for step in range(121):
+            arrivals.note(step * 0.1, int(arrived))
+            arrived += (200 - step) * 0.1
+        falling = arrivals.falling_rate(0.01)
+        assert falling is not None
+        self.assertTrue(79.0 < falling < 87.0, falling)
+        self.assertLess(falling, arrivals.upper_rate(0.01))
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.integers(1, 300), st.integers(0, 1000))
+    def test_a_load_that_does_not_fall_is_seldom_taken_for_one_that_does(self, rate: int, seed: int) -> None:
+        arrivals, random, arrived, told = Arrivals(), Random(seed), 0, 0
+        for step in range(600):
+            arrived += poisson(random, rate * 0.1)
+            arrivals.note(step * 0.1, arrived)
+            told += arrivals.falling_rate(0.01) is not None
+        self.assertLess(told, 60)
 
     def test_a_few_requests_together_are_no_jump(self) -> None:
         arrivals = Arrivals()
