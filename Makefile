@@ -10,6 +10,7 @@
 # make check                      ruff and mypy
 # make docs                       the documentation as pages, in docs/_build; fails at a warning
 # make documents                  the commands of the documentation, run as a reader would
+# make release VERSION=0.2.0       packages, bill of materials, licences and hashes in dist/VERSION; uploads nothing
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
 # All that is needed is Python 3.10 or newer. The first run makes $(VENV) and installs the project into it.
@@ -22,7 +23,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test slow clients sagemaker formats protos check docs documents ahead bench soak clean
+.PHONY: help quickstart test slow clients sagemaker formats protos check docs documents release ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -64,6 +65,9 @@ docs: $(VENV)/.has-test $(VENV)/.has-docs
 
 documents: $(VENV)/.has-test
 	$(VENV)/bin/python -m tests.harness.document_blocks $(ARGS)
+
+release: $(VENV)/.has-release
+	$(VENV)/bin/python -m tools.release $(VERSION) $(ARGS)
 
 bench: $(VENV)/.has-torch $(VENV)/.has-uvloop
 	$(VENV)/bin/python -m bench $(ARGS)

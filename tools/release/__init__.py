@@ -1,0 +1,1 @@
+"""Makes what a release publishes: ``make release VERSION=...``."""
