@@ -14,11 +14,14 @@ import math
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlencode
 
+import attrs
 from attrs import define, field
 from rich.console import Console
 
@@ -26,13 +29,17 @@ from bench.open_load import HttpAsker, Refused
 from bench.selection import add_arguments, own_server
 from bench.sheet import Sheet, describe_machine, milliseconds, write_json, write_markdown
 from bench.target import Deployment, Target, call
+from bench.today.peers import PEERS, PeerServer, find_home, program
 from modelserver.cli.quickstart.command import pack_digits
 from modelserver.examples import digits as examples
 
 Rate = Callable[[float], float]
 """Requests a second, by the seconds since the start."""
 
-MODEL = "wait"
+MODEL, SEED = "wait", 15
+STEP = 8.0
+"""Seconds after which the load rises."""
+RAY = next(peer for peer in PEERS if peer.key == "rayserve")
 PERIOD, PEAK = 60.0, 240.0
 """Seconds of a wave, and its most requests a second: 60 % of what four workers serve."""
 
@@ -71,9 +78,19 @@ class Run:
         return next((at - since for at, count in self.ready if at >= since and count >= workers), math.nan)
 
 
-async def drive(target: Target, seconds: float, rate: Rate, seed: int = 15) -> Run:
-    """Let requests come for so long, and wait for every answer."""
-    run, asker, chance = Run(), HttpAsker(target.port, f"/predictions/{MODEL}"), random.Random(seed)
+async def drive(
+    target: Target,
+    seconds: float,
+    rate: Rate,
+    path: str = f"/predictions/{MODEL}",
+    count: Callable[[Target], int] | None = None,
+) -> Run:
+    """
+    Let requests come for so long, and wait for every answer.
+
+    :param count: asks how many workers are ready; None: as this server tells.
+    """
+    run, asker, chance = Run(), HttpAsker(target.port, path), random.Random(SEED)
     begun = time.monotonic()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -85,7 +102,7 @@ async def drive(target: Target, seconds: float, rate: Rate, seed: int = 15) -> R
         else:
             run.waits.append((left, time.monotonic() - begun - left))
 
-    looks = asyncio.ensure_future(_look(target, run, begun))
+    looks = asyncio.ensure_future(_look(partial(count or ready_workers, target), run, begun))
     most = max(rate(tenth / 10) for tenth in range(round(seconds * 10)))
     due = 0.0
     while (due := due + chance.expovariate(most)) < seconds:
@@ -102,11 +119,11 @@ async def drive(target: Target, seconds: float, rate: Rate, seed: int = 15) -> R
     return run
 
 
-async def _look(target: Target, run: Run, begun: float) -> None:
+async def _look(count: Callable[[], int], run: Run, begun: float) -> None:
     loop = asyncio.get_running_loop()
     while True:
-        count = await loop.run_in_executor(None, ready_workers, target)
-        run.ready.append((time.monotonic() - begun, count))
+        ready = await loop.run_in_executor(None, count)
+        run.ready.append((time.monotonic() - begun, ready))
         await asyncio.sleep(0.1)
 
 
@@ -126,17 +143,47 @@ def register(target: Target, least: int, most: int, **more: str) -> None:
     target.register(Deployment(MODEL, MODEL, workers=least, parameters=tuple(words.items())))
 
 
+def rising(now: float) -> float:
+    """The rate of a load that rises at once."""
+    return 30.0 if now < STEP else 300.0
+
+
 def step(target: Target) -> tuple[str, ...]:
     """Let the load rise from 30 to 300 requests a second."""
     register(target, 1, 4)
-    run = asyncio.run(drive(target, 20.0, lambda now: 30.0 if now < 8 else 300.0))
+    run = asyncio.run(drive(target, 20.0, rising))
     target.unregister(MODEL)
     steady, after = run.p99(14.0), run.p99(10.0, 12.0)
     return (
         "step, 30 to 300/s",
-        f"4 ready after {run.when_ready(4, 8.0):.2f} s",
+        f"4 ready after {run.when_ready(4, STEP):.2f} s",
         f"p99 {milliseconds(after)} ms 2 to 4 s after it, steady {milliseconds(steady)} ms",
         f"{len(run.failed)} failed of {len(run.waits)}",
+    )
+
+
+def step_of_ray(home: Path, folder: Path, seconds: float = 60.0) -> tuple[str, ...]:
+    """Let the load rise in the same way for Ray Serve, with its own autoscaling of one to four replicas."""
+    peer = attrs.evolve(RAY, command=program("on_rayserve_elastic"), environment={})
+    job = Deployment(MODEL, MODEL)
+    server = PeerServer("Ray Serve", folder / "ray", peer=peer, home=home, deployment=job, body=b"x")
+
+    def replicas(_: Target) -> int:
+        told = server.folder / "replicas"
+        return int(told.read_text()) if told.exists() else 0
+
+    server.start()
+    try:
+        run = asyncio.run(drive(server, STEP + seconds, rising, peer.path, replicas))
+    finally:
+        server.stop()
+    after, whole = milliseconds(run.p99(10.0, 12.0)), milliseconds(run.p99(STEP))
+    steps = (f"{count} after {run.when_ready(count, STEP):.2f}" for count in (2, 3, 4))
+    return (
+        "step, 30 to 300/s, Ray Serve",
+        f"replicas: {', '.join(steps)} s",
+        f"p99 {after} ms 2 to 4 s after it, {whole} ms in all",
+        f"{len(run.failed)} failed of {len(run.waits) + len(run.failed)} {dict(Counter(run.failed))}",
     )
 
 
@@ -211,14 +258,20 @@ def run_cases(target: Target, options: argparse.Namespace) -> Sequence[tuple[str
     for case in options.cases.split(","):
         if case == "step":
             rows.append(step(target))
+        elif case == "ray":
+            home = find_home(options.peers, RAY)
+            if home is None:
+                print(f"Ray Serve: not installed in {options.peers / RAY.key}: skipped")
+            else:
+                rows.append(step_of_ray(home, target.folder))
         elif case == "constant":
             rows.append(constant(target, options.seconds))
         elif case == "wave":
             rows.append(wave(target))
         elif case == "zero":
             rows.append(zero(target, options.cycles, keep=True, digits=False))
-            few = max(1, options.cycles // 5)
-            rows += [zero(target, few, keep, digits=True) for keep in (True, False)]
+            rows.append(zero(target, options.cycles, keep=True, digits=True))
+            rows.append(zero(target, max(1, options.cycles // 5), keep=False, digits=True))
     return rows
 
 
@@ -226,7 +279,8 @@ def main() -> None:
     """Run the cases, and show what they saw."""
     parser = argparse.ArgumentParser(prog="python -m bench.autoscale", description=__doc__)
     add_arguments(parser)
-    parser.add_argument("--cases", default="step,constant,wave,zero", help="of these, comma-separated")
+    parser.add_argument("--cases", default="step,ray,constant,wave,zero", help="of these, comma-separated")
+    parser.add_argument("--peers", type=Path, default=Path("/opt/peers"), help="folder of environments")
     parser.add_argument("--seconds", type=float, default=300.0, help="of the constant load")
     parser.add_argument("--cycles", type=int, default=100, help="from zero and back")
     options = parser.parse_args()

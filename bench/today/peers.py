@@ -17,7 +17,7 @@ from bench.today.formats import JSON_ARRAY, JSON_STRING, OPEN_INFERENCE, RAW, UN
 SERVERS = "bench.today.servers"
 
 
-def _program(name: str) -> Callable[[PeerServer], list[str]]:
+def program(name: str) -> Callable[[PeerServer], list[str]]:
     """Return what makes the command line of a server that is a program of ours."""
 
     def command(server: PeerServer) -> list[str]:
@@ -33,7 +33,7 @@ def _program(name: str) -> Callable[[PeerServer], list[str]]:
 
 def _mosec(server: PeerServer) -> list[str]:
     own = ("--address", HOST, "--log-level", "warning", "--timeout", "60000")
-    return [*_program("on_mosec")(server), *own]
+    return [*program("on_mosec")(server), *own]
 
 
 def _mosec_batches(server: PeerServer) -> list[str]:
@@ -43,7 +43,7 @@ def _mosec_batches(server: PeerServer) -> list[str]:
 
 def _kserve(server: PeerServer) -> list[str]:
     return [
-        *_program("on_kserve")(server),
+        *program("on_kserve")(server),
         *("--workers", "1", "--enable_grpc", "False"),
         *("--enable_latency_logging", "False", "--configure_logging", "False"),
     ]
@@ -126,7 +126,7 @@ PEERS = (
         "litserve",
         "LitServe",
         "fast_queue, one API server on uvloop and httptools, one worker, no access log",
-        _program("on_litserve"),
+        program("on_litserve"),
     ),
     Peer(
         "bentoml",
@@ -140,7 +140,7 @@ PEERS = (
         "rayserve",
         "Ray Serve",
         "HAProxy, RAY_SERVE_THROUGHPUT_OPTIMIZED=1, one replica, no access log, serve.batch",
-        _program("on_rayserve"),
+        program("on_rayserve"),
         path="/",
         distribution="ray",
         environment={"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"},

@@ -34,6 +34,8 @@ _FRONT = 0.5
 """The share of a processor that is left to everything but workers."""
 _ALIKE = 0.97
 """The share of the best rate from which on fewer workers and smaller batches are better."""
+_BUSY = 3
+"""At busy times there are so many times the callers of the mean: batches should be large enough then, too."""
 
 
 @frozen
@@ -301,8 +303,21 @@ class _Search:
             alike = [each for each in allowed if each[1].p99 * _ALIKE <= fastest]
         else:
             highest = max(predicted.rate for _, predicted in allowed)
-            alike = [each for each in allowed if each[1].rate >= _ALIKE * highest]
+            alike = self._for_busy_times([each for each in allowed if each[1].rate >= _ALIKE * highest])
         return min(alike, key=lambda each: (each[0].workers, each[0].batch_size, each[1].p99, each[0].delay))
+
+    def _for_busy_times(self, alike: Sequence[tuple[Choice, Predicted]]) -> list[tuple[Choice, Predicted]]:
+        """Return those with the fewest workers, of which batches serve more callers about as well as any."""
+        workers = min(choice.workers for choice, _ in alike)
+        observed = self.observed
+        rates = {
+            choice: of_callers(
+                self.line, self._spread, choice, _BUSY * observed.callers, observed.processors
+            ).rate
+            for choice, _ in alike
+            if choice.workers == workers
+        }
+        return [each for each in alike if rates.get(each[0], 0.0) >= _ALIKE * max(rates.values())]
 
     def _gain(self, now: Predicted, then: Predicted) -> float:
         if self.wanted.rate is None:
