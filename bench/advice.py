@@ -14,7 +14,6 @@ import itertools
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import attrs
 from attrs import frozen
 from rich.console import Console
 
+from bench.load import Load, put
 from bench.selection import add_arguments, own_server
 from bench.servers import ModelServer
 from bench.sheet import Sheet, describe_machine, write_json, write_markdown
@@ -63,22 +63,15 @@ class Callers:
         self._port = port
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
         self._request = head.encode() + bytes(size)
-        self.latencies: list[float] = []
 
-    async def run(self, count: int, seconds: float = 0.0, requests: int = 0) -> float:
-        """Ask from so many connections, for a time or for so many requests; return the answers a second."""
-        self.latencies.clear()
-        begun = time.perf_counter()
-        left = iter(range(requests)) if requests else itertools.count()
-        await asyncio.gather(*(self._ask(left, begun + seconds if seconds else 0.0) for _ in range(count)))
-        return len(self.latencies) / (time.perf_counter() - begun)
+    async def run(self, count: int, requests: int) -> None:
+        """Ask so often, from so many connections."""
+        left = iter(range(requests))
+        await asyncio.gather(*(self._ask(left) for _ in range(count)))
 
-    async def _ask(self, left: Iterator[int], until: float) -> None:
+    async def _ask(self, left: Iterator[int]) -> None:
         reader, writer = await asyncio.open_connection(HOST, self._port)
         for _ in left:
-            begun = time.perf_counter()
-            if until and begun > until:
-                break
             writer.write(self._request)
             head = await reader.readuntil(b"\r\n\r\n")
             fields = head.lower().split(b"\r\n")
@@ -87,7 +80,6 @@ class Callers:
             )
             if not head.startswith(b"HTTP/1.1 200"):
                 raise TargetFailed(head.decode("latin-1"))
-            self.latencies.append(time.perf_counter() - begun)
         writer.close()
 
 
@@ -112,7 +104,7 @@ def _register(target: ModelServer, name: str, handler: str, size: int, delay: st
 
 
 def measure(
-    target: ModelServer, handler: str, callers: int, seconds: float, chosen: tuple[int, str, int]
+    target: ModelServer, handler: str, callers: int, seconds: int, chosen: tuple[int, str, int]
 ) -> Iterator[Tried]:
     """Measure the grid, and the recommended settings."""
     for size, delay, workers in dict.fromkeys((chosen, *itertools.product(SIZES, DELAYS, WORKERS))):
@@ -125,7 +117,7 @@ def try_out(
     target: ModelServer,
     handler: str,
     callers: int,
-    seconds: float,
+    seconds: int,
     settings: tuple[int, str, int],
     chosen: tuple[int, str, int],
 ) -> Tried:
@@ -133,16 +125,17 @@ def try_out(
     size, delay, workers = settings
     name = f"{handler}-{size}-{delay}-{workers}"
     _register(target, name, handler, size, delay, workers)
-    asking = Callers(target.port, f"/predictions/{name}", BODIES[handler])
-    asyncio.run(asking.run(callers, seconds=seconds / 2))
-    rate = asyncio.run(asking.run(callers, seconds=seconds))
-    p99 = statistics.quantiles(asking.latencies, n=100)[98]
+    path = f"/predictions/{name}"
+    asyncio.run(Callers(target.port, path, BODIES[handler]).run(callers, requests=4 * callers))
+    body = target.folder / f"body-{handler}"
+    body.write_bytes(bytes(BODIES[handler]))
+    figures = put(Load(target.port, path, body, callers, seconds), target.tree)
     target.unregister(name)
-    return Tried(handler, size, delay, workers, rate, p99, settings == chosen)
+    return Tried(handler, size, delay, workers, figures.rate, figures.p99, settings == chosen)
 
 
 def final(
-    target: ModelServer, callers: int, seconds: float, found: Sequence[Tried], limit: float
+    target: ModelServer, callers: int, seconds: int, found: Sequence[Tried], limit: float
 ) -> Iterator[Tried]:
     """
     Measure the recommended settings and the best of the grid again, in turn.
@@ -204,7 +197,7 @@ def main() -> None:
     parser.add_argument("--handlers", default=",".join(BODIES), help="comma-separated")
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--p99", type=int, default=300, help="milliseconds")
-    parser.add_argument("--seconds", type=float, default=0.6, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=1, help="of each measurement")
     add_arguments(parser)
     options = parser.parse_args()
     console = Console(width=160)
