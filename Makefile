@@ -62,8 +62,9 @@ check: $(VENV)/.has-test $(VENV)/.has-dev
 docs: $(VENV)/.has-test $(VENV)/.has-docs
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going -b html docs docs/_build/html
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going -b singlehtml docs docs/_build/single
+	$(VENV)/bin/python -m tests.harness.site docs/_build/html max_batch_delay
 
-documents: $(VENV)/.has-test
+documents: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/python -m tests.harness.document_blocks $(ARGS)
 
 release: $(VENV)/.has-release

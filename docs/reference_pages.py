@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+
+from reference_calls import calls, environment, log_lines, open_inference
 
 from modelserver import errors
 from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.cli.main import build_parser
 from modelserver.config.table import KEYS
-from modelserver.dialect_rules import DIALECTS
 from modelserver.rest.dialects.bodies import Refusal
 from modelserver.rest.dialects.mms import REFUSALS as MMS_REFUSALS
 from modelserver.rest.dialects.torchserve import REFUSALS as TORCHSERVE_REFUSALS
@@ -36,12 +38,7 @@ NOTE = "This page is made of the code's own tables when the documentation is bui
 
 
 def configuration() -> str:
-    """Return every key of ``config.properties``, and the environment's variable for it."""
-    variables = [
-        (f"`{key.name}`", *(f"`{key.variable_name(name) or ''}`" for name in sorted(DIALECTS)))
-        for key in sorted(KEYS, key=lambda each: each.name)
-        if key.variable_name("torchserve")
-    ]
+    """Return every key of ``config.properties``."""
     return (
         "# Configuration keys\n\n"
         + NOTE
@@ -50,8 +47,6 @@ def configuration() -> str:
         + keys(key for key in KEYS if key.peers)
         + "\n## Keys of this server\n\n"
         + keys(key for key in KEYS if not key.peers)
-        + "\n## Environment\n\nA variable counts with `enable_envvars_config=true`; some always.\n\n"
-        + table(("key", *(f"variable ({name})" for name in sorted(DIALECTS))), variables)
     )
 
 
@@ -153,10 +148,15 @@ def _commands(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str,
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands": command_line,
     "configuration": configuration,
+    "environment": environment,
     "errors": error_texts,
     "grpc-methods": grpc,
+    "log-lines": log_lines,
     "metrics": metrics,
     "model-settings": model_settings,
+    "open-inference": open_inference,
+    "rest-mms": partial(calls, "mms", "Multi Model Server's dialect"),
+    "rest-torchserve": partial(calls, "torchserve", "TorchServe's dialect"),
     "routes": rest_routes,
 }
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from modelserver.cli.client.http import Client
-from modelserver.cli.local_server import HOST, choose_ports
+from modelserver.cli.local_server import HOST, Ports
+from tests.harness.server_process import free_ports
 
 DOCS = Path(__file__).parents[2] / "docs"
 _BLOCK = re.compile(
@@ -32,6 +33,7 @@ _BLOCK = re.compile(
 )
 PAGES = ("handlers.md", "start.md", "howto/*.md", "tutorials/*.md")
 """Of which every block of commands has a mark."""
+PORTS = (8080, 8081, 8082, 7070, 7071)
 LONGEST = 120.0
 """Seconds that a block may take."""
 
@@ -68,12 +70,15 @@ class Reader:
     ran: int = field(default=0, init=False)
     output: str = field(default="", init=False)
     _servers: list[subprocess.Popen[bytes]] = field(factory=list, init=False)
-    _ports: tuple[int, int, int] = field(init=False)
+    _ports: tuple[int, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        chosen = choose_ports((0, 0, 0))
-        self._ports = chosen.inference, chosen.management, chosen.metrics
-        (self.folder / ".ports.properties").write_text(chosen.settings, "utf-8")
+        inference, management, metrics, *rpc = free_ports(len(PORTS))
+        self._ports = (inference, management, metrics, *rpc)
+        http = Ports(inference, management, metrics).settings
+        # Of a key that stands twice the last one counts.
+        settings = f"{http}grpc_inference_port={rpc[0]}\ngrpc_management_port={rpc[1]}\n"
+        (self.folder / ".ports.properties").write_text(settings, "utf-8")
 
     def follow(self, page: str) -> None:
         """
@@ -161,13 +166,13 @@ class Reader:
         assert re.search(pattern, self.output, re.DOTALL), f"expected:\n{wanted}\nfound:\n{self.output}"
 
     def _here(self, text: str) -> str:
-        for port, own in zip((8080, 8081, 8082), self._ports, strict=True):
+        for port, own in zip(PORTS, self._ports, strict=True):
             text = re.sub(rf"(?<=[: ]){port}\b", str(own), text)
         return text
 
     def _told(self, text: str) -> str:
         """What was printed, as the page has it."""
-        for port, own in zip((8080, 8081, 8082), self._ports, strict=True):
+        for port, own in zip(PORTS, self._ports, strict=True):
             text = re.sub(rf"(?<=[: ]){own}\b", str(port), text)
         return text
 
