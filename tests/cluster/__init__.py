@@ -1,0 +1,1 @@
+"""Tests with a real Ray cluster; they are left out where Ray is not installed."""
