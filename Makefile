@@ -9,6 +9,7 @@
 # make slow                       the tests that take long, and are not in make test
 # make check                      ruff and mypy
 # make docs                       the documentation as pages, in docs/_build; fails at a warning
+# make cluster-test               workers on a Ray cluster with faked nodes (RAY_PYTHON=... which has Ray)
 # make documents                  the commands of the documentation, run as a reader would
 # make release VERSION=0.2.0       packages, bill of materials, licences and hashes in dist/VERSION; uploads nothing
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
@@ -23,7 +24,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test slow clients sagemaker formats protos check docs documents release ahead bench soak clean
+.PHONY: help quickstart test slow clients sagemaker formats protos check docs cluster-test documents release ahead bench soak clean
 .NOTPARALLEL:
 
 help:
@@ -65,6 +66,12 @@ docs: $(VENV)/.has-test $(VENV)/.has-docs
 	$(VENV)/bin/python -m tests.harness.site docs/_build/html max_batch_delay
 
 documents: $(VENV)/.has-test $(VENV)/.has-dev
+# Ray has an environment of its own: make cluster-test RAY_PYTHON=/path/to/python
+RAY_PYTHON ?= $(VENV)/bin/python
+cluster-test:
+	$(RAY_PYTHON) -m pytest -n0 -rs -m slow tests/cluster $(ARGS)
+
+documents: $(VENV)/.has-test
 	$(VENV)/bin/python -m tests.harness.document_blocks $(ARGS)
 
 release: $(VENV)/.has-release

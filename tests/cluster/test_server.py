@@ -13,6 +13,7 @@ from unittest import TestCase
 import psutil
 import pytest
 
+from modelserver.cli.quickstart.command import pack_digits, samples
 from tests.cluster.faked_nodes import FakedCluster
 from tests.harness.server_process import ServerProcess, eventually, is_alive
 
@@ -68,6 +69,7 @@ class ClusterServerTests(TestCase):
             shapes = [self.server.register("echo.mar", placement=where).text]
             shapes += [self.server.scale("echo", 2).text, self.server.predict("echo", b"x" * 200_000).text]
             description = self.server.management("GET", "/models/echo").json()[0]
+            description.pop("template", None)  # remote workers come from none
             description["workers"] = [each["status"] for each in description["workers"]]
             shapes.append(repr(description))
             shapes.append(self.server.scale("echo", 1).text)
@@ -75,6 +77,16 @@ class ClusterServerTests(TestCase):
             shapes.append(self.server.management("DELETE", "/models/echo").text)
             told.append(shapes)
         self.assertEqual(told[0], told[1])
+
+    def test_ten_digits_are_read(self) -> None:
+        pack_digits(self.server.store)
+        answer = self.server.register("digits.mar", placement="ray", initial_workers=2)
+        self.assertEqual(200, answer.status, answer.text)
+        read = {path.stem: self.server.predict("digits", path.read_bytes()) for path in samples(1)}
+        self.assertEqual(10, len(read))
+        self.assertEqual({200}, {answer.status for answer in read.values()})
+        told = {name: str(answer.json()["digit"]) for name, answer in read.items()}
+        self.assertGreaterEqual(sum(name.startswith(digit) for name, digit in told.items()), 9, told)
 
     def test_killed_processes_cost_no_request(self) -> None:
         self.registered(2)
@@ -92,10 +104,8 @@ class ClusterServerTests(TestCase):
             thread.start()
         for victim in ("worker", "agent", "actor"):
             pid = self.server.pids("echo")[0]
-            above = psutil.Process(pid)
-            for _ in range(("worker", "agent", "actor").index(victim)):
-                above = above.parent()
-            above.kill()
+            family = [psutil.Process(pid), *psutil.Process(pid).parents()]
+            family[("worker", "agent", "actor").index(victim)].kill()
             eventually(lambda pid=pid: pid not in self.server.pids("echo"))  # type: ignore[misc]
             eventually(lambda: self.server.ready("echo") == 2)
         stop.set()
