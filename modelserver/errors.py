@@ -341,12 +341,20 @@ class DescribeUnavailable(ServingError):
 
 @frozen
 class NotEnoughDevices(ServingError):
-    """The parallel level needs more GPUs than there are."""
+    """
+    There are not the GPUs that a worker needs.
+
+    :param level: how many it spans; 0: it is content with one.
+    :param reason: why those that exist are none; empty: there are too few.
+    """
 
     model: str
     level: int
+    reason: str = ""
 
     def __str__(self) -> str:
+        if self.reason:
+            return f"No gpu device for model:{self.model}: {self.reason}"
         return f"No enough gpu devices for model:{self.model} parallelLevel:{self.level}"
 
 

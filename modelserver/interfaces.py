@@ -8,11 +8,10 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from modelserver.devices import Gpu, GpuUsage
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.spec import (
-    Gpu,
-    GpuUsage,
     MemoryFigures,
     ModelSummary,
     VersionDescription,

@@ -140,21 +140,8 @@ class WorkerSpec:
     visible_devices: tuple[int, ...] | None = None
 
 
-@frozen
-class Gpu:
-    """One device as handlers name it: ``id`` is its index among the visible ones."""
-
-    id: int
-    name: str = ""
-
-
-@frozen
-class GpuUsage:
-    """A device's load, in percent and bytes."""
-
-    utilization: float
-    memory_utilization: float
-    memory_used: int
+DEVICE, SET_ASIDE = "device", "device set aside"
+"""The causes of a worker's end whose process could use its GPU no more, or whose GPU is not to be used."""
 
 
 @frozen
@@ -163,11 +150,12 @@ class WorkerFailure:
     Why a worker ended or could not load.
 
     :param cause: ``exit``, ``signal``, ``load``, ``startup timeout``, ``response timeout``, ``protocol``,
-        ``memory``, ``launch``, ``silence`` (nothing is heard of its node) or ``node`` (its node is gone).
+        ``memory``, ``launch``, ``device``, ``silence`` (nothing is heard of its node) or ``node`` (it is gone).
     :param at: when, in seconds since the epoch.
     :param traceback: the last lines of the handler's traceback.
     :param stderr: the last lines that the worker wrote to stderr.
     :param permanent: starting again cannot help (an import error, say).
+    :param device_code: CUDA's number of what befell the device, if it told one.
     """
 
     cause: str
@@ -180,6 +168,17 @@ class WorkerFailure:
     stderr: tuple[str, ...] = ()
     out_of_memory: bool = False
     permanent: bool = False
+    device_code: int | None = None
+
+    @property
+    def is_of_device(self) -> bool:
+        """Whether the process could use its GPU no more."""
+        return self.cause == DEVICE
+
+    @property
+    def is_blameless(self) -> bool:
+        """Whether nothing speaks against starting the worker again at once."""
+        return self.cause in (DEVICE, SET_ASIDE)
 
     @property
     def outline(self) -> str:

@@ -57,6 +57,7 @@ PLACES = {
     "modelserver.compat": WORKER,
     "modelserver.examples": WORKER,
     "modelserver.call_parameters": WORDS,
+    "modelserver.devices": WORDS,
     "modelserver.dialect_rules": WORDS,
     "modelserver.errors": WORDS,
     "modelserver.interfaces": WORDS,

@@ -19,7 +19,7 @@ from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
+from modelserver.spec import DEVICE, WorkerFailure, WorkerPlace, WorkerSpec
 from modelserver.system.exit_descriptor import exit_descriptor
 from modelserver.system.threads import ProcessorShare
 
@@ -68,7 +68,8 @@ class HostProcess(ABC):
     Whoever starts it calls ``launched`` when there is a process, and ``ended`` when it is gone.
 
     ``cause`` is why the process was given up, or None; ``load_failure`` what was reported of a load that
-    failed; ``problem`` what else is known of its end; ``threads`` how many its environment gives to OpenMP.
+    failed, ``device_report`` of a device that did; ``problem`` what else is known of its end; ``threads`` how
+    many its environment gives to OpenMP.
     """
 
     spec: WorkerSpec
@@ -79,6 +80,7 @@ class HostProcess(ABC):
     threads: int | None = field(default=None, init=False)
     cause: str | None = field(default=None, init=False)
     load_failure: Mapping[str, object] | None = field(default=None, init=False)
+    device_report: Mapping[str, object] | None = field(default=None, init=False)
     problem: str | None = field(default=None, init=False)
     _pipes: list[OutputPipe] = field(factory=list, init=False)
     _gone: bool = field(default=False, init=False)
@@ -250,18 +252,20 @@ class HostProcess(ABC):
 
     def _explain(self, code: int | None, number: int | None) -> WorkerFailure:
         ended_by = None if number is None else signal.Signals(number).name
-        load = self.load_failure or {}
+        load, device = self.load_failure or {}, self.device_report or {}
+        told = device or load
         return WorkerFailure(
-            self.cause or ("load" if load else "exit" if ended_by is None else "signal"),
+            self.cause or (DEVICE if device else "load" if load else "signal" if ended_by else "exit"),
             self.machine.now(),
             code,
             ended_by,
-            _text(load.get("exception")),
-            _text(load.get("text")) or self.problem,
-            tuple(map(str, listed(load.get("traceback")))),
+            _text(told.get("exception")),
+            _text(told.get("text")) or self.problem,
+            tuple(map(str, listed(told.get("traceback")))),
             tuple(map(without_escapes, self.stderr.last)),
             out_of_memory=load.get("code") == OUT_OF_MEMORY or self._lacked_memory(code, ended_by),
             permanent=bool(load.get("permanent")),
+            device_code=_number(device.get("device_code")),
         )
 
     def _lacked_memory(self, code: int | None, ended_by: str | None) -> bool:
@@ -292,6 +296,10 @@ def tell_line(spec: WorkerSpec, stream: str, line: str) -> None:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def listed(value: object) -> list[object]:

@@ -116,6 +116,8 @@ class LocalProcess(HostProcess):
             self.events.loaded()
         elif kind == frames.LOAD_FAILED:
             self.fail_to_load(frames.unpack_json(frame))
+        elif kind == frames.DEVICE_FAILED:
+            self.device_report = frames.unpack_json(frame)
         else:
             raise frames.unexpected(kind)
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import modelserver
 from modelserver.child.call_trace import ALL, NO_STEP, CallTrace, NoStep, RunningStep
+from modelserver.child.device_faults import DeviceWatch, watch_of_torch
 from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.load_request import LoadRequest
 
@@ -156,6 +157,8 @@ class Context:
     :param model_yaml_config: ``model-config.yaml`` as it was read.
     """
 
+    device_watch: DeviceWatch | None = None
+    """Tells from an exception whether this process can use its device no more; None outside of workers."""
     trace: CallTrace | None = None
     """What is done when, in a call that has a traced request; handlers use ``trace_span``."""
     send_parts: Callable[[Sequence[object]], None] | None
@@ -365,6 +368,7 @@ EntryPoint = Callable[[object, Context], object]
 def new_context(request: LoadRequest) -> Context:
     """The context of a worker's handler; ``peer_version`` is beside the server's own version."""
     context = _context_in_dialect(request)
+    context.device_watch = watch_of_torch()
     context.system_properties["peer_version"] = DIALECTS[request.dialect].peer_version
     return context
 

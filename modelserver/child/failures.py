@@ -78,13 +78,19 @@ class ClientsGone(ConnectionError):
     """Every client of the streamed batch has left: there is nobody to send the next part to."""
 
 
-def log_failure(error: BaseException, context: Context) -> None:
-    """Print an exception of the handler, with the ids of the requests in hand; not that clients have left."""
+def report_failure(error: BaseException, context: Context) -> None:
+    """
+    Print an exception of the handler, with the ids of the requests in hand; not that clients have left.
+
+    :raises DeviceFailed: it says that this process can use its device no more.
+    """
     if isinstance(error, ClientsGone):
         return
     ids = ", ".join((context.request_ids or {}).values())
     text = shown_traceback(error)
     print(f"Invoking custom service failed. Request {ids}:\n{text}", file=sys.stderr, flush=True)
+    if context.device_watch is not None:
+        context.device_watch.check(error)
 
 
 def print_traceback(error: BaseException) -> None:

@@ -6,21 +6,28 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from modelserver.core.quarantine import Quarantine
+
 
 @define(eq=False)
 class Devices:
-    """Hands GPUs to workers: always the one with the fewest workers, the lowest id first."""
+    """
+    Hands GPUs to workers: always the one with the fewest workers, the lowest id first.
+
+    :param quarantine: which of them are set aside; None: nobody watches over them.
+    """
 
     count: int
+    quarantine: Quarantine | None = None
     _taken: dict[int, int] = field(factory=dict, init=False)
 
     def take(self, wanted: Sequence[int] = ()) -> int | None:
         """
-        A GPU for one more worker, None when there are none.
+        A GPU for one more worker, None when there are none, or all are set aside: see ``obstacle``.
 
         :param wanted: the ids to choose from; empty or unknown ones mean all.
         """
-        if not self.count:
+        if not self._choices(wanted):
             return None
         choice = min(self._choices(wanted), key=lambda gpu: (self._taken.get(gpu, 0), gpu))
         self._taken[choice] = self._taken.get(choice, 0) + 1
@@ -42,7 +49,19 @@ class Devices:
         if gpu is not None and self._taken.get(gpu, 0) > 0:
             self._taken[gpu] -= 1
 
+    def obstacle(self, wanted: Sequence[int] = ()) -> str:
+        """Return why GPUs that a worker could be given are set aside; empty where none is."""
+        aside = [(gpu, reason) for gpu in self._named(wanted) if (reason := self.reason(gpu)) is not None]
+        return "; ".join(f"GPU {gpu} is set aside: {reason}" for gpu, reason in aside)
+
+    def reason(self, gpu: int) -> str | None:
+        """Return why a GPU is set aside; None: it is not."""
+        return None if self.quarantine is None else self.quarantine.reason(gpu)
+
     def _choices(self, wanted: Sequence[int]) -> list[int]:
+        return [gpu for gpu in self._named(wanted) if self.reason(gpu) is None]
+
+    def _named(self, wanted: Sequence[int]) -> list[int]:
         if wanted and all(0 <= gpu < self.count for gpu in wanted):
             return list(wanted)
         return list(range(self.count))

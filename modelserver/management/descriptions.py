@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from attrs import evolve, field, frozen
 
 from modelserver.core.version import ModelVersion
+from modelserver.devices import GpuUsage
 from modelserver.interfaces import InThread, Inventory
 from modelserver.spec import (
-    GpuUsage,
     ProcessMemory,
     ScalingDescription,
     VersionDescription,

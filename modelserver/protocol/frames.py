@@ -64,6 +64,7 @@ class FrameKind(IntEnum):
     RANK_EXITED = 24
     DROPPED = 25
     TIMES = 26
+    DEVICE_FAILED = 27
 
 
 class JobFlag(IntFlag):
@@ -114,6 +115,7 @@ CHILD_EXITED = FrameKind.CHILD_EXITED.value
 RANK_EXITED = FrameKind.RANK_EXITED.value
 DROPPED = FrameKind.DROPPED.value
 TIMES = FrameKind.TIMES.value
+DEVICE_FAILED = FrameKind.DEVICE_FAILED.value
 
 SHARED = JobFlag.SHARED.value
 EXPLAIN = JobFlag.EXPLAIN.value

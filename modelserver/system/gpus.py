@@ -9,7 +9,7 @@ from types import ModuleType
 from attrs import define, field
 from twisted.logger import Logger
 
-from modelserver.spec import Gpu, GpuUsage
+from modelserver.devices import Gpu, GpuUsage
 
 _log = Logger()
 

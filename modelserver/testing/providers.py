@@ -14,18 +14,11 @@ from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
 from modelserver.core.version import ModelVersion, new_version
+from modelserver.devices import Gpu, GpuUsage
 from modelserver.errors import PredictionFailed, ServingError
 from modelserver.interfaces import MemoryBudget, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
-from modelserver.spec import (
-    Gpu,
-    GpuUsage,
-    VersionSpec,
-    WorkerDescription,
-    WorkerFailure,
-    WorkerPlace,
-    WorkerSpec,
-)
+from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0
 """What tests take for the seconds since the epoch when a Clock is at 0."""

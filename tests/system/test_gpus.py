@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from attrs import frozen
 from hypothesis import given
 
-from modelserver.spec import Gpu, GpuUsage
+from modelserver.devices import Gpu, GpuUsage
 from modelserver.system.gpus import NvidiaInventory, visible
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from modelserver.child.context import Context, EntryPoint, PredictionException
 from modelserver.child.data.streaming import NOTHING
-from modelserver.child.failures import is_out_of_resources, log_failure
+from modelserver.child.failures import is_out_of_resources, report_failure
 
 BAD_REQUEST = 400
 MISMATCH = "number of batch response mismatched"
@@ -221,7 +221,7 @@ def _calls(
             set_aside(error, places)
             continue
         if error is not None:
-            log_failure(error, part)
+            report_failure(error, part)
         results = _checked(result, len(places)) if error is None else [error] * len(places)
         for place, result in zip(places, results, strict=True):
             answers[place] = result

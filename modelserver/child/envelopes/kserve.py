@@ -26,7 +26,7 @@ from modelserver.child.envelopes.base import (
     refused,
     shown,
 )
-from modelserver.child.failures import log_failure
+from modelserver.child.failures import report_failure
 
 INSTANCES = "instances"
 
@@ -118,7 +118,7 @@ class InstancesEnvelope(BaseEnvelope):
             return self._close(place, results)
         except Exception as error:
             if has_requests(self.context):
-                log_failure(error, self.context)
+                report_failure(error, self.context)
             return error
 
     def _close(self, place: int, results: object) -> object:

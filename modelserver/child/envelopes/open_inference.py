@@ -29,7 +29,7 @@ from modelserver.child.envelopes.base import (
     shown,
 )
 from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
-from modelserver.child.failures import log_failure
+from modelserver.child.failures import report_failure
 
 Document = dict[str, object]
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -128,7 +128,7 @@ class KServev2Envelope(BaseEnvelope):
             return self._close(place, request, outputs)
         except Exception as error:
             assert self.context is not None
-            log_failure(error, self.context)
+            report_failure(error, self.context)
             return error
 
     def _close(self, place: int, request: InferRequest, results: Sequence[object]) -> object:

@@ -9,6 +9,7 @@ from functools import partial
 from modelserver.child.call_trace import CallTrace
 from modelserver.child.data.answers import ReplyRow, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Row
+from modelserver.child.device_faults import DeviceFailed
 from modelserver.child.loops.batch_in_hand import UNUSUAL, BatchInHand, show_ids
 from modelserver.child.loops.calls import Call
 from modelserver.child.loops.inbox import Inbox
@@ -57,19 +58,24 @@ class BatchLoop:
         Serve until the server closes the socket.
 
         :raises EOFError: the server closed the socket.
+        :raises DeviceFailed: this process can use its device no more.
         """
-        reader, inbox, ahead = self._model.reader, self._inbox, self._inbox.ahead
+        reader, inbox, outbox, ahead = self._model.reader, self._inbox, self._outbox, self._inbox.ahead
         waiting = SpinThenBlock(self._model.connection, reader, usable_processors())
         was_alone = False
         while True:
             frame = ahead.popleft() if ahead else reader.next()
             if frame is None:
-                self._outbox.release()
+                outbox.release()
                 inbox.gone.clear()
                 frame = waiting.frame(was_alone)
             was_alone = frame.items == 1
             if frame.kind == frames.BATCH:
-                self._serve(frame)
+                try:
+                    self._serve(frame)
+                except DeviceFailed:
+                    outbox.release()  # answers of the calls before
+                    raise
             else:
                 inbox.note(frame)
 

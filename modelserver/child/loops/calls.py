@@ -8,7 +8,7 @@ from modelserver.child.context import Context, EntryPoint, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows
 from modelserver.child.data.decoder import Row
 from modelserver.child.data.refusals import RowsRefused, answers_apart
-from modelserver.child.failures import log_failure
+from modelserver.child.failures import report_failure
 
 MORE_FOLLOWS = "ts_stream_next"
 """The header that marks the parts of a streamed answer, as in TorchServe: ``true``; ``false`` at the end."""
@@ -64,5 +64,5 @@ def last_rows(largest: int) -> RowsOf:
 
 def rows_of_failure(error: BaseException, count: int, context: Context) -> list[ReplyRow]:
     """Return the rows of a call that raised; that all clients have left is no failure of the handler."""
-    log_failure(error, context)
+    report_failure(error, context)
     return failed_rows(error, count)

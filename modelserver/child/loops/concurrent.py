@@ -17,6 +17,7 @@ from modelserver.child.data.admitted import DecodedRequest, repeated_fields, sho
 from modelserver.child.data.answers import ReplyRow, part_rows, refused_row
 from modelserver.child.data.decoder import BadForm
 from modelserver.child.data.refusals import RowsRefused, answers_apart_async
+from modelserver.child.device_faults import DeviceFailed
 from modelserver.child.failures import ClientsGone
 from modelserver.child.loops.calls import MORE_FOLLOWS, last_rows, rows_of_failure
 from modelserver.child.loops.loaded import LoadedModel
@@ -73,6 +74,7 @@ class ConcurrentLoop:
         Serve until the server closes the socket.
 
         :raises EOFError: the server closed the socket.
+        :raises DeviceFailed: this process can use its device no more.
         """
         self._loop = asyncio.get_event_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -91,7 +93,7 @@ class ConcurrentLoop:
         else:
             self._take_in()
 
-    def _end(self, error: Exception) -> None:
+    def _end(self, error: BaseException) -> None:
         self._loop.remove_reader(self._model.connection.fileno())
         if not self._ended.done():
             self._ended.set_exception(error)
@@ -139,7 +141,9 @@ class ConcurrentLoop:
         if task.cancelled():
             gone = ClientsGone("the client has left")
             self._answer_with(work, rows_of_failure(gone, len(work.requests), self._context))
-        elif (error := task.exception()) is not None:
+        elif isinstance(error := task.exception(), DeviceFailed):
+            self._end(error)
+        elif error is not None:
             self._answer_with(work, rows_of_failure(error, len(work.requests), self._context))
         else:
             self._answer_with(work, task.result())

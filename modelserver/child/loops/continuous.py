@@ -19,7 +19,7 @@ from modelserver.child.data.answers import (
     verdict,
 )
 from modelserver.child.data.decoder import BadForm
-from modelserver.child.failures import ClientsGone, log_failure
+from modelserver.child.failures import ClientsGone, report_failure
 from modelserver.child.loops.calls import MORE_FOLLOWS, handler_call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
@@ -155,7 +155,7 @@ class ContinuousLoop:
                 try:
                     is_finished = criteria[place](result[place])
                 except Exception as error:
-                    log_failure(error, self._context)
+                    report_failure(error, self._context)
                     failed[place] = error_row(*verdict(error), error)
                     continue
                 if is_finished is not None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from modelserver.child.device_faults import DeviceFailed
 from modelserver.child.loops.batches import BatchLoop
 from modelserver.child.loops.calls import handler_call, last_rows
 from modelserver.child.loops.loaded import LoadedModel
+from modelserver.child.process.bootstrap import end
+from modelserver.protocol import frames
 
 
 class Loop(Protocol):
@@ -18,6 +21,19 @@ class Loop(Protocol):
 
         :raises EOFError, ConnectionError: the server closed the socket.
         """
+
+
+def serve(model: LoadedModel) -> None:
+    """
+    Serve until the server closes the socket; the process ends here where its device fails.
+
+    :raises EOFError, ConnectionError: the server closed the socket.
+    """
+    try:
+        make_loop(model).run()
+    except DeviceFailed as failed:
+        model.connection.sendall(frames.pack_json(frames.DEVICE_FAILED, failed.fault.report()))
+        end(1)
 
 
 def make_loop(model: LoadedModel) -> Loop:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from modelserver.core.providers import CoreProviders
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import VersionSpec, WorkerSpec
@@ -21,25 +23,58 @@ def place_worker(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> W
 
 
 def _place(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
-    worker_id, devices = providers.next_worker_id(spec), providers.devices
+    worker = WorkerSpec(spec, providers.next_worker_id(spec))
     if spec.placement.is_elsewhere:
         # The cluster shows it the devices that it may use, counted from 0.
-        return WorkerSpec(spec, worker_id, 0 if spec.placement.amounts.get("GPU", 0) else None)
+        return evolve(worker, gpu_id=0 if spec.placement.amounts.get("GPU", 0) else None)
+    return _with_devices(worker, providers, is_cpu)
+
+
+def _with_devices(worker: WorkerSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
+    spec, devices = worker.version, providers.devices
     if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
         group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
         if group is None:
-            raise NotEnoughDevices(spec.name, spec.devices.parallel_level)
-        return WorkerSpec(spec, worker_id, 0, group)
+            obstacle = devices.obstacle(spec.devices.ids)
+            raise NotEnoughDevices(spec.name, spec.devices.parallel_level, obstacle)
+        return evolve(worker, gpu_id=0, visible_devices=group)
     if spec.devices.type == "cpu" or is_cpu:
-        return WorkerSpec(spec, worker_id)
-    return WorkerSpec(spec, worker_id, devices.take(spec.devices.ids))
+        return worker
+    gpu = devices.take(spec.devices.ids)
+    if gpu is None and devices.count:
+        raise NotEnoughDevices(spec.name, 0, devices.obstacle(spec.devices.ids))
+    return evolve(worker, gpu_id=gpu)
+
+
+def gpus_of(spec: WorkerSpec) -> tuple[int, ...]:
+    """Return the GPUs of this machine that a worker has, by the numbers of the server."""
+    if spec.version.placement.is_elsewhere:
+        return ()
+    if spec.visible_devices is not None:
+        return spec.visible_devices
+    return () if spec.gpu_id is None else (spec.gpu_id,)
+
+
+def moved(spec: WorkerSpec, providers: CoreProviders) -> WorkerSpec:
+    """
+    Return a worker whose process is gone with other devices, if one of its own is set aside; else as it is.
+
+    :raises NotEnoughDevices: there are no others; it keeps its own.
+    """
+    devices, own = providers.devices, gpus_of(spec)
+    if all(devices.reason(gpu) is None for gpu in own):
+        return spec
+    found = _with_devices(evolve(spec, gpu_id=None, visible_devices=None), providers, is_cpu=False)
+    for gpu in own:
+        devices.give_back(gpu)
+    return found
 
 
 def give_place_back(spec: WorkerSpec, providers: CoreProviders) -> None:
     """Let other workers have the devices, and the memory, of one that is gone."""
     if spec.version.placement.is_elsewhere:
         return
-    for gpu in (spec.gpu_id,) if spec.visible_devices is None else spec.visible_devices:
+    for gpu in gpus_of(spec):
         providers.devices.give_back(gpu)
     if providers.memory is not None:
         providers.memory.left(spec)

@@ -13,6 +13,7 @@ from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.busy_poll import BusyPoll
 from modelserver.core.workers.demand import Demand
+from modelserver.core.workers.device_moves import see_to_devices
 from modelserver.core.workers.idle_watch import IdleWatch
 from modelserver.core.workers.in_flight import MANY, MakeInFlight
 from modelserver.core.workers.levelling import Levelling
@@ -352,6 +353,7 @@ class WorkerPool:
 
     def worker_lost(self, worker: Worker, batches: Sequence[Batch], failure: WorkerFailure) -> None:
         """See to the jobs that a dead worker had: the other workers, or its successor, take them."""
+        see_to_devices(worker, failure, self.providers)
         may_be_served = self.healthy or self.is_on_call
         tries = self.spec.limits.retries if may_be_served and not worker.died_laying else 0
         again, retried = retry_or_fail(batches, failure, tries)

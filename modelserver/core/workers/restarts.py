@@ -60,8 +60,14 @@ class RestartPolicy:
         self._recovery_ends = None
         self._failures = 0
 
-    def next_delay(self, now: float) -> float | None:
-        """Return the seconds until the next start; None when it would be after the recovery window."""
+    def next_delay(self, now: float, is_blameless: bool = False) -> float | None:
+        """
+        Return the seconds until the next start; None when it would be after the recovery window.
+
+        :param is_blameless: nothing speaks against the worker itself: it is started again at once.
+        """
+        if is_blameless:
+            return 0.0
         if self._recovery_ends is None:
             self._recovery_ends = now + self.timeouts.recovery
         if self._ready_since is not None and now - self._ready_since >= STEADY:

@@ -16,6 +16,7 @@ def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) 
 
     Those of the handler's present call may have killed the worker: each gets a second worker, to itself. So
     do those behind them, for a worker may have begun them unseen; but that is not counted against them.
+    A job that was alone in a call which has left the device unusable is not tried again.
 
     :param batches: what the worker had in hand, the oldest first.
     :param tries: how often a job may be tried again.
@@ -28,7 +29,8 @@ def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) 
             if job.state is FINISHED:
                 continue
             is_suspect = job in suspects
-            if is_suspect and not _has_another(job, failure, tries):
+            is_culprit = is_suspect and failure.is_of_device and len(suspects) == 1
+            if is_culprit or (is_suspect and not _has_another(job, failure, tries)):
                 job.fail(WorkerDied(failure))
                 continue
             retried += is_suspect

@@ -297,13 +297,21 @@ class Worker:
 
     def wait_to_restart(self) -> None:
         """Set the timer of the next start, or give up when the recovery window is over."""
-        delay = self.restart_policy.next_delay(self.clock.seconds())
+        is_blameless = self.failure is not None and self.failure.is_blameless
+        delay = self.restart_policy.next_delay(self.clock.seconds(), is_blameless)
         if delay is None or (self.failure is not None and self.failure.permanent):
             self._told.gave_up()
             self._inputs.give_up()
         else:
             self._set_timer(delay)
             self._told.waits(delay, self.now())
+
+    def abandon(self, failure: WorkerFailure) -> None:
+        """Wait for no other start: ``failure`` says why there can be none."""
+        self.failure = failure
+        self._told.gave_up()
+        self._set_timer(None)
+        self._inputs.give_up()
 
     def give_up(self) -> None:
         """Tell the pool that the worker waits for nothing any more."""
