@@ -14,11 +14,13 @@ class Gpu:
 
     :param id: its index among the visible ones.
     :param uuid: the driver's name of it: ``GPU-...``, or ``MIG-...`` for a part of one; empty where unknown.
+    :param word: what ``CUDA_VISIBLE_DEVICES`` calls it, whatever is visible to the server.
     """
 
     id: int
     name: str = ""
     uuid: str = ""
+    word: str = ""
 
     @property
     def is_part(self) -> bool:

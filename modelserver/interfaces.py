@@ -205,6 +205,9 @@ class Inventory(Protocol):
     def gpus(self) -> Sequence[Gpu]:
         """The visible devices, by id."""
 
+    def illness(self, gpu_id: int) -> str | None:
+        """Return why no work should be given to a device; None: nothing is known against it."""
+
     def usage(self, gpu_id: int) -> GpuUsage | None:
         """A device's load, None if it cannot be told."""
 

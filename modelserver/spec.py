@@ -107,6 +107,7 @@ class WorkerSettings:
     :param sequence_headers: the names of the headers of sequences: id, start, end.
     :param hidden_variables: a pattern that names of environment variables must match to be hidden, or empty.
     :param torchrun_logs: where torchrun makes its folders.
+    :param device_words: what ``CUDA_VISIBLE_DEVICES`` calls the server's GPUs, by their numbers.
     """
 
     dialect: str = TORCHSERVE.name
@@ -117,6 +118,7 @@ class WorkerSettings:
     python: str | None = None
     metrics_config: str | None = None
     torchrun_logs: str = "logs/torchelastic_ts"
+    device_words: tuple[str, ...] = ()
     sequence_headers: tuple[str, str, str] = (
         "ts_request_sequence_id",
         "ts_request_sequence_start",
@@ -131,7 +133,7 @@ class WorkerSpec:
 
     :param id: as shown to clients ("9000"), never used again.
     :param gpu_id: the device the handler is told, or None for the CPU.
-    :param visible_devices: for ``CUDA_VISIBLE_DEVICES``, or None to leave it alone.
+    :param visible_devices: the server's numbers of those that it sees alone, or None: it sees all.
     """
 
     version: VersionSpec

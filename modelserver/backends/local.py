@@ -77,8 +77,17 @@ def worker_environment(
         environment |= thread_variables(share, environment)
     environment[OWNER] = spec.id
     if spec.visible_devices is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.visible_devices))
+        environment["CUDA_VISIBLE_DEVICES"] = words_of(spec.visible_devices, settings.device_words)
     return environment
+
+
+def words_of(gpus: Sequence[int], words: Sequence[str]) -> str:
+    """
+    Return what a worker is to see as ``CUDA_VISIBLE_DEVICES``.
+
+    The server's own value of it does not hold for workers that get another: their numbers are the machine's.
+    """
+    return ",".join(words[gpu] if gpu < len(words) else str(gpu) for gpu in gpus)
 
 
 def worker_title(spec: WorkerSpec) -> str:

@@ -15,10 +15,12 @@ class Devices:
     Hands GPUs to workers: always the one with the fewest workers, the lowest id first.
 
     :param quarantine: which of them are set aside; None: nobody watches over them.
+    :param parts: those that are MIG instances: a process sees its own alone, as its device 0.
     """
 
     count: int
     quarantine: Quarantine | None = None
+    parts: frozenset[int] = frozenset()
     _taken: dict[int, int] = field(factory=dict, init=False)
 
     def take(self, wanted: Sequence[int] = ()) -> int | None:

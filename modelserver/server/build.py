@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.posixbase import PosixReactorBase
 
@@ -27,6 +27,7 @@ from modelserver.config.settings import Settings
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import Entropy, WorkerNumbers
 from modelserver.core.providers import CoreProviders
+from modelserver.core.quarantine import Quarantine
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.workers.busy_poll import TURNS
@@ -56,6 +57,7 @@ from modelserver.security.key_file import KEY_FILE
 from modelserver.security.refusals import Refusals
 from modelserver.security.tokens import Tokens
 from modelserver.server.dashboard import Dashboard, is_dashboard_served, make_dashboard
+from modelserver.server.gpu_health import GpuHealth
 from modelserver.server.idle_memory import IdleMemory
 from modelserver.server.memory import make_memory, residents, watch_memory
 from modelserver.server.resources import Resources, Runtime
@@ -106,6 +108,7 @@ class Core:
     draining: Draining
     memory_limits: MemoryLimits
     idle_memory: IdleMemory
+    gpu_health: GpuHealth
     memory_watch: MemoryWatch | None
     loading: LoadOnRequest
     slots: SharedMemoryPool | None
@@ -164,6 +167,7 @@ def build_core(
         draining=Draining(registry, reactor, workflows),
         memory_limits=MemoryLimits(registry, tree_memories, runtime.threads.samples, reactor),
         idle_memory=IdleMemory(runtime.reactor, runtime.threads.files, time.process_time, resources.slots),
+        gpu_health=GpuHealth(reactor, runtime.threads.samples, runtime.inventory, registry, providers),
         memory_watch=watch_memory(memory, loading, runtime),
         loading=loading,
         slots=resources.slots,
@@ -209,7 +213,7 @@ def _make_providers(
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
     return CoreProviders(
         backend=backend,
-        devices=Devices(runtime.gpu_count),
+        devices=_make_devices(runtime),
         clock=runtime.reactor,
         now=time.time,
         next_worker_id=numbers.take,
@@ -220,6 +224,11 @@ def _make_providers(
         tracer=tracer,
         memory=memory,
     )
+
+
+def _make_devices(runtime: Runtime) -> Devices:
+    parts = frozenset(gpu.id for gpu in runtime.inventory.gpus() if gpu.is_part)
+    return Devices(runtime.gpu_count, Quarantine(runtime.reactor.seconds), parts)
 
 
 def _make_backend(
@@ -246,7 +255,8 @@ def _make_backend(
         ),
         share=share,
     )
-    local = LocalBackend(services, settings.worker_settings())
+    words = tuple(gpu.word for gpu in runtime.inventory.gpus())
+    local = LocalBackend(services, evolve(settings.worker_settings(), device_words=words))
     here = TorchrunBackend(TemplateBackend(local), local)
     if settings.ray_address is None:
         return here, None

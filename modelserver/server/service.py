@@ -247,6 +247,7 @@ class Server(MultiService):
             core.tracing.start()
         core.memory_limits.start()
         core.idle_memory.start()
+        core.gpu_health.start()
         if core.memory_watch is not None:
             core.memory_watch.start()
         if adopt_orphans():
@@ -288,6 +289,7 @@ class Server(MultiService):
         if core is not None:
             core.memory_limits.stop()
             core.idle_memory.stop()
+            core.gpu_health.stop()
             core.autoscaler.stop()
             if core.memory_watch is not None:
                 core.memory_watch.stop()

@@ -1,12 +1,13 @@
-"""The machine's NVIDIA GPUs, as the vendor's library lists them."""
+"""The machine's NVIDIA GPUs and their MIG instances, as the vendor's library lists them."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from modelserver.devices import Gpu, GpuUsage
@@ -29,58 +30,207 @@ def load_library() -> ModuleType | None:
     return library
 
 
+@frozen
+class Device:
+    """
+    A GPU of the machine, or a MIG instance of one.
+
+    :param handle: the library's.
+    :param index: that of the GPU among all of the machine.
+    """
+
+    handle: Any
+    index: int
+    uuid: str
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a MIG instance."""
+        return self.uuid.startswith("MIG-")
+
+    @property
+    def word(self) -> str:
+        """What ``CUDA_VISIBLE_DEVICES`` calls it."""
+        return self.uuid if self.is_part else str(self.index)
+
+
 @define(eq=False)
 class NvidiaInventory:
     """
     The GPUs that handlers will see: those that ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
+
+    A GPU that is divided (MIG) is not among them, but its instances are.
 
     :param library: ``pynvml``, initialized, or None for no GPU at all.
     """
 
     library: ModuleType | None
     environment: Mapping[str, str]
-    _physical: tuple[int, ...] = field(init=False)
+    _visible: Sequence[Device] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        count = 0 if self.library is None else int(self.library.nvmlDeviceGetCount())
-        self._physical = visible(self.environment.get("CUDA_VISIBLE_DEVICES"), count)
+        devices = [] if self.library is None else list_devices(self.library)
+        self._visible = visible(self.environment.get("CUDA_VISIBLE_DEVICES"), devices)
 
     def gpus(self) -> Sequence[Gpu]:
         """Return the visible devices."""
-        return [Gpu(index, self._name(physical)) for index, physical in enumerate(self._physical)]
+        return [
+            Gpu(number, self._name(device), device.uuid, device.word)
+            for number, device in enumerate(self._visible)
+        ]
 
-    def _name(self, physical: int) -> str:
-        if self.library is None:
-            return ""
-        name = self.library.nvmlDeviceGetName(self.library.nvmlDeviceGetHandleByIndex(physical))
-        return name.decode() if isinstance(name, bytes) else str(name)
+    def _name(self, device: Device) -> str:
+        return "" if self.library is None else _text(self.library.nvmlDeviceGetName(device.handle))
 
     def usage(self, gpu_id: int) -> GpuUsage | None:
         """Return a device's load, or None if the driver does not report one."""
-        if self.library is None or not 0 <= gpu_id < len(self._physical):
+        if self.library is None or not 0 <= gpu_id < len(self._visible):
             return None
+        device = self._visible[gpu_id]
         try:
-            handle = self.library.nvmlDeviceGetHandleByIndex(self._physical[gpu_id])
-            rates = self.library.nvmlDeviceGetUtilizationRates(handle)
-            memory = self.library.nvmlDeviceGetMemoryInfo(handle)
+            memory = self.library.nvmlDeviceGetMemoryInfo(device.handle)
+            rates = (0.0, 0.0) if device.is_part else self._rates(device)  # of a part no driver tells them
+            return GpuUsage(*rates, int(memory.used), int(memory.total), self._processes(device))
         except self.library.NVMLError:
             return None
-        return GpuUsage(float(rates.gpu), float(rates.memory), int(memory.used))
+
+    def _rates(self, device: Device) -> tuple[float, float]:
+        assert self.library is not None, "there are no devices without it"
+        rates = self.library.nvmlDeviceGetUtilizationRates(device.handle)
+        return float(rates.gpu), float(rates.memory)
+
+    def _processes(self, device: Device) -> Mapping[int, int]:
+        assert self.library is not None, "there are no devices without it"
+        try:
+            found = self.library.nvmlDeviceGetComputeRunningProcesses(device.handle)
+        except self.library.NVMLError:
+            return {}
+        return {int(each.pid): int(each.usedGpuMemory) for each in found if each.usedGpuMemory is not None}
+
+    def illness(self, gpu_id: int) -> str | None:
+        """Return why no work should be given to a device, as the driver sees it; None: it is sound."""
+        if self.library is None or not 0 <= gpu_id < len(self._visible):
+            return None
+        # Health is the whole GPU's, whatever its parts.
+        device = self.library.nvmlDeviceGetHandleByIndex(self._visible[gpu_id].index)
+        return illness_of(self.library, device)
 
 
-def visible(setting: str | None, count: int) -> tuple[int, ...]:
+RECOVERIES = {
+    1: "the GPU has to be reset",
+    2: "the node has to be started anew",
+    4: "the GPU has to be drained and reset",
+    6: "the bus has to be reset",
+    7: "the system has to be started anew",
+}
+"""The driver's actions (``NVML_GPU_RECOVERY_ACTION_...``) for GPUs that are of no use until then."""
+LOST = ("NVMLError_GpuIsLost", "NVMLError_ResetRequired")
+
+
+def illness_of(library: ModuleType, handle: Any) -> str | None:
     """
-    Return the physical indices that ``CUDA_VISIBLE_DEVICES`` leaves of ``count`` devices.
+    Return what the driver has against a GPU, or None.
 
-    As CUDA reads it: the list ends at the first entry that names no device; unset means all. Entries that
-    are UUIDs cannot be told apart here and end the list as well.
+    It is lost, or needs a recovery (drivers from R570 on conclude that from their XIDs), or has memory rows
+    that could not be remapped, or is at the temperature at which it shuts down.
+    """
+    for look in (_recovery, _broken_rows, _too_hot):
+        try:
+            found = look(library, handle)
+        except library.NVMLError as error:
+            if type(error).__name__ not in LOST:
+                continue  # this GPU, or its driver, cannot tell
+            found = f"the driver says: {error}"
+        if found is not None:
+            return found
+    return None
+
+
+def _recovery(library: ModuleType, handle: Any) -> str | None:
+    number = getattr(library, "NVML_FI_DEV_GET_GPU_RECOVERY_ACTION", None)
+    if number is None:
+        return None
+    (value,) = library.nvmlDeviceGetFieldValues(handle, [number])
+    action = 0 if value.nvmlReturn else int(value.value.uiVal)
+    return f"the driver says: {RECOVERIES[action]}" if action in RECOVERIES else None
+
+
+def _broken_rows(library: ModuleType, handle: Any) -> str | None:
+    *_, has_failed = library.nvmlDeviceGetRemappedRows(handle)
+    return "rows of its memory are broken and could not be remapped" if has_failed else None
+
+
+def _too_hot(library: ModuleType, handle: Any) -> str | None:
+    degrees = library.nvmlDeviceGetTemperature(handle, library.NVML_TEMPERATURE_GPU)
+    most = library.nvmlDeviceGetTemperatureThreshold(handle, library.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN)
+    return f"it has {degrees} degrees, and shuts down at {most}" if 0 < most <= degrees else None
+
+
+def list_devices(library: ModuleType) -> list[Device]:
+    """Return the GPUs of the machine in the driver's order; of a divided one, its parts."""
+    found: list[Device] = []
+    for index in range(int(library.nvmlDeviceGetCount())):
+        handle = library.nvmlDeviceGetHandleByIndex(index)
+        parts = _parts(library, handle)
+        if parts is None:
+            found.append(Device(handle, index, _uuid(library, handle)))
+        else:
+            found += [Device(part, index, _uuid(library, part)) for part in parts]
+    return found
+
+
+def _parts(library: ModuleType, handle: Any) -> list[Any] | None:
+    """The handles of a GPU's MIG instances; None where it is not divided."""
+    try:
+        mode, _ = library.nvmlDeviceGetMigMode(handle)
+        if not mode:
+            return None
+        most = library.nvmlDeviceGetMaxMigDeviceCount(handle)
+    except library.NVMLError:
+        return None  # most GPUs cannot be divided
+    found = []
+    for place in range(int(most)):
+        try:
+            found.append(library.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
+        except library.NVMLError:
+            continue  # no instance has this place
+    return found
+
+
+def _uuid(library: ModuleType, handle: Any) -> str:
+    try:
+        return _text(library.nvmlDeviceGetUUID(handle))
+    except library.NVMLError:
+        return ""
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def visible(setting: str | None, devices: Sequence[Device]) -> list[Device]:
+    """
+    Return the devices that ``CUDA_VISIBLE_DEVICES`` leaves, in its order.
+
+    As CUDA reads it: an entry is a number or the beginning of a UUID that no other has; the list ends at the
+    first entry that names no device, or one for the second time; unset means all. The number of a divided GPU
+    means all of its parts.
     """
     if setting is None:
-        return tuple(range(count))
-    found: list[int] = []
+        return list(devices)
+    found: list[Device] = []
     for entry in setting.split(","):
-        text = entry.strip()
-        if not (text.isascii() and text.isdigit()) or int(text) >= count or int(text) in found:
+        named = _named(entry.strip(), devices)
+        if not named or any(device in found for device in named):
             break
-        found.append(int(text))
-    return tuple(found)
+        found += named
+    return found
+
+
+def _named(entry: str, devices: Sequence[Device]) -> list[Device]:
+    if entry.isascii() and entry.isdigit():
+        return [device for device in devices if device.index == int(entry)]
+    if not entry.startswith(("GPU-", "MIG-")):
+        return []
+    found = [device for device in devices if device.uuid.startswith(entry)]
+    return found if len(found) == 1 else []

@@ -329,9 +329,14 @@ class CountingRecorder:
 
 @define
 class FakeInventory:
-    """A machine with so many GPUs."""
+    """A machine with so many GPUs, some of them ill."""
 
     number: int = 0
+    illnesses: dict[int, str] = field(factory=dict)
+
+    def illness(self, gpu_id: int) -> str | None:
+        """What a test says."""
+        return self.illnesses.get(gpu_id)
 
     def gpus(self) -> Sequence[Gpu]:
         """The GPUs."""

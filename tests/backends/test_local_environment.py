@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from unittest import TestCase
 
+from attrs import evolve
+
 from modelserver.backends.local import ALLOCATION, worker_environment
 from modelserver.spec import WorkerSettings, WorkerSpec
 from modelserver.system.threads import COUNTS, WAITING, ProcessorShare
@@ -42,3 +44,13 @@ class WorkerEnvironmentTests(TestCase):
             self.assertEqual((chosen["OMP_NUM_THREADS"], chosen[WAITING]), ("3", "passive"))
             alone = worker_environment(SPEC, settings, {})
             self.assertFalse({*COUNTS, WAITING} & alone.keys())
+
+    def test_devices_are_called_as_the_machine_calls_them(self) -> None:
+        spec = evolve(SPEC, gpu_id=0, visible_devices=(1, 0))
+        inherited = {"CUDA_VISIBLE_DEVICES": "3,MIG-7"}
+        found = worker_environment(spec, WorkerSettings(device_words=("3", "MIG-7")), inherited)
+        self.assertEqual(found["CUDA_VISIBLE_DEVICES"], "MIG-7,3")
+        self.assertEqual(worker_environment(spec, WorkerSettings(), {})["CUDA_VISIBLE_DEVICES"], "1,0")
+        self.assertEqual(
+            worker_environment(SPEC, WorkerSettings(), inherited)["CUDA_VISIBLE_DEVICES"], "3,MIG-7"
+        )

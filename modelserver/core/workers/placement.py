@@ -43,6 +43,8 @@ def _with_devices(worker: WorkerSpec, providers: CoreProviders, is_cpu: bool) ->
     gpu = devices.take(spec.devices.ids)
     if gpu is None and devices.count:
         raise NotEnoughDevices(spec.name, 0, devices.obstacle(spec.devices.ids))
+    if gpu in devices.parts:
+        return evolve(worker, gpu_id=0, visible_devices=(gpu,))
     return evolve(worker, gpu_id=gpu)
 
 

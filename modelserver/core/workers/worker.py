@@ -130,7 +130,7 @@ class Worker:
             self.state,
             self.launched_at,
             self.pid,
-            gpu_id=self.spec.gpu_id,
+            gpu_id=next(iter(self.spec.visible_devices or ()), self.spec.gpu_id),
             restarts=self.restart_policy.restarts,
             failure=self.failure,
             threads=self.threads,

@@ -44,3 +44,12 @@ class GpuTests(SynchronousTestCase):
         version = stage.version(make_spec(parallel_level=2))
         version.pool.scale(2, 2)
         self.assertEqual([w.spec.visible_devices for w in version.pool.workers], [(0, 1), (2, 3)])
+
+    def test_a_part_of_a_gpu_is_all_that_its_worker_sees(self) -> None:
+        stage = Stage(gpus=2)
+        stage.devices.parts = frozenset((1,))
+        version = stage.version(make_spec())
+        version.pool.scale(2, 2)
+        seen = [(worker.spec.gpu_id, worker.spec.visible_devices) for worker in version.pool.workers]
+        self.assertEqual(seen, [(0, None), (0, (1,))])
+        self.assertEqual([worker.gpu_id for worker in version.pool.describe()], [0, 1])

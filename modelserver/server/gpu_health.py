@@ -1,0 +1,72 @@
+"""Asks the driver how the GPUs are, and has workers leave those that are set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from modelserver.core.providers import CoreProviders
+from modelserver.core.registry import Registry
+from modelserver.core.workers.device_moves import leave_device
+from modelserver.interfaces import InThread, Inventory
+
+_log = Logger()
+
+INTERVAL = 5.0
+"""Seconds between two looks."""
+
+
+@define(eq=False)
+class GpuHealth:
+    """
+    Tells the quarantine of devices what the driver says of them, and is told by it which are set aside.
+
+    :param inventory: asked in a thread: the driver may take its time with a GPU that is ill.
+    """
+
+    clock: IReactorTime
+    in_thread: InThread
+    inventory: Inventory
+    registry: Registry
+    providers: CoreProviders
+    _loop: LoopingCall = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = self.clock
+        if self.providers.devices.quarantine is not None:
+            self.providers.devices.quarantine.told = self._set_aside
+
+    def start(self) -> None:
+        """Begin to look, if there is something to look at."""
+        if self.providers.devices.count:
+            self._loop.start(INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    async def look(self) -> None:
+        """Ask the driver once."""
+        quarantine = self.providers.devices.quarantine
+        found: Mapping[int, str | None] = await self.in_thread(self._ask)
+        if quarantine is not None:
+            for gpu, illness in found.items():
+                quarantine.examined(gpu, illness)
+
+    def _look(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.look())
+
+    def _ask(self) -> Mapping[int, str | None]:
+        return {gpu: self.inventory.illness(gpu) for gpu in range(self.providers.devices.count)}
+
+    def _set_aside(self, gpu: int, reason: str) -> None:
+        _log.warn("GPU {gpu} is set aside: {reason}. Its workers go to others.", gpu=gpu, reason=reason)
+        for version in self.registry.all():
+            leave_device(version.pool.workers, gpu, self.providers)
