@@ -200,16 +200,14 @@ class InThread(Protocol):
 
 
 class Inventory(Protocol):
-    """What knows the machine's GPUs."""
+    """
+    What knows the machine's GPUs: which are visible, their load (None where it cannot be told), and why no
+    work should be given to one (``illness``; None: nothing is known against it).
+    """
 
-    def gpus(self) -> Sequence[Gpu]:
-        """The visible devices, by id."""
-
-    def illness(self, gpu_id: int) -> str | None:
-        """Return why no work should be given to a device; None: nothing is known against it."""
-
-    def usage(self, gpu_id: int) -> GpuUsage | None:
-        """A device's load, None if it cannot be told."""
+    def gpus(self) -> Sequence[Gpu]: ...
+    def usage(self, gpu_id: int) -> GpuUsage | None: ...
+    def illness(self, gpu_id: int) -> str | None: ...
 
 
 class MemoryBudget(Protocol):

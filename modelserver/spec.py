@@ -152,7 +152,7 @@ class WorkerFailure:
     Why a worker ended or could not load.
 
     :param cause: ``exit``, ``signal``, ``load``, ``startup timeout``, ``response timeout``, ``protocol``,
-        ``memory``, ``launch``, ``device``, ``silence`` (nothing is heard of its node) or ``node`` (it is gone).
+        ``memory``, ``launch``, ``device``, ``silence`` (of its node) or ``node`` (it is gone).
     :param at: when, in seconds since the epoch.
     :param traceback: the last lines of the handler's traceback.
     :param stderr: the last lines that the worker wrote to stderr.
@@ -171,11 +171,6 @@ class WorkerFailure:
     out_of_memory: bool = False
     permanent: bool = False
     device_code: int | None = None
-
-    @property
-    def is_of_device(self) -> bool:
-        """Whether the process could use its GPU no more."""
-        return self.cause == DEVICE
 
     @property
     def is_blameless(self) -> bool:

@@ -10,7 +10,7 @@ from modelserver.core.providers import CoreProviders
 from modelserver.core.workers.placement import gpus_of, moved
 from modelserver.core.workers.worker import READY, Worker
 from modelserver.errors import NotEnoughDevices
-from modelserver.spec import SET_ASIDE, WorkerFailure, WorkerState
+from modelserver.spec import DEVICE, SET_ASIDE, WorkerFailure, WorkerState
 
 
 def see_to_devices(worker: Worker, failure: WorkerFailure, providers: CoreProviders) -> None:
@@ -23,7 +23,7 @@ def see_to_devices(worker: Worker, failure: WorkerFailure, providers: CoreProvid
     if not gpus or worker.state is not WorkerState.WAITING:
         return
     version = worker.spec.version
-    if failure.is_of_device and devices.quarantine is not None:
+    if failure.cause == DEVICE and devices.quarantine is not None:
         for gpu in gpus:
             devices.quarantine.fault(gpu, f"{version.name} {version.version}", failure.device_code)
     try:

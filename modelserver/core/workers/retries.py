@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from modelserver.core.workers.batch import Batch
 from modelserver.errors import WorkerDied
 from modelserver.jobs import FINISHED, STREAMING, Job
-from modelserver.spec import WorkerFailure
+from modelserver.spec import DEVICE, WorkerFailure
 
 
 def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) -> tuple[list[Job], int]:
@@ -29,7 +29,7 @@ def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) 
             if job.state is FINISHED:
                 continue
             is_suspect = job in suspects
-            is_culprit = is_suspect and failure.is_of_device and len(suspects) == 1
+            is_culprit = is_suspect and failure.cause == DEVICE and len(suspects) == 1
             if is_culprit or (is_suspect and not _has_another(job, failure, tries)):
                 job.fail(WorkerDied(failure))
                 continue
