@@ -61,6 +61,9 @@ class Processes(Protocol):
     def is_server(self, pid: int) -> bool:
         """Return whether a launcher has started this process."""
 
+    def is_first(self) -> bool:
+        """Return whether this is the first process of a container, which would end with it."""
+
     def end(self, pid: int, seconds: float) -> bool | None:
         """Ask a process to end; return whether it has within ``seconds``, or None if it was gone before."""
 
@@ -91,6 +94,10 @@ class SystemProcesses:
             return False
         commands = [Path(word).name for word in words[:2]]
         return any(command in commands for command in COMMANDS) or any(peer in words for peer in PEERS)
+
+    def is_first(self) -> bool:
+        """Return whether this process has the id 1."""
+        return os.getpid() == 1
 
     def end(self, pid: int, seconds: float) -> bool | None:
         """Send TERM, and wait; a zombie, which its parent has not reaped, counts as ended."""
@@ -151,6 +158,8 @@ class BackgroundLauncher:
         """
         Start the server, if none runs.
 
+        The first process of a container stays in the foreground, told to or not.
+
         :param options: of ``modelserver serve``.
         :returns: the exit status.
         """
@@ -169,7 +178,7 @@ class BackgroundLauncher:
             self.say(self.words.running)
             return 1
         options = ["--pid-file", str(self.pid_file.path), *options]
-        if in_foreground:
+        if in_foreground or self.processes.is_first():
             return self.processes.serve_here(options)
         return self.processes.serve_in_background(self.words.main_class, options, self.pid_file.replace)
 

@@ -34,6 +34,10 @@ class FakeProcesses:
     main_classes: list[str] = field(factory=list)
     listens: bool = True
     is_quick: bool = False
+    first: bool = False
+
+    def is_first(self) -> bool:
+        return self.first
 
     def is_server(self, pid: int) -> bool:
         return pid in self.servers
@@ -120,6 +124,11 @@ class TorchServeTests(LauncherCase):
         self.assertEqual(self.torchserve("--foreground", "--model-store", "store"), (0, ""))
         self.assertEqual((len(self.processes.here), self.processes.background), (1, []))
         self.assertEqual(self.pid_file.read(), os.getpid())
+
+    def test_first_process_of_a_container_stays_in_the_foreground(self) -> None:
+        self.processes.first = True
+        self.assertEqual(self.torchserve("--start", "--model-store", "store"), (0, ""))
+        self.assertEqual((len(self.processes.here), self.processes.background), (1, []))
 
     def test_second_start(self) -> None:
         self.torchserve("--model-store", "store")

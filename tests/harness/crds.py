@@ -1,0 +1,69 @@
+"""
+Keeps KServe's own schemas for the tests: ``python -m tests.harness.crds CHECKOUT COMMIT``.
+
+Of each custom resource the newest version's schema, without descriptions, compressed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent.parent / "deploy" / "schemas"
+FILES = {
+    "ClusterServingRuntime": "config/crd/full/serving.kserve.io_clusterservingruntimes.yaml",
+    "InferenceService": "config/crd/full/serving.kserve.io_inferenceservices.yaml",
+}
+
+
+def without_descriptions(node: Any, is_properties: bool = False) -> Any:
+    """Return a schema without its prose; a property may be named ``description``."""
+    if isinstance(node, dict):
+        return {
+            key: without_descriptions(value, key == "properties" and not is_properties)
+            for key, value in node.items()
+            if is_properties or key != "description"
+        }
+    return [without_descriptions(each) for each in node] if isinstance(node, list) else node
+
+
+def strict(node: Any) -> Any:
+    """Return a schema that refuses unknown properties, as ``kubectl apply`` does."""
+    if isinstance(node, list):
+        return [strict(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: strict(value) for key, value in node.items()}
+    if isinstance(node.get("properties"), dict) and not node.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+def load(kind: str) -> dict[str, Any]:
+    """Return the schema of a kind, strict but for ``metadata``, which the schema leaves open."""
+    schema: dict[str, Any] = strict(json.loads(gzip.decompress((FOLDER / f"{kind}.json.gz").read_bytes())))
+    schema["properties"]["metadata"] = {"type": "object"}
+    return schema
+
+
+def main() -> None:
+    """Write the schemas of a checkout's commit."""
+    checkout, commit = sys.argv[1:]
+    for kind, name in FILES.items():
+        shown = subprocess.run(
+            ["git", "-C", checkout, "show", f"{commit}:{name}"], check=True, capture_output=True
+        )
+        version = yaml.safe_load(shown.stdout)["spec"]["versions"][-1]
+        schema = without_descriptions(version["schema"]["openAPIV3Schema"])
+        text = json.dumps(schema, separators=(",", ":"), sort_keys=True).encode()
+        (FOLDER / f"{kind}.json.gz").write_bytes(gzip.compress(text, 9, mtime=0))
+
+
+if __name__ == "__main__":
+    main()
