@@ -293,6 +293,7 @@ class WorkerDescription:
     :param private: bytes of them that no other process has, None where the kernel does not tell.
     :param shared: bytes of them that other processes have, too, in whole or in part.
     :param threads: of computation that it was given (``OMP_NUM_THREADS``), None if it chooses itself.
+    :param gpu_memory: bytes of its GPU that its process has, None where the driver does not tell.
     :param restarts: how often it was started again.
     :param place: where it is, if that is another machine: ``pid`` is None then.
     """
@@ -309,6 +310,7 @@ class WorkerDescription:
     private: int | None = None
     shared: int | None = None
     threads: int | None = None
+    gpu_memory: int | None = None
     place: WorkerPlace | None = None
 
     @property

@@ -96,12 +96,14 @@ def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
     if worker.place is not None:
         return worker  # what its node tells is all there is
     memory = NO_MEMORY if worker.pid is None else facts.memory.get(worker.pid, NO_MEMORY)
+    load = None if worker.gpu_id is None else facts.gpus.get(worker.gpu_id)
     return evolve(
         worker,
         memory=memory.resident,
         private=memory.private,
         shared=memory.shared,
-        gpu_usage=None if worker.gpu_id is None else _usage(worker.gpu_id, facts.gpus.get(worker.gpu_id)),
+        gpu_usage=None if worker.gpu_id is None else _usage(worker.gpu_id, load),
+        gpu_memory=None if load is None or worker.pid is None else load.processes.get(worker.pid),
     )
 
 

@@ -45,6 +45,7 @@ _WORKER: Mapping[str, Schema] = {
 _APART: Mapping[str, Schema] = {
     "memoryPrivate": {**_COUNT, "description": "Bytes that no other process has."},
     "memoryShared": {**_COUNT, "description": "Bytes that other processes have, too."},
+    "gpuMemory": {**_COUNT, "description": "Bytes of its GPU that its process has, if the driver tells."},
     "threads": {"type": "integer", "minimum": 1, "description": "Threads of computation (OMP_NUM_THREADS)."},
 }
 _PLACE = _object(

@@ -140,7 +140,8 @@ def memory_apart(worker: WorkerDescription) -> dict[str, object]:
     keys: dict[str, object] = {}
     if worker.private is not None and worker.shared is not None:
         keys = {"memoryPrivate": worker.private, "memoryShared": worker.shared}
-    return keys if worker.threads is None else {**keys, "threads": worker.threads}
+    beside = {"threads": worker.threads, "gpuMemory": worker.gpu_memory}
+    return keys | {name: value for name, value in beside.items() if value is not None}
 
 
 def scaling_of(description: VersionDescription) -> dict[str, object]:

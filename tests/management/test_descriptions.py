@@ -1,0 +1,29 @@
+"""What processes and GPUs show of workers."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.devices import GpuUsage
+from modelserver.management.descriptions import Facts, describe_version
+from modelserver.rest.dialects.bodies import memory_apart
+from modelserver.spec import ProcessMemory
+from modelserver.testing.providers import Stage, make_spec
+
+
+class GpuTests(SynchronousTestCase):
+    """Bytes of a GPU, by process."""
+
+    def test_memory_of_a_process_is_its_workers(self) -> None:
+        stage = Stage(gpus=1, loads=True)
+        version = stage.version(make_spec())
+        version.pool.scale(2, 2)
+        stage.turn()
+        first, second = version.pool.workers
+        assert first.pid is not None and second.pid is not None
+        load = GpuUsage(1.0, 2.0, 5 << 30, 80 << 30, {first.pid: 3 << 30, 1: 1 << 30})
+        facts = Facts({first.pid: ProcessMemory(100)}, {0: load})
+        described = describe_version(version, True, facts).workers
+        self.assertEqual([worker.gpu_memory for worker in described], [3 << 30, None])
+        self.assertEqual([memory_apart(worker) for worker in described], [{"gpuMemory": 3 << 30}, {}])
+        self.assertIsNone(describe_version(version, True).workers[0].gpu_memory)
