@@ -11,10 +11,11 @@ from modelserver.jobs import SharedSlot
 from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.http2 import Http2Engine, StreamGone
-from modelserver.rpc.interfaces import Message, RpcMethod
+from modelserver.rpc.interfaces import Message
 from modelserver.rpc.large_message import LargeMessage
+from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire.codings import ACCEPTED
-from modelserver.rpc.wire.fields import Fields, Lines, fields_of, header_block_of, metadata_of, percent
+from modelserver.rpc.wire.fields import Fields, fields_of, metadata_of, percent
 from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames, prefix
 from modelserver.traces import Trace
 
@@ -32,11 +33,9 @@ class CallingConnection(Protocol):
 
     :param remote: the client, as the access log shows it.
     :param answer_bytes: of all answers so far.
-    :param lines: the header lines of fields.
     """
 
     engine: Http2Engine
-    lines: Lines
     remote: str
     answer_bytes: int
     secure: bool
@@ -58,8 +57,9 @@ class ServerCall:
     """
     One call. What most calls do not have is an attribute of the class: there are many calls.
 
-    :param rpc_method: None: there is none of this name.
-    :param known: the last value of each field.
+    :ivar rpc_method: None: there is none of this name.
+    :ivar known: the last value of each field.
+    :ivar header_block: the caller's own fields as header lines, as jobs carry them.
     """
 
     is_over = False
@@ -96,16 +96,12 @@ class ServerCall:
         self,
         connection: CallingConnection,
         stream: int,
-        fields: Fields,
-        known: dict[bytes, bytes],
-        rpc_method: RpcMethod | None,
+        fields: RequestFields,
         arrived: float,
     ) -> None:
         self._connection = connection
         self.stream = stream
-        self._fields = fields
-        self.known = known
-        self.rpc_method = rpc_method
+        self._pairs, self.known, self.rpc_method, _, self.header_block, _ = fields
         self.arrived = arrived
 
     # What the client has said.
@@ -134,12 +130,7 @@ class ServerCall:
     @property
     def metadata(self) -> list[Metadatum]:
         """What the client sent along."""
-        return metadata_of(self._fields)
-
-    @property
-    def header_block(self) -> bytes:
-        """The same as header lines."""
-        return header_block_of(self._fields, self._connection.lines)
+        return metadata_of(self._pairs)
 
     def field(self, name: bytes) -> bytes | None:
         """Return the last value of a field."""

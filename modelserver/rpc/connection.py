@@ -41,7 +41,6 @@ class RpcConnection(Protocol):
     ) -> None:
         self._listener = listener
         self._site = listener.site
-        self.lines = listener.lines
         self.limit_exceeded = limit_exceeded
         self._ordinal = ordinal
         self.served = 0

@@ -18,7 +18,7 @@ from modelserver.rpc.call import ServerCall
 from modelserver.rpc.http2 import EngineMaker, Http2Limits
 from modelserver.rpc.interfaces import CallSite
 from modelserver.rpc.limits import RpcLimits
-from modelserver.rpc.wire.fields import Lines, new_lines
+from modelserver.rpc.request_fields import KnownFields
 
 GRACE = 0.02
 """Seconds after its deadline at which a call is ended; by then its job, if it has one, has ended it."""
@@ -79,7 +79,7 @@ class RpcListener:
     :param slots: memory that workers can read, for large messages; None: there is none.
     :param timeouts: how long a client may take.
     :param open: the connections of this listener.
-    :param lines: the header lines of fields that were sent before.
+    :ivar known: the fields of calls that were made before.
     """
 
     site: CallSite
@@ -95,7 +95,11 @@ class RpcListener:
     ended: EndedConnections
     deadlines: TimeBuckets[ServerCall]
     open: set[SweptConnection] = field(factory=set)
-    lines: Lines = field(factory=new_lines)
+    known: KnownFields = field(init=False)
+
+    @known.default
+    def _make_known(self) -> KnownFields:
+        return KnownFields(self.site.find)
 
 
 def watch_calls(clock: IReactorTime) -> TimeBuckets[ServerCall]:

@@ -24,10 +24,6 @@ UNREAD_HIGH = 64 << 10
 """Bytes of a call's messages that may wait for its method before the client's window closes."""
 UNPACKED_PER_EVENT = 4096
 """Bytes of compressed messages that cost about as much as an event."""
-_PLAIN = frozenset((b"application/grpc", b"application/grpc+proto"))
-_IDENTITY = frozenset((None, IDENTITY))
-_FEW, _SHORT = 20, 4096
-"""Lines of fields, and bytes of their values, up to which they cannot be too many."""
 
 
 class ReceivingConnection(CallingConnection, Protocol):
@@ -76,7 +72,7 @@ class Reception:
     def __init__(self, connection: ReceivingConnection, listener: RpcListener) -> None:
         self._connection = connection
         self._site = listener.site
-        self._find = listener.site.find
+        self._known = listener.known
         self._begin = listener.site.begin
         self._largest = listener.site.largest
         self._memory = listener.memory
@@ -97,26 +93,16 @@ class Reception:
     def requested(self, stream: int, fields: Fields, ended: bool) -> None:
         """Begin a call, or refuse it."""
         self.highest = stream
-        known = dict(fields)
-        get = known.get
         connection = self._connection
-        method = self._find(get(b":path", b""))
-        call = ServerCall(connection, stream, fields, known, method, connection.now)
-        self.calls[stream] = call
+        read = self._known[tuple(fields)]
+        method, wait = read.method, read.wait
+        call = self.calls[stream] = ServerCall(connection, stream, read, connection.now)
         try:
-            if (
-                method is None
-                or get(b":method") != b"POST"
-                or get(b"content-type") not in _PLAIN
-                or get(b"grpc-encoding") not in _IDENTITY
-                or len(fields) > _FEW
-                or sum(map(len, known.values())) > _SHORT
-            ):
+            if not read.is_plain:
                 if self._is_no_call(call):
                     return
-                wire.check(known, fields, self._most_fields)
+                wire.check(call.known, fields, self._most_fields)
             self._admit(call)
-            wait = get(b"grpc-timeout")
             if wait is not None:
                 call.deadline = connection.now + wire.timeout_of(wait)
                 self.timed.append(call)
