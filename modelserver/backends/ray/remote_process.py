@@ -29,6 +29,7 @@ from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
 KILL_WAIT = 2.0
 """Seconds that a node has to tell of a worker's forced end."""
 
+_SIGNALS = {each.value: each.name for each in signal.Signals}
 _log = Logger()
 
 Answers = Sequence[Answer | ServingError]
@@ -272,7 +273,7 @@ class RemoteProcess:
             more["steps"] = [
                 [step[0], step[1] + offset, step[2] + offset, *step[3:]]
                 for step in steps
-                if isinstance(step, list) and len(step) > 2
+                if isinstance(step, list) and len(step) > 2 and _are_times(step[1:3])
             ]
         return CallMarks(marks.begun + offset, marks.called + offset, marks.returned + offset, more)
 
@@ -362,7 +363,7 @@ class RemoteProcess:
         self.events.exited(self._explain(code, number, lacked_memory))
 
     def _explain(self, code: int | None, number: int | None, lacked_memory: bool) -> WorkerFailure:
-        ended_by = None if number is None else signal.Signals(number).name
+        ended_by = _SIGNALS.get(number or 0)
         load = self._load_failure or {}
         why = load.get("text")
         return WorkerFailure(
@@ -377,3 +378,7 @@ class RemoteProcess:
             out_of_memory=lacked_memory or load.get("code") == OUT_OF_MEMORY,
             permanent=self._is_permanent or bool(load.get("permanent")),
         )
+
+
+def _are_times(values: Sequence[object]) -> bool:
+    return all(isinstance(value, int | float) for value in values)

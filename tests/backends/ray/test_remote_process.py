@@ -1,0 +1,95 @@
+"""What a node says is checked: nonsense ends its worker, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from modelserver.backends.ray.remote_process import RemoteProcess, RemoteServices
+from modelserver.backends.ray.wire import NodeKind
+from modelserver.jobs import Answer
+from modelserver.protocol import frames
+from modelserver.protocol.answer_rows import pack_answers
+from modelserver.protocol.frames import Frame, FrameError
+from modelserver.spec import WorkerFailure, WorkerSpec
+from modelserver.testing.providers import START_OF_TIME, make_spec
+from tests.harness.backend_contract import RecordingEvents
+
+
+class NoLoop:
+    """An event loop that runs what is soon when it is told."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], object]] = []
+
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> None: ...
+    def remove_reader(self, fd: int) -> None: ...
+    def add_writer(self, fd: int, callback: Callable[[], object]) -> None: ...
+    def remove_writer(self, fd: int) -> None: ...
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Keep it."""
+        self.soon.append(callback)
+
+
+def said(kind: int, document: object = None, number: int = 0) -> Frame:
+    """A frame as a node sends it."""
+    payload = b"" if document is None else json.dumps(document).encode()
+    return Frame(kind, 0, 0, number, memoryview(payload))
+
+
+class RemoteProcessTests(SynchronousTestCase):
+    """A worker whose node says what the test wants."""
+
+    def setUp(self) -> None:
+        self.loop, self.events = NoLoop(), RecordingEvents()
+        services = RemoteServices(self.loop, Clock(), lambda: START_OF_TIME, None, 3.0, 15.0)
+        self.process = RemoteProcess(
+            WorkerSpec(make_spec(), "9000"), services, self.events, 1 << 20, b"", lambda link, is_wanted: None
+        )
+
+    def test_process_and_memory_are_told(self) -> None:
+        self.process.placed("b/1234", "192.0.2.2", "group", "it has room")
+        self.process.frame_arrived(said(NodeKind.SPAWNED, {"pid": 4711, "host": "b"}))
+        self.process.frame_arrived(said(NodeKind.USAGE, {"memory": 1 << 20}))
+        place = self.process.place
+        self.assertEqual(("b/1234", 4711, 1 << 20), (place.node, self.process.pid, place.memory))
+
+    def test_end_is_told_once(self) -> None:
+        for _ in range(2):
+            self.process.frame_arrived(said(NodeKind.EXITED, {"code": None, "signal": 11}))
+        self.assertEqual(["SIGSEGV"], [failure.signal for failure in self.events.failures])
+        self.assertIsNone(self.process.pid)
+
+    def test_nonsense_of_an_end_is_an_end(self) -> None:
+        self.process.frame_arrived(
+            said(NodeKind.EXITED, {"code": "three", "signal": 4711, "out_of_memory": 1})
+        )
+        (failure,) = self.events.failures
+        self.assertEqual((None, None, False), (failure.exit_code, failure.signal, failure.out_of_memory))
+
+    def test_frames_without_a_meaning_are_refused(self) -> None:
+        for kind in (frames.LOAD, frames.BATCH, NodeKind.START, 200, NodeKind.ECHO):
+            with self.assertRaises(FrameError):
+                self.process.frame_arrived(said(kind, {}))
+
+    def test_answers_to_what_others_have_by_now_are_dropped(self) -> None:
+        self.process._in_hand = {7: 1, 8: 1}
+        self.process._went_silent()
+        self.process._in_hand = {9: 1}
+        for number in (7, 8, 9):
+            frame = b"".join(pack_answers(frames.ANSWERS, number, 0.1, [(0, Answer(200, b"", b"a"))]))
+            self.process.frame_arrived(Frame(frames.ANSWERS, 0, 1, number, memoryview(frame)[16:]))
+        self.assertEqual([9], [number for number, _ in self.events.answers])
+        self.assertEqual({}, self.process._given_up)
+
+    def test_reason_why_there_is_no_place_is_that_of_the_end(self) -> None:
+        self.process.waits("asked for CPU 4; free: a: CPU 1")
+        self.process.kill("startup timeout")
+        for call in self.loop.soon:
+            call()
+        (failure,) = self.events.failures
+        expected = WorkerFailure("startup timeout", START_OF_TIME, text="asked for CPU 4; free: a: CPU 1")
+        self.assertEqual(expected, failure)
