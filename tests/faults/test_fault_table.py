@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 TESTS = FOLDER.parent
 FEWEST = 60
 _ROW = re.compile(r"^\| ([\w-]+) \| (.+) \| (.+) \| `(.+)::(\w+)` \|$", re.MULTILINE)
-_TEST = re.compile(r"^ *def (test_\w+)", re.MULTILINE)
+_TEST = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 
 
 def rows() -> list[tuple[str, str, str]]:
