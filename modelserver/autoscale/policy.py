@@ -20,7 +20,7 @@ LATE = 0.1
 """The share of requests that may wait longer than the target."""
 HORIZON = 0.5
 """Seconds in which workers are to work off what has piled up, or the time of one call if that is longer."""
-MARGIN = 1.07
+MARGIN = 1.1
 """By how much the load may grow after a worker has gone before one is missing, unless it surely falls."""
 BUSIEST = 0.95
 """The share of their time that workers may be busy, whatever the target."""
