@@ -1,1 +1,1 @@
-"""The images: their files performed without a container engine, and what is asked of what they make."""
+"""The Containerfiles of ``images/``: how they are read, and what they have in common."""
