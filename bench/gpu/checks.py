@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.gpu.device import apart, bare_uuid, told_bytes, with_context
+from bench.gpu.device import apart, bare_uuid, told_bytes, told_of_worker, with_context
 from bench.gpu.rig import SECONDS, CheckFailed, NotTold, Rig, make_server, require, wait_until
 from bench.load import Load, put
 from bench.servers import CHECKOUT
@@ -20,6 +21,7 @@ MOST_APART = 0.02
 HELD = 2 << 30
 FAILURES = (500, 503, 507)
 """What a request may be answered whose handler has raised: 503 is TorchServe's."""
+NAMESPACE = "the driver names processes by ids of another namespace, or not at all"
 WORKERS = 4
 LOOP_SECONDS = 3
 
@@ -75,6 +77,22 @@ def device_bytes(rig: Rig) -> str:
     return f"{found[0]:,} bytes, NVML {found[1]:,}: {apart(*found):.2%} apart"
 
 
+def process_bytes(rig: Rig) -> str:
+    """The server's bytes of a worker on the device are those of NVML."""
+    server = rig.server
+    server.have("holds")
+    worker, _ = server.who("holds")
+    real = rig.device.processes().get(worker, 0)
+    if not real:
+        raise NotTold(NAMESPACE)
+    code, body = call(server.management_port, "GET", "/models/holds")
+    require(code == 200, f"describe answered {code}")
+    told = told_of_worker(json.loads(body), worker)
+    figure = f"{told:,} bytes, NVML {real:,}: {apart(told, real):.2%} apart"
+    require(apart(told, real) <= MOST_APART, figure)
+    return figure
+
+
 def four_workers(rig: Rig) -> str:
     """Four workers of a model share the device, and all answer."""
     server = rig.server
@@ -95,9 +113,9 @@ def no_context(rig: Rig) -> str:
     server = rig.server
     server.have("holds")
     worker, _ = server.who("holds")
-    holders = rig.device.pids()
+    holders = rig.device.processes()
     if worker not in holders:
-        raise NotTold("the driver names processes by ids of another namespace, or not at all")
+        raise NotTold(NAMESPACE)
     workers = {worker, *(pid for model in server.models for pid in server.worker_pids(model))}
     others = [member.pid for member in server.tree.members() if member.pid not in workers]
     found = with_context(others, holders)
@@ -152,6 +170,7 @@ def _visible(rig: Rig, word: str, folder: str) -> str:
 CHECKS: dict[str, Check] = {
     "four workers on the device": four_workers,
     "bytes of the device within 2 % of NVML": device_bytes,
+    "bytes of a worker within 2 % of NVML": process_bytes,
     "no context in server and templates": no_context,
     "served beside a bare loop": noop,
     "CUDA_VISIBLE_DEVICES by index": visible_by_index,

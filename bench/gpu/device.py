@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -42,11 +42,14 @@ class Device:
         """Bytes of its memory that are in use."""
         return int(self.library.nvmlDeviceGetMemoryInfo(self._handle).used)
 
-    def pids(self) -> frozenset[int]:
-        """Processes that have a context; in a container the ids may be those of the host."""
-        return frozenset(
-            int(each.pid) for each in self.library.nvmlDeviceGetComputeRunningProcesses(self._handle)
-        )
+    def processes(self) -> dict[int, int]:
+        """
+        Return the bytes of each process that has a context, 0 where the driver does not tell.
+
+        In a container the ids may be those of the host.
+        """
+        found = self.library.nvmlDeviceGetComputeRunningProcesses(self._handle)
+        return {int(each.pid): int(each.usedGpuMemory or 0) for each in found}
 
 
 def _text(value: object) -> str:
@@ -61,6 +64,12 @@ def bare_uuid(text: str) -> str:
 def told_bytes(metrics: str) -> dict[int, int]:
     """Return the bytes in use by device, as the text of ``/metrics`` has them."""
     return {int(gpu): int(float(value)) for gpu, value in _GAUGE.findall(metrics)}
+
+
+def told_of_worker(described: Iterable[Mapping[str, Any]], pid: int) -> int:
+    """Return the bytes of a worker on its device, as a model's description has them; 0: it has none."""
+    workers = (worker for version in described for worker in version.get("workers", ()))
+    return next((int(each.get("gpuMemory", 0)) for each in workers if each.get("pid") == pid), 0)
 
 
 def apart(told: float, real: float) -> float:

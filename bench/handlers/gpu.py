@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -10,7 +11,8 @@ from typing import Any
 
 import torch
 
-CHUNK = 64 << 20
+CHUNKS = (64 << 20, 2 << 20, 4 << 10)
+"""Bytes: large ones first, then what torch takes from the driver at least, then what it cuts from that."""
 SHARE = 0.05
 """Of the device's memory that the process may take before it counts as full: others need the rest."""
 
@@ -67,8 +69,14 @@ class GpuModel:
         if not self._is_full:
             torch.cuda.set_per_process_memory_fraction(SHARE, self._device)
             self._is_full = True
+        for size in CHUNKS[:-1]:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self._keep_all(size)
+        self._keep_all(CHUNKS[-1])
+
+    def _keep_all(self, size: int) -> None:
         while True:
-            self._kept.append(torch.empty(CHUNK, dtype=torch.uint8, device=self._device))
+            self._kept.append(torch.empty(size, dtype=torch.uint8, device=self._device))
 
 
 def loop(seconds: float) -> float:

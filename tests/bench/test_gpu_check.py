@@ -12,7 +12,7 @@ from attrs import define, field
 from twisted.internet.task import Clock
 
 from bench.gpu.checks import device_side_assert, memory_for_good
-from bench.gpu.device import Device, apart, bare_uuid, told_bytes, with_context
+from bench.gpu.device import Device, apart, bare_uuid, told_bytes, told_of_worker, with_context
 from bench.gpu.rig import CheckFailed, GpuServer, NotTold, Rig
 from bench.gpu_check import Outcome, Verdict, bounded, judge, run, summary
 
@@ -61,6 +61,10 @@ class ComparisonTests(TestCase):
 
     def test_bytes_by_device(self) -> None:
         self.assertEqual(told_bytes(METRICS), {0: 2 << 30, 12: 1_500_000_000})
+
+    def test_bytes_of_a_worker(self) -> None:
+        described = [{"workers": [{"pid": 7, "gpuMemory": 5}, {"pid": 8}]}]
+        self.assertEqual([told_of_worker(described, pid) for pid in (7, 8, 9)], [5, 0, 0])
 
     def test_how_far_apart(self) -> None:
         self.assertAlmostEqual(apart(98, 100), 0.02)
