@@ -1,4 +1,4 @@
-"""The metrics listener: the rows of the table that it has, and the function that answers them."""
+"""Answers the rows of the metrics listener."""
 
 from __future__ import annotations
 
@@ -8,39 +8,15 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from modelserver.call_parameters import Parameter
 from modelserver.interfaces import Reply
 from modelserver.metrics.exposition import CONTENT_TYPE
 from modelserver.metrics.openmetrics import OPENMETRICS_TYPE, is_openmetrics_wanted
 from modelserver.rest.binding import Operation
 from modelserver.rest.reply import KleinResponder
-from modelserver.rest.route import ANY_METHOD, BOTH, Access, ListenerRole, Route
 
 _HEADERS = ((b"content-type", CONTENT_TYPE.encode("ascii")),)
 _OPENMETRICS = ((b"content-type", OPENMETRICS_TYPE.encode("ascii")),)
 Scrape = Callable[[Collection[str]], Iterable[bytes]]
-_NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may be repeated.")
-
-
-def _row(operation: str, path: str, description: str, documented: tuple[str, ...] = BOTH) -> Route:
-    return Route(
-        operation=operation,
-        methods=(*ANY_METHOD, "OPTIONS"),
-        path=path,
-        listeners=frozenset({ListenerRole.METRICS}),
-        access=Access.OPEN,
-        description=description,
-        answers={200: "Metrics"},
-        parameters=(_NAMES,),
-        only_reads=True,
-        documented=documented,
-    )
-
-
-METRICS_ROUTES = (
-    _row("metrics", "/metrics", "The metrics in Prometheus' text format."),
-    _row("metrics_below", "/metrics/{rest}", "The same as /metrics.", documented=()),
-)
 
 
 @frozen(eq=False)

@@ -1,8 +1,8 @@
-"""Writes replies on Twisted Web's requests, with the headers that every answer has."""
+"""Turns replies, and errors of all kinds, into what Klein routes return."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from attrs import frozen
@@ -21,47 +21,13 @@ from modelserver.errors import (
     RouteNotFound,
     ServingError,
 )
-from modelserver.http1.responses import BODILESS, CLOSE, FIRST_ERROR, KEEP_ALIVE, REQUEST_ID, UNCACHED
 from modelserver.http1.twisted_web import trace_of
 from modelserver.interfaces import Dialect, Reply
-
-Headers = Sequence[tuple[bytes, bytes]]
+from modelserver.rest.answer_headers import Headers, prepare
 
 INVALID_MESSAGE = "Invalid HTTP message."
 
 _log = Logger()
-
-
-def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()) -> bytes:
-    """
-    Set the status and the headers of an answer, and return its body for the caller to write.
-
-    An answer with a status of 400 or more closes its connection.
-
-    :param extra: more headers for every answer of this server (CORS).
-    """
-    request.setResponseCode(reply.code, reply.phrase or None)
-    request.defaultContentType = None
-    headers = request.responseHeaders
-    for name, value in reply.headers:
-        headers.addRawHeader(name, value)
-    # After the reply's own, for these are the server's to set.
-    keeps = reply.code < FIRST_ERROR
-    for name, value in (
-        (REQUEST_ID, request_id.encode("ascii")),
-        *UNCACHED,
-        (b"connection", KEEP_ALIVE if keeps and request.channel.persistent else CLOSE),
-    ):
-        headers.setRawHeaders(name, [value])
-    if reply.code not in BODILESS:
-        headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
-    for name, value in extra:
-        if not headers.hasHeader(name):
-            headers.addRawHeader(name, value)
-    headers.removeHeader(b"server")
-    if not keeps:
-        request.channel.persistent = False
-    return reply.body
 
 
 @frozen

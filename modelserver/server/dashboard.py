@@ -20,7 +20,7 @@ from modelserver.metrics.history import History
 from modelserver.metrics.recorder import MetricsRecorder
 from modelserver.rest.dashboard.assets import load_assets
 from modelserver.rest.dashboard.details import ConfiguredKey
-from modelserver.rest.dashboard.handlers import DashboardParts
+from modelserver.rest.dashboard.parts import DashboardParts
 from modelserver.rest.dashboard.secrets import HIDDEN, is_secret, without_secrets
 from modelserver.rest.dashboard.state import DashboardSources
 from modelserver.rest.dashboard.viewers import Viewers

@@ -17,8 +17,8 @@ from modelserver.rpc.methods import METHODS
 from modelserver.rpc.predictions import AnswerRules
 from modelserver.rpc.site import Site, SiteRules, UseCases, make_sites
 from modelserver.rpc.tracing import TracedSite
+from modelserver.server.answering import allows_registering, log_failure, make_gate, make_health
 from modelserver.server.build import Core
-from modelserver.server.fronts import allows_registering, log_failure, make_gate, make_health
 from modelserver.server.tracing import trace_id_of
 
 

@@ -28,7 +28,8 @@ from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, Metrics
 from modelserver.rest.api import Api
 from modelserver.rest.dashboard.assets import load_assets
 from modelserver.rest.dashboard.details import ConfiguredKey
-from modelserver.rest.dashboard.handlers import DashboardApi, DashboardParts
+from modelserver.rest.dashboard.handlers import DashboardApi
+from modelserver.rest.dashboard.parts import DashboardParts
 from modelserver.rest.dashboard.state import DashboardSources
 from modelserver.rest.dashboard.viewers import Viewers
 from modelserver.rest.dialects.torchserve import TorchServe

@@ -24,7 +24,7 @@ from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.management.tokens import TokenApi
-from modelserver.rest.metrics import METRICS_ROUTES
+from modelserver.rest.metrics_routes import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import (

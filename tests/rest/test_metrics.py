@@ -14,7 +14,8 @@ from modelserver.metrics.declarations import load
 from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.metrics import METRICS_ROUTES, MetricsApi
+from modelserver.rest.metrics import MetricsApi
+from modelserver.rest.metrics_routes import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.testing.providers import START_OF_TIME, make_job

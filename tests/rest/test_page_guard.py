@@ -15,7 +15,7 @@ from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
-from modelserver.rest.metrics import METRICS_ROUTES
+from modelserver.rest.metrics_routes import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import (

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 from werkzeug.exceptions import MethodNotAllowed
 
-from modelserver.core.registry import Registry
 from modelserver.errors import AccessDenied, RouteNotFound
-from modelserver.inference.predict import Inference
-from modelserver.interfaces import InThread, Reply
+from modelserver.interfaces import Reply
 from modelserver.jobs import Inputs
 from modelserver.management.descriptions import describe_version
+from modelserver.rest.answer_headers import prepare
 from modelserver.rest.binding import Operation
-from modelserver.rest.dashboard.assets import KEPT_BY_BROWSERS, PAGE, PROTECTION, Asset
-from modelserver.rest.dashboard.details import ConfiguredKey, details
+from modelserver.rest.dashboard.assets import KEPT_BY_BROWSERS, PAGE, PROTECTION
+from modelserver.rest.dashboard.details import details
+from modelserver.rest.dashboard.parts import DashboardParts
 from modelserver.rest.dashboard.state import encode
 from modelserver.rest.dashboard.store import archives_in
-from modelserver.rest.dashboard.viewers import Viewers
 from modelserver.rest.inference.twisted_web import TwistedWebResponder, body_of
-from modelserver.rest.reply import KleinResponder, prepare
+from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import Access
 from modelserver.security.authorization import Authorizer
 
@@ -32,24 +30,6 @@ _FOUND = 302
 _NOT_MODIFIED = 304
 _PASSED_ON = (b"content-type", b"accept")
 """The fields of a request for a prediction that its handler gets: the key of the page is not among them."""
-
-
-@frozen(eq=False, kw_only=True)
-class DashboardParts:
-    """
-    What the dashboard has of the server; the same for every listener.
-
-    :param store: the model store, or None.
-    :param configuration: the configuration in force, without its secrets.
-    """
-
-    viewers: Viewers
-    registry: Registry
-    inference: Inference
-    assets: Mapping[str, Asset]
-    in_thread: InThread
-    store: Path | None = None
-    configuration: Sequence[ConfiguredKey] = ()
 
 
 @frozen(eq=False)

@@ -17,7 +17,7 @@ from modelserver.http1.twisted_web import OneRequestChannel
 from modelserver.interfaces import Dialect, Reply
 from modelserver.jobs import Answer, Job
 from modelserver.protocol.frames import show_id
-from modelserver.rest.reply import Headers, prepare
+from modelserver.rest.answer_headers import Headers, prepare
 
 
 @implementer(IPushProducer)
