@@ -37,7 +37,7 @@ from modelserver.errors import ServingError
 from modelserver.protocol.worker_variables import LOCALS, TERMINAL
 
 START_SECONDS, LOAD_SECONDS = 60.0, 600.0
-LOOK = 500
+LOOK = 200
 """Milliseconds between two looks at whether the server is still there."""
 QUIET = 50
 """Milliseconds without a change after which a change counts as over."""
@@ -185,6 +185,8 @@ def _develop(
     """
     management = Client(HOST, ports.management, LOAD_SECONDS)
     reloader = Reloader(management.ask, served.name, served.url, served.prepare)
+    found = changes(served.place)
+    next(found)  # the watcher begins here: what changes during the load is not missed
     _tell(console, "loaded", *_timed(reloader, [CONFIG]))
     page = f"http://{HOST}:{ports.management}/dashboard#try={quote(served.name, safe='')}"
     console.print(
@@ -195,7 +197,7 @@ def _develop(
     )
     if opens_browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(page)
-    for changed in changes(served.place):
+    for changed in found:
         server.raise_if_ended(0)
         if changed:
             anew: list[str | Path] = [CONFIG] if served.place.is_file() else changed
