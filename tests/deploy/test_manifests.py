@@ -85,6 +85,7 @@ class KServeTests(TestCase):
         (self.runtime,) = documents("kserve/cluster-serving-runtime.yaml")
         self.services = documents("kserve/inference-services.yaml")
 
+    @pytest.mark.slow
     def test_objects_are_valid_to_the_letter(self) -> None:
         for each in (self.runtime, *self.services):
             with self.subTest(each["metadata"]["name"]):

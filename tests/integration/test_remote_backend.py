@@ -9,6 +9,7 @@ import ssl
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
@@ -76,6 +77,7 @@ class RemoteCase(ProcessCase):
             await deferLater(reactor, 0.02)
 
 
+@pytest.mark.slow
 class SharedFilesTests(RemoteCase, BackendContract):
     """The contract, where a node sees the server's files."""
 
@@ -138,6 +140,7 @@ class SharedFilesTests(RemoteCase, BackendContract):
         await self.until_gone(pid)
 
 
+@pytest.mark.slow
 class FetchedFilesTests(RemoteCase, BackendContract):
     """The contract, where a node does not see the server's files."""
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import TestCase
 
+import pytest
 from attrs import define, field
 
 from bench.cases import Case
@@ -56,6 +57,7 @@ class Unable(Contender):
 class ContestTests(TestCase):
     """A case on two servers and one that cannot."""
 
+    @pytest.mark.slow
     def test_rounds_turn_the_order_and_who_cannot_is_named(self) -> None:
         said: list[str] = []
         log: list[str] = []
