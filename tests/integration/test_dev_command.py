@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import psutil
@@ -34,7 +33,19 @@ class Developer:
     def __init__(self, folder: Path, *options: str) -> None:
         self.terminal, theirs = pty.openpty()
         self.seen = ""
-        words = [sys.executable, "-m", "modelserver.cli.main", "dev", ".", "--port", "0", *options]
+        # Whoever runs the tests in the background of a shell has the signal ignored, and so would this.
+        interruptible = ["env", "--default-signal=INT"]
+        words = [
+            *interruptible,
+            sys.executable,
+            "-m",
+            "modelserver.cli.main",
+            "dev",
+            ".",
+            "--port",
+            "0",
+            *options,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "dumb"}
         self.process = subprocess.Popen(
             words,
@@ -44,8 +55,6 @@ class Developer:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            # Whoever runs the tests in the background of a shell has it ignored, and so would this.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
 
