@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 from modelserver.backends.output_limits import OutputBudget, OutputLimits
 from modelserver.interfaces import EventLoop
+from modelserver.spec import WorkerSpec
 
 LARGEST_READ = 1 << 14
 """Bytes that are read in one turn of the event loop: many short lines are milliseconds of work."""
@@ -24,6 +26,21 @@ REDRAWN_EVERY = 1.0
 """Seconds between two states of a line that is drawn again and again, as progress bars are."""
 OUTPUT_NAMESPACE = "modelserver.backends.process"
 """The log namespace of what workers print; the logs put these events into ``model_log.log``."""
+
+_log = Logger(namespace=OUTPUT_NAMESPACE)
+
+
+def tell_line(spec: WorkerSpec, stream: str, line: str) -> None:
+    """Log a line that a worker has printed."""
+    version = spec.version
+    _log.info(
+        "{line}",
+        line=line,
+        stream=stream,
+        model=version.name,
+        version=version.version,
+        worker=spec.id,
+    )
 
 
 @define(eq=False)

@@ -6,30 +6,28 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
-from twisted.logger import Logger
 
+from modelserver.backends.failure_report import FailureReport
 from modelserver.backends.frame_socket import FrameSocket
 from modelserver.backends.orphans import OrphanCollector
-from modelserver.backends.output import OUTPUT_NAMESPACE, LineLog, OutputPipe
+from modelserver.backends.output import LineLog, OutputPipe, tell_line
 from modelserver.backends.output_limits import OutputLimits
 from modelserver.interfaces import EventLoop
 from modelserver.protocol.frames import Frame
-from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.spec import DEVICE, WorkerFailure, WorkerPlace, WorkerSpec
+from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
 from modelserver.system.exit_descriptor import exit_descriptor
 from modelserver.system.threads import ProcessorShare
-
-_log = Logger(namespace=OUTPUT_NAMESPACE)
 
 LAST_WAIT = 0.5
 """Seconds that a worker may live on after it closed its socket."""
 OUTPUT_WAIT = 0.5
 """Seconds for which pipes are read after the worker's end, while something that it started holds them."""
-OUT_OF_MEMORY, OOM_EXIT = 507, 137
+OOM_EXIT = 137
 
 
 @frozen
@@ -67,9 +65,8 @@ class HostProcess(ABC):
 
     Whoever starts it calls ``launched`` when there is a process, and ``ended`` when it is gone.
 
-    ``cause`` is why the process was given up, or None; ``load_failure`` what was reported of a load that
-    failed, ``device_report`` of a device that did; ``problem`` what else is known of its end; ``threads`` how
-    many its environment gives to OpenMP.
+    ``cause`` is why the process was given up, or None; ``report`` what it has told of its failure;
+    ``problem`` what else is known of its end; ``threads`` how many its environment gives to OpenMP.
     """
 
     spec: WorkerSpec
@@ -79,8 +76,7 @@ class HostProcess(ABC):
     stderr: LineLog = field(init=False)
     threads: int | None = field(default=None, init=False)
     cause: str | None = field(default=None, init=False)
-    load_failure: Mapping[str, object] | None = field(default=None, init=False)
-    device_report: Mapping[str, object] | None = field(default=None, init=False)
+    report: FailureReport = field(factory=FailureReport, init=False)
     problem: str | None = field(default=None, init=False)
     _pipes: list[OutputPipe] = field(factory=list, init=False)
     _gone: bool = field(default=False, init=False)
@@ -90,11 +86,8 @@ class HostProcess(ABC):
 
     def __attrs_post_init__(self) -> None:
         machine = self.machine
-        self.stdout = LineLog(lambda line: self._tell("stdout", line), machine.clock, machine.output)
-        self.stderr = LineLog(lambda line: self._tell("stderr", line), machine.clock, machine.output)
-
-    def _tell(self, stream: str, line: str) -> None:
-        tell_line(self.spec, stream, line)
+        self.stdout = LineLog(partial(tell_line, self.spec, "stdout"), machine.clock, machine.output)
+        self.stderr = LineLog(partial(tell_line, self.spec, "stderr"), machine.clock, machine.output)
 
     def make_pipes(self) -> list[int]:
         """Return the ends of new pipes for standard output and error; the caller closes them."""
@@ -252,20 +245,14 @@ class HostProcess(ABC):
 
     def _explain(self, code: int | None, number: int | None) -> WorkerFailure:
         ended_by = None if number is None else signal.Signals(number).name
-        load, device = self.load_failure or {}, self.device_report or {}
-        told = device or load
-        return WorkerFailure(
-            self.cause or (DEVICE if device else "load" if load else "signal" if ended_by else "exit"),
-            self.machine.now(),
-            code,
-            ended_by,
-            _text(told.get("exception")),
-            _text(told.get("text")) or self.problem,
-            tuple(map(str, listed(told.get("traceback")))),
-            tuple(map(without_escapes, self.stderr.last)),
-            out_of_memory=load.get("code") == OUT_OF_MEMORY or self._lacked_memory(code, ended_by),
-            permanent=bool(load.get("permanent")),
-            device_code=_number(device.get("device_code")),
+        return self.report.explain(
+            at=self.machine.now(),
+            cause=self.cause,
+            code=code,
+            ended_by=ended_by,
+            problem=self.problem,
+            stderr=self.stderr.last,
+            lacked_memory=self._lacked_memory(code, ended_by),
         )
 
     def _lacked_memory(self, code: int | None, ended_by: str | None) -> bool:
@@ -273,35 +260,11 @@ class HostProcess(ABC):
             return self.machine.take_oom_kills()
         return self.cause == "memory" or code == OOM_EXIT
 
-    def fail_to_load(self, report: Mapping[str, object]) -> None:
-        """Keep what the process, or another one for it, has reported of a load that failed."""
-        self.load_failure = report
-        # As in TorchServe (ts/model_service_worker.py): the exception's own text, which may be empty.
-        reason = _text(report.get("text")) or ""
-        self._tell("stdout", f"Failed to load model {self.spec.version.name}, exception {reason}")
+    def reported(self, frame: Frame) -> None:
+        """
+        Keep the first report of a failure.
 
-
-def tell_line(spec: WorkerSpec, stream: str, line: str) -> None:
-    """Log a line that a worker has printed."""
-    version = spec.version
-    _log.info(
-        "{line}",
-        line=line,
-        stream=stream,
-        model=version.name,
-        version=version.version,
-        worker=spec.id,
-    )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def listed(value: object) -> list[object]:
-    """Return a value of a JSON document that is to be a list; an empty one if it is none."""
-    return value if isinstance(value, list) else []
+        :raises FrameError: it is malformed.
+        """
+        if not self.report.cause:
+            self.report = FailureReport.read(frame, self.spec)

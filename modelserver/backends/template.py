@@ -24,6 +24,7 @@ from modelserver.backends.process import HostProcess
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.protocol import frames
+from modelserver.protocol.documents import listed, whole
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 from modelserver.system.threads import COUNTS, WAITING
@@ -351,7 +352,7 @@ class TemplateProcess(HostProcess):
         if frame.kind in (frames.LOADED, frames.FORKED, frames.CHILD_EXITED):
             self._told(frame, frames.unpack_json(frame))
         elif frame.kind == frames.LOAD_FAILED:
-            self.fail_to_load(frames.unpack_json(frame))
+            self.reported(frame)
         elif frame.kind != frames.STARTED:
             raise frames.unexpected(frame.kind)
 
@@ -363,15 +364,10 @@ class TemplateProcess(HostProcess):
         self.owner.exited(failure)
 
     def _told(self, frame: Frame, document: Mapping[str, object]) -> None:
-        pid = _number(document.get("pid"))
+        pid = whole(document, "pid")
         if frame.kind == frames.LOADED:
-            hazards = document.get("hazards")
-            self.owner.preloaded([str(hazard) for hazard in hazards] if isinstance(hazards, list) else [])
+            self.owner.preloaded([str(hazard) for hazard in listed(document, "hazards")])
         elif frame.kind == frames.FORKED and pid is not None:
             self.owner.forked(frame.number, pid)
         elif pid is not None:
-            self.owner.child_exited(pid, _number(document.get("code")), _number(document.get("signal")))
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+            self.owner.child_exited(pid, whole(document, "code"), whole(document, "signal"))

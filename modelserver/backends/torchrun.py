@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import define, field, frozen
 
+from modelserver.backends.failure_report import CAUSES
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
 from modelserver.backends.local import (
     SOCKET_BUFFER,
@@ -21,6 +22,7 @@ from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.documents import whole
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
 from modelserver.version_settings.values import Torchrun
@@ -124,10 +126,10 @@ class Rank:
             self.process.rank_sent(self, frame)
 
     def _introduce(self, said: Mapping[str, object]) -> None:
-        pid = _number(said.get("pid"))
+        pid = whole(said, "pid")
         if pid is None or pid <= 1:
             raise frames.FrameError("a rank without a process")
-        self.number, self.pid = _number(said.get("rank")), pid
+        self.number, self.pid = whole(said, "rank"), pid
 
     def turn_ended(self) -> None:
         """Pass it on."""
@@ -228,9 +230,8 @@ class RankedProcess(LocalProcess):
             rank.is_loaded = True
             if all(each.is_loaded for each in self.ranks):
                 self.events.loaded()
-        elif kind == frames.LOAD_FAILED:
-            if self.load_failure is None:
-                self.fail_to_load(frames.unpack_json(frame))
+        elif kind in CAUSES:
+            self.reported(frame)
         elif kind in (frames.ANSWERS, frames.PART):
             self._hear(rank, frame)
         elif kind != frames.METRICS:
@@ -271,7 +272,7 @@ class RankedProcess(LocalProcess):
     def _rank_exited(self, document: Mapping[str, object]) -> None:
         """One rank is gone: so are all."""
         if self._end_of_rank is None and self.cause is None:
-            self._end_of_rank = _number(document.get("code")), _number(document.get("signal"))
+            self._end_of_rank = whole(document, "code"), whole(document, "signal")
             self.problem = f"rank {document.get('rank')} of {len(self.ranks)}"
             self._signal(signal.SIGKILL)
             self._kill_ranks()
@@ -288,7 +289,3 @@ class RankedProcess(LocalProcess):
 
     def _explain(self, code: int | None, number: int | None) -> WorkerFailure:
         return super()._explain(*(self._end_of_rank or (code, number)))
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None

@@ -7,13 +7,15 @@ from contextlib import suppress
 
 from attrs import define, field
 
+from modelserver.backends.failure_report import CAUSES
 from modelserver.backends.parts_watch import PartsWatch
-from modelserver.backends.process import HostProcess, listed
+from modelserver.backends.process import HostProcess
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.answer_rows import unpack_answers, without_first
+from modelserver.protocol.documents import listed
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerFailure
 
@@ -104,7 +106,7 @@ class LocalProcess(HostProcess):
         elif kind == frames.PART:
             self._take_part(frame)
         elif kind == frames.METRICS:
-            emitted = listed(frames.unpack_json(frame).get("metrics"))
+            emitted = listed(frames.unpack_json(frame), "metrics")
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif kind == frames.TIMES:
             self.events.timed(frame.number, frame.items, frames.unpack_times(frame))
@@ -114,10 +116,8 @@ class LocalProcess(HostProcess):
             self.events.started()
         elif kind == frames.LOADED:
             self.events.loaded()
-        elif kind == frames.LOAD_FAILED:
-            self.fail_to_load(frames.unpack_json(frame))
-        elif kind == frames.DEVICE_FAILED:
-            self.device_report = frames.unpack_json(frame)
+        elif kind in CAUSES:
+            self.reported(frame)
         else:
             raise frames.unexpected(kind)
 

@@ -17,7 +17,7 @@ from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.interfaces import WorkerBackend, WorkerProcess
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
-from modelserver.spec import WorkerSpec
+from modelserver.spec import DEVICE, WorkerSpec
 from modelserver.testing.providers import make_job
 from modelserver.version_settings.values import DeviceSettings, Torchrun
 from tests.harness.backend_contract import RecordingEvents
@@ -59,6 +59,10 @@ class Sum:
         bodies = [bytes(row.get("body") or b"") for row in data]
         if self.rank == 1 and bodies[0] in ENDINGS:
             ENDINGS[bodies[0]]()
+        if self.rank == 1 and bodies[0] == b"poison":
+            error = torch.AcceleratorError("CUDA error: device-side assert triggered")
+            error.error_code = 710  # as torch sets it; there need not be a GPU
+            raise error
         if self.rank == 1 and bodies[0] == b"odd":
             return "what is no list, from a rank that is not asked"
         if bodies[0] == b"parts":
@@ -208,6 +212,15 @@ class RanksTests(ProcessBackendContract):
             self.assertEqual((code, name), (failure.exit_code, failure.signal), failure)
             self.assertIn("rank 1 of 2", str(failure))
             await self.gone([pid for pair in json.loads(bytes(seen.body))["pids"] for pid in pair])
+
+    async def test_rank_whose_device_fails_tells_why(self) -> None:
+        events, process = await self.ready()
+        process.send(1, [make_job(b"poison")])
+        process.flush()
+        await events.when(lambda: events.is_over)
+        (failure,) = events.failures
+        told = (failure.cause, failure.device_code, failure.exception)
+        self.assertEqual((DEVICE, 710, "AcceleratorError"), told, failure)
 
     async def test_rank_that_cannot_load_tells_why(self) -> None:
         events, _ = self.start(failing_rank=1)

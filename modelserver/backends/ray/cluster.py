@@ -21,9 +21,9 @@ from modelserver.backends.local import Spawned
 from modelserver.backends.output import LineLog, OutputPipe
 from modelserver.backends.ray.driver_words import DRIVER_FD, DriverKind
 from modelserver.backends.ray.starter import ClusterUnusable, NodeNews, NodeRequest
-from modelserver.backends.ray.wire import text
 from modelserver.interfaces import EventLoop
 from modelserver.protocol import frames
+from modelserver.protocol.documents import text
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.worker_start import start_command
 from modelserver.system.exit_descriptor import exit_descriptor

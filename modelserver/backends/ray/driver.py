@@ -17,8 +17,8 @@ from typing import NoReturn
 from modelserver.backends.ray.driver_words import DRIVER_FD, DriverKind
 from modelserver.backends.ray.placing import ClusterView, Placing
 from modelserver.backends.ray.token_check import token_refusal
-from modelserver.backends.ray.wire import text
 from modelserver.protocol import frames
+from modelserver.protocol.documents import text
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame
 

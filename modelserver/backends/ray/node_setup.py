@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Thread
 
 from modelserver.backends.ray.node_files import Fetch, FileCache, FilesInvalid, is_shared
-from modelserver.backends.ray.wire import NodeKind, mapping, text, whole
+from modelserver.backends.ray.wire import NodeKind
 from modelserver.protocol import frames
+from modelserver.protocol.documents import mapping, text, whole
 from modelserver.protocol.worker_start import WORKER, start_command
 
 Ready = tuple[list[str], dict[str, str], bytes, int]

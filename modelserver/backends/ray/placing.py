@@ -13,7 +13,7 @@ from typing import Any
 from modelserver.backends.ray.actor import NodeActor
 from modelserver.backends.ray.driver_words import DriverKind
 from modelserver.backends.ray.token_check import LOCAL, own_token
-from modelserver.backends.ray.wire import mapping, text
+from modelserver.protocol.documents import mapping, text
 
 NAMESPACE = "modelserver"
 PATIENCE = 1.0

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from modelserver.backends.output import LineLog
+from modelserver.backends.failure_report import CAUSES, FailureReport
+from modelserver.backends.output import LineLog, tell_line
 from modelserver.backends.output_limits import OutputLimits
-from modelserver.backends.process import OUT_OF_MEMORY, listed, tell_line
 from modelserver.backends.ray.link_watch import LinkWatch
 from modelserver.backends.ray.remote_link import RemoteLink
 from modelserver.backends.ray.secure_stream import SecureStream
 from modelserver.backends.ray.starter import NodeHandle
-from modelserver.backends.ray.wire import FIRST_FOR_NODES, SECONDS, NodeKind, text, whole
+from modelserver.backends.ray.wire import FIRST_FOR_NODES, SECONDS, NodeKind
 from modelserver.errors import ServingError
 from modelserver.interfaces import EventLoop, WorkerEvents
 from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.documents import listed, text, whole
 from modelserver.protocol.frames import Frame
-from modelserver.protocol.plain_text import without_escapes
 from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
 
 KILL_WAIT = 2.0
@@ -86,7 +87,7 @@ class RemoteProcess:
     _given_up: dict[int, int] = field(factory=dict, init=False)
     """Batches that others have now, by their numbers: how many answers are still to come, and not wanted."""
     _cause: str | None = field(default=None, init=False)
-    _load_failure: Mapping[str, object] | None = field(default=None, init=False)
+    _report: FailureReport = field(factory=FailureReport, init=False)
     _problem: str | None = field(default=None, init=False)
     _is_permanent: bool = field(default=False, init=False)
     _is_gone: bool = field(default=False, init=False)
@@ -95,7 +96,7 @@ class RemoteProcess:
     def __attrs_post_init__(self) -> None:
         services, spec = self.services, self.spec
         self._stdout, self._stderr = (
-            LineLog(lambda line, name=name: tell_line(spec, name, line), services.clock, services.output)  # type: ignore[misc]  # a default binds the name
+            LineLog(partial(tell_line, spec, name), services.clock, services.output)
             for name in ("stdout", "stderr")
         )
 
@@ -234,7 +235,7 @@ class RemoteProcess:
                 if number not in self._given_up:
                     self.events.part_arrived(number, parts)
         elif kind == frames.METRICS:
-            emitted = listed(frames.unpack_json(frame).get("metrics"))
+            emitted = listed(frames.unpack_json(frame), "metrics")
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif kind == frames.TIMES:
             self.events.timed(frame.number, frame.items, self._in_our_time(frames.unpack_times(frame)))
@@ -242,11 +243,8 @@ class RemoteProcess:
             self.events.started()
         elif kind == frames.LOADED:
             self.events.loaded()
-        elif kind == frames.LOAD_FAILED:
-            self._load_failure = frames.unpack_json(frame)
-            reason = self._load_failure.get("text") or ""
-            model = self.spec.version.name
-            tell_line(self.spec, "stdout", f"Failed to load model {model}, exception {reason}")
+        elif kind in CAUSES:
+            self._report = FailureReport.read(frame, self.spec)
         else:
             raise frames.unexpected(kind)
 
@@ -360,24 +358,17 @@ class RemoteProcess:
         self._stdout.ended()
         self._stderr.ended()
         self.left()
-        self.events.exited(self._explain(code, number, lacked_memory))
-
-    def _explain(self, code: int | None, number: int | None, lacked_memory: bool) -> WorkerFailure:
-        ended_by = _SIGNALS.get(number or 0)
-        load = self._load_failure or {}
-        why = load.get("text")
-        return WorkerFailure(
-            self._cause or ("load" if load else "exit" if ended_by is None else "signal"),
-            self.services.now(),
-            code,
-            ended_by,
-            str(load["exception"]) if load.get("exception") is not None else None,
-            self._problem if why is None else str(why),
-            tuple(map(str, listed(load.get("traceback")))),
-            tuple(map(without_escapes, self._stderr.last)),
-            out_of_memory=lacked_memory or load.get("code") == OUT_OF_MEMORY,
-            permanent=self._is_permanent or bool(load.get("permanent")),
+        failure = self._report.explain(
+            at=self.services.now(),
+            cause=self._cause,
+            code=code,
+            ended_by=_SIGNALS.get(number or 0),
+            problem=self._problem,
+            stderr=self._stderr.last,
+            lacked_memory=lacked_memory,
+            permanent=self._is_permanent,
         )
+        self.events.exited(failure)
 
 
 def _are_times(values: Sequence[object]) -> bool:

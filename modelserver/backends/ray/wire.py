@@ -17,10 +17,7 @@ monotonic seconds), ``USAGE`` (JSON: bytes of memory), ``NOT_STARTED`` (JSON: wh
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from enum import IntEnum
-
-from modelserver.protocol.frames import FrameError
 
 TOKEN_SIZE = 32
 SECONDS = struct.Struct("<d")
@@ -48,27 +45,3 @@ class NodeKind(IntEnum):
     ECHO = 85
     USAGE = 86
     NOT_STARTED = 87
-
-
-def whole(document: Mapping[str, object], name: str) -> int | None:
-    """Return a whole number of a document; None if there is none."""
-    value = document.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def mapping(document: Mapping[str, object], name: str) -> dict[str, object]:
-    """
-    Return an object in a document.
-
-    :raises FrameError: it is none.
-    """
-    value = document.get(name)
-    if not isinstance(value, dict):
-        raise FrameError(f"no object {name}")
-    return value
-
-
-def text(document: Mapping[str, object], name: str) -> str:
-    """Return a text in a document; an empty one if there is none."""
-    value = document.get(name)
-    return value if isinstance(value, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Protocol
 
 from modelserver.child.device_faults import DeviceFailed
@@ -23,16 +24,16 @@ class Loop(Protocol):
         """
 
 
-def serve(model: LoadedModel) -> None:
+def serve(loop: Loop, connection: socket.socket) -> None:
     """
-    Serve until the server closes the socket; the process ends here where its device fails.
+    Serve until the server closes the socket; the process tells why and ends here where its device fails.
 
     :raises EOFError, ConnectionError: the server closed the socket.
     """
     try:
-        make_loop(model).run()
+        loop.run()
     except DeviceFailed as failed:
-        model.connection.sendall(frames.pack_json(frames.DEVICE_FAILED, failed.fault.report()))
+        connection.sendall(frames.pack_json(frames.DEVICE_FAILED, failed.fault.report()))
         end(1)
 
 

@@ -47,9 +47,9 @@ def work(connection: socket.socket, reader: FrameReader, document: Mapping[str, 
 
     :raises EOFError: the server closed the socket.
     """
-    from modelserver.child.loops.select import serve
+    from modelserver.child.loops.select import make_loop, serve
 
-    serve(load_or_end(connection, reader, document))
+    serve(make_loop(load_or_end(connection, reader, document)), connection)
 
 
 def load_or_end(

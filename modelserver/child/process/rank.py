@@ -13,6 +13,7 @@ from modelserver.child.data.decoder import Row
 from modelserver.child.loops.batches import BatchLoop
 from modelserver.child.loops.calls import Call, handler_call, last_rows
 from modelserver.child.loops.loaded import LoadedModel
+from modelserver.child.loops.select import serve
 from modelserver.child.process.bootstrap import begin, die_with, end, end_with_server
 from modelserver.child.process.main import load_or_end
 from modelserver.child.process.torchrun import EQUIPMENT, INTRODUCTION
@@ -39,7 +40,8 @@ def main() -> None:
         frame = reader.wait(connection)
         introduction = {"rank": rank, "pid": os.getpid()}
         connection.sendall(frames.pack_json(frames.STARTED, introduction))
-        _rank_loop(rank, load_or_end(connection, reader, frames.unpack_json(frame))).run()
+        loop = _rank_loop(rank, load_or_end(connection, reader, frames.unpack_json(frame)))
+        serve(loop, connection)
     except (EOFError, ConnectionError):
         end_with_server(0)
     end(0)

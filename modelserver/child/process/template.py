@@ -25,7 +25,7 @@ from modelserver.child.loading.loader import (
 )
 from modelserver.child.loading.preload import LibraryClash, preload_libraries
 from modelserver.child.loops.loaded import LoadedModel
-from modelserver.child.loops.select import serve
+from modelserver.child.loops.select import make_loop, serve
 from modelserver.child.process.bootstrap import announce, die_with, end, end_with_server
 from modelserver.child.process.footprint import Footprint
 from modelserver.child.process.library_threads import set_library_threads, wanted_threads
@@ -183,7 +183,7 @@ class TemplateServer:
             ahead=AheadReceiver(*ahead) if ahead else None,
         )
         connection.sendall(frames.pack_bare(frames.LOADED))
-        serve(model)
+        serve(make_loop(model), connection)
 
     def _load_rest(
         self, connection: socket.socket, order: Mapping[str, object]

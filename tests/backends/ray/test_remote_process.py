@@ -14,7 +14,7 @@ from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers
 from modelserver.protocol.frames import Frame, FrameError
-from modelserver.spec import WorkerFailure, WorkerSpec
+from modelserver.spec import DEVICE, WorkerFailure, WorkerSpec
 from modelserver.testing.providers import START_OF_TIME, make_spec
 from tests.harness.backend_contract import RecordingEvents
 
@@ -69,6 +69,17 @@ class RemoteProcessTests(SynchronousTestCase):
         )
         (failure,) = self.events.failures
         self.assertEqual((None, None, False), (failure.exit_code, failure.signal, failure.out_of_memory))
+
+    def test_device_that_fails_is_the_reason_of_the_end(self) -> None:
+        text = "CUDA error 710 (device-side assert)"
+        report = {"exception": "AcceleratorError", "text": text, "traceback": ["at"], "device_code": 710}
+        self.process.frame_arrived(said(frames.DEVICE_FAILED, report))
+        self.process.frame_arrived(said(NodeKind.EXITED, {"code": 1, "signal": None}))
+        (failure,) = self.events.failures
+        expected = WorkerFailure(
+            DEVICE, START_OF_TIME, 1, None, "AcceleratorError", text, ("at",), device_code=710
+        )
+        self.assertEqual(expected, failure)
 
     def test_frames_without_a_meaning_are_refused(self) -> None:
         for kind in (frames.LOAD, frames.BATCH, NodeKind.START, 200, NodeKind.ECHO):
