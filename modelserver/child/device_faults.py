@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
+from modelserver.child.tracebacks import last_lines
 from modelserver.protocol.plain_text import without_escapes
 
 STICKY = {
@@ -32,7 +33,7 @@ OUT_OF_MEMORY = 2
 _ACCELERATOR, _MEMORY = "AcceleratorError", "OutOfMemoryError"
 _WORDS_OF_OLD = "CUDA error:"
 """How torch before 2.8 begins the text of what CUDA has caused: it had neither a class nor a number."""
-MOST_CAUSES, KEPT_LINES = 16, 30
+MOST_CAUSES = 16
 FULL = "no memory, though the cache was given back"
 SMALL = 1 << 20
 """Bytes that a device which is not full has for one tensor."""
@@ -56,11 +57,10 @@ class DeviceFault:
         """Return what the server is told, as JSON."""
         number = "" if self.code is None else f" {self.code}"
         told = f"CUDA error{number} ({self.name}): {without_escapes(str(self.error))}"
-        lines = without_escapes("".join(traceback.format_exception(self.error))).splitlines()
         return {
             "exception": type(self.error).__name__,
             "text": told.splitlines()[0],
-            "traceback": lines[-KEPT_LINES:],
+            "traceback": last_lines(self.error),
             "device_code": self.code,
         }
 

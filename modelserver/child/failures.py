@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from modelserver.child.tracebacks import last_lines
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.worker_variables import LOCALS
 
 if TYPE_CHECKING:
     from modelserver.child.context import Context
 
-KEPT_LINES = 30
-"""Lines of a traceback that the server is told: the last ones."""
 INTERNAL_ERROR, OUT_OF_MEMORY = 500, 507
 
 _WIDTH = 110
@@ -62,13 +61,12 @@ class LoadFailed(Exception):
     @classmethod
     def because(cls, error: BaseException) -> LoadFailed:
         """Describe an exception that the handler's import or ``initialize`` raised."""
-        lines = without_escapes("".join(traceback.format_exception(error))).splitlines()
         return cls(
             {
                 "code": OUT_OF_MEMORY if is_out_of_memory(error) else INTERNAL_ERROR,
                 "exception": type(error).__name__,
                 "text": without_escapes(str(error)),
-                "traceback": lines[-KEPT_LINES:],
+                "traceback": last_lines(error),
                 "permanent": is_permanent(error),
             }
         )
