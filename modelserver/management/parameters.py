@@ -257,8 +257,8 @@ def _setting_value(fields: Fields, setting: Setting, parameter: Parameter) -> ob
         return AUTO
     if parameter.kind == "boolean":
         return fields.boolean(parameter) if parameter.name in fields.values else None
-    number = fields.integer(parameter)
-    return None if number is None or number < 0 else setting.from_number(number)
+    number = _count(fields.integer(parameter))
+    return None if number is None else setting.from_number(number)
 
 
 def _count(number: int | None) -> int | None:
@@ -280,7 +280,8 @@ def _resources(parameter: Parameter, text: str) -> Resources:
 
 def _duration(number: int | None) -> float | None:
     """Return seconds; None for -1, which says as much as no parameter."""
-    return None if number is None or number < 0 else float(number)
+    count = _count(number)
+    return None if count is None else float(count)
 
 
 def scale_request(name: str, version: str | None, fields: Fields) -> ScaleRequest:
