@@ -34,6 +34,7 @@ from modelserver.backends.worker_process import LocalProcess
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
+from modelserver.core.quarantine import Quarantine
 from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents
@@ -164,7 +165,7 @@ def new_storm(
     machine = HostServices(reactor, loop, reactor, lifeline, environment, time.time)
     providers = CoreProviders(
         backend=CountedBackend(machine, WorkerSettings(), taken_back),
-        devices=Devices(0),
+        devices=Devices(0, Quarantine(reactor.seconds)),
         clock=reactor,
         now=time.time,
         next_worker_id=WorkerNumbers().take,

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 
+def is_part(uuid: str) -> bool:
+    """Whether the driver's name of a device is that of a MIG instance."""
+    return uuid.startswith("MIG-")
+
+
 @frozen
 class Gpu:
     """
@@ -25,7 +30,7 @@ class Gpu:
     @property
     def is_part(self) -> bool:
         """Whether it is a MIG instance: a process sees it by its UUID alone, as its device 0."""
-        return self.uuid.startswith("MIG-")
+        return is_part(self.uuid)
 
 
 @frozen

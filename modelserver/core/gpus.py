@@ -14,12 +14,12 @@ class Devices:
     """
     Hands GPUs to workers: always the one with the fewest workers, the lowest id first.
 
-    :param quarantine: which of them are set aside; None: nobody watches over them.
+    :param quarantine: which of them are set aside.
     :param parts: those that are MIG instances: a process sees its own alone, as its device 0.
     """
 
     count: int
-    quarantine: Quarantine | None = None
+    quarantine: Quarantine
     parts: frozenset[int] = frozenset()
     _taken: dict[int, int] = field(factory=dict, init=False)
 
@@ -29,9 +29,10 @@ class Devices:
 
         :param wanted: the ids to choose from; empty or unknown ones mean all.
         """
-        if not self._choices(wanted):
+        choices = self._choices(wanted)
+        if not choices:
             return None
-        choice = min(self._choices(wanted), key=lambda gpu: (self._taken.get(gpu, 0), gpu))
+        choice = min(choices, key=lambda gpu: (self._taken.get(gpu, 0), gpu))
         self._taken[choice] = self._taken.get(choice, 0) + 1
         return choice
 
@@ -46,22 +47,19 @@ class Devices:
             self._taken[gpu] = self._taken.get(gpu, 0) + 1
         return group
 
-    def give_back(self, gpu: int | None) -> None:
+    def give_back(self, gpu: int) -> None:
         """Count one worker less on this GPU: it is gone."""
-        if gpu is not None and self._taken.get(gpu, 0) > 0:
+        if self._taken.get(gpu, 0) > 0:
             self._taken[gpu] -= 1
 
     def obstacle(self, wanted: Sequence[int] = ()) -> str:
         """Return why GPUs that a worker could be given are set aside; empty where none is."""
-        aside = [(gpu, reason) for gpu in self._named(wanted) if (reason := self.reason(gpu)) is not None]
-        return "; ".join(f"GPU {gpu} is set aside: {reason}" for gpu, reason in aside)
-
-    def reason(self, gpu: int) -> str | None:
-        """Return why a GPU is set aside; None: it is not."""
-        return None if self.quarantine is None else self.quarantine.reason(gpu)
+        reason = self.quarantine.reason
+        aside = [(gpu, why) for gpu in self._named(wanted) if (why := reason(gpu)) is not None]
+        return "; ".join(f"GPU {gpu} is set aside: {why}" for gpu, why in aside)
 
     def _choices(self, wanted: Sequence[int]) -> list[int]:
-        return [gpu for gpu in self._named(wanted) if self.reason(gpu) is None]
+        return [gpu for gpu in self._named(wanted) if self.quarantine.reason(gpu) is None]
 
     def _named(self, wanted: Sequence[int]) -> list[int]:
         if wanted and all(0 <= gpu < self.count for gpu in wanted):

@@ -227,7 +227,7 @@ def _make_providers(
 
 
 def _make_devices(runtime: Runtime) -> Devices:
-    parts = frozenset(gpu.id for gpu in runtime.inventory.gpus() if gpu.is_part)
+    parts = frozenset(gpu.id for gpu in runtime.gpus if gpu.is_part)
     return Devices(runtime.gpu_count, Quarantine(runtime.reactor.seconds), parts)
 
 
@@ -255,7 +255,7 @@ def _make_backend(
         ),
         share=share,
     )
-    words = tuple(gpu.word for gpu in runtime.inventory.gpus())
+    words = tuple(gpu.word for gpu in runtime.gpus)
     local = LocalBackend(services, evolve(settings.worker_settings(), device_words=words))
     here = TorchrunBackend(TemplateBackend(local), local)
     if settings.ray_address is None:

@@ -39,8 +39,7 @@ class GpuHealth:
     def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self._look)
         self._loop.clock = self.clock
-        if self.providers.devices.quarantine is not None:
-            self.providers.devices.quarantine.told = self._set_aside
+        self.providers.devices.quarantine.told = self._set_aside
 
     def start(self) -> None:
         """Begin to look, if there is something to look at."""
@@ -54,11 +53,9 @@ class GpuHealth:
 
     async def look(self) -> None:
         """Ask the driver once."""
-        quarantine = self.providers.devices.quarantine
         found: Mapping[int, str | None] = await self.in_thread(self._ask)
-        if quarantine is not None:
-            for gpu, illness in found.items():
-                quarantine.examined(gpu, illness)
+        for gpu, illness in found.items():
+            self.providers.devices.quarantine.examined(gpu, illness)
 
     def _look(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self.look())

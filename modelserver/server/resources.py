@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from attrs import define, frozen
@@ -16,6 +16,7 @@ from modelserver.backends.commands import Commands
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.orphans import OrphanCollector, RecordingSpawner
 from modelserver.config.settings import Settings
+from modelserver.devices import Gpu
 from modelserver.interfaces import CommandRunner, EventLoop, Inventory
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.server.threads import Threads
@@ -68,6 +69,7 @@ class Runtime:
     :param environment: the environment variables that workers inherit.
     :param program_environment: the same without those that ``blacklist_env_vars`` hides, for programs that
         the server itself runs.
+    :param gpus: those that are visible.
     :param gpu_count: GPUs that workers may use: those that exist, or fewer where ``number_of_gpu`` says so.
     """
 
@@ -81,6 +83,7 @@ class Runtime:
     environment: Mapping[str, str]
     program_environment: Mapping[str, str]
     inventory: Inventory
+    gpus: Sequence[Gpu]
     gpu_count: int
 
     @classmethod
@@ -89,7 +92,7 @@ class Runtime:
         loop: asyncio.AbstractEventLoop | None = getattr(reactor, "_asyncioEventloop", None)
         events: EventLoop = loop or ReactorLoop(cast(IReactorFDSet, reactor), reactor)
         inventory = NvidiaInventory(load_library(), environment)
-        detected = len(inventory.gpus())
+        gpus = tuple(inventory.gpus())
         limit = settings.number_of_gpu
         spawner = RecordingSpawner(reactor)
         return cls(
@@ -103,7 +106,8 @@ class Runtime:
             environment=environment,
             program_environment=_without_hidden(settings, environment),
             inventory=inventory,
-            gpu_count=detected if limit is None else min(limit, detected),
+            gpus=gpus,
+            gpu_count=len(gpus) if limit is None else min(limit, len(gpus)),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.logger import Logger
 
-from modelserver.devices import Gpu, GpuUsage
+from modelserver.devices import Gpu, GpuUsage, is_part
 
 _log = Logger()
 
@@ -46,7 +46,7 @@ class Device:
     @property
     def is_part(self) -> bool:
         """Whether it is a MIG instance."""
-        return self.uuid.startswith("MIG-")
+        return is_part(self.uuid)
 
     @property
     def word(self) -> str:
@@ -86,26 +86,7 @@ class NvidiaInventory:
         """Return a device's load, or None if the driver does not report one."""
         if self.library is None or not 0 <= gpu_id < len(self._visible):
             return None
-        device = self._visible[gpu_id]
-        try:
-            memory = self.library.nvmlDeviceGetMemoryInfo(device.handle)
-            rates = (0.0, 0.0) if device.is_part else self._rates(device)  # of a part no driver tells them
-            return GpuUsage(*rates, int(memory.used), int(memory.total), self._processes(device))
-        except self.library.NVMLError:
-            return None
-
-    def _rates(self, device: Device) -> tuple[float, float]:
-        assert self.library is not None, "there are no devices without it"
-        rates = self.library.nvmlDeviceGetUtilizationRates(device.handle)
-        return float(rates.gpu), float(rates.memory)
-
-    def _processes(self, device: Device) -> Mapping[int, int]:
-        assert self.library is not None, "there are no devices without it"
-        try:
-            found = self.library.nvmlDeviceGetComputeRunningProcesses(device.handle)
-        except self.library.NVMLError:
-            return {}
-        return {int(each.pid): int(each.usedGpuMemory) for each in found if each.usedGpuMemory is not None}
+        return usage_of(self.library, self._visible[gpu_id])
 
     def illness(self, gpu_id: int) -> str | None:
         """Return why no work should be given to a device, as the driver sees it; None: it is sound."""
@@ -114,6 +95,29 @@ class NvidiaInventory:
         # Health is the whole GPU's, whatever its parts.
         device = self.library.nvmlDeviceGetHandleByIndex(self._visible[gpu_id].index)
         return illness_of(self.library, device)
+
+
+def usage_of(library: ModuleType, device: Device) -> GpuUsage | None:
+    """Return a device's load, or None if the driver does not report one."""
+    try:
+        memory = library.nvmlDeviceGetMemoryInfo(device.handle)
+        rates = (0.0, 0.0) if device.is_part else _rates(library, device)  # of a part no driver tells them
+        return GpuUsage(*rates, int(memory.used), int(memory.total), _processes(library, device))
+    except library.NVMLError:
+        return None
+
+
+def _rates(library: ModuleType, device: Device) -> tuple[float, float]:
+    rates = library.nvmlDeviceGetUtilizationRates(device.handle)
+    return float(rates.gpu), float(rates.memory)
+
+
+def _processes(library: ModuleType, device: Device) -> Mapping[int, int]:
+    try:
+        found = library.nvmlDeviceGetComputeRunningProcesses(device.handle)
+    except library.NVMLError:
+        return {}
+    return {int(each.pid): int(each.usedGpuMemory) for each in found if each.usedGpuMemory is not None}
 
 
 RECOVERIES = {

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
+from modelserver.core.quarantine import Quarantine
 from modelserver.core.version import ModelVersion, new_version
 from modelserver.devices import Gpu, GpuUsage
 from modelserver.errors import PredictionFailed, ServingError
@@ -362,7 +363,7 @@ class Stage:
 
     def __attrs_post_init__(self) -> None:
         self.backend = MemoryBackend(self.now, self.loads, self.call_soon)
-        self.devices = Devices(self.gpus)
+        self.devices = Devices(self.gpus, Quarantine(self.clock.seconds))
         self.providers = CoreProviders(
             self.backend,
             self.devices,

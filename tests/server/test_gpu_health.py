@@ -5,7 +5,6 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.quarantine import Quarantine
 from modelserver.core.registry import Registry
 from modelserver.server.gpu_health import INTERVAL, GpuHealth
 from modelserver.testing.providers import FakeInventory, Stage, make_spec
@@ -17,7 +16,6 @@ class GpuHealthTests(SynchronousTestCase):
 
     def test_workers_leave_an_ill_gpu_and_new_ones_come_back_when_it_is_well(self) -> None:
         stage, inventory, registry = Stage(gpus=2, loads=True), FakeInventory(2), Registry()
-        stage.devices.quarantine = Quarantine(stage.clock.seconds)
         version = stage.version(make_spec())
         registry.add(version)
         health = GpuHealth(stage.clock, at_once, inventory, registry, stage.providers)

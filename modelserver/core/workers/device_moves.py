@@ -19,13 +19,13 @@ def see_to_devices(worker: Worker, failure: WorkerFailure, providers: CoreProvid
 
     Where there are no others the worker gives up, and tells why.
     """
-    gpus, devices = gpus_of(worker.spec), providers.devices
+    gpus = gpus_of(worker.spec)
     if not gpus or worker.state is not WorkerState.WAITING:
         return
     version = worker.spec.version
-    if failure.cause == DEVICE and devices.quarantine is not None:
+    if failure.cause == DEVICE:
         for gpu in gpus:
-            devices.quarantine.fault(gpu, f"{version.name} {version.version}", failure.device_code)
+            providers.devices.quarantine.fault(gpu, f"{version.name} {version.version}", failure.device_code)
     try:
         worker.spec = moved(worker.spec, providers)
     except NotEnoughDevices as obstacle:

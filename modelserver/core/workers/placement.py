@@ -64,7 +64,7 @@ def moved(spec: WorkerSpec, providers: CoreProviders) -> WorkerSpec:
     :raises NotEnoughDevices: there are no others; it keeps its own.
     """
     devices, own = providers.devices, gpus_of(spec)
-    if all(devices.reason(gpu) is None for gpu in own):
+    if all(devices.quarantine.reason(gpu) is None for gpu in own):
         return spec
     found = _with_devices(evolve(spec, gpu_id=None, visible_devices=None), providers, is_cpu=False)
     for gpu in own:
@@ -74,9 +74,7 @@ def moved(spec: WorkerSpec, providers: CoreProviders) -> WorkerSpec:
 
 def give_place_back(spec: WorkerSpec, providers: CoreProviders) -> None:
     """Let other workers have the devices, and the memory, of one that is gone."""
-    if spec.version.placement.is_elsewhere:
-        return
     for gpu in gpus_of(spec):
         providers.devices.give_back(gpu)
-    if providers.memory is not None:
+    if providers.memory is not None and not spec.version.placement.is_elsewhere:
         providers.memory.left(spec)

@@ -29,8 +29,7 @@ def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) 
             if job.state is FINISHED:
                 continue
             is_suspect = job in suspects
-            is_culprit = is_suspect and failure.cause == DEVICE and len(suspects) == 1
-            if is_culprit or (is_suspect and not _has_another(job, failure, tries)):
+            if is_suspect and not _has_another(job, failure, tries, len(suspects) == 1):
                 job.fail(WorkerDied(failure))
                 continue
             retried += is_suspect
@@ -39,7 +38,9 @@ def retry_or_fail(batches: Sequence[Batch], failure: WorkerFailure, tries: int) 
     return again, retried
 
 
-def _has_another(job: Job, failure: WorkerFailure, tries: int) -> bool:
+def _has_another(job: Job, failure: WorkerFailure, tries: int, was_alone: bool) -> bool:
     """Count a try. Return whether the next one is allowed, and could end otherwise than this one."""
     job.tries += 1
+    if failure.cause == DEVICE and was_alone:
+        return False
     return job.tries <= tries and job.state is not STREAMING and failure.cause != "response timeout"

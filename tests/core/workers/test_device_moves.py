@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from modelserver.core.quarantine import Quarantine
 from modelserver.core.workers.device_moves import leave_device
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import DEVICE, WorkerFailure, WorkerState
@@ -26,8 +25,7 @@ class DeviceMoveTests(WorkerTestCase):
         self.stage = Stage(gpus=2)
         self.clock = self.stage.clock
         self.version = self.make()
-        self.quarantine = Quarantine(self.stage.clock.seconds)
-        self.stage.devices.quarantine = self.quarantine
+        self.quarantine = self.stage.devices.quarantine
 
     def test_the_request_that_was_alone_is_told_the_cause_and_not_tried_again(self) -> None:
         self.scaled()

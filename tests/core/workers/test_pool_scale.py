@@ -36,7 +36,7 @@ class NotEnoughDevicesTests(SynchronousTestCase):
         self.assertEqual(len(self.stage.backend.workers), 1)
 
     def test_devices_go_back(self) -> None:
-        devices = OneGroup(2)
+        devices = OneGroup(2, self.stage.devices.quarantine)
         self.stage.providers = evolve(self.stage.providers, devices=devices)
         pool = self.stage.version(make_spec(parallel_type="pp", parallel_level=2)).pool
         self.assertRaises(NotEnoughDevices, pool.scale, 2, 2)
