@@ -12,10 +12,10 @@ PACKAGE = Path(modelserver.__file__).parent
 SHOWN = {
     "archive/pack.py": "when an archive was made, in its manifest",
     "archive/pack_workflow.py": "when an archive was made, in its manifest",
-    "backends/ray/identity.py": "the validity of the certificate of a run",
     "child/metrics/mms.py": "when a metric was emitted, in its log line",
     "child/metrics/torchserve.py": "the same",
     "server/build.py": "failures of workers, snapshots, and what key files say of their end",
+    "server/cluster.py": "the validity of the certificate of a run",
     "server/dashboard.py": "when the server started, and when what is shown was so",
     "server/telemetry.py": "log lines and metrics",
     "server/tls/context.py": "the validity of a certificate that the server signs",

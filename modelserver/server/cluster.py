@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 from modelserver.backends.process import HostServices
@@ -36,11 +37,11 @@ def make_chosen_place(
     cluster = RayCluster(
         settings.ray_address, machine.spawner, machine.loop, machine.clock, machine.environment
     )
-    identity = RunIdentity.make()
+    identity = RunIdentity.make(datetime.now(timezone.utc))
     host, port = _split(settings.remote_address or "")
     remote = RemoteBackend(
         starter=cluster,
-        listener=NodeListener(identity.server_context(folder), machine.loop, machine.clock, port),
+        listener=NodeListener(identity.server_context(), machine.loop, machine.clock, port),
         certificate=identity.certificate,
         services=RemoteServices(
             loop=machine.loop,

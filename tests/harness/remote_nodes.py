@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, cast
 
@@ -87,10 +88,10 @@ def make_remote_backend(
 ) -> RemoteBackend:
     """Make a backend around the test's reactor; ``folder`` is the server's own."""
     loop: EventLoop = getattr(reactor, "_asyncioEventloop", None) or ReactorLoop(reactor, reactor)
-    identity = RunIdentity.make()
+    identity = RunIdentity.make(datetime.now(timezone.utc))
     return RemoteBackend(
         starter=starter,
-        listener=NodeListener(identity.server_context(folder), loop, reactor),
+        listener=NodeListener(identity.server_context(), loop, reactor),
         certificate=identity.certificate,
         services=RemoteServices(loop, reactor, time.time, slots, silence, lost),
         settings=WorkerSettings(),

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -250,7 +251,7 @@ class HostileConnectionTests(RemoteCase):
             stream.close()  # type: ignore[attr-defined]  # they are streams
 
     async def test_server_with_another_certificate_is_refused_by_nodes(self) -> None:
-        other = RunIdentity.make().certificate
+        other = RunIdentity.make(datetime.now(timezone.utc)).certificate
         await self.assertFailure(deferToThread(self.dial, other, b"x" * TOKEN_SIZE), ssl.SSLError)
 
     async def test_plain_bytes_are_no_handshake(self) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+
+from modelserver.system.certificates import load_chain, self_signed
 
 NAME = "modelserver"
-_LIFETIME = timedelta(days=3650)
-_SLACK = timedelta(days=1)
-"""Clocks of nodes differ."""
 
 
 @frozen
@@ -33,41 +26,23 @@ class RunIdentity:
     certificate: str
 
     @classmethod
-    def make(cls) -> RunIdentity:
-        """Make a key pair. It takes less than a millisecond."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-        now = datetime.now(timezone.utc)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _SLACK)
-            .not_valid_after(now + _LIFETIME)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-            .sign(key, SHA256())
-        )
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return cls(pem, certificate.public_bytes(Encoding.PEM).decode())
-
-    def server_context(self, folder: Path) -> ssl.SSLContext:
+    def make(cls, now: datetime) -> RunIdentity:
         """
-        Return the context of the server's side.
+        Make a key pair. It takes less than a millisecond.
 
-        :param folder: of the server's own; the key is in it for as long as this takes.
+        :param now: when the certificate becomes valid.
         """
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (x509.SubjectAlternativeName([x509.DNSName(NAME)]), False),
+        ]
+        key, certificate = self_signed(NAME, now, extensions)
+        return cls(key, certificate.decode())
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return the context of the server's side. Blocks."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.num_tickets = 0
-        file = folder / "node-link.pem"
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with open(descriptor, "wb") as written:
-                written.write(self.key + self.certificate.encode())
-            context.load_cert_chain(file)
-        finally:
-            file.unlink()
+        load_chain(context, self.key, self.certificate.encode())
         return context

@@ -6,26 +6,25 @@ import ipaddress
 import os
 import socket
 import ssl
-import tempfile
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from http import HTTPStatus
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS
 from modelserver.http1.responses import reply
 from modelserver.interfaces import Dialect
 from modelserver.server.tls.material import GRPC, HTTP, Identity, Tls, TlsUnusable
+from modelserver.system import certificates
+from modelserver.system.certificates import key_pem, load_chain
 
-LIFE = timedelta(days=3650)
 KEYSTORE_TYPES = ("PKCS12", "P12", "PFX", "JKS", "JCEKS")
 _JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
@@ -121,13 +120,7 @@ def _from_java(content: bytes, password: str) -> Identity:
 
 
 def _identity(key: PrivateKeyTypes, chain: Iterable[x509.Certificate]) -> Identity:
-    return Identity(_pem(key), b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
-
-
-def _pem(key: PrivateKeyTypes) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return Identity(key_pem(key), b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
 
 
 def self_signed(host: str, now: datetime) -> Identity:
@@ -136,26 +129,16 @@ def self_signed(host: str, now: datetime) -> Identity:
 
     :param now: the moment at which the certificate becomes valid.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "localhost")])
     names: list[x509.GeneralName] = [
         x509.DNSName(each) for each in dict.fromkeys((host, "localhost")) if each
     ]
     names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + LIFE)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return Identity(_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.SubjectAlternativeName(names), False),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+    ]
+    return Identity(*certificates.self_signed(host[:64] or "localhost", now, extensions))
 
 
 def server_context(
@@ -173,18 +156,12 @@ def server_context(
     context.set_alpn_protocols([protocol])
     if security_level is not None:
         context.set_ciphers(f"DEFAULT:@SECLEVEL={security_level}")
-    # OpenSSL wants a file; mkstemp's is for its owner's eyes only, and gone at once.
-    descriptor, name = tempfile.mkstemp(prefix="modelserver-tls-")
     try:
-        with open(descriptor, "wb") as file:
-            file.write(shown.key + b"\n" + shown.chain)
-        context.load_cert_chain(name, password=_no_password)
+        load_chain(context, shown.key, shown.chain)
     except (ssl.SSLError, ValueError) as why:
         raise TlsUnusable(
             _too_small(shown, why) or f"the TLS key and certificate cannot be used: {why}"
         ) from why
-    finally:
-        os.unlink(name)
     return context
 
 
@@ -198,8 +175,3 @@ def _too_small(shown: Identity, why: Exception) -> str:
         f"the TLS certificate's key has {bits} bits, too few for OpenSSL's security level; "
         "make a larger one, or set tls_security_level (1 takes keys of 1024 bits, 0 any)"
     )
-
-
-def _no_password() -> str:
-    """Keep OpenSSL from asking for a password at the terminal."""
-    raise ValueError("the key is encrypted")
