@@ -96,18 +96,11 @@ def tensor_out(folder: Path) -> Case:
     return Case(request, lambda reply: _is_tensor(expected, reply), serialized=weights)
 
 
-def labelled(folder: Path) -> Case:
-    """
-    The best class of a picture, by a function of a module beside its class.
-
-    The handler takes the second of each class's names; of a list of them TorchServe keeps the last one alone,
-    since 0.2, so that the second letter is what comes out.
-    """
+def scores(model: torch.nn.Module, content: bytes) -> torch.Tensor:
+    """What a network says of a picture that is prepared as in most trainings: resized, and cropped."""
     import torch
     from torchvision import transforms
 
-    model, content = classifier(), picture()
-    weights = scripted(model, folder / "resnet34.pt")
     steps = (
         transforms.Resize(256),
         transforms.CenterCrop(224),
@@ -115,7 +108,20 @@ def labelled(folder: Path) -> Case:
         transforms.Normalize(*IMAGENET),
     )
     with torch.inference_mode():
-        best = int(model(prepared(content, *steps)).argmax())
+        found: torch.Tensor = model(prepared(content, *steps))
+    return found
+
+
+def labelled(folder: Path) -> Case:
+    """
+    The best class of a picture, by a function of a module beside its class.
+
+    The handler takes the second of each class's names; of a list of them TorchServe keeps the last one alone,
+    since 0.2, so that the second letter is what comes out.
+    """
+    model, content = classifier(), picture()
+    weights = scripted(model, folder / "resnet34.pt")
+    best = int(scores(model, content).argmax())
     names = names_file(folder, {str(number): [f"n{number}", f"thing {number}"] for number in range(6)})
     expected = {"label": f"thing {best}"[1], "index": best}
     return Case(ModelRequest(content, "image/png"), is_json(expected), serialized=weights, extra=[names])

@@ -97,22 +97,12 @@ def digits(folder: Path) -> Case:
 
 def digits_in_pieces(folder: Path) -> Case:
     """The same five classes, by a handler that hands pieces of a batch to threads."""
-    import torch
-    from torchvision import transforms
-
-    from tests.corpus.pictures import IMAGENET, classifier, prepared, scripted
+    from tests.corpus.pictures import classifier, scores, scripted
     from tests.corpus.public_handler import picture
 
     model, content = classifier(), picture()
     weights = scripted(model, folder / "resnet-18.pt")
-    steps = (
-        transforms.Resize(256),
-        transforms.CenterCrop(224),
-        transforms.ToTensor(),
-        transforms.Normalize(*IMAGENET),
-    )
-    with torch.inference_mode():
-        best = model(prepared(content, *steps)).softmax(1)[0].topk(5)
+    best = scores(model, content).softmax(1)[0].topk(5)
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     expected = {f"thing {number}": share for number, share in pairs}
     names = names_file(folder, {str(number): f"thing {number}" for number in range(6)})
