@@ -40,6 +40,7 @@ class VersionSpec:
     :param workflow: the workflow that it is a node of, and comes and goes with, or None.
     :param archive_size: bytes of its archive, or of the files of its folder.
     :param pinned: it stays in memory when memory is short.
+    :param given: the settings that the caller of the registration gave.
     """
 
     name: str
@@ -68,6 +69,7 @@ class VersionSpec:
     workflow: str | None = None
     archive_size: int = 0
     pinned: bool = default_of("pinned")
+    given: SettingValues = field(factory=dict)
 
     def with_settings(
         self, values: SettingValues, table: Iterable[Setting] = VERSION_SETTINGS

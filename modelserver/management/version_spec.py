@@ -128,6 +128,7 @@ def resolve_version_spec(
         torchrun=model_config.torchrun,
         sequences=_sequences(defaults),
         loaded_at_startup=start_up,
+        given=overrides.settings,
     )
     spec = spec.with_settings({**settings, "min_workers": least, "max_workers": most})
     if spec.placement.where != "local":

@@ -11,7 +11,7 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 import javaproperties
-from attrs import frozen
+from attrs import field, frozen
 
 from modelserver.management.requests import VersionOverrides
 from modelserver.management.snapshots.autoscaling import (
@@ -19,6 +19,8 @@ from modelserver.management.snapshots.autoscaling import (
     render_autoscaling,
     take_autoscaling,
 )
+from modelserver.management.snapshots.given import SECTION as GIVEN
+from modelserver.management.snapshots.given import parse_given, render_given, take_given
 from modelserver.management.snapshots.values import (
     SnapshotInvalid,
     archive_name,
@@ -29,6 +31,7 @@ from modelserver.management.snapshots.values import (
     text_of,
 )
 from modelserver.management.snapshots.workflows import (
+    NodeWorkers,
     SnapshotWorkflow,
     parse_workflows,
     render_workflows,
@@ -39,7 +42,7 @@ from modelserver.sources.urls import is_remote
 from modelserver.spec import AWAY, VersionDescription
 from modelserver.version_settings.setting import SettingValues
 from modelserver.version_settings.table import default_of
-from modelserver.version_settings.values import AUTO_DELAY, WorkerRange
+from modelserver.version_settings.values import AUTO_DELAY
 from modelserver.workflows.spec import NodeModel
 
 STARTUP, CHANGED, SHUTDOWN = "startup", "snapshot", "shutdown"
@@ -62,6 +65,7 @@ class SnapshotVersion:
         has decided is not kept.
     :param url: the URL that the archive was downloaded from (``modelUrl``, which TorchServe neither writes
         nor reads); empty for an archive that the operator has put into the store.
+    :param given: what else its registration gave (``parameters``, likewise).
     :param is_on_request: it was not in memory, and comes when it is asked (``loadOnRequest``, likewise).
     """
 
@@ -78,6 +82,7 @@ class SnapshotVersion:
     url: str = ""
     autoscaling: SettingValues | None = None
     is_on_request: bool = False
+    given: SettingValues = field(factory=dict)
 
     def overrides(self) -> VersionOverrides:
         """Return the overrides of the registration that restores this version; they go before all else."""
@@ -90,6 +95,7 @@ class SnapshotVersion:
                 "startup_timeout": self.startup_timeout,
                 "min_workers": self.min_workers,
                 "max_workers": self.max_workers,
+                **self.given,
                 **(self.autoscaling or {}),
             },
         )
@@ -125,13 +131,12 @@ def take_snapshot(
 ) -> Snapshot:
     """Describe registered versions as a snapshot; those of nodes come back with their workflows."""
     models: dict[str, dict[str, SnapshotVersion]] = {}
-    of_nodes: dict[NodeModel, WorkerRange] = {}
+    of_nodes: dict[NodeModel, NodeWorkers] = {}
     for version in versions:
         spec = version.spec
         if spec.workflow is not None:
-            least = spec.workers.minimum if version.scaling is None else max(1, spec.workers.minimum)
-            most = max(least, spec.workers.maximum)
-            of_nodes[NodeModel(spec.name, spec.version)] = WorkerRange(least, most)
+            bounds = (spec.workers.minimum, max(spec.workers.minimum, spec.workers.maximum))
+            of_nodes[NodeModel(spec.name, spec.version)] = NodeWorkers(*bounds, take_autoscaling(version))
             continue
         is_away = version.presence in AWAY
         workers = version.registered if is_away else spec.workers
@@ -149,6 +154,7 @@ def take_snapshot(
             url=spec.url if is_remote(spec.url) else "",
             autoscaling=take_autoscaling(version),
             is_on_request=is_away,
+            given=take_given(version),
         )
     return Snapshot(name, created, models, take_workflows(workflows, of_nodes))
 
@@ -199,6 +205,7 @@ def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
         autoscaling=parse_autoscaling(values, where),
         url=text_of(values, "modelUrl", "", where),
         is_on_request=flag_of(values, "loadOnRequest", where),
+        given=parse_given(values, where),
     )
 
 
@@ -243,6 +250,8 @@ def _render_version(values: SnapshotVersion) -> dict[str, object]:
         document["autoscaling"] = render_autoscaling(values.autoscaling)
     if values.is_on_request:
         document["loadOnRequest"] = True
+    if values.given:
+        document[GIVEN] = render_given(values.given)
     return document
 
 

@@ -7,13 +7,27 @@ from typing import cast
 
 from attrs import field, frozen
 
+from modelserver.management.snapshots.autoscaling import SECTION, parse_autoscaling, render_autoscaling
 from modelserver.management.snapshots.values import archive_name, count_of, flag_of, object_of, text_of
 from modelserver.management.workflows.requests import RegisteredWorkflow, WorkflowRequest
 from modelserver.sources.urls import is_remote
-from modelserver.version_settings.values import WorkerRange
+from modelserver.version_settings.setting import SettingValues
 from modelserver.workflows.spec import NodeModel
 
 _TIMEOUTS = {"responseTimeout": "response_timeout", "startupTimeout": "startup_timeout"}
+
+
+@frozen
+class NodeWorkers:
+    """
+    How many workers a node's own model is to have.
+
+    :param autoscaling: whether and how the server decides the number; None: it never did.
+    """
+
+    least: int
+    most: int
+    autoscaling: SettingValues | None = None
 
 
 @frozen
@@ -24,14 +38,14 @@ class SnapshotWorkflow:
     :param archive: the archive's file name in the workflow store.
     :param url: the URL that the archive was downloaded from; empty for one that the operator has put there.
     :param timeouts: those that the registration gave to all nodes, by the settings' names.
-    :param workers: the least and the most workers of each node that has a model of its own.
+    :param workers: those of each node that has a model of its own.
     """
 
     archive: str
     is_default: bool = False
     url: str = ""
     timeouts: Mapping[str, float] = field(factory=dict)
-    workers: Mapping[str, tuple[int, int]] = field(factory=dict)
+    workers: Mapping[str, NodeWorkers] = field(factory=dict)
 
     def request(self, name: str) -> WorkflowRequest:
         """Return the registration that restores it."""
@@ -42,7 +56,8 @@ class SnapshotWorkflow:
             synchronous=False,
             start_up=True,
             is_restored=True,
-            workers=self.workers,
+            workers={node: (workers.least, workers.most) for node, workers in self.workers.items()},
+            scaling={node: workers.autoscaling or {} for node, workers in self.workers.items()},
         )
 
 
@@ -51,7 +66,7 @@ Versions = Mapping[str, Mapping[str, SnapshotWorkflow]]
 
 
 def take_workflows(
-    workflows: Iterable[RegisteredWorkflow], workers: Mapping[NodeModel, WorkerRange]
+    workflows: Iterable[RegisteredWorkflow], workers: Mapping[NodeModel, NodeWorkers]
 ) -> Versions:
     """
     Describe registered workflows.
@@ -70,11 +85,7 @@ def take_workflows(
                 for name in _TIMEOUTS.values()
                 if name in each.request.settings
             },
-            workers={
-                node: (workers[model].minimum, workers[model].maximum)
-                for node, model in workflow.models.items()
-                if model in workers
-            },
+            workers={node: workers[model] for node, model in workflow.models.items() if model in workers},
         )
     return taken
 
@@ -110,9 +121,10 @@ def _parse(values: Mapping[str, object], where: str) -> SnapshotWorkflow:
     )
 
 
-def _workers(values: Mapping[str, object], where: str) -> tuple[int, int]:
+def _workers(values: Mapping[str, object], where: str) -> NodeWorkers:
     least = count_of(values, "minWorkers", 1, where)
-    return least, max(least, count_of(values, "maxWorkers", least, where))
+    most = max(least, count_of(values, "maxWorkers", least, where))
+    return NodeWorkers(least, most, parse_autoscaling(values, where))
 
 
 def render_workflows(workflows: Versions) -> Mapping[str, object]:
@@ -130,7 +142,12 @@ def _render(values: SnapshotWorkflow) -> Mapping[str, object]:
     for key, name in _TIMEOUTS.items():
         if name in values.timeouts:
             document[key] = round(values.timeouts[name])
-    document["nodes"] = {
-        node: {"minWorkers": least, "maxWorkers": most} for node, (least, most) in values.workers.items()
-    }
+    document["nodes"] = {node: _render_workers(workers) for node, workers in values.workers.items()}
+    return document
+
+
+def _render_workers(workers: NodeWorkers) -> Mapping[str, object]:
+    document: dict[str, object] = {"minWorkers": workers.least, "maxWorkers": workers.most}
+    if workers.autoscaling is not None:
+        document[SECTION] = render_autoscaling(workers.autoscaling)
     return document

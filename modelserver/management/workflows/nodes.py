@@ -98,6 +98,7 @@ class NodeRegistration:
             "max_workers": most,
             "batch_size": settings.batch_size,
             "max_batch_delay": settings.max_batch_delay,
+            **self.request.scaling.get(node.name, {}),
         }
         return RegisterRequest(
             url=url,

@@ -24,6 +24,7 @@ class WorkflowRequest:
     :param start_up: it is a workflow of the server's start, not of the API: it may lie outside the store.
     :param is_restored: what it downloads was downloaded by a server before this one, and is in the store.
     :param workers: the least and the most workers of nodes that were scaled, by the nodes' names.
+    :param scaling: how the server decides the number of their workers, where it does, likewise.
     """
 
     url: str
@@ -35,6 +36,7 @@ class WorkflowRequest:
     start_up: bool = False
     is_restored: bool = False
     workers: Mapping[str, tuple[int, int]] = field(factory=dict)
+    scaling: Mapping[str, SettingValues] = field(factory=dict)
 
     def is_kept(self, url: str) -> bool:
         """Return whether an archive of the workflow is in the store already, as a download."""

@@ -16,6 +16,7 @@ from modelserver.archive.manifest import Manifest
 from modelserver.archive.model_config import ModelConfig
 from modelserver.config.loading import parse_properties
 from modelserver.management.models_json import VersionPreset
+from modelserver.management.requests import VersionOverrides
 from modelserver.management.snapshots.format import (
     CHANGED,
     SHUTDOWN,
@@ -34,7 +35,15 @@ from modelserver.management.snapshots.format import (
 from modelserver.management.snapshots.values import SnapshotInvalid
 from modelserver.management.version_spec import OpenedArchive, VersionDefaults, resolve_version_spec
 from modelserver.spec import VersionDescription, VersionSpec
-from modelserver.version_settings.values import AUTO_DELAY, Batching, DeviceSettings, Timeouts, WorkerRange
+from modelserver.version_settings.placing import read_resources
+from modelserver.version_settings.values import (
+    AUTO_DELAY,
+    Batching,
+    DeviceSettings,
+    Placement,
+    Timeouts,
+    WorkerRange,
+)
 
 # As TorchServe 0.12.0 wrote it on a machine without GPUs, but for the paths.
 BY_TORCHSERVE = r"""#Saving snapshot
@@ -93,6 +102,19 @@ VERSIONS = st.builds(
             "load_timeout": st.integers(1, 9999).map(float),
         }
     ),
+    given=st.fixed_dictionaries(
+        {},
+        optional={
+            "placement": st.sampled_from(["local", "ray", "auto"]),
+            "resources": st.dictionaries(st.sampled_from(["CPU", "GPU"]), st.integers(0, 9), min_size=1).map(
+                read_resources
+            ),
+            "placement_strategy": st.sampled_from(["spread", "pack"]),
+            "worker_start": st.sampled_from(["spawn", "template"]),
+            "load_timeout": st.integers(1, 9999).map(float),
+            "autoscale": st.booleans(),
+        },
+    ),
 )
 SNAPSHOTS = st.builds(
     Snapshot,
@@ -130,6 +152,36 @@ class ReadTests(SynchronousTestCase):
         )
         self.assertEqual((spec.timeouts.response, spec.timeouts.startup), (33.0, 120.0))
 
+    def test_place_that_a_registration_gave_comes_back(self) -> None:
+        found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
+        given = {
+            "placement": "ray",
+            "resources": (("CPU", 2.0), ("node1", 0.5)),
+            "placement_strategy": "pack",
+            "worker_start": "spawn",
+            "load_timeout": 7.0,
+            "batch_size": 3,
+        }
+        defaults = VersionDefaults(has_cluster=True, settings={"placement": "auto"})
+        sources = (ModelConfig(), VersionPreset(), defaults)
+        spec = resolve_version_spec(found, VersionOverrides(settings=given), *sources)
+        taken = take_snapshot("name", 5.0, [VersionDescription(spec, True, ())])
+        kept = parse_snapshot(render_snapshot(taken)).models["noop"]["1.0"]
+        self.assertEqual({name: given[name] for name in given if name != "batch_size"}, kept.given)
+        again = resolve_version_spec(found, kept.overrides(), *sources)
+        self.assertEqual(
+            (spec.placement, spec.start, spec.timeouts, 3),
+            (again.placement, again.start, again.timeouts, again.batching.size),
+        )
+        self.assertEqual(Placement("ray", (("CPU", 2.0), ("node1", 0.5)), "pack"), again.placement)
+
+    def test_what_is_not_given_is_left_to_the_settings(self) -> None:
+        found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
+        defaults = VersionDefaults(has_cluster=True, settings={"placement": "ray"})
+        spec = resolve_version_spec(found, VersionOverrides(), ModelConfig(), VersionPreset(), defaults)
+        taken = take_snapshot("name", 5.0, [VersionDescription(spec, True, ())])
+        self.assertNotIn("parameters", render_snapshot(taken))
+
     def test_count_of_zero_is_empty(self) -> None:
         for count in (0, -1):
             text = json.dumps({"modelCount": count, "models": {"m": {"1": {"marName": "m.mar"}}}})
@@ -156,6 +208,14 @@ class ReadTests(SynchronousTestCase):
             (
                 '{"models": {"m": {"1": {"marName": "a", "defaultVersion": 1}}}}',
                 "defaultVersion of m 1 is not",
+            ),
+            (
+                '{"models": {"m": {"1": {"marName": "a", "parameters": {"placement": "moon"}}}}}',
+                "placement of m 1 is none of local",
+            ),
+            (
+                '{"models": {"m": {"1": {"marName": "a", "parameters": {"resources": "CPU=x"}}}}}',
+                "resources of m 1: a list",
             ),
             ('{"modelCount": "2"}', "modelCount of model_snapshot is not a whole number"),
         ):
