@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
@@ -18,8 +17,10 @@ from twisted.internet.threads import deferToThread
 
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.ray.identity import RunIdentity
-from modelserver.backends.ray.node_link import ServerLink
+from modelserver.backends.ray.node_link import DIALING, ServerLink
+from modelserver.backends.ray.node_order import NodeOrder
 from modelserver.backends.ray.remote_process import RemoteProcess
+from modelserver.backends.ray.starter import NodeRequest
 from modelserver.backends.ray.wire import TOKEN_SIZE
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import SharedSlot
@@ -78,7 +79,6 @@ class RemoteCase(ProcessCase):
             await deferLater(reactor, 0.02)
 
 
-@pytest.mark.slow
 class SharedFilesTests(RemoteCase, BackendContract):
     """The contract, where a node sees the server's files."""
 
@@ -114,6 +114,25 @@ class SharedFilesTests(RemoteCase, BackendContract):
         (failure,) = events.failures
         self.assertEqual(("launch", "there is no token"), (failure.cause, failure.text))
 
+    async def test_nothing_is_started_for_a_worker_that_is_killed_at_once(self) -> None:
+        events = RecordingEvents()
+        self.backend.launch(events, self.echo_spec("9000")).kill("startup timeout")
+        await events.when(lambda: events.is_over)
+        self.assertEqual([], self.starter.requests)
+
+    async def test_agent_that_still_dials_ends_with_whoever_started_it(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = ("127.0.0.1", silent.getsockname()[1])
+            order = NodeOrder(address, self.remote.certificate, b"t" * TOKEN_SIZE, 5.0, "cache", 1)
+            request = NodeRequest("w", "m/1", {}, "spread", order.to_line())
+            handle = self.starter.start(request, _NoNews())
+            with (await deferToThread(silent.accept))[0]:
+                assert handle.process.stdin is not None
+                handle.process.stdin.close()
+                handle.process.stdin = None
+                # The handshake would have been waited for twice as long.
+                await deferToThread(handle.process.wait, DIALING / 2)
+
     async def test_killed_worker_is_a_signal(self) -> None:
         events, process = await self.launched("slow.py")
         process.send(1, [make_job(b"30")])
@@ -141,7 +160,6 @@ class SharedFilesTests(RemoteCase, BackendContract):
         await self.until_gone(pid)
 
 
-@pytest.mark.slow
 class FetchedFilesTests(RemoteCase, BackendContract):
     """The contract, where a node does not see the server's files."""
 
@@ -261,6 +279,14 @@ class HostileConnectionTests(RemoteCase):
 
     async def test_older_versions_of_tls_are_refused(self) -> None:
         await self.assertFailure(deferToThread(_dial_old, self.address), OSError)
+
+
+class _NoNews:
+    """Takes what is told of an agent."""
+
+    def waits(self, reason: str) -> None: ...
+    def placed(self, node: str, address: str, group: str, reason: str) -> None: ...
+    def not_started(self, reason: str) -> None: ...
 
 
 def _rest(link: ServerLink) -> bytes:

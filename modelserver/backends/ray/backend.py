@@ -77,6 +77,8 @@ class RemoteBackend:
     async def _start(self, process: RemoteProcess) -> None:
         """Have an agent started, unless the worker is not wanted any more."""
         spec, version = process.spec, process.spec.version
+        if not process.is_wanted:
+            return
         try:
             host = await self.starter.join()
             address = self.listener.listen(self.address or host)
@@ -84,7 +86,7 @@ class RemoteBackend:
         except (ClusterUnusable, OSError) as error:
             process.not_started(str(error))
             return
-        if process.is_gone:
+        if not process.is_wanted:
             return
         token = self.entropy(TOKEN_SIZE)
         self.listener.expect(token, process.connected)

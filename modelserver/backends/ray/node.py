@@ -293,7 +293,7 @@ def main() -> NoReturn:
     order = NodeOrder.read(sys.stdin.buffer.readline())
     code = 0
     try:
-        link = ServerLink.dial(order.address, order.certificate, order.token)
+        link = ServerLink.dial(order.address, order.certificate, order.token, sys.stdin.fileno())
     except OSError as error:
         print(
             f"The server at {order.address[0]}:{order.address[1]} cannot be reached: {error}", file=sys.stderr

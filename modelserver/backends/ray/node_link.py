@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import select
 import socket
 import ssl
@@ -32,23 +34,24 @@ class ServerLink:
         self._reader = FrameReader(LARGEST_TO_NODE)
 
     @classmethod
-    def dial(cls, address: tuple[str, int], certificate: str, token: bytes) -> ServerLink:
+    def dial(
+        cls, address: tuple[str, int], certificate: str, token: bytes, starter: int | None = None
+    ) -> ServerLink:
         """
         Connect to the server that has ``certificate``, and to no other one, and show it the token.
 
-        :raises OSError: it cannot be reached in time, or is another one.
+        :param starter: a descriptor that can be read when whoever wants this is gone, or None.
+        :raises OSError: it cannot be reached in time, or is another one, or nobody wants this any more.
         """
+        until = time.monotonic() + DIALING
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         # Not a name, but the very certificate is what is compared.
         context.check_hostname = False
         context.load_verify_locations(cadata=certificate)
-        stream = SecureStream(socket.create_connection(address, DIALING), context, server_side=False)
-        until = time.monotonic() + DIALING
+        stream = SecureStream(_connect(address, until, starter), context, server_side=False)
         while not stream.shake_hands():
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([stream.socket], [], [], left)[0]:
-                raise TimeoutError("the handshake took too long")
+            _wait(stream.socket, select.POLLIN, until, starter)
         if stream.certificate != ssl.PEM_cert_to_DER_cert(certificate):
             raise ConnectionAbortedError("the server has another certificate than was told")
         stream.write([token])
@@ -86,3 +89,42 @@ class ServerLink:
         """Answer a probe, with this node's time."""
         payload = SECONDS.pack(time.monotonic())
         self.stream.write([frames.pack_header(len(payload), NodeKind.ECHO, 0, 0, number), payload])
+
+
+def _connect(address: tuple[str, int], until: float, starter: int | None) -> socket.socket:
+    """
+    Return a socket that is connected.
+
+    :raises OSError: the address cannot be reached in time, or nobody wants this any more.
+    """
+    family, kind, _, _, target = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    connection = socket.socket(family, kind)
+    try:
+        connection.setblocking(False)
+        if connection.connect_ex(target) == errno.EINPROGRESS:
+            _wait(connection, select.POLLOUT, until, starter)
+        problem = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if problem:
+            raise OSError(problem, os.strerror(problem))
+        connection.getpeername()  # a refusal at once is no error of the socket
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _wait(connection: socket.socket, event: int, until: float, starter: int | None) -> None:
+    """
+    Wait for a connection.
+
+    :raises OSError: it takes too long, or nobody wants this any more.
+    """
+    poll = select.poll()
+    poll.register(connection, event)
+    if starter is not None:
+        poll.register(starter, select.POLLIN)
+    found = poll.poll(max(0.0, until - time.monotonic()) * 1000)
+    if not found:
+        raise TimeoutError("it takes too long")
+    if any(descriptor == starter for descriptor, _ in found):
+        raise ConnectionAbortedError("whoever started this process is gone")

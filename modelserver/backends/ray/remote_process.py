@@ -186,9 +186,9 @@ class RemoteProcess:
             self._end_soon()
 
     @property
-    def is_gone(self) -> bool:
-        """Whether its end was reported."""
-        return self._is_gone
+    def is_wanted(self) -> bool:
+        """Whether it is neither gone nor about to end."""
+        return not self._is_gone and self._cause is None
 
     def give_up(self, reason: str) -> None:
         """End it: what it needs cannot be had here."""
