@@ -95,6 +95,13 @@ API = (
         "Allow register and unregister of workflows, with the models of their nodes; as in TorchServe, "
         "enable_model_api does not matter to them.",
     ),
+    _key(
+        "repository_at_inference",
+        BOOLEAN,
+        "false",
+        "Serve /v2/repository at the inference address, too, where KServe's agent calls it; it asks for the "
+        "management token, and to load and unload for enable_model_api.",
+    ),
     _key("token_file", PATH, None, "A file with tokens that stay as they are.", always=True),
     _key(
         "grpc_map_status",

@@ -96,6 +96,7 @@ class Settings:
     token_expiration: float = _default("token_expiration_min")
     token_file: Path | None = None
     enable_model_api: bool = _default("enable_model_api")
+    repository_at_inference: bool = _default("repository_at_inference")
     enable_workflow_api: bool = _default("enable_workflow_api")
     dialect: str = TORCHSERVE.name
     strict_parameters: bool = _default("strict_parameters")

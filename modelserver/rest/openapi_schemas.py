@@ -194,6 +194,16 @@ _SHARED: Mapping[str, Schema] = {
     "Object": _OPEN_OBJECT,
 }
 
+_REPOSITORY = _array(
+    _object(
+        {
+            "name": _TEXT,
+            "state": {"type": "string", "enum": ["READY", "LOADING", "UNAVAILABLE"]},
+            "reason": _TEXT,
+        },
+        {"version": {"type": "string", "description": "Absent where the model is not registered."}},
+    )
+)
 _WORKFLOW_NODE = _object(
     {
         "name": _TEXT,
@@ -232,7 +242,12 @@ _WORKFLOWS: Mapping[str, Schema] = {
 }
 
 SCHEMAS: Mapping[str, Mapping[str, Schema]] = {
-    TORCHSERVE.name: {**_SHARED, **_WORKFLOWS, "Description": _array(_TORCHSERVE_VERSION)},
+    TORCHSERVE.name: {
+        **_SHARED,
+        **_WORKFLOWS,
+        "RepositoryIndex": _REPOSITORY,
+        "Description": _array(_TORCHSERVE_VERSION),
+    },
     MMS.name: {**_SHARED, "Description": _MMS_VERSION},
 }
 """The schemas of JSON bodies, by dialect and name."""

@@ -43,6 +43,10 @@ OPEN_INFERENCE = "open inference protocol"
 """The feature behind which TorchServe keeps its ``/v2`` server routes."""
 TOKENS = "tokens"
 """The feature that hands out keys."""
+REPOSITORY_AT_INFERENCE = "repository at inference"
+"""The feature that shows the model store at the inference address, too."""
+CONTROL_AT_INFERENCE = "model control at inference"
+"""The feature that lets models of the store be loaded and unloaded there, too."""
 DASHBOARD = "dashboard"
 """The feature that shows the server to people (``enable_dashboard``)."""
 
@@ -101,6 +105,7 @@ class Route:
     :param prediction: how a prediction is read from a request; None: the route is no prediction.
     :param only_reads: nothing is changed by it, whatever the method is.
     :param is_private: pages of other origins may not even read it.
+    :param at_inference: the feature that has inference listeners serve it, too, or empty.
     """
 
     operation: str
@@ -120,6 +125,7 @@ class Route:
     prediction: PredictionRule | None = None
     only_reads: bool = False
     is_private: bool = False
+    at_inference: str = ""
 
     @property
     def first_segment(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from modelserver.rest.dashboard.routes import DASHBOARD_ROUTES
 from modelserver.rest.inference.routes import INFERENCE_ROUTES
+from modelserver.rest.management.repository_routes import REPOSITORY_ROUTES
 from modelserver.rest.management.routes import MANAGEMENT_ROUTES
 from modelserver.rest.management.workflow_routes import WORKFLOW_ROUTES
 from modelserver.rest.route import ANY_METHOD, Access, ListenerRole, Route
@@ -31,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     _description("api-description", "/api-description", (*ANY_METHOD, "OPTIONS"), is_deprecated=True),
     *MANAGEMENT_ROUTES,
     *WORKFLOW_ROUTES,
+    *REPOSITORY_ROUTES,
     *INFERENCE_ROUTES,
     *DASHBOARD_ROUTES,
 )
@@ -48,7 +50,12 @@ def select(
     return tuple(
         route
         for route in ROUTES
-        if not route.listeners.isdisjoint(listeners)
+        if (not route.listeners.isdisjoint(listeners) or _is_guest(route, listeners, features))
         and dialect in route.dialects
         and (not route.feature or route.feature in features)
     )
+
+
+def _is_guest(route: Route, listeners: Collection[ListenerRole], features: Collection[str]) -> bool:
+    """Return whether an inference listener serves a route that belongs elsewhere."""
+    return ListenerRole.INFERENCE in listeners and route.at_inference in features

@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS
 from modelserver.inference.health import ServerHealth
+from modelserver.management.repository import ModelRepository
 from modelserver.security.authorization import AllowAll, Authorizer, TokenAuthorizer
 from modelserver.server.build import Core
 
@@ -22,6 +23,11 @@ def make_gate(core: Core) -> Authorizer:
 def make_health(core: Core) -> ServerHealth:
     """Return what tells whether the server can answer."""
     return ServerHealth(core.registry, core.inference.start_up, lambda: core.draining.begun)
+
+
+def make_repository(core: Core) -> ModelRepository:
+    """Return the model store, as a repository of models that can be loaded."""
+    return ModelRepository(core.management, core.settings.model_store)
 
 
 def allows_registering(core: Core) -> bool:

@@ -16,15 +16,18 @@ from modelserver.rest.inference.handlers import InferenceApi
 from modelserver.rest.management.advice import AdviceApi
 from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
+from modelserver.rest.management.repository import RepositoryApi
 from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.metrics import MetricsApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import (
+    CONTROL_AT_INFERENCE,
     DASHBOARD,
     MODEL_CONTROL,
     OPEN_INFERENCE,
+    REPOSITORY_AT_INFERENCE,
     TOKENS,
     WORKFLOW_CONTROL,
     ListenerRole,
@@ -33,7 +36,7 @@ from modelserver.rest.routes import select
 from modelserver.security.authorization import Authorizer
 from modelserver.security.page_guard import PageGuard
 from modelserver.server.access_summary import allowed_names
-from modelserver.server.answering import allows_registering, cors_headers, make_health
+from modelserver.server.answering import allows_registering, cors_headers, make_health, make_repository
 from modelserver.server.build import Core
 from modelserver.system.cpus import usable_processors
 
@@ -71,6 +74,8 @@ def _features(core: Core) -> Collection[str]:
         MODEL_CONTROL: allows_registering(core),
         WORKFLOW_CONTROL: settings.enable_workflow_api,
         TOKENS: core.tokens is not None,
+        REPOSITORY_AT_INFERENCE: settings.repository_at_inference,
+        CONTROL_AT_INFERENCE: settings.repository_at_inference and allows_registering(core),
         DASHBOARD: core.dashboard is not None,
     }
     return [name for name, on in is_on.items() if on]
@@ -113,6 +118,7 @@ def _operations(
         **management.operations(),
         **AdviceApi(advisor, management.calls).operations(),
         **workflows.operations(),
+        **RepositoryApi(make_repository(core), responder).operations(),
         **inference.operations(),
         **metrics.operations(),
         **tokens,

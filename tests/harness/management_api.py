@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied
 from modelserver.management.advisor import Advisor
+from modelserver.management.repository import ModelRepository
 from modelserver.metrics.figures import Figures
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.mms import MultiModelServer
@@ -21,6 +22,7 @@ from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.management.advice import AdviceApi
 from modelserver.rest.management.calls import Calls
 from modelserver.rest.management.handlers import ManagementApi
+from modelserver.rest.management.repository import RepositoryApi
 from modelserver.rest.management.workflows import WorkflowApi
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
@@ -110,6 +112,7 @@ class ApiCase(SynchronousTestCase):
         operations = {
             **front.operations(),
             **workflows.operations(),
+            **RepositoryApi(ModelRepository(self.on.management, self.on.store), responder).operations(),
             **AdviceApi(advisor, Calls(responder, **settings)).operations(),
         }
         self.api = Api(descriptions, operations, self.gate, responder)

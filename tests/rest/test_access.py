@@ -28,9 +28,11 @@ from modelserver.rest.metrics_routes import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import (
+    CONTROL_AT_INFERENCE,
     DASHBOARD,
     MODEL_CONTROL,
     OPEN_INFERENCE,
+    REPOSITORY_AT_INFERENCE,
     TOKENS,
     TORCHSERVE,
     WORKFLOW_CONTROL,
@@ -57,7 +59,10 @@ KEY_OF = {
     frozenset({ListenerRole.INFERENCE}): "inference",
     frozenset({ListenerRole.MANAGEMENT}): "management",
 }
-FEATURES = (MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, DASHBOARD)
+FEATURES = (
+    *(MODEL_CONTROL, OPEN_INFERENCE, TOKENS, WORKFLOW_CONTROL, DASHBOARD),
+    *(REPOSITORY_AT_INFERENCE, CONTROL_AT_INFERENCE),
+)
 LISTENERS: tuple[Collection[ListenerRole], ...] = tuple(
     chain.from_iterable(combinations(ListenerRole, size) for size in (1, 2, 3))
 )

@@ -40,6 +40,8 @@ CHANGES = {
     "version_setAutoScale": {"PUT"},
     "version_unregisterModel": {"DELETE"},
     "setDefault": {"PUT"},
+    "repositoryLoad": {"POST"},
+    "repositoryUnload": {"POST"},
     "registerWorkflow": {"POST"},
     "unregisterWorkflow": {"DELETE"},
     "version_unregisterWorkflow": {"DELETE"},

@@ -19,11 +19,11 @@ from modelserver.rest.dashboard.assets import KEPT_BY_BROWSERS, PAGE, PROTECTION
 from modelserver.rest.dashboard.details import details
 from modelserver.rest.dashboard.parts import DashboardParts
 from modelserver.rest.dashboard.state import encode
-from modelserver.rest.dashboard.store import archives_in
 from modelserver.rest.inference.twisted_web import TwistedWebResponder, body_of
 from modelserver.rest.reply import KleinResponder
 from modelserver.rest.route import Access
 from modelserver.security.authorization import Authorizer
+from modelserver.sources.catalogue import archives_in
 
 _JSON = (b"content-type", b"application/json")
 _FOUND = 302

@@ -38,7 +38,7 @@ class Calls:
     def fields_with_body(self, request: Request, parameters: Iterable[Parameter]) -> Fields:
         """Read parameters from the query, or from a body that has them."""
         content_type = request.getHeader(b"content-type") or b""
-        read = read_fields(_query(request), content_type, _body(request), self.strict_parameters)
+        read = read_fields(_query(request), content_type, body_of_call(request), self.strict_parameters)
         return self._known(read, parameters)
 
     def answer(self, request: Request, reply: Reply, fields: Fields | None = None) -> bytes:
@@ -66,7 +66,8 @@ def uninterrupted(work: Coroutine[Any, Any, _T]) -> Deferred[_T]:
     return waiting
 
 
-def _body(request: Request) -> bytes:
+def body_of_call(request: Request) -> bytes:
+    """Return the body of a request that was read as a whole."""
     # The connection has checked its size: BufferedRequest.
     body: bytes = b"" if request.content is None else request.content.read()
     return body
