@@ -6,11 +6,14 @@ until the page ends, and whose models are to be ready (``<!-- run: serve until T
 text); ``<!-- file: NAME -->`` for the content of a file; ``<!-- output -->`` for what the block before it
 prints, where ``...`` stands for anything; ``<!-- not run: REASON -->``.
 
-``python -m tests.harness.document_blocks [PAGE ...]`` runs them, and fails where a block does.
+``python -m tests.harness.document_blocks [PAGE ...]`` runs them, and fails where a block does. With
+``--environment DIR`` they are run as they are written, to the last port, with what a virtual environment has
+installed and nothing of this checkout.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -18,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -27,12 +30,14 @@ from modelserver.cli.client.http import Client
 from modelserver.cli.local_server import HOST, Ports
 from tests.harness.server_process import free_ports
 
-DOCS = Path(__file__).parents[2] / "docs"
+CHECKOUT = Path(__file__).parents[2]
+DOCS = CHECKOUT / "docs"
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
-PAGES = ("handlers.md", "start.md", "howto/*.md", "tutorials/*.md")
-"""Of which every block of commands has a mark."""
+BESIDE_DOCS = ("README.md", "CONTRIBUTING.md")
+MADE = ("_build", "reference")
+"""Folders of pages that are made when the site is built."""
 PORTS = (8080, 8081, 8082, 7070, 7071)
 LONGEST = 120.0
 """Seconds that a block may take."""
@@ -64,15 +69,21 @@ class Reader:
     Somebody who follows a page in an empty folder. Ports of the page are other ones here, which are free.
 
     :param folder: where everything happens.
+    :param environment: a virtual environment whose commands are used, with the ports of the page; None: this
+        interpreter's, with this checkout.
     """
 
     folder: Path
+    environment: Path | None = None
     ran: int = field(default=0, init=False)
     output: str = field(default="", init=False)
     _servers: list[subprocess.Popen[bytes]] = field(factory=list, init=False)
     _ports: tuple[int, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.environment is not None:
+            self._ports = PORTS
+            return
         inference, management, metrics, *rpc = free_ports(len(PORTS))
         self._ports = (inference, management, metrics, *rpc)
         http = Ports(inference, management, metrics).settings
@@ -167,7 +178,7 @@ class Reader:
 
     def _here(self, text: str) -> str:
         for port, own in zip(PORTS, self._ports, strict=True):
-            text = re.sub(rf"(?<=[: ]){port}\b", str(own), text)
+            text = re.sub(rf"(?<=[:= ]){port}\b", str(own), text)
         return text
 
     def _told(self, text: str) -> str:
@@ -177,50 +188,56 @@ class Reader:
         return text
 
     def _environment(self, text: str) -> dict[str, str]:
+        common = {"HOME": str(self.folder), "TMPDIR": str(self.folder), "LANG": "C.UTF-8"}
+        if self.environment is not None:
+            return {**common, "PATH": f"{self.environment.resolve()}/bin:{os.environ['PATH']}"}
         bin_folder = str(Path(sys.executable).parent)
         # A page that names a configuration says its ports there.
         ports = {} if "-config " in text else {"TS_CONFIG_FILE": str(self.folder / ".ports.properties")}
-        return {
-            **ports,
-            "PATH": f"{bin_folder}:{os.environ['PATH']}",
-            "HOME": str(self.folder),
-            "TMPDIR": str(self.folder),
-            "PYTHONPATH": str(DOCS.parent),
-            "LANG": "C.UTF-8",
-        }
+        path = f"{bin_folder}:{os.environ['PATH']}"
+        return {**common, **ports, "PATH": path, "PYTHONPATH": str(CHECKOUT)}
 
 
 def pages() -> Iterator[Path]:
-    """The pages that can be followed."""
-    for pattern in PAGES:
-        yield from sorted(DOCS.glob(pattern))
+    """The pages that people have written; every block of commands on them has a mark."""
+    yield from (CHECKOUT / name for name in BESIDE_DOCS)
+    for page in sorted(DOCS.rglob("*.md")):
+        if page.relative_to(DOCS).parts[0] not in MADE:
+            yield page
 
 
-def main(names: list[str]) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """
-    Follow pages, and tell how many blocks were run.
+    Follow pages, and tell how many blocks were run, and how long each page took.
 
-    :param names: of pages below ``docs``; none: all.
     :returns: how many pages failed.
     """
+    parser = argparse.ArgumentParser(prog="python -m tests.harness.document_blocks")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="a page, below docs; none: all")
+    parser.add_argument("--environment", type=Path, metavar="DIR", help="a virtual environment to do it with")
+    arguments = parser.parse_args(words)
     total = ran = failed = left_out = 0
-    for page in [DOCS / name for name in names] or pages():
+    for page in [(DOCS / name).resolve() for name in arguments.pages] or pages():
         text = page.read_text("utf-8")
         commands = [block for block in blocks(text) if block.language == "sh"]
+        if not commands:
+            continue
         total += len(commands)
         left_out += sum(block.mark.startswith("not run") for block in commands)
+        begin = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="modelserver-docs-") as folder:
-            reader = Reader(Path(folder))
+            reader = Reader(Path(folder), arguments.environment)
             try:
                 reader.follow(text)
             except (AssertionError, subprocess.TimeoutExpired) as error:
                 failed += 1
-                print(f"{page.relative_to(DOCS)}: {error}")
+                print(f"{page.relative_to(CHECKOUT)}: {error}")
             ran += reader.ran
-        print(f"{page.relative_to(DOCS)}: {reader.ran} blocks run", flush=True)
+        took = time.monotonic() - begin
+        print(f"{page.relative_to(CHECKOUT)}: {reader.ran} blocks run in {took:.1f} s", flush=True)
     print(f"blocks {total}, run {ran}, left out with a reason {left_out}, pages that failed {failed}")
     return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -65,21 +65,24 @@ def examine(
     """
     Examine configurations and archives in turn; after a configuration, the archives that it loads.
 
-    Archives are examined with the settings of the configuration before them.
+    Archives are examined with the settings of the configuration before them, and once with each.
 
     :param cwd: the folder that the server will be started in.
     """
     settings = Settings(dialect=dialect or TORCHSERVE.name)
+    seen: set[Path] = set()
     with tempfile.TemporaryDirectory(prefix="modelserver-doctor-") as scratch:
         for path in paths:
-            if is_archive(path):
-                yield examine_archive(path, Examination(Path(scratch), settings))
-                continue
-            installation = examine_configuration(path, environ, cwd, dialect)
-            settings = installation.settings
-            yield installation.report
-            for archive in installation.archives:
-                yield examine_archive(archive, Examination(Path(scratch), settings))
+            archives: Sequence[Path] = [path]
+            if not is_archive(path):
+                installation = examine_configuration(path, environ, cwd, dialect)
+                settings, archives = installation.settings, installation.archives
+                seen.clear()
+                yield installation.report
+            for archive in archives:
+                if archive.resolve() not in seen:
+                    seen.add(archive.resolve())
+                    yield examine_archive(archive, Examination(Path(scratch), settings))
 
 
 def is_archive(path: Path) -> bool:

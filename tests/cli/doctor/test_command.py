@@ -186,6 +186,13 @@ class StoreTests(DoctorTestCase):
         self.assertEqual([Path(report.title).name for report in reports[1:]], ["a.mar"])
         self.assertFalse(reports[1].fails)
 
+    def test_an_archive_that_is_named_again_is_examined_once(self) -> None:
+        archive = self.archive("a.mar", {"modelName": "a", "handler": "h"}, h=SPEAKS)
+        file = self.write("config.properties", "model_store=store\nload_models=a.mar")
+        paths = [archive, file, archive.parent / "../store/a.mar", archive]
+        names = [Path(report.title.split(" (")[0]).name for report in examine(paths, {}, self.cwd)]
+        self.assertEqual(names, ["a.mar", "config.properties", "a.mar"])
+
     def test_all(self) -> None:
         for name in ("a.mar", "b.mar", "notes.txt"):
             self.archive(name, {"modelName": "a", "handler": "h"}, h=SPEAKS)
