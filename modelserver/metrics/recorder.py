@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.jobs import Job
+from modelserver.metrics.beside import Beside
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.departures import Departed, Departures
@@ -19,7 +20,6 @@ from modelserver.metrics.handler_metrics import EmittedMetrics
 from modelserver.metrics.host_readings import HostReadings
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.log_lines import MetricLine, MetricLog
-from modelserver.metrics.memory_metrics import Residents
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.openmetrics import Exemplars, openmetrics_pieces
 from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
@@ -92,12 +92,12 @@ class MetricsRecorder:
     TorchServe's metrics go where the mode says; in the mode ``log``, ``write_lines`` is to be called every
     second. The metrics that only modelserver has are at the endpoint in every mode.
 
-    :param residents: returns which models come and go; asked at a scrape.
+    :param beside: returns what others count; asked at a scrape.
     """
 
     settings: MetricsSettings
     inputs: MetricsInputs
-    residents: Callable[[], Residents] = field(default=Residents, init=False)
+    beside: Callable[[], Beside] = field(default=Beside, init=False)
     _tallies: RequestTallies = field(factory=RequestTallies, init=False)
     _modelserver: ModelServerMetrics = field(factory=ModelServerMetrics, init=False)
     _workflows: WorkflowMetrics = field(factory=WorkflowMetrics, init=False)
@@ -315,7 +315,7 @@ class MetricsRecorder:
         yield from self._handlers.exposed(self.settings.hostname)
         yield from self._modelserver.exposed(self._tallies, versions, self._memory)
         yield from self._workflows.exposed()
-        yield from self.residents().exposed()
+        yield from self.beside().exposed()
 
     def pieces(self, names: Collection[str] = ()) -> Iterator[bytes]:
         """

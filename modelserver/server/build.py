@@ -49,6 +49,8 @@ from modelserver.management.rules import ManagementRules
 from modelserver.management.service import Management
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.workflows.service import WorkflowManagement, needed_by
+from modelserver.metrics.beside import Beside
+from modelserver.metrics.node_metrics import Nodes
 from modelserver.metrics.process_memory import tree_memories, tree_memories_apart
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.dialects.mms import MultiModelServer
@@ -151,7 +153,8 @@ def build_core(
     autoscaler = Autoscaler(providers, registry.has_version, management.resize)
     management.follow = autoscaler.follow
     loading = LoadOnRequest(management, reactor.seconds, settings.memory_shortage == "wait")
-    telemetry.recorder.residents = partial(residents, memory, loading)
+    nodes = Nodes if cluster is None else cluster.nodes
+    telemetry.recorder.beside = lambda: Beside(residents(memory, loading), nodes())
     workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
     if snapshots is not None:
         snapshots.workflows = workflow_management.registered

@@ -13,7 +13,7 @@ from modelserver.backends.ray.cluster import RayCluster
 from modelserver.backends.ray.identity import RunIdentity
 from modelserver.backends.ray.listener import NodeListener
 from modelserver.backends.ray.model_files import ModelFiles
-from modelserver.backends.ray.remote_process import RemoteServices
+from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
 from modelserver.interfaces import InThread, WorkerBackend

@@ -18,7 +18,7 @@ from modelserver.backends.ray.backend import RemoteBackend
 from modelserver.backends.ray.identity import RunIdentity
 from modelserver.backends.ray.listener import NodeListener
 from modelserver.backends.ray.model_files import ModelFiles
-from modelserver.backends.ray.remote_process import RemoteServices
+from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.starter import ClusterUnusable, NodeNews, NodeRequest, NodeStarter
 from modelserver.interfaces import EventLoop
 from modelserver.protocol.worker_start import start_command

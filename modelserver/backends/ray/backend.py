@@ -16,7 +16,8 @@ from modelserver.backends.ray.listener import NodeListener
 from modelserver.backends.ray.model_files import ModelFiles
 from modelserver.backends.ray.node_order import NodeOrder
 from modelserver.backends.ray.remote_link import RemoteLink
-from modelserver.backends.ray.remote_process import RemoteProcess, RemoteServices
+from modelserver.backends.ray.remote_process import RemoteProcess
+from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.starter import ClusterUnusable, NodeRequest, NodeStarter
 from modelserver.backends.ray.wire import TOKEN_SIZE, NodeKind
 from modelserver.interfaces import WorkerEvents, WorkerProcess

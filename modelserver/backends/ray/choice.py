@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from modelserver.backends.ray.backend import RemoteBackend
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
+from modelserver.metrics.node_metrics import Nodes
 from modelserver.spec import WorkerDescription, WorkerSpec
 
 
@@ -41,6 +42,10 @@ class ChosenPlace:
     def describe(self, name: str, version: str) -> WorkerDescription | None:
         """The template of workers on this machine."""
         return self.here.describe(name, version)
+
+    def nodes(self) -> Nodes:
+        """Return what is known of the nodes that workers are on."""
+        return self.there.services.accounts.nodes()
 
     async def close(self) -> None:
         """Listen for nodes no more, and leave the cluster: no worker is there any more."""

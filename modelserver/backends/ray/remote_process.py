@@ -6,21 +6,22 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from attrs import define, evolve, field, frozen
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from attrs import define, evolve, field
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from modelserver.backends.failure_report import CAUSES, FailureReport
 from modelserver.backends.output import LineLog, tell_line
-from modelserver.backends.output_limits import OutputLimits
 from modelserver.backends.ray.link_watch import LinkWatch
 from modelserver.backends.ray.remote_link import RemoteLink
+from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.secure_stream import SecureStream
 from modelserver.backends.ray.starter import NodeHandle
 from modelserver.backends.ray.wire import FIRST_FOR_NODES, SECONDS, NodeKind
 from modelserver.errors import ServingError
-from modelserver.interfaces import EventLoop, WorkerEvents
+from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Answer, CallMarks, Job
+from modelserver.metrics.node_metrics import NodeFigures
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.documents import listed, text, whole
@@ -30,30 +31,13 @@ from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
 KILL_WAIT = 2.0
 """Seconds that a node has to tell of a worker's forced end."""
 
+LOST = ("node", "silence")
+"""Causes of an end that are the node's, not the worker's."""
+
 _SIGNALS = {each.value: each.name for each in signal.Signals}
 _log = Logger()
 
 Answers = Sequence[Answer | ServingError]
-
-
-@frozen
-class RemoteServices:
-    """
-    What remote workers need of the process around them.
-
-    :param now: seconds since the epoch.
-    :param slots: the memory in which large bodies lie, or None.
-    :param silence: seconds without a byte after which a worker is suspect.
-    :param lost: seconds after which it is given up.
-    """
-
-    loop: EventLoop
-    clock: IReactorTime
-    now: Callable[[], float]
-    slots: memoryview | None
-    silence: float
-    lost: float
-    output: OutputLimits = field(factory=OutputLimits)
 
 
 @define(eq=False)
@@ -95,6 +79,7 @@ class RemoteProcess:
 
     def __attrs_post_init__(self) -> None:
         services, spec = self.services, self.spec
+        services.accounts.came(self)
         self._stdout, self._stderr = (
             LineLog(partial(tell_line, spec, name), services.clock, services.output)
             for name in ("stdout", "stderr")
@@ -163,6 +148,38 @@ class RemoteProcess:
 
     def _end_soon(self) -> None:
         self.services.loop.call_soon(lambda: self.ended(None, None))
+
+    # What is counted of it.
+
+    @property
+    def version_key(self) -> tuple[str, str]:
+        """The name and number of its version."""
+        return self.spec.version.name, self.spec.version.version
+
+    @property
+    def node(self) -> str:
+        """Its node's name, empty as long as it has none."""
+        return self.place.node
+
+    @property
+    def waits_for_place(self) -> bool:
+        """Whether the cluster has none for it."""
+        return self._link is None and not self.place.node and bool(self.place.reason)
+
+    @property
+    def figures(self) -> NodeFigures | None:
+        """Its part of its node's numbers, None before it is connected."""
+        link, watch = self._link, self._watch
+        if link is None or watch is None:
+            return None
+        stream = link.stream
+        return NodeFigures(
+            workers=1,
+            suspect=int(watch.is_suspect),
+            sent=stream.sent,
+            received=stream.received,
+            round_trip=watch.round_trip,
+        )
 
     # What is told of the node that is looked for.
 
@@ -358,6 +375,7 @@ class RemoteProcess:
         self._stdout.ended()
         self._stderr.ended()
         self.left()
+        self.services.accounts.left(self, self._cause in LOST)
         failure = self._report.explain(
             at=self.services.now(),
             cause=self._cause,

@@ -22,6 +22,8 @@ class SecureStream:
     Reads and writes a connected socket through TLS.
 
     What is handed over for writing is encrypted, and so copied, at once: the caller may use its memory again.
+
+    :ivar sent: bytes that the socket has taken, and ``received`` those that it has given, encrypted.
     """
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext, server_side: bool) -> None:
@@ -36,6 +38,7 @@ class SecureStream:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._unsent: deque[memoryview] = deque()
         self._is_ready = False
+        self.sent = self.received = 0
 
     @property
     def is_ready(self) -> bool:
@@ -104,6 +107,7 @@ class SecureStream:
     def _receive(self) -> int:
         data = self.socket.recv(_READ)
         if data:
+            self.received += len(data)
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
@@ -134,6 +138,7 @@ class SecureStream:
                 sent = self.socket.send(first)
             except BlockingIOError:
                 return False
+            self.sent += sent
             if sent < len(first):
                 self._unsent[0] = first[sent:]
             else:

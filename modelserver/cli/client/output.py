@@ -23,10 +23,12 @@ _WORKER_COLUMNS = (
     "since (UTC)",
     "GPU",
     "restarts",
+    "node",
+    "placement",
     "last failure",
 )
-_LONG = ("", "archive", "graph", "runs", "model", "GPU", "last failure")
-_OPTIONAL = ("pid", "GPU", "restarts", "last failure")
+_LONG = ("", "archive", "graph", "runs", "model", "GPU", "placement", "last failure")
+_OPTIONAL = ("pid", "GPU", "restarts", "node", "placement", "last failure")
 _LIMITS = (
     ("minWorkers", "least workers"),
     ("maxWorkers", "most workers"),
@@ -125,6 +127,8 @@ def workers_table(versions: Sequence[Description]) -> Table:
 
 def _worker_row(version: Description, worker: Mapping[str, Any]) -> dict[str, str]:
     failure = worker.get("lastFailure")
+    place = worker.get("placement")
+    place = place if isinstance(place, Mapping) else {}
     started = str(worker.get("startTime", ""))
     values = (
         version.get("modelName"),
@@ -136,10 +140,22 @@ def _worker_row(version: Description, worker: Mapping[str, Any]) -> dict[str, st
         started.partition(".")[0].replace("T", " "),
         worker.get("gpuUsage") if worker.get("gpu") else "",
         worker.get("restarts", ""),
+        " ".join(str(place[key]) for key in ("node", "address") if place.get(key)),
+        _placement(place),
         f"{failure.get('type', '')}: {failure.get('text', '')}" if isinstance(failure, Mapping) else "",
     )
     texts = ("" if value is None else str(value) for value in values)
     return dict(zip(_WORKER_COLUMNS, texts, strict=True))
+
+
+def _placement(place: Mapping[str, Any]) -> str:
+    """Return why a worker is on its node, or has none, and what holds its share."""
+    told = [str(place.get("reason") or "")]
+    if group := place.get("placementGroup"):
+        told.append(f"group {str(group)[:12]}")
+    if place.get("suspect"):
+        told.insert(0, "suspect: nothing is heard of its node")
+    return "; ".join(filter(None, told))
 
 
 def advice_tables(advice: Description) -> Sequence[Table]:

@@ -24,7 +24,7 @@ from modelserver.metrics.history import (
     quantiles,
 )
 from modelserver.rest.dashboard.machine import MachineLimits, machine
-from modelserver.spec import VersionDescription, WorkerDescription
+from modelserver.spec import VersionDescription, WorkerDescription, WorkerPlace
 
 COLUMNS = (
     *("name", "version", "is_default", "workflow", "minimum", "maximum", "waiting", "limit", "in_flight"),
@@ -32,7 +32,11 @@ COLUMNS = (
     *("restarts", "retries", "workers"),
 )
 """What a row has, in order; ``refusals`` are those of the last minutes, whatever their cause."""
-WORKER_COLUMNS = ("id", "state", "pid", "memory", "gpu", "since", "restarts", "failure", "failed_at")
+WORKER_COLUMNS = (
+    *("id", "state", "pid", "memory", "gpu", "since", "restarts", "failure", "failed_at"),
+    *("node", "placed"),
+)
+"""What a worker has, in order; ``node`` is empty on this machine, ``placed`` why it is there, or nowhere."""
 LONGEST_FAILURE = 300
 """Characters of a failure in a row; the whole of it is in the details of the version."""
 
@@ -232,13 +236,15 @@ class _View:
 
     def worker(self, worker: WorkerDescription) -> Sequence[object]:
         """Return the values of ``WORKER_COLUMNS``."""
-        failure = worker.failure
+        failure, place = worker.failure, worker.place or WorkerPlace()
         return (
-            *(worker.id, worker.state.value, worker.pid),
+            *(worker.id, worker.state.value, worker.pid or place.pid),
             worker.memory or self.figures.memory.get(worker.pid or 0, 0),
             *(worker.gpu_id, worker.started, worker.restarts),
             None if failure is None else str(failure)[:LONGEST_FAILURE],
             None if failure is None else failure.at,
+            " ".join(filter(None, (place.node, place.address))),
+            "; ".join(filter(None, (place.reason, f"group {place.group}" if place.group else ""))),
         )
 
     def server(self, versions: Sequence[VersionDescription]) -> Json:

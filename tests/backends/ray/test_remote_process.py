@@ -8,7 +8,8 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.backends.ray.remote_process import RemoteProcess, RemoteServices
+from modelserver.backends.ray.remote_process import RemoteProcess
+from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.wire import NodeKind
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
@@ -95,6 +96,14 @@ class RemoteProcessTests(SynchronousTestCase):
             self.process.frame_arrived(Frame(frames.ANSWERS, 0, 1, number, memoryview(frame)[16:]))
         self.assertEqual([9], [number for number, _ in self.events.answers])
         self.assertEqual({}, self.process._given_up)
+
+    def test_worker_without_a_place_is_counted_until_it_has_one(self) -> None:
+        nodes = self.process.services.accounts.nodes
+        self.assertEqual({}, dict(nodes().unplaced))
+        self.process.waits("asked for CPU 4; free: a: CPU 1")
+        self.assertEqual({self.process.version_key: 1}, dict(nodes().unplaced))
+        self.process.placed("b/1234", "192.0.2.2", "group", "it has room")
+        self.assertEqual({}, dict(nodes().unplaced))
 
     def test_reason_why_there_is_no_place_is_that_of_the_end(self) -> None:
         self.process.waits("asked for CPU 4; free: a: CPU 1")

@@ -65,6 +65,15 @@ class QuestionTests(ControlCase):
             self.assertIn(word, said)
         self.assertNotIn("last failure", said)
 
+    def test_node_of_a_worker_is_shown_and_why_another_one_has_none(self) -> None:
+        there = {"node": "b/1234", "address": "192.0.2.2", "placementGroup": "0" * 36, "reason": "has room"}
+        silent = WORKER | {"placement": there | {"suspect": True}}
+        nowhere = WORKER | {"placement": {"reason": "asked for CPU 4; free: a: CPU 1"}}
+        self.answer("GET", "/models/noop", [NOOP | {"workers": [silent, nowhere]}])
+        said = "".join(self.run_words("workers", "noop")[1].replace("│", "").split())
+        for words in ("b/1234", "192.0.2.2", "suspect", "000000000000", "CPU4", "free:"):
+            self.assertIn(words, said)
+
     def test_a_failure_is_shown_as_text(self) -> None:
         failed = WORKER | {"restarts": 3, "lastFailure": {"type": "ImportError", "text": "[red]no[/red]"}}
         self.answer("GET", "/models/noop", [NOOP | {"workers": [failed]}])

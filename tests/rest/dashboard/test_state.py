@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.host_sampler import HostValue
-from modelserver.spec import WorkerFailure
+from modelserver.spec import WorkerFailure, WorkerPlace
 from tests.harness.dashboard import DashboardStage
 
 
@@ -123,6 +123,20 @@ class EqualToMetricsTests(SynchronousTestCase):
         row = next(row for row, labels in self.rows() if labels == {"model": "noop", "version": "1.0"})
         failed = dict(zip(self.state["worker_columns"], row["workers"][0], strict=True))
         self.assertEqual((failed["failure"], failed["failed_at"]), ("exited with code 1", 5.0))
+
+    def test_a_worker_on_a_node(self) -> None:
+        on = DashboardStage()
+        on.add("noop", workers=2)
+        place = WorkerPlace("b/1234", "192.0.2.2", "0815", "it has CPU 1", pid=4711)
+        on.stage.backend.workers[1].place = place
+        ((_, self.state),) = on.watch().events()
+        ((row, _),) = self.rows()
+        told = [dict(zip(self.state["worker_columns"], each, strict=True)) for each in row["workers"]]
+        self.assertEqual(
+            [("", ""), ("b/1234 192.0.2.2", "it has CPU 1; group 0815")],
+            [(each["node"], each["placed"]) for each in told],
+        )
+        self.assertEqual(4711, told[1]["pid"])
 
     def test_the_server(self) -> None:
         server = self.state["server"]

@@ -53,7 +53,7 @@ export class VersionDialog {
       settings: part("dl", { class: "tiles facts" }),
       message: part("p", { class: "bad-text", role: "alert" }),
     };
-    const heads = ["Worker", "State", "Process", "Memory", "GPU", "Since", "Restarts", "Last failure"];
+    const heads = ["Worker", "State", "Process", "Memory", "GPU", "Since", "Restarts", "Node", "Last failure"];
     const table = make("table", { class: "cards" },
       make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))), this.parts.workers);
     find("version-body").replaceChildren(
@@ -107,13 +107,14 @@ export class VersionDialog {
     const body = this.parts.workers;
     while (body.rows.length > model.workers.length) body.lastElementChild.remove();
     model.workers.forEach((worker, at) => {
-      const titles = ["State", "Process", "Memory", "GPU", "Since", "Restarts", "Last failure"];
+      const titles = ["State", "Process", "Memory", "GPU", "Since", "Restarts", "Node", "Last failure"];
       const row = body.rows[at] ?? body.appendChild(make("tr", {}, make("th", { scope: "row" }),
         ...titles.map((title) => make("td", { "data-title": title }))));
       const since = worker.since ? `${time(worker.since)} (${age(this.board.at - worker.since)})` : "–";
       const failure = worker.failure ? `${time(worker.failed_at)}: ${worker.failure}` : "";
-      [worker.id, worker.state, worker.pid ?? "–", bytes(worker.memory || null), worker.gpu ?? "–", since, worker.restarts, failure]
+      [worker.id, worker.state, worker.pid ?? "–", bytes(worker.memory || null), worker.gpu ?? "–", since, worker.restarts, worker.node || (worker.placed ? "no place" : "–"), failure]
         .forEach((text, each) => setText(row.cells[each], text));
+      row.cells[7].title = worker.placed;
     });
     const failed = model.workers.map((worker) => worker.failed_at).join();
     if (this.failed !== undefined && this.failed !== failed && this.charts.length) this.load();
