@@ -34,8 +34,11 @@ _FRONT = 0.5
 """The share of a processor that is left to everything but workers."""
 _ALIKE = 0.97
 """The share of the best rate from which on fewer workers and smaller batches are better."""
-_BUSY = 3
-"""At busy times there are so many times the callers of the mean: batches should be large enough then, too."""
+_BUSY, _BUSY_ALIKE = 3, 0.9
+"""At busy times there are so many times the callers of the mean: batches should be large enough then, too.
+
+There, a tenth has to be gained by larger batches: the callers are a guess, a large batch often takes more than
+the line says, and fewer of them are shared less evenly by workers."""
 
 
 @frozen
@@ -307,7 +310,7 @@ class _Search:
         return min(alike, key=lambda each: (each[0].workers, each[0].batch_size, each[1].p99, each[0].delay))
 
     def _for_busy_times(self, alike: Sequence[tuple[Choice, Predicted]]) -> list[tuple[Choice, Predicted]]:
-        """Return those with the fewest workers, of which batches serve more callers about as well as any."""
+        """Return those with the fewest workers, of which batches serve more callers nearly as well as any."""
         workers = min(choice.workers for choice, _ in alike)
         observed = self.observed
         rates = {
@@ -317,7 +320,7 @@ class _Search:
             for choice, _ in alike
             if choice.workers == workers
         }
-        return [each for each in alike if rates.get(each[0], 0.0) >= _ALIKE * max(rates.values())]
+        return [each for each in alike if rates.get(each[0], 0.0) >= _BUSY_ALIKE * max(rates.values())]
 
     def _gain(self, now: Predicted, then: Predicted) -> float:
         if self.wanted.rate is None:

@@ -91,6 +91,11 @@ class BatchAggregator:
         return self._size
 
     @property
+    def learns(self) -> bool:
+        """Whether the delay depends on what the handler takes."""
+        return self._auto is not None
+
+    @property
     def present_delay(self) -> float:
         """The seconds that a batch waits for others at present."""
         return self._delay.seconds if self._auto is None else self._auto.seconds

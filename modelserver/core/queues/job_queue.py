@@ -99,6 +99,10 @@ class JobQueue(Protocol):
     def present_delay(self) -> float:
         """The seconds that a batch waits for others at present."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether ``learn`` is to be called, before the batch behind an answer is asked for."""
+
     def learn(self, jobs: int, calls: int, seconds: float) -> None:
         """
         Take in how long the handler took.

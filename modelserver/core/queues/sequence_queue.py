@@ -158,7 +158,7 @@ class SequenceQueue:
     closed: ServingError | None = field(default=None, init=False)
     _sequences: dict[str, OneSequence] = field(factory=dict, init=False)
 
-    frees_when_settled = True
+    frees_when_settled, learns = True, False
 
     @property
     def pipelined(self) -> bool:

@@ -35,7 +35,7 @@ class BatchesInHand(ABC):
     batches: deque[Batch] = field(factory=deque, init=False)
     _is_open: bool = field(default=False, init=False)
     _number: int = field(default=0, init=False)
-    _settled: list[Settled] = field(factory=list, init=False)
+    settled: list[Settled] = field(factory=list, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
 
     def flush(self) -> None:
@@ -45,7 +45,7 @@ class BatchesInHand(ABC):
 
     def take_settled(self) -> Sequence[Settled]:
         """Return, once, the jobs that were answered since the last call, in order."""
-        settled, self._settled = self._settled, []
+        settled, self.settled = self.settled, []
         return settled
 
     @abstractmethod

@@ -83,7 +83,7 @@ class SideBySide(BatchesInHand):
         if self.watch is not None:
             self.watch(batch.jobs, answers)
         times = Times(self._heard, seconds, self._heard - batch.jobs[0].assigned)
-        self._settled.append((batch.jobs, answers, 1, times))
+        self.settled.append((batch.jobs, answers, 1, times))
         for job in batch.jobs:
             self._behind.pop(job, None)
 

@@ -102,6 +102,10 @@ class InFlight(Protocol):
         :raises LookupError: no such batch can be answered now, or it has another number of jobs.
         """
 
+    @property
+    def settled(self) -> Sequence[Settled]:
+        """The jobs that were answered since ``take_settled`` was called last, in order."""
+
     def take_settled(self) -> Sequence[Settled]:
         """Return, once, the jobs that were answered since the last call, in order."""
 

@@ -124,7 +124,7 @@ class InOrder(BatchesInHand):
         self.pace.learn(seconds / calls, calls)
         if self.watch is not None:
             self.watch(jobs, answers)
-        self._settled.append((jobs, answers, calls, times))
+        self.settled.append((jobs, answers, calls, times))
 
     def part_arrived(self, number: int, answers: Sequence[Answer | ServingError]) -> None:
         """

@@ -308,6 +308,9 @@ class WorkerPool:
 
     def worker_has_room(self, worker: Worker) -> None:
         """Hand out what is due, before the observers of the jobs that were answered are told."""
+        if self.queue.learns:
+            for jobs, _, calls, times in worker.in_flight.settled:
+                self.queue.learn(len(jobs), calls, times.handler)
         if self.queue.frees_when_settled:
             self.schedule()
         else:
@@ -317,7 +320,6 @@ class WorkerPool:
         """Count batches and their jobs."""
         spec, recorder = self.spec, self.providers.recorder
         self._rate.finished += len(jobs)
-        self.queue.learn(len(jobs), calls, times.handler)
         recorder.batches_finished(spec.name, spec.version, calls, len(jobs), times.handler, times.total)
         recorder.jobs_finished(spec.name, spec.version, jobs, times.now)
         if self.demand is not None:

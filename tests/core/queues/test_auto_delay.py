@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.version_settings.values import AUTO_DELAY, Batching
 from tests.harness.batch_simulation import Simulation, steady
+from tests.harness.workers import WorkerTestCase
 
 
 class AutoDelayTests(SynchronousTestCase):
@@ -53,3 +55,24 @@ class AutoDelayTests(SynchronousTestCase):
         queue = Simulation(steady(0.001), [0.0003], size=1).queue
         queue.learn(1, 1, 0.5)
         self.assertEqual(0, queue.present_delay)
+
+
+class WaveTests(WorkerTestCase):
+    """Callers who come in two waves, each while the other is at work, with a pool between."""
+
+    def test_they_become_one_batch(self) -> None:
+        self.scaled(batching=Batching(16, AUTO_DELAY))
+        self.ask(*[b"first"] * 14)
+        self.ask(*[b"second"] * 2)
+        sizes = []
+        for _ in range(20):
+            self.assertTrue(self.process.batches, "a batch leaves within 2 ms")
+            ((_, jobs),) = self.process.batches
+            sizes.append(len(jobs))
+            self.clock.advance(0.01)
+            self.process.answer(seconds=0.01)
+            self.clock.advance(0.0005)
+            self.ask(*[b"again"] * len(jobs))
+            self.clock.advance(0.0015)
+        self.assertEqual(sizes[0], 14)
+        self.assertEqual(sizes[-8:], [16] * 8)
