@@ -167,7 +167,10 @@ def makeService(options: Options) -> IService:
     collect_rarely()
     keep_freed_memory(os.environ)
     from modelserver.server.service import Server
+    from modelserver.server.supervision import Supervision
 
+    # Before the environment is copied: workers are not to find these variables.
+    supervision = Supervision.from_environment(os.environ, reactor)
     service: IService = Server(
         settings=settings,
         reactor=reactor,
@@ -175,6 +178,7 @@ def makeService(options: Options) -> IService:
         warnings=warnings,
         to_console=bool(options["console"]),
         on_end=_pid_file_remover(options["pid-file"]),
+        supervision=supervision,
     )
     if options["end-with-input"]:
         from modelserver.server.lifeline import Lifeline

@@ -19,6 +19,7 @@ from twisted.internet.protocol import ServerFactory
 
 from modelserver.config.address import Address
 from modelserver.http1.asyncio_transport import HEAD_ROOM, LoopTransport
+from modelserver.server.inherited import InheritedSockets
 from modelserver.server.tls.acceptor import TlsAcceptor
 from modelserver.server.tls.material import Tls
 
@@ -66,6 +67,7 @@ class AddressListener(Service):
     :param loop: asyncio's loop under the reactor, or None.
     :param reactor: reads sockets where there is no such loop.
     :param tls: the TLS context of ``https:`` addresses, else None.
+    :param inherited: sockets that are bound already, or None.
     """
 
     address: Address
@@ -73,9 +75,11 @@ class AddressListener(Service):
     loop: asyncio.AbstractEventLoop | None
     reactor: PosixReactorBase
     tls: Tls | None = None
+    inherited: InheritedSockets | None = None
     bound: Address = field(init=False)
     """The address with the port that the system has chosen, where it was left to it."""
     _socket: socket.socket | None = field(default=None, init=False)
+    _is_inherited: bool = field(default=False, init=False)
     _server: asyncio.Server | TlsAcceptor | None = field(default=None, init=False)
     _kept: socket.socket | None = field(default=None, init=False)
     _head_room: memoryview = field(factory=lambda: memoryview(bytearray(HEAD_ROOM)), init=False)
@@ -88,11 +92,13 @@ class AddressListener(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Bind the address.
+        Bind the address, unless somebody has done it for this process.
 
         :raises OSError: the address is in use, or not this machine's.
         """
-        self._socket = bind(self.address)
+        given = None if self.inherited is None else self.inherited.take(self.address)
+        self._is_inherited = given is not None
+        self._socket = given or bind(self.address)
         self._socket.setblocking(False)
         if self.address.scheme != "unix":
             self.bound = evolve(self.address, port=self._socket.getsockname()[1])
@@ -169,6 +175,8 @@ class AddressListener(Service):
             self._factory.doStop()  # type: ignore[no-untyped-call]  # Twisted's
         if self._port is not None:
             return self._port.stopListening()  # which removes the file of a Unix socket, too
+        if self._is_inherited:
+            return None  # the file stays for the next server
         if self.address.scheme == "unix" and os.path.exists(self.address.unix_path):
             os.unlink(self.address.unix_path)
         return None

@@ -33,9 +33,11 @@ from modelserver.rest.route import ListenerRole
 from modelserver.security.key_file import KeyFileInvalid
 from modelserver.security.tokens import Tokens
 from modelserver.server.access_summary import access_line, exposures, pages_line
+from modelserver.server.announcer import Announcer
 from modelserver.server.build import Core, build_core
 from modelserver.server.fronts import make_factory
 from modelserver.server.grpc import GrpcUnusable, absent_for_grpc, plan_grpc
+from modelserver.server.inherited import SocketUnwanted
 from modelserver.server.late import LateFactory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.refused_calls import refused_calls
@@ -48,6 +50,7 @@ from modelserver.server.startup import (
     require_store,
     start_models,
 )
+from modelserver.server.supervision import Supervision
 from modelserver.server.tls.material import Tls, TlsUnusable
 from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
 from modelserver.system.orphans import adopt_orphans
@@ -71,6 +74,7 @@ class Server(MultiService):
     :param warnings: what the configuration warns of, logged at the start.
     :param to_console: log lines go to standard output, too.
     :param on_end: called when the server has given back what it took, also where its start fails.
+    :param supervision: what has started the server, if it is to be told how it is, or has bound its ports.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Server(MultiService):
         warnings: tuple[str, ...],
         to_console: bool = False,
         on_end: Callable[[], object] = lambda: None,
+        supervision: Supervision | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self.settings = settings
@@ -92,6 +97,8 @@ class Server(MultiService):
         self._resources: Resources | None = None
         self._core: Core | None = None
         self._on_end = on_end
+        self._supervision = supervision or Supervision()
+        self._announcer: Announcer | None = None
         self._grpc: GrpcFronts | None = None
         self._connections_of: dict[ListenerRole, ListenerConnections] = {}
         self.connections = Connections(
@@ -120,6 +127,7 @@ class Server(MultiService):
             require_cluster(self.settings)
             self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
+            self._supervision.require_taken()
             assert self._core is not None
             if self._core.tokens is not None:
                 self._start_tokens(self._core.tokens)
@@ -131,6 +139,7 @@ class Server(MultiService):
             RestoreFailed,
             ClusterMissing,
             StoreMissing,
+            SocketUnwanted,
             TlsUnusable,
             TooFewDescriptors,
         ) as error:
@@ -199,6 +208,7 @@ class Server(MultiService):
             loop=core.runtime.loop,
             reactor=self._reactor,
             tls=tls if address.is_tls else None,
+            inherited=self._supervision.sockets,
         )
         listener.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
@@ -242,6 +252,7 @@ class Server(MultiService):
         assert core is not None
         for warning in (*self._warnings, *core.tracing_warnings):
             _log.warn("{warning}", warning=warning)
+        self._announcer = self._supervision.announcer(self._reactor, core.registry)
         self.connections.start()
         if core.tracing is not None:
             core.tracing.start()
@@ -273,9 +284,14 @@ class Server(MultiService):
         loading.addCallback(lambda _: start_up.end())
         # As in TorchServe and MMS, models and snapshot are there when this line is logged: tools wait for it.
         loading.addCallback(lambda _: _log.info("Model server started."))
+        if self._announcer is not None:
+            self._announcer.start()
+            loading.addCallback(lambda _, announcer: announcer.ready(), self._announcer)
 
     async def _end(self) -> None:
         core = self._core
+        if self._announcer is not None:
+            self._announcer.stop()
         if core is not None:
             self._end_at_next_signal(core)
             await core.draining.announce(self.settings.drain_lag)

@@ -33,7 +33,7 @@ LONGEST = 60.0
 """Seconds after which a wait has failed: far more than anything here takes on a busy machine."""
 PAUSE = 0.02
 """Seconds between two looks at what cannot report by itself."""
-_TWISTD = "from twisted.scripts.twistd import run; run()"
+TWISTD = "from twisted.scripts.twistd import run; run()"
 ROOT = str(Path(modelserver.__file__).parent.parent)
 """What a process needs in its PYTHONPATH to import the server."""
 _Seen = TypeVar("_Seen")
@@ -109,7 +109,7 @@ class ServerProcess:
     options: Sequence[str] = ()
     reactor: str | None = None
     environment: Mapping[str, str] = field(factory=dict)
-    program: Sequence[str] = ("-c", _TWISTD)
+    program: Sequence[str] = ("-c", TWISTD)
     is_shared: bool = False
     has_rpc: bool = False
     lines: list[str] = field(factory=list, init=False)

@@ -1,0 +1,94 @@
+"""Listening sockets that a service manager has bound (socket activation: LISTEN_FDS)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, MutableMapping
+from itertools import count
+
+from attrs import define
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+
+from modelserver.config.address import Address
+
+_Name = str | tuple[str, int]
+
+
+class SocketUnwanted(Exception):
+    """The manager listens where the configuration does not."""
+
+
+@define(eq=False)
+class InheritedSockets:
+    """
+    Owns the sockets until listeners take them.
+
+    Each is for the listener that the configuration has at its address: what is served where, with TLS or
+    without, and who may reach it is said in one place, the configuration.
+    """
+
+    _sockets: dict[_Name, socket.socket]
+
+    @classmethod
+    def adopt(cls, descriptors: Iterable[int]) -> InheritedSockets:
+        """Own the sockets that these descriptors are; what the server starts does not get them."""
+        found: dict[_Name, socket.socket] = {}
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+            listening = socket.socket(fileno=descriptor)
+            found[_name_of(listening)] = listening
+        return cls(found)
+
+    def take(self, address: Address) -> socket.socket | None:
+        """Return the socket at an address, or None; it is the caller's."""
+        for name in _names_of(address) if self._sockets else ():
+            if name in self._sockets:
+                return self._sockets.pop(name)
+        return None
+
+    def require_none(self) -> None:
+        """
+        Refuse sockets that no listener has taken: clients would wait there forever.
+
+        :raises SocketUnwanted: there are such.
+        """
+        if self._sockets:
+            names = ", ".join(map(_text, self._sockets))
+            raise SocketUnwanted(f"a socket was passed for {names}, where the configuration has no listener")
+
+
+def passed_descriptors(reactor: object, environment: MutableMapping[str, str]) -> Iterator[int]:
+    """
+    Give the descriptors that the manager has passed to this process, and remove its variables.
+
+    Twisted is asked: its endpoints have read two of the three variables, and removed them, when they were
+    imported.
+    """
+    names = environment.pop("LISTEN_FDNAMES", "")
+    for name in ("LISTEN_FDS", "LISTEN_PID"):
+        environment.pop(name, None)
+    for index in count() if names else ():
+        try:
+            endpoint = serverFromString(reactor, f"systemd:domain=INET:index={index}")  # type: ignore[no-untyped-call]  # Twisted's
+        except IndexError:
+            return
+        assert isinstance(endpoint, AdoptedStreamServerEndpoint)
+        yield endpoint.fileno
+
+
+def _name_of(listening: socket.socket) -> _Name:
+    bound = listening.getsockname()
+    return bound if isinstance(bound, str) else (bound[0], bound[1])
+
+
+def _names_of(address: Address) -> list[_Name]:
+    """Return what a socket may be bound to that listens on an address; a name may mean several."""
+    if address.scheme == "unix":
+        return [address.unix_path]
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [(str(each[4][0]), address.port) for each in found]
+
+
+def _text(name: _Name) -> str:
+    return name if isinstance(name, str) else f"{name[0]}:{name[1]}"
