@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IProcessProtocol, IProcessTransport, IRe
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
-from modelserver.system.orphans import children, start_of, variable_of
+from modelserver.system.orphans import children, variable_of
+from modelserver.system.process_stat import start_of
 
 OWNER = "MODELSERVER_WORKER"
 """The variable that tells which worker a process comes from; it is inherited."""

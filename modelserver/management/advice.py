@@ -3,7 +3,7 @@ What a version's batch size, delay and workers should be: a model of batches and
 
 The handler's time is a line over the size of a batch, fitted to what was seen. Callers are those that there
 were, each of whom asks again when it has its answer; or, where a rate is given, requests that come whatever
-is answered. A worker is taken to compute while its handler runs: beyond the processors, none adds anything.
+is answered. How much of that time workers compute was measured, too: they share the processors.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _ALIKE = 0.97
 _BUSY, _BUSY_ALIKE = 3, 0.9
 """At busy times there are so many times the callers of the mean: batches should be large enough then, too.
 
-There, a tenth has to be gained by larger batches: the callers are a guess, a large batch often takes more than
-the line says, and fewer of them are shared less evenly by workers."""
+There, a tenth has to be gained by larger batches: the callers are a guess, a large batch often takes more
+than the line says, and fewer of them are shared less evenly by workers."""
 
 
 @frozen
@@ -63,6 +63,18 @@ class Choice:
 
 
 @frozen
+class Sharing:
+    """How workers share processors; the parameters are those of ``Observed``."""
+
+    processors: int
+    computing: float = 1.0
+
+    def slower(self, workers: float) -> float:
+        """Return how many times longer the handlers of so many workers take than that of one alone."""
+        return max(1.0, workers * self.computing / max(1.0, self.processors - _FRONT))
+
+
+@frozen
 class Observed:
     """
     What was counted of a version since it was registered.
@@ -72,6 +84,8 @@ class Observed:
     :param sizes: the handler's calls, by the size of their batches.
     :param squares: the sum of the squares of the seconds of all calls.
     :param processors: those that workers may use.
+    :param computing: the share of the handler's time in which a worker keeps a processor busy, from 0 to 1:
+        one that waits for a network or a device leaves it to others. Where nothing is known, 1.
     """
 
     requests: int
@@ -80,6 +94,12 @@ class Observed:
     squares: float
     current: Choice
     processors: int
+    computing: float = 1.0
+
+    @property
+    def sharing(self) -> Sharing:
+        """How workers slow each other down."""
+        return Sharing(self.processors, self.computing)
 
     @property
     def calls(self) -> int:
@@ -184,11 +204,11 @@ def fit(sizes: Mapping[int, SizeSeen]) -> Line:
     return Line(mean - each * size_mean, each)
 
 
-def of_callers(line: Line, spread: float, choice: Choice, callers: float, processors: int) -> Predicted:
+def of_callers(line: Line, spread: float, choice: Choice, callers: float, sharing: Sharing) -> Predicted:
     """Predict what so many callers get, each of whom asks again at once."""
     workers = min(float(choice.workers), callers)
     each = callers / workers
-    slower = max(1.0, workers / max(1.0, processors - _FRONT))
+    slower = sharing.slower(workers)
     size, wait = _filling(line, choice, each, slower)
     cycle = line.of(size) * slower + _OUTSIDE + wait
     rate = workers * size / cycle
@@ -216,9 +236,9 @@ def _filling(line: Line, choice: Choice, callers: float, slower: float) -> tuple
     return max(rates)[1:]
 
 
-def at_rate(line: Line, spread: float, choice: Choice, rate: float, processors: int) -> Predicted:
+def at_rate(line: Line, spread: float, choice: Choice, rate: float, sharing: Sharing) -> Predicted:
     """Predict what requests get that come at a rate, whatever is answered."""
-    slower = max(1.0, choice.workers / max(1.0, processors - _FRONT))
+    slower = sharing.slower(choice.workers)
     most, for_each = float(choice.batch_size), rate / choice.workers
     delay = 0.0 if most == 1 or choice.delay == AUTO_DELAY else choice.delay
 
@@ -289,10 +309,10 @@ class _Search:
                     yield Choice(size, delay, workers)
 
     def _predict(self, choice: Choice) -> Predicted:
-        processors = self.observed.processors
+        sharing = self.observed.sharing
         if self.wanted.rate is not None:
-            return at_rate(self.line, self._spread, choice, self.wanted.rate, processors)
-        return of_callers(self.line, self._spread, choice, self.observed.callers, processors)
+            return at_rate(self.line, self._spread, choice, self.wanted.rate, sharing)
+        return of_callers(self.line, self._spread, choice, self.observed.callers, sharing)
 
     def _is_allowed(self, predicted: Predicted) -> bool:
         return predicted.p99 <= (inf if self.wanted.p99 is None else self.wanted.p99) and (
@@ -315,7 +335,7 @@ class _Search:
         observed = self.observed
         rates = {
             choice: of_callers(
-                self.line, self._spread, choice, _BUSY * observed.callers, observed.processors
+                self.line, self._spread, choice, _BUSY * observed.callers, observed.sharing
             ).rate
             for choice, _ in alike
             if choice.workers == workers

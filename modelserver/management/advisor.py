@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
+from modelserver.core.workers.worker import Worker
 from modelserver.management.advice import Advice, Aims, Choice, Observed, SizeSeen, advise
 from modelserver.metrics.figures import NOTHING, Figures, VersionFigures
 
+_LEAST_HANDLED = 0.3
+"""Seconds in handlers, below which the kernel's count of processor time is too coarse."""
 NO_MODEL = "There is advice for versions with plain batches only: no sequences, and none that others join."
 
 
@@ -65,4 +68,14 @@ class Advisor:
             squares=counted.squares,
             current=Choice(batching.size, batching.max_delay, version.pool.ready),
             processors=self.processors,
+            computing=_computing(version.pool.workers),
         )
+
+
+def _computing(workers: Sequence[Worker]) -> float:
+    """Return the share of their handlers' time in which workers compute, at most 1; 1 where nobody knows."""
+    known = [use for worker in workers if (use := worker.processor_use.so_far()) is not None]
+    handled = sum(seconds for _, seconds in known)
+    if handled < _LEAST_HANDLED:
+        return 1.0
+    return min(1.0, sum(used for used, _ in known) / handled)

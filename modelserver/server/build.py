@@ -70,6 +70,7 @@ from modelserver.server.workflows import make_workflow_management
 from modelserver.system.cpus import processor_share, usable_processors
 from modelserver.system.exit_descriptor import has_pidfd
 from modelserver.system.oom_kills import OomDetector, find_counter
+from modelserver.system.process_stat import processor_seconds
 from modelserver.system.run_folders import RunFolders
 from modelserver.system.threads import ProcessorShare
 from modelserver.traces import Tracer
@@ -222,6 +223,7 @@ def _make_providers(
         next_worker_id=numbers.take,
         call_soon=runtime.events.call_soon,
         recorder=recorder,
+        processor_time=processor_seconds,
         random=Random().random,
         awake_turns=TURNS if stays_awake else 0,
         tracer=tracer,

@@ -8,8 +8,6 @@ from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36
 """Of prctl(2)."""
-_STARTED = 19
-"""The place of a process's start, in clock ticks since boot, among the fields of its state: proc(5)."""
 
 
 def adopt_orphans() -> bool:
@@ -33,19 +31,6 @@ def children() -> list[int]:
         return [int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()]
     except (OSError, ValueError):
         return []
-
-
-def start_of(pid: int) -> int | None:
-    """
-    Tell when a process was started, in clock ticks since boot.
-
-    :returns: None if it has ended, reaped or not.
-    """
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(") ")[2].split()
-    except (OSError, ValueError):
-        return None
-    return None if state in "ZX" else int(fields[_STARTED - 1])
 
 
 def variable_of(pid: int, name: str) -> str | None:

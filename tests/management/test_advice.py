@@ -19,6 +19,7 @@ from modelserver.management.advice import (
     Choice,
     Line,
     Observed,
+    Sharing,
     SizeSeen,
     advise,
     at_rate,
@@ -66,6 +67,13 @@ class AdviseTests(TestCase):
     def test_none_where_batches_save_nothing_and_processors_are_taken(self) -> None:
         advice = advise(seen_with(Line(0.0, 0.01), 64, {1: 50, 2: 50, 4: 50}, processors=1))
         self.assertEqual("no change", advice.verdict)
+
+    def test_workers_that_wait_for_others_do_not_share_processors(self) -> None:
+        seen = seen_with(Line(0.0, 0.01), 64, {1: 50, 2: 50, 4: 50}, processors=2)
+        computing, waiting = (advise(evolve(seen, computing=share)) for share in (1.0, 0.1))
+        self.assertEqual([2, 2], [advice.recommended.workers for advice in (computing, waiting)])
+        self.assertLess(computing.gain, 0.6)
+        self.assertGreater(waiting.gain, 0.9)
 
     def test_a_lone_caller_is_not_kept_waiting(self) -> None:
         alone = seen_with(Line(0.005, 0), 21, {1: 300}, current=Choice(32, 0.1, 1))
@@ -123,12 +131,12 @@ class PredictionTests(TestCase):
 
     @given(LINES, CHOICES, st.floats(1, 200))
     def test_callers_are_in_the_system_all_the_time(self, line: Line, choice: Choice, callers: float) -> None:
-        found = of_callers(line, 0.0, choice, callers, 4)
+        found = of_callers(line, 0.0, choice, callers, Sharing(4))
         self.assertAlmostEqual(1, found.rate * found.p99 / callers, 6)
 
     @given(LINES, CHOICES, st.floats(1, 1000))
     def test_a_higher_rate_takes_no_less(self, line: Line, choice: Choice, rate: float) -> None:
-        slow, fast = (at_rate(line, 0.1, choice, each, 4) for each in (rate, rate * 1.5))
+        slow, fast = (at_rate(line, 0.1, choice, each, Sharing(4)) for each in (rate, rate * 1.5))
         if choice.delay in (0.0, AUTO_DELAY) or choice.batch_size == 1:
             self.assertLessEqual(slow.p99, fast.p99 * 1.0001)
 

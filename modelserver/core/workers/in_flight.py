@@ -30,10 +30,12 @@ class Pace:
     How fast a worker answers.
 
     :param calls: calls of the handler that came back, over all of the worker's processes.
+    :param seconds: of all these calls.
     :param mean: seconds that a call takes, averaged with more weight on the last ones; None before the first.
     """
 
     calls: int = 0
+    seconds: float = 0.0
     mean: float | None = None
 
     def learn(self, seconds: float, calls: int) -> None:
@@ -41,6 +43,7 @@ class Pace:
         mean = self.mean
         self.mean = seconds if mean is None else mean + (seconds - mean) * min(1.0, calls / 8)
         self.calls += calls
+        self.seconds += seconds * calls
 
 
 class InFlight(Protocol):

@@ -60,5 +60,6 @@ class WorkerMaker:
             clock=self.providers.clock,
             now=self.providers.now,
             make_in_flight=self.make_in_flight,
+            processor_time=self.providers.processor_time,
             tracer=self.providers.tracer,
         )

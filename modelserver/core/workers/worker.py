@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.in_flight import InFlight, MakeInFlight
 from modelserver.core.workers.lifecycle import LIFECYCLE, WorkerInputs
+from modelserver.core.workers.processor_use import ProcessorTime, ProcessorUse
 from modelserver.core.workers.restarts import RestartPolicy
 from modelserver.core.workers.worker_log import TIMEOUTS, WorkerLog
 from modelserver.errors import ServingError
@@ -68,6 +69,7 @@ class Worker:
     clock: IReactorTime
     now: Callable[[], float]
     make_in_flight: MakeInFlight
+    processor_time: ProcessorTime
     tracer: Tracer | None = None
     in_flight: InFlight = field(init=False)
     state: WorkerState = field(default=WorkerState.STOPPED, init=False)
@@ -75,6 +77,7 @@ class Worker:
     launched_at: float = field(default=0.0, init=False)
     died_laying: bool = field(default=False, init=False)
     restart_policy: RestartPolicy = field(init=False)
+    processor_use: ProcessorUse = field(init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _inputs: WorkerInputs = field(init=False)
     _told: WorkerLog = field(init=False)
@@ -84,6 +87,7 @@ class Worker:
         self._inputs = LIFECYCLE(self)
         self.in_flight = self.make_in_flight(self.timeouts, self.clock, self._inputs.timed_out)
         self.restart_policy = RestartPolicy(self.timeouts)
+        self.processor_use = ProcessorUse(self.processor_time, self.in_flight.pace)
 
     # What the pool asks.
 
@@ -282,6 +286,7 @@ class Worker:
         """Tell the pool that the model is loaded: earlier failures are over."""
         if self.tracer is not None:
             self.tracer.worker_loaded(self.spec)
+        self.processor_use.begin(self.pid)
         self.owner.worker_ready(self, self.restart_policy.ready(self.clock.seconds()))
 
     def come_back(self) -> None:

@@ -66,6 +66,7 @@ def body_of(found: VersionAdvice) -> dict[str, object]:
         "seen": {
             "requests": observed.requests,
             "callers": round(observed.callers, 1),
+            "computing": round(observed.computing, 2),
             "handlerMilliseconds": {
                 str(size): _milliseconds(seen.seconds / seen.calls) for size, seen in observed.sizes.items()
             },
