@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from modelserver.config.table import KEY
+from tests.harness.compatibility_tables import own_metrics
 from tests.harness.crds import load
 from tests.images.containerfile import read
 
@@ -45,6 +46,25 @@ class KubernetesTests(TestCase):
         for each in self.objects.values():
             with self.subTest(each["kind"]):
                 validate.validate(each, "1.29", strict=True)
+
+    @pytest.mark.slow
+    def test_objects_of_operators_are_valid_to_the_letter(self) -> None:
+        for name in ("service-monitor", "scaled-object"):
+            (each,) = documents(f"kubernetes/{name}.yaml")
+            with self.subTest(name):
+                jsonschema.validate(each, load(each["kind"]))
+
+    def test_pods_are_scaled_by_metrics_that_there_are(self) -> None:
+        (scaled,) = documents("kubernetes/scaled-object.yaml")
+        deployment = self.objects["Deployment"]["metadata"]["name"]
+        self.assertEqual(deployment, scaled["spec"]["scaleTargetRef"]["name"])
+        (trigger,) = scaled["spec"]["triggers"]
+        names = set(re.findall(r"modelserver_\w+", trigger["metadata"]["query"]))
+        self.assertEqual(2, len(names))
+        self.assertEqual([], [name for name in names if f"`{name}`" not in own_metrics()])
+        # Prometheus' operator gives metrics the name of their service as job.
+        jobs = set(re.findall(r'job="([^"]*)"', trigger["metadata"]["query"]))
+        self.assertEqual({self.objects["Service"]["metadata"]["name"]}, jobs)
 
     def test_selectors_mean_the_pods(self) -> None:
         labels = self.objects["Deployment"]["spec"]["template"]["metadata"]["labels"]

@@ -1,5 +1,5 @@
 """
-Keeps KServe's own schemas for the tests: ``python -m tests.harness.crds CHECKOUT COMMIT``.
+Keeps others' own schemas for the tests: ``python -m tests.harness.crds REPOSITORY CHECKOUT COMMIT``.
 
 Of each custom resource the newest version's schema, without descriptions, compressed.
 """
@@ -17,9 +17,16 @@ import yaml
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "schemas"
 FILES = {
-    "ClusterServingRuntime": "config/crd/full/serving.kserve.io_clusterservingruntimes.yaml",
-    "InferenceService": "config/crd/full/serving.kserve.io_inferenceservices.yaml",
+    "kserve/kserve": {
+        "ClusterServingRuntime": "config/crd/full/serving.kserve.io_clusterservingruntimes.yaml",
+        "InferenceService": "config/crd/full/serving.kserve.io_inferenceservices.yaml",
+    },
+    "kedacore/keda": {"ScaledObject": "config/crd/bases/keda.sh_scaledobjects.yaml"},
+    "prometheus-operator/prometheus-operator": {
+        "ServiceMonitor": "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
+    },
 }
+"""By repository and kind."""
 
 
 def without_descriptions(node: Any, is_properties: bool = False) -> Any:
@@ -54,8 +61,8 @@ def load(kind: str) -> dict[str, Any]:
 
 def main() -> None:
     """Write the schemas of a checkout's commit."""
-    checkout, commit = sys.argv[1:]
-    for kind, name in FILES.items():
+    repository, checkout, commit = sys.argv[1:]
+    for kind, name in FILES[repository].items():
         shown = subprocess.run(
             ["git", "-C", checkout, "show", f"{commit}:{name}"], check=True, capture_output=True
         )

@@ -106,7 +106,6 @@ class PodTests(TestCase):
         runtime = yaml.safe_load(Path(ROOT, "etc/kserve/cluster-serving-runtime.yaml").read_text("utf-8"))
         (container,) = runtime["spec"]["containers"]
         # A container's first process stays in the foreground without being told.
-        more = ("--foreground", "--disable-token-auth")
         command, *arguments = (word.replace(MOUNT, str(self.mount)) for word in container["args"])
         environment = {name: text for name, text in os.environ.items() if not name.startswith("TS_")}
         environment |= {"TMPDIR": str(self.folder), "LOG_LOCATION": str(self.folder), "PYTHONPATH": ROOT}
