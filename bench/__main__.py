@@ -100,7 +100,8 @@ def measure_http(
     """Run the cases over HTTP, and the servers' lives; tables are shown as they are ready."""
     cases = [case for case in CASES if case.name in wanted]
     with ExitStack() as stack:
-        started = start_all(choose_targets(options, folder, say), stack, say)
+        largest = max((case.body for case in cases), default=0)
+        started = start_all(choose_targets(options, folder, say, largest), stack, say)
         targets = [target for target, _ in started]
         runner = Runner(targets, plan, folder, say)
         if LIFE in wanted:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.servers import Floor, ModelServer, MultiModelServer, TorchServe
+from bench.servers import CopyingFloor, Floor, ModelServer, MultiModelServer, TorchServe
 from bench.target import Target, TargetFailed
+
+DEFAULT_LIMIT = 6_553_500
+"""Bytes of a body that all three servers take by default."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, servers: str = "") -> None:
@@ -20,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser, servers: str = "") -> None:
     """
     parser.add_argument("--torchserve", type=Path, help="virtual environment with TorchServe 0.12 and torch")
     parser.add_argument("--mms", type=Path, help="virtual environment with Multi Model Server 1.1.11")
-    names = "modelserver,torchserve,mms,floor"
+    names = "modelserver,torchserve,mms,floor,copies"
     parser.add_argument("--servers", default=servers, help=f"comma-separated, of: {names}")
     parser.add_argument("--client", choices=("auto", "wrk", "asyncio"), default="auto")
     parser.add_argument(
@@ -31,17 +34,33 @@ def add_arguments(parser: argparse.ArgumentParser, servers: str = "") -> None:
     parser.add_argument("--markdown", type=Path, help="write the tables to this file")
 
 
-def own_server(options: argparse.Namespace, folder: Path) -> ModelServer:
+def limits_for(largest_body: int) -> dict[str, object]:
+    """Settings without which a server refuses bodies of so many bytes; the same in all; none by default."""
+    if largest_body <= DEFAULT_LIMIT:
+        return {}
+    return {"max_request_size": largest_body, "max_response_size": largest_body}
+
+
+def own_server(
+    options: argparse.Namespace, folder: Path, limits: Mapping[str, object] | None = None
+) -> ModelServer:
     """The server of this checkout, as the options say."""
-    settings: dict[str, object] = dict(pair.split("=", 1) for pair in options.set)
+    settings: dict[str, object] = {**(limits or {}), **dict(pair.split("=", 1) for pair in options.set)}
     reactor = ("--reactor", options.reactor) if options.reactor else ()
     return ModelServer("modelserver", folder / "modelserver", settings=settings, options=reactor)
 
 
-def choose_targets(options: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> list[Target]:
-    """The servers to run; one whose environment is not given or not there is named and left out."""
+def choose_targets(
+    options: argparse.Namespace, folder: Path, say: Callable[[str], None], largest_body: int = 0
+) -> list[Target]:
+    """
+    The servers to run; one whose environment is not given or not there is named and left out.
+
+    :param largest_body: bytes that requests and answers have at most.
+    """
+    limits = limits_for(largest_body)
     wanted = {name for name in options.servers.split(",") if name}
-    found: list[tuple[str, Target]] = [("modelserver", own_server(options, folder))]
+    found: list[tuple[str, Target]] = [("modelserver", own_server(options, folder, limits))]
     peers: tuple[tuple[str, Path | None, str, type[TorchServe] | type[MultiModelServer], str], ...] = (
         ("torchserve", options.torchserve, "torchserve", TorchServe, "TorchServe"),
         ("mms", options.mms, "multi-model-server", MultiModelServer, "MMS"),
@@ -54,8 +73,9 @@ def choose_targets(options: argparse.Namespace, folder: Path, say: Callable[[str
         elif shutil.which("java") is None:
             say(f"{name}: no java: skipped")
         else:
-            found.append((key, kind(name, folder / key, home=home.resolve())))
+            found.append((key, kind(name, folder / key, home=home.resolve(), limits=limits)))
     found.append(("floor", Floor("floor", folder / "floor")))
+    found.append(("copies", CopyingFloor("echo, 4 copies", folder / "copies")))
     return [target for key, target in found if not wanted or key in wanted]
 
 

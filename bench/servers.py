@@ -62,9 +62,14 @@ class ModelServer(Target):
 
 @define
 class TorchServe(Target):
-    """TorchServe in an environment of its own: tokens off, model API on, no snapshots."""
+    """
+    TorchServe in an environment of its own: tokens off, model API on, no snapshots.
+
+    :param limits: properties for bodies that its defaults refuse.
+    """
 
     home: Path = field(kw_only=True)
+    limits: dict[str, object] = field(factory=dict, kw_only=True)
 
     def command(self) -> list[str]:
         """``torchserve --foreground`` of the environment."""
@@ -79,6 +84,7 @@ class TorchServe(Target):
                 "disable_token_authorization": "true",
                 "enable_model_api": "true",
                 "job_queue_size": 1000,
+                **self.limits,
             },
         )
         return [
@@ -93,9 +99,14 @@ class TorchServe(Target):
 
 @define
 class MultiModelServer(Target):
-    """Multi Model Server in an environment of its own."""
+    """
+    Multi Model Server in an environment of its own.
+
+    :param limits: properties for bodies that its defaults refuse.
+    """
 
     home: Path = field(kw_only=True)
+    limits: dict[str, object] = field(factory=dict, kw_only=True)
     shape = "mms"
 
     def command(self) -> list[str]:
@@ -106,6 +117,7 @@ class MultiModelServer(Target):
                 "inference_address": f"http://{HOST}:{self.port}",
                 "management_address": f"http://{HOST}:{self.management_port}",
                 "job_queue_size": 1000,
+                **self.limits,
             },
         )
         return [
@@ -151,6 +163,19 @@ class Floor(Target):
     def unregister(self, name: str) -> float:
         """There is nothing to remove."""
         return 0.0
+
+
+@define
+class CopyingFloor(Floor):
+    """The floor of large bodies: an echo that copies each as often as a server with workers must."""
+
+    def command(self) -> list[str]:
+        """The floor server, told to copy."""
+        return [*super().command(), "--copies"]
+
+    def can_serve(self, handler: str) -> bool:
+        """It echoes."""
+        return handler == "echo"
 
 
 def in_environment(home: Path) -> dict[str, str]:

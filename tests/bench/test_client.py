@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import socket
+from threading import Thread
 from unittest import TestCase
 
 from hypothesis import given
@@ -38,6 +40,38 @@ class AnswerTests(TestCase):
         answer.feed(memoryview(WHOLE))
         answer.clear()
         self.assertTrue(answer.feed(memoryview(WHOLE)))
+
+
+class ReceiveTests(TestCase):
+    """Of a large answer, only what comes with its head is looked at."""
+
+    def test_a_large_body_is_counted_to_its_end(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            ours = socket.create_connection(listening.getsockname(), timeout=20)
+            theirs, _ = listening.accept()
+        with ours, theirs:
+            body = b"x" * 300_000
+            sender = Thread(
+                target=theirs.sendall,
+                args=(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + body,),
+            )
+            sender.start()
+            answer, buffer = Answer(Tally(200, 300_000)), memoryview(bytearray(1 << 20))
+            while not answer.is_whole:
+                # Views of 50,000 bytes, so that several pieces are thrown away, and the last one is read.
+                self.assertGreater(answer.receive(ours, buffer[:50_000]), 0)
+            sender.join(20)
+            self.assertEqual(
+                (answer.head, answer.length), (b"HTTP/1.1 200 OK\r\nContent-Length: 300000", 300_000)
+            )
+
+    def test_the_end_of_the_stream_is_no_answer(self) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        with ours:
+            answer = Answer(Tally(200, None))
+            self.assertEqual(answer.receive(ours, memoryview(bytearray(1 << 15))), 0)
+            self.assertFalse(answer.is_whole)
 
 
 class TallyTests(TestCase):
