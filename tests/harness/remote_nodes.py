@@ -1,82 +1,18 @@
-"""Agents of nodes that are plain programs of this machine: all of remote workers but the cluster."""
+"""Agents of nodes that are plain programs of this machine, around the test's reactor."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, cast
 
-from attrs import define, field
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail, succeed
 
+from bench import remote_nodes
 from modelserver.backends.event_loop import ReactorLoop
 from modelserver.backends.ray.backend import RemoteBackend
-from modelserver.backends.ray.identity import RunIdentity
-from modelserver.backends.ray.listener import NodeListener
-from modelserver.backends.ray.model_files import ModelFiles
-from modelserver.backends.ray.remote_services import RemoteServices
-from modelserver.backends.ray.starter import ClusterUnusable, NodeNews, NodeRequest, NodeStarter
+from modelserver.backends.ray.starter import NodeStarter
 from modelserver.interfaces import EventLoop
-from modelserver.protocol.worker_start import start_command
-from modelserver.spec import WorkerSettings
 
-AGENT = "modelserver.backends.ray.node"
-
-
-@define(eq=False)
-class ProgramHandle:
-    """An agent that was started."""
-
-    process: subprocess.Popen[bytes]
-
-    def cancel(self) -> None:
-        """Let it know that nobody wants it, and wait for its end."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-            self.process.wait(20)
-            self.process.stdin = None
-
-
-@define(eq=False)
-class ProgramStarter:
-    """
-    Starts agents as children of this process.
-
-    :param refusal: why nothing can be started; empty: it can.
-    :param environment: what agents inherit, None: what this process has.
-    """
-
-    refusal: str = ""
-    environment: dict[str, str] | None = None
-    handles: list[ProgramHandle] = field(factory=list, init=False)
-    requests: list[NodeRequest] = field(factory=list, init=False)
-
-    def join(self) -> Deferred[str]:
-        """There is nothing to be joined."""
-        return fail(ClusterUnusable(self.refusal)) if self.refusal else succeed("127.0.0.1")
-
-    def start(self, request: NodeRequest, news: NodeNews) -> ProgramHandle:
-        """Start an agent."""
-        process = subprocess.Popen(
-            start_command(sys.executable, AGENT), stdin=subprocess.PIPE, env=self.environment
-        )
-        stdin = cast(IO[bytes], process.stdin)
-        stdin.write(request.line)
-        stdin.flush()
-        news.placed(f"node-{len(self.handles)}", "127.0.0.1", "", "it is the only place")
-        handle = ProgramHandle(process)
-        self.handles.append(handle)
-        self.requests.append(request)
-        return handle
-
-    def end(self) -> None:
-        """Leave no agent behind."""
-        for handle in self.handles:
-            handle.cancel()
+ProgramStarter = remote_nodes.ProgramStarter
 
 
 def make_remote_backend(
@@ -88,21 +24,4 @@ def make_remote_backend(
 ) -> RemoteBackend:
     """Make a backend around the test's reactor; ``folder`` is the server's own."""
     loop: EventLoop = getattr(reactor, "_asyncioEventloop", None) or ReactorLoop(reactor, reactor)
-    identity = RunIdentity.make(datetime.now(timezone.utc))
-    return RemoteBackend(
-        starter=starter,
-        listener=NodeListener(identity.server_context(), loop, reactor),
-        certificate=identity.certificate,
-        services=RemoteServices(loop, reactor, time.time, slots, silence, lost),
-        settings=WorkerSettings(),
-        files=ModelFiles(folder, _at_once),
-        address="",
-        folder=folder,
-        cache_size=1 << 30,
-        cache=str(folder / "cache"),
-    )
-
-
-def _at_once(function, /, *args, **kwargs):  # type: ignore[no-untyped-def]  # InThread is generic
-    """Stand for a thread."""
-    return succeed(function(*args, **kwargs))
+    return remote_nodes.make_remote_backend(starter, folder, loop, reactor, silence, lost, slots)
