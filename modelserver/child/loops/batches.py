@@ -43,6 +43,7 @@ class BatchLoop:
         # Bound once: a call of a handler that asks for neither makes nothing.
         self._single_id, self._processors = batch.shown_id, batch.made_processors
         self._trace: CallTrace | None = None
+        self._waiting = SpinThenBlock(model.connection, model.reader, usable_processors())
         parts = PartsOut(
             self._batch,
             self._inbox,
@@ -61,7 +62,7 @@ class BatchLoop:
         :raises DeviceFailed: this process can use its device no more.
         """
         reader, inbox, outbox, ahead = self._model.reader, self._inbox, self._outbox, self._inbox.ahead
-        waiting = SpinThenBlock(self._model.connection, reader, usable_processors())
+        waiting = self._waiting
         was_alone = False
         while True:
             frame = ahead.popleft() if ahead else reader.next()

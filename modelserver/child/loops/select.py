@@ -26,10 +26,14 @@ class Loop(Protocol):
 
 def serve(loop: Loop, connection: socket.socket) -> None:
     """
-    Serve until the server closes the socket; the process tells why and ends here where its device fails.
+    Say that this worker is ready, and serve until the server closes the socket.
+
+    A loop that is made before has paid for what it needs: no request waits for that. The process tells why
+    and ends here where its device fails.
 
     :raises EOFError, ConnectionError: the server closed the socket.
     """
+    connection.sendall(frames.pack_bare(frames.LOADED))
     try:
         loop.run()
     except DeviceFailed as failed:

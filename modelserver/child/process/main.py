@@ -55,7 +55,7 @@ def work(connection: socket.socket, reader: FrameReader, document: Mapping[str, 
 def load_or_end(
     connection: socket.socket, reader: FrameReader, document: Mapping[str, object]
 ) -> LoadedModel:
-    """Load what ``document`` says and tell the server; where that fails, the process ends."""
+    """Load what ``document`` says; where that fails, the server is told and the process ends."""
     from modelserver.child.failures import LoadFailed
     from modelserver.child.loading.loader import load
     from modelserver.child.loops.loaded import LoadedModel
@@ -69,7 +69,7 @@ def load_or_end(
     except LoadFailed as failure:
         connection.sendall(frames.pack_json(frames.LOAD_FAILED, failure.report))
         end(1)
-    model = LoadedModel(
+    return LoadedModel(
         connection=connection,
         reader=reader,
         request=request,
@@ -77,5 +77,3 @@ def load_or_end(
         context=context,
         ahead=AheadReceiver(OFFERS_FD, KEPT_FD) if document.get("ahead") else None,
     )
-    connection.sendall(frames.pack_bare(frames.LOADED))
-    return model

@@ -182,7 +182,6 @@ class TemplateServer:
             context=context,
             ahead=AheadReceiver(*ahead) if ahead else None,
         )
-        connection.sendall(frames.pack_bare(frames.LOADED))
         serve(make_loop(model), connection)
 
     def _load_rest(
