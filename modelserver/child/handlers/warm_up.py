@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CALLS = 2
-"""Calls of each batch size: what the first one compiles may be used from the second one on."""
+"""Calls of each batch size at least: what the first one compiles may be used from the second one on."""
+SETTLING, MOST_CALLS = 0.25, 20
+"""
+Quick calls are made again, for so many seconds and so often at most, where no number is asked for.
+
+The processor's caches, the interpreter and a library's threads take some calls until they are as fast as
+they get.
+"""
 _KEYS = ("shapes", "dtype", "file", "batchSizes", "calls")
 _TENSORS = (".pt", ".pth")
 
@@ -28,13 +35,14 @@ class WarmUp(NamedTuple):
 
     :param shapes: those of one row's inputs, without the batch.
     :param file: an example in the archive: tensors of one row (``.pt``), or the body of one request.
+    :param calls: of each batch size; None: until they are as fast as they get.
     """
 
     shapes: Sequence[Sequence[int]]
     dtype: str
     file: str | None
     batch_sizes: Sequence[int]
-    calls: int
+    calls: int | None
 
 
 def read_warm_up(section: Mapping[str, object], batch_size: int | None) -> WarmUp:
@@ -52,8 +60,8 @@ def read_warm_up(section: Mapping[str, object], batch_size: int | None) -> WarmU
     if file is not None and not isinstance(file, str):
         raise ValueError(f"warmup: file is a name in the archive, not {file!r}")
     sizes: Any = section.get("batchSizes", sorted({1, batch_size or 1}))
-    calls: Any = section.get("calls", CALLS)
-    if not _are_sizes(sizes, 1) or not _are_sizes([calls], 1):
+    calls: Any = section.get("calls")
+    if not _are_sizes(sizes, 1) or not (calls is None or _are_sizes([calls], 1)):
         raise ValueError(f"warmup: batchSizes and calls are above 0, not {sizes!r} and {calls!r}")
     if shapes is not None and not (
         isinstance(shapes, list) and shapes and all(_are_sizes(s, 0) for s in shapes)
@@ -80,14 +88,30 @@ def run_warm_up(
     with _compile_errors():
         for size in wanted.batch_sizes:
             try:
-                call = _call(handler, wanted, model_dir, size)
-                for _ in range(wanted.calls):
-                    call()
+                _repeat(_call(handler, wanted, model_dir, size), wanted.calls, clock)
             except Exception:
                 log.error("The warm-up with a batch of %d has failed.", size)
                 raise
     sizes = ", ".join(map(str, wanted.batch_sizes))
     log.info("Warmed up with batches of %s in %.2f s.", sizes, clock() - started)
+
+
+def _repeat(call: Callable[[], object], calls: int | None, clock: Callable[[], float]) -> None:
+    """Make so many calls, or the least number and then quick ones until they have settled."""
+    now = clock()
+    for _ in range(calls or CALLS):
+        before, now = now, _called(call, clock)
+    if calls is not None:
+        return
+    end, left = now + SETTLING, MOST_CALLS - CALLS
+    while left and now + (now - before) <= end:
+        before, now = now, _called(call, clock)
+        left -= 1
+
+
+def _called(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    call()
+    return clock()
 
 
 def _call(handler: Any, wanted: WarmUp, model_dir: str, size: int) -> Callable[[], object]:

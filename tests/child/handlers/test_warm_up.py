@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.handlers.base_handler import BaseHandler
-from modelserver.child.handlers.warm_up import read_warm_up
+from modelserver.child.handlers.warm_up import MOST_CALLS, read_warm_up, run_warm_up
 from tests.child.handlers.test_base_handler import ArchiveTestCase
 from tests.harness.packages import needs_torch
 
@@ -20,7 +22,7 @@ class SectionTests(SynchronousTestCase):
     """The section ``warmup``."""
 
     def test_defaults(self) -> None:
-        self.assertEqual(read_warm_up({"shapes": [[3, 8]]}, 4), ([[3, 8]], "float32", None, [1, 4], 2))
+        self.assertEqual(read_warm_up({"shapes": [[3, 8]]}, 4), ([[3, 8]], "float32", None, [1, 4], None))
         self.assertEqual(read_warm_up({"file": "x.json"}, 1).batch_sizes, [1])
         self.assertEqual(read_warm_up({"file": "x.json"}, None).batch_sizes, [1])
 
@@ -40,6 +42,49 @@ class SectionTests(SynchronousTestCase):
         for section in sections:
             with self.subTest(section=section):
                 self.assertRaises(ValueError, read_warm_up, section, 1)
+
+
+class Counting:
+    """A handler for one body, each of whose calls takes as long as the test says; it is its own clock."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.now = 0.0
+        self.calls = 0
+        self._seconds = seconds
+
+    def preprocess(self, rows: object) -> object:
+        """Take no time."""
+        return rows
+
+    def inference(self, rows: object) -> object:
+        """Let time pass: the last number holds for all further calls."""
+        self.now += self._seconds[min(self.calls, len(self._seconds) - 1)]
+        self.calls += 1
+        return rows
+
+    postprocess = preprocess
+
+    def warmed(self, section: dict[str, object]) -> int:
+        """How many calls the section makes of it."""
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "x.json").write_text("1")
+            run_warm_up(self, read_warm_up({"file": "x.json", **section}, 1), folder, lambda: self.now)
+        return self.calls
+
+
+class CallsTests(SynchronousTestCase):
+    """How often."""
+
+    def test_quick_calls_go_on_until_they_have_settled(self) -> None:
+        self.assertEqual(Counting(30.0, 0.02).warmed({}), 2 + 12)
+        self.assertEqual(Counting(30.0, 0.001).warmed({}), MOST_CALLS)
+
+    def test_slow_calls_are_made_twice(self) -> None:
+        self.assertEqual(Counting(30.0, 0.3).warmed({}), 2)
+
+    def test_number_that_is_asked_for_is_made(self) -> None:
+        self.assertEqual(Counting(0.001).warmed({"calls": 3}), 3)
+        self.assertEqual(Counting(9.0).warmed({"calls": 4, "batchSizes": [1, 2]}), 8)
 
 
 class Recording(BaseHandler):
@@ -74,7 +119,7 @@ class WarmUpTests(ArchiveTestCase):
         self.assertRegex(logged.records[0].getMessage(), r"Warmed up with batches of 1, 4 in [\d.]+ s\.")
 
     def test_whole_numbers(self) -> None:
-        self.assertEqual(self.warmed(shapes=[[3]], dtype="int64").seen, [[(1, 3)]] * 2)
+        self.assertEqual(self.warmed(shapes=[[3]], dtype="int64", calls=3).seen, [[(1, 3)]] * 3)
         self.assertRaises(ValueError, self.warmed, shapes=[[3]], dtype="load")
 
     def test_request_in_a_file_goes_through_all_steps(self) -> None:
