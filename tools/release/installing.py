@@ -34,16 +34,7 @@ for command in ("torchserve", "multi-model-server", "torch-model-archiver", "tor
     subprocess.run([bin / command, "--help"], check=True, stdout=subprocess.DEVNULL)
 """
 
-DESCRIBE = """
-import json
-from importlib.metadata import distributions
-def licence(data):
-    classifiers = [each.split(" :: ") for each in data.get_all("Classifier") or []]
-    names = [parts[-1] for parts in classifiers if parts[0] == "License"]
-    text = (data.get("License") or "").strip().split("\\n")[0]
-    return data.get("License-Expression") or "; ".join(names) or text
-print(json.dumps({each.metadata["Name"]: [each.version, licence(each.metadata)] for each in distributions()}))
-"""
+LICENCES = Path(__file__).with_name("licences.py")
 
 
 def interpreters() -> Iterator[Path]:
@@ -81,7 +72,7 @@ def licences(python: Path) -> Mapping[str, Sequence[str]]:
 
     :raises Unreleasable: a package does not say its licence.
     """
-    told: dict[str, list[str]] = json.loads(_must([str(python), "-c", DESCRIBE], python.parent))
+    told: dict[str, list[str]] = json.loads(_must([str(python), str(LICENCES)], python.parent))
     silent = sorted(name for name, (_, licence) in told.items() if not licence)
     if silent:
         raise Unreleasable(f"these packages do not say their licence: {', '.join(silent)}")

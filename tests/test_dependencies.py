@@ -1,0 +1,129 @@
+"""What this package depends on: no version that it is tested with, or allows, has an advisory; licences."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from unittest import TestCase
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tools.release.licences import dependencies, licences
+
+ROOT = Path(__file__).parents[1]
+ETC = ROOT / "etc"
+DECLARED = ROOT / "setup.cfg"
+OPTIONAL = ("torch", "safetensors", "uvloop", "grpc", "grpc-pure", "tracing", "jks")
+"""The extras whose licences are listed: those of what a server may run with."""
+PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|BSL|CMU|PSF|ZPL|MPL|LLVM)\b|Mozilla Public License")
+
+
+def advisories() -> list[dict[str, str]]:
+    """The rows of the list; ``kept`` says why a lower bound may be one that is affected."""
+    rows: list[dict[str, str]] = json.loads((ETC / "advisories.json").read_text("utf-8"))
+    return rows
+
+
+def pins(name: str) -> Iterator[tuple[str, Version]]:
+    """Packages and versions of a file of constraints, for whichever Python."""
+    for line in (ETC / name).read_text("utf-8").splitlines():
+        text = line.partition("#")[0].partition(";")[0].strip()
+        if text:
+            package, _, number = text.partition("==")
+            yield canonicalize_name(package), Version(number)
+
+
+def declared(extras: Sequence[str] | None = None) -> list[Requirement]:
+    """What setup.cfg asks for, with some extras; None: with all."""
+    read = configparser.ConfigParser()
+    read.read(DECLARED)
+    optional = read["options.extras_require"]
+    texts = [read["options"]["install_requires"]]
+    texts += [optional[name] for name in (optional if extras is None else extras)]
+    return [Requirement(line) for text in texts for line in text.strip().splitlines()]
+
+
+def lowest() -> Iterator[tuple[str, Version]]:
+    """The lower bounds of setup.cfg, and the versions that the tests with the lowest ones use."""
+    for requirement in declared():
+        for bound in requirement.specifier:
+            if bound.operator == ">=":
+                yield canonicalize_name(requirement.name), Version(bound.version)
+    yield from pins("constraints-lowest.txt")
+
+
+def affected(row: Mapping[str, str], versions: Iterator[tuple[str, Version]]) -> list[str]:
+    """Which of the versions an advisory is about."""
+    bad = SpecifierSet(row["affected"])
+    return [
+        f"{package} {number}: {row['id']}"
+        for package, number in versions
+        if package == row["package"] and bad.contains(number, prereleases=True)
+    ]
+
+
+class AdvisoryTests(TestCase):
+    """``etc/advisories.json``, until there is a tool that may ask an index for them."""
+
+    def test_a_range_is_read_as_it_is_meant(self) -> None:
+        row = {"package": "h2", "id": "X-1", "affected": ">=4.0,<4.4.1"}
+        versions = [("h2", "4.3.0"), ("h2", "4.4.1"), ("h3", "4.3.0")]
+        found = affected(row, ((package, Version(number)) for package, number in versions))
+        self.assertEqual(found, ["h2 4.3.0: X-1"])
+
+    def test_no_version_that_is_tested_is_affected(self) -> None:
+        found = [each for row in advisories() for each in affected(row, pins("constraints.txt"))]
+        self.assertEqual(found, [])
+
+    def test_no_lower_bound_is_affected_without_a_reason(self) -> None:
+        found = [each for row in advisories() if "kept" not in row for each in affected(row, lowest())]
+        self.assertEqual(found, [])
+
+    def test_no_reason_is_left_over(self) -> None:
+        for row in advisories():
+            if "kept" in row:
+                self.assertTrue(affected(row, lowest()), f"{row['id']} is about no lower bound any more")
+
+    def test_rows_say_what_where_and_by_whom(self) -> None:
+        known = {package for package, _ in pins("constraints.txt")}
+        for row in advisories():
+            with self.subTest(row["id"]):
+                self.assertRegex(row["id"], r"^(CVE|GHSA|PYSEC)-\S+$")
+                self.assertRegex(row["source"], r"^https://\S+$")
+                self.assertIn(row["package"], known)
+                self.assertTrue(row["what"] and SpecifierSet(row["affected"]))
+
+    def test_rows_are_in_order_and_told_once(self) -> None:
+        keys = [(row["package"], row["id"], row["affected"]) for row in advisories()]
+        self.assertEqual(keys, sorted(set(keys)))
+
+
+class LicenceTests(TestCase):
+    """``etc/licences.txt``: everything that a server may run with, Ray and NVIDIA's libraries aside."""
+
+    def listed(self) -> dict[str, str]:
+        """Licence by package."""
+        lines = (ETC / "licences.txt").read_text("utf-8").splitlines()
+        rows = (line.partition(": ") for line in lines if not line.startswith("#"))
+        return {name: licence for name, _, licence in rows}
+
+    def test_the_list_has_what_is_installed(self) -> None:
+        pinned = set(pins("constraints.txt"))
+        listed = self.listed()
+        for name, licence in licences(dependencies(declared(OPTIONAL))).items():
+            with self.subTest(name):
+                self.assertIn(name, listed)
+                # Other versions say it in other words.
+                if (name, Version(Version(version(name)).base_version)) in pinned:
+                    self.assertEqual(licence, listed[name])
+
+    def test_every_one_of_them_lets_itself_be_passed_on(self) -> None:
+        for name, licence in self.listed().items():
+            self.assertRegex(licence, PERMISSIVE, name)
