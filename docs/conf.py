@@ -21,7 +21,7 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"modelserver {version}"
-html_extra_path = ["llms.txt"]
+html_extra_path = ["reference/llms.txt"]
 html_copy_source = False
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
@@ -30,5 +30,6 @@ suppress_warnings = ["myst.xref_missing"]
 
 
 def setup(app: object) -> None:
-    """Write the reference pages before Sphinx reads them."""
+    """Write the reference pages, and the list of all pages, before Sphinx reads them."""
     reference_pages.write(HERE / "reference")
+    reference_pages.write_list(HERE)

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :param argv: the words after the command, or None for those of this process.
     :returns: the exit status.
     """
-    arguments = _build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     request = FolderPackRequest(
         model_name=arguments.model_name,
         handler=arguments.handler,
@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the options, which are those of Multi Model Server's archiver."""
     parser = argparse.ArgumentParser(prog="model-archiver", description="Packs a folder for serving.")
     add = parser.add_argument
     add("--model-name", required=True, help="the model's name, and that of its archive")
