@@ -177,7 +177,8 @@ CONNECTIONS = (
         "tls_security_level",
         whole(0, 5),
         None,
-        "OpenSSL's security level for TLS: 1 takes keys of 1024 bits, 0 any; unset: OpenSSL's own.",
+        "OpenSSL's security level for TLS: 1 takes keys of 1024 bits, 0 any; unset: OpenSSL's own, or 1 "
+        "with a warning where the certificate needs it.",
     ),
     _key("header_timeout", _POSITIVE_SECONDS, "10", "Seconds for a request's head to arrive."),
     _key(

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from twisted.logger import Logger
 
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS
@@ -27,6 +28,9 @@ from modelserver.system.certificates import key_pem, load_chain
 
 KEYSTORE_TYPES = ("PKCS12", "P12", "PFX", "JKS", "JCEKS")
 _JAVA_STORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
+_BITS_OF_LEVEL_1 = 1024
+
+_log = Logger()
 
 
 def make_tls(settings: Settings, shown: Identity, dialect: Dialect) -> Tls:
@@ -147,31 +151,45 @@ def server_context(
     """
     Return a context for servers with TLS 1.2 and 1.3. Blocks.
 
-    :param security_level: OpenSSL's, which says how large keys have to be; None: its own default.
+    :param security_level: OpenSSL's, which says how large keys have to be; None: its own default, or 1 with a
+        warning for a key of 1024 bits, with which the peers serve.
     :param protocol: what TLS carries, by ALPN's name.
-    :raises TlsUnusable: the key is malformed, encrypted, or not the certificate's.
+    :raises TlsUnusable: the key is malformed, encrypted, too small, or not the certificate's.
     """
+    try:
+        return _context(shown, security_level, protocol)
+    except (ssl.SSLError, ValueError) as why:
+        if not _is_too_small(why):
+            raise TlsUnusable(f"the TLS key and certificate cannot be used: {why}") from why
+        bits = _bits(shown)
+        if security_level is None and bits >= _BITS_OF_LEVEL_1:
+            _log.warn(
+                "The TLS certificate's key has {bits} bits: too few for most clients of today. It is served "
+                "with tls_security_level=1; make a larger one.",
+                bits=bits,
+            )
+            return server_context(shown, 1, protocol)
+        raise TlsUnusable(
+            f"the TLS certificate's key has {bits} bits, too few for OpenSSL's security level; "
+            "make a larger one, or set tls_security_level (1 takes keys of 1024 bits, 0 any)"
+        ) from why
+
+
+def _context(shown: Identity, security_level: int | None, protocol: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([protocol])
     if security_level is not None:
         context.set_ciphers(f"DEFAULT:@SECLEVEL={security_level}")
-    try:
-        load_chain(context, shown.key, shown.chain)
-    except (ssl.SSLError, ValueError) as why:
-        raise TlsUnusable(
-            _too_small(shown, why) or f"the TLS key and certificate cannot be used: {why}"
-        ) from why
+    load_chain(context, shown.key, shown.chain)
     return context
 
 
-def _too_small(shown: Identity, why: Exception) -> str:
-    """Return a sentence about a key of the chain that OpenSSL finds too small, or an empty text."""
-    if not isinstance(why, ssl.SSLError) or not (why.reason or "").endswith("KEY_TOO_SMALL"):
-        return ""
+def _is_too_small(why: Exception) -> bool:
+    return isinstance(why, ssl.SSLError) and (why.reason or "").endswith("KEY_TOO_SMALL")
+
+
+def _bits(shown: Identity) -> int:
+    """Return the size of the smallest key of the chain."""
     keys = [each.public_key() for each in x509.load_pem_x509_certificates(shown.chain)]
-    bits = min(key.key_size for key in keys if hasattr(key, "key_size"))
-    return (
-        f"the TLS certificate's key has {bits} bits, too few for OpenSSL's security level; "
-        "make a larger one, or set tls_security_level (1 takes keys of 1024 bits, 0 any)"
-    )
+    return min(key.key_size for key in keys if hasattr(key, "key_size"))

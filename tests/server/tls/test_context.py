@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.settings import Settings
@@ -353,6 +354,16 @@ class SmallKeyTests(SynchronousTestCase):
             server_context(self.shown, 2)
         self.assertIn("has 1024 bits", str(raised.exception))
         self.assertIn("tls_security_level", str(raised.exception))
+
+    def test_it_is_served_as_the_peers_do(self) -> None:
+        """Their own tests have such a key; the level at which OpenSSL refuses it is the system's."""
+        with capturedLogs() as events:
+            context = server_context(self.shown)
+        if ssl.create_default_context().security_level > 1:
+            self.assertIn("has 1024 bits", "".join(formatEvent(event) for event in events))
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        self.assertEqual("TLSv1.3", shake_hands(context, client).version())
 
     def test_the_setting_allows_it(self) -> None:
         self.assertIsInstance(server_context(self.shown, 1), ssl.SSLContext)
