@@ -4,7 +4,8 @@ Runs the command blocks of the documentation, page by page, as a reader would.
 A comment before a block says what it is: ``<!-- run -->``; ``<!-- run: serve -->`` for one that goes on
 until the page ends, and whose models are to be ready (``<!-- run: serve until TEXT -->``: which is to print a
 text); ``<!-- file: NAME -->`` for the content of a file; ``<!-- output -->`` for what the block before it
-prints, where ``...`` stands for anything; ``<!-- not run: REASON -->``.
+prints, where ``...`` stands for anything; ``<!-- not run: REASON -->``. ``<!-- run if PROGRAM -->`` is left
+out, with the output that follows it, where there is no such program.
 
 ``python -m tests.harness.document_blocks [PAGE ...]`` runs them, and fails where a block does. With
 ``--environment DIR`` they are run as they are written, to the last port, with what a virtual environment has
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +40,7 @@ _BLOCK = re.compile(
 BESIDE_DOCS = ("README.md", "CONTRIBUTING.md")
 MADE = ("_build", "reference")
 """Folders of pages that are made when the site is built."""
-PORTS = (8080, 8081, 8082, 7070, 7071)
+PORTS = (8080, 8081, 8082, 7070, 7071, 8000)
 LONGEST = 120.0
 """Seconds that a block may take."""
 
@@ -76,7 +78,8 @@ class Reader:
     folder: Path
     environment: Path | None = None
     ran: int = field(default=0, init=False)
-    output: str = field(default="", init=False)
+    missing: int = field(default=0, init=False)
+    output: str | None = field(default="", init=False)
     _servers: list[subprocess.Popen[bytes]] = field(factory=list, init=False)
     _ports: tuple[int, ...] = field(init=False)
 
@@ -115,10 +118,16 @@ class Reader:
 
     def _do(self, block: Block) -> None:
         kind = block.mark.partition(":")[0]
+        if kind.startswith("run if "):
+            program = kind.removeprefix("run if ")
+            kind = "run" if shutil.which(program) else "missing"
         if kind == "file":
             target = self.folder / block.argument
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(self._here(block.text), "utf-8")
+        elif kind == "missing":
+            self.missing += 1
+            self.output = None
         elif kind == "output":
             self._compare(block.text)
         elif kind == "run" and block.argument.startswith("serve"):
@@ -173,6 +182,8 @@ class Reader:
             return False
 
     def _compare(self, wanted: str) -> None:
+        if self.output is None:
+            return  # it would be that of a program that is not here
         pattern = r".*?".join(re.escape(piece.strip()) for piece in wanted.split("..."))
         assert re.search(pattern, self.output, re.DOTALL), f"expected:\n{wanted}\nfound:\n{self.output}"
 
@@ -233,6 +244,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 failed += 1
                 print(f"{page.relative_to(CHECKOUT)}: {error}")
             ran += reader.ran
+            left_out += reader.missing
         took = time.monotonic() - begin
         print(f"{page.relative_to(CHECKOUT)}: {reader.ran} blocks run in {took:.1f} s", flush=True)
     print(f"blocks {total}, run {ran}, left out with a reason {left_out}, pages that failed {failed}")
