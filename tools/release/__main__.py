@@ -22,6 +22,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tools.release.advisories import advisories, affected
 from tools.release.building import build, hashes
 from tools.release.installing import bill_of_materials, install, interpreters, licences
 from tools.release.sources import Unreleasable, checked_version, commit_time, export, git, prepare, version_in
@@ -117,10 +118,19 @@ def _installed(python: Path, package: Path, scratch: Path) -> Path:
 
 
 def describe(python: Path, out: Path, version: str) -> None:
-    """Write what an installation brings along: the bill of materials, and the licences."""
+    """
+    Write what an installation brings along: the bill of materials, and the licences.
+
+    :raises Unreleasable: it brings along a version that has an advisory.
+    """
     materials = out / f"modelserver-{version}.cdx.json"
     bill_of_materials(python, materials)
     found = licences(python)
+    versions = [(name, there) for name, (there, _) in found.items()]
+    told = [each for row in advisories() for each in affected(row, versions)]
+    if told:
+        raise Unreleasable("an installation brings along: " + "; ".join(told))
+    say(f"none of {len(versions)} packages has an advisory of etc/advisories.json")
     rows = [f"{name} {there}: {licence}\n" for name, (there, licence) in found.items()]
     (out / f"modelserver-{version}.licences.txt").write_text("".join(rows), "utf-8")
     say(f"bill of materials, and the licences of {len(found)} packages:")
