@@ -89,6 +89,7 @@ class Answer:
         if missing >= LARGE:
             count = sock.recv_into(buffer, min(missing, len(buffer)), DISCARD)
             self._missing = missing - count
+            self.is_whole = not self._missing
             return count
         count = sock.recv_into(buffer, LONGEST_HEAD if missing < 0 else 0)
         self.is_whole = count > 0 and self.feed(buffer[:count])
