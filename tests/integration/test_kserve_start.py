@@ -165,6 +165,8 @@ class PodTests(TestCase):
     def test_version_1(self) -> None:
         self.start(self.of_image("kserve", PROTOCOL_VERSION="v1"))
         eventually(lambda: self.asked(self.http, "GET", "/health/ready").status == 200)
+        ready = self.asked(self.http, "GET", "/v1/models/mnist")
+        self.assertEqual({"name": "mnist", "ready": True}, ready.json())
         asked = {"instances": [{"data": [1, 2]}, {"data": [3]}]}
         found = self.assert_answers(self.http, "/v1/models/mnist:predict", asked)
         self.assertEqual({"predictions": [3, 3]}, found)
@@ -173,6 +175,7 @@ class PodTests(TestCase):
     def test_version_2(self) -> None:
         self.start(self.of_image("kservev2", PROTOCOL_VERSION="v2"))
         eventually(lambda: self.asked(self.http, "GET", "/v2/models/mnist/ready").status == 200)
+        self.assertEqual(200, self.asked(self.http, "GET", "/v2/health/ready").status)
         tensor = {"name": "x", "shape": [2], "datatype": "INT64", "data": [1, 2]}
         found = self.assert_answers(self.http, "/v2/models/mnist/infer", {"id": "7", "inputs": [tensor]})
         self.assertEqual(("7", "mnist"), (found["id"], found["model_name"]))

@@ -8,6 +8,7 @@ from modelserver.rest.management.row import management_route
 from modelserver.rest.route import (
     ANY_METHOD,
     MODEL_CONTROL,
+    OPEN_INFERENCE,
     TOKENS,
     TORCHSERVE,
     Access,
@@ -163,6 +164,8 @@ MANAGEMENT_ROUTES: tuple[Route, ...] = (
         refusals=(404,),
         dialects=(TORCHSERVE,),
         documented=(),
+        # KServe's clients ask where they predict.
+        at_inference=OPEN_INFERENCE,
     ),
     Route(
         operation="token",

@@ -19,6 +19,8 @@ def management_route(
     feature: str = "",
     body: str = "",
     documented: tuple[str, ...] = BOTH,
+    only_reads: bool = False,
+    at_inference: str = "",
 ) -> Route:
     """Return a row: the management key is asked for, and a call may be malformed or have another method."""
     return Route(
@@ -35,4 +37,6 @@ def management_route(
         feature=feature,
         body=body,
         documented=documented,
+        only_reads=only_reads,
+        at_inference=at_inference,
     )
