@@ -247,7 +247,7 @@ def main(words: Sequence[str] | None = None) -> int:
             left_out += reader.missing
         took = time.monotonic() - begin
         print(f"{page.relative_to(CHECKOUT)}: {reader.ran} blocks run in {took:.1f} s", flush=True)
-    print(f"blocks {total}, run {ran}, left out with a reason {left_out}, pages that failed {failed}")
+    print(f"blocks {total}, run {ran}, left out with a reason {left_out}, failed {failed}")
     return failed
 
 
