@@ -8,7 +8,9 @@ from attrs import field, frozen
 
 from modelserver.core.registry import Registry
 from modelserver.core.workers.pool import WorkerPool
+from modelserver.core.workers.worker import Worker
 from modelserver.inference.load_status import LoadStatus
+from modelserver.spec import WorkerState
 
 
 @frozen
@@ -17,7 +19,7 @@ class Health:
     The workers of all models together.
 
     :param wanted: how many there are meant to be.
-    :param running: how many have loaded their model.
+    :param running: how many have loaded their model, or are doing it for the first time.
     :param is_healthy: every default version has as many workers as it is meant to, or they may still come.
     """
 
@@ -50,7 +52,8 @@ def health_of(registry: Registry) -> Health:
 
     TorchServe's rule for a ping:
     https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/ApiUtils.java
-    (``getWorkerStatus``).
+    (``getWorkerStatus``). MMS compares the workers that run with those that are wanted, and a worker runs there
+    as soon as it is started: a server that has just started is healthy, one whose model cannot load is not.
     """
     wanted = running = 0
     is_healthy = True
@@ -58,11 +61,16 @@ def health_of(registry: Registry) -> Health:
         pool = version.pool
         least = version.bounds.minimum
         wanted += least
-        running += pool.ready
+        running += sum(_is_running(worker) for worker in pool.workers)
         has_failed = pool.minimum > 0 and not pool.healthy
         if (pool.healthy < least or has_failed) and registry.is_default(version):
             is_healthy = False
     return Health(wanted, running, is_healthy)
+
+
+def _is_running(worker: Worker) -> bool:
+    state = worker.state
+    return state is WorkerState.READY or (state is WorkerState.STARTING and worker.failure is None)
 
 
 def unready_models(registry: Registry, load_status: LoadStatus | None = None) -> list[str]:

@@ -35,9 +35,17 @@ class HealthTests(TestCase):
         self.stage.turn()
 
     def test_workers_are_counted(self) -> None:
-        self.assertEqual(health_of(self.registry), Health(1, 0, is_healthy=True))
+        self.assertEqual(health_of(self.registry), Health(1, 1, is_healthy=True))
         self.load()
         self.assertEqual(health_of(self.registry), Health(1, 1, is_healthy=True))
+
+    def test_a_worker_that_has_failed_does_not_run_before_it_is_ready_again(self) -> None:
+        self.stage.backend.last.exit(WorkerFailure("load", 0.0))
+        self.assertEqual(health_of(self.registry).running, 0)
+        self.stage.clock.advance(5)
+        self.assertEqual(health_of(self.registry).running, 0)
+        self.load()
+        self.assertEqual(health_of(self.registry).running, 1)
 
     def test_a_model_without_its_worker_is_not_ready(self) -> None:
         self.assertEqual(self.health.readiness(), Readiness(("a",)))
