@@ -52,7 +52,7 @@ def health_of(registry: Registry) -> Health:
 
     TorchServe's rule for a ping:
     https://github.com/pytorch/serve/blob/master/frontend/server/src/main/java/org/pytorch/serve/util/ApiUtils.java
-    (``getWorkerStatus``). MMS compares the workers that run with those that are wanted, and a worker runs there
+    (``getWorkerStatus``). MMS compares the workers that run with those that are wanted. A worker runs there
     as soon as it is started: a server that has just started is healthy, one whose model cannot load is not.
     """
     wanted = running = 0
