@@ -146,9 +146,12 @@ class Tracer(Protocol):
     Records what happens with some requests, and with workers. Where traces are off, there is none.
 
     :param current: the traced request on whose behalf the present call is made, or None.
+    :param pass_over: returns whether a request whose client has no trace is not traced, and is done with it
+        then; else it is to be begun. A request learns at least cost from this that it is not traced.
     """
 
     current: Trace | None
+    pass_over: Callable[[], bool]
 
     def begin(
         self, traceparent: bytes | None, tracestate: bytes | None = None, started: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from attrs import define, field
@@ -23,13 +23,14 @@ MOST_VERSIONS = 1000
 
 Series = tuple[str, str]
 """A model and a version."""
+_BOUNDS = (*(repr(float(bound)) for bound in SECONDS), "+Inf")
 
 
 @define(eq=False)
 class Exemplars:
     """The last traced request in each bucket of each version's ``WITH_EXEMPLARS``."""
 
-    _kept: dict[Series, dict[str, str]] = field(factory=dict, init=False)
+    _kept: dict[Series, dict[str, tuple[str, float, float]]] = field(factory=dict, init=False)
 
     def note(self, model: str, version: str, seconds: float, trace: tuple[str, float]) -> None:
         """
@@ -42,14 +43,16 @@ class Exemplars:
             if len(self._kept) >= MOST_VERSIONS:
                 self._kept.clear()
             series = self._kept[model, version] = {}
-        place = bisect_left(SECONDS, seconds)
-        bound = repr(float(SECONDS[place])) if place < len(SECONDS) else "+Inf"
         trace_id, at = trace
-        series[bound] = f' # {{trace_id="{trace_id}"}} {seconds!r} {at:.3f}'
+        series[_BOUNDS[bisect_left(SECONDS, seconds)]] = trace_id, seconds, at
 
-    def of(self, labels: tuple[str, ...]) -> Mapping[str, str]:
-        """Return what is kept for a series, by the bounds of its buckets, as it stands behind a sample."""
-        return self._kept.get((labels[0], labels[1]), {})
+    def shown(self, labels: tuple[str, ...], bound: str) -> str:
+        """Return what is kept for a bucket of a series, as it stands behind its sample."""
+        kept = self._kept.get((labels[0], labels[1]), {}).get(bound)
+        if kept is None:
+            return ""
+        trace_id, seconds, at = kept
+        return f' # {{trace_id="{trace_id}"}} {seconds!r} {at:.3f}'
 
 
 def is_openmetrics_wanted(accept: str) -> bool:
@@ -102,7 +105,7 @@ def _lines(exposed: Exposed, exemplars: Exemplars, names: Collection[str]) -> It
         shown = [f'{key}="{escaped(text)}"' for key, text in pairs]
         if bound:
             shown.append(f'le="{bound}"')
-        behind = exemplars.of(labels).get(bound, "") if bound and has_exemplars else ""
+        behind = exemplars.shown(labels, bound) if bound and has_exemplars else ""
         inside = f"{{{','.join(shown)}}}" if shown else ""
         yield f"{head}{name}{suffix}{inside} {number(value)}{behind}\n"
         head = ""

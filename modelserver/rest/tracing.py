@@ -18,11 +18,14 @@ from modelserver.traces import AttributeValue, FixedAttributes, Trace, Tracer
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 UNTRACED = frozenset((b"ping", b"metrics", b"live", b"ready", b"dashboard"))
 """First segments of what is asked every few seconds, of the server's own state."""
+TRACEPARENT = b"traceparent"
 FIRST_SERVER_ERROR = 500
 _LONGEST = 256
 MOST_REMEMBERED = 256
-_Asked = tuple[tuple[str, str, str], bytes | None, bytes | None]
-"""Method, target and protocol of a request, its ``Host``, and what its client is."""
+_Asked = tuple[tuple[str, str, str], bytes | None, bytes | None, str]
+"""Method, target and protocol of a request, its ``Host``, what its client is, and its route."""
+_Told = tuple[str, FixedAttributes]
+"""A span's name, and what is said of the request."""
 
 
 @frozen(eq=False)
@@ -35,21 +38,26 @@ class HttpTracing:
 
     tracer: Tracer
     scheme: str
-    _told: Memo[_Asked, FixedAttributes] = field(init=False)
+    _told: Memo[_Asked, _Told] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_told", Memo(self._tell, MOST_REMEMBERED))
 
-    def begin(self, head: RequestHead, started: float | None = None) -> Trace | None:
-        """Begin the span of a request, or go on with its client's trace; None: it is not traced."""
+    def begin(self, head: RequestHead, started: float | None = None, template: str = "") -> Trace | None:
+        """
+        Begin the span of a request, or go on with its client's trace; None: it is not traced.
+
+        :param template: of its route; empty: it is not known yet.
+        """
         get = head.fields.get
-        parent = get(b"traceparent")
+        parent = get(TRACEPARENT)
         state = None if parent is None else get(b"tracestate")
         trace = self.tracer.begin(parent, state, started)
         if trace is not None:
-            trace.named(_method(head.shown[0]))
-            asked = head.shown, get(b"host"), get(b"user-agent")
-            trace.note(self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked))
+            asked = head.shown, get(b"host"), get(b"user-agent"), template
+            name, told = self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked)
+            trace.named(name)
+            trace.note(told)
         return trace
 
     def begin_request(self, request: Request) -> Trace | None:
@@ -64,8 +72,8 @@ class HttpTracing:
             request.notifyFinish().addErrback(_left, trace)
         return trace
 
-    def _tell(self, asked: _Asked) -> FixedAttributes:
-        (method, target, protocol), *names = asked
+    def _tell(self, asked: _Asked) -> _Told:
+        (method, target, protocol), *names, template = asked
         found: dict[str, AttributeValue] = {
             "http.request.method": _method(method),
             "url.path": target.partition("?")[0][:_LONGEST],
@@ -77,7 +85,9 @@ class HttpTracing:
         for name, attribute in zip(names, ("server.address", "user_agent.original"), strict=True):
             if name is not None:
                 found[attribute] = name.decode("latin-1")[:_LONGEST]
-        return FixedAttributes(found)
+        if not template:
+            return _method(method), FixedAttributes(found)
+        return f"{_method(method)} {template}", FixedAttributes({**found, "http.route": template})
 
 
 def route_found(trace: Trace, head: RequestHead, template: str) -> None:

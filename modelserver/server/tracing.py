@@ -123,5 +123,6 @@ def _new_tracing(found: TracingSettings, reactor: PosixReactorBase) -> Tracing:
         now=time.time,
         bits=bits,
         deliver=outbound.put,
+        deliver_plain=outbound.put_plain,
     )
     return Tracing(tracer, outbound, reactor)

@@ -8,7 +8,8 @@ from functools import lru_cache
 from modelserver.jobs import Job
 from modelserver.spec import WorkerSpec
 from modelserver.traces import AttributeValue, FixedAttributes
-from modelserver.tracing.job_trace import DECODE, HANDLER, JobSpan, JobTrace
+from modelserver.tracing.job_trace import BATCH, DECODE, HANDLER, QUEUE, JobSpan, JobTrace
+from modelserver.tracing.plain_request import LoneCall
 from modelserver.tracing.propagation import SpanContext
 from modelserver.tracing.worker_times import CallTimes
 
@@ -50,13 +51,25 @@ def spans_of_one(traced: Traced, worker: WorkerSpec, now: float, handler: float)
     :param handler: seconds in the handler, for a worker that tells no times.
     """
     job, notes = traced
+    attributes = batch_attributes(worker, 1)
+    if notes.keep(job, now, attributes):
+        notes.answered(now)
+        return
     notes.left_queue(job)
-    batch = notes.left_worker(job, now, batch_attributes(worker, 1), links=(notes.span.context,))
+    batch = notes.left_worker(job, now, attributes, links=(notes.span.context,))
     times = notes.times or estimated(job.assigned, now, handler)
     if times.attributes:
         _note_all(times, [(0, notes)])
     add_steps(notes.span, batch, times, notes.handler)
     notes.answered(now)
+
+
+def add_lone_call(span: JobSpan, call: LoneCall) -> None:
+    """Add the spans of a job that was a batch by itself, and was kept until now."""
+    span.add(QUEUE, (call.since, call.assigned))
+    whole = call.assigned, call.answered
+    batch = span.add(BATCH, whole, call.attributes, links=(span.context,))
+    add_steps(span, batch, CallTimes((call.begun, call.called), (call.called, call.returned)), call.handler)
 
 
 def spans_of_batch(

@@ -20,7 +20,7 @@ LONGEST_NAME = 128
 LONGEST_REMEMBERED = 32
 """Characters of a text that is remembered; longer ones are mostly ids, and never come again."""
 _SERVER, _INTERNAL, _ERROR = 2, 1, 2
-_HAS_REMOTE, _IS_REMOTE = 0x100, 0x200
+HAS_REMOTE, IS_REMOTE = 0x100, 0x200
 _names = Struct(">BB16sBBQ").pack
 """Ids of a trace and a span, with their tags (fields 1 and 2)."""
 _names_and_parent = Struct(">BB16sBBQBBQ").pack
@@ -30,11 +30,11 @@ _times = Struct("<BBBQBQ").pack
 _at = Struct("<BQ").pack
 _link = Struct(">BBBB16sBBQ").pack
 """A link: its tag, its length with ``_LINKED``, and the ids of the span that it leads to."""
-_LINKED = Struct("<BI").pack(0x35, _HAS_REMOTE)
-_LOCAL, _REMOTE = (
-    Struct("<BBI").pack(0x85, 0x01, flags) for flags in (_HAS_REMOTE, _HAS_REMOTE | _IS_REMOTE)
-)
+_LINKED = Struct("<BI").pack(0x35, HAS_REMOTE)
+_LOCAL, _REMOTE = (Struct("<BBI").pack(0x85, 0x01, flags) for flags in (HAS_REMOTE, HAS_REMOTE | IS_REMOTE))
 _NO_STATUS = b"\x7a\0"
+_SHORT = 0x7A
+"""Bytes of a name and a text together, up to which all lengths of an attribute are single bytes."""
 _double = Struct("<Bd").pack
 
 
@@ -53,7 +53,7 @@ class SpanEncoder:
 
     def __init__(self, resource: Attributes, scope: str, version: str) -> None:
         self._known: Memo[tuple[str, type, AttributeValue], bytes] = Memo(_attribute, MOST_REMEMBERED)
-        self._names: Memo[str, bytes] = Memo(_name, MOST_REMEMBERED, LONGEST_NAME)
+        self.names: Memo[str, bytes] = Memo(_name, MOST_REMEMBERED, LONGEST_NAME)
         own = length_part(0x0A, scope.encode()) + length_part(0x12, version.encode())
         self._scope = length_part(0x0A, own)
         self._resource = length_part(0x0A, _attributes(0x0A, resource))
@@ -77,7 +77,7 @@ class SpanEncoder:
         else:
             head = _names_and_parent(0x0A, 16, ids, 0x12, 8, span_id, 0x22, 8, parent.span_id)
         times = _times(0x30, _SERVER if kind == SERVER else _INTERNAL, 0x39, start, 0x41, end)
-        pieces = [head, self._names[name], times, self._attributes(attributes)]
+        pieces = [head, self.names[name], times, self.attributes(attributes)]
         if state:
             pieces.append(length_part(0x1A, state.encode()))
         for moment in moments:
@@ -92,12 +92,12 @@ class SpanEncoder:
         pieces.append(_REMOTE if is_remote else _LOCAL)
         return b"".join(pieces)
 
-    def _attributes(self, attributes: Attributes) -> bytes:
+    def attributes(self, attributes: Attributes) -> bytes:
         """Return a span's attributes, which are its field 9."""
         if type(attributes) is FixedAttributes:
             return _fixed(attributes)
         if type(attributes) is JoinedAttributes:
-            return _fixed(attributes.fixed) + self._attributes(attributes.own)
+            return _fixed(attributes.fixed) + self.attributes(attributes.own)
         known = self._known
         found = []
         for name, value in attributes.items():
@@ -121,6 +121,11 @@ def _attributes(tag: int, attributes: Attributes) -> bytes:
 def _attribute(key: tuple[str, type, AttributeValue]) -> bytes:
     """Return an attribute of a span; a key has the value's type, since ``1 == True``."""
     name, _, value = key
+    if isinstance(value, str) and len(name) + len(value) < _SHORT:
+        named, text = _text(name), _text(value)
+        size, longest = len(text), len(named) + len(text)
+        if longest < _SHORT:  # the most frequent of those that are not remembered, in one go
+            return b"\x4a%c\x0a%c%b\x12%c\x0a%c%b" % (longest + 6, len(named), named, size + 2, size, text)
     return length_part(0x4A, _key_value(name, value))
 
 

@@ -8,12 +8,13 @@ from typing import Protocol
 from attrs import define, field
 
 from modelserver.jobs import Job
-from modelserver.traces import Attributes
+from modelserver.traces import Attributes, FixedAttributes
+from modelserver.tracing.plain_request import LoneCall, lone_call
 from modelserver.tracing.propagation import SpanContext
 from modelserver.tracing.spans import NO_ATTRIBUTES
 from modelserver.tracing.worker_times import CallTimes
 
-DECODE, HANDLER = "decode", "handler"
+QUEUE, BATCH, DECODE, HANDLER = "queue", "batch", "decode", "handler"
 
 
 class JobSpan(Protocol):
@@ -30,6 +31,9 @@ class JobSpan(Protocol):
 
     def note(self, attributes: Attributes) -> None:
         """Add attributes."""
+
+    def keep(self, call: LoneCall) -> bool:
+        """Keep the first job of a request until there is more to tell; False: it is to be told at once."""
 
     def add(
         self,
@@ -61,6 +65,15 @@ class JobTrace:
     _has_parts: bool = field(default=False, init=False)
     is_over: bool = field(default=False, init=False)
 
+    def keep(self, job: Job, now: float, attributes: FixedAttributes) -> bool:
+        """Have its request keep what there is to tell, if that is all; return whether it does."""
+        times = self.times
+        if times is None or times.decode is None or times.failed or times.steps or times.attributes:
+            return False
+        (begun, called), (_, returned) = times.decode, times.handler
+        row = (self._since, job.assigned, begun, called, returned, now, attributes, self.handler)
+        return self.span.keep(lone_call(row))
+
     def part_came(self, job: Job) -> None:
         """Note the first part of a streamed answer."""
         if not self._has_parts:
@@ -81,7 +94,7 @@ class JobTrace:
                 self.left_queue(job)
                 self.left_worker(job, now, error=reason)
             else:
-                self.span.add("queue", (self._since, now), error=reason)
+                self.span.add(QUEUE, (self._since, now), error=reason)
             self.is_over = True
 
     def _was_assigned(self, job: Job) -> bool:
@@ -90,7 +103,7 @@ class JobTrace:
 
     def left_queue(self, job: Job) -> None:
         """Add the part in which it waited."""
-        self.span.add("queue", (self._since, job.assigned))
+        self.span.add(QUEUE, (self._since, job.assigned))
 
     def left_worker(
         self,
@@ -101,7 +114,7 @@ class JobTrace:
         error: str | None = None,
     ) -> SpanContext:
         """Add the part in which a worker had it, and return what names that."""
-        return self.span.add("batch", (job.assigned, now), attributes, links=links, error=error)
+        return self.span.add(BATCH, (job.assigned, now), attributes, links=links, error=error)
 
     def answered(self, now: float) -> None:
         """Note that its answer came: the rest is the server's."""

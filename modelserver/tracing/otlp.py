@@ -12,6 +12,8 @@ from twisted.logger import Logger
 
 import modelserver
 from modelserver.tracing.encoding import SpanEncoder
+from modelserver.tracing.plain_encoding import PlainEncoder
+from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext
 from modelserver.tracing.spans import SERVER, FinishedSpan
 
@@ -72,6 +74,7 @@ class OtlpSender:
     timeout: float
     seconds: Callable[[], float]
     pack: Callable[[Sequence[FinishedSpan]], object] = field(init=False)
+    pack_plain: Callable[[PlainRequest], object] | None = field(default=None, init=False)
     _send: Callable[[Sequence[Any]], bool] = field(init=False)
     """Sends what ``pack`` has returned."""
     _shutdown: Callable[[], None] = field(init=False)
@@ -92,7 +95,7 @@ class OtlpSender:
         client: Any = getattr(exporter, "_client", None)  # no interface has it: older ones have no client
         if hasattr(client, "export"):
             encoder = _encoder_for(resource)
-            self.pack = encoder.spans
+            self.pack, self.pack_plain = encoder.spans, PlainEncoder(encoder).spans
             self._send = lambda packed: bool(client.export(encoder.request(packed)).success)
         else:
             self.pack = tuple

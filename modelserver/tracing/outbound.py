@@ -6,11 +6,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from attrs import define, field, frozen
 
+from modelserver.tracing.plain_request import PARTS, PlainRequest
 from modelserver.tracing.spans import FinishedSpan
+
+Told = TypeVar("Told")
 
 
 @frozen
@@ -29,7 +33,13 @@ class OutboundLimits:
 
 
 class SpanSender(Protocol):
-    """What sends spans."""
+    """
+    What sends spans.
+
+    :param pack_plain: the same as ``pack`` for the spans of a plain request; None: it takes spans alone.
+    """
+
+    pack_plain: Callable[[PlainRequest], object] | None
 
     def pack(self, spans: Sequence[FinishedSpan]) -> object:
         """Return what waits in the stead of the spans of a request; called in the event loop."""
@@ -84,12 +94,20 @@ class OutboundSpans:
 
     def put(self, spans: Sequence[FinishedSpan]) -> None:
         """Have spans sent, or drop them all where there is no room."""
-        count, limits = len(spans), self.limits
-        if self._is_ending or self.waiting + count > limits.size:
+        self._put_told(len(spans), self.sender.pack, spans)
+
+    @property
+    def put_plain(self) -> Callable[[PlainRequest], object] | None:
+        """What does the same for the spans of a plain request; None: ``put`` is to do so."""
+        pack = self.sender.pack_plain
+        return None if pack is None else partial(self._put_told, PARTS, pack)
+
+    def _put_told(self, count: int, pack: Callable[[Told], object], told: Told) -> None:
+        if self._is_ending or self.waiting + count > self.limits.size:
             self.dropped += count
             return
         try:
-            packed = self.sender.pack(spans)
+            packed = pack(told)
         except Exception:  # a span that cannot be told is no reason for its request to fail
             self.dropped += count
             return

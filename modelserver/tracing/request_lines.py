@@ -24,6 +24,8 @@ class RequestLines:
     It stands for ``OutboundSpans`` where ``OTEL_TRACES_EXPORTER`` is ``console``, and needs no library.
     """
 
+    put_plain: None = field(default=None, init=False)
+    """There is no other way to tell a plain request: see ``OutboundSpans``."""
     ended: Callable[[], object] = lambda: None
     sent: int = field(default=0, init=False)
     failed: int = field(default=0, init=False)

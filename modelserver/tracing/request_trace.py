@@ -8,10 +8,12 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from attrs import define, field
 
-from modelserver.jobs import Inputs, ResponseObserver
+from modelserver.jobs import Inputs, ResponseObserver, inputs_of
 from modelserver.protocol.frames import TRACED
 from modelserver.traces import Attributes, AttributeValue, FixedAttributes, Trace, TracedObserver
+from modelserver.tracing.batch_spans import add_lone_call
 from modelserver.tracing.job_trace import JobTrace
+from modelserver.tracing.plain_request import UNNAMED, LoneCall, PlainRequest, plain_request
 from modelserver.tracing.propagation import SpanContext, header_line
 from modelserver.tracing.spans import INTERNAL, NO_ATTRIBUTES, SERVER, FinishedSpan, Moment, joined
 
@@ -37,9 +39,11 @@ class SpanServices(Protocol):
     What open spans ask of their tracer.
 
     :param current: see ``traces.Tracer``.
+    :param deliver_plain: has a plain request sent; None: as the spans that it has.
     """
 
     current: Trace | None
+    deliver_plain: Callable[[PlainRequest], object] | None
 
     def seconds(self) -> float:
         """Return the clock's seconds (monotonic)."""
@@ -49,6 +53,9 @@ class SpanServices(Protocol):
 
     def new_span_id(self) -> int:
         """Return a new id."""
+
+    def bits(self, count: int, /) -> int:
+        """Return a number of so many random bits."""
 
     def deliver(self, spans: Sequence[FinishedSpan]) -> object:
         """Have spans sent."""
@@ -67,13 +74,18 @@ class Recording:
     open: dict[OpenSpan, None] = field(factory=dict, init=False)
     is_over: bool = field(default=False, init=False)
     dropped: int = field(default=0, init=False)
-    epoch: float = field(init=False)
+    _epoch: float | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.epoch = self.services.since_epoch()
+    @property
+    def epoch(self) -> float:
+        """The seconds since the epoch at which the clock was at 0; all spans agree on it."""
+        epoch = self._epoch
+        if epoch is None:
+            epoch = self._epoch = self.services.since_epoch()
+        return epoch
 
     def nanoseconds(self, seconds: float) -> int:
-        """Return the clock's seconds as nanoseconds since the epoch; all spans agree on it."""
+        """Return the clock's seconds as nanoseconds since the epoch."""
         return int((self.epoch + seconds) * 1e9)
 
     def add(self, span: FinishedSpan) -> None:
@@ -116,12 +128,18 @@ class OpenSpan:
     answered: float | None = field(default=None, init=False)
     _moments: list[Moment] = field(factory=list, init=False)
     _fixed: FixedAttributes | None = field(default=None, init=False)
+    _call: LoneCall | None = field(default=None, init=False)
+    """What no spans were made of yet, since there may be no need to."""
+    _shown: str = field(default="", init=False)
     _is_over: bool = field(default=False, init=False)
 
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
-        return self.context.shown
+        shown = self._shown
+        if not shown:
+            shown = self._shown = self.context.shown
+        return shown
 
     def run(
         self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -167,8 +185,8 @@ class OpenSpan:
     def follow(self, inputs: Inputs, observer: ResponseObserver) -> tuple[Inputs, ResponseObserver]:
         """Return what to queue a job with; its handler finds itself as the parent of what it calls."""
         handler = self.new_context()
-        lines = inputs.header_block + header_line(handler)
-        traced = inputs._replace(header_block=lines, flags=inputs.flags | TRACED)
+        header_block, extra, body, flags = inputs
+        traced = inputs_of((header_block + header_line(handler), extra, body, flags | TRACED))
         return traced, TracedObserver(observer, self, JobTrace(self, handler, self._received()))
 
     def _received(self) -> float:
@@ -176,12 +194,25 @@ class OpenSpan:
         now = self.now()
         if self.answered is not None and now - self.answered < ON_THE_WAY:
             return self.answered
-        if self.recording.spans:
+        if self.recording.spans or self._call is not None:
             return now
         if now - self.started < AT_ONCE:
             return self.started
         self.add("receive", (self.started, now))
         return now
+
+    def keep(self, call: LoneCall) -> bool:
+        """Keep the first job of a request until there is more to tell; False: it is to be told at once."""
+        if self._call is not None or self.kind != SERVER or self.recording.spans or self.context.state:
+            return False
+        self._call = call
+        return True
+
+    def _tell_call(self) -> None:
+        """Add the spans of the call that is kept: there is more to tell than a plain request has."""
+        call, self._call = self._call, None
+        if call is not None:
+            add_lone_call(self, call)
 
     def took(self, name: str) -> None:
         """Add a part that began with this, and is over now."""
@@ -189,6 +220,7 @@ class OpenSpan:
 
     def part(self, name: str) -> OpenSpan:
         """Begin a part."""
+        self._tell_call()
         recording = self.recording
         span = OpenSpan(
             recording=recording,
@@ -219,6 +251,8 @@ class OpenSpan:
         :param context: what names it, if that was known before.
         :param parent: the part that it is in turn a part of; None: this span.
         """
+        if self._call is not None:
+            self._tell_call()
         recording, epoch = self.recording, self.recording.epoch
         begun, ended = times
         start, end = int((epoch + begun) * 1e9), int((epoch + ended) * 1e9)
@@ -238,6 +272,8 @@ class OpenSpan:
         self._is_over = True
         recording = self.recording
         now = recording.services.seconds()
+        if self._call is not None and error is None and self._ends_plainly(self._call, now):
+            return
         if self.kind == SERVER and self.answered is not None:
             self.add("respond", (self.answered, now))
         if recording.dropped:
@@ -260,3 +296,19 @@ class OpenSpan:
         else:
             recording.open.pop(self, None)
             recording.add(span)
+
+    def _ends_plainly(self, call: LoneCall, now: float) -> bool:
+        """Have a plain request sent; return whether it is one."""
+        recording = self.recording
+        services = recording.services
+        deliver, fixed, own = services.deliver_plain, self._fixed, self.attributes
+        if deliver is None or self._moments or self.links or recording.spans or recording.open:
+            return False
+        if fixed is None or not fixed.keys().isdisjoint(own):
+            return False
+        recording.is_over = True
+        ids = services.bits(64 * UNNAMED)
+        times = recording.epoch, self.started, now
+        row = (self.name, self.context, self.parent, *times, (fixed, own), call, ids)
+        deliver(plain_request(row))
+        return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf, log, log1p
 
-from attrs import field, frozen
+from attrs import define, field
 
 from modelserver.tracing.propagation import RemoteParent
 
@@ -13,14 +14,20 @@ PARENT_BASED = "parentbased_"
 SAMPLERS = tuple(prefix + name for prefix in ("", PARENT_BASED) for name in (ALWAYS_ON, ALWAYS_OFF, BY_RATIO))
 DEFAULT = PARENT_BASED + ALWAYS_ON
 _LOW = 1 << 64
+_FINE = 53
+"""Bits of a random number between 0 and 1."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Sampler:
     """
     Decides at the beginning of a trace, or as the client has decided.
 
     A ratio is that of the low 64 bits of trace ids, so that all services that have the same one agree.
+
+    No id is drawn for a trace that is not recorded: how many of them there are until the next one that is, is
+    drawn at once, as it would come about if each were drawn by itself (a geometric distribution). So a
+    request that is not traced costs a count.
 
     :param name: one of ``SAMPLERS``.
     :param ratio: of the traces, for the samplers that have one.
@@ -32,18 +39,44 @@ class Sampler:
     bits: Callable[[int], int]
     _bound: int = field(init=False)
     _follows_parent: bool = field(init=False)
+    _until_next: float = field(init=False)
+    """Traces that are not recorded before the next one that is."""
 
     def __attrs_post_init__(self) -> None:
         kind = self.name.removeprefix(PARENT_BASED)
         ratio = {ALWAYS_ON: 1.0, ALWAYS_OFF: 0.0}.get(kind, self.ratio)
-        object.__setattr__(self, "_bound", round(ratio * _LOW))
-        object.__setattr__(self, "_follows_parent", self.name.startswith(PARENT_BASED))
+        self._bound = round(ratio * _LOW)
+        self._follows_parent = self.name.startswith(PARENT_BASED)
+        self._until_next = self._draw()
+
+    def _draw(self) -> float:
+        """Return how many traces in a row are not recorded, at random."""
+        share = self._bound / _LOW
+        if share >= 1:
+            return 0
+        if not share:
+            return inf
+        uniform = (self.bits(_FINE) + 1) / (1 << _FINE)
+        return int(log(uniform) / log1p(-share))
+
+    def pass_over(self) -> bool:
+        """
+        Begin no trace, if this one is not to be recorded; return whether that is so.
+
+        Where it is not, ``new_trace_id`` is to be asked, and this says so until then.
+        """
+        left = self._until_next
+        if left > 0:
+            self._until_next = left - 1
+            return True
+        return False
 
     def new_trace_id(self) -> int:
         """Return the id of a new trace, or 0: the request is not traced."""
-        low = self.bits(64)
-        if low >= self._bound:
+        if self.pass_over():
             return 0
+        self._until_next = self._draw()
+        low = self.bits(64) * self._bound >> 64
         return (self.bits(64) << 64 | low) or 1
 
     def takes(self, parent: RemoteParent) -> bool:

@@ -12,6 +12,7 @@ from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.traces import AnsweredCalls, Attributes, Trace, TracedObserver
 from modelserver.tracing.batch_spans import Traced, spans_of_batch, spans_of_one, worker_attributes
 from modelserver.tracing.job_trace import JobTrace
+from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext, read_parent
 from modelserver.tracing.request_trace import OpenSpan, Recording
 from modelserver.tracing.sampling import Sampler
@@ -28,6 +29,7 @@ class SpanTracer:
     :param now: seconds since the epoch.
     :param bits: a number of so many random bits.
     :param deliver: takes the spans of a request that has ended.
+    :param deliver_plain: takes a plain request that has ended; None: ``deliver`` gets its spans.
     :param traced: is told of each traced job that was answered: model, version, seconds since it arrived, and
         the id of its trace.
     """
@@ -37,9 +39,14 @@ class SpanTracer:
     now: Callable[[], float]
     bits: Callable[[int], int]
     deliver: Callable[[Sequence[FinishedSpan]], object]
+    deliver_plain: Callable[[PlainRequest], object] | None = None
     traced: Callable[[str, str, float, str], object] | None = None
     current: Trace | None = field(default=None, init=False)
+    pass_over: Callable[[], bool] = field(init=False)
     _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pass_over = self.sampler.pass_over  # each request asks, and a call would cost it as much again
 
     # What open spans ask.
 

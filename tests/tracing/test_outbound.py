@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.tracing.outbound import OutboundLimits, OutboundSpans
+from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext
 from modelserver.tracing.spans import FinishedSpan
 
@@ -31,6 +32,7 @@ class Sender:
     go_on: threading.Event = field(factory=threading.Event)
     is_sending: threading.Event = field(factory=threading.Event)
     aborted: bool = False
+    pack_plain: Callable[[PlainRequest], object] | None = None
 
     def pack(self, spans: Sequence[FinishedSpan]) -> Sequence[FinishedSpan]:
         if self.packs:

@@ -27,6 +27,21 @@ class SamplerTests(SynchronousTestCase):
             wanted = 1.0 if name.endswith("on") else 0.0 if name.endswith("off") else 0.25
             self.assertLess(abs(taken - wanted), 0.03, name)
 
+    def test_each_trace_is_decided_by_itself(self) -> None:
+        sampler = Sampler("traceidratio", 0.25, Random(7).getrandbits)
+        taken = [sampler.new_trace_id() != 0 for _ in range(8000)]
+        for distance in (1, 2, 5):
+            both = sum(map(all, zip(taken, taken[distance:], strict=False))) / len(taken)
+            self.assertLess(abs(both - 0.25**2), 0.01, distance)
+
+    def test_trace_that_is_due_stays_due_until_it_begins(self) -> None:
+        sampler = Sampler("traceidratio", 0.25, Random(7).getrandbits)
+        for _ in range(50):
+            while sampler.pass_over():
+                pass
+            self.assertFalse(sampler.pass_over())
+            self.assertTrue(sampler.new_trace_id())
+
     def test_ratio_is_that_of_the_low_bits_so_that_services_agree(self) -> None:
         sampler = Sampler("traceidratio", 0.25, Random(7).getrandbits)
         ids = [found for _ in range(400) if (found := sampler.new_trace_id())]

@@ -14,9 +14,9 @@ from modelserver.jobs import Job, SharedSlot
 from modelserver.protocol.frames import show_id
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, PlainPrediction
-from modelserver.rest.tracing import HttpTracing, answered, route_found
+from modelserver.rest.tracing import TRACEPARENT, HttpTracing, answered
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import withdrawn
+from modelserver.traces import Tracer, withdrawn
 
 
 @define(eq=False)
@@ -37,6 +37,8 @@ class TracedEndpoint:
     refused: Callable[[ServingError], Reply] = field(init=False)
     now: Callable[[], float] = field(init=False)
     new_id: Callable[[], bytes] = field(init=False)
+    _tracer: Tracer = field(init=False)
+    _pass_over: Callable[[], bool] = field(init=False)
     _templates: Memo[bytes, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -48,6 +50,8 @@ class TracedEndpoint:
         )
         self.classify, self.is_prediction = endpoint.classify, endpoint.is_prediction
         self.refused, self.now, self.new_id = endpoint.refused, endpoint.now, endpoint.new_id
+        self._tracer = self.tracing.tracer
+        self._pass_over = self._tracer.pass_over
         self._templates = Memo(endpoint.template_of, MOST_TARGETS, LONGEST_LINE)
 
     def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver) -> Job | None:
@@ -56,10 +60,13 @@ class TracedEndpoint:
 
         :raises ServingError: it is refused.
         """
-        trace = self.tracing.begin(head) if type(head.operation) is PlainPrediction else None
+        if type(head.operation) is not PlainPrediction or (
+            TRACEPARENT not in head.fields and self._pass_over()
+        ):
+            return self.endpoint.predict(head, body, observer)
+        trace = self.tracing.begin(head, None, self._templates[head.target])
         if trace is None:
             return self.endpoint.predict(head, body, observer)
-        route_found(trace, head, self._templates[head.target])
         try:
             return trace.run(self.endpoint.predict, head, body, observer)
         except ServingError as error:
@@ -81,7 +88,7 @@ class TracedEndpoint:
         self, remote: str, head: RequestHead, code: int, arrived: float | None, request_id: bytes
     ) -> None:
         """Count an answer, note it in the access log, and end its trace."""
-        trace = self.tracing.tracer.current
+        trace = self._tracer.current
         if trace is None:
             self.endpoint.finished(remote, head, code, arrived, request_id)
             return
