@@ -13,6 +13,7 @@ from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.http2 import Http2Engine, StreamGone
 from modelserver.rpc.interfaces import Message
 from modelserver.rpc.large_message import LargeMessage
+from modelserver.rpc.outflow import LargeAnswer, Outflow
 from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, fields_of, metadata_of, percent
@@ -39,6 +40,7 @@ class CallingConnection(Protocol):
     remote: str
     answer_bytes: int
     secure: bool
+    outflow: Outflow
 
     def part_sent(self, call: ServerCall) -> bool:
         """Have what was queued leave; return whether the call may send on, else it is told when."""
@@ -75,6 +77,8 @@ class ServerCall:
     # The connection's.
     is_whole = False
     """Whether the client will send no more."""
+    is_measured = is_end_unseen = False
+    """Whether the client has said how long a body is that goes past the engine, which then misses its end."""
     has_begun = False
     """Whether the head of the answer was sent."""
     tells_codings = False
@@ -196,6 +200,33 @@ class ServerCall:
                 engine.answer(self.stream, self._head(), frame(message), tail)
         except StreamGone:
             pass
+        connection.finished(self, OK)
+
+    def reply_large(self, ahead: bytes, body: Message, take_place: Callable[[], SharedSlot | None]) -> None:
+        """Send the only message, or the last one, of two pieces, and the status OK."""
+        if self.is_over:
+            return
+        connection = self._connection
+        size, outflow = len(ahead) + len(body), connection.outflow
+        if self.has_begun or not outflow.has_room(self.stream, PREFIX + size):
+            self.reply(b"".join((ahead, body)))
+            return
+        self.is_over = True
+        place = None
+        if isinstance(body, memoryview):
+            place = take_place() if outflow.lends else None
+            if place is None:
+                body = bytes(body)
+        if outflow.lends:
+            body = memoryview(body)
+        tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
+        answer = LargeAnswer(prefix(size) + ahead, body, tail, place)
+        try:
+            self._begin_to_send(connection, size)
+        except StreamGone:
+            answer.free()
+        else:
+            outflow.add(self.stream, answer)
         connection.finished(self, OK)
 
     def finish(self, code: Code = OK, message: str = "", trailing: Sequence[Metadatum] = ()) -> None:

@@ -16,12 +16,11 @@ from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http
 from modelserver.rpc.intake import Intake
 from modelserver.rpc.lifetime import Ending, Lifetime
 from modelserver.rpc.listener_context import GRACE, RpcListener
+from modelserver.rpc.outflow import Outflow
 from modelserver.rpc.reception import UNREAD_HIGH, Reception
 
 QUEUE_HIGH = 64 << 10
 """Bytes of one call's answers that may wait for the client's window before its method is held."""
-MOST_AT_ONCE = 1 << 20
-"""Bytes that are written in one call at most: each call wakes the client."""
 
 
 @implementer(IPushProducer)
@@ -62,8 +61,9 @@ class RpcConnection(Protocol):
         peer = transport.getPeer()
         self.host, self.remote, self.secure = host_of(peer), remote_of(peer), is_secure(transport)
         self.now = listener.clock.seconds()
+        self.outflow = Outflow(transport, self.secure)
         self.reception = Reception(self, listener)
-        self.engine = listener.make_engine(self.reception, listener.http2)
+        self.engine = self.outflow.engine = listener.make_engine(self.reception, listener.http2)
         self.intake = Intake(self.reception, self.engine)
         self.lifetime = Lifetime(self, listener.limits, self.now, self._ordinal)
         self._transport_unsent = getattr(transport, "unsent", int)
@@ -81,6 +81,7 @@ class RpcConnection(Protocol):
         self.reception.lost()
         # These know the connection: memory would wait for the garbage collector.
         self.engine = EndedEngine()
+        self.outflow.lost()
         del self.reception, self.intake, self.lifetime
 
     # What those who watch over connections ask.
@@ -101,7 +102,10 @@ class RpcConnection(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
-        return self._transport_unsent() + (0 if self._is_closing else self.engine.queued())
+        return self._transport_unsent() + (0 if self._is_closing else self._queued())
+
+    def _queued(self) -> int:
+        return self.engine.queued() + self.outflow.size
 
     @property
     def taken(self) -> int:
@@ -169,7 +173,7 @@ class RpcConnection(Protocol):
         """Read, and send what was answered: once, at the end."""
         self._is_flushing = True
         unread = self._listener.limits.unread
-        self._is_untaken = unread > 0 and self.engine.queued() > unread
+        self._is_untaken = unread > 0 and self._queued() > unread
         try:
             rest = self.intake.read(data)
         except ConnectionBroken as error:
@@ -209,18 +213,10 @@ class RpcConnection(Protocol):
         self._is_flushing = False
         if self._is_closing or self._is_lost:
             return
-        engine, transport = self.engine, self.transport
+        write_some, may_share = self.outflow.write_some, self.intake.is_between
         try:
-            while not self.is_full:
-                output = engine.take_output()
-                if not output:
-                    break
-                if engine.has_more:
-                    transport.writeSequence(self._with_more(output))
-                else:
-                    transport.write(output)
-                if not engine.has_more:
-                    break
+            while not self.is_full and write_some(may_share):
+                pass
         except ConnectionBroken as error:
             self._break(error)
             return
@@ -229,21 +225,13 @@ class RpcConnection(Protocol):
         if self.reception.passing.updates:
             passing = self.reception.passing
             updates, passing.updates = passing.updates, b""
-            transport.write(updates)  # the engine has no frame half out
+            self.transport.write(updates)  # the engine has no frame half out
         if self.reception.half:
             self._stop_halves()
         if self._waiting:
             self._wake()
         if self.lifetime.ending is Ending.LAST and not self.reception.calls and not self._is_flushing:
             self.close_now()
-
-    def _with_more(self, output: bytes) -> list[bytes]:
-        """Return output, with what the engine has behind it, up to what is written at once."""
-        engine, pieces, size = self.engine, [output], len(output)
-        while engine.has_more and size < MOST_AT_ONCE and (output := engine.take_output()):
-            pieces.append(output)
-            size += len(output)
-        return pieces
 
     def flush_soon(self) -> None:
         """Send at the end of this turn."""
@@ -254,10 +242,13 @@ class RpcConnection(Protocol):
     def _stop_halves(self) -> None:
         """Give up requests whose answers are out: the client need not send the rest (RFC 9113, 8.1)."""
         half, engine = self.reception.half, self.engine
-        for stream in [stream for stream in half if engine.has_sent(stream)]:
+        for stream, call in [each for each in half.items() if engine.has_sent(each[0])]:
             half.pop(stream, None)
-            engine.reset(stream, ErrorCode.NO_ERROR)
-            self.flush_soon()
+            if call.is_end_unseen:
+                self.intake.forget(stream)
+            else:
+                engine.reset(stream, ErrorCode.NO_ERROR)
+                self.flush_soon()
 
     def _wake(self) -> None:
         """Let methods send on whose answers were taken."""
@@ -308,7 +299,7 @@ class RpcConnection(Protocol):
         if self._is_lost:
             return
         self.lifetime.answered()
-        if not call.is_whole:
+        if not call.is_whole or call.is_end_unseen:
             self.reception.release_window(call)
             self.reception.half[call.stream] = call
         self._done(call, code)
@@ -361,7 +352,7 @@ class RpcConnection(Protocol):
 
     def ready(self) -> None:
         """Note that the client does speak HTTP/2."""
-        self._is_ready = True
+        self._is_ready = self.outflow.is_ready = True
 
     def client_leaves(self) -> None:
         """Close after the calls in hand."""

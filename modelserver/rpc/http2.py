@@ -16,10 +16,15 @@ class ErrorCode(IntEnum):
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
     INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
     FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
     CANCEL = 8
     ENHANCE_YOUR_CALM = 11
+
+
+LARGEST_WINDOW = (1 << 31) - 1
+"""Bytes (RFC 9113, 6.9.1)."""
 
 
 @frozen
@@ -131,6 +136,9 @@ class Http2Engine(Protocol):
     def queued(self, stream: int | None = None) -> int:
         """Return the bytes of the answers, or of one, that wait for the peer's windows."""
 
+    def window(self, stream: int | None = None) -> int:
+        """Return the bytes of a stream's answer, or of all, for which the peer's window is open."""
+
     def answer(self, stream: int, head: Fields, body: bytes, tail: Fields) -> None:
         """
         Send a whole answer.
@@ -168,6 +176,13 @@ class Http2Engine(Protocol):
     def reset(self, stream: int, code: ErrorCode) -> None:
         """Give up a stream; ``closed`` follows, perhaps later."""
 
+    def forget(self, stream: int) -> None:
+        """
+        Take an answered stream as one that the peer has given up; only ``closed`` is told of it, at once.
+
+        Not while a part of a frame was received.
+        """
+
     def ping(self, data: bytes) -> None:
         """Ask for a sign of life; ``data`` has 8 bytes."""
 
@@ -203,6 +218,16 @@ def window_update(stream: int, size: int) -> bytes:
     return b"\0\0\x04\x08\0" + stream.to_bytes(4, "big") + size.to_bytes(4, "big")
 
 
+def data_head(stream: int, size: int) -> bytes:
+    """Return what comes before the contents of a DATA frame."""
+    return size.to_bytes(3, "big") + b"\0\0" + stream.to_bytes(4, "big")
+
+
+def given_up(stream: int) -> bytes:
+    """Return a RST_STREAM frame without an error."""
+    return b"\0\0\x04\x03\0" + stream.to_bytes(4, "big") + b"\0\0\0\0"
+
+
 class EndedEngine:
     """Stands in for the engine of a connection that is lost, and so opens their circle of references."""
 
@@ -221,6 +246,10 @@ class EndedEngine:
 
     def queued(self, stream: int | None = None) -> int:
         """Nothing waits."""
+        return 0
+
+    def window(self, stream: int | None = None) -> int:
+        """It is shut."""
         return 0
 
     def answer(self, stream: int, head: Fields, body: bytes, tail: Fields) -> None:
@@ -247,6 +276,9 @@ class EndedEngine:
         """Nobody sends."""
 
     def reset(self, stream: int, code: ErrorCode) -> None:
+        """It is over."""
+
+    def forget(self, stream: int) -> None:
         """It is over."""
 
     def ping(self, data: bytes) -> None:

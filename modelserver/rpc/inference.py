@@ -19,6 +19,7 @@ from modelserver.rpc.messages import Messages
 from modelserver.rpc.predictions import (
     AnswerRules,
     Body,
+    MessageForm,
     Predictor,
     StreamedAnswer,
     WholeAnswer,
@@ -124,6 +125,9 @@ def _head(size: int) -> bytes:
     return _PREDICTION + varint(size)
 
 
+_PREDICTED = MessageForm(prediction_message, _head)
+
+
 @frozen(eq=False)
 class Predictions:
     """
@@ -145,7 +149,7 @@ class Predictions:
     def message(self, call: Call, message: bytes | memoryview | None) -> None:
         """Queue a request."""
         assert message is not None, "there is one where clients do not stream"
-        observer = self.answers_with(call, self.statuses, self.rules, prediction_message, True)
+        observer = self.answers_with(call, self.statuses, self.rules, _PREDICTED, True)
         predictor = self.predictor
         try:
             head = read_head(message)

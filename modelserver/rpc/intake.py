@@ -5,73 +5,31 @@ from __future__ import annotations
 from typing import Protocol
 
 from modelserver.rpc.call import ServerCall
-from modelserver.rpc.http2 import Http2Engine, Http2Limits, window_update
+from modelserver.rpc.http2 import LARGEST_WINDOW, Http2Engine
+from modelserver.rpc.outflow import Outflow
+from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, Passing, frame_length
 
 MOST_EVENTS = 1000
 """Events of one connection in one turn: what one client sends may not keep the others waiting."""
 STEP = 16 << 10
 """Bytes that are read before events are counted; more while there are few."""
 FEW_EVENTS = 16
-FRAME_HEAD = 9
+PASSED_PER_EVENT = 4096
+"""Bytes past the engine that cost no more than an event."""
 PREFACE = 24
 """Bytes of what a client says before its first frame."""
-SHORTEST = 1024
-"""Bytes of a frame from which on it is worth it; a flood of short ones is for the engine to count."""
-LARGEST = 1 << 30
-"""Bytes of a message by which a client's window may be opened at once (RFC 9113, 6.9.1: below 2 GiB)."""
-_DATA = 0
-
-
-class Passing:
-    """
-    The calls whose bodies go past the engine, and the windows that are opened for them.
-
-    :ivar calls: by stream.
-    :ivar updates: frames that open the client's windows, to be sent between two frames of the engine's.
-    """
-
-    __slots__ = ("_limits", "_owed", "calls", "updates")
-
-    def __init__(self, limits: Http2Limits) -> None:
-        self._limits = limits
-        self._owed = 0
-        """Bytes by which the connection's window is to be opened."""
-        self.calls: dict[int, ServerCall] = {}
-        self.updates = b""
-
-    def expect(self, call: ServerCall, missing: int) -> None:
-        """
-        Let what is missing of a call's message go past the engine.
-
-        It has a place, so that its client may send all of it.
-        """
-        if missing > LARGEST or b"content-length" in call.known:  # the engine would miss the bytes
-            return
-        self.calls[call.stream] = call
-        if call.received + missing > self._limits.window:
-            self.updates += window_update(call.stream, missing)
-
-    def passed(self, size: int) -> None:
-        """Count bytes that the engine has not seen."""
-        self._owed += size
-        if self._owed >= self._limits.connection_window // 8:
-            self.updates += window_update(0, self._owed)
-            self._owed = 0
-
-    def may_pass(self, data: bytes, at: int) -> ServerCall | None:
-        """Return the call for which the frame that begins at a place goes past the engine, or None."""
-        call = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
-        if call is None or call.is_over or call.large is None or data[at + 3] != _DATA or data[at + 4]:
-            return None
-        length = frame_length(data, at)
-        fits = SHORTEST <= length <= min(call.large.missing, self._limits.frame)
-        return call if fits else None
+_WINDOW_UPDATE, _OPENING = 8, FRAME_HEAD + 4
+"""A kind of frame, and its bytes."""
 
 
 class LargeCalls(Protocol):
     """Whose bodies go past the engine."""
 
     passing: Passing
+    outflow: Outflow
+
+    def body_came(self, stream: int, data: bytes, ended: bool) -> None:
+        """Take a piece of a call's body; ``ended``: the last."""
 
     def large_came(self, call: ServerCall, size: int) -> None:
         """Count bytes that lie where the worker will read them."""
@@ -80,9 +38,14 @@ class LargeCalls(Protocol):
         """Return how much was done since the last time beyond what came, as a count of events."""
 
 
-def frame_length(data: bytes, at: int) -> int:
-    """Return the length that the head of a frame says."""
-    return data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+def end_of(stream: int) -> bytes:
+    """Return the frame that ends a request, and says nothing else."""
+    return b"\0\0\0\0\1" + stream.to_bytes(4, "big")
+
+
+def opens_all(data: bytes, at: int) -> bool:
+    """Return whether the frame that begins at a place opens the connection's window."""
+    return data[at : at + 4] == b"\0\0\4\x08" and data[at + 5 : at + FRAME_HEAD] == b"\0\0\0\0"
 
 
 class Intake:
@@ -91,24 +54,57 @@ class Intake:
 
     The engine would copy such a body twice, piece by piece, with an event for each; from here it is copied
     once, to where the worker reads it. Kept from the engine are whole frames of DATA that say nothing but
-    bytes; it gets the beginning and the end of each call, and all else.
+    bytes; it gets the beginning and the end of each call, and all else. The end is kept from it where the
+    client has said the length of the body, of which the engine would miss the bytes: once such a call is
+    answered, the engine is told that its client has given it up.
     """
 
-    __slots__ = ("_calls", "_counted", "_engine", "_head", "_left", "_passing", "_taken", "_taker")
+    __slots__ = (
+        "_calls",
+        "_ends",
+        "_engine",
+        "_forgotten",
+        "_head",
+        "_left",
+        "_outflow",
+        "_passing",
+        "_taker",
+        "_touched",
+    )
 
     def __init__(self, calls: LargeCalls, engine: Http2Engine) -> None:
         self._calls = calls
         self._passing = calls.passing
+        self._outflow = calls.outflow
         self._engine = engine
         self._left = PREFACE
         """Bytes to come of the frame that has begun."""
         self._head = b""
         """The beginning of a frame's head; the engine has not seen it."""
-        self._taker: ServerCall | None = None
-        """The call for which that frame goes past the engine."""
-        self._counted: ServerCall | None = None
-        self._taken = 0
-        """Bytes of that call that have gone past the engine, and are not counted yet."""
+        self._taker: Passage | None = None
+        """That of the call for which that frame goes past the engine."""
+        self._ends = False
+        """Whether that frame ends the call's request."""
+        self._forgotten: list[int] = []
+        """Streams that could not be forgotten within a frame."""
+        self._touched: list[Passage] = []
+        """Those on which something has come that is not counted yet."""
+
+    @property
+    def is_between(self) -> bool:
+        """Whether the engine has seen no part of a frame: it may be given frames of our own."""
+        return not self._left or self._taker is not None
+
+    def forget(self, stream: int) -> None:
+        """
+        Have the engine forget an answered call whose end it has not seen, as soon as it may be.
+
+        That is before it sees what comes next: its client may begin another one in the stead of this.
+        """
+        if self.is_between:
+            self._engine.forget(stream)
+        else:
+            self._forgotten.append(stream)
 
     def read(self, data: bytes) -> bytes:
         """
@@ -119,12 +115,12 @@ class Intake:
         if self._head:
             data, self._head = self._head + data, b""
         size = len(data)
-        if size > STEP or self._taker is not None or self._passing.calls:
-            at = self._read_in_steps(data, size)
-            self._count()
-            return data[at:]
+        if size > STEP or self._taker is not None or self._passing.calls or self._forgotten:
+            return self._read_carefully(data, size)
         at = self._left
         while at + FRAME_HEAD <= size:
+            if data[at + 3] == _WINDOW_UPDATE and opens_all(data, at):
+                return self._read_carefully(data, size)
             at += FRAME_HEAD + (data[at] << 16 | data[at + 1] << 8 | data[at + 2])
         if at >= size:
             self._left = at - size
@@ -134,10 +130,15 @@ class Intake:
         self._engine.receive(data)
         return b""
 
+    def _read_carefully(self, data: bytes, size: int) -> bytes:
+        """Read what may have more than is for the engine, and return what is left."""
+        at = self._read_in_steps(data, size)
+        self._count()
+        return data[at:]
+
     def _read_in_steps(self, data: bytes, size: int) -> int:
         """Read the frames in ``data``, and return where the reading has ended."""
         view = memoryview(data)
-        may_pass, calls = self._passing.may_pass, self._passing.calls
         at = fed = 0
         budget, step = MOST_EVENTS, STEP
         while at < size and budget > 0:
@@ -147,26 +148,26 @@ class Intake:
                     fed = end
                     budget -= 1
                 at = end
-            elif size - at < FRAME_HEAD:
+            elif size - at < FRAME_HEAD or (self._opens(data, at) and size - at < _OPENING):
                 self._head = data[at:]
                 break
             else:
-                taker = may_pass(data, at) if calls else None
-                if taker is not None and fed < at:
+                passage = self._passing.passage_of(data, at) if self._passing.calls else None
+                if fed < at and (passage is not None or self._opens(data, at)):
                     # First what comes before it, which may end that call.
                     budget -= self._feed(view[fed:at])
                     fed = at
                     continue
-                if taker is not None and (frames := self._take_alike(taker, data, view, at)):
-                    budget -= frames
-                    at = fed = at + frames * (FRAME_HEAD + frame_length(data, at))
+                end = self._pass_by(passage, data, view, at)
+                if end > at:
+                    budget -= 1 + (end - at) // PASSED_PER_EVENT
+                    at = fed = end
                     continue
-                self._taker = taker
-                self._left = frame_length(data, at)
+                self._begin(passage, data, at)
                 at += FRAME_HEAD
-                if taker is not None:
+                if passage is not None:
                     fed = at
-            if at - fed >= step and not self._left:
+            if not self._left and (at - fed >= step or self._forgotten):
                 events = self._feed(view[fed:at])
                 fed = at
                 budget -= events
@@ -175,54 +176,103 @@ class Intake:
             self._feed(view[fed:at])
         return size if self._head else at
 
+    def _opens(self, data: bytes, at: int) -> bool:
+        return data[at + 3] == _WINDOW_UPDATE and opens_all(data, at)
+
     def _feed(self, piece: memoryview) -> int:
         """Let the engine read, and return how much happened, as a count of events."""
         self._count()
-        return self._engine.receive(piece) + self._calls.take_cost()
+        events = self._engine.receive(piece)
+        if self._forgotten and self.is_between:
+            forgotten, self._forgotten = self._forgotten, []
+            for stream in forgotten:
+                self._engine.forget(stream)
+        return events + self._calls.take_cost()
+
+    def _begin(self, passage: Passage | None, data: bytes, at: int) -> None:
+        """Begin to read a frame."""
+        self._taker, self._ends = passage, data[at + 4] == END_STREAM
+        self._left = frame_length(data, at)
 
     def _go_on(self, piece: memoryview) -> bool:
         """Go on in the frame that has begun; return whether it goes past the engine."""
         self._left -= len(piece)
-        call = self._taker
-        if call is None:
+        passage = self._taker
+        if passage is None:
             return False
-        self._take(call, len(piece))
-        if call.large is not None and not call.is_over:  # else nobody waits for it any more
-            call.large.add(piece)
+        self._take(passage, piece)
+        if self._ends and not self._left:
+            self._end(passage.call)
         return True
 
-    def _take(self, call: ServerCall, size: int) -> None:
-        """Note that so many bytes of a call's body have gone past the engine."""
-        if call is not self._counted:
-            self._count()
-            self._counted = call
-        self._taken += size
+    def _take(self, passage: Passage, piece: memoryview) -> None:
+        if not passage.taken:
+            self._touched.append(passage)
+        passage.taken += len(piece)
+        if not passage.call.is_over:  # else nobody waits for it any more
+            passage.large.add(piece)
 
-    def _take_alike(self, call: ServerCall, data: bytes, view: memoryview, at: int) -> int:
+    def _end(self, call: ServerCall) -> None:
+        """End a call's request, of which the last piece has gone past the engine."""
+        self._count()
+        self._passing.forget(call.stream)
+        if call.is_measured:
+            call.is_end_unseen = True
+            self._calls.body_came(call.stream, b"", True)
+        else:
+            self._engine.receive(end_of(call.stream))
+
+    def _pass_by(self, passage: Passage | None, data: bytes, view: memoryview, at: int) -> int:
         """
-        Take whole frames that have the same head as the first: nearly all of a large body.
+        Read whole frames that are not for the engine, and return where they end.
+
+        :param passage: the one of the first frame's call, if there is one.
+        """
+        if passage is None:
+            if self._opens(data, at):
+                size = int.from_bytes(data[at + FRAME_HEAD : at + _OPENING], "big") & LARGEST_WINDOW
+                if self._outflow.opened(size):
+                    return at + _OPENING
+            return at
+        end = at + FRAME_HEAD + frame_length(data, at)
+        if end > len(data):
+            return at
+        if data[at + 4] == END_STREAM:
+            self._take(passage, view[at + FRAME_HEAD : end])
+            self._end(passage.call)
+            return end
+        self._passing.expect_alike(passage, data[at : at + FRAME_HEAD], end - at)
+        return self._take_alike(passage, data, view, at)
+
+    def _take_alike(self, first: Passage, data: bytes, view: memoryview, at: int) -> int:
+        """
+        Take whole frames with heads that are known: nearly all of large bodies.
 
         :param at: where the first begins, which may pass.
-        :return: how many.
+        :return: where they end.
         """
-        large = call.large
-        assert large is not None  # else it could not pass
-        head, length, begun = data[at : at + FRAME_HEAD], frame_length(data, at), at
-        whole = FRAME_HEAD + length
-        last = min(len(data), at + large.missing // length * whole) - whole
-        while at <= last and data[at : at + FRAME_HEAD] == head:
-            large.add(view[at + FRAME_HEAD : at + whole])
-            at += whole
-        frames = (at - begun) // whole
-        if frames:
-            self._take(call, frames * length)
-        return frames
+        find, last = self._passing.alike.get, len(data)
+        passage: Passage | None = first
+        while passage is not None:
+            end, large = at + passage.whole, passage.large
+            length = passage.whole - FRAME_HEAD
+            if end > last or length > large.missing or passage.call.is_over:
+                break
+            large.add(view[at + FRAME_HEAD : end])
+            if not passage.taken:
+                self._touched.append(passage)
+            passage.taken += length
+            at = end
+            passage = find(data[at : at + FRAME_HEAD])
+        return at
 
     def _count(self) -> None:
         """Count what has gone past the engine: once for many frames."""
-        call, size = self._counted, self._taken
-        if call is not None:
-            self._counted, self._taken = None, 0
+        if not self._touched:
+            return
+        touched, self._touched = self._touched, []
+        for passage in touched:
+            size, passage.taken = passage.taken, 0
             self._passing.passed(size)
-            if not call.is_over:
-                self._calls.large_came(call, size)
+            if not passage.call.is_over:
+                self._calls.large_came(passage.call, size)

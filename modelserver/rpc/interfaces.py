@@ -89,6 +89,16 @@ class Call(Protocol):
     def reply(self, message: Message) -> None:
         """Send the only message, or the last one, and the status OK."""
 
+    def reply_large(self, ahead: bytes, body: Message, take_place: Callable[[], SharedSlot | None]) -> None:
+        """
+        Send the only message, or the last one, and the status OK; if it can be, from where it lies.
+
+        :param ahead: the beginning of the message.
+        :param body: the rest of it: bytes, or a view of memory that workers write to.
+        :param take_place: returns the place of that memory, from then on the call's to free; None: nobody may
+            have it.
+        """
+
     def finish(self, code: Code = Code.OK, message: str = "", trailing: Sequence[Metadatum] = ()) -> None:
         """Send the status; ``trailing`` goes behind the attribute of that name."""
 

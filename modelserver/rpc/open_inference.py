@@ -32,7 +32,7 @@ from modelserver.protocol.wire_format import (
 )
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages
-from modelserver.rpc.predictions import AnswerRules, Body, Predictor, WholeAnswer
+from modelserver.rpc.predictions import AnswerRules, Body, MessageForm, Predictor, WholeAnswer
 from modelserver.rpc.status import Statuses
 from modelserver.rpc.streams import StreamedRequest
 
@@ -86,6 +86,9 @@ def _same(body: Body) -> Body:
     return body
 
 
+_WHOLE = MessageForm(_same, lambda size: b"")
+
+
 @frozen(eq=False)
 class ModelInfer:
     """One request with tensors, one job."""
@@ -102,7 +105,7 @@ class ModelInfer:
     def message(self, call: Call, message: bytes | memoryview | None) -> None:
         """Queue a request."""
         assert message is not None, "there is one where clients do not stream"
-        observer = WholeAnswer(call, self.statuses, self.rules, _same)
+        observer = WholeAnswer(call, self.statuses, self.rules, _WHOLE)
         predictor, request = self.predictor, StreamedRequest(b"")
         try:
             read_request(message, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IReactorTime
@@ -21,8 +22,19 @@ from modelserver.rpc.interfaces import Call
 from modelserver.rpc.status import Statuses, code_of_http
 
 Body = bytes | bytearray | memoryview
-Encode = Callable[[Body], Body]
-"""Makes a message of what a worker answered."""
+
+
+class MessageForm(NamedTuple):
+    """
+    How what a worker answers becomes a message.
+
+    :param encode: returns the message.
+    :param ahead: returns what comes in it before an answer of so many bytes.
+    """
+
+    encode: Callable[[Body], Body]
+    ahead: Callable[[int], bytes]
+
 
 STATUS = "x-status-code"
 """Where the status goes that a handler has set: a call has one of its own."""
@@ -124,7 +136,7 @@ class CallObserver:
     """
     Ends a call with what a handler answers.
 
-    :param encode: makes the message.
+    :param form: of its message.
     :param carries_text: a message can carry the text of an error that a handler has called a success.
     :param on_end: called when the job is over.
     """
@@ -132,7 +144,7 @@ class CallObserver:
     call: Call
     statuses: Statuses
     rules: AnswerRules
-    encode: Encode
+    form: MessageForm
     carries_text: bool = False
     on_end: Callable[[], object] | None = None
 
@@ -152,7 +164,7 @@ class CallObserver:
         if on_end is not None:
             on_end()
 
-    def end_with(self, answer: Answer, body: Body) -> None:
+    def end_with(self, job: Job, answer: Answer, body: Body) -> None:
         """Send a handler's only answer, or its last part, and the status."""
         call = self.call
         self._let_go()
@@ -162,7 +174,10 @@ class CallObserver:
             if status is not None:
                 call.finish(*status)
                 return
-        call.reply(self.encode(body))
+        if len(body) >= LARGE:
+            call.reply_large(self.form.ahead(len(body)), body, job.hand_over_place)
+        else:
+            call.reply(self.form.encode(body))
 
     def refusal(self, status: int, body: Body) -> CallStatus | None:
         """Return what a handler's status ends the call with, if it does."""
@@ -177,7 +192,7 @@ class CallObserver:
         status = self.statuses.of(error)
         if status.code is _OK and isinstance(error, PredictionFailed):
             if self.carries_text:
-                self.call.reply(self.encode(error.message.encode()))
+                self.call.reply(self.form.encode(error.message.encode()))
                 return
             status = status._replace(code=Code.UNKNOWN)
         self.call.finish(*status)
@@ -202,7 +217,7 @@ class WholeAnswer(CallObserver):
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the answer, with the parts before it."""
-        self.end_with(answer, b"".join([*self._parts, answer.body]) if self._parts else answer.body)
+        self.end_with(job, answer, b"".join([*self._parts, answer.body]) if self._parts else answer.body)
 
 
 @define(eq=False)
@@ -216,12 +231,12 @@ class StreamedAnswer(CallObserver):
 
     def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Send parts."""
-        encode = self.encode
+        encode = self.form.encode
         return self.call.send(*[encode(part.body) for part in parts])
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the last part."""
-        self.end_with(answer, answer.body)
+        self.end_with(job, answer, answer.body)
 
 
 def trailing_of(answer: Answer) -> Sequence[Metadatum]:

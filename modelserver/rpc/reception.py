@@ -10,11 +10,12 @@ from modelserver.errors import BadRequest, DeadlinePassed, ServerFull, ServingEr
 from modelserver.rpc.call import CallingConnection, ServerCall
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, StreamGone
-from modelserver.rpc.intake import Passing
 from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.listener_context import RpcListener
+from modelserver.rpc.outflow import Outflow
+from modelserver.rpc.passing import Passing
 from modelserver.rpc.wire import fields as wire
 from modelserver.rpc.wire.codings import IDENTITY, decode
 from modelserver.rpc.wire.fields import Fields
@@ -38,6 +39,7 @@ class ReceivingConnection(CallingConnection, Protocol):
     now: float
     body_bytes: int
     limit_exceeded: ServerFull | None
+    outflow: Outflow
 
     def cancelled(self, call: ServerCall) -> None:
         """Note that a call is over without its method's doing."""
@@ -64,7 +66,7 @@ class Reception:
 
     :param calls: by stream, until the engine says that the stream is closed.
     :param timed: those that have a deadline, and have begun in this turn.
-    :param half: calls that are answered whose requests are not whole.
+    :param half: calls that are answered whose requests are not whole, for the engine at least.
     :param highest: the last stream that has begun.
     :param passing: those whose bodies do not come by the engine.
     """
@@ -83,6 +85,7 @@ class Reception:
         self.timed: list[ServerCall] = []
         self.half: dict[int, ServerCall] = {}
         self.passing = Passing(listener.http2)
+        self.outflow = connection.outflow
         self.highest = 0
         self._cost = 0
         self.pinged, self.ponged = connection.pinged, connection.ponged
@@ -152,7 +155,8 @@ class Reception:
                 connection.engine.consumed(stream, size)
             if call is not None and ended:
                 call.is_whole = True
-                self.half.pop(stream, None)
+                if not call.is_end_unseen:
+                    self.half.pop(stream, None)
             return
         connection.body_bytes += size
         call.received += size
@@ -192,7 +196,9 @@ class Reception:
         if call is None:
             return
         self.half.pop(stream, None)
-        self.passing.calls.pop(stream, None)
+        self.passing.forget(stream)
+        if self.outflow.waiting:
+            self.outflow.drop(stream)
         self.release_window(call)
         if not call.is_over:
             self._cancel(call, Code.CANCELLED)
@@ -207,7 +213,7 @@ class Reception:
         elif call.reader is None and self._slots is not None:
             call.large = LargeMessage.begin(data, self._slots, self._largest)
             if call.large is not None:
-                self.passing.expect(call, call.large.missing)
+                self.passing.expect(call, call.large)
         if call.large is not None:
             if ended:
                 call.is_whole = True
@@ -332,7 +338,7 @@ class Reception:
         """Tell the methods of all calls that nobody waits any more."""
         calls, self.calls = self.calls, {}
         self.half.clear()
-        self.passing.calls.clear()
+        self.passing.clear()
         self.timed.clear()
         for call in calls.values():
             if not call.is_over:

@@ -79,6 +79,10 @@ class MemoryCall:
         self.send(message)
         self.finish()
 
+    def reply_large(self, ahead: bytes, body: Message, take_place: Callable[[], SharedSlot | None]) -> None:
+        """Keep a copy of the last answer."""
+        self.reply(b"".join((ahead, body)))
+
     def finish(self, code: Code = Code.OK, message: str = "", trailing: Sequence[Metadatum] = ()) -> None:
         """Keep the end."""
         if not self.is_over:

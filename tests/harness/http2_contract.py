@@ -213,6 +213,39 @@ class Http2Contract(Http2Case):
         self.assertEqual((0, 0), (self.client.answers[stream].status, self.client.answers[stream].reset))
         self.assertEqual([stream], self.told.gone)
 
+    def test_an_answered_stream_may_be_forgotten_where_the_engine_does_not_see_its_end(self) -> None:
+        stream = self.ask(None, more=[(b"content-length", b"1000")])
+        self.assertEqual(65_535, self.engine.window(stream))
+        self.engine.answer_head(stream, HEAD, False)
+        self.engine.answer_tail(stream, TAIL)
+        self.exchange()
+        self.assertTrue(self.engine.has_sent(stream))
+        self.assertEqual([], self.told.gone)
+        self.engine.forget(stream)
+        self.assertEqual(([stream], []), (self.told.gone, self.told.resets))
+        self.exchange()
+        self.assertIsNone(self.client.answers[stream].reset, "its client has nothing to do with it")
+        self.engine.forget(stream)  # passed over
+        self.assertEqual(([stream], 0), (self.told.gone, self.engine.window(stream)))
+        self.engine.answer(self.ask(), HEAD, b"answer", TAIL)
+        self.exchange()
+        self.assertEqual(2, len(self.told.gone))
+
+    def test_windows_are_told(self) -> None:
+        self.client.takes = False
+        stream = self.ask()
+        self.client.connection.increment_flow_control_window(10_000)
+        self.client.connection.increment_flow_control_window(500, stream)
+        self.exchange()
+        self.assertEqual((75_535, 66_035), (self.engine.window(), self.engine.window(stream)))
+        self.engine.answer_head(stream, HEAD, False)
+        self.engine.answer_part(stream, bytes(1_000))
+        self.exchange()
+        self.assertEqual((74_535, 65_035), (self.engine.window(), self.engine.window(stream)))
+        self.client.connection.update_settings({4: 60_000})
+        self.exchange()
+        self.assertEqual(65_035 - 5_535, self.engine.window(stream))
+
     def test_pings_are_answered_both_ways(self) -> None:
         self.client.connection.ping(b"12345678")
         self.engine.ping(b"abcdefgh")

@@ -12,8 +12,9 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.engines.h2 import H2Engine
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.http2 import EngineMaker, Http2Engine, Http2Events, Http2Limits
-from modelserver.rpc.intake import SHORTEST
 from modelserver.rpc.large_message import LARGE
+from modelserver.rpc.limits import RpcLimits
+from modelserver.rpc.passing import SHORTEST
 from tests.harness.http2_client import Pairs, message, raw_frame
 from tests.harness.rpc import RpcStage
 
@@ -112,11 +113,77 @@ class IntakeTests(SynchronousTestCase):
         client.connection.dataReceived(raw_frame(DATA, 1, stream, b""))
         self.assertEqual([BODY], self.site.echo.messages)
 
-    def test_a_length_that_the_client_has_said_is_checked_by_the_engine(self) -> None:
+    def test_where_the_client_says_the_length_the_engine_does_not_see_the_end(self) -> None:
         framed = message(BODY)
-        self.send(framed, more=[(b"content-length", b"%d" % len(framed))])
+        for count in range(1, 4):
+            stream = self.send(framed, more=[(b"content-length", b"%d" % len(framed))])
+            self.assertEqual([BODY] * count, self.site.echo.messages)
+            answer = self.client.http2.answers[stream]
+            self.assertEqual((0, True, None), (answer.status, answer.is_ended, answer.reset))
+        self.assertLess(self.maker.seen, len(framed))
+        connection = self.client.connection
+        self.assertEqual(({}, {}), (connection.reception.calls, connection.reception.half))
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+    def test_a_wrong_length_is_refused_by_the_engine(self) -> None:
+        framed = message(BODY)
+        stream = self.send(framed, more=[(b"content-length", b"%d" % (len(framed) + 1))])
+        self.assertEqual([], self.site.echo.messages)
+        self.assertEqual(1, self.client.http2.answers[stream].reset)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+    def test_what_follows_the_end_of_a_request_reaches_nobody(self) -> None:
+        framed, client = message(BODY), self.client
+        said = [(b"content-length", b"%d" % len(framed))]
+        self.site.echo.answers = lambda call, body: None
+        stream = self.send(framed, more=said)
+        client.connection.dataReceived(raw_frame(DATA, 0, stream, b"more"))
+        client.connection.dataReceived(raw_frame(DATA, 1, stream, b""))
+        client.pump()
         self.assertEqual([BODY], self.site.echo.messages)
-        self.assertGreater(self.maker.seen, len(framed))
+        self.assertIsNotNone(client.http2.answers[stream].status)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+    def test_a_call_is_forgotten_before_its_client_begins_another(self) -> None:
+        self.stage = RpcStage(make_engine=self.maker, slots=self.slots, limits=RpcLimits(streams=2))
+        self.client = client = self.stage.connect()
+        framed, keep = message(BODY), self.stage.site.keep
+        stream = client.http2.request("Keep", more=[(b"content-length", b"%d" % len(framed))])
+        client.http2.data(stream, framed, True)
+        client.pump()
+        other = client.http2.request("Echo")
+        client.pump()
+        piece = raw_frame(DATA, 0, other, message(b"hello"))
+        client.connection.dataReceived(piece[:12])  # the engine is within a frame
+        keep.calls[0].reply(b"kept")
+        client.pump()
+        self.assertEqual([b"kept"], client.http2.answers[stream].messages)
+        third = client.http2.request("Echo", message(b"third"))
+        client.connection.dataReceived(piece[12:] + client.http2.output())
+        client.pump()
+        self.assertEqual([b"third"], client.http2.answers[third].messages)
+        client.connection.dataReceived(raw_frame(DATA, 1, other, b""))
+        client.pump()
+        self.assertEqual([b"hello"], client.http2.answers[other].messages)
+        self.assertEqual({}, client.connection.reception.calls)
+
+    def test_a_call_that_is_over_before_its_last_piece_is_forgotten(self) -> None:
+        framed, client = message(BODY), self.client
+        said = [(b"content-length", b"%d" % len(framed)), (b"grpc-timeout", b"1S")]
+        stream = client.http2.request("Echo", more=said)
+        cut = len(framed) - 16_000
+        client.http2.data(stream, framed[:cut])
+        client.pump()
+        last = raw_frame(DATA, 1, stream, framed[cut:])
+        client.connection.dataReceived(last[:9000])
+        self.stage.clock.advance(1.5)  # its answer waits until the end of the turn
+        client.connection.dataReceived(last[9000:])
+        self.stage.turn()
+        client.pump()
+        self.assertEqual(([], 4), (self.site.echo.messages, client.http2.answers[stream].status))
+        self.send(framed)
+        self.assertEqual([BODY], self.site.echo.messages)
+        self.assertEqual({}, client.connection.reception.calls)
 
     def test_a_call_that_ends_within_a_frame_leaves_the_rest_to_nobody(self) -> None:
         client, framed = self.client, message(BODY)
@@ -154,12 +221,15 @@ SIZES = st.sampled_from((0, 100, 20_000, LARGE - 1, LARGE, LARGE + 70_001))
 class CutAnywhereTests(SynchronousTestCase):
     """Several calls at a time, their frames mixed, and cut by the network wherever it likes."""
 
-    def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int]) -> None:
+    def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int], says: bool) -> None:
         """Send one call of each size, a piece of each in turn."""
         stage = RpcStage(make_engine=engine, slots=slots_of(2 * LARGE))
         client = stage.connect()
         bodies = [bytes([place]) * size for place, size in enumerate(sizes)]
-        rest = {client.http2.request("Echo"): message(body) for body in bodies}
+        rest = {}
+        for body in map(message, bodies):
+            more = [(b"content-length", b"%d" % len(body))] if says else []
+            rest[client.http2.request("Echo", more=more)] = body
         while rest:
             for stream, left in list(rest.items()):
                 client.http2.data(stream, left[:40_000], len(left) <= 40_000)
@@ -177,19 +247,22 @@ class CutAnywhereTests(SynchronousTestCase):
         self.assertEqual([], stage.site.failures)
         answered = [each for each in client.http2.answers.values() if each.status == 0]
         self.assertEqual(sorted(bodies), sorted(each.messages[0] for each in answered))
+        self.assertEqual({}, client.connection.reception.calls)
 
     @settings(max_examples=25, deadline=None)
     @given(
         st.lists(SIZES, min_size=1, max_size=3),
         st.lists(st.sampled_from((1500, 9, 16_393, 50_001, 262_144)), min_size=1, max_size=4),
+        st.booleans(),
     )
-    def test_ngh2(self, sizes: list[int], cuts: list[int]) -> None:
-        self.deliver(Ngh2Engine, sizes, cuts)
+    def test_ngh2(self, sizes: list[int], cuts: list[int], says: bool) -> None:
+        self.deliver(Ngh2Engine, sizes, cuts, says)
 
     @settings(max_examples=10, deadline=None)
     @given(
         st.lists(SIZES, min_size=1, max_size=3),
         st.lists(st.sampled_from((1500, 7000, 16_393, 262_144)), min_size=1, max_size=4),
+        st.booleans(),
     )
-    def test_h2(self, sizes: list[int], cuts: list[int]) -> None:
-        self.deliver(H2Engine, sizes, cuts)
+    def test_h2(self, sizes: list[int], cuts: list[int], says: bool) -> None:
+        self.deliver(H2Engine, sizes, cuts, says)

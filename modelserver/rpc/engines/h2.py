@@ -23,6 +23,7 @@ from modelserver.rpc.http2 import (
     Http2Events,
     Http2Limits,
     StreamGone,
+    given_up,
     last_words,
 )
 from modelserver.rpc.wire.fields import Fields
@@ -214,6 +215,14 @@ class H2Engine:
         outgoing = self._outgoing.get(stream)
         return outgoing.size if outgoing else 0
 
+    def window(self, stream: int | None = None) -> int:
+        """Return for how much the peer's window is open."""
+        if stream is None:
+            return self._connection.outbound_flow_control_window
+        if stream not in self._open:
+            return 0
+        return self._connection.streams[stream].outbound_flow_control_window
+
     def answer(self, stream: int, head: Fields, body: bytes, tail: Fields) -> None:
         """Send a whole answer."""
         self.answer_head(stream, head, False)
@@ -266,6 +275,12 @@ class H2Engine:
         except (h2.exceptions.ProtocolError, KeyError):
             pass  # it, or the connection, has ended
         self._gone(stream)
+
+    def forget(self, stream: int) -> None:
+        """Take a stream as one that the peer has given up."""
+        if stream in self._open and not self._is_over:
+            self._connection.receive_data(given_up(stream))
+            self._gone(stream)
 
     def ping(self, data: bytes) -> None:
         """Ask for a sign of life."""

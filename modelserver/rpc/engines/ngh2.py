@@ -7,7 +7,7 @@ from typing import Any
 
 import ngh2
 
-from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, Http2Events, Http2Limits, StreamGone
+from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, Http2Events, Http2Limits, StreamGone, given_up
 from modelserver.rpc.wire.fields import Fields
 
 MOST_AT_ONCE = 1 << 17
@@ -73,6 +73,10 @@ class Ngh2Engine:
 
     def _dispatch(self) -> int:
         events = self._events()
+        self._tell(events)
+        return len(events)
+
+    def _tell(self, events: list[ngh2.Event]) -> None:
         for event in events:
             kind = type(event)
             if kind is _REQUEST:
@@ -83,7 +87,6 @@ class Ngh2Engine:
                 self._closed(event.stream_id)  # type: ignore[attr-defined]  # likewise
             elif kind in _TELL:
                 _TELL[kind](self, event)
-        return len(events)
 
     def settings_came(self) -> None:
         """Tell of settings: the first are a greeting."""
@@ -118,6 +121,16 @@ class Ngh2Engine:
         """Return the bytes of answers that wait for the peer's windows."""
         try:
             return self._queued(stream)
+        except ngh2.NGH2Error:
+            return 0
+
+    def window(self, stream: int | None = None) -> int:
+        """Return for how much the peer's window is open."""
+        connection = self._connection
+        try:
+            if stream is None:
+                return connection.remote_window_size
+            return connection.stream_remote_window_size(stream)
         except ngh2.NGH2Error:
             return 0
 
@@ -171,6 +184,14 @@ class Ngh2Engine:
             self._connection.reset_stream(stream, code)
         except ngh2.NGH2Error:
             pass  # it, or the connection, has ended
+
+    def forget(self, stream: int) -> None:
+        """Take a stream as one that the peer has given up."""
+        try:
+            self._connection.receive_data(given_up(stream))
+        except ngh2.NGH2Error:
+            return  # the connection has ended
+        self._tell([event for event in self._events() if type(event) is not ngh2.StreamReset])
 
     def ping(self, data: bytes) -> None:
         """Ask for a sign of life."""

@@ -1,0 +1,107 @@
+"""Calls whose bodies go past the HTTP/2 engine, to where workers will read them."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from modelserver.rpc.call import ServerCall
+from modelserver.rpc.http2 import Http2Limits, window_update
+from modelserver.rpc.large_message import LargeMessage
+
+FRAME_HEAD = 9
+SHORTEST = 1024
+"""Bytes of a frame from which on it is worth it; a flood of short ones is for the engine to count."""
+LARGEST = 1 << 30
+"""Bytes of a message by which a client's window may be opened at once (RFC 9113, 6.9.1: below 2 GiB)."""
+DATA, END_STREAM = 0, 1
+
+
+def frame_length(data: bytes | bytearray, at: int) -> int:
+    """Return the length that the head of a frame says."""
+    return data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+
+
+@define(eq=False)
+class Passage:
+    """
+    How far the body of one call has come.
+
+    :param large: its message.
+    :ivar taken: bytes that have gone past the engine, and are not counted yet.
+    :ivar head: of the frame that came last: most of a body's are alike.
+    :ivar whole: bytes of such a frame.
+    """
+
+    call: ServerCall
+    large: LargeMessage
+    taken: int = 0
+    head: bytes = b""
+    whole: int = 0
+
+
+class Passing:
+    """
+    The calls whose bodies go past the engine, and the windows that are opened for them.
+
+    :ivar calls: by stream.
+    :ivar alike: by the heads of the frames that came last.
+    :ivar updates: frames that open the client's windows, to be sent between two frames of the engine's.
+    """
+
+    __slots__ = ("_limits", "_owed", "alike", "calls", "updates")
+
+    def __init__(self, limits: Http2Limits) -> None:
+        self._limits = limits
+        self._owed = 0
+        """Bytes by which the connection's window is to be opened."""
+        self.calls: dict[int, Passage] = {}
+        self.alike: dict[bytes, Passage] = {}
+        self.updates = b""
+
+    def expect(self, call: ServerCall, large: LargeMessage) -> None:
+        """
+        Let what is missing of a call's message go past the engine.
+
+        It has a place, so that its client may send all of it.
+        """
+        said, missing = call.known.get(b"content-length"), large.missing
+        if missing > LARGEST or said not in (None, b"%d" % (call.received + missing)):
+            return  # a wrong length is for the engine to refuse
+        call.is_measured = said is not None
+        self.calls[call.stream] = Passage(call, large)
+        if call.received + missing > self._limits.window:
+            self.updates += window_update(call.stream, missing)
+
+    def expect_alike(self, passage: Passage, head: bytes, whole: int) -> None:
+        """Expect more frames with the head of one that may pass."""
+        self.alike.pop(passage.head, None)
+        passage.head, passage.whole = head, whole
+        self.alike[head] = passage
+
+    def forget(self, stream: int) -> None:
+        """Let nothing more pass of a call."""
+        passage = self.calls.pop(stream, None)
+        if passage is not None:
+            self.alike.pop(passage.head, None)
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self.calls.clear()
+        self.alike.clear()
+
+    def passed(self, size: int) -> None:
+        """Count bytes that the engine has not seen."""
+        self._owed += size
+        if self._owed >= self._limits.connection_window // 8:
+            self.updates += window_update(0, self._owed)
+            self._owed = 0
+
+    def passage_of(self, data: bytes | bytearray, at: int) -> Passage | None:
+        """Return the one on which the frame that begins at a place goes past the engine, or None."""
+        passage = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
+        flags = data[at + 4]
+        if passage is None or passage.call.is_over or data[at + 3] != DATA or flags > END_STREAM:
+            return None
+        length, missing = frame_length(data, at), passage.large.missing
+        fits = length == missing if flags else SHORTEST <= length <= missing
+        return passage if fits and length <= self._limits.frame else None
