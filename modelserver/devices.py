@@ -48,3 +48,44 @@ class GpuUsage:
     memory_used: int
     memory_total: int = 0
     processes: Mapping[int, int] = field(factory=dict)
+
+
+@frozen
+class GpuMemory:
+    """
+    What one worker has of its GPUs' memory, in bytes; None is what nobody tells.
+
+    :param allocated: its tensors.
+    :param reserved: what its torch has taken from the driver, for tensors of now and later.
+    :param peak: the most that its tensors have been.
+    :param driver: all that its process has, as the driver says.
+    """
+
+    allocated: int | None = None
+    reserved: int | None = None
+    peak: int | None = None
+    driver: int | None = None
+
+    @property
+    def used(self) -> int | None:
+        """What it takes from others: what the driver says, or else what the worker itself knows of."""
+        return self.reserved if self.driver is None else self.driver
+
+    @property
+    def other(self) -> int | None:
+        """What its process has beside torch's: CUDA's own part, and what other libraries have."""
+        if self.driver is None or self.reserved is None:
+            return None
+        return max(0, self.driver - self.reserved)
+
+    def __add__(self, more: GpuMemory) -> GpuMemory:
+        """Return what two processes have together, as they tell it."""
+        return GpuMemory(
+            _sum(self.allocated, more.allocated),
+            _sum(self.reserved, more.reserved),
+            _sum(self.peak, more.peak),
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other

@@ -8,7 +8,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from modelserver.devices import Gpu, GpuUsage
+from modelserver.devices import Gpu, GpuMemory, GpuUsage
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.spec import (
@@ -91,6 +91,10 @@ class WorkerProcess(Protocol):
         """The threads of computation that it was given, None if it was told nothing."""
 
     @property
+    def gpu_memory(self) -> GpuMemory | None:
+        """What it last told of its GPUs' memory, None before, and where it uses none."""
+
+    @property
     def place(self) -> WorkerPlace | None:
         """Where it is, or will be, if that is another machine; its ``pid`` is one there."""
 
@@ -117,10 +121,10 @@ class WorkerProcess(Protocol):
 
     def take_back(self) -> int:
         """
-        Take back the calls that were sent ahead and have not begun: the process will not make them.
+        Take back the calls that were sent ahead and have not begun; return how many: the last ones sent.
 
-        Return how many they are: the last ones sent. ``WorkerEvents.dropped`` tells of each frame that the
-        process has passed over them; until it has of all, nothing may be sent ahead.
+        ``WorkerEvents.dropped`` tells of each frame that the process has passed over them; until it has of
+        all, nothing may be sent ahead.
         """
 
     def collect_answers(self) -> None:
@@ -200,10 +204,7 @@ class InThread(Protocol):
 
 
 class Inventory(Protocol):
-    """
-    What knows the machine's GPUs: which are visible, their load (None where it cannot be told), and why no
-    work should be given to one (``illness``; None: nothing is known against it).
-    """
+    """What knows the machine's GPUs: the visible ones, their load if told, what speaks against using one."""
 
     def gpus(self) -> Sequence[Gpu]: ...
     def usage(self, gpu_id: int) -> GpuUsage | None: ...
@@ -214,8 +215,7 @@ class MemoryBudget(Protocol):
     """
     Bounds the memory that the workers of all versions take together.
 
-    What a worker is expected to take is reserved from ``placed`` until ``left``: there is nothing else to
-    give back.
+    What a worker is expected to take is reserved from ``placed`` until ``left``.
     """
 
     def reserve(self, version: VersionSpec, workers: int) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
+from modelserver.devices import GpuMemory
 from modelserver.dialect_rules import TORCHSERVE
 from modelserver.version_settings.setting import Setting, SettingValues
 from modelserver.version_settings.table import VERSION_SETTINGS, default_of
@@ -295,7 +296,7 @@ class WorkerDescription:
     :param private: bytes of them that no other process has, None where the kernel does not tell.
     :param shared: bytes of them that other processes have, too, in whole or in part.
     :param threads: of computation that it was given (``OMP_NUM_THREADS``), None if it chooses itself.
-    :param gpu_memory: bytes of its GPU that its process has, None where the driver does not tell.
+    :param gpu_memory: what its process has of its GPUs' memory, None where nobody tells.
     :param restarts: how often it was started again.
     :param place: where it is, if that is another machine: ``pid`` is None then.
     """
@@ -312,7 +313,7 @@ class WorkerDescription:
     private: int | None = None
     shared: int | None = None
     threads: int | None = None
-    gpu_memory: int | None = None
+    gpu_memory: GpuMemory | None = None
     place: WorkerPlace | None = None
 
     @property
@@ -357,8 +358,7 @@ class VersionDescription:
     """
     A version and its workers as they are now.
 
-    :param waiting: jobs in the queue.
-    :param waiting_bytes: the size of their bodies.
+    :param waiting: jobs in the queue, ``waiting_bytes`` the size of their bodies.
     :param in_flight: jobs that workers have in hand.
     :param batch_delay: seconds that a batch waits at present, where the server chooses.
     :param presence: see ``core.version.ModelVersion``.

@@ -6,6 +6,8 @@ import os
 import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 
 from attrs import define, field, frozen
 
@@ -17,11 +19,13 @@ from modelserver.backends.local import (
     largest_frame,
 )
 from modelserver.backends.worker_process import LocalProcess
+from modelserver.devices import GpuMemory
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.documents import whole
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
@@ -117,6 +121,7 @@ class Rank:
     pid: int | None = field(default=None, init=False)
     is_loaded: bool = field(default=False, init=False)
     finished: int = field(default=0, init=False)
+    gpu_memory: GpuMemory | None = field(default=None, init=False)
 
     def frame_arrived(self, frame: Frame) -> None:
         """The process knows what it means for all."""
@@ -234,6 +239,10 @@ class RankedProcess(LocalProcess):
             self.reported(frame)
         elif kind in (frames.ANSWERS, frames.PART):
             self._hear(rank, frame)
+        elif kind == frames.DEVICE_MEMORY:
+            rank.gpu_memory = read_device_memory(frame)
+            told = [each.gpu_memory for each in self.ranks if each.gpu_memory is not None]
+            self.gpu_memory = reduce(add, told)
         elif kind != frames.METRICS:
             raise frames.unexpected(kind)
         elif rank.number == 0:

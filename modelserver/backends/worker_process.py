@@ -10,11 +10,13 @@ from attrs import define, field
 from modelserver.backends.failure_report import CAUSES
 from modelserver.backends.parts_watch import PartsWatch
 from modelserver.backends.process import HostProcess
+from modelserver.devices import GpuMemory
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Job
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.answer_rows import unpack_answers, without_first
+from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.documents import listed
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerFailure
@@ -30,6 +32,7 @@ class LocalProcess(HostProcess):
 
     events: WorkerEvents = field(kw_only=True)
     ahead: AheadSender | None = field(default=None, kw_only=True)
+    gpu_memory: GpuMemory | None = field(default=None, init=False)
     _shared: memoryview | None = field(init=False)
     _parts: PartsWatch | None = field(default=None, init=False)
 
@@ -112,6 +115,8 @@ class LocalProcess(HostProcess):
             self.events.timed(frame.number, frame.items, frames.unpack_times(frame))
         elif kind == frames.DROPPED:
             self.events.dropped(frame.number, frame.items)
+        elif kind == frames.DEVICE_MEMORY:
+            self.gpu_memory = read_device_memory(frame)
         elif kind == frames.STARTED:
             self.events.started()
         elif kind == frames.LOADED:

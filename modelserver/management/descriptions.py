@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from attrs import evolve, field, frozen
 
 from modelserver.core.version import ModelVersion
-from modelserver.devices import GpuUsage
+from modelserver.devices import GpuMemory, GpuUsage
 from modelserver.interfaces import InThread, Inventory
 from modelserver.spec import (
     ProcessMemory,
@@ -103,8 +103,15 @@ def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
         private=memory.private,
         shared=memory.shared,
         gpu_usage=None if worker.gpu_id is None else _usage(worker.gpu_id, load),
-        gpu_memory=None if load is None or worker.pid is None else load.processes.get(worker.pid),
+        gpu_memory=_gpu_memory(worker, load),
     )
+
+
+def _gpu_memory(worker: WorkerDescription, load: GpuUsage | None) -> GpuMemory | None:
+    """What the worker itself has told, and the driver's number, where that knows the process by its id."""
+    own = worker.gpu_memory
+    driver = None if load is None or worker.pid is None else load.processes.get(worker.pid)
+    return own if driver is None else evolve(own or GpuMemory(), driver=driver)
 
 
 def _usage(gpu_id: int, load: GpuUsage | None) -> str | None:

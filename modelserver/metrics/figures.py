@@ -58,6 +58,7 @@ class Figures:
     :param calls: gRPC calls by the name of their code.
     :param refusals: refused requests by model and cause; those of no model have an empty name.
     :param memory: resident bytes of workers' process trees, by process id.
+    :param gpu_memory: bytes of GPUs by process id, where the driver tells.
     :param host: the last sample of the machine.
     :param host_at: when that was, in seconds since the epoch; 0: there is none.
     """
@@ -67,6 +68,7 @@ class Figures:
     calls: Mapping[str, int] = field(factory=dict)
     refusals: Mapping[tuple[str, str], int] = field(factory=dict)
     memory: Mapping[int, int] = field(factory=dict)
+    gpu_memory: Mapping[int, int] = field(factory=dict)
     host: Sequence[HostValue] = ()
     host_at: float = 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from modelserver.devices import GpuUsage
 from modelserver.interfaces import InThread, Inventory
 from modelserver.metrics.process_memory import tree_memories
 
@@ -40,10 +42,12 @@ class Sample:
     The load of the machine at one moment.
 
     :param memory: resident bytes of process trees, by the process id of their root.
+    :param gpu_memory: bytes of GPUs by process id, as far as the driver tells processes apart.
     """
 
     values: tuple[HostValue, ...] = ()
     memory: Mapping[int, int] = field(factory=dict)
+    gpu_memory: Mapping[int, int] = field(factory=dict)
 
 
 def host_values(root: str = "/") -> tuple[HostValue, ...]:
@@ -67,18 +71,29 @@ def host_values(root: str = "/") -> tuple[HostValue, ...]:
     )
 
 
-def gpu_values(inventory: Inventory) -> tuple[HostValue, ...]:
-    """Return the load of each GPU whose driver reports one."""
+def gpu_loads(inventory: Inventory) -> Mapping[int, GpuUsage]:
+    """Return the load of each GPU whose driver reports one. Blocks."""
+    return {gpu.id: load for gpu in inventory.gpus() if (load := inventory.usage(gpu.id)) is not None}
+
+
+def gpu_values(loads: Mapping[int, GpuUsage]) -> tuple[HostValue, ...]:
+    """Return the values of GPUs."""
     values: list[HostValue] = []
-    for gpu in inventory.gpus():
-        load = inventory.usage(gpu.id)
-        if load is not None:
-            values += (
-                HostValue("GPUMemoryUtilization", load.memory_utilization, gpu.id),
-                HostValue("GPUMemoryUsed", load.memory_used / _MEGABYTE, gpu.id),
-                HostValue("GPUUtilization", load.utilization, gpu.id),
-            )
+    for gpu, load in loads.items():
+        values += (
+            HostValue("GPUMemoryUtilization", load.memory_utilization, gpu),
+            HostValue("GPUMemoryUsed", load.memory_used / _MEGABYTE, gpu),
+            HostValue("GPUUtilization", load.utilization, gpu),
+        )
     return tuple(values)
+
+
+def bytes_by_process(loads: Iterable[GpuUsage]) -> Mapping[int, int]:
+    """Return what each process has of all GPUs together."""
+    found: Counter[int] = Counter()
+    for load in loads:
+        found.update(load.processes)
+    return dict(found)
 
 
 class HostSampleObserver(Protocol):
@@ -87,8 +102,8 @@ class HostSampleObserver(Protocol):
     def host_sampled(self, values: Iterable[HostValue]) -> None:
         """Take the values of processor, memory, disk and GPUs."""
 
-    def memory_sampled(self, memory: Mapping[int, int]) -> None:
-        """Take the resident bytes of workers' process trees, by process id."""
+    def memory_sampled(self, sample: Sample) -> None:
+        """Take the memory of workers' process trees, and what processes have of GPUs'."""
 
 
 @frozen
@@ -106,9 +121,11 @@ class Probe:
     def sample(self, pids: Sequence[int]) -> Sample:
         """Return the load of the machine now, and the memory of the process trees of ``pids``. Blocks."""
         values: tuple[HostValue, ...] = ()
+        loads: Mapping[int, GpuUsage] = {}
         if self.measures_host:
-            values = host_values() + (() if self.gpus is None else gpu_values(self.gpus))
-        return Sample(values, tree_memories(pids) if pids else {})
+            loads = {} if self.gpus is None else gpu_loads(self.gpus)
+            values = host_values() + gpu_values(loads)
+        return Sample(values, tree_memories(pids) if pids else {}, bytes_by_process(loads.values()))
 
 
 @define(eq=False)
@@ -157,7 +174,7 @@ class HostSampler:
             _log.failure("The host could not be sampled")
             return
         self._memory = sample.memory
-        self.observer.memory_sampled(sample.memory)
+        self.observer.memory_sampled(sample)
         self.observer.host_sampled(sample.values)
 
     def _sample(self) -> Deferred[None]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter as Multiset
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from attrs import define, field
 
+from modelserver.devices import GpuMemory
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
 from modelserver.metrics.exposition import Exposed
+from modelserver.metrics.host_sampler import Sample
 from modelserver.metrics.series import Counter, Family, Gauge, Histogram
 from modelserver.metrics.tallies import SECONDS, SIZES, RequestTallies
 from modelserver.spec import VersionDescription
@@ -55,6 +57,8 @@ _HELP = {
     "modelserver_cold_start_seconds": "Seconds from the request that found no worker to the first one ready.",
     "modelserver_worker_memory_bytes": "Resident bytes of a worker's whole process tree.",
     "modelserver_template_memory_bytes": "Resident bytes of the template process of a version.",
+    "modelserver_worker_gpu_memory_bytes": "Bytes of GPUs that a worker has: allocated by tensors, "
+    "reserved by torch, the peak of allocated, and all by the driver's word.",
     "modelserver_gpu_memory_bytes": "Bytes of a GPU's memory that are in use.",
 }
 
@@ -76,12 +80,12 @@ class ModelServerMetrics:
         return self.restarts, self.retries, self.refusals, self.decisions, self.wakes
 
     def exposed(
-        self, tallies: RequestTallies, versions: Iterable[VersionDescription], memory: Mapping[int, int]
+        self, tallies: RequestTallies, versions: Collection[VersionDescription], sample: Sample
     ) -> Iterator[Exposed]:
         """
         Return every family as it is now.
 
-        :param memory: resident bytes by process id, for workers whose description has no memory.
+        :param sample: the memory of processes, for workers whose description has none.
         """
         for family in (
             *_of_tallies(tallies),
@@ -93,7 +97,8 @@ class ModelServerMetrics:
             self.wakes,
             self.spans,
             self.gpu_memory,
-            *_of_versions(versions, memory),
+            *_of_versions(versions, sample.memory),
+            _on_gpus(versions, sample.gpu_memory),
         ):
             yield Exposed(family, _HELP[family.declaration.name])
 
@@ -153,3 +158,22 @@ def _of_versions(versions: Iterable[VersionDescription], memory: Mapping[int, in
                 labels, described.template.memory or memory.get(described.template.pid or 0, 0)
             )
     return depth, waiting_bytes, in_flight, workers, wanted, worker_memory, template_memory
+
+
+def _on_gpus(versions: Iterable[VersionDescription], driver: Mapping[int, int]) -> Family:
+    """What workers have told themselves, and what the driver tells of their processes."""
+    found = _gauge("worker_gpu_memory_bytes", *_VERSION, "worker", "kind")
+    for described in versions:
+        for worker in described.workers:
+            held = worker.gpu_memory or GpuMemory()
+            told = held.driver if worker.pid is None else driver.get(worker.pid, held.driver)
+            kinds = {
+                "allocated": held.allocated,
+                "reserved": held.reserved,
+                "peak": held.peak,
+                "driver": told,
+            }
+            for kind, size in kinds.items():
+                if size is not None:
+                    found.update((described.spec.name, described.spec.version, worker.id, kind), size)
+    return found

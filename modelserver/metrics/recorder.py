@@ -18,7 +18,7 @@ from modelserver.metrics.exposition import Exposed, pieces
 from modelserver.metrics.figures import Figures, of_calls, of_versions
 from modelserver.metrics.handler_metrics import EmittedMetrics
 from modelserver.metrics.host_readings import HostReadings
-from modelserver.metrics.host_sampler import HostValue
+from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.openmetrics import Exemplars, openmetrics_pieces
@@ -106,7 +106,7 @@ class MetricsRecorder:
     _totals: TorchServeTotals = field(init=False)
     _exemplars: Exemplars = field(factory=Exemplars, init=False)
     _departures: Departures = field(factory=Departures, init=False)
-    _memory: Mapping[int, int] = field(factory=dict, init=False)
+    _sample: Sample = field(factory=Sample, init=False)
     _host: HostReadings = field(factory=HostReadings, init=False)
     _is_exact: bool = field(init=False)
 
@@ -293,9 +293,9 @@ class MetricsRecorder:
         if value.name == "GPUMemoryUsed" and value.dimensions:
             self._modelserver.gpu_memory.update((value.dimensions[-1],), value.value * _MEGABYTE)
 
-    def memory_sampled(self, memory: Mapping[int, int]) -> None:
-        """Keep the resident bytes of workers' process trees, by process id, for the next scrape."""
-        self._memory = memory
+    def memory_sampled(self, sample: Sample) -> None:
+        """Keep what workers' process trees have of the memory, and of GPUs', for the next scrape."""
+        self._sample = sample
 
     # Reading.
 
@@ -313,7 +313,7 @@ class MetricsRecorder:
         self._modelserver.spans.values = {(outcome,): count for outcome, count in self.inputs.spans().items()}
         yield from self._torchserve.exposed(self.settings.hostname)
         yield from self._handlers.exposed(self.settings.hostname)
-        yield from self._modelserver.exposed(self._tallies, versions, self._memory)
+        yield from self._modelserver.exposed(self._tallies, versions, self._sample)
         yield from self._workflows.exposed()
         yield from self.beside().exposed()
 
@@ -341,7 +341,8 @@ class MetricsRecorder:
             answers=dict(self._tallies.answers),
             calls=of_calls(self._tallies),
             refusals={(model, cause): int(count) for (model, cause), count in refusals},
-            memory=self._memory,
+            memory=self._sample.memory,
+            gpu_memory=self._sample.gpu_memory,
             host=self._host.values(),
             host_at=self._host.at,
         )

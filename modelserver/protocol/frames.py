@@ -65,6 +65,7 @@ class FrameKind(IntEnum):
     DROPPED = 25
     TIMES = 26
     DEVICE_FAILED = 27
+    DEVICE_MEMORY = 28
 
 
 class JobFlag(IntFlag):
@@ -116,6 +117,7 @@ RANK_EXITED = FrameKind.RANK_EXITED.value
 DROPPED = FrameKind.DROPPED.value
 TIMES = FrameKind.TIMES.value
 DEVICE_FAILED = FrameKind.DEVICE_FAILED.value
+DEVICE_MEMORY = FrameKind.DEVICE_MEMORY.value
 
 SHARED = JobFlag.SHARED.value
 EXPLAIN = JobFlag.EXPLAIN.value

@@ -45,7 +45,14 @@ _WORKER: Mapping[str, Schema] = {
 _APART: Mapping[str, Schema] = {
     "memoryPrivate": {**_COUNT, "description": "Bytes that no other process has."},
     "memoryShared": {**_COUNT, "description": "Bytes that other processes have, too."},
-    "gpuMemory": {**_COUNT, "description": "Bytes of its GPU that its process has, if the driver tells."},
+    "gpuMemory": {
+        **_COUNT,
+        "description": "Bytes of its GPU that its process has, as the driver tells, or else torch.",
+    },
+    "gpuMemoryAllocated": {**_COUNT, "description": "Bytes of GPUs that tensors of its torch have."},
+    "gpuMemoryReserved": {**_COUNT, "description": "Bytes of GPUs that its torch has taken from the driver."},
+    "gpuMemoryPeak": {**_COUNT, "description": "The most bytes of GPUs that tensors of its torch have had."},
+    "gpuMemoryOther": {**_COUNT, "description": "Bytes that the driver tells beside those of its torch."},
     "threads": {"type": "integer", "minimum": 1, "description": "Threads of computation (OMP_NUM_THREADS)."},
 }
 _PLACE = _object(

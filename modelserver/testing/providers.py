@@ -15,7 +15,7 @@ from modelserver.core.ids import WorkerNumbers
 from modelserver.core.providers import CoreProviders
 from modelserver.core.quarantine import Quarantine
 from modelserver.core.version import ModelVersion, new_version
-from modelserver.devices import Gpu, GpuUsage
+from modelserver.devices import Gpu, GpuMemory, GpuUsage
 from modelserver.errors import PredictionFailed, ServingError
 from modelserver.interfaces import MemoryBudget, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
@@ -112,6 +112,7 @@ class MemoryWorker:
     _next_pid = count(40000)
     pid: int | None = field(init=False)
     threads: int | None = field(default=None, init=False)
+    gpu_memory: GpuMemory | None = field(default=None, init=False)
     place: WorkerPlace | None = field(default=None, init=False)
     under_way: int = field(default=0, init=False)
 

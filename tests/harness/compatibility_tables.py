@@ -16,6 +16,7 @@ from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.config.keys import ConfigurationKey
 from modelserver.config.table import KEYS
 from modelserver.metrics.declarations import load
+from modelserver.metrics.host_sampler import Sample
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.tallies import RequestTallies
 from modelserver.metrics.workflow_metrics import WorkflowMetrics
@@ -117,7 +118,7 @@ def peers_metrics() -> str:
 
 def own_metrics() -> str:
     """The metrics that the peers do not have."""
-    exposed = (*ModelServerMetrics().exposed(RequestTallies(), (), {}), *WorkflowMetrics().exposed())
+    exposed = (*ModelServerMetrics().exposed(RequestTallies(), (), Sample()), *WorkflowMetrics().exposed())
     rows = [
         (
             _code(each.family.declaration.name),

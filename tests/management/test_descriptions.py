@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.devices import GpuUsage
+from modelserver.devices import GpuMemory, GpuUsage
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.rest.dialects.bodies import memory_apart
 from modelserver.spec import ProcessMemory
@@ -24,6 +24,21 @@ class GpuTests(SynchronousTestCase):
         load = GpuUsage(1.0, 2.0, 5 << 30, 80 << 30, {first.pid: 3 << 30, 1: 1 << 30})
         facts = Facts({first.pid: ProcessMemory(100)}, {0: load})
         described = describe_version(version, True, facts).workers
-        self.assertEqual([worker.gpu_memory for worker in described], [3 << 30, None])
+        self.assertEqual([worker.gpu_memory for worker in described], [GpuMemory(driver=3 << 30), None])
         self.assertEqual([memory_apart(worker) for worker in described], [{"gpuMemory": 3 << 30}, {}])
         self.assertIsNone(describe_version(version, True).workers[0].gpu_memory)
+
+    def test_what_a_worker_tells_is_beside_what_the_driver_tells(self) -> None:
+        stage = Stage(gpus=1, loads=True)
+        version = stage.version(make_spec())
+        version.pool.scale(2, 2)
+        stage.turn()
+        for process in stage.backend.workers:
+            process.gpu_memory = GpuMemory(100, 300, 200)
+        known = version.pool.workers[0].pid
+        assert known is not None
+        facts = Facts({}, {0: GpuUsage(1.0, 2.0, 5000, 8000, {known: 450})})
+        first, second = describe_version(version, True, facts).workers
+        own = {"gpuMemoryAllocated": 100, "gpuMemoryReserved": 300, "gpuMemoryPeak": 200}
+        self.assertEqual(memory_apart(first), {**own, "gpuMemory": 450, "gpuMemoryOther": 150})
+        self.assertEqual(memory_apart(second), {**own, "gpuMemory": 300})

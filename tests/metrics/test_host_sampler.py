@@ -12,11 +12,14 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.devices import GpuUsage
 from modelserver.metrics.host_sampler import (
     HostSampler,
     HostValue,
     Probe,
     Sample,
+    bytes_by_process,
+    gpu_loads,
     gpu_values,
     host_values,
 )
@@ -48,7 +51,7 @@ class ValuesTests(SynchronousTestCase):
 
     def test_gpus(self) -> None:
         self.assertEqual(
-            gpu_values(FakeInventory(2))[3:],
+            gpu_values(gpu_loads(FakeInventory(2)))[3:],
             (
                 HostValue("GPUMemoryUtilization", 20.0, 1),
                 HostValue("GPUMemoryUsed", 1024.0, 1),
@@ -61,7 +64,7 @@ class ValuesTests(SynchronousTestCase):
             def usage(self, gpu_id: int) -> None:
                 return None
 
-        self.assertEqual(gpu_values(Silent(2)), ())
+        self.assertEqual(gpu_values(gpu_loads(Silent(2))), ())
 
     def test_probe(self) -> None:
         sample = Probe(FakeInventory(1)).sample([os.getpid()])
@@ -83,9 +86,17 @@ class Told:
         """Keep it."""
         self.values.append(tuple(values))
 
-    def memory_sampled(self, memory: Mapping[int, int]) -> None:
+    def memory_sampled(self, sample: Sample) -> None:
         """Keep it."""
-        self.memory.append(memory)
+        self.memory.append(sample.memory)
+
+
+class ProcessesTests(SynchronousTestCase):
+    """Bytes of GPUs by process."""
+
+    def test_process_on_two_devices_has_the_bytes_of_both(self) -> None:
+        loads = [GpuUsage(0.0, 0.0, 9, 99, {41: 5, 42: 3}), GpuUsage(0.0, 0.0, 9, 99, {41: 7})]
+        self.assertEqual(bytes_by_process(loads), {41: 12, 42: 3})
 
 
 class HostSamplerTests(SynchronousTestCase):

@@ -7,8 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.devices import GpuMemory
 from modelserver.metrics.declarations import Declarations, load, parse
-from modelserver.metrics.host_sampler import HostValue
+from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.metrics.recorder import (
     LEGACY,
     LOG,
@@ -246,7 +247,7 @@ class OwnMetricsTests(SynchronousTestCase):
                 template=template,
             )
         ]
-        self.instruments.memory_sampled({41: 512, 43: 99})
+        self.instruments.memory_sampled(Sample(memory={41: 512, 43: 99}))
         self.assertEqual(
             [line for line in self.server.scrape() if line.startswith("modelserver_")],
             [
@@ -260,6 +261,18 @@ class OwnMetricsTests(SynchronousTestCase):
                 f'modelserver_worker_memory_bytes{{{NOOP}worker="9001",}} 1024.0',
                 f"modelserver_template_memory_bytes{{{NOOP}}} 99.0",
             ],
+        )
+
+    def test_bytes_of_gpus_as_workers_and_the_driver_tell_them(self) -> None:
+        held = evolve(WORKER, gpu_memory=GpuMemory(100, 300, 200))
+        other = evolve(WORKER, id="9001", pid=42)
+        self.server.versions = [VersionDescription(make_spec("noop"), True, (held, other))]
+        self.instruments.memory_sampled(Sample(gpu_memory={41: 450, 1: 7}))
+        name = "modelserver_worker_gpu_memory_bytes"
+        kinds = {"allocated": 100, "reserved": 300, "peak": 200, "driver": 450}
+        self.assertEqual(
+            [line for line in self.server.scrape() if line.startswith(name)],
+            [f'{name}{{{NOOP}worker="9000",kind="{kind}",}} {size}.0' for kind, size in kinds.items()],
         )
 
     def test_counters(self) -> None:

@@ -18,12 +18,14 @@ from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.secure_stream import SecureStream
 from modelserver.backends.ray.starter import NodeHandle
 from modelserver.backends.ray.wire import FIRST_FOR_NODES, SECONDS, NodeKind
+from modelserver.devices import GpuMemory
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.metrics.node_metrics import NodeFigures
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.documents import listed, text, whole
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
@@ -63,6 +65,7 @@ class RemoteProcess:
     goes_ahead: bool = field(default=False, init=False)
     is_laying: bool = field(default=False, init=False)
     threads: int | None = field(default=None, init=False)
+    gpu_memory: GpuMemory | None = field(default=None, init=False)
     _link: RemoteLink | None = field(default=None, init=False)
     _watch: LinkWatch | None = field(default=None, init=False)
     _stdout: LineLog = field(init=False)
@@ -256,10 +259,10 @@ class RemoteProcess:
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif kind == frames.TIMES:
             self.events.timed(frame.number, frame.items, self._in_our_time(frames.unpack_times(frame)))
-        elif kind == frames.STARTED:
-            self.events.started()
-        elif kind == frames.LOADED:
-            self.events.loaded()
+        elif kind == frames.DEVICE_MEMORY:
+            self.gpu_memory = read_device_memory(frame)
+        elif kind in (frames.STARTED, frames.LOADED):
+            (self.events.started if kind == frames.STARTED else self.events.loaded)()
         elif kind in CAUSES:
             self._report = FailureReport.read(frame, self.spec)
         else:

@@ -37,7 +37,8 @@ class BatchLoop:
         self._context = model.context
         self._decoder = model.decoder
         self._inbox = Inbox(model.connection, model.reader)
-        self._outbox = Outbox(model.connection, None if model.ahead is None else model.ahead.answers)
+        answers = None if model.ahead is None else model.ahead.answers
+        self._outbox = Outbox(model.connection, answers, model.device)
         self._claim = None if model.ahead is None else model.ahead.offers.claim
         self._batch = batch = BatchInHand(model.decoder)
         # Bound once: a call of a handler that asks for neither makes nothing.

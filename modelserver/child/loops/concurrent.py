@@ -64,7 +64,7 @@ class ConcurrentLoop:
         self._context = model.context
         self._largest = model.request.max_response_size
         self._rows_of = last_rows(self._largest)
-        self._outbox = Outbox(model.connection)
+        self._outbox = Outbox(model.connection, device=model.device)
         self._writing = threading.Lock()
         self._work: dict[int, RunningBatch] = {}
         self._has_warned = False

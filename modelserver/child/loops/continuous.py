@@ -61,7 +61,7 @@ class ContinuousLoop:
         self._largest = model.request.max_response_size
         self._call = handler_call(model.entry, model.context, self._rows_of)
         self._inbox = Inbox(model.connection, model.reader)
-        self._outbox = Outbox(model.connection)
+        self._outbox = Outbox(model.connection, device=model.device)
         self._live: dict[int, ActiveRequest] = {}
 
     def run(self) -> None:

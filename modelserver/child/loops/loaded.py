@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from modelserver.child.context import Context, EntryPoint
 from modelserver.child.data.decoder import PLAIN, Decoder
+from modelserver.child.device_memory import DeviceMemory
 from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.ahead import AheadReceiver
 from modelserver.protocol.descriptors import SLOTS_FD
@@ -27,6 +28,7 @@ class LoadedModel:
     :param decoder: makes the handler's data of requests.
     :param ahead: the worker's end of what is sent ahead, None where nothing is.
     :param memory: the shared memory for large bodies, or None.
+    :param device: tells what of a device's memory this process has; None where it was given no device.
     """
 
     connection: socket.socket
@@ -37,6 +39,11 @@ class LoadedModel:
     ahead: AheadReceiver | None = None
     decoder: Decoder = field(init=False)
     memory: memoryview | None = field(init=False)
+    device: DeviceMemory | None = field(init=False)
+
+    @device.default
+    def _watch_device(self) -> DeviceMemory | None:
+        return DeviceMemory.of(self.context)
 
     @decoder.default
     def _make_decoder(self) -> Decoder:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from modelserver.child.context import Context
 from modelserver.child.data.answers import ReplyRow
+from modelserver.child.device_memory import DeviceMemory
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import KEPT_SIZE, KeptAnswers
 from modelserver.protocol.answer_rows import pack_answers
@@ -24,12 +25,19 @@ class Outbox:
 
     :param answers: where answers wait; in memory that the server sees, it can have them if the next call
         takes long after all. None: in this process's own.
+    :param device: what tells of the device's memory; None: this worker has no device.
     """
 
-    __slots__ = ("_ahead", "_answers", "_connection", "_held", "_held_since", "_mean")
+    __slots__ = ("_ahead", "_answers", "_connection", "_device", "_held", "_held_since", "_mean")
 
-    def __init__(self, connection: socket.socket, answers: KeptAnswers | None = None) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        answers: KeptAnswers | None = None,
+        device: DeviceMemory | None = None,
+    ) -> None:
         self._connection = connection
+        self._device = device
         self._answers = KeptAnswers(bytearray(KEPT_SIZE)) if answers is None else answers
         self._held: frames.Pieces = []
         self._ahead: frames.Pieces = []
@@ -87,7 +95,9 @@ class Outbox:
         self._ahead += pieces
 
     def hold_metrics(self, context: Context) -> None:
-        """Keep a frame of what the handler has counted since the last time, if it has."""
+        """Keep frames of what the handler has counted since the last time, and of the device's memory."""
+        if self._device is not None and (news := self._device.news()) is not None:
+            self._held.append(news)
         drain = getattr(context.metrics, "drain", None)
         emitted = drain() if drain is not None else None
         if emitted:

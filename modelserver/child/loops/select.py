@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Protocol
 
 from modelserver.child.device_faults import DeviceFailed
@@ -24,16 +23,18 @@ class Loop(Protocol):
         """
 
 
-def serve(loop: Loop, connection: socket.socket) -> None:
+def serve(loop: Loop, model: LoadedModel) -> None:
     """
-    Say that this worker is ready, and serve until the server closes the socket.
+    Say what this worker has of its device, and that it is ready; serve until the server closes the socket.
 
     A loop that is made before has paid for what it needs: no request waits for that. The process tells why
     and ends here where its device fails.
 
     :raises EOFError, ConnectionError: the server closed the socket.
     """
-    connection.sendall(frames.pack_bare(frames.LOADED))
+    connection = model.connection
+    held = None if model.device is None else model.device.news()
+    connection.sendall((held or b"") + frames.pack_bare(frames.LOADED))
     try:
         loop.run()
     except DeviceFailed as failed:

@@ -49,7 +49,8 @@ def work(connection: socket.socket, reader: FrameReader, document: Mapping[str, 
     """
     from modelserver.child.loops.select import make_loop, serve
 
-    serve(make_loop(load_or_end(connection, reader, document)), connection)
+    model = load_or_end(connection, reader, document)
+    serve(make_loop(model), model)
 
 
 def load_or_end(

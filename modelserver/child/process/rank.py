@@ -40,8 +40,8 @@ def main() -> None:
         frame = reader.wait(connection)
         introduction = {"rank": rank, "pid": os.getpid()}
         connection.sendall(frames.pack_json(frames.STARTED, introduction))
-        loop = _rank_loop(rank, load_or_end(connection, reader, frames.unpack_json(frame)))
-        serve(loop, connection)
+        model = load_or_end(connection, reader, frames.unpack_json(frame))
+        serve(_rank_loop(rank, model), model)
     except (EOFError, ConnectionError):
         end_with_server(0)
     end(0)

@@ -182,7 +182,7 @@ class TemplateServer:
             context=context,
             ahead=AheadReceiver(*ahead) if ahead else None,
         )
-        serve(make_loop(model), connection)
+        serve(make_loop(model), model)
 
     def _load_rest(
         self, connection: socket.socket, order: Mapping[str, object]

@@ -138,6 +138,7 @@ class Worker:
             restarts=self.restart_policy.restarts,
             failure=self.failure,
             threads=self.threads,
+            gpu_memory=None if self.in_flight.process is None else self.in_flight.process.gpu_memory,
             memory=0 if place is None else place.memory,
             place=place,
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from attrs import define, field, frozen
 
 from modelserver import __version__
+from modelserver.devices import GpuMemory
 from modelserver.logs.recent import RecentLine
 from modelserver.metrics.figures import NOTHING, Figures
 from modelserver.metrics.history import (
@@ -34,9 +35,13 @@ COLUMNS = (
 """What a row has, in order; ``refusals`` are those of the last minutes, whatever their cause."""
 WORKER_COLUMNS = (
     *("id", "state", "pid", "memory", "gpu", "since", "restarts", "failure", "failed_at"),
-    *("node", "placed"),
+    *("node", "placed", "gpu_memory"),
 )
-"""What a worker has, in order; ``node`` is empty on this machine, ``placed`` why it is there, or nowhere."""
+"""
+What a worker has, in order; ``node`` is empty on this machine, ``placed`` why it is there, or nowhere.
+
+``gpu_memory`` is as the driver tells, or else what the worker itself has reserved.
+"""
 LONGEST_FAILURE = 300
 """Characters of a failure in a row; the whole of it is in the details of the version."""
 
@@ -245,6 +250,7 @@ class _View:
             None if failure is None else failure.at,
             " ".join(filter(None, (place.node, place.address))),
             "; ".join(filter(None, (place.reason, f"group {place.group}" if place.group else ""))),
+            self.figures.gpu_memory.get(worker.pid or 0, (worker.gpu_memory or GpuMemory()).used),
         )
 
     def server(self, versions: Sequence[VersionDescription]) -> Json:

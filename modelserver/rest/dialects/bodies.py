@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from modelserver.core.shortage import MemoryShort
+from modelserver.devices import GpuMemory
 from modelserver.errors import (
     DeadlinePassed,
     DependenciesFailed,
@@ -140,7 +141,15 @@ def memory_apart(worker: WorkerDescription) -> dict[str, object]:
     keys: dict[str, object] = {}
     if worker.private is not None and worker.shared is not None:
         keys = {"memoryPrivate": worker.private, "memoryShared": worker.shared}
-    beside = {"threads": worker.threads, "gpuMemory": worker.gpu_memory}
+    held = worker.gpu_memory or GpuMemory()
+    beside = {
+        "threads": worker.threads,
+        "gpuMemory": held.used,
+        "gpuMemoryAllocated": held.allocated,
+        "gpuMemoryReserved": held.reserved,
+        "gpuMemoryPeak": held.peak,
+        "gpuMemoryOther": held.other,
+    }
     return keys | {name: value for name, value in beside.items() if value is not None}
 
 

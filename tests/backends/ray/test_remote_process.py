@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.backends.ray.remote_process import RemoteProcess
 from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.wire import NodeKind
+from modelserver.devices import GpuMemory
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers
@@ -57,6 +58,13 @@ class RemoteProcessTests(SynchronousTestCase):
         self.process.frame_arrived(said(NodeKind.USAGE, {"memory": 1 << 20}))
         place = self.process.place
         self.assertEqual(("b/1234", 4711, 1 << 20), (place.node, self.process.pid, place.memory))
+
+    def test_memory_of_its_gpus_is_what_it_tells(self) -> None:
+        self.assertIsNone(self.process.gpu_memory)
+        self.process.frame_arrived(said(frames.DEVICE_MEMORY, {"allocated": 1, "reserved": 2, "peak": 3}))
+        self.assertEqual(GpuMemory(1, 2, 3), self.process.gpu_memory)
+        with self.assertRaises(FrameError):
+            self.process.frame_arrived(said(frames.DEVICE_MEMORY, {"allocated": 1}))
 
     def test_end_is_told_once(self) -> None:
         for _ in range(2):

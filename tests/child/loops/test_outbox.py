@@ -5,11 +5,15 @@ from __future__ import annotations
 import socket
 from unittest import TestCase
 
+from modelserver.child.context import Context
+from modelserver.child.device_memory import DeviceMemory
 from modelserver.child.loops.outbox import Outbox
+from modelserver.devices import GpuMemory
 from modelserver.jobs import Answer, CallMarks
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadReceiver, AheadSender
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.frame_stream import FrameReader
 
 ROW = (0, Answer(200, b"", b"done"))
@@ -67,3 +71,12 @@ class OutboxTests(TestCase):
         self.outbox.hold_ahead([frames.pack_times(102, 0, CallMarks(1, 2, 3, {"steps": []}))])
         self.outbox.release()
         self.assertEqual(frames.TIMES, self.reader.wait(self.ours).kind)
+
+    def test_bytes_of_the_device_leave_with_the_next_frames(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        outbox = Outbox(theirs, device=DeviceMemory(lambda: (1, 2, 3), lambda: 0.0))
+        outbox.hold_metrics(Context("m", "/nowhere", None, 1, 0, "1"))
+        outbox.release()
+        self.assertEqual(GpuMemory(1, 2, 3), read_device_memory(FrameReader().wait(ours)))

@@ -4,8 +4,11 @@ import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.child.context import Context
 from modelserver.child.loops.select import serve
 from modelserver.protocol import frames
+from modelserver.protocol.frame_stream import FrameReader
+from tests.harness.loops import Data, loaded
 
 
 class Serve(SynchronousTestCase):
@@ -18,6 +21,11 @@ class Serve(SynchronousTestCase):
         ours.setblocking(False)
         seen: list[bytes] = []
 
+        context = Context("m", "/nowhere", None, 1, None, "1")
+
+        def handle(data: Data, context: Context) -> object:
+            raise AssertionError("nothing is asked")
+
         class Looks:
             def __init__(self, connection: socket.socket) -> None:
                 connection.sendall(b"made")
@@ -27,5 +35,5 @@ class Serve(SynchronousTestCase):
                 raise EOFError
 
         with self.assertRaises(EOFError):
-            serve(Looks(theirs), theirs)
+            serve(Looks(theirs), loaded(theirs, FrameReader(), handle, context))
         self.assertEqual([b"made" + frames.pack_bare(frames.LOADED)], seen)

@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.host_sampler import HostValue
+from modelserver.devices import GpuMemory
+from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.spec import WorkerFailure, WorkerPlace
 from tests.harness.dashboard import DashboardStage
 
@@ -66,7 +67,8 @@ class EqualToMetricsTests(SynchronousTestCase):
         self.on.get("/nowhere")
         self.on.stage.backend.workers[0].exit(WorkerFailure("exit", 5.0, exit_code=1))
         self.on.stage.turn()
-        self.on.recorder.memory_sampled({each.pid or 0: 4096 for each in self.on.stage.backend.workers})
+        memory = {each.pid or 0: 4096 for each in self.on.stage.backend.workers}
+        self.on.recorder.memory_sampled(Sample(memory=memory))
         self.on.recorder.host_sampled([HostValue("CPUUtilization", 12.5), HostValue("GPUMemoryUsed", 2.0, 1)])
         self.on.recorder.call_ended("/p/Ping", "OK", 0.1, 1, 2)
         # Both are read in the same instant: nothing happens in between.
@@ -118,6 +120,17 @@ class EqualToMetricsTests(SynchronousTestCase):
                 self.assertEqual({state: told.count(state) for state in told}, states)
                 memory = self.scrape.by("modelserver_worker_memory_bytes", "worker", **labels)
                 self.assertEqual({each["id"]: each["memory"] for each in workers}, memory)
+
+    def test_gpu_memory_is_the_drivers_or_else_the_workers_own(self) -> None:
+        on = DashboardStage()
+        on.add("noop", workers=2)
+        first, second = on.stage.backend.workers
+        first.gpu_memory = second.gpu_memory = GpuMemory(100, 300, 200)
+        on.recorder.memory_sampled(Sample(gpu_memory={first.pid or 0: 450}))
+        ((_, self.state),) = on.watch().events()
+        ((row, _),) = self.rows()
+        told = [dict(zip(self.state["worker_columns"], each, strict=True)) for each in row["workers"]]
+        self.assertEqual([450, 300], [each["gpu_memory"] for each in told])
 
     def test_a_failure_of_a_worker(self) -> None:
         row = next(row for row, labels in self.rows() if labels == {"model": "noop", "version": "1.0"})

@@ -112,7 +112,7 @@ export class VersionDialog {
         ...titles.map((title) => make("td", { "data-title": title }))));
       const since = worker.since ? `${time(worker.since)} (${age(this.board.at - worker.since)})` : "–";
       const failure = worker.failure ? `${time(worker.failed_at)}: ${worker.failure}` : "";
-      [worker.id, worker.state, worker.pid ?? "–", bytes(worker.memory || null), worker.gpu ?? "–", since, worker.restarts, worker.node || (worker.placed ? "no place" : "–"), failure]
+      [worker.id, worker.state, worker.pid ?? "–", bytes(worker.memory || null), onGpu(worker), since, worker.restarts, worker.node || (worker.placed ? "no place" : "–"), failure]
         .forEach((text, each) => setText(row.cells[each], text));
       row.cells[7].title = worker.placed;
     });
@@ -167,4 +167,10 @@ export class VersionDialog {
       ];
     }));
   }
+}
+
+/** Which GPU a worker has, and how much of its memory. */
+function onGpu(worker) {
+  const held = worker.gpu_memory ? ` (${bytes(worker.gpu_memory)})` : "";
+  return `${worker.gpu ?? "–"}${held}`;
 }
