@@ -31,10 +31,12 @@ def make_sources(settings: Settings, runtime: Runtime, folder: Path | None) -> S
     )
     store = StoreSource(folder, runtime.threads.files)
     store_or_path = StoreSource(folder, runtime.threads.files, anywhere=True)
+    # A file outside of the store is the operator's to allow, by a pattern.
+    file = store if policy.is_default else store_or_path
     s3 = S3Source(http, runtime.environment)
     return Sources(
         store=folder,
-        by_scheme={NAME: store, "file": store, "http": http, "https": http},
+        by_scheme={NAME: store, "file": file, "http": http, "https": http},
         signed={"http": s3, "https": s3},
         of_operator={NAME: store_or_path, "file": store_or_path},
         policy=policy,

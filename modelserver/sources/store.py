@@ -122,7 +122,8 @@ def _named(folder: Path, url: str) -> Path | None:
         except ValueError:
             return None
         text = normal.file_path if normal.scheme == "file" else ""
-        return None if not text or _CONTROL.search(text) else Path(text)
+        # Of several slashes at its beginning, POSIX leaves two to the system; here they are one.
+        return None if not text or _CONTROL.search(text) else Path(f"/{text.lstrip('/')}")
     if _CONTROL.search(url) or _DRIVE.match(url) or url.startswith("\\"):
         return None
     if url.startswith("/"):
