@@ -65,10 +65,10 @@ docs: $(VENV)/.has-test $(VENV)/.has-docs
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going -b singlehtml docs docs/_build/single
 	$(VENV)/bin/python -m tests.harness.site docs/_build/html max_batch_delay
 
-# Ray has an environment of its own: make cluster-test RAY_PYTHON=/path/to/python
+# Ray has an environment of its own: make cluster-test RAY_PYTHON=/path/to/python; those in networks need root.
 RAY_PYTHON ?= $(VENV)/bin/python
 cluster-test:
-	$(RAY_PYTHON) -m pytest -n0 -rs -m slow tests/cluster $(ARGS)
+	CLUSTER_NETWORK=1 $(RAY_PYTHON) -m pytest -n0 -rs -m slow tests/cluster $(ARGS)
 
 documents: $(VENV)/.has-test $(VENV)/.has-dev
 	$(VENV)/bin/python -m tests.harness.document_blocks $(ARGS)

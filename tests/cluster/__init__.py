@@ -1,1 +1,1 @@
-"""Tests with a real Ray cluster; they are left out where Ray is not installed."""
+"""Tests with a real Ray cluster, where Ray is installed, and with nodes in networks of their own."""
