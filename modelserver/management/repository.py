@@ -5,14 +5,14 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
 from attrs import frozen
 
 from modelserver.core.version import ModelVersion
-from modelserver.errors import ModelNotFound, StoreNotConfigured, VersionExists
+from modelserver.errors import BadRequest, ModelNotFound, StoreNotConfigured, VersionExists
 from modelserver.management.requests import RegisterRequest, ScaleRequest, VersionOverrides
 from modelserver.management.service import Management
 from modelserver.sources.catalogue import locate, models_in
@@ -27,8 +27,21 @@ class RepositoryState(Enum):
     UNAVAILABLE = "UNAVAILABLE"
 
 
+_NOT_HERE = ("config", "file:")
+"""How the names of parameters begin with which Triton's clients send a model instead of naming it."""
 UNLOADED = "unloaded"
 """Triton's reason for a model that nobody has loaded, or somebody has unloaded."""
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """
+    Refuse the parameters of a load that would make another model of it; others say nothing here.
+
+    :raises BadRequest: there is such a one.
+    """
+    for name in names:
+        if name.startswith(_NOT_HERE):
+            raise BadRequest(f"{name} is not supported: a model is what its archive says.")
 
 
 @frozen

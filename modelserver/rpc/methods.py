@@ -22,6 +22,9 @@ OPEN_INFERENCE = (
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
+REPOSITORY = ("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload")
+"""The methods of the Open Inference Protocol that manage; an operator may have them beside predictions."""
+
 INFERENCE, MANAGEMENT = SIDES = ("inference", "management")
 """The listeners, as the configuration's keys name them."""
 
@@ -112,6 +115,23 @@ def _open_inference(service: str) -> Iterator[MethodRow]:
             is_job=method == "ModelInfer",
             streams_in=streams,
             streams_out=streams,
+        )
+    for method, description in zip(
+        REPOSITORY,
+        (
+            "List the models that are registered, and those of the model store that could be.",
+            "Register a model of the model store by its name, and wait for its workers.",
+            "Unregister every version of a model.",
+        ),
+        strict=True,
+    ):
+        yield MethodRow(
+            service=service,
+            method=method,
+            sides=SIDES,
+            key_kind="management",
+            description=description,
+            registers=method != "RepositoryIndex",
         )
 
 

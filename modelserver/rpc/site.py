@@ -15,6 +15,7 @@ from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.interfaces import Dialect
+from modelserver.management.repository import ModelRepository
 from modelserver.management.service import Management
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
@@ -30,6 +31,7 @@ from modelserver.rpc.methods import (
     MANAGEMENT,
     OPEN_INFERENCE,
     REFLECTION,
+    REPOSITORY,
     TORCHSERVE_INFERENCE,
     MethodRow,
     methods_of,
@@ -38,6 +40,7 @@ from modelserver.rpc.methods import (
 from modelserver.rpc.open_inference import ModelInfer, OpenInferenceService, StreamedInfer
 from modelserver.rpc.predictions import AnswerRules, Predictor, StreamedAnswer
 from modelserver.rpc.reflection import Reflection
+from modelserver.rpc.repository import RepositoryService
 from modelserver.rpc.sequence_predictions import SequencePredictions
 from modelserver.rpc.status import PREDICTION_ENDINGS, QUESTION_ENDINGS, Statuses
 from modelserver.rpc.streams import StreamingMethod
@@ -61,6 +64,7 @@ class UseCases:
 
     :param gate: decides on tokens.
     :param slots: memory that workers can read, for large messages; None: there is none.
+    :param repository: the model store, by the names of its models.
     :param workflows: runs workflows; None: there are none.
     """
 
@@ -70,6 +74,7 @@ class UseCases:
     dialect: Dialect
     gate: Authorizer
     clock: IReactorTime
+    repository: ModelRepository
     slots: SharedMemoryPool | None = None
     workflows: WorkflowInference | None = None
 
@@ -83,12 +88,21 @@ class SiteRules:
     :param answers: what becomes of answers.
     :param allows_registering: whether models may be registered and unregistered (``enable_model_api``).
     :param has_open_inference: whether the Open Inference Protocol is served.
+    :param repository_at_inference: whether its methods that manage are at the inference listener, too.
     """
 
     largest: int = 6553500
     answers: AnswerRules = field(factory=AnswerRules)
     allows_registering: bool = True
     has_open_inference: bool = True
+    repository_at_inference: bool = True
+
+    def serves(self, row: MethodRow, side: str) -> bool:
+        """Return whether a listener has a method that the table has for it."""
+        if row.service not in OPEN_INFERENCE:
+            return True
+        is_guest = side == INFERENCE and row.method in REPOSITORY
+        return self.has_open_inference and (self.repository_at_inference or not is_guest)
 
 
 @define(eq=False)
@@ -167,9 +181,11 @@ def make_sites(
     messages = Messages.load()
     made = {INFERENCE: _torchserve(cases, rules, messages), MANAGEMENT: _management(cases, messages)}
     if rules.has_open_inference:
+        repository = _repository(cases, messages)
         made[INFERENCE] += _open_inference(cases, rules, messages)
-    hidden = () if rules.has_open_inference else OPEN_INFERENCE
-    rows = {side: [row for row in methods_of(side) if row.service not in hidden] for side in made}
+        made[INFERENCE] += repository if rules.repository_at_inference else []
+        made[MANAGEMENT] += repository
+    rows = {side: [row for row in methods_of(side) if rules.serves(row, side)] for side in made}
     return {
         side: Site(
             methods={method.name: method for method in (*methods, *_standard(cases, messages, rows[side]))},
@@ -218,6 +234,23 @@ def _open_inference(cases: UseCases, rules: SiteRules, messages: Messages) -> li
         ]
         methods.append(ModelInfer(f"/{service}/ModelInfer", predictor, statuses, rules.answers))
         methods.append(StreamingMethod(f"/{service}/ModelStreamInfer", StreamedInfer(predictor, statuses)))
+    return methods
+
+
+def _repository(cases: UseCases, messages: Messages) -> list[RpcMethod]:
+    methods: list[RpcMethod] = []
+    for service in OPEN_INFERENCE:
+        package = service.rpartition(".")[0]
+        answers = RepositoryService(cases.repository, messages, package).answers()
+        methods += [
+            LateUnary(
+                f"/{service}/{name}",
+                messages.type_of(f"{package}.{name}Request"),
+                answer,
+                Statuses(cases.dialect, QUESTION_ENDINGS),
+            )
+            for name, answer in answers.items()
+        ]
     return methods
 
 

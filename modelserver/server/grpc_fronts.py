@@ -17,7 +17,13 @@ from modelserver.rpc.methods import METHODS
 from modelserver.rpc.predictions import AnswerRules
 from modelserver.rpc.site import Site, SiteRules, UseCases, make_sites
 from modelserver.rpc.tracing import TracedSite
-from modelserver.server.answering import allows_registering, log_failure, make_gate, make_health
+from modelserver.server.answering import (
+    allows_registering,
+    log_failure,
+    make_gate,
+    make_health,
+    make_repository,
+)
 from modelserver.server.build import Core
 from modelserver.server.tracing import trace_id_of
 
@@ -79,6 +85,7 @@ def _make_sites(core: Core) -> Mapping[str, Site]:
         dialect=core.dialect,
         gate=make_gate(core),
         clock=core.runtime.reactor,
+        repository=make_repository(core),
         slots=core.slots,
         workflows=core.workflows,
     )
@@ -87,6 +94,7 @@ def _make_sites(core: Core) -> Mapping[str, Site]:
         answers=AnswerRules(maps_status=settings.grpc_map_status, largest=settings.max_response_size),
         allows_registering=allows_registering(core),
         has_open_inference=settings.has_grpc_open_inference,
+        repository_at_inference=settings.repository_at_inference,
     )
     telemetry = core.telemetry
     paths = [row.path for row in METHODS]

@@ -17,6 +17,7 @@ from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect
 from modelserver.jobs import Job
+from modelserver.management.repository import ModelRepository
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rpc.codes import CallRefused, Code, Metadatum
 from modelserver.rpc.interfaces import Call, RpcMethod
@@ -122,6 +123,7 @@ class RpcCase(SynchronousTestCase):
             dialect=self.dialect,
             gate=self.gate,
             clock=self.clock,
+            repository=ModelRepository(self.on.management, self.on.store),
         )
         self.sites = make_sites(cases, self.rules, self.ended, self.defects.append)
 

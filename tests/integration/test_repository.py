@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from typing import Any
 from unittest import skipUnless
 
 import pytest
@@ -38,6 +39,30 @@ for call in (client.load_model, client.unload_model):
         told.append([error.status(), error.message()])
 print(json.dumps(told))
 """
+OVER_GRPC = """
+import json, sys
+from tritonclient import grpc
+from tritonclient.utils import InferenceServerException
+
+client = grpc.InferenceServerClient(f"127.0.0.1:{sys.argv[1]}")
+
+
+def index():
+    models = client.get_model_repository_index().models
+    return [[each.name, each.version, each.state, each.reason] for each in models]
+
+
+told = [index()]
+client.load_model("echo")
+told += [index(), client.is_model_ready("echo")]
+client.unload_model("echo")
+told.append(index())
+try:
+    client.load_model("nothing")
+except InferenceServerException as error:
+    told.append(error.status())
+print(json.dumps(told))
+"""
 
 
 class RepositoryTests(ServerTests):
@@ -49,7 +74,7 @@ class RepositoryTests(ServerTests):
             "enable_model_api": "true",
             "repository_at_inference": "true",
         }
-        server = self.start(properties)
+        server = self.start(properties, has_rpc=bool(CLIENTS))
         server.add_model("echo", HANDLER)
         return server
 
@@ -73,10 +98,22 @@ class RepositoryTests(ServerTests):
     @skipUnless(CLIENTS, "MODELSERVER_GRPC_CLIENTS is not set")
     def test_tritons_client(self) -> None:
         server = self.serve()
-        words = [CLIENTS, "-c", TRITON, str(server.ports[0])]
-        ran = subprocess.run(words, capture_output=True, text=True, timeout=2 * LONGEST, check=False)
-        self.assertEqual(0, ran.returncode, ran.stderr + server.log)
         idle = [{"name": "echo", "state": "UNAVAILABLE", "reason": "unloaded"}]
         ready = [{"name": "echo", "version": "1.0", "state": "READY", "reason": ""}]
         missing = ["404", "Model not found: nothing"]
-        self.assertEqual([idle, ready, True, idle, missing, missing], json.loads(ran.stdout))
+        self.assertEqual(
+            [idle, ready, True, idle, missing, missing], self.asked(server, TRITON, server.ports[0])
+        )
+
+    @skipUnless(CLIENTS, "MODELSERVER_GRPC_CLIENTS is not set")
+    def test_tritons_client_over_grpc(self) -> None:
+        server = self.serve()
+        idle, ready = [["echo", "", "UNAVAILABLE", "unloaded"]], [["echo", "1.0", "READY", ""]]
+        told = [idle, ready, True, idle, "StatusCode.NOT_FOUND"]
+        self.assertEqual(told, self.asked(server, OVER_GRPC, server.rpc_ports[0]))
+
+    def asked(self, server: ServerProcess, script: str, port: int) -> Any:
+        words = [CLIENTS, "-c", script, str(port)]
+        ran = subprocess.run(words, capture_output=True, text=True, timeout=2 * LONGEST, check=False)
+        self.assertEqual(0, ran.returncode, ran.stderr + server.log)
+        return json.loads(ran.stdout)

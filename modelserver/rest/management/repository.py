@@ -10,15 +10,12 @@ from twisted.web.server import Request
 
 from modelserver.errors import BadRequest, ServingError
 from modelserver.interfaces import Reply
-from modelserver.management.repository import ModelRepository, RepositoryEntry
+from modelserver.management.repository import ModelRepository, RepositoryEntry, check_parameters
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.management.calls import body_of_call, uninterrupted
 from modelserver.rest.parameters import LONGEST_FIELDS
 from modelserver.rest.reply import KleinResponder
-
-_NOT_HERE = ("config", "file:")
-"""How the names of parameters begin with which Triton's clients send a model instead of naming it."""
 
 
 @frozen(eq=False)
@@ -65,9 +62,7 @@ class RepositoryApi:
         parameters = _read(request).get("parameters") or {}
         if not isinstance(parameters, dict):
             raise BadRequest("parameters have to be an object.")
-        for parameter in parameters:
-            if parameter.startswith(_NOT_HERE):
-                raise BadRequest(f"{parameter} is not supported: a model is what its archive says.")
+        check_parameters(parameters)
         await uninterrupted(self.repository.load(name))
         return {"name": name, "load": True}
 
