@@ -9,6 +9,8 @@ import threading
 
 from attrs import frozen
 
+from modelserver.child.process.cuda_driver import driver_hazard
+
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 """Devices without a position or a state of their own."""
 _MOST_NAMES = 3
@@ -45,8 +47,10 @@ class Footprint:
         if _has_children():
             found.append("processes were started")
         torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
-            found.append("CUDA is in use")
+        if (hazard := driver_hazard()) is not None:
+            found.append(hazard)
+        elif torch is not None and torch.cuda.is_initialized():
+            found.append("CUDA is in use")  # by another driver than NVIDIA's, as torch for AMD calls it, too
         return found
 
 
