@@ -58,6 +58,10 @@ class Devices:
         aside = [(gpu, why) for gpu in self._named(wanted) if (why := reason(gpu)) is not None]
         return "; ".join(f"GPU {gpu} is set aside: {why}" for gpu, why in aside)
 
+    def aside(self) -> dict[int, str | None]:
+        """Return for each GPU why it is set aside; None: it is not."""
+        return {gpu: self.quarantine.reason(gpu) for gpu in range(self.count)}
+
     def _choices(self, wanted: Sequence[int]) -> list[int]:
         return [gpu for gpu in self._named(wanted) if self.quarantine.reason(gpu) is None]
 

@@ -61,6 +61,7 @@ class Figures:
     :param gpu_memory: bytes of GPUs by process id, where the driver tells.
     :param host: the last sample of the machine.
     :param host_at: when that was, in seconds since the epoch; 0: there is none.
+    :param aside: why each GPU is set aside; None: it is not.
     """
 
     versions: Mapping[VersionKey, VersionFigures] = field(factory=dict)
@@ -71,6 +72,7 @@ class Figures:
     gpu_memory: Mapping[int, int] = field(factory=dict)
     host: Sequence[HostValue] = ()
     host_at: float = 0.0
+    aside: Mapping[int, str | None] = field(factory=dict)
 
 
 def of_versions(tallies: RequestTallies, counted: ModelServerMetrics) -> Mapping[VersionKey, VersionFigures]:

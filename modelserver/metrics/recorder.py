@@ -345,6 +345,7 @@ class MetricsRecorder:
             gpu_memory=self._sample.gpu_memory,
             host=self._host.values(),
             host_at=self._host.at,
+            aside=self.beside().gpus,
         )
 
     def registry(self) -> CollectorRegistry:

@@ -155,7 +155,7 @@ def build_core(
     management.follow = autoscaler.follow
     loading = LoadOnRequest(management, reactor.seconds, settings.memory_shortage == "wait")
     nodes = Nodes if cluster is None else cluster.nodes
-    telemetry.recorder.beside = lambda: Beside(residents(memory, loading), nodes())
+    telemetry.recorder.beside = lambda: Beside(residents(memory, loading), nodes(), providers.devices.aside())
     workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
     if snapshots is not None:
         snapshots.workflows = workflow_management.registered

@@ -32,6 +32,7 @@ class GpuHealthTests(SynchronousTestCase):
         )
         self.assertEqual([worker.spec.gpu_id for worker in version.pool.workers], [1, 1])
         self.assertEqual(version.pool.ready, 2)
+        self.assertEqual(stage.devices.aside(), {0: "the GPU has to be reset", 1: None})
         inventory.illnesses.clear()
         stage.clock.pump([INTERVAL, 0])
         version.pool.scale(3, 3)

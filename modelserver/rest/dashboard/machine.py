@@ -51,7 +51,7 @@ def look_at_limits(folders: Sequence[Path]) -> MachineLimits:
 
 
 def machine(figures: Figures, limits: MachineLimits | None) -> dict[str, object]:
-    """Return what the page shows of the machine; a GPU's values are under its number."""
+    """Return what the page shows of the machine; GPUs are known by their numbers."""
     gpus: dict[str, dict[str, float]] = {}
     values = {}
     for each in figures.host:
@@ -59,7 +59,8 @@ def machine(figures: Figures, limits: MachineLimits | None) -> dict[str, object]
             values[each.name] = each.value
         else:
             gpus.setdefault(str(each.device), {})[each.name] = each.value
-    shown: dict[str, object] = {"sampled": figures.host_at, "values": values, "gpus": gpus}
+    aside = {str(gpu): reason for gpu, reason in figures.aside.items() if reason is not None}
+    shown: dict[str, object] = {"sampled": figures.host_at, "values": values, "gpus": gpus, "aside": aside}
     if limits is not None:
         shown["processors"] = limits.processors
         shown["share"] = limits.share if limits.share <= limits.processors else None

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.devices import GpuMemory
+from modelserver.metrics.beside import Beside
 from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.spec import WorkerFailure, WorkerPlace
 from tests.harness.dashboard import DashboardStage
@@ -131,6 +132,12 @@ class EqualToMetricsTests(SynchronousTestCase):
         ((row, _),) = self.rows()
         told = [dict(zip(self.state["worker_columns"], each, strict=True)) for each in row["workers"]]
         self.assertEqual([450, 300], [each["gpu_memory"] for each in told])
+
+    def test_gpu_that_is_set_aside_is_shown_with_the_reason(self) -> None:
+        on = DashboardStage()
+        on.recorder.beside = lambda: Beside(gpus={0: None, 1: "it is lost"})
+        ((_, self.state),) = on.watch().events()
+        self.assertEqual({"1": "it is lost"}, self.state["machine"]["aside"])
 
     def test_a_failure_of_a_worker(self) -> None:
         row = next(row for row, labels in self.rows() if labels == {"model": "noop", "version": "1.0"})

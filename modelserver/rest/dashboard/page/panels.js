@@ -31,6 +31,7 @@ export function showMachine(machine, traits, now) {
     const used = load.GPUMemoryUsed === undefined ? "" : `${bytes(load.GPUMemoryUsed * MEBI)} of memory in use`;
     tiles.push([`GPU ${gpu}`, load.GPUUtilization === undefined ? "–" : `${number(load.GPUUtilization)} %`, used]);
   }
+  for (const [gpu, reason] of Object.entries(machine.aside ?? {})) tiles.push([`GPU ${gpu}`, "set aside", reason]);
   if (!Object.keys(gpus).length) tiles.push(["GPUs", "none", "or they report no load"]);
   setTiles(find("machine"), tiles);
   const sampled = machine.sampled
