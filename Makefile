@@ -12,6 +12,7 @@
 # make cluster-test               workers on a Ray cluster with faked nodes (RAY_PYTHON=... which has Ray)
 # make documents                  the commands of the documentation, run as a reader would
 # make release VERSION=0.2.0       packages, bill of materials, licences and hashes in dist/VERSION; uploads nothing
+# make dead-collector             two minutes of load, all traced, without a collector that takes spans
 # make bench [ARGS=--quick]       this server beside the peers, measured on this machine
 #
 # All that is needed is Python 3.10 or newer. The first run makes $(VENV) and installs the project into it.
@@ -24,7 +25,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test slow clients sagemaker formats protos check docs cluster-test documents release ahead bench soak clean
+.PHONY: help quickstart test slow clients sagemaker formats protos check docs cluster-test documents release ahead bench soak dead-collector clean
 .NOTPARALLEL:
 
 help:
@@ -81,6 +82,9 @@ bench: $(VENV)/.has-torch $(VENV)/.has-uvloop
 
 soak: $(VENV)/.has-test $(VENV)/.has-uvloop
 	$(VENV)/bin/python -m bench.soak $(ARGS)
+
+dead-collector: $(VENV)/.has-tracing $(VENV)/.has-uvloop
+	$(VENV)/bin/python -m bench.dead_collector $(ARGS)
 
 ahead: $(VENV)/.has-test
 	$(VENV)/bin/python -m bench.ahead $(ARGS)

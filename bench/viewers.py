@@ -1,7 +1,8 @@
 """
 ``python -m bench.viewers``: what open dashboards cost requests, on a server that has all the work it can do.
 
-One server, with and without viewers in turn: bursts of load, the order changing with each.
+One server, with and without viewers in turn: bursts of load, the order changing with each. Without them, a
+process that watches nothing waits as long before a burst as they do: after a pause, a burst is a bit slower.
 """
 
 from __future__ import annotations
@@ -82,10 +83,10 @@ def measure(options: argparse.Namespace, folder: Path) -> Round:
         for number in range(options.models):
             server.register(Deployment(f"{MODEL}{number}", MODEL, workers=int(number == 0)))
         load = Load(server.port, f"/predictions/{MODEL}0", body, options.connections, options.seconds)
-        viewers = partial(watching, server.management_port, options.viewers)
+        viewers = partial(watching, server.management_port)
         ways = [
-            Way("nobody watches", load, server.tree),
-            Way(f"{options.viewers} viewers", load, server.tree, viewers),
+            Way("nobody watches", load, server.tree, partial(viewers, 0)),
+            Way(f"{options.viewers} viewers", load, server.tree, partial(viewers, options.viewers)),
         ]
         return take_turns(ways, options.turns, options.warm_up, options.client)
     finally:
