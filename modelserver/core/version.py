@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define
+from attrs import define, evolve, field
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.batch_delay import BatchDelay
@@ -50,6 +50,24 @@ class ModelVersion:
     scaling: Scaling
     is_on_request: bool = False
     is_known: bool = False
+    _shown: tuple[VersionSpec, VersionSpec] | None = field(default=None, init=False)
+    """A specification of ``spec``, and what ``present_spec`` made of it."""
+
+    @property
+    def present_spec(self) -> VersionSpec:
+        """
+        Return the specification with the settings that hold now, rather than those of the registration.
+
+        It is asked every second while somebody watches, of each version, and hardly ever changes.
+        """
+        spec, workers, autoscaling = self.spec, self.bounds, self.scaling.settings
+        if self._shown is not None:
+            of, shown = self._shown
+            if of is spec and shown.workers == workers and shown.autoscaling == autoscaling:
+                return shown
+        shown = evolve(spec, workers=workers, autoscaling=autoscaling)
+        self._shown = spec, shown
+        return shown
 
     @property
     def bounds(self) -> WorkerRange:

@@ -33,6 +33,9 @@ class Facts:
     gpus: Mapping[int, GpuUsage] = field(factory=dict)
 
 
+NO_FACTS = Facts()
+
+
 @frozen
 class Observer:
     """
@@ -68,10 +71,10 @@ def describe_version(
 
     :param facts: memory and load, or None where nobody has read them.
     """
-    pool, known = version.pool, facts or Facts()
+    pool, known = version.pool, facts or NO_FACTS
     template = version.describe_template()
     return VersionDescription(
-        spec=evolve(version.spec, workers=version.bounds, autoscaling=version.scaling.settings),
+        spec=version.present_spec,
         is_default=is_default,
         workers=tuple(_complete(worker, known) for worker in pool.describe()),
         waiting=version.queue.waiting + pool.jobs_ahead,
@@ -93,8 +96,8 @@ def _scaling(version: ModelVersion) -> ScalingDescription | None:
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
-    if worker.place is not None:
-        return worker  # what its node tells is all there is
+    if worker.place is not None or not (facts.memory or facts.gpus):
+        return worker  # what its node tells is all there is; or nothing is known beside what it tells
     memory = NO_MEMORY if worker.pid is None else facts.memory.get(worker.pid, NO_MEMORY)
     load = None if worker.gpu_id is None else facts.gpus.get(worker.gpu_id)
     return evolve(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.devices import GpuMemory, GpuUsage
@@ -9,6 +10,7 @@ from modelserver.management.descriptions import Facts, describe_version
 from modelserver.rest.dialects.bodies import memory_apart
 from modelserver.spec import ProcessMemory
 from modelserver.testing.providers import Stage, make_spec
+from modelserver.version_settings.values import Autoscaling, WorkerRange
 
 
 class GpuTests(SynchronousTestCase):
@@ -42,3 +44,23 @@ class GpuTests(SynchronousTestCase):
         own = {"gpuMemoryAllocated": 100, "gpuMemoryReserved": 300, "gpuMemoryPeak": 200}
         self.assertEqual(memory_apart(first), {**own, "gpuMemory": 450, "gpuMemoryOther": 150})
         self.assertEqual(memory_apart(second), {**own, "gpuMemory": 300})
+
+
+class SettingsTests(SynchronousTestCase):
+    """The settings that hold now."""
+
+    def test_present_ones_are_told_and_made_anew_when_they_change(self) -> None:
+        stage = Stage(loads=True)
+        version = stage.version(make_spec())
+        version.pool.scale(1, 1)
+        first = describe_version(version, True).spec
+        self.assertIs(first, describe_version(version, True).spec)
+        version.pool.scale(2, 3)
+        second = describe_version(version, True)
+        self.assertEqual(WorkerRange(2, 3), second.spec.workers)
+        self.assertEqual(version.spec.workers, second.registered)
+        version.renew(evolve(version.spec, handler="another"))
+        self.assertEqual("another", describe_version(version, True).spec.handler)
+        version.scaling.change(Autoscaling(enabled=True), WorkerRange(1, 4))
+        third = describe_version(version, True).spec
+        self.assertEqual((True, WorkerRange(1, 4)), (third.autoscaling.enabled, third.workers))
