@@ -21,7 +21,7 @@ from modelserver.http1.body_reader import BodyReader
 from modelserver.http1.exchange import Exchange
 from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead, part_error, skip_empty_lines
 from modelserver.http1.listener_context import ListenerContext
-from modelserver.http1.responses import FIRST_ERROR
+from modelserver.http1.responses import CONTINUE, FIRST_ERROR
 from modelserver.http1.states import PHASES, ConnectionTransport, Mode, Phase, host_of, is_secure, remote_of
 from modelserver.http1.twisted_web import TwistedWebBridge
 from modelserver.jobs import SharedSlot
@@ -215,6 +215,8 @@ class Connection(Protocol):
         elif length is None or head.operation is None:
             self._hand_over(head, data, end)
         elif len(data) - end < length:
+            if head.expects:
+                self.transport.write(CONTINUE)
             self._expect_body(head, length, memoryview(data)[end:])
         else:
             body = self._body.keep(memoryview(data)[end : end + length])

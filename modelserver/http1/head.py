@@ -29,7 +29,7 @@ MOST_LINES = 4096
 LONGEST_LINE = 256
 """Bytes of such a line at most."""
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
-_NEEDS_TWISTED_WEB = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"trailer"))
+_NEEDS_TWISTED_WEB = frozenset((b"transfer-encoding", b"upgrade", b"trailer"))
 
 
 @frozen
@@ -49,8 +49,9 @@ class RequestHead:
     :param fields: by lower-case name; of a repeated field that may repeat, the last.
     :param block: the field lines as they came, each ended by CRLF.
     :param length: bytes of the body, or None for a chunked one.
-    :param is_plain: Content-Length alone says where the body ends, nothing is expected.
+    :param is_plain: Content-Length alone says where the body ends, nothing but ``100-continue`` is expected.
     :param closes: the connection ends with the answer.
+    :param expects: its client waits to be told to send the body (``Expect: 100-continue``).
     :param operation: what the request asks for, as the server's ``RequestHandler`` put it; nobody here looks
         into it. None: Twisted Web is to read the request.
     """
@@ -63,6 +64,7 @@ class RequestHead:
     length: int | None
     is_plain: bool
     closes: bool = False
+    expects: bool = field(default=False, kw_only=True)
     operation: object | None = None
     whole: int = -1
     """Bytes of a request, with its body, that connections serve themselves; else no number of bytes."""
@@ -142,13 +144,28 @@ def parse_head(data: bytes, end: int, known: LineCache | None = None) -> Request
     length = _length(fields, minor == 1)
     # HTTP/1.0 clients have to ask for it (ab does).
     connection = fields.get(b"connection", b"keep-alive" if minor else b"close").lower()
+    expectation = fields.get(b"expect")
+    expects = minor == 1 and expectation is not None and expectation.lower() == b"100-continue"
     is_plain = (
-        not repeated and connection in (b"keep-alive", b"close") and _NEEDS_TWISTED_WEB.isdisjoint(fields)
+        not repeated
+        and connection in (b"keep-alive", b"close")
+        and _NEEDS_TWISTED_WEB.isdisjoint(fields)
+        and (expects or expectation is None)
     )
     closes = connection == b"close"
     block = data[len(first) + 2 : end - 2]
     return RequestHead(
-        method, target, minor, fields, block, length, is_plain, closes, shown=shown, is_new=is_new
+        method,
+        target,
+        minor,
+        fields,
+        block,
+        length,
+        is_plain,
+        closes,
+        expects=expects,
+        shown=shown,
+        is_new=is_new,
     )
 
 

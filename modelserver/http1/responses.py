@@ -33,6 +33,8 @@ _PLAIN = (
 _WHOLE = b"HTTP/1.1 %d %b\r\n%b" + _SHARED + _LENGTH + _END
 _STREAM = b"HTTP/1.1 %d %b\r\n%b" + _SHARED + b"%b" + _END
 _CODING = b"transfer-encoding: chunked\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""Tells a client that waits to send the body of its request."""
 LAST_CHUNK = b"0\r\n\r\n"
 LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""

@@ -24,6 +24,17 @@ CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
     "body in pieces": ([H + b"Content-Length: 4000\r\n\r\n", *[b"x" * 1000] * 4, HOT], [200, 200], OPEN),
     "chunked": ([CHUNKED + b"3\r\nabc\r\n", b"0\r\n\r\n" + HOT], [200, 200], OPEN),
     "expect": ([H + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", b"abc"], [100, 200], OPEN),
+    "expect, and send at once": (
+        [H + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\na", b"bc" + HOT],
+        [100, 200, 200],
+        OPEN,
+    ),
+    "expect with too large a body": (
+        [H + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (LARGEST_BODY + 1)],
+        [413],
+        CLOSED,
+    ),
+    "expect something else": ([H + b"Expect: wonders\r\nContent-Length: 3\r\n\r\n", b"abc"], [200], OPEN),
     "HTTP/1.0": ([b"POST /predictions/noop HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc"], [200], CLOSED),
     "close": ([H + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc" + HOT], [200], CLOSED),
     "Content-Length with Transfer-Encoding": (

@@ -76,12 +76,23 @@ class HeadTests(SynchronousTestCase):
             b"Connection: close, x",
             b"Connection: keep-alive, upgrade",
             b"Transfer-Encoding: chunked",
-            b"Expect: 100-continue",
+            b"Expect: 200-ok",
             b"Upgrade: h2c",
             b"Trailer: x",
         ):
             self.assertFalse(parse(b"Host: x", field).is_plain, field)
         self.assertFalse(parse(b"Host: x", b"A: 1", b"a: 2").is_plain)
+
+    def test_a_client_of_http_1_1_may_wait_to_be_told_to_send(self) -> None:
+        for head, found in (
+            (parse(b"Host: x"), (True, False)),
+            (parse(b"Host: x", b"Expect: 100-Continue"), (True, True)),
+            (
+                parse(b"Expect: 100-continue", b"Connection: keep-alive", line=b"GET / HTTP/1.0\r\n"),
+                (False, False),
+            ),
+        ):
+            self.assertEqual(found, (head.is_plain, head.expects), head)
 
     def test_connection_ends_where_its_client_says_so(self) -> None:
         old = b"GET / HTTP/1.0\r\n"
