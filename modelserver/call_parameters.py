@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.dialect_rules import DIALECTS
 from modelserver.errors import BadRequest, ParameterMissing
+from modelserver.language.attributes import define, frozen
 
 Kind = Literal["integer", "boolean", "text"]
 Values = Mapping[str, object]

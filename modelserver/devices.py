@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
+
+from modelserver.language.attributes import frozen
 
 
 def is_part(uuid: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 if TYPE_CHECKING:
     # For types only: worker processes start without the values that the server alone makes.

@@ -7,9 +7,10 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import ServingError
+from modelserver.language.attributes import define
 
 
 class Answer(NamedTuple):

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from modelserver.devices import GpuMemory
 from modelserver.dialect_rules import TORCHSERVE
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import Setting, SettingValues
 from modelserver.version_settings.table import VERSION_SETTINGS, default_of
 from modelserver.version_settings.values import (
@@ -91,7 +92,6 @@ class VersionSpec:
         """
         How its workers take jobs: ``batches``, one after the other; ``continuous``, a set of live jobs that
         changes from turn to turn; ``concurrent``, batches side by side on the handler's event loop.
-
         Ranks that torchrun starts must all get the same batches.
         """
         if self.torchrun is not None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
-from attrs import define
-
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, CallMarks, Inputs, Job, ResponseObserver
+from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure, WorkerSpec
 
 Arguments = ParamSpec("Arguments")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 Content = Mapping[PurePosixPath, Path]
 """What is to be in an archive: where it goes, and the file that it comes from."""

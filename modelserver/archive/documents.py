@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
-from attrs import frozen
+
+from modelserver.language.attributes import frozen
 
 LARGEST = 1024 * 1024
 DEEPEST = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from modelserver.archive.documents import read_bounded, read_yaml
 from modelserver.archive.manifest_documents import (
@@ -20,6 +20,7 @@ from modelserver.archive.manifest_documents import (
 )
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.errors import ArchiveInvalid, BadRequest
+from modelserver.language.attributes import frozen
 
 MANIFEST = Path("MAR-INF", "MANIFEST.json")
 LEGACY_MANIFEST = Path("MANIFEST.json")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from attrs import frozen
-
 from modelserver.archive.documents import TooDeep, check_depth
 from modelserver.archive.names import is_shown
 from modelserver.errors import ArchiveInvalid
+from modelserver.language.attributes import frozen
 
 LARGEST = 256 * 1024
 """Bytes. Python's JSON reader lets no other thread run: a larger one would hold up the server."""

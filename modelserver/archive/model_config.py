@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.archive.autoscaling_section import read_autoscaling
 from modelserver.errors import ArchiveInvalid
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.placing import Resources, read_resources
 from modelserver.version_settings.setting import AUTO, AUTO_WORD, Setting, SettingValues, Unit
 from modelserver.version_settings.table import VERSION_SETTINGS

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.archive.containers import CONTAINERS, Content
 from modelserver.archive.manifest import MANIFEST
@@ -21,6 +21,7 @@ from modelserver.archive.packing import (
     single,
     write_archive,
 )
+from modelserver.language.attributes import frozen
 
 ARCHIVER_VERSION = "0.12.0"
 """The torch-model-archiver whose archives these equal; written into each manifest, as servers ask for it."""

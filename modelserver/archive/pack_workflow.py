@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.archive.containers import WORKFLOW_CONTAINER, Content
 from modelserver.archive.documents import read_bounded
@@ -14,6 +14,7 @@ from modelserver.archive.packing import Packing, PackingFailed, Tell, add, base_
 from modelserver.archive.workflow_manifest import WORKFLOW_MANIFEST
 from modelserver.archive.workflow_spec import read_workflow_spec
 from modelserver.errors import ServingError
+from modelserver.language.attributes import frozen
 
 WORKFLOW_ARCHIVER_VERSION = "0.2.15"
 """The torch-workflow-archiver whose archives these equal; written into each manifest."""

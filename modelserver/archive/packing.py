@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from attrs import frozen
-
 from modelserver.archive.containers import Container, Content, ManifestFile
+from modelserver.language.attributes import frozen
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$"
 

@@ -6,9 +6,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.archive.entries import Refused, shown
+from modelserver.language.attributes import define
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_PART = 255

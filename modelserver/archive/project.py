@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.archive.manifest import MANIFEST
 from modelserver.archive.weights_formats import WeightsFormat, weights_format
 from modelserver.errors import ArchiveInvalid
+from modelserver.language.attributes import frozen
 
 HANDLER = "handler.py"
 CONFIG, REQUIREMENTS, MODEL_FILE = "model-config.yaml", "requirements.txt", "model.py"

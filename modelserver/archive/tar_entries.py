@@ -12,9 +12,10 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.archive.entries import PIECE, Entry, Refused, Spend, shown
+from modelserver.language.attributes import define
 
 MAGIC = b"\x1f\x8b"
 """How a gzip starts."""

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.archive import tar_entries, zip_entries
 from modelserver.archive.entries import Entry, Refused, shown
 from modelserver.archive.manifest import LEGACY_MANIFEST, MANIFEST
 from modelserver.archive.paths import Places, path_parts
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, InternalError
+from modelserver.language.attributes import define, frozen
 
 _FOLDER_MODE = 0o700
 _FILE_MODES = {False: 0o600, True: 0o700}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.archive.documents import read_bounded
 from modelserver.archive.workflow_manifest import WORKFLOW_MANIFEST, WorkflowManifest, read_workflow_manifest
 from modelserver.archive.workflow_spec import DEFAULT_SPEC_LIMITS, SpecLimits, read_workflow_spec
+from modelserver.language.attributes import frozen
 from modelserver.workflows.errors import WorkflowInvalid
 from modelserver.workflows.spec import WorkflowSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.archive.documents import read_bounded
 from modelserver.archive.manifest_documents import (
@@ -17,6 +17,7 @@ from modelserver.archive.manifest_documents import (
     text_of,
 )
 from modelserver.errors import ArchiveInvalid
+from modelserver.language.attributes import frozen
 from modelserver.workflows.errors import WorkflowInvalid
 
 WORKFLOW_MANIFEST = Path("WAR-INF", "MANIFEST.json")

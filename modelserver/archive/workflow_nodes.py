@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from modelserver.archive.documents import Lines
 from modelserver.archive.names import RULE, is_name
+from modelserver.language.attributes import define
 from modelserver.workflows.errors import WorkflowInvalid
 from modelserver.workflows.spec import Condition, Items, Node, NodeModel, NodeSettings
 

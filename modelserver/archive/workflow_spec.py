@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from modelserver.archive.documents import MOST_NODES as MOST_VALUES
 from modelserver.archive.documents import read_yaml_with_lines
 from modelserver.archive.names import RULE, is_name
 from modelserver.archive.workflow_nodes import GLOBALS, SpecNotes, function_node, read_node, with_setting
+from modelserver.language.attributes import frozen
 from modelserver.workflows.errors import GraphInvalid, WorkflowInvalid
 from modelserver.workflows.graph import MOST_EDGES, MOST_NODES, Graph, make_graph
 from modelserver.workflows.spec import Items, Node, NodeSettings, WorkflowSpec

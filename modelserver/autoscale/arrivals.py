@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from math import sqrt
 
-from attrs import define, field
+from attrs import field
+
+from modelserver.language.attributes import define
 
 USUAL, LONGEST = 2.0, 60.0
 """Seconds over which the rate is taken, and those for handlers that take very long."""

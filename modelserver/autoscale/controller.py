@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from modelserver.core.providers import CoreProviders
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.demand import Demand
 from modelserver.errors import ServingError
+from modelserver.language.attributes import define
 from modelserver.spec import ScaleDecision
 
 INTERVAL = 0.1

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from modelserver.autoscale.arrivals import Arrivals
 from modelserver.autoscale.policy import CallCost, Load, Rules, Verdict, decide, workers_for_calm
+from modelserver.language.attributes import define, frozen
 from modelserver.version_settings.values import Autoscaling, WorkerRange
 
 LOADS = 20.0

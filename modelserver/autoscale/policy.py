@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from enum import Enum
 from math import exp
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.values import WorkerRange
 
 LATE = 0.1

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from modelserver.backends.local import Spawned
 from modelserver.backends.output import LineLog
 from modelserver.interfaces import Command, EventLoop, Finished
+from modelserver.language.attributes import define
 from modelserver.system.exit_descriptor import exit_descriptor
 
 _IN_SESSION = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"

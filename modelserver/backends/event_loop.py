@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from modelserver.language.attributes import define
 
 
 @implementer(IReadWriteDescriptor)

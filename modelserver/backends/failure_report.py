@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.backends.output import tell_line
+from modelserver.language.attributes import frozen
 from modelserver.protocol import frames
 from modelserver.protocol.documents import listed, whole
 from modelserver.protocol.frames import Frame

@@ -6,10 +6,11 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 from modelserver.protocol.frame_stream import FrameReader, unsent
 from modelserver.protocol.frames import SMALL, Frame, FrameError, Pieces, pack_batch
 

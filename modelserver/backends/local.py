@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
-from attrs import define
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,6 +19,7 @@ from modelserver.backends.process import HostProcess, HostServices
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.dialect_rules import DIALECTS
 from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.language.attributes import define
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.descriptors import (

@@ -7,11 +7,12 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import AnyStr, Protocol, cast
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IProcessProtocol, IProcessTransport, IReactorProcess, IReactorTime
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from modelserver.language.attributes import define
 from modelserver.system.orphans import children, variable_of
 from modelserver.system.process_stat import start_of
 

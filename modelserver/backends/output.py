@@ -6,12 +6,13 @@ import os
 from collections import deque
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from modelserver.backends.output_limits import OutputBudget, OutputLimits
 from modelserver.interfaces import EventLoop
+from modelserver.language.attributes import define
 from modelserver.spec import WorkerSpec
 
 LARGEST_READ = 1 << 14

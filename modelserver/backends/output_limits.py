@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field, frozen
+from attrs import field
+
+from modelserver.language.attributes import define, frozen
 
 
 @frozen

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from modelserver.language.attributes import define
 from modelserver.protocol.parts import PartsReader
 
 SOON = 0.001

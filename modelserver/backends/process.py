@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 
 from modelserver.backends.failure_report import FailureReport
@@ -17,6 +17,7 @@ from modelserver.backends.orphans import OrphanCollector
 from modelserver.backends.output import LineLog, OutputPipe, tell_line
 from modelserver.backends.output_limits import OutputLimits
 from modelserver.interfaces import EventLoop
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from functools import partial
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -23,6 +23,7 @@ from modelserver.backends.orphans import OWNER
 from modelserver.backends.process import HostProcess
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.language.attributes import define
 from modelserver.protocol import frames
 from modelserver.protocol.documents import listed, whole
 from modelserver.protocol.frames import Frame

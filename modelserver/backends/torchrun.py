@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.backends.failure_report import CAUSES
 from modelserver.backends.frame_socket import FrameSocket, socket_pair
@@ -23,6 +23,7 @@ from modelserver.devices import GpuMemory
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.device_memory import read_device_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.backends.failure_report import CAUSES
 from modelserver.backends.parts_watch import PartsWatch
@@ -13,6 +13,7 @@ from modelserver.backends.process import HostProcess
 from modelserver.devices import GpuMemory
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.answer_rows import unpack_answers, without_first

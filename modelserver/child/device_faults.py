@@ -7,9 +7,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from attrs import frozen
-
 from modelserver.child.tracebacks import last_lines
+from modelserver.language.attributes import frozen
 from modelserver.protocol.plain_text import without_escapes
 
 STICKY = {

@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.cli.client.http import Client
+from modelserver.language.attributes import define, frozen
 
 HOST = "127.0.0.1"
 LAST_LINES = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 _BINDING = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:/\s\[\]]+)(?::(?P<port>[0-9]{1,9}))?",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
-
 from modelserver.config.value_types import PEER_BOOLEAN, Kind
 from modelserver.dialect_rules import DIALECTS, MMS
+from modelserver.language.attributes import frozen
 
 Status = Literal["implemented", "accepted", "unsupported", "ours"]
 """``accepted``: has no meaning here, and a use of it is told once. ``unsupported``: is for something that

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import javaproperties
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from modelserver.config.origins import origins_of
 from modelserver.config.settings import Settings, build_settings
 from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE, DialectRules
+from modelserver.language.attributes import frozen
 from modelserver.management.snapshots.format import newest_snapshot
 
 SAGEMAKER = "sagemaker"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 _NAMED = re.compile(r"([^=/?]+)=(.+)")
 

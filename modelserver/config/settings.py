@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, field, fields
 
 from modelserver.archive.manifest import RULES, ManifestRules
 from modelserver.archive.unpack import UnpackLimits
@@ -18,6 +18,7 @@ from modelserver.config.table import KEY, KEYS
 from modelserver.config.value_types import ConfigurationError
 from modelserver.config.version_keys import VERSION_KEYS
 from modelserver.dialect_rules import TORCHSERVE
+from modelserver.language.attributes import frozen
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.snapshots.format import Snapshot
 from modelserver.management.version_spec import MOST_WORKERS, VersionDefaults

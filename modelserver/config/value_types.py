@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.config.address import parse_address, parse_interface
 from modelserver.config.model_list import parse_load_models
+from modelserver.language.attributes import frozen
 from modelserver.system.memory_total import MemoryAmount
 
 Reader = Callable[[str, Path], object]

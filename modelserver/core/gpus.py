@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.quarantine import Quarantine
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.gpus import Devices
 from modelserver.core.workers.processor_use import ProcessorTime
 from modelserver.interfaces import MemoryBudget, Recorder, WorkerBackend
+from modelserver.language.attributes import frozen
 from modelserver.spec import VersionSpec
 from modelserver.traces import Tracer
 

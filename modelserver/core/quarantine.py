@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from attrs import define, field, frozen
+from attrs import field
+
+from modelserver.language.attributes import define, frozen
 
 MOST_FAULTS, WINDOW = 3, 60.0
 """So many faults of a device within so many seconds set it aside."""

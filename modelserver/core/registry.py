@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.version import ModelVersion
 from modelserver.errors import (
@@ -12,6 +12,7 @@ from modelserver.errors import (
     VersionExists,
     VersionNotFound,
 )
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

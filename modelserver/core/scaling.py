@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.spec import ScaleDecision
 from modelserver.version_settings.values import Autoscaling, WorkerRange
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from modelserver.errors import ServingError
+from modelserver.language.attributes import frozen
 
 
 @frozen

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.batch_delay import BatchDelay
@@ -31,6 +31,7 @@ from modelserver.core.workers.in_flight import AnswerWatch, MakeInFlight
 from modelserver.core.workers.in_order import InOrder
 from modelserver.core.workers.pool import WorkerPool
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 from modelserver.spec import Presence, VersionSpec, WorkerDescription
 from modelserver.version_settings.values import WorkerRange
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import (
     BadRequest,
@@ -19,6 +19,7 @@ from modelserver.execution.documents import NoJson, json_items, json_list, read_
 from modelserver.execution.payloads import Bytes, Loan, Payload, PayloadStore
 from modelserver.execution.plan import PlannedNode
 from modelserver.jobs import WAITING, Answer, Inputs, Job, ResponseObserver, SharedSlot, inputs_of
+from modelserver.language.attributes import define
 from modelserver.workflows.errors import NodeFailed
 
 LONGEST_COLLECTED = 64 * 1024 * 1024

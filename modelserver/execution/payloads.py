@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.jobs import NOWHERE, Answer, Job, SharedSlot
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 
 Bytes = bytes | bytearray | memoryview

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.execution.call_timer import CallTimer
+from modelserver.language.attributes import frozen
 from modelserver.workflows.spec import Condition, Items, Workflow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.errors import ServingError
@@ -18,6 +18,7 @@ from modelserver.execution.plan import Plan, PlannedNode
 from modelserver.execution.tensors import check_reply
 from modelserver.interfaces import Recorder
 from modelserver.jobs import ASSIGNED, STREAMING, Answer, Inputs, Job, ResponseObserver, SharedSlot
+from modelserver.language.attributes import define, frozen
 
 
 class Enqueue(Protocol):

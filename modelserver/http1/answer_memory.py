@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.http1.states import OpenConnection
+from modelserver.language.attributes import define, frozen
 
 STALLED = 2.0
 """Seconds without progress, after which a client is the first to go when memory is short."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import ServerFull, ServingError
 from modelserver.http1.asyncio_transport import BodySink
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.jobs import SharedSlot
+from modelserver.language.attributes import define
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 
 NOWHERE = memoryview(bytearray())

@@ -6,7 +6,9 @@ import re
 from collections import deque
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
+
+from modelserver.language.attributes import define
 
 CHUNKS_A_TURN = 4096
 """Chunks that are read in one turn of the reactor, of all bodies together: a few milliseconds' work."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.python.failure import Failure
 
 from modelserver.errors import BadRequest, InternalError, ServingError
@@ -14,6 +14,7 @@ from modelserver.http1.head import Malformed, RequestHead
 from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.language.attributes import define
 
 BUSY = Mode.BUSY
 """Here because a look into an Enum costs as much as a call."""

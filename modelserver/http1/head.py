@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from attrs import define, field, frozen
+from attrs import field
 
+from modelserver.language.attributes import define, frozen
 from modelserver.system.bounded_cache import Memo
 
 Field = tuple[bytes, bytes]

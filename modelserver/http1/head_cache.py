@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.http1.head import LineCache, RequestHead, parse_head
 from modelserver.http1.states import RequestHandler
+from modelserver.language.attributes import define
 from modelserver.protocol.shared_memory import LARGE
 
 MOST_HEADS = 2048

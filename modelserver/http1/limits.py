@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -12,6 +12,7 @@ from modelserver.http1.answer_memory import AnswerMemory
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.head import Malformed
 from modelserver.http1.states import OpenConnection, Phase
+from modelserver.language.attributes import define, frozen
 
 SWEEP = 1.0
 """Seconds between two looks: one timer for all connections instead of one for each."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
@@ -12,6 +11,7 @@ from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.chunked import Turns
 from modelserver.http1.head_cache import HeadCache
 from modelserver.http1.states import ConnectionLimits, RequestHandler
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IAddress
 
 from modelserver.errors import ServerFull
 from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

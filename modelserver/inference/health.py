@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.core.registry import Registry
 from modelserver.core.workers.pool import WorkerPool
 from modelserver.core.workers.worker import Worker
 from modelserver.inference.load_status import LoadStatus
+from modelserver.language.attributes import frozen
 from modelserver.spec import WorkerState
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.registry import Registry
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

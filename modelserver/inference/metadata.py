@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
 import modelserver
 from modelserver.core.registry import Registry
+from modelserver.language.attributes import frozen
 
 
 @frozen

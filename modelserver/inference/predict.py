@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.queues.deadlines import Deadlines
@@ -15,6 +15,7 @@ from modelserver.inference.load_status import LoadStatus
 from modelserver.inference.sequences import queued_name
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
+from modelserver.language.attributes import frozen
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.traces import Tracer
 from modelserver.version_settings.values import Sequences

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
 from modelserver.errors import BadRequest
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.values import Sequences
 
 LONGEST_ID = 1024

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 from twisted.internet.defer import Deferred, succeed
 
 from modelserver.errors import BadRequest, NoWorkers, QueueFull
@@ -20,6 +20,7 @@ from modelserver.inference.health import is_model_ready
 from modelserver.inference.metadata import ModelMetadata, model_metadata
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import BARE, ID_SIZE
 from modelserver.protocol.header_block import header_values
 from modelserver.workflows.registry import WorkflowRegistry

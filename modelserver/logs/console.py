@@ -9,8 +9,10 @@ from collections import deque
 from contextlib import suppress
 from threading import Condition, Thread
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
+
+from modelserver.language.attributes import define
 
 MOST_WAITING = 1 << 20
 """Bytes that wait for a reader; what is more is dropped until all of them are read."""

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
 
 from modelserver.dialect_rules import MMS, TORCHSERVE
+from modelserver.language.attributes import define
 from modelserver.metrics.log_lines import MetricLine, as_json, as_text, one_line
 from modelserver.protocol.frames import show_id
 from modelserver.system.bounded_cache import Memo

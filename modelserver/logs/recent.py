@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText
 from zope.interface import implementer
 
 from modelserver.backends.output import OUTPUT_NAMESPACE
+from modelserver.language.attributes import define
 
 KEPT = 50
 """Lines of each level; those of workers are kept apart, so that a talkative one drives nothing else out."""

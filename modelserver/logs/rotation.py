@@ -11,10 +11,11 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.logger import Logger
 
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define, frozen
 
 _log = Logger()
 

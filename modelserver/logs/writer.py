@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import (
     FilteringLogObserver,
@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
+from modelserver.language.attributes import define, frozen
 from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
 from modelserver.logs.rotation import RotatingFile, Rotation
 from modelserver.metrics.log_lines import MetricLine

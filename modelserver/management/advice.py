@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf, sqrt
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.values import AUTO_DELAY
 
 FEWEST_REQUESTS, FEWEST_CALLS = 100, 20

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import frozen
-
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.worker import Worker
+from modelserver.language.attributes import frozen
 from modelserver.management.advice import Advice, Aims, Choice, Observed, SizeSeen, advise
 from modelserver.metrics.figures import NOTHING, Figures, VersionFigures
 

@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from modelserver.errors import DependenciesFailed
 from modelserver.interfaces import Command, CommandRunner, Finished, InThread
+from modelserver.language.attributes import define, frozen
 from modelserver.management.requirements import Requirements, RequirementsRefused, read_requirements
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.spec import VersionSpec

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from modelserver.core.version import ModelVersion
 from modelserver.devices import GpuMemory, GpuUsage
 from modelserver.interfaces import InThread, Inventory
+from modelserver.language.attributes import frozen
 from modelserver.spec import (
     ProcessMemory,
     ScalingDescription,

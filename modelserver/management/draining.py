@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -13,6 +13,7 @@ from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.errors import NoWorkers
 from modelserver.inference.workflows import WorkflowInference
+from modelserver.language.attributes import define
 
 LAST_ERRORS = 5.0
 """Seconds for the workers to be gone, and their requests with them, once the time to drain is over."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.version import ModelVersion
 from modelserver.errors import DescribeUnavailable, InternalError, NoWorkers, QueueFull, ServingError
 from modelserver.jobs import Answer, Job, JobRequest
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import DESCRIBE, ID_SIZE
 
 FAILED = "Failed to get customized model matadata."

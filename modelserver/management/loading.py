@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from weakref import WeakKeyDictionary, WeakSet
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -14,6 +14,7 @@ from modelserver.core.shortage import MemoryShort
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.restarts import BACKOFF
 from modelserver.errors import InternalError, NoWorkers, ServingError, WorkersFailed
+from modelserver.language.attributes import define, frozen
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.version_files import ArchiveChanged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 
 INTERVAL = 1.0
 """Seconds between two samples."""

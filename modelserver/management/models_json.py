@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import Setting, SettingValues
 from modelserver.version_settings.table import VERSION_SETTINGS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
@@ -15,6 +15,7 @@ from modelserver.archive.sizes import archive_size
 from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archive, open_documents, remove
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import frozen
 from modelserver.management.dependencies import Dependencies
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import RegisterRequest

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.core.version import ModelVersion
 from modelserver.errors import BadRequest, ModelNotFound, StoreNotConfigured, VersionExists
+from modelserver.language.attributes import frozen
 from modelserver.management.requests import RegisterRequest, ScaleRequest, VersionOverrides
 from modelserver.management.service import Management
 from modelserver.sources.catalogue import locate, models_in

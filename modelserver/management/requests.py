@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.errors import BadRequest
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import SettingValues
 
 MOST_LISTED = 100

@@ -9,7 +9,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import field
+
+from modelserver.language.attributes import define, frozen
 
 LARGEST_FILE = 1 << 20
 """Bytes that a requirements file may have."""

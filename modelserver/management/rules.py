@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from modelserver.errors import BadRequest
+from modelserver.language.attributes import frozen
 from modelserver.management.version_spec import MOST_WORKERS
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
 from twisted.logger import Logger
 
@@ -19,6 +19,7 @@ from modelserver.errors import (
     WorkersFailed,
 )
 from modelserver.inference.health import is_model_ready
+from modelserver.language.attributes import define
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import define, evolve, field, fields
+from attrs import evolve, field, fields
 from twisted.internet.defer import Deferred
 
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.waiters import Waiters
 from modelserver.errors import ArchiveInvalid
+from modelserver.language.attributes import define
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest
 from modelserver.spec import VersionSpec

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from modelserver.archive.manifest import Manifest
 from modelserver.archive.model_config import ModelConfig
 from modelserver.errors import ArchiveInvalid, BadRequest, NotEnoughDevices
+from modelserver.language.attributes import frozen
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import VersionOverrides
 from modelserver.spec import VersionSpec

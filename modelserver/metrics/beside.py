@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.metrics.exposition import Exposed
 from modelserver.metrics.gpu_metrics import set_aside
 from modelserver.metrics.memory_metrics import Residents

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from modelserver.interfaces import Command, CommandRunner
+from modelserver.language.attributes import define, frozen
 
 # Name.Unit:value|#Dimension:value,...|#hostname:h,seconds; what a handler's line has besides is passed over.
 _LINE = re.compile(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
-from attrs import frozen
 from twisted.logger import Logger
+
+from modelserver.language.attributes import frozen
 
 COUNTER = "counter"
 GAUGE = "gauge"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 
+from modelserver.language.attributes import define, frozen
 from modelserver.metrics.series import Labels
 from modelserver.metrics.tallies import RequestTallies
 

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from math import isinf, isnan
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.series import Family, Labels
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.tallies import SECONDS, SIZES, BatchTally, RequestTallies

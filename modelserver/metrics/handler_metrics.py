@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.logger import Logger
 
+from modelserver.language.attributes import define, frozen
 from modelserver.metrics.declarations import COUNTER, KINDS, Declaration
 from modelserver.metrics.exposition import Exposed, is_exposable, peers_help
 from modelserver.metrics.log_lines import MetricLog

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
+from modelserver.language.attributes import define, frozen
 from modelserver.metrics.figures import NO_SECONDS, Counts, Figures, VersionKey, added
 from modelserver.metrics.tallies import SECONDS
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.host_sampler import HostValue
 

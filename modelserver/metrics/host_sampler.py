@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from modelserver.devices import GpuUsage
 from modelserver.interfaces import InThread, Inventory
+from modelserver.language.attributes import define, frozen
 from modelserver.metrics.process_memory import tree_memories
 
 _MEGABYTE = 1024**2

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.series import Labels
 

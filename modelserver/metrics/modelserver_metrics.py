@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter as Multiset
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.devices import GpuMemory
+from modelserver.language.attributes import define
 from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration
 from modelserver.metrics.exposition import Exposed
 from modelserver.metrics.host_sampler import Sample

@@ -6,8 +6,9 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.metrics.declarations import COUNTER
 from modelserver.metrics.exposition import LINES_AT_ONCE, Exposed, escaped, number
 from modelserver.metrics.tallies import SECONDS

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.spec import ProcessMemory
 
 _KILOBYTE = 1024

@@ -6,10 +6,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.jobs import Job
+from modelserver.language.attributes import define, frozen
 from modelserver.metrics.beside import Beside
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations

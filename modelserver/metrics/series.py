@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isnan
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
 
+from modelserver.language.attributes import define
 from modelserver.metrics.declarations import COUNTER, GAUGE, Declaration
 
 Labels = tuple[str, ...]

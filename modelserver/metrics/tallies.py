@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.metrics.series import Observations
 
 # The bounds of histograms of seconds, from a socket's round trip to the longest usual time-out.

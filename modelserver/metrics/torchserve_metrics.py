@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
 
+from modelserver.language.attributes import define
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import Declaration
 from modelserver.metrics.exposition import Exposed, is_exposable, peers_help

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.metrics.departures import Departed
 from modelserver.metrics.series import Labels
 from modelserver.metrics.tallies import RequestTallies

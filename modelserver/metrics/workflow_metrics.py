@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.metrics.declarations import COUNTER, HISTOGRAM, Declaration
 from modelserver.metrics.exposition import Exposed
 from modelserver.metrics.series import Counter, Histogram

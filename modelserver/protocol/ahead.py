@@ -24,9 +24,10 @@ import mmap
 import os
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.jobs import Answer
+from modelserver.language.attributes import define
 from modelserver.protocol.answer_rows import ANSWER_ROW, Answered, unpack_rows, without_first
 from modelserver.protocol.fence import Fence, find_fence
 from modelserver.protocol.frames import ANSWERS, HEADER

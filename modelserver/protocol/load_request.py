@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, fields, frozen
+from attrs import asdict, fields
+
+from modelserver.language.attributes import frozen
 
 if TYPE_CHECKING:
     # For types only: worker processes start without the values that the server alone makes.

@@ -46,8 +46,9 @@ import os
 import time
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.protocol.fence import Fence, register
 
 WAY, COME, STOP = 3, 4, 5

@@ -6,9 +6,10 @@ import mmap
 import os
 from contextlib import suppress
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.jobs import SharedSlot
+from modelserver.language.attributes import define
 
 LARGE = 64 * 1024
 """Bytes from which on a body is worth a slot."""

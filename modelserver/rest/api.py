@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field
+from attrs import field
 from klein import Klein
 from twisted.web.server import Request
 
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import define
 from modelserver.rest.binding import ApiResource, Operation, bind
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder

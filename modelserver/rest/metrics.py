@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.metrics.exposition import CONTENT_TYPE
 from modelserver.metrics.openmetrics import OPENMETRICS_TYPE, is_openmetrics_wanted
 from modelserver.rest.binding import Operation

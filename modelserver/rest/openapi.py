@@ -15,12 +15,13 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import quote
 
-from attrs import define, field
+from attrs import field
 
 from modelserver import __version__
 from modelserver.archive.names import NAME
 from modelserver.call_parameters import Parameter
 from modelserver.dialect_rules import MMS, TORCHSERVE
+from modelserver.language.attributes import define
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
 from modelserver.rest.parameters import JSON
 from modelserver.rest.route import ListenerRole, Route

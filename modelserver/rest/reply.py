@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +22,7 @@ from modelserver.errors import (
 )
 from modelserver.http1.twisted_web import trace_of
 from modelserver.interfaces import Dialect, Reply
+from modelserver.language.attributes import frozen
 from modelserver.rest.answer_headers import Headers, prepare
 
 INVALID_MESSAGE = "Invalid HTTP message."

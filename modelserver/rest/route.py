@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import frozen
-
 from modelserver.call_parameters import Parameter
 from modelserver.dialect_rules import DIALECTS
+from modelserver.language.attributes import frozen
 
 
 class ListenerRole(Enum):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from attrs import field, frozen
+from attrs import field
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from modelserver.http1.head import RequestHead
 from modelserver.http1.twisted_web import BufferedRequest
+from modelserver.language.attributes import frozen
 from modelserver.system.bounded_cache import Memo
 from modelserver.traces import AttributeValue, FixedAttributes, Trace, Tracer
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.interfaces import AccessRecorder, Recorder
+from modelserver.language.attributes import define
 from modelserver.rpc.codes import Code
 from modelserver.rpc.interfaces import Call
 from modelserver.system.bounded_cache import Memo

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 from google.protobuf.message import Message
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.errors import AccessDenied, ModelNotFound
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.workflows import AnyInference
+from modelserver.language.attributes import define, frozen
 from modelserver.rpc.codes import CallRefused, Code
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages, parse

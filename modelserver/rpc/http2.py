@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Protocol
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.rpc.wire.fields import Fields
 
 

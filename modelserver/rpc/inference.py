@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import field
 from google.protobuf.message import Message
 
 from modelserver.errors import BadRequest, ParameterMissing, ServingError
 from modelserver.inference.health import health_of
 from modelserver.inference.sequences import SequenceStep
 from modelserver.interfaces import Dialect
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import INPUTS
 from modelserver.protocol.wire_format import Buffer, WireInvalid, map_entry, read_varint, spans, text, varint
 from modelserver.rpc.interfaces import Call

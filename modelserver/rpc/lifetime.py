@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, Http2Engine
 from modelserver.rpc.limits import RpcLimits
 

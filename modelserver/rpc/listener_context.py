@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -13,6 +13,7 @@ from modelserver.core.queues.time_buckets import Bucket, TimeBuckets
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import ConnectionTimeouts
 from modelserver.http1.states import ConnectionLimits
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.http2 import EngineMaker, Http2Limits

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from modelserver.errors import BadRequest
+from modelserver.language.attributes import define
 
 DESCRIPTORS = Path(__file__).parent / "protos" / "services.binpb"
 """All files and what they import, each after what it imports; ``make protos`` writes it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 from google.protobuf.message import Message
 
 from modelserver.errors import BadRequest, ParameterMissing, ServingError
@@ -19,6 +19,7 @@ from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
 from modelserver.inference.workflows import AnyInference
 from modelserver.jobs import Answer, Job, ResponseObserver
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import INFER
 from modelserver.protocol.infer_parameters import InferParameter, read_parameter
 from modelserver.protocol.wire_format import (

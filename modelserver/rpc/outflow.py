@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
-
 from modelserver.http1.states import ConnectionTransport
 from modelserver.jobs import SharedSlot
+from modelserver.language.attributes import define
 from modelserver.rpc.http2 import (
     LARGEST_WINDOW,
     ConnectionBroken,

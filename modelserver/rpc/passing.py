@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
-
+from modelserver.language.attributes import define
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.http2 import Http2Limits, window_update
 from modelserver.rpc.large_message import LargeMessage

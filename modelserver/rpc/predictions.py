@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.errors import DeadlinePassed, PredictionFailed, ResponseTooLarge, ServingError
@@ -15,6 +15,7 @@ from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep, with_step
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, inputs_of
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import EXPLAIN, ID_SIZE
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code, Metadatum

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 from google.protobuf.descriptor import FileDescriptor
 
+from modelserver.language.attributes import define
 from modelserver.rpc.codes import Code
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages, parse

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import field
 from google.protobuf.message import Message
 
 from modelserver.errors import ParameterMissing
+from modelserver.language.attributes import define
 from modelserver.management.repository import ModelRepository, check_parameters
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import ParameterMissing, ServingError
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
 from modelserver.jobs import Answer, Job, ResponseObserver
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import INPUTS
 from modelserver.protocol.wire_format import text_field
 from modelserver.rpc.codes import CallStatus, Code

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -15,6 +15,7 @@ from modelserver.inference.health import ServerHealth
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.interfaces import Dialect
+from modelserver.language.attributes import define, frozen
 from modelserver.management.repository import ModelRepository
 from modelserver.management.service import Management
 from modelserver.protocol.frames import ID_SIZE

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from attrs import frozen
-
 from modelserver import errors
 from modelserver.core.shortage import MemoryShort
 from modelserver.interfaces import Dialect
+from modelserver.language.attributes import frozen
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 
 _OF_HTTP: Mapping[int, Code] = MappingProxyType(

@@ -6,12 +6,13 @@ from collections import Counter, deque
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import QueueFull, ServingError
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
 from modelserver.jobs import Answer, Job, ResponseObserver
+from modelserver.language.attributes import define
 from modelserver.rpc.codes import Code
 from modelserver.rpc.interfaces import Call
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 from twisted.python.failure import Failure
 
 from modelserver.errors import ServingError
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.interfaces import Call, CallSite, RpcMethod

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from attrs import frozen
 from google.protobuf.message import Message
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from modelserver.errors import InternalError, ServingError
+from modelserver.language.attributes import frozen
 from modelserver.rpc.codes import CallRefused
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import parse

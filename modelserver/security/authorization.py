@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import Protocol, cast
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver.errors import AccessDenied
+from modelserver.language.attributes import define, frozen
 from modelserver.security.key_file import AccessKey, Kind
 from modelserver.security.tokens import Tokens
 

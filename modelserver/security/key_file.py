@@ -14,7 +14,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, get_args
 
-from attrs import field, frozen
+from attrs import field
+
+from modelserver.language.attributes import frozen
 
 Kind = Literal["inference", "management", "token"]
 """What a key opens; ``token`` is the one that renews the other two (the peer's ``API`` key)."""

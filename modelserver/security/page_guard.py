@@ -11,9 +11,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Collection, Iterable
 
-from attrs import frozen
-
 from modelserver.errors import PageRefused
+from modelserver.language.attributes import frozen
 
 LOCALHOST = "localhost"
 _OWN_SITES = (b"same-origin", b"none")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from modelserver.interfaces import Recorder
+from modelserver.language.attributes import define
 
 EVERY = 60.0
 """Seconds between two lines, however many requests are refused."""

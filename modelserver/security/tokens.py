@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from modelserver.errors import AccessDenied, BadRequest
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 from modelserver.security.key_file import (
     KINDS,
     NEVER,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from modelserver.language.attributes import define
 from modelserver.system.service_manager import ServiceManager
 
 STATUS_EVERY = 5.0

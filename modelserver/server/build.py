@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.posixbase import PosixReactorBase
 
@@ -37,6 +37,7 @@ from modelserver.execution.run import RunServices
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import WorkflowInference
 from modelserver.interfaces import Dialect, MemoryBudget, Recorder, WorkerBackend
+from modelserver.language.attributes import frozen
 from modelserver.management.dependencies import Dependencies, DependencyRules
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.draining import Draining

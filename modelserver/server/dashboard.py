@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
 from twisted.application.service import MultiService, Service
 from twisted.logger import globalLogPublisher
 
@@ -15,6 +14,7 @@ from modelserver.config.table import KEY, KEYS
 from modelserver.core.registry import Registry
 from modelserver.dialect_rules import DIALECTS
 from modelserver.inference.predict import Inference
+from modelserver.language.attributes import frozen
 from modelserver.logs.recent import RecentLines
 from modelserver.metrics.history import History
 from modelserver.metrics.recorder import MetricsRecorder

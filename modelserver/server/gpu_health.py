@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -14,6 +14,7 @@ from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import Registry
 from modelserver.core.workers.device_moves import leave_device
 from modelserver.interfaces import InThread, Inventory
+from modelserver.language.attributes import define
 
 _log = Logger()
 

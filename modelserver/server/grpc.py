@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
-from attrs import frozen
-
 from modelserver.config.address import Address
 from modelserver.config.grpc_keys import GRPC_SIDES, OFF
 from modelserver.config.settings import Settings
+from modelserver.language.attributes import frozen
 from modelserver.rpc.engines.choice import EngineMissing, has_engine, load_engine
 
 INSTALL = "pip install 'modelserver[grpc]'"

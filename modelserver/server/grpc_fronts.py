@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
 from modelserver.http1.limits import Connections, ListenerConnections
+from modelserver.language.attributes import frozen
 from modelserver.rpc.call_log import CallLog
 from modelserver.rpc.engines.choice import load_engine
 from modelserver.rpc.factory import RpcFactory

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.system.allocation import give_back_freed_memory
 

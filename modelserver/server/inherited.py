@@ -7,10 +7,10 @@ import socket
 from collections.abc import Iterable, Iterator, MutableMapping
 from itertools import count
 
-from attrs import define
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 
 from modelserver.config.address import Address
+from modelserver.language.attributes import define
 
 _Name = str | tuple[str, int]
 

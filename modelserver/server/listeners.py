@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
@@ -19,6 +19,7 @@ from twisted.internet.protocol import ServerFactory
 
 from modelserver.config.address import Address
 from modelserver.http1.asyncio_transport import HEAD_ROOM, LoopTransport
+from modelserver.language.attributes import define
 from modelserver.server.inherited import InheritedSockets
 from modelserver.server.tls.acceptor import TlsAcceptor
 from modelserver.server.tls.material import Tls

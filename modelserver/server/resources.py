@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from attrs import define, frozen
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.posixbase import PosixReactorBase
 
@@ -18,6 +17,7 @@ from modelserver.backends.orphans import OrphanCollector, RecordingSpawner
 from modelserver.config.settings import Settings
 from modelserver.devices import Gpu
 from modelserver.interfaces import CommandRunner, EventLoop, Inventory
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.server.threads import Threads
 from modelserver.system.gpus import NvidiaInventory, load_library

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.config.settings import Settings
+from modelserver.language.attributes import define
 from modelserver.server.resources import Runtime
 from modelserver.sources.http import HttpSource
 from modelserver.sources.router import NAME, Sources

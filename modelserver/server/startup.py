@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from attrs import define, evolve
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
@@ -16,6 +16,7 @@ from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.errors import ServingError
 from modelserver.inference.load_status import LoadStatus
+from modelserver.language.attributes import define
 from modelserver.management.loading import LoadOnRequest
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from functools import partial
 
-from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.registry import Registry
+from modelserver.language.attributes import frozen
 from modelserver.server.announcer import Announcer
 from modelserver.server.inherited import InheritedSockets, passed_descriptors
 from modelserver.system.service_manager import ServiceManager

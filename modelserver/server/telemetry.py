@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.posixbase import PosixReactorBase
@@ -16,6 +16,7 @@ from twisted.logger import globalLogPublisher
 from modelserver.config.settings import Settings
 from modelserver.core.registry import Registry
 from modelserver.dialect_rules import DIALECTS
+from modelserver.language.attributes import define
 from modelserver.logs.console import Console
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.management.descriptions import Facts, describe_version

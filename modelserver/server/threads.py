@@ -10,12 +10,12 @@ import threading
 from functools import partial
 from typing import Any, cast
 
-from attrs import frozen
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import frozen
 
 ARCHIVES, SAMPLES, FILES = 10, 4, 4
 """How many threads each kind may have; what is more waits for one of its kind."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 
 from modelserver.config.settings import Settings
+from modelserver.language.attributes import define
 from modelserver.tracing.settings import TracingSettings, read_settings
 
 if TYPE_CHECKING:  # loaded where requests are traced

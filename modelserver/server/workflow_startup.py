@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS
 from modelserver.errors import ServingError
 from modelserver.inference.load_status import LoadStatus
+from modelserver.language.attributes import frozen
 from modelserver.management.workflows.requests import WorkflowRequest
 from modelserver.management.workflows.service import WorkflowManagement
 from modelserver.workflows.errors import WorkflowInvalid

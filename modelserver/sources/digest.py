@@ -6,9 +6,8 @@ import hashlib
 import re
 from typing import BinaryIO
 
-from attrs import frozen
-
 from modelserver.errors import ArchiveInvalid, BadRequest
+from modelserver.language.attributes import frozen
 
 _CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -18,6 +18,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from modelserver.errors import ArchiveExists, DownloadFailed
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define, frozen
 from modelserver.sources.part_file import PartFile
 from modelserver.sources.pinned_agent import AddressRefused
 from modelserver.sources.response_body import Body

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from modelserver.errors import ArchiveExists, ArchiveNotFound, DownloadFailed, StoreNotConfigured
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.wanted import Downloads, Sign, Wanted
 

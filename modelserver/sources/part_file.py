@@ -10,8 +10,10 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
+
+from modelserver.language.attributes import define
 
 _log = Logger()
 _HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.address import IPv4Address as IPv4Endpoint
 from twisted.internet.address import IPv6Address as IPv6Endpoint
 from twisted.internet.defer import Deferred
@@ -27,6 +27,7 @@ from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from modelserver.language.attributes import define, frozen
 from modelserver.sources.response_guard import guarding
 
 CONNECT_TIMEOUT = 15.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
 
 from modelserver.errors import StoreNotConfigured
 from modelserver.interfaces import InThread, ModelSource
+from modelserver.language.attributes import frozen
 from modelserver.sources.store import refuse_relative
 from modelserver.sources.url_policy import UrlPolicy, refusal
 from modelserver.sources.urls import is_url

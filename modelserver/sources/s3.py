@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
 
 from modelserver.errors import BadRequest
+from modelserver.language.attributes import frozen
 from modelserver.sources.http import HttpSource
 
 KEY_ID, SECRET, TOKEN, REGION = (

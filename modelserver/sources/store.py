@@ -10,11 +10,11 @@ from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
-from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 
 from modelserver.errors import ArchiveNotFound, StoreNotConfigured
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import frozen
 from modelserver.sources.urls import NormalUrl, is_url
 
 _DEEPEST_ENCODING = 8

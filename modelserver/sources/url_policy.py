@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address
 
-from attrs import frozen
-
 from modelserver.errors import ArchiveNotFound, UrlInvalid
+from modelserver.language.attributes import frozen
 from modelserver.sources.address_policy import is_open
 from modelserver.sources.urls import NormalUrl
 

@@ -7,7 +7,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import quote, unquote, urljoin
 
 import idna
-from attrs import frozen
+
+from modelserver.language.attributes import frozen
 
 LONGEST_URL = 8192
 """Characters; a longer one is malformed, so that no pattern is ever matched against a huge text."""

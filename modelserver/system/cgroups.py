@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 _MOUNT = Path("sys", "fs", "cgroup")
 

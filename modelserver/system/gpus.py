@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.logger import Logger
 
 from modelserver.devices import Gpu, GpuUsage, is_part
+from modelserver.language.attributes import define, frozen
 
 _log = Logger()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.system.cgroups import Membership, groups_mount, memberships
 
 _AT_THE_TOP = (Membership((), Path()), Membership(("memory",), Path()))

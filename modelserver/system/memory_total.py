@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.system.group_memory import group_memory
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import field
 
+from modelserver.language.attributes import define, frozen
 from modelserver.system.cgroups import groups_mount, memberships
 
 

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 NAME = ".model_server.pid"
 _LARGEST = 64

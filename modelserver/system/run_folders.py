@@ -17,7 +17,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 _NAME = re.compile(r"modelserver-([0-9a-f]{16})")
 _MODELS = "models"

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 _MICROSECONDS = 1_000_000
 

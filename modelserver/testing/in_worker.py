@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from attrs import frozen
-
 from modelserver.cli.client.http import Client
 from modelserver.cli.local_server import HOST, ChildServer, ServerFailed, ports_from, write_options
+from modelserver.language.attributes import frozen
 from modelserver.testing.model_folder import ModelFolder
 from modelserver.testing.replies import ModelReply
 from modelserver.testing.requests import ModelRequest

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.archive.manifest import Manifest, complete, model_config, read_manifest
 from modelserver.archive.project import Project
 from modelserver.archive.unpack import unpack
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound
+from modelserver.language.attributes import frozen
 
 
 @frozen

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
-from attrs import define, evolve, field, fields_dict
+from attrs import evolve, field, fields_dict
 from twisted.internet.task import Clock
 
 from modelserver.core.gpus import Devices
@@ -19,6 +19,7 @@ from modelserver.devices import Gpu, GpuMemory, GpuUsage
 from modelserver.errors import PredictionFailed, ServingError
 from modelserver.interfaces import MemoryBudget, WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
+from modelserver.language.attributes import define
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec
 
 START_OF_TIME = 1_700_000_000.0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
+
+from modelserver.language.attributes import frozen
 
 
 @frozen

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
-from attrs import field, frozen
+from attrs import field
+
+from modelserver.language.attributes import frozen
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import ServingError
 from modelserver.jobs import SharedSlot
+from modelserver.language.attributes import define
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Message
 from modelserver.traces import Trace

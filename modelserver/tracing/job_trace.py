@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 from modelserver.traces import Attributes, FixedAttributes
 from modelserver.tracing.plain_request import LoneCall, lone_call
 from modelserver.tracing.propagation import SpanContext

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
 
 import modelserver
+from modelserver.language.attributes import define
 from modelserver.tracing.encoding import SpanEncoder
 from modelserver.tracing.plain_encoding import PlainEncoder
 from modelserver.tracing.plain_request import PlainRequest

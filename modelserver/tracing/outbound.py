@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 
+from modelserver.language.attributes import define, frozen
 from modelserver.tracing.plain_request import PARTS, PlainRequest
 from modelserver.tracing.spans import FinishedSpan
 

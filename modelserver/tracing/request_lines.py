@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
 
+from modelserver.language.attributes import define
 from modelserver.tracing.spans import SERVER, FinishedSpan
 
 LEFT_OUT = ("batch",)

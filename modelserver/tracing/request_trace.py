@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ParamSpec, Protocol, TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.jobs import Inputs, ResponseObserver, inputs_of
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED
 from modelserver.traces import Attributes, AttributeValue, FixedAttributes, Trace, TracedObserver
 from modelserver.tracing.batch_spans import add_lone_call

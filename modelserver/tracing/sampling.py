@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf, log, log1p
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.tracing.propagation import RemoteParent
 
 ALWAYS_ON, ALWAYS_OFF, BY_RATIO = "always_on", "always_off", "traceidratio"

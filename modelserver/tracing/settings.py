@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.tracing.outbound import OutboundLimits
 from modelserver.tracing.sampling import BY_RATIO, DEFAULT, SAMPLERS
 

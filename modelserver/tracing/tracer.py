@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.jobs import CallMarks, Job
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.traces import AnsweredCalls, Attributes, Trace, TracedObserver

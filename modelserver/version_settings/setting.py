@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import frozen
-
 from modelserver.dialect_rules import DIALECTS
+from modelserver.language.attributes import frozen
 
 SettingValues = Mapping[str, object]
 """Values by the names of their settings; a setting that is absent was not given by this source."""

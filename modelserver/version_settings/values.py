@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import AUTO
 from modelserver.version_settings.table import default_of
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.workflows.errors import GraphInvalid
 
 MOST_NODES = 256

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.workflows.errors import (
     DefaultWorkflowInUse,
     WorkflowBusy,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -21,6 +21,7 @@ from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.starter import ClusterUnusable, NodeRequest, NodeStarter
 from modelserver.backends.ray.wire import TOKEN_SIZE, NodeKind
 from modelserver.interfaces import WorkerEvents, WorkerProcess
+from modelserver.language.attributes import define
 from modelserver.protocol import frames
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import WorkerDescription, WorkerSettings, WorkerSpec

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from modelserver.backends.ray.backend import RemoteBackend
 from modelserver.interfaces import WorkerBackend, WorkerEvents, WorkerProcess
+from modelserver.language.attributes import define
 from modelserver.metrics.node_metrics import Nodes
 from modelserver.spec import WorkerDescription, WorkerSpec
 

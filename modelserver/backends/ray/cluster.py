@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from itertools import count
 from typing import cast
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
@@ -22,6 +22,7 @@ from modelserver.backends.output import LineLog, OutputPipe
 from modelserver.backends.ray.driver_words import DRIVER_FD, DriverKind
 from modelserver.backends.ray.starter import ClusterUnusable, NodeNews, NodeRequest
 from modelserver.interfaces import EventLoop
+from modelserver.language.attributes import define
 from modelserver.protocol import frames
 from modelserver.protocol.documents import text
 from modelserver.protocol.frames import Frame

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ssl
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import field
 from cryptography import x509
 
+from modelserver.language.attributes import frozen
 from modelserver.system.certificates import load_chain, self_signed
 
 NAME = "modelserver"

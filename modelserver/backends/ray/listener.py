@@ -7,13 +7,14 @@ import ssl
 from collections.abc import Callable
 from hashlib import sha256
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from modelserver.backends.ray.secure_stream import SecureStream
 from modelserver.backends.ray.wire import TOKEN_SIZE
 from modelserver.interfaces import EventLoop
+from modelserver.language.attributes import define
 
 HANDSHAKE = 10.0
 """Seconds that a connection has to show its token."""

@@ -8,13 +8,14 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from modelserver.backends.ray.remote_link import RemoteLink
 from modelserver.backends.ray.wire import PIECE, NodeKind
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol import frames
 
 MOST_WAITING = 1 << 22

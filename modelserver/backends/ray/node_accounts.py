@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from modelserver.language.attributes import define
 from modelserver.metrics.node_metrics import NodeFigures, Nodes
 
 MOST_GONE = 100

@@ -11,7 +11,9 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from attrs import define, field
+from attrs import field
+
+from modelserver.language.attributes import define
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LARGEST_PROBE = 4096

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from attrs import field, frozen
+from attrs import field
+
+from modelserver.language.attributes import frozen
 
 
 @frozen

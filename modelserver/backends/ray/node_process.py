@@ -8,8 +8,9 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.protocol.descriptors import LIFELINE_FD, SOCKET_FD
 from modelserver.protocol.frame_stream import unsent
 from modelserver.protocol.frames import Pieces

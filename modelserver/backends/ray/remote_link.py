@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, succeed
 
 from modelserver.backends.ray.secure_stream import SecureStream
 from modelserver.interfaces import EventLoop
 from modelserver.jobs import Job, JobRequest, SharedSlot
+from modelserver.language.attributes import define
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame, FrameError, Pieces, pack_batch
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -22,6 +22,7 @@ from modelserver.devices import GpuMemory
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents
 from modelserver.jobs import Answer, CallMarks, Job
+from modelserver.language.attributes import define
 from modelserver.metrics.node_metrics import NodeFigures
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.backends.output_limits import OutputLimits
 from modelserver.backends.ray.node_accounts import NodeAccounts
 from modelserver.interfaces import EventLoop
+from modelserver.language.attributes import frozen
 
 
 @frozen

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
+
+from modelserver.language.attributes import frozen
 
 
 @frozen

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from attrs import define
-
 from modelserver.child.context import RequestProcessor
 from modelserver.child.data.answers import ReplyRow, refused_row
 from modelserver.child.data.decoder import ANSWERS, BadForm, Decoder, HeaderBlock, Row
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED, Item, show_id
 
 UNUSUAL = ANSWERS | TRACED

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.child.context import Context, EntryPoint
 from modelserver.child.data.decoder import PLAIN, Decoder
 from modelserver.child.device_memory import DeviceMemory
 from modelserver.dialect_rules import DIALECTS
+from modelserver.language.attributes import frozen
 from modelserver.protocol.ahead import AheadReceiver
 from modelserver.protocol.descriptors import SLOTS_FD
 from modelserver.protocol.frame_stream import FrameReader

@@ -7,9 +7,8 @@ import stat
 import sys
 import threading
 
-from attrs import frozen
-
 from modelserver.child.process.cuda_driver import driver_hazard
+from modelserver.language.attributes import frozen
 
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 """Devices without a position or a state of their own."""

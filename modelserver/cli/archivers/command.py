@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
 from modelserver.archive.packing import PackingFailed
 from modelserver.archive.unpack import open_archive
@@ -23,6 +21,7 @@ from modelserver.cli.archivers.torch_workflow_archiver import (
 )
 from modelserver.cli.archivers.workflow_inspection import show_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
+from modelserver.language.attributes import frozen
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

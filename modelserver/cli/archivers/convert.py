@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from attrs import frozen
-
 from modelserver.archive.containers import CONTAINERS, Content
 from modelserver.archive.manifest import MANIFEST, Manifest, model_config, read_manifest
 from modelserver.archive.pack import BUILT_IN_HANDLERS
 from modelserver.archive.packing import Packing, PackingFailed, Tell, write_archive
 from modelserver.archive.unpack import open_archive
 from modelserver.errors import ServingError
+from modelserver.language.attributes import frozen
 
 CONVERTER = "modelserver.child.handlers.conversion"
 """The module that runs torch, in a process of its own."""

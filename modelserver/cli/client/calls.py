@@ -6,11 +6,11 @@ import json
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
-from attrs import frozen
 from rich.console import Console
 
 from modelserver.cli.client.connection import Remote, Unreachable
 from modelserver.cli.client.http import ServerReply
+from modelserver.language.attributes import frozen
 
 FIRST_ERROR = 400
 PAGE = 100

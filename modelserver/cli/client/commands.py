@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 from urllib.parse import urlencode
 
-from attrs import field, frozen
+from attrs import field
 from rich.console import Console
 
 from modelserver.cli.client.calls import RequestRefused, ServerCalls, Terminal
 from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
 from modelserver.cli.client.output import advice_tables, models_table, version_table, workers_table
+from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import AUTO_WORD
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.cli.client.http import ServerReply
 from modelserver.config.address import Address, parse_address
+from modelserver.language.attributes import frozen
 from modelserver.security.key_file import KEY_FILE, KeyFileInvalid, Kind, read_keys
 
 INFERENCE, MANAGEMENT = "http://127.0.0.1:8080", "http://127.0.0.1:8081"

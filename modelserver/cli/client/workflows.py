@@ -6,12 +6,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
 from modelserver.cli.client.calls import ServerCalls
 from modelserver.cli.client.commands import run
 from modelserver.cli.client.connection import add_connection, path_of
 from modelserver.cli.client.output import nodes_table, workflows_table
+from modelserver.language.attributes import frozen
 
 
 @frozen

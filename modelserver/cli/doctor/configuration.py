@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from attrs import field, frozen
+from attrs import field
 from packaging.version import Version
 from twisted.internet.defer import Deferred, execute
 from twisted.python.failure import Failure
@@ -18,6 +18,7 @@ from modelserver.config.settings import Settings, build_settings, read_value
 from modelserver.config.table import KEY
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import DIALECTS, MMS, TORCHSERVE
+from modelserver.language.attributes import frozen
 from modelserver.server.grpc import GrpcUnusable, missing_for_grpc, plan_grpc
 from modelserver.server.tls.context import identity, server_context
 from modelserver.server.tls.material import TlsUnusable

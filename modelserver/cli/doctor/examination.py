@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-from attrs import frozen
 
 from modelserver.cli.doctor.handler_imports import is_importable
 from modelserver.config.settings import Settings
+from modelserver.language.attributes import frozen
 from modelserver.system.group_memory import group_memory
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 Verdict = Literal["works", "differs", "ignored", "fails"]
 """``differs``: works, but not as with the peer. ``fails``: something that was there is not here."""

@@ -9,9 +9,8 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.archive.documents import read_bounded
+from modelserver.language.attributes import frozen
 from modelserver.system.installation import COMPAT
 
 _LARGEST = 16 * 1024**2

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 import psutil
-from attrs import field, frozen
+from attrs import field
 
 from modelserver.cli.launchers.serve import serve
+from modelserver.language.attributes import frozen
 from modelserver.system.installation import ROOT
 from modelserver.system.pid_file import NAME, PidFile, PidFileUnsafe
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from attrs import frozen
 from rich.console import Console
 from watchfiles import watch
 
@@ -34,6 +33,7 @@ from modelserver.cli.local_server import (
 from modelserver.cli.project.log_lines import DevelopmentLines
 from modelserver.cli.project.reloading import Reloader
 from modelserver.errors import ServingError
+from modelserver.language.attributes import frozen
 from modelserver.protocol.worker_variables import LOCALS, TERMINAL
 
 START_SECONDS, LOAD_SECONDS = 60.0, 600.0

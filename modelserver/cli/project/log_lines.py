@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from attrs import frozen
 from rich.text import Text
+
+from modelserver.language.attributes import frozen
 
 _LINE = re.compile(r"\S+ \[(?P<source>[\w.]+)#(?P<level>\w+)\] (?P<text>.*)")
 HANDLER, REQUESTS = "modelserver.backends.process", "modelserver.tracing.request_lines"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.archive.manifest import MANIFEST
 from modelserver.archive.project import CONFIG, REQUIREMENTS
 from modelserver.cli.client.http import Ask, ServerReply
+from modelserver.language.attributes import define
 
 SETTINGS_FILES = (CONFIG, REQUIREMENTS, MANIFEST.name)
 """What is only read at a registration."""

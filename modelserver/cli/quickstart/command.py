@@ -14,7 +14,6 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from modelserver.cli.local_server import (
     ports_from,
     write_options,
 )
+from modelserver.language.attributes import frozen
 
 MODEL = "digits"
 ENOUGH = 9

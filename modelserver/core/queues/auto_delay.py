@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.core.queues.delay_policy import FollowUps, HandlerTimes, best_wait, counts_within
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

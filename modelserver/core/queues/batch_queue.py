@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.queues.auto_delay import AutoDelay
@@ -15,6 +15,7 @@ from modelserver.core.queues.batch_delay import BatchDelay
 from modelserver.core.queues.job_queue import AnyTaker, Taker
 from modelserver.errors import QueueFull, ServingError
 from modelserver.jobs import FINISHED, Job, SharedSlot
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import EXPLAIN
 from modelserver.version_settings.values import AUTO_DELAY, QueueLimits
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.queues.time_buckets import Bucket, TimeBuckets
 from modelserver.errors import DeadlinePassed
 from modelserver.jobs import FINISHED, WAITING, Job
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from attrs import define, field
+from attrs import field
+
+from modelserver.language.attributes import define
 
 STEP, WINDOW, SHORTEST = 0.5, 10.0, 0.25
 """Seconds between two marks, that marks are kept, and that a measurement takes at least."""

@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.core.queues.batch_delay import BatchDelay
 from modelserver.core.queues.job_queue import AnyTaker, Hand
 from modelserver.errors import NoWorkers, QueueFull, ServingError
 from modelserver.jobs import Answer, Job
+from modelserver.language.attributes import define
 from modelserver.protocol.header_block import answer_lines, header_values
 from modelserver.version_settings.values import Sequences
 

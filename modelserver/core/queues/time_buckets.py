@@ -6,8 +6,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from modelserver.language.attributes import define
 
 Item = TypeVar("Item")
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, Job
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.core.workers.batch import Batch, Settled
 from modelserver.core.workers.in_flight import AnswerWatch, Pace
 from modelserver.interfaces import WorkerProcess
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 from modelserver.version_settings.values import Timeouts
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.workers.in_flight import LEAST, InFlight
+from modelserver.language.attributes import define
 
 TURNS = 40
 """Turns of the event loop for which it is worth it: about 0.2 ms."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.workers.batch import Batch, Times
 from modelserver.core.workers.batches_in_hand import BatchesInHand
 from modelserver.core.workers.in_flight import pass_parts_on
 from modelserver.errors import ClientGone, DeadlinePassed, ServingError
 from modelserver.jobs import ASSIGNED, Answer, Job
+from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure
 
 AT_ONCE = 1024

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
+
+from modelserver.language.attributes import define
 
 WEIGHT = 32
 """Calls over which a mean is taken, roughly: later ones weigh more."""

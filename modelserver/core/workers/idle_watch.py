@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 
 from modelserver.core.workers.waiters import Waiters
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

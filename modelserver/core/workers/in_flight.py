@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.workers.batch import Batch, Settled
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerProcess
 from modelserver.jobs import FINISHED, STREAMING, Answer, Job
+from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure
 from modelserver.version_settings.values import Timeouts
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.workers.batch import Batch, times_of
 from modelserver.core.workers.batches_in_hand import BatchesInHand
 from modelserver.core.workers.in_flight import LEAST, MANY, are_parts, pass_parts_on
 from modelserver.errors import DeadlinePassed, ServingError
 from modelserver.jobs import ASSIGNED, FINISHED, Answer, Job
+from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure
 
 SHORT, TINY = 0.02, 0.002

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.core.workers.in_flight import InFlight
 from modelserver.core.workers.worker import Worker
+from modelserver.language.attributes import define
 
 SOON, STALL = 0.0005, 0.001
 """Seconds between two looks for a free worker's sake, and those that a call takes which holds others up."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from modelserver.core.providers import CoreProviders
 from modelserver.core.workers.in_flight import MakeInFlight
 from modelserver.core.workers.placement import give_place_back, place_worker
 from modelserver.core.workers.worker import Worker, WorkerOwner
 from modelserver.errors import NotEnoughDevices
+from modelserver.language.attributes import frozen
 from modelserver.spec import VersionSpec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 from twisted.internet.defer import Deferred
 
 from modelserver.core.providers import CoreProviders
@@ -27,6 +27,7 @@ from modelserver.core.workers.waking import Waking
 from modelserver.core.workers.worker import READY, Worker
 from modelserver.errors import NoWorkers, QueueFull, ServingError, WorkersFailed
 from modelserver.jobs import Job
+from modelserver.language.attributes import define
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerState
 
 # An alias: attribute access on an Enum is slow on the request path.
@@ -91,9 +92,7 @@ class WorkerPool:
         revives: bool = True,
     ) -> None:
         """
-        Want at least ``minimum`` and at most ``maximum`` workers from now on.
-
-        The newest leave first.
+        Want at least ``minimum`` and at most ``maximum`` workers from now on; the newest leave first.
 
         :param gpu_workers: how many of the new ones get a GPU; None: as the version's settings say.
         :param drain: seconds that those who leave may take to finish; None: as long as it takes.

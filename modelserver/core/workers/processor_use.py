@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.workers.in_flight import Pace
+from modelserver.language.attributes import define
 
 ProcessorTime = Callable[[int], float | None]
 """Return the seconds that processors have spent on a process; None where nobody can tell."""

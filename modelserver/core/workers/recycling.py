@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.workers.worker import Worker
+from modelserver.language.attributes import define
 
 JITTER = 0.1
 """The share of a worker's requests that chance takes away, so that not all are due at once."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
+
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

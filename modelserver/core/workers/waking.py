@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.core.queues.job_queue import JobQueue
 from modelserver.core.workers.worker import Worker
 from modelserver.errors import NoWorkers, ServingError
 from modelserver.jobs import FINISHED
+from modelserver.language.attributes import define
 
 
 @define(eq=False)

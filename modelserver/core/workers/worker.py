@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from modelserver.core.workers.batch import Batch, Times
@@ -17,6 +17,7 @@ from modelserver.core.workers.worker_log import TIMEOUTS, WorkerLog
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import Answer, CallMarks, Job
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec, WorkerState
 from modelserver.traces import AnsweredCalls, Tracer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
 from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
 from twisted.logger import Logger, LogLevel
 
+from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure, WorkerSpec
 
 STARTED, LOADED, ERROR = "WORKER_STARTED", "WORKER_MODEL_LOADED", "WORKER_ERROR"

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import torch
-from attrs import frozen
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -20,6 +19,7 @@ from torch.nn import functional
 
 from modelserver.examples.digits.handler import normalise, to_tensor
 from modelserver.examples.digits.model import CLASSES, SIDE, DigitNetwork
+from modelserver.language.attributes import frozen
 
 HERE = Path(__file__).parent
 SEED = 2

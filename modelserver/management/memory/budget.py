@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from modelserver.core.shortage import MemoryShort
 from modelserver.core.version import ModelVersion
+from modelserver.language.attributes import define
 from modelserver.management.memory.accounts import Accounts, Key, key_of
 from modelserver.management.memory.claims import Claim, Claims
 from modelserver.management.memory.recency import Recency

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 
+from modelserver.language.attributes import define
 from modelserver.spec import VersionSpec
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.core.version import ModelVersion
+from modelserver.language.attributes import define
 
 
 @define

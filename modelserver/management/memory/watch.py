@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from modelserver.core.version import ModelVersion
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 from modelserver.management.memory.budget import WorkerMemory
 from modelserver.spec import WorkerState
 

@@ -11,8 +11,9 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 import javaproperties
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.management.requests import VersionOverrides
 from modelserver.management.snapshots.autoscaling import (
     parse_autoscaling,

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from modelserver.errors import ArchiveInvalid, ModelNotFound, ServingError, VersionNotFound
 from modelserver.inference.load_status import LoadStatus
+from modelserver.language.attributes import define, frozen
 from modelserver.management.requests import RegisterRequest
 from modelserver.management.service import Management
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion

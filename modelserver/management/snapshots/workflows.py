@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.management.snapshots.autoscaling import SECTION, parse_autoscaling, render_autoscaling
 from modelserver.management.snapshots.values import archive_name, count_of, flag_of, object_of, text_of
 from modelserver.management.workflows.requests import RegisteredWorkflow, WorkflowRequest

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 from modelserver.management.snapshots.format import (
     CHANGED,
     SHUTDOWN,

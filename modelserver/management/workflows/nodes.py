@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from modelserver.archive.manifest import DEFAULT_VERSION, Manifest
 from modelserver.errors import InternalError, ServingError
+from modelserver.language.attributes import define
 from modelserver.management.registration import PreparedVersion
 from modelserver.management.requests import RegisterRequest, VersionOverrides
 from modelserver.management.service import Management

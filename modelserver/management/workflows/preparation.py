@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from modelserver.archive.names import RULE, is_name
@@ -14,6 +13,7 @@ from modelserver.archive.workflow import WorkflowContent, read_workflow
 from modelserver.archive.workflow_spec import DEFAULT_SPEC_LIMITS, SpecLimits
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, StoreNotConfigured, UrlInvalid
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import frozen
 from modelserver.management.workflows.requests import WorkflowRequest
 from modelserver.sources.digest import Sha256
 from modelserver.sources.router import Fetched, Sources

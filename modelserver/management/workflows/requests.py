@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from modelserver.language.attributes import frozen
 from modelserver.sources.urls import is_remote
 from modelserver.version_settings.setting import SettingValues
 from modelserver.workflows.spec import Workflow

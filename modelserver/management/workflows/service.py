@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.logger import Logger
 
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
+from modelserver.language.attributes import define, frozen
 from modelserver.management.service import Management
 from modelserver.management.workflows.nodes import NodeRegistration, withdraw_nodes
 from modelserver.management.workflows.preparation import PreparedWorkflow, WorkflowPreparer

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from attrs import frozen
+from modelserver.language.attributes import frozen
 
 PAGE = "index.html"
 _FOLDER = Path(__file__).with_name("page")

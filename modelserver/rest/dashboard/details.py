@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import asdict, frozen
+from attrs import asdict
 
+from modelserver.language.attributes import frozen
 from modelserver.metrics.figures import NOTHING
 from modelserver.metrics.tallies import SIZES
 from modelserver.rest.dashboard.secrets import without_secrets

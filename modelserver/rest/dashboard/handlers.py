@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 from werkzeug.exceptions import MethodNotAllowed
@@ -12,6 +11,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from modelserver.errors import AccessDenied, RouteNotFound
 from modelserver.interfaces import Reply
 from modelserver.jobs import Inputs
+from modelserver.language.attributes import frozen
 from modelserver.management.descriptions import describe_version
 from modelserver.rest.answer_headers import prepare
 from modelserver.rest.binding import Operation

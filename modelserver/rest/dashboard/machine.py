@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import disk_usage
 
-from attrs import frozen
-
+from modelserver.language.attributes import frozen
 from modelserver.metrics.figures import Figures
 from modelserver.system.cpus import processor_share, usable_processors
 from modelserver.system.group_memory import GroupMemory, group_memory

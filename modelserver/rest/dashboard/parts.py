@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from modelserver.core.registry import Registry
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import frozen
 from modelserver.rest.dashboard.assets import Asset
 from modelserver.rest.dashboard.details import ConfiguredKey
 from modelserver.rest.dashboard.viewers import Viewers

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import field
 
 from modelserver import __version__
 from modelserver.devices import GpuMemory
+from modelserver.language.attributes import define, frozen
 from modelserver.logs.recent import RecentLine
 from modelserver.metrics.figures import NOTHING, Figures
 from modelserver.metrics.history import (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from attrs import define, field
+from attrs import field
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer, IReactorTime
@@ -19,6 +19,7 @@ from zope.interface import implementer
 from modelserver.errors import ServerFull
 from modelserver.http1.twisted_web import OneRequestChannel
 from modelserver.interfaces import InThread
+from modelserver.language.attributes import define
 from modelserver.metrics.history import STEP
 from modelserver.rest.dashboard.machine import MachineLimits, look_at_limits
 from modelserver.rest.dashboard.state import DashboardSources, DashboardState, change, take_state, whole

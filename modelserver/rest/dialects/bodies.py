@@ -8,8 +8,6 @@ from datetime import datetime, timezone
 from math import ceil
 from typing import Any
 
-from attrs import frozen
-
 from modelserver.core.shortage import MemoryShort
 from modelserver.devices import GpuMemory
 from modelserver.errors import (
@@ -25,6 +23,7 @@ from modelserver.errors import (
 )
 from modelserver.execution.outcomes import outcome_of
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.spec import ModelSummary, VersionDescription, WorkerDescription, WorkerFailure, WorkerState
 from modelserver.workflows.errors import NodeFailed, WorkflowFailed
 

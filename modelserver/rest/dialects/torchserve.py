@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from attrs import frozen
-
 from modelserver import errors
 from modelserver.core.shortage import MemoryShort
 from modelserver.dialect_rules import TORCHSERVE
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.rest.dialects.bodies import (
     Refusal,
     deadline_code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from attrs import define, field, frozen
+from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import Request
@@ -21,6 +21,7 @@ from modelserver.inference.targets import model_of_invocation
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.interfaces import AccessRecorder, Dialect, Recorder, Reply
 from modelserver.jobs import Inputs, Job, ResponseObserver, SharedSlot, inputs_of
+from modelserver.language.attributes import define, frozen
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.forms import field_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.core.registry import Registry
@@ -13,6 +12,7 @@ from modelserver.inference.health import ServerHealth
 from modelserver.inference.metadata import ServerMetadata
 from modelserver.inference.targets import require_served
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.inference.front import InferenceEndpoint

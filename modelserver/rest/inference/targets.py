@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from attrs import define, field
+from attrs import field
 
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import EXPLAIN, NO_PATH, QUERY
 from modelserver.rest.route import Asked, PredictionRule, Route
 

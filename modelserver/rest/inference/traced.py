@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import field
 
 from modelserver.errors import ServingError
 from modelserver.http1.head import LONGEST_LINE, RequestHead
 from modelserver.http1.states import ReplyObserver
 from modelserver.interfaces import Reply
 from modelserver.jobs import Job, SharedSlot
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, PlainPrediction

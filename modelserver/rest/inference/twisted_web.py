@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from attrs import define, field
+from attrs import field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -16,6 +16,7 @@ from modelserver.errors import ServingError
 from modelserver.http1.twisted_web import OneRequestChannel
 from modelserver.interfaces import Dialect, Reply
 from modelserver.jobs import Answer, Job
+from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.rest.answer_headers import Headers, prepare
 

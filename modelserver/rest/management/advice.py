@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isinf
 
-from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.call_parameters import Parameter
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.management.advice import Aims, Choice, Predicted
 from modelserver.management.advisor import Advisor, VersionAdvice
 from modelserver.rest.binding import Operation

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -13,6 +12,7 @@ from twisted.web.server import Request
 
 from modelserver.call_parameters import Fields, Parameter
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.rest.parameters import read_fields, read_query
 from modelserver.rest.reply import KleinResponder
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.inference.targets import require_served
 from modelserver.interfaces import Dialect, Reply
+from modelserver.language.attributes import frozen
 from modelserver.management import parameters as calls
 from modelserver.management.service import Management
 from modelserver.rest.binding import Operation

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Mapping
 
-from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.errors import BadRequest, ServingError
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.management.repository import ModelRepository, RepositoryEntry, check_parameters
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from attrs import frozen
 from twisted.web.server import Request
 
 from modelserver.errors import AccessDenied
 from modelserver.interfaces import Reply
+from modelserver.language.attributes import frozen
 from modelserver.rest.binding import Operation
 from modelserver.rest.reply import KleinResponder
 from modelserver.security.key_file import Kind

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
 from twisted.web.server import Request
 
+from modelserver.language.attributes import frozen
 from modelserver.management.parameters import page_request
 from modelserver.management.workflows.service import WorkflowManagement
 from modelserver.rest.binding import Operation

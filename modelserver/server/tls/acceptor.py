@@ -8,8 +8,10 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
-from attrs import define, field
+from attrs import field
 from twisted.logger import Logger
+
+from modelserver.language.attributes import define
 
 HANDSHAKE_BYTE = b"\x16"
 """The first byte of every TLS connection; no request of HTTP begins with it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 
-from attrs import field, frozen
+from attrs import field
+
+from modelserver.language.attributes import frozen
 
 HTTP, GRPC = "http/1.1", "h2"
 """What TLS carries, by ALPN's names."""

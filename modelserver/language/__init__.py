@@ -1,0 +1,1 @@
+"""What the language and its libraries do otherwise, made cheaper: how classes are made."""
