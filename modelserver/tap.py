@@ -107,8 +107,10 @@ def install_reactor() -> None:
 def _install_asyncio() -> None:
     import asyncio
 
-    with _without_openssl():
+    with _without("OpenSSL"):
         from twisted.internet import asyncioreactor, endpoints  # noqa: F401  # endpoints is for Klein
+    with _without("h2"):
+        from twisted.web import http  # noqa: F401
 
     loop: asyncio.AbstractEventLoop
     try:
@@ -126,24 +128,26 @@ def _install_asyncio() -> None:
 
 
 @contextmanager
-def _without_openssl() -> Iterator[None]:
+def _without(name: str) -> Iterator[None]:
     """
-    Let what is imported within believe that OpenSSL is not installed, as Twisted allows.
+    Let what is imported within believe that a library is not installed, as Twisted allows.
 
-    Twisted's TCP loads it with all of ``cryptography``: a tenth of a second, and 13 MB. Our listeners on
+    Twisted's TCP loads OpenSSL with all of ``cryptography``: a tenth of a second, and 13 MB. Our listeners on
     asyncio's loop use Python's own TLS, and downloads load Twisted's for the first one
     (``sources/pinned_agent``). What does not work afterwards, and nothing here uses, is Twisted's own
     ``startTLS``, ``listenSSL``, ``connectSSL`` and ``wrapClientTLS``.
+
+    Twisted Web loads h2 for its HTTP/2, which none of our listeners offers; gRPC has its own use of it.
     """
-    if "OpenSSL" in sys.modules:
+    if name in sys.modules:
         yield
         return
     modules = cast(dict[str, ModuleType | None], sys.modules)
-    modules["OpenSSL"] = None  # an import of it fails
+    modules[name] = None  # an import of it fails
     try:
         yield
     finally:
-        del modules["OpenSSL"]
+        del modules[name]
 
 
 def makeService(options: Options) -> IService:

@@ -108,7 +108,7 @@ LATER = (
     *("ngh2", "google.protobuf", "modelserver.rpc.connection", "modelserver.rpc.site"),
     *("ray", "modelserver.backends.ray", "modelserver.server.cluster"),
     *("prometheus_client", "psutil", "pynvml", "opentelemetry", "modelserver.tracing.tracer", "rich"),
-    *("klein", "werkzeug", "modelserver.server.routes", "modelserver.rest.management.handlers"),
+    *("h2", "klein", "werkzeug", "modelserver.server.routes", "modelserver.rest.management.handlers"),
 )
 """
 What a server loads when it is needed, for TLS, downloads, gRPC, GPUs, traces, routes beside predictions;

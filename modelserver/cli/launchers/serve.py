@@ -49,6 +49,8 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
     from twisted.application import app
     from twisted.scripts import twistd
 
+    from modelserver.cli.launchers.twistd_options import ServerOptions
+
     were_usable = False
     run_app: Callable[[object], None] = twistd.runApp
 
@@ -63,7 +65,7 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", "--logger", observer, "modelserver", *console, *options]
     run: Callable[..., None] = app.run
     try:
-        run(run_with, twistd.ServerOptions)  # type: ignore[attr-defined]  # public, though not in __all__
+        run(run_with, ServerOptions)
     finally:
         # Twisted has made log events of what is written there; what ends this process is for the console.
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
