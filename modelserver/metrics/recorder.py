@@ -165,9 +165,8 @@ class MetricsRecorder:
 
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """
-        Count jobs that have their answers.
-
-        TorchServe's metrics have the version that the client named as their label.
+        Count jobs that have their answers. TorchServe's metrics have the version that the client named as
+        their label.
 
         :param now: the time of the answers, in seconds on the monotonic clock of the jobs' times.
         """
