@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import psutil
 from attrs import define, field
@@ -69,10 +70,20 @@ class Container:
         """What was written so far."""
         return "".join(self.lines)
 
-    def start(self) -> None:
-        """Start it; the first process may still prepare the namespaces."""
+    @property
+    def first(self) -> int:
+        """The id of the first process, outside."""
+        return self._first.pid
+
+    def start(self, own_network: bool = False) -> None:
+        """
+        Start it; the first process may still prepare the namespaces.
+
+        :param own_network: a network without anything, instead of the machine's.
+        """
         script = " && ".join((*self.preparations, f"cd {shlex.quote(self.folder)}"))
-        words = [*_unshare(), "sh", "-c", f'{script} && exec "$@"', "sh", *self.command]
+        network = ("--net",) if own_network else ()
+        words = [*_unshare(), *network, "sh", "-c", f'{script} && exec "$@"', "sh", *self.command]
         self._outer = subprocess.Popen(
             words,
             env=dict(self.environment),
@@ -106,6 +117,9 @@ class Container:
 
     def end(self) -> None:
         """End all of it, however it goes."""
+        # The kernel ends the others with it; it does not end with its parent once it has changed its user.
+        with suppress(psutil.NoSuchProcess):
+            self._first.kill()
         self._outer.kill()
         self._outer.wait(LONGEST)
         self._reader.join(LONGEST)
