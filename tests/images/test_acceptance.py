@@ -22,7 +22,6 @@ from typing import Any
 from unittest import TestCase, skipUnless
 
 import pytest
-import yaml
 
 from modelserver.archive.pack import PackRequest, pack
 from tests.harness.container import Container, obstacle
@@ -49,15 +48,6 @@ def handle(data, context):
         open("/tmp/slow", "w").close()
         time.sleep(2)
     return [f"{os.getuid()} {len(body)}" for body in bodies]
-"""
-MODEL_FN = """
-import torch
-
-
-def model_fn(model_dir, context=None):
-    model = torch.nn.Linear(3, 1)
-    model.load_state_dict({"weight": torch.tensor([[1.0, 2.0, 3.0]]), "bias": torch.tensor([0.0])})
-    return model
 """
 ASK = """
 import json, sys
@@ -203,50 +193,6 @@ class ImageTests(TestCase):
     def test_cuda(self) -> None:
         # With torch for CPUs, and without a driver: what is left of the file is the same.
         self.check_plain("cuda")
-
-    def test_kserve(self) -> None:
-        image = self.build("kserve")
-        self.archive(self.models / "model-store", "mnist")
-        snapshot = {
-            "name": "startup.cfg",
-            "modelCount": 1,
-            "models": {"mnist": {"1.0": {"defaultVersion": True, "marName": "mnist.mar", "minWorkers": 1}}},
-        }
-        lines = (
-            "inference_address=http://0.0.0.0:8085",
-            "management_address=http://0.0.0.0:8085",
-            "metrics_address=http://0.0.0.0:8082",
-            "grpc_inference_port=7070",
-            "enable_envvars_config=true",
-            "model_store=/mnt/models/model-store",
-            f"model_snapshot={json.dumps(snapshot)}",
-        )
-        (self.models / "config").mkdir()
-        (self.models / "config" / "config.properties").write_text("\n".join(lines), "utf-8")
-        runtime = yaml.safe_load(Path(ROOT, "etc/kserve/cluster-serving-runtime.yaml").read_text("utf-8"))
-        (container,) = runtime["spec"]["containers"]
-        arguments = [*container["args"], "--disable-token-auth"]
-        variables = {"TS_SERVICE_ENVELOPE": "kserve", "PROTOCOL_VERSION": "v1"}
-        self.start(image, "/mnt/models", variables, arguments)
-        self.assert_begins("8080/health/ready")
-        self.assert_contained(image)
-        answer = self.assert_ok(
-            "POST", "8080/v1/models/mnist:predict", json.dumps({"instances": [{"data": "abc"}]})
-        )
-        self.assertEqual(json.loads(answer), {"predictions": ["1000 3"]})
-        self.assert_ends()
-
-    def test_sagemaker(self) -> None:
-        image = self.build("sagemaker")
-        (self.models / "code").mkdir()
-        (self.models / "code" / "inference.py").write_text(MODEL_FN, "utf-8")
-        self.start(image, "/opt/ml/model", {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
-        self.assert_begins("8080/ping")
-        self.assert_contained(image)
-        body = {"content-type": "application/json", "accept": "application/json"}
-        answer = self.assert_ok("POST", "8080/invocations", "[[1.0, 2.0, 3.0]]", **body)
-        self.assertEqual(json.loads(answer), [[14.0]])
-        self.assert_ends()
 
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
