@@ -23,6 +23,7 @@ from zope.interface import implementer
 from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.language.attributes import define, frozen
+from modelserver.logs.flush_pace import FlushPace
 from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
 from modelserver.logs.rotation import RotatingFile, Rotation
 from modelserver.metrics.log_lines import MetricLine
@@ -30,9 +31,8 @@ from modelserver.metrics.log_lines import MetricLine
 if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]  # it comes with Twisted
 
-# How long a line may wait for others, in seconds, and how many wait at most.
-LONGEST_WAIT = 0.04
 MOST_WAITING = 1024
+"""Lines of a file that wait for others."""
 
 
 @frozen
@@ -90,12 +90,17 @@ class LineBuffer:
     Lines of one file, buffered.
 
     :param sinks: what the lines are written to.
-    :param soon: asks for a ``flush`` within ``LONGEST_WAIT`` seconds.
+    :param soon: asks for a ``flush`` by the pace of all logs.
     """
 
     sinks: tuple[TextSink, ...]
     soon: Callable[[], None]
     _waiting: list[str] = field(factory=list, init=False)
+
+    @property
+    def waiting(self) -> int:
+        """How many lines are buffered."""
+        return len(self._waiting)
 
     def add(self, line: str) -> None:
         """Write a line, which ends in a line feed, at the next ``flush``."""
@@ -143,6 +148,11 @@ class AccessLogWriter:
             self.flush()
             self.own.flush()
             self.root.flush()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests are buffered."""
+        return len(self._waiting)
 
     def flush(self) -> None:
         """Format the buffered requests."""
@@ -223,6 +233,7 @@ class Logs:
     _server_metrics: LineBuffer = field(init=False)
     _model_metrics: LineBuffer = field(init=False)
     _flushing: IDelayedCall | None = field(default=None, init=False)
+    _pace: FlushPace = field(factory=FlushPace, init=False)
 
     def __attrs_post_init__(self) -> None:
         settings, inputs = self.settings, self.inputs
@@ -292,6 +303,7 @@ class Logs:
         """Write all that is buffered, and what others have for the logs."""
         if self.collect is not None:
             self.collect()
+        self._pace.flushed(self.access.waiting + self._root.waiting)
         self.access.flush()
         for lines in self._lines:
             lines.flush()
@@ -310,4 +322,5 @@ class Logs:
 
     def _soon(self) -> None:
         if self._flushing is None:
-            self._flushing = self.inputs.clock.callLater(LONGEST_WAIT, self.flush)
+            clock = self.inputs.clock
+            self._flushing = clock.callLater(self._pace.delay(clock.seconds()), self.flush)

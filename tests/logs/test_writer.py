@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.backends.output import OUTPUT_NAMESPACE
-from modelserver.logs.writer import LONGEST_WAIT, MOST_WAITING, LogInputs, Logs, LogSettings
+from modelserver.logs.flush_pace import LONGEST_WAIT
+from modelserver.logs.writer import MOST_WAITING, LogInputs, Logs, LogSettings
 from modelserver.metrics.log_lines import MetricLine
 from modelserver.testing.providers import START_OF_TIME
 
@@ -148,7 +149,7 @@ class BatchingTests(SynchronousTestCase):
         self.server.logs.collect = lambda: self.server.logs.server_metric(METRIC)
         self.server.request()
         self.assertEqual(self.server.messages("ts_metrics.log"), [])
-        self.server.clock.advance(LONGEST_WAIT)
+        self.server.clock.advance(0)
         self.assertEqual(len(self.server.messages("access_log.log")), 1)
         self.assertEqual(len(self.server.messages("ts_metrics.log")), 1)
         self.assertEqual(len(self.server.messages("ts_log.log")), 2)
@@ -162,7 +163,24 @@ class BatchingTests(SynchronousTestCase):
     def requests(self) -> int:
         return len(self.server.messages("access_log.log"))
 
-    def test_lines_are_written_after_a_moment(self) -> None:
+    def test_few_lines_are_written_at_once(self) -> None:
+        """A client that has its answer finds the line."""
+        for number in range(30):
+            self.server.request()
+            self.assertEqual(self.requests(), number)
+            self.server.clock.advance(0)
+            self.assertEqual(self.requests(), number + 1)
+            self.server.clock.advance(0.01)
+
+    def keep_busy(self) -> None:
+        """Let many lines come at once."""
+        for _ in range(MOST_WAITING - 1):
+            self.server.request()
+        self.server.clock.advance(0)
+        (self.server.folder / "access_log.log").write_text("")
+
+    def test_lines_are_written_together_where_there_are_many(self) -> None:
+        self.keep_busy()
         self.server.request()
         self.server.clock.advance(LONGEST_WAIT / 2)
         self.server.request()
@@ -175,6 +193,7 @@ class BatchingTests(SynchronousTestCase):
         self.assertEqual(self.requests(), 3)
 
     def test_time_is_that_of_the_answer(self) -> None:
+        self.keep_busy()
         self.server.request("/a")
         self.server.clock.advance(LONGEST_WAIT / 2)
         self.server.request("/b")
