@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import define, field
+from attrs import field
+
+from modelserver.language.attributes import define
 
 LONGEST_WAIT = 0.04
 """Seconds that a line may wait for others."""
