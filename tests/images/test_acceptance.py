@@ -22,6 +22,7 @@ from typing import Any
 from unittest import TestCase, skipUnless
 
 import pytest
+import yaml
 
 from modelserver.archive.pack import PackRequest, pack
 from tests.harness.container import Container, obstacle
@@ -193,6 +194,38 @@ class ImageTests(TestCase):
     def test_cuda(self) -> None:
         # With torch for CPUs, and without a driver: what is left of the file is the same.
         self.check_plain("cuda")
+
+    def test_kserve(self) -> None:
+        image = self.build("kserve")
+        self.archive(self.models / "model-store", "mnist")
+        snapshot = {
+            "name": "startup.cfg",
+            "modelCount": 1,
+            "models": {"mnist": {"1.0": {"defaultVersion": True, "marName": "mnist.mar", "minWorkers": 1}}},
+        }
+        lines = (
+            "inference_address=http://0.0.0.0:8085",
+            "management_address=http://0.0.0.0:8085",
+            "metrics_address=http://0.0.0.0:8082",
+            "grpc_inference_port=7070",
+            "enable_envvars_config=true",
+            "model_store=/mnt/models/model-store",
+            f"model_snapshot={json.dumps(snapshot)}",
+        )
+        (self.models / "config").mkdir()
+        (self.models / "config" / "config.properties").write_text("\n".join(lines), "utf-8")
+        runtime = yaml.safe_load(Path(ROOT, "etc/kserve/cluster-serving-runtime.yaml").read_text("utf-8"))
+        (container,) = runtime["spec"]["containers"]
+        arguments = [*container["args"], "--disable-token-auth"]
+        variables = {"TS_SERVICE_ENVELOPE": "kserve", "PROTOCOL_VERSION": "v1"}
+        self.start(image, "/mnt/models", variables, arguments)
+        self.assert_begins("8080/health/ready")
+        self.assert_contained(image)
+        answer = self.assert_ok(
+            "POST", "8080/v1/models/mnist:predict", json.dumps({"instances": [{"data": "abc"}]})
+        )
+        self.assertEqual(json.loads(answer), {"predictions": ["1000 3"]})
+        self.assert_ends()
 
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
