@@ -212,6 +212,18 @@ class OwnStubTests(TestCase):
         self.assertIn(f"{LARGEST}", told)
         self.assertEqual(self.ask("echo", data=b"next"), b"next")
 
+    def test_large_messages_of_many_calls_of_which_some_are_given_up(self) -> None:
+        bodies = [bytes([number]) * 300_000 + bytes(range(256)) * 1000 for number in range(24)]
+        requests = [self.api.request("echo", data=body) for body in bodies]
+        for leavers in (5, 24):  # none leaves where none has this place
+            calls = [self.stub.Predictions.future(each, timeout=LONGEST) for each in requests]
+            for call in calls[4::leavers]:
+                call.cancel()
+            for place, (call, body) in enumerate(zip(calls, bodies, strict=True)):
+                if place not in range(4, 24, leavers):
+                    self.assertEqual(call.result().prediction, body)
+        self.assertEqual(self.ask("echo", data=b"next"), b"next")
+
     def test_a_deadline_ends_the_call_and_leaves_the_worker(self) -> None:
         pids = self.server.pids("obedient")
         request = self.api.request("obedient", do=b"sleep 0.5")
