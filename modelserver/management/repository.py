@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from modelserver.core.version import ModelVersion
-from modelserver.errors import BadRequest, ModelNotFound, StoreNotConfigured, VersionExists
+from modelserver.errors import BadRequest, ModelNotFound, StoreNotConfigured, Unregistered, VersionExists
 from modelserver.language.attributes import frozen
 from modelserver.management.requests import RegisterRequest, ScaleRequest, VersionOverrides
 from modelserver.management.service import Management
@@ -95,27 +95,23 @@ class ModelRepository:
         :raises StoreNotConfigured: there is no model store.
         :raises ModelNotFound: the store has no such model, and none is registered.
         :raises WorkersFailed: no worker can start; a model that was not registered before is not, either.
+        :raises Unregistered: it was unloaded meanwhile.
         :raises ServingError: the archive breaks a rule, or there is too little memory.
         """
-        if not self.management.registry.has(name):
-            url = await self._locate(name)
-            # A model that the API registers has no workers by default, and could not be asked.
-            overrides = VersionOverrides(
-                initial_workers=max(1, self.management.preparer.defaults.startup_workers)
-            )
-            try:
-                await self.management.register(RegisterRequest(url, name=name, overrides=overrides))
-                return
-            except VersionExists:  # somebody else was faster
-                if not self.management.registry.has(name):
-                    raise
-        version = self.management.registry.get(name)
+        registry = self.management.registry
+        if not registry.has(name):
+            await self._register(name)
+        if not registry.has(name):  # somebody else has unloaded it meanwhile
+            raise Unregistered(name)
+        version = registry.get(name)
         if not version.pool.ready:
             bounds = version.bounds
             least = max(1, bounds.minimum)
             await self.management.scale(
                 ScaleRequest(name, minimum=least, maximum=max(least, bounds.maximum), synchronous=True)
             )
+            if not self.management.is_served(version):
+                raise Unregistered(name)
 
     async def unload(self, name: str) -> None:
         """
@@ -135,7 +131,20 @@ class ModelRepository:
             if workflows := self.management.needed_by(version):
                 raise ModelInUse(name, version.spec.version, tuple(workflows))
         for version in sorted(versions, key=registry.is_default):  # the default one can only go last
-            await self.management.unregister(name, version.spec.version)
+            if self.management.is_served(version):  # else somebody else is unloading it, too
+                await self.management.unregister(name, version.spec.version)
+
+    async def _register(self, name: str) -> None:
+        url = await self._locate(name)
+        # A model that the API registers has no workers by default, and could not be asked.
+        overrides = VersionOverrides(
+            initial_workers=max(1, self.management.preparer.defaults.startup_workers)
+        )
+        try:
+            await self.management.register(RegisterRequest(url, name=name, overrides=overrides))
+        except VersionExists:
+            if not self.management.registry.has(name):  # else somebody else was faster
+                raise
 
     async def _locate(self, name: str) -> str:
         if self.store is None:

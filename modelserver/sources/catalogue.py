@@ -1,7 +1,12 @@
-"""What lies in the model store: archives, and models by the names that clients of a repository know."""
+"""What lies in the model store: archives, and models by the names that clients of a repository know.
+
+Files are asked for by ``os.path``, for which what cannot be looked at (``lost+found``, a name that is too
+long) is not there: ``Path`` raises an error.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from pathlib import Path
@@ -38,7 +43,7 @@ def locate(store: Path, name: str) -> str | None:
     if not name or name.startswith(".") or any(mark in name for mark in "/\\\0"):
         return None
     for ending in ENDINGS:
-        if (store / f"{name}{ending}").exists():
+        if os.path.exists(store / f"{name}{ending}"):
             return f"{name}{ending}"
     folder = store / name
     if _is_archive(folder):
@@ -71,11 +76,11 @@ def _is_plain(name: str) -> bool:
 
 
 def _is_archive(entry: Path) -> bool:
-    return entry.name.endswith(ENDINGS) or (entry / "MAR-INF").is_dir()
+    return entry.name.endswith(ENDINGS) or os.path.isdir(entry / "MAR-INF")
 
 
 def _may_hold_model(entry: Path) -> bool:
-    return entry.name.endswith(ENDINGS) or entry.is_dir()
+    return entry.name.endswith(ENDINGS) or os.path.isdir(entry)
 
 
 def _stem(entry: str) -> str:

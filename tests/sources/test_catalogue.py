@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
@@ -45,6 +46,25 @@ class CatalogueTests(TestCase):
         outside = ("../outside", "..", ".", "", "/", "a/../a", "..\\outside", "\0", str(self.store / "a"))
         for name in ("two", "none", "notes", ".half", ".hidden", "A", *outside):
             self.assertIsNone(locate(self.store, name), name)
+
+    def test_a_name_that_no_file_can_have(self) -> None:
+        for length in (252, 300, 5000):
+            self.assertIsNone(locate(self.store, "a" * length))
+
+    def test_a_folder_that_nobody_may_look_into(self) -> None:
+        # A volume's own lost+found is root's alone.
+        (self.store / "lost+found").mkdir(mode=0o000)
+        self.addCleanup((self.store / "lost+found").chmod, 0o700)
+        if os.geteuid() == 0:  # who may look everywhere
+            self.addCleanup(os.chdir, os.getcwd())
+            os.chdir(self.store)
+            self.store.chmod(0o755)
+            self.addCleanup(os.seteuid, 0)
+            os.seteuid(65534)
+            self.store = Path()
+        self.assertEqual(["a.mar", "b.tar.gz", "open"], archives_in(self.store))
+        self.assertNotIn("lost+found", models_in(self.store))
+        self.assertIsNone(locate(self.store, "lost+found"))
 
     def test_an_archive_goes_before_a_folder(self) -> None:
         (self.store / "agent.mar").touch()

@@ -59,7 +59,9 @@ class RepositoryApi:
         return [_row(entry) for entry in await self.repository.index(only_ready)]
 
     async def _load(self, request: Request, name: str) -> object:
-        parameters = _read(request).get("parameters") or {}
+        parameters = _read(request).get("parameters")
+        if parameters is None:
+            parameters = {}
         if not isinstance(parameters, dict):
             raise BadRequest("parameters have to be an object.")
         check_parameters(parameters)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from modelserver.core.version import ModelVersion
 from modelserver.spec import WorkerFailure
 from tests.harness.management import LOAD_FAILURE
@@ -117,6 +119,16 @@ class LoadTests(RepositoryCase):
         self.assertEqual([200, 200], [self.finish(each).code for each in begun])
         self.assertEqual(1, len(self.workers))
 
+    def test_unloaded_during_the_load(self) -> None:
+        for prepare in (lambda: None, self.register):
+            prepare()
+            begun = self.begin("POST", "/v2/repository/models/noop/load")
+            self.on.stage.turn()
+            self.assertEqual(200, self.unload("noop").code)
+            self.on.stage.turn()
+            text = "Model 'noop' was unregistered while the request was waiting."
+            self.assert_refused(self.finish(begun), 503, text)
+
     def test_a_registered_model_without_workers_gets_one(self) -> None:
         self.register()
         self.assertEqual(200, self.load("noop").code)
@@ -142,7 +154,9 @@ class LoadTests(RepositoryCase):
         for name in ("config", "file:1/model.pt"):
             text = f"{name} is not supported: a model is what its archive says."
             self.assert_refused(self.load("noop", parameters={name: "{}"}), 400, text)
-        self.assert_refused(self.load("noop", parameters=[1]), 400, "parameters have to be an object.")
+        self.assertEqual(200, self.load("noop", parameters=None).code)
+        for wrong in ([1], [], "", 0, False):
+            self.assert_refused(self.load("noop", parameters=wrong), 400, "parameters have to be an object.")
 
     def test_nobody_loads_where_models_cannot_be_registered(self) -> None:
         self.serve(features=())
@@ -183,3 +197,18 @@ class UnloadTests(RepositoryCase):
         self.workers[0].exit(WorkerFailure("exit", 0.5, exit_code=3))
         self.on.stage.turn()
         self.assertEqual(200, self.unload("noop").code)
+
+    def test_two_at_once_unload_all(self) -> None:
+        self.two_versions()
+        written: list[Deferred[None]] = []
+
+        def changed() -> Deferred[None]:
+            written.append(Deferred())
+            return written[-1]
+
+        self.on.management.changed = changed
+        begun = [self.begin("POST", "/v2/repository/models/noop/unload") for _ in range(2)]
+        for snapshot in written:  # more come meanwhile
+            snapshot.callback(None)
+        self.assertEqual([200, 200], [self.finish(each).code for each in begun])
+        self.assertFalse(self.on.registry.has("noop"))
