@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.logger import Logger
 
 from modelserver.devices import Gpu, GpuUsage, is_part
 from modelserver.language.attributes import define, frozen
+from modelserver.system.xids import XidWatch
 
 _log = Logger()
 
@@ -63,15 +65,21 @@ class NvidiaInventory:
     A GPU that is divided (MIG) is not among them, but its instances are.
 
     :param library: ``pynvml``, initialized, or None for no GPU at all.
+    :param seconds: on a clock that never goes back.
     """
 
     library: ModuleType | None
     environment: Mapping[str, str]
+    seconds: Callable[[], float] = time.monotonic
     _visible: Sequence[Device] = field(init=False)
+    _xids: XidWatch | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         devices = [] if self.library is None else list_devices(self.library)
         self._visible = visible(self.environment.get("CUDA_VISIBLE_DEVICES"), devices)
+        if self.library is not None:
+            indexes = [device.index for device in self._visible]
+            self._xids = XidWatch(self.library, indexes, self.seconds)
 
     def gpus(self) -> Sequence[Gpu]:
         """Return the visible devices."""
@@ -94,8 +102,9 @@ class NvidiaInventory:
         if self.library is None or not 0 <= gpu_id < len(self._visible):
             return None
         # Health is the whole GPU's, whatever its parts.
-        device = self.library.nvmlDeviceGetHandleByIndex(self._visible[gpu_id].index)
-        return illness_of(self.library, device)
+        index = self._visible[gpu_id].index
+        found = illness_of(self.library, self.library.nvmlDeviceGetHandleByIndex(index))
+        return found if found is not None or self._xids is None else self._xids.reason(index)
 
 
 def usage_of(library: ModuleType, device: Device) -> GpuUsage | None:

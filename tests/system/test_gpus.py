@@ -13,6 +13,7 @@ from hypothesis import given
 
 from modelserver.devices import Gpu, GpuUsage
 from modelserver.system.gpus import NvidiaInventory, list_devices, visible
+from modelserver.system.xids import KEPT
 
 
 class NVMLError(Exception):
@@ -32,6 +33,8 @@ class FakeLibrary:
     :param divided: those that are divided, each in two; their parts' handles are text.
     :param actions: what the driver recommends, by GPU.
     :param degrees: of all of them.
+    :param errors: that nobody has read yet: a GPU, and an XID.
+    :param mute_events: those that tell no errors.
     """
 
     number: int
@@ -41,7 +44,10 @@ class FakeLibrary:
     lost: tuple[int, ...] = ()
     broken: tuple[int, ...] = ()
     degrees: int = 40
+    errors: list[tuple[int, int]] = field(factory=list)
+    mute_events: tuple[int, ...] = ()
     NVMLError = NVMLError
+    nvmlEventTypeXidCriticalError = 8
     NVML_FI_DEV_GET_GPU_RECOVERY_ACTION = 230
     NVML_TEMPERATURE_GPU = 0
     NVML_TEMPERATURE_THRESHOLD_SHUTDOWN = 0
@@ -105,6 +111,26 @@ class FakeLibrary:
 
     def nvmlDeviceGetTemperatureThreshold(self, handle: int, which: int) -> int:
         return 95
+
+    def nvmlEventSetCreate(self) -> set[int]:
+        return set()
+
+    def nvmlDeviceRegisterEvents(self, handle: int, kinds: int, events: set[int]) -> None:
+        assert kinds == self.nvmlEventTypeXidCriticalError
+        if handle in self.mute_events:
+            raise NVMLError
+        events.add(handle)
+
+    def nvmlEventSetWait_v2(self, events: set[int], milliseconds: int) -> Any:
+        assert milliseconds == 0
+        for place, (gpu, xid) in enumerate(self.errors):
+            if gpu in events:
+                del self.errors[place]
+                return SimpleNamespace(device=gpu, eventType=8, eventData=xid)
+        raise NVMLError("Timeout")
+
+    def nvmlDeviceGetIndex(self, handle: int) -> int:
+        return handle
 
     def as_module(self) -> ModuleType:
         """The library under the name of a module."""
@@ -189,6 +215,20 @@ class IllnessTests(TestCase):
         )
         self.assertEqual(self.illness(0, degrees=96), "it has 96 degrees, and shuts down at 95")
         self.assertIsNone(self.illness(7, degrees=96))
+
+    def test_errors_that_the_driver_tells_count_for_a_while(self) -> None:
+        library = FakeLibrary(3, divided=(1,), mute_events=(2,))
+        time = [100.0]
+        visible_ones = {"CUDA_VISIBLE_DEVICES": "2,MIG-1-4"}
+        found = NvidiaInventory(library.as_module(), visible_ones, lambda: time[0])
+        self.assertEqual([found.illness(gpu) for gpu in (0, 1)], [None, None])
+        library.errors.extend([(1, 31), (1, 48), (1, 13), (0, 79), (2, 79)])
+        self.assertEqual([found.illness(gpu) for gpu in (0, 1)], [None, "the driver told error 48 (XID)"])
+        self.assertEqual(library.errors, [(0, 79), (2, 79)])  # another's, and one that tells none
+        time[0] += KEPT - 1
+        self.assertEqual(found.illness(1), "the driver told error 48 (XID)")
+        time[0] += 1
+        self.assertIsNone(found.illness(1))
 
     def test_a_part_is_as_ill_as_the_whole(self) -> None:
         library = FakeLibrary(3, divided=(1,), actions={1: 4}).as_module()
