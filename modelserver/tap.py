@@ -154,7 +154,7 @@ def makeService(options: Options) -> IService:
     """
     Build the server.
 
-    :raises SystemExit: the configuration cannot be used; the reason is on stderr.
+    :raises SystemExit: the configuration, or a socket that was passed, cannot be used; stderr has the reason.
     """
     dialect = options["dialect"] or (MMS.name if options["mms-config"] else None)
     try:
@@ -170,11 +170,15 @@ def makeService(options: Options) -> IService:
 
     collect_rarely()
     keep_freed_memory(os.environ)
+    from modelserver.server.inherited import SocketUnwanted
     from modelserver.server.service import Server
     from modelserver.server.supervision import Supervision
 
     # Before the environment is copied: workers are not to find these variables.
-    supervision = Supervision.from_environment(os.environ, reactor)
+    try:
+        supervision = Supervision.from_environment(os.environ, reactor)
+    except SocketUnwanted as error:
+        raise SystemExit(f"modelserver: {error}") from error
     service: IService = Server(
         settings=settings,
         reactor=reactor,

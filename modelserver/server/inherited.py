@@ -11,8 +11,12 @@ from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromSt
 
 from modelserver.config.address import Address
 from modelserver.language.attributes import define
+from modelserver.system.orphans import variable_of
 
 _Name = str | tuple[str, int]
+
+_FIRST = 3
+"""The first descriptor that a manager passes: sd_listen_fds(3)."""
 
 
 class SocketUnwanted(Exception):
@@ -32,11 +36,24 @@ class InheritedSockets:
 
     @classmethod
     def adopt(cls, descriptors: Iterable[int]) -> InheritedSockets:
-        """Own the sockets that these descriptors are; what the server starts does not get them."""
+        """
+        Own the sockets that these descriptors are; what the server starts does not get them.
+
+        :raises SocketUnwanted: there is one that clients cannot connect to.
+        """
         found: dict[_Name, socket.socket] = {}
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
-            listening = socket.socket(fileno=descriptor)
+            try:
+                listening = socket.socket(fileno=descriptor)
+            except OSError as why:
+                raise SocketUnwanted(f"descriptor {descriptor} was passed, which is no socket") from why
+            if listening.type != socket.SOCK_STREAM:
+                with listening:
+                    name = _text(_name_of(listening))
+                raise SocketUnwanted(
+                    f"a socket was passed for {name} that takes no connections (ListenStream)"
+                )
             found[_name_of(listening)] = listening
         return cls(found)
 
@@ -47,14 +64,16 @@ class InheritedSockets:
                 return self._sockets.pop(name)
         return None
 
-    def require_none(self) -> None:
+    def require_none(self, port: int | None = None) -> None:
         """
         Refuse sockets that no listener has taken: clients would wait there forever.
 
+        :param port: that of a listener which cannot be bound; only sockets there matter, of other interfaces.
         :raises SocketUnwanted: there are such.
         """
-        if self._sockets:
-            names = ", ".join(map(_text, self._sockets))
+        left = [name for name in self._sockets if port is None or name[1:] == (port,)]
+        if left:
+            names = ", ".join(map(_text, left))
             raise SocketUnwanted(f"a socket was passed for {names}, where the configuration has no listener")
 
 
@@ -63,18 +82,30 @@ def passed_descriptors(reactor: object, environment: MutableMapping[str, str]) -
     Give the descriptors that the manager has passed to this process, and remove its variables.
 
     Twisted is asked: its endpoints have read two of the three variables, and removed them, when they were
-    imported.
+    imported. Where the sockets have no names (systemd-socket-activate) it does not know them.
     """
     names = environment.pop("LISTEN_FDNAMES", "")
     for name in ("LISTEN_FDS", "LISTEN_PID"):
         environment.pop(name, None)
-    for index in count() if names else ():
+    if not names:
+        yield from _nameless()
+        return
+    for index in count():
         try:
             endpoint = serverFromString(reactor, f"systemd:domain=INET:index={index}")  # type: ignore[no-untyped-call]  # Twisted's
         except IndexError:
             return
         assert isinstance(endpoint, AdoptedStreamServerEndpoint)
         yield endpoint.fileno
+
+
+def _nameless() -> Iterable[int]:
+    """Return the descriptors as the variables tell them that this process's program was started with."""
+    process = os.getpid()
+    passed = variable_of(process, "LISTEN_FDS") or ""
+    if variable_of(process, "LISTEN_PID") != str(process) or not (passed.isascii() and passed.isdecimal()):
+        return ()
+    return range(_FIRST, _FIRST + int(passed))
 
 
 def _name_of(listening: socket.socket) -> _Name:
@@ -91,4 +122,4 @@ def _names_of(address: Address) -> list[_Name]:
 
 
 def _text(name: _Name) -> str:
-    return name if isinstance(name, str) else f"{name[0]}:{name[1]}"
+    return name if isinstance(name, str) else str(Address("", *name)).removeprefix("://")

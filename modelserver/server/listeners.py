@@ -96,10 +96,16 @@ class AddressListener(Service):
         Bind the address, unless somebody has done it for this process.
 
         :raises OSError: the address is in use, or not this machine's.
+        :raises SocketUnwanted: somebody has bound its port for this process, at another interface.
         """
         given = None if self.inherited is None else self.inherited.take(self.address)
         self._is_inherited = given is not None
-        self._socket = given or bind(self.address)
+        try:
+            self._socket = given or bind(self.address)
+        except OSError:
+            if self.inherited is not None:
+                self.inherited.require_none(self.address.port)
+            raise
         self._socket.setblocking(False)
         if self.address.scheme != "unix":
             self.bound = evolve(self.address, port=self._socket.getsockname()[1])

@@ -23,10 +23,12 @@ listening = socket.create_server(("127.0.0.1", port))
 if listening.fileno() != 3:
     os.dup2(listening.fileno(), 3)
 os.set_inheritable(3, True)
-os.environ |= {{"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "modelserver.socket"}}
+os.environ |= {{"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}}
+NAMES
 os.execv(sys.executable, [sys.executable, "-c", {TWISTD!r}, *sys.argv[1:]])
 """
 """Does what systemd does before it starts the service of a socket; the port cannot be bound again."""
+NAMES = 'os.environ["LISTEN_FDNAMES"] = "modelserver.socket"'
 VARIABLES = """
 import os
 
@@ -77,10 +79,18 @@ class ActivationTests(ServerTests):
     """``modelserver.socket``."""
 
     def test_a_port_that_is_bound_already(self) -> None:
+        self.serve(NAMES)
+
+    def test_as_systemd_socket_activate_does_it(self) -> None:
+        self.serve("")
+
+    def serve(self, names: str) -> None:
         folder = TemporaryDirectory(prefix="modelserver-test-")
         self.addCleanup(folder.cleanup)
         properties = {"disable_token_authorization": "true"}
-        server = ServerProcess(Path(folder.name), properties, program=("-c", ACTIVATE))
+        server = ServerProcess(
+            Path(folder.name), properties, program=("-c", ACTIVATE.replace("NAMES", names))
+        )
         server.start()
         self.addCleanup(server.end)
         self.assertEqual({"live": True}, server.inference("GET", "/health/live").json())

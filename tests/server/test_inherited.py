@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import cast
 
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.config.address import Address
 from modelserver.server.inherited import InheritedSockets, SocketUnwanted, passed_descriptors
+from modelserver.server.listeners import AddressListener
 
 
 class InheritedSocketsTests(SynchronousTestCase):
@@ -52,14 +56,43 @@ class InheritedSocketsTests(SynchronousTestCase):
         found.require_none()
 
     def test_one_that_no_listener_wants_is_named(self) -> None:
+        for host, shown in (("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")):
+            made, port = self.tcp(host)
+            found = self.pass_on(made)
+            error = self.assertRaises(SocketUnwanted, found.require_none)
+            self.assertIn(f" {shown}:{port},", str(error))
+
+            taken = found.take(Address("http", host, port))
+            assert taken is not None
+            taken.close()
+
+    def test_the_port_of_a_listener_at_another_interface(self) -> None:
         made, port = self.tcp()
         found = self.pass_on(made)
-        error = self.assertRaises(SocketUnwanted, found.require_none)
+        found.require_none(port - 1)
+        listener = AddressListener(
+            Address("http", "0.0.0.0", port),
+            ServerFactory,
+            None,
+            cast(PosixReactorBase, Clock()),
+            inherited=found,
+        )
+        error = self.assertRaises(SocketUnwanted, listener.privilegedStartService)
         self.assertIn(f"127.0.0.1:{port}", str(error))
 
         taken = found.take(Address("http", "127.0.0.1", port))
         assert taken is not None
         taken.close()
+
+    def test_what_clients_cannot_connect_to(self) -> None:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("127.0.0.1", 0))
+        port = datagrams.getsockname()[1]
+        error = self.assertRaises(SocketUnwanted, self.pass_on, datagrams)
+        self.assertIn(f"127.0.0.1:{port}", str(error))
+        with TemporaryFile() as file:
+            error = self.assertRaises(SocketUnwanted, InheritedSockets.adopt, [file.fileno()])
+            self.assertIn(f"descriptor {file.fileno()} ", str(error))
 
     def test_what_is_for_another_process_is_not_touched(self) -> None:
         environment = {"LISTEN_PID": "1", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "a:b", "OTHER": "1"}
