@@ -153,8 +153,7 @@ class Intake:
                 break
             else:
                 passage = self._passing.passage_of(data, at) if self._passing.calls else None
-                if fed < at and (passage is not None or self._opens(data, at)):
-                    # First what comes before it, which may end that call.
+                if fed < at and self._needs_all(passage, data, at):
                     budget -= self._feed(view[fed:at])
                     fed = at
                     continue
@@ -178,6 +177,14 @@ class Intake:
 
     def _opens(self, data: bytes, at: int) -> bool:
         return data[at + 3] == _WINDOW_UPDATE and opens_all(data, at)
+
+    def _needs_all(self, passage: Passage | None, data: bytes, at: int) -> bool:
+        """
+        Return whether the engine is first to read what comes before a frame, which may change what that is.
+
+        :param passage: what the frame is taken for until then.
+        """
+        return passage is not None or self._opens(data, at) or self._passing.ends_measured(data, at)
 
     def _feed(self, piece: memoryview) -> int:
         """Let the engine read, and return how much happened, as a count of events."""
@@ -209,7 +216,9 @@ class Intake:
         if not passage.taken:
             self._touched.append(passage)
         passage.taken += len(piece)
-        if not passage.call.is_over:  # else nobody waits for it any more
+        if passage.call.is_over:  # nobody waits for it any more
+            passage.large.skip(len(piece))
+        else:
             passage.large.add(piece)
 
     def _end(self, call: ServerCall) -> None:

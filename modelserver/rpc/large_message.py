@@ -57,6 +57,10 @@ class LargeMessage:
         self._room = self._room[size:]
         self.missing -= size
 
+    def skip(self, size: int) -> None:
+        """Pass over bytes that nobody waits for: the place may be another's."""
+        self.missing -= size
+
     def whole(self) -> memoryview:
         """
         Return the message; it may be read until its place is freed.

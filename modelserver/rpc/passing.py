@@ -99,8 +99,22 @@ class Passing:
         """Return the one on which the frame that begins at a place goes past the engine, or None."""
         passage = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
         flags = data[at + 4]
-        if passage is None or passage.call.is_over or data[at + 3] != DATA or flags > END_STREAM:
+        if passage is None or data[at + 3] != DATA or flags > END_STREAM:
+            return None
+        call = passage.call
+        if call.is_over and not call.is_measured:  # else the engine would miss bytes, and not send the answer
             return None
         length, missing = frame_length(data, at), passage.large.missing
         fits = length == missing if flags else SHORTEST <= length <= missing
         return passage if fits and length <= self._limits.frame else None
+
+    def ends_measured(self, data: bytes | bytearray, at: int) -> bool:
+        """
+        Return whether the frame that begins at a place ends a body of which the engine knows the length.
+
+        Whether it fits can be told once all frames before it are read.
+        """
+        if data[at + 3] != DATA or data[at + 4] != END_STREAM:
+            return False
+        passage = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
+        return passage is not None and passage.call.is_measured

@@ -153,6 +153,8 @@ class Reception:
         if call is None or call.is_over:
             if size:
                 connection.engine.consumed(stream, size)
+            if call is not None and call.large is not None:
+                call.large.skip(size)
             if call is not None and ended:
                 call.is_whole = True
                 if not call.is_end_unseen:

@@ -125,6 +125,22 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(({}, {}), (connection.reception.calls, connection.reception.half))
         self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
 
+    def test_the_end_may_come_at_once_with_a_short_piece_that_is_for_the_engine(self) -> None:
+        framed, client = message(BODY), self.client
+        for short in (1, SHORTEST - 1):
+            for last in (0, 1, 16_000):
+                stream = client.http2.request("Echo", more=[(b"content-length", b"%d" % len(framed))])
+                cut = len(framed) - short - last
+                client.http2.data(stream, framed[:cut])
+                client.pump()
+                client.http2.data(stream, framed[cut : cut + short])
+                client.http2.data(stream, framed[cut + short :], True)
+                client.pump()
+                answer = client.http2.answers[stream]
+                self.assertEqual(([BODY], 0, None), (answer.messages, answer.status, answer.reset))
+        self.assertEqual({}, client.connection.reception.calls)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
     def test_a_wrong_length_is_refused_by_the_engine(self) -> None:
         framed = message(BODY)
         stream = self.send(framed, more=[(b"content-length", b"%d" % (len(framed) + 1))])
@@ -184,6 +200,26 @@ class IntakeTests(SynchronousTestCase):
         self.send(framed)
         self.assertEqual([BODY], self.site.echo.messages)
         self.assertEqual({}, client.connection.reception.calls)
+
+    def test_why_a_call_is_over_is_told_though_its_last_pieces_come_before_that_is_sent(self) -> None:
+        framed, client = message(BODY), self.client
+        said = [(b"content-length", b"%d" % len(framed)), (b"grpc-timeout", b"1S")]
+        for whole, short in ((0, 0), (20_000, 0), (20_000, SHORTEST - 1)):
+            stream = client.http2.request("Echo", more=said)
+            cut = len(framed) - 16_000 - short - whole
+            client.http2.data(stream, framed[:cut])
+            client.pump()
+            self.stage.clock.advance(1.5)  # its answer waits until the end of the turn
+            for piece in (framed[cut : cut + whole], framed[cut + whole : cut + whole + short]):
+                client.http2.data(stream, piece)
+            client.http2.data(stream, framed[-16_000:], True)
+            client.connection.dataReceived(client.http2.output())
+            client.pump()
+            answer = client.http2.answers[stream]
+            self.assertEqual((4, None), (answer.status, answer.reset))
+        self.assertEqual([], self.site.echo.messages)
+        self.assertEqual({}, client.connection.reception.calls)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
 
     def test_a_call_that_ends_within_a_frame_leaves_the_rest_to_nobody(self) -> None:
         client, framed = self.client, message(BODY)
