@@ -14,7 +14,7 @@ from modelserver.child.loops.batch_in_hand import UNUSUAL, BatchInHand, show_ids
 from modelserver.child.loops.calls import Call
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.loaded import LoadedModel
-from modelserver.child.loops.outbox import Outbox
+from modelserver.child.loops.outbox import JOIN, Outbox
 from modelserver.child.loops.parts_out import PartsOut
 from modelserver.child.loops.wait import SpinThenBlock
 from modelserver.protocol import frames
@@ -121,6 +121,10 @@ class BatchLoop:
         now = time.perf_counter()
         if self._trace is not None:
             self._tell_times(self._trace)
+        if (
+            now - begun > JOIN
+        ):  # quicker answers wait for the others of their frame, and what was counted with them
+            self._outbox.hold_metrics(self._context, ahead=True)
         has_places = self._uses_slots and (len(items) > 1 or items[0].answer_at >= 0)
         if has_places:
             self._outbox.lay(True)

@@ -94,14 +94,19 @@ class Outbox:
         """Keep a frame until the next ``release``; it leaves before all answers that leave then."""
         self._ahead += pieces
 
-    def hold_metrics(self, context: Context) -> None:
-        """Keep frames of what the handler has counted since the last time, and of the device's memory."""
+    def hold_metrics(self, context: Context, ahead: bool = False) -> None:
+        """
+        Keep frames of what the handler has counted since the last time, and of the device's memory.
+
+        :param ahead: they leave before the answers that leave then: who has one finds them in the log.
+        """
+        held = self._ahead if ahead else self._held
         if self._device is not None and (news := self._device.news()) is not None:
-            self._held.append(news)
+            held.append(news)
         drain = getattr(context.metrics, "drain", None)
         emitted = drain() if drain is not None else None
         if emitted:
-            self._held.append(frames.pack_json(frames.METRICS, {"metrics": emitted}))
+            held.append(frames.pack_json(frames.METRICS, {"metrics": emitted}))
 
     def release(self) -> None:
         """Write all that is kept."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
+from modelserver.child.loops.outbox import JOIN
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
@@ -55,6 +57,21 @@ class LoopTests(LoopTestCase):
         self.assertIsInstance(second, BadRequest)
         self.assertEqual((first, third), (Answer(200, b"", b"a"), Answer(200, b"", b"c")))
         self.assertEqual(seen, [1, 1])
+
+    def test_what_a_slow_call_counts_is_told_before_its_answer(self) -> None:
+        """A client that has its answer, and then reads the log of metrics, is to find it there."""
+
+        def handle(data: Data, context: Context) -> object:
+            context.metrics.add_counter("Calls", 1)
+            until = time.perf_counter() + 2 * JOIN
+            while time.perf_counter() < until:
+                pass
+            return ["done"] * len(data)
+
+        self.start(handle)
+        self.send(1, self.job(b"a"))
+        kinds = [self.reader.wait(self.ours).kind for _ in range(2)]
+        self.assertEqual([frames.METRICS, frames.ANSWERS], kinds)
 
     def test_what_is_kept_is_seen_while_the_next_call_takes_long(self) -> None:
         """An answer waits for the one behind it, which was expected in a moment, and does not come."""
