@@ -8,13 +8,13 @@ from typing import Any
 from unittest import TestCase
 
 import javaproperties
-import jsonschema
 import pytest
 import yaml
+from jsonschema import ValidationError
 
 from modelserver.config.table import KEY
 from tests.harness.compatibility_tables import own_metrics
-from tests.harness.crds import load
+from tests.harness.crds import validate
 from tests.images.containerfile import read
 
 ROOT = Path(__file__).parent.parent.parent
@@ -42,17 +42,16 @@ class KubernetesTests(TestCase):
         self.properties = javaproperties.loads(self.objects["ConfigMap"]["data"]["config.properties"])
 
     def test_objects_are_valid_to_the_letter(self) -> None:
-        validate = pytest.importorskip("kubernetes_validate")
+        kubernetes = pytest.importorskip("kubernetes_validate")
         for each in self.objects.values():
             with self.subTest(each["kind"]):
-                validate.validate(each, "1.29", strict=True)
+                kubernetes.validate(each, "1.29", strict=True)
 
-    @pytest.mark.slow
     def test_objects_of_operators_are_valid_to_the_letter(self) -> None:
         for name in ("service-monitor", "scaled-object"):
             (each,) = documents(f"kubernetes/{name}.yaml")
             with self.subTest(name):
-                jsonschema.validate(each, load(each["kind"]))
+                validate(each)
 
     def test_pods_are_scaled_by_metrics_that_there_are(self) -> None:
         (scaled,) = documents("kubernetes/scaled-object.yaml")
@@ -105,19 +104,17 @@ class KServeTests(TestCase):
         (self.runtime,) = documents("kserve/cluster-serving-runtime.yaml")
         self.services = documents("kserve/inference-services.yaml")
 
-    @pytest.mark.slow
     def test_objects_are_valid_to_the_letter(self) -> None:
         for each in (self.runtime, *self.services):
             with self.subTest(each["metadata"]["name"]):
-                jsonschema.validate(each, load(each["kind"]))
+                validate(each)
 
     def test_what_is_not_valid_is_found(self) -> None:
-        schema = load("ClusterServingRuntime")
         (container,) = self.runtime["spec"]["containers"]
         for change in ({"imgae": "x"}, {"args": "torchserve"}):
             spec = {**self.runtime["spec"], "containers": [{**container, **change}]}
-            with self.subTest(change), self.assertRaises(jsonschema.ValidationError):
-                jsonschema.validate({**self.runtime, "spec": spec}, schema)
+            with self.subTest(change), self.assertRaises(ValidationError):
+                validate({**self.runtime, "spec": spec})
 
     def test_each_protocol_has_a_service_of_this_runtime(self) -> None:
         models = [service["spec"]["predictor"]["model"] for service in self.services]

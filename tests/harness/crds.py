@@ -10,10 +10,12 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "schemas"
 FILES = {
@@ -59,6 +61,18 @@ def load(kind: str) -> dict[str, Any]:
     return schema
 
 
+def validate(each: Mapping[str, Any]) -> None:
+    """
+    Check an object against the schema of its kind.
+
+    ``jsonschema.validate`` would check the schema itself each time, which takes many seconds of KServe's.
+    That is done when one is written.
+
+    :raises jsonschema.ValidationError: it is not valid.
+    """
+    Draft202012Validator(load(each["kind"])).validate(each)
+
+
 def main() -> None:
     """Write the schemas of a checkout's commit."""
     repository, checkout, commit = sys.argv[1:]
@@ -68,6 +82,7 @@ def main() -> None:
         )
         version = yaml.safe_load(shown.stdout)["spec"]["versions"][-1]
         schema = without_descriptions(version["schema"]["openAPIV3Schema"])
+        Draft202012Validator.check_schema(schema)
         text = json.dumps(schema, separators=(",", ":"), sort_keys=True).encode()
         (FOLDER / f"{kind}.json.gz").write_bytes(gzip.compress(text, 9, mtime=0))
 
