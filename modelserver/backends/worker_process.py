@@ -129,6 +129,8 @@ class LocalProcess(HostProcess):
 
     def _take_part(self, frame: Frame) -> None:
         """Take what was laid in memory before the frame, and then what it brings, if that is not all."""
+        if self.ahead is not None and not frame.items:
+            self.ahead.parts.announcement_read()
         self._take_laid()
         if self._parts is not None:
             self._parts.announced()

@@ -7,7 +7,8 @@ and the server looks as often as it has said it would. What is here:
 - word 0, the worker's: bytes laid here since the beginning, modulo 2**64;
 - from word 8 on, the server's: bytes of them that it has taken; frames of parts that it has read from the
   socket; 1 while it looks here by itself; how many times it has said something about clients (``CANCEL``,
-  ``CREDIT``), so that the worker need not ask the system whether there is something to read;
+  ``CREDIT``), so that the worker need not ask the system whether there is something to read; how many empty
+  frames of PART it has read;
 - from byte 128 on a ring of records: how many answers the worker had made before (u32, modulo 2**32), number
   of the batch, number of rows, bytes of what follows (u32 each), then rows as in a frame of PART. With 0 rows
   it is a part for a batch of one, and nothing but its body.
@@ -15,7 +16,10 @@ and the server looks as often as it has said it would. What is here:
 A part never waits for the next one. The worker lays a record first and asks only then whether the server
 looks; where it does not, the worker sends an empty frame of PART, on which the server looks. The server says
 that it rests, and looks once more a while later: a record that is laid after that last look is laid by a
-worker that reads afterwards that nobody looks.
+worker that reads afterwards that nobody looks. While an empty frame is on its way, no other one is sent for
+parts that are behind the same answers: on it, the server counts first and looks then, and the worker
+lays first and reads the count then, each with a fence in between; so the one sees the part, or the other the
+count.
 
 Order is that of one stream. A record is taken when the answers before it were taken, and before any frame
 that comes through the socket is; a part that has no room here goes through the socket, and the next ones
@@ -28,6 +32,9 @@ from __future__ import annotations
 import mmap
 import platform
 import struct
+import threading
+from functools import lru_cache
+from itertools import repeat
 
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, answer_of
@@ -41,12 +48,18 @@ AREA_SIZE = 128 + RING_SIZE
 NEVER = (1 << 64) - 1
 """Frames read, on processors where nothing may be laid."""
 KEEPS_ORDER = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-_LAID, _TAKEN, _READ, _LOOKING, _SAID = 0, 8, 9, 10, 11
+_LAID, _TAKEN, _READ, LOOKING, SAID, _HEARD = 0, 8, 9, 10, 11, 12
+"""Places of the words; a worker reads the two public ones at each part, and a call would cost as much."""
 _RING_AT = 128
 _RECORD = struct.Struct("<IIII")
 _RECORD_SIZE = _RECORD.size
-_pack, _unpack = _RECORD.pack, _RECORD.unpack_from
+_pack, _pack_into, _unpack = _RECORD.pack, _RECORD.pack_into, _RECORD.unpack_from
+_new = tuple.__new__
+_fence = threading.Lock()
+"""To take it is a fence on the processors where parts are laid, as each atomic instruction is."""
 _NUMBERS = 1 << 32
+MANY = 8
+"""Parts of one size, as many streams have, of which so many one behind the other are read together."""
 _CUT_OFF = (0, 0, 0, RING_SIZE)
 
 Parts = tuple[int, list[Answer | ServingError]]
@@ -60,12 +73,12 @@ class PartsReader:
     :param area: ``AREA_SIZE`` bytes that start with zeros.
     """
 
-    __slots__ = ("_area", "_read", "_said", "_taken", "_words")
+    __slots__ = ("_area", "_heard", "_read", "_said", "_taken", "_words")
 
     def __init__(self, area: memoryview, keeps_order: bool = KEEPS_ORDER) -> None:
         self._area = area
         self._words = area[:_RING_AT].cast("Q")
-        self._taken = self._read = self._said = 0
+        self._taken = self._read = self._said = self._heard = 0
         if not keeps_order:
             self._words[_READ] = NEVER
 
@@ -89,7 +102,7 @@ class PartsReader:
             raise FrameError("parts that are not where they can be")
         data, at, found = self._copy(taken % RING_SIZE, size), 0, []
         parts: list[Answer | ServingError] = []
-        current, answered = -1, answered % _NUMBERS
+        current, last, answered = -1, -1, answered % _NUMBERS
         while at < size:
             before, number, count, length = _unpack(data, at) if at + _RECORD_SIZE <= size else _CUT_OFF
             end = at + _RECORD_SIZE + length
@@ -97,15 +110,20 @@ class PartsReader:
                 raise FrameError("a part beyond the end")
             if before != answered:
                 break
-            body = data[at + _RECORD_SIZE : end]
-            at = end
             if number != current:
                 current, parts = number, []
                 found.append((number, parts))
+            body_at = at + _RECORD_SIZE
             if count:
-                parts += _rows_of(body, number, count)
+                parts += _rows_of(data[body_at:end], number, count)
             else:
-                parts.append(answer_of((200, b"", body)))
+                parts.append(answer_of((200, b"", data[body_at:end])))
+                if length == last and data.startswith(data[at:body_at], at + MANY * (end - at)):
+                    alike = _alike(data, at, end)
+                    parts += map(_new, repeat(Answer), zip(repeat(200), repeat(b""), alike))
+                    end += len(alike) * (end - at)
+                last = length
+            at = end
         self._taken = self._words[_TAKEN] = taken + at
         return found
 
@@ -121,14 +139,21 @@ class PartsReader:
             self._read += 1
             self._words[_READ] = self._read
 
+    def announcement_read(self) -> None:
+        """Count an empty frame of parts; comes before the look that it asks for."""
+        self._heard += 1
+        self._words[_HEARD] = self._heard
+        with _fence:
+            pass
+
     def look(self, looks: bool) -> None:
         """Tell the worker whether the server looks here by itself."""
-        self._words[_LOOKING] = looks
+        self._words[LOOKING] = looks
 
     def say(self) -> None:
         """Tell the worker that there is something to read about clients; comes before it is sent."""
         self._said += 1
-        self._words[_SAID] = self._said
+        self._words[SAID] = self._said
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -142,20 +167,18 @@ class PartsWriter:
 
     :param memory: what ``PartsReader`` has, and what is before it.
     :param at: where that begins.
+    :ivar words: what both ends say; at ``SAID`` how many times the server has said something about clients,
+        at ``LOOKING`` whether it looks by itself, which is asked after a part was laid.
     """
 
-    __slots__ = ("_at", "_laid", "_limit", "_memory", "_sent", "_words")
+    __slots__ = ("_announced", "_at", "_before", "_laid", "_limit", "_memory", "_sent", "words")
 
     def __init__(self, memory: mmap.mmap | bytearray, at: int = 0) -> None:
         self._memory = memory
         self._at = at + _RING_AT
-        self._words = memoryview(memory)[at : at + _RING_AT].cast("Q")
-        self._laid = self._sent = self._limit = 0
-
-    @property
-    def said(self) -> int:
-        """How many times the server has said something about clients."""
-        return self._words[_SAID]
+        self.words = memoryview(memory)[at : at + _RING_AT].cast("Q")
+        self._laid = self._sent = self._limit = self._announced = 0
+        self._before = -1
 
     def lay(self, before: int, number: int, count: int, data: bytes | bytearray) -> bool:
         """
@@ -165,38 +188,70 @@ class PartsWriter:
         :param number: of its batch.
         :param count: rows of ``data``; 0: it is a body.
         """
-        laid = self._laid
-        end = laid + _RECORD_SIZE + len(data)
+        laid, size = self._laid, len(data)
+        end = laid + _RECORD_SIZE + size
         if end > self._limit and not self._has_room(end):
             return False
-        record = _pack(before % _NUMBERS, number, count, len(data)) + data
         start = laid % RING_SIZE
-        over = start + len(record) - RING_SIZE
         at = self._at + start
+        body_at = at + _RECORD_SIZE
+        over = start + _RECORD_SIZE + size - RING_SIZE
         if over <= 0:
-            self._memory[at : at + len(record)] = record
+            _pack_into(self._memory, at, before % _NUMBERS, number, count, size)
+            self._memory[body_at : body_at + size] = data
         else:
-            self._memory[at : at + len(record) - over] = record[:-over]
+            record = _pack(before % _NUMBERS, number, count, size) + data
+            self._memory[at : body_at + size - over] = record[:-over]
             self._memory[self._at : self._at + over] = record[-over:]
-        self._laid = self._words[_LAID] = end
+        self._laid = self.words[_LAID] = end
         return True
 
     def _has_room(self, end: int) -> bool:
-        words = self._words
+        words = self.words
         if words[_READ] != self._sent:
             return False
         self._limit = words[_TAKEN] + RING_SIZE
         return end <= self._limit
 
-    @property
-    def is_looked_at(self) -> bool:
-        """Whether the server looks by itself; asked after a part was laid."""
-        return self._words[_LOOKING] != 0
+    def announces(self, before: int) -> bool:
+        """
+        Return whether the server is to be sent an empty frame, which is counted: none is on its way to it.
+
+        Asked where the server does not look by itself, after a part was laid.
+
+        :param before: as with ``lay``: of answers that follow such a frame, the server hears after it.
+        """
+        if before == self._before:
+            with _fence:
+                pass
+            if self.words[_HEARD] != self._announced:
+                return False
+        self._before = before
+        self._announced += 1
+        return True
 
     def frame_sent(self) -> None:
         """Count a frame of parts that went through the socket: nothing is laid here until it is read."""
         self._sent += 1
         self._limit = 0
+
+
+def _alike(data: bytes, at: int, end: int) -> list[bytes]:
+    """Return the bodies of the whole records behind the one from ``at`` to ``end`` that begin as it does."""
+    head, step, count = data[at : at + _RECORD_SIZE], end - at, 0
+    heads, bodies = _split(step - _RECORD_SIZE)
+    rest = memoryview(data)[end : len(data) - (len(data) - end) % step]
+    for (each,) in heads.iter_unpack(rest):
+        if each != head:
+            break
+        count += 1
+    return [body for (body,) in bodies.iter_unpack(rest[: count * step])]
+
+
+@lru_cache(64)
+def _split(length: int) -> tuple[struct.Struct, struct.Struct]:
+    """Return what reads the head, and what the body, of a record with so many bytes."""
+    return struct.Struct(f"{_RECORD_SIZE}s{length}x"), struct.Struct(f"{_RECORD_SIZE}x{length}s")
 
 
 def _rows_of(data: bytes, number: int, count: int) -> list[Answer | ServingError]:

@@ -17,7 +17,7 @@ from modelserver.rpc.outflow import LargeAnswer, Outflow
 from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, fields_of, metadata_of, percent
-from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames, prefix
+from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames, frames_behind, prefix
 from modelserver.traces import Trace
 
 PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
@@ -162,9 +162,24 @@ class ServerCall:
             for message in messages:
                 self._send_message(connection, message)
             return
-        body = frames(messages)
-        self._begin_to_send(connection, len(body) - PREFIX * len(messages))
-        connection.engine.answer_part(self.stream, body)
+        self._send_framed(connection, frames(messages), len(messages))
+
+    def _send_framed(self, connection: CallingConnection, framed: bytes, count: int) -> None:
+        self._begin_to_send(connection, len(framed) - PREFIX * count)
+        connection.engine.answer_part(self.stream, framed)
+
+    def send_behind(self, ahead: Callable[[int], bytes], rests: Sequence[Message]) -> bool:
+        """Send some of several messages, of two pieces each; return whether another may be sent now."""
+        if max(map(len, rests)) >= LARGE:
+            return self.send(*[b"".join((ahead(len(rest)), rest)) for rest in rests])
+        if self.is_over:
+            return False
+        connection = self._connection
+        try:
+            self._send_framed(connection, frames_behind(ahead, rests), len(rests))
+        except StreamGone:
+            return False
+        return connection.part_sent(self)
 
     def _begin_to_send(self, connection: CallingConnection, size: int) -> None:
         self.sent += size

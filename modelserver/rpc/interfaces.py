@@ -86,6 +86,14 @@ class Call(Protocol):
         After False, more is still taken, but ``on_resume`` is to be waited for.
         """
 
+    def send_behind(self, ahead: Callable[[int], bytes], rests: Sequence[Message]) -> bool:
+        """
+        Do as ``send``, with messages in two pieces.
+
+        :param ahead: returns the beginning of a message whose rest has so many bytes.
+        :param rests: of the messages, at least one.
+        """
+
     def reply(self, message: Message) -> None:
         """Send the only message, or the last one, and the status OK."""
 

@@ -21,6 +21,7 @@ from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.status import Statuses, code_of_http
+from modelserver.system.bounded_cache import Memo
 
 Body = bytes | bytearray | memoryview
 
@@ -232,8 +233,7 @@ class StreamedAnswer(CallObserver):
 
     def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Send parts."""
-        encode = self.form.encode
-        return self.call.send(*[encode(part.body) for part in parts])
+        return self.call.send_behind(self.form.ahead, [part.body for part in parts])
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the last part."""
@@ -242,14 +242,21 @@ class StreamedAnswer(CallObserver):
 
 def trailing_of(answer: Answer) -> Sequence[Metadatum]:
     """Return what a handler wants its answer to carry, as metadata: what they cannot hold is left out."""
+    found = _METADATA[answer.header_block]
+    return found if answer.status == 200 else ((STATUS, f"{answer.status}"), *found)
+
+
+def _metadata_in(header_block: bytes) -> Sequence[Metadatum]:
     found: list[Metadatum] = []
-    if answer.status != 200:
-        found.append((STATUS, f"{answer.status}"))
-    for line in answer.header_block.decode("latin-1").split("\r\n")[1:]:
+    for line in header_block.decode("latin-1").split("\r\n")[1:]:
         name, _, value = line.partition(":")
         name, value = name.strip().lower(), _NOT_PRINTABLE.sub("?", value.strip())
         if name == "content-type":
             found.append((CONTENT_TYPE, value))
         elif _NAME.fullmatch(name) and not name.startswith(_RESERVED):
             found.append((name, value.encode() if name.endswith("-bin") else value))
-    return found
+    return tuple(found)
+
+
+_METADATA = Memo(_metadata_in, 256, 1024)
+"""What answers carry is mostly what those before have carried."""

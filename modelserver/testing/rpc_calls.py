@@ -75,6 +75,10 @@ class MemoryCall:
         self.messages += map(bytes, messages)
         return self.can_take
 
+    def send_behind(self, ahead: Callable[[int], bytes], rests: Sequence[Message]) -> bool:
+        """Keep answers."""
+        return self.send(*[b"".join((ahead(len(rest)), rest)) for rest in rests])
+
     def reply(self, message: Message) -> None:
         """Keep the last answer."""
         self.send(message)

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.backends.parts_watch import SOON, PartsWatch
-from modelserver.protocol.parts import AREA_SIZE, PartsReader, PartsWriter
+from modelserver.protocol.parts import AREA_SIZE, LOOKING, PartsReader, PartsWriter
 
 
 class PartsWatchTests(SynchronousTestCase):
@@ -29,7 +29,7 @@ class PartsWatchTests(SynchronousTestCase):
     def lay(self) -> bool:
         """Lay a part as a worker does; returns whether it was announced."""
         self.assertTrue(self.writer.lay(0, 1, 0, b"part"))
-        if self.writer.is_looked_at:
+        if self.writer.words[LOOKING]:
             return False
         self.look()
         self.watch.announced()
@@ -59,7 +59,7 @@ class PartsWatchTests(SynchronousTestCase):
         self.lay()
         self.lay()
         self.clock.advance(SOON)
-        self.assertFalse(self.writer.is_looked_at)
+        self.assertFalse(self.writer.words[LOOKING])
         # A worker that has asked just before may lay this unannounced.
         self.assertTrue(self.writer.lay(0, 1, 0, b"part"))
         self.clock.advance(SOON)
@@ -74,7 +74,7 @@ class PartsWatchTests(SynchronousTestCase):
         self.assertTrue(self.writer.lay(1, 1, 0, b"part"))
         for _ in range(3):
             self.clock.advance(SOON)
-        self.assertTrue(self.writer.is_looked_at)
+        self.assertTrue(self.writer.words[LOOKING])
 
     def test_closing_ends_the_looks(self) -> None:
         self.lay()

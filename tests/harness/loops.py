@@ -124,6 +124,7 @@ class LoopTestCase(TestCase):
         while not (kind == frames.PART and self._take_laid()):
             frame = self.reader.wait(self.ours)
             if frame.kind == frames.PART and not frame.items:
+                self.ahead.parts.announcement_read()
                 continue
             self.assertEqual(frame.kind, kind)
             ((answered, answers, _),) = unpack_answers(frame)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from modelserver.jobs import Answer
 from modelserver.protocol.answer_rows import pack_rows
 from modelserver.protocol.frames import FrameError
-from modelserver.protocol.parts import AREA_SIZE, RING_SIZE, PartsReader, PartsWriter
+from modelserver.protocol.parts import AREA_SIZE, LOOKING, MANY, RING_SIZE, SAID, PartsReader, PartsWriter
 
 BATCH = 7
 
@@ -85,12 +85,49 @@ class PartsTests(TestCase):
         self.assertFalse(ends.writer.lay(0, BATCH, 0, b"a"))
 
     def test_what_the_server_tells(self) -> None:
-        self.assertEqual((self.writer.said, self.writer.is_looked_at), (0, False))
+        words = self.writer.words
+        self.assertEqual((words[SAID], words[LOOKING]), (0, 0))
         self.reader.look(True)
         self.reader.say()
-        self.assertEqual((self.writer.said, self.writer.is_looked_at), (1, True))
+        self.assertEqual((words[SAID], words[LOOKING]), (1, 1))
         self.reader.look(False)
-        self.assertFalse(self.writer.is_looked_at)
+        self.assertEqual(words[LOOKING], 0)
+
+    def test_nothing_more_is_announced_while_an_announcement_is_on_its_way(self) -> None:
+        self.assertEqual([self.writer.announces(0) for _ in range(3)], [True, False, False])
+        self.reader.announcement_read()
+        self.assertEqual([self.writer.announces(0) for _ in range(2)], [True, False])
+
+    def test_parts_behind_further_answers_are_announced_behind_these(self) -> None:
+        self.assertEqual([self.writer.announces(before) for before in (0, 1, 1)], [True, True, False])
+        self.reader.announcement_read()
+        self.assertFalse(self.writer.announces(1), "the second one is on its way")
+        self.reader.announcement_read()
+        self.assertTrue(self.writer.announces(1))
+
+    def test_parts_of_one_size_end_where_another_batch_or_answer_begins(self) -> None:
+        for before, number in ((0, BATCH), (0, BATCH + 1), (1, BATCH + 1)):
+            for place in range(2 * MANY):
+                self.writer.lay(before, number, 0, b"%02d" % place)
+        bodies = [b"%02d" % place for place in range(2 * MANY)]
+        answers = [Answer(200, b"", body) for body in bodies]
+        self.assertEqual(self.reader.take(0), [(BATCH, answers), (BATCH + 1, answers)])
+        self.assertEqual(self.ends.taken(1), bodies)
+
+    def test_one_that_is_cut_off_behind_many_of_its_size(self) -> None:
+        for _ in range(2 * MANY):
+            self.writer.lay(0, BATCH, 0, b"four")
+        self.ends.memory[:8] = (2 * MANY * 20 - 1).to_bytes(8, "little")
+        self.assertRaises(FrameError, self.reader.take, 0)
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3 * MANY)), max_size=12))
+    def test_parts_of_any_sizes_in_a_row(self, runs: list[tuple[int, int]]) -> None:
+        ends, laid = Ends(), list[bytes]()
+        for size, count in runs:
+            for _ in range(count):
+                laid.append(len(laid).to_bytes(3, "big")[:size])
+                self.assertTrue(ends.writer.lay(0, BATCH, 0, laid[-1]))
+        self.assertEqual(ends.taken(), laid)
 
     def test_memory_that_a_handler_has_written_over(self) -> None:
         row = b"".join(pack_rows(BATCH, 0, [(0, Answer(200, b"", b"x"))]))

@@ -6,6 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.body_memory import BodyMemory
+from modelserver.rpc.call import LARGE
 from modelserver.rpc.codes import Code
 from modelserver.rpc.connection import QUEUE_HIGH
 from modelserver.rpc.limits import RpcLimits
@@ -59,6 +60,20 @@ class StreamTests(SynchronousTestCase):
         call.reply(b"last")
         self.client.pump()
         self.assertEqual(([b"0", b"1", b"2", b"last"], 0), (answer.messages, answer.status))
+
+    def test_messages_of_two_pieces_each(self) -> None:
+        answer = self.client.ask("Keep")
+        (call,) = self.site.keep.calls
+        rests: list[bytes | bytearray | memoryview] = [b"one", memoryview(b"two"), b"three", bytes(LARGE)]
+        for sent in (rests[:2], rests[:3], rests[2:]):
+            call.send_behind(lambda size: b"%d:" % size, sent)
+            self.client.pump()
+        call.finish()
+        self.client.pump()
+        self.assertFalse(call.send_behind(lambda size: b"", rests), "it has ended")
+        self.client.pump()
+        first, third, last = [b"3:one", b"3:two"], b"5:three", b"%d:" % LARGE + bytes(LARGE)
+        self.assertEqual(([*first, *first, third, third, last], 0), (answer.messages, answer.status))
 
     def test_a_stream_that_fails_half_way_has_its_status_in_the_trailers(self) -> None:
         answer = self.client.ask("Keep")

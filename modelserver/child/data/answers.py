@@ -110,7 +110,11 @@ def part_body(part: object, responder: AnswerTraits, largest: int) -> bytes | by
     :raises ValueError: it cannot be serialized, or is too large.
     """
     try:
-        body = encode(part) if responder.encode is None else responder.encode(part)
+        body: bytes | bytearray
+        if responder.encode is not None:
+            body = responder.encode(part)
+        else:  # most parts are a text: ``encode``, without the call
+            body = part.encode() if type(part) is str else encode(part)
         if len(body) <= largest:
             return body
     except (TypeError, ValueError, RecursionError):

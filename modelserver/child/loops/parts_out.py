@@ -14,7 +14,7 @@ from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import ANSWER_ROW, pack_rows
 from modelserver.protocol.frame_stream import send_all
-from modelserver.protocol.parts import PartsWriter
+from modelserver.protocol.parts import LOOKING, SAID, PartsWriter
 
 
 class PartsOut:
@@ -55,13 +55,13 @@ class PartsOut:
         """
         batch, laid = self._batch, self._laid
         is_first = not batch.has_parts
-        processors = batch.made_processors()
+        processors = batch.made_processors() if is_first else batch.processors
         if not is_first and len(batch.refused) == 1 and len(parts) == 1 and processors[0].is_told:
             count, data = 0, part_body(parts[0], processors[0], self._largest)
         else:
             count, data = self._with_heads(parts, is_first)
         inbox = self._inbox
-        if laid is None or laid.said != inbox.heard or inbox.stopped is not None:
+        if laid is None or laid.words[SAID] != inbox.heard or inbox.stopped is not None:
             self._listen()
         if inbox.gone and batch.is_deserted(inbox.gone):
             raise ClientsGone("the client has left")
@@ -71,7 +71,7 @@ class PartsOut:
             self._made = self._outbox.made
         if laid is None or not laid.lay(self._made, batch.number, count, data):
             self._send_frame(count, data)
-        elif not laid.is_looked_at:
+        elif not laid.words[LOOKING] and laid.announces(self._made):
             self._connection.sendall(frames.pack_bare(frames.PART, batch.number))
 
     def _with_heads(self, parts: Sequence[object], is_first: bool) -> tuple[int, bytes]:

@@ -174,20 +174,28 @@ def pass_parts_on(jobs: Sequence[Job], answers: Sequence[Answer | ServingError])
             if job.holder is not None:  # nobody reads it any more, and the handler does not know
                 job.holder.cancel_stream(job)
             continue
-        parts: list[Answer] = []
+        own = answers[place::count]
+        parts = [part for part in own if isinstance(part, Answer) and part.body]
         error: ServingError | None = None
-        for part in answers[place::count]:
-            if not isinstance(part, Answer):
-                error = part
-                break
-            if part.body:
-                parts.append(part)
+        if len(parts) < len(own):
+            parts, error = _up_to_error(own)
         if parts:
             job.state = STREAMING
             if not job.observer.next_parts(job, parts):
                 yield job, sum([len(part.body) for part in parts])
         if error is not None:
             job.fail(error)
+
+
+def _up_to_error(own: Sequence[Answer | ServingError]) -> tuple[list[Answer], ServingError | None]:
+    """Return the parts that are not empty, up to the first error, and that."""
+    parts: list[Answer] = []
+    for part in own:
+        if not isinstance(part, Answer):
+            return parts, part
+        if part.body:
+            parts.append(part)
+    return parts, None
 
 
 def are_parts(answers: Sequence[object], jobs: Sequence[Job]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from modelserver.errors import BadRequest, BodyTooLarge
@@ -29,6 +29,23 @@ def frame(message: bytes | bytearray | memoryview, flag: int = 0) -> bytes:
 def frames(messages: Sequence[bytes | bytearray | memoryview]) -> bytes:
     """Return messages, none compressed, as they go into the body."""
     return b"".join([piece for each in messages for piece in (_prefix(len(each)), each)])
+
+
+def frames_behind(ahead: Callable[[int], bytes], rests: Sequence[bytes | bytearray | memoryview]) -> bytes:
+    """
+    Return messages, none compressed, as they go into the body; those of one length share what is before them.
+
+    :param ahead: returns the beginning of a message whose rest has so many bytes.
+    :param rests: of the messages.
+    """
+    heads: dict[int, bytes] = {}
+    for size in set(map(len, rests)):
+        begin = ahead(size)
+        heads[size] = prefix(len(begin) + size) + begin
+    if len(heads) == 1:
+        (head,) = heads.values()
+        return head + head.join(rests)
+    return b"".join([piece for each in rests for piece in (heads[len(each)], each)])
 
 
 class MessageCutter:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelserver.errors import BadRequest, BodyTooLarge
 from modelserver.rpc.wire.codings import CODINGS, IDENTITY, decode, encode
-from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, prefix
+from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames_behind, prefix
 
 LARGEST = 1 << 20
 
@@ -51,6 +51,15 @@ class CutterTests(TestCase):
         for flag in (2, 128, 255):
             with self.assertRaises(BadRequest):
                 MessageCutter(100).feed(bytes([flag]) + bytes(PREFIX - 1))
+
+
+class FramesTests(TestCase):
+    """Several messages at once."""
+
+    @given(st.lists(st.binary(max_size=3), min_size=1, max_size=8))
+    def test_each_is_what_comes_ahead_and_its_rest(self, rests: list[bytes]) -> None:
+        found = MessageCutter(LARGEST).feed(frames_behind(lambda size: b"a" * size + b":", rests))
+        self.assertEqual([(0, b"a" * len(rest) + b":" + rest) for rest in rests], found)
 
 
 class CodingTests(TestCase):
