@@ -195,9 +195,14 @@ class Outflow:
             for answer in sent:
                 answer.free()
             raise
-        self._transport.writeSequence([b"".join(pieces)] if self._joins else pieces)
+        if self._joins:
+            self._transport.write(b"".join(pieces))
+        else:
+            self._transport.writeSequence(pieces)
         for answer in sent:
-            if answer.place is not None and self._when_sent is not None:
+            if self._joins or self._when_sent is None:
+                answer.free()  # it was copied
+            elif answer.place is not None:
                 self._when_sent(answer.place.free)
 
     def _shares(self) -> bool:

@@ -71,11 +71,11 @@ class TellingTransport(MemoryTransport):
         return self.is_secure
 
 
-class FillingTransport(MemoryTransport):
+class FillingTransport(TellingTransport):
     """Receives straight into a sink, and tells when all is sent, as the loop's transports do."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, is_secure: bool = False) -> None:
+        super().__init__(is_secure)
         self.told_when_sent: list[Callable[[], None]] = []
 
     def fill(self, sink: BodySink) -> None:

@@ -122,6 +122,12 @@ class OutflowContract(TestCase):
             self.assertEqual(SLOTS, self.slots.free)
         self.assertEqual([], self.parts.sizes)
 
+    def test_what_is_to_be_encrypted_is_copied_and_its_place_free_at_once(self) -> None:
+        transport = FillingTransport(is_secure=True)
+        client = self.connect(transport=transport)
+        self.assertEqual(WHOLE, client.ask("Keep").body)
+        self.assertEqual((SLOTS, [], []), (self.slots.free, transport.told_when_sent, self.parts.sizes))
+
     def test_bytes_of_any_length_are_answers(self) -> None:
         client = self.connect()
         for size in (0, 1, FRAME - 7, FRAME - 6, 5 * FRAME - 7, 5 * FRAME):
