@@ -154,9 +154,11 @@ class Builder:
             *names, target = step.words
             place = Path(step.folder, target)
             words = " ".join(f"{source}/{name.lstrip('/')}" for name in names)
+            # With the times of the files, as engines do: Python compiles again what is newer than it knows.
+            copy = "cp -R --preserve=mode,timestamps"
             if target.endswith("/"):
-                return f"mkdir -p {root}{place} && cp -R --no-preserve=ownership {words} {root}{place}/"
-            return f"mkdir -p {root}{place.parent} && cp -RT --no-preserve=ownership {words} {root}{place}"
+                return f"mkdir -p {root}{place} && {copy} {words} {root}{place}/"
+            return f"mkdir -p {root}{place.parent} && {copy} -T {words} {root}{place}"
         variables = " ".join(shlex.quote(f"{name}={value}") for name, value in step.environment.items())
         command = shlex.quote(f"cd {step.folder} && {step.text}")
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -27,10 +27,10 @@ import yaml
 from modelserver.archive.pack import PackRequest, pack
 from tests.harness.container import Container, obstacle
 from tests.harness.server_process import LONGEST, ROOT, eventually
-from tests.images.build import Builder, Image, overlay, programs
+from tests.images.build import LONGEST_BUILD, Builder, Image, overlay, programs
 from tests.images.containerfile import first_words
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LONGEST_BUILD + 100)]
 
 VARIABLE = "MODELSERVER_IMAGES"
 FOLDER = os.environ.get(VARIABLE)
@@ -49,6 +49,25 @@ def handle(data, context):
         open("/tmp/slow", "w").close()
         time.sleep(2)
     return [f"{os.getuid()} {len(body)}" for body in bodies]
+"""
+MODEL_FN = """
+import time
+
+import torch
+
+
+def model_fn(model_dir, context=None):
+    model = torch.nn.Linear(3, 1)
+    model.load_state_dict({"weight": torch.tensor([[1.0, 2.0, 3.0]]), "bias": torch.tensor([0.0])})
+    return model
+
+
+def predict_fn(data, model, context=None):
+    if not data.any():
+        open("/tmp/slow", "w").close()
+        time.sleep(2)
+    with torch.no_grad():
+        return model(data.float())
 """
 ASK = """
 import json, sys
@@ -155,10 +174,10 @@ class ImageTests(TestCase):
             self.assertNotEqual(self.within("touch", place).returncode, 0, place)
         self.assertEqual(self.within("df", "--output=size", "-m", "/dev/shm").stdout.split()[-1], "64")
 
-    def assert_drains(self, url: str) -> None:
+    def assert_drains(self, url: str, slow: str = "slow", **headers: str) -> None:
         """What was asked before TERM is answered; the first process ends in time."""
         answers: list[tuple[int, str]] = []
-        asking = Thread(target=lambda: answers.append(self.ask("POST", url, "slow")))
+        asking = Thread(target=lambda: answers.append(self.ask("POST", url, slow, **headers)))
         asking.start()
         eventually(lambda: self.within("test", "-e", "/tmp/slow").returncode == 0)
         self.assert_ends()
@@ -172,7 +191,10 @@ class ImageTests(TestCase):
 
     def assert_begins(self, url: str) -> None:
         """It gets ready."""
-        eventually(lambda: self.ask("GET", url)[0] == 200)
+        try:
+            eventually(lambda: self.ask("GET", url)[0] == 200)
+        except AssertionError as error:
+            raise AssertionError(self.container.output[-3000:]) from error
 
     def check_plain(self, name: str) -> None:
         """The layout of pytorch/torchserve: all models of a folder, management, metrics."""
@@ -226,6 +248,18 @@ class ImageTests(TestCase):
         )
         self.assertEqual(json.loads(answer), {"predictions": ["1000 3"]})
         self.assert_ends()
+
+    def test_sagemaker(self) -> None:
+        image = self.build("sagemaker")
+        (self.models / "code").mkdir()
+        (self.models / "code" / "inference.py").write_text(MODEL_FN, "utf-8")
+        self.start(image, "/opt/ml/model", {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"})
+        self.assert_begins("8080/ping")
+        self.assert_contained(image)
+        body = {"content-type": "application/json", "accept": "application/json"}
+        answer = self.assert_ok("POST", "8080/invocations", "[[1.0, 2.0, 3.0]]", **body)
+        self.assertEqual(json.loads(answer), [[14.0]])
+        self.assert_drains("8080/invocations", "[[0.0, 0.0, 0.0]]", **body)
 
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
