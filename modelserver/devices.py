@@ -8,6 +8,10 @@ from attrs import field
 
 from modelserver.language.attributes import frozen
 
+Bank = int | None
+"""Whose memory: this machine's (``HOST``), or that of a GPU, by its number."""
+HOST: Bank = None
+
 
 def is_part(uuid: str) -> bool:
     """Whether the driver's name of a device is that of a MIG instance."""

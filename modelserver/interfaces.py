@@ -12,10 +12,8 @@ from modelserver.devices import Gpu, GpuMemory, GpuUsage
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.spec import (
-    MemoryFigures,
     ModelSummary,
     VersionDescription,
-    VersionSpec,
     WorkerDescription,
     WorkerFailure,
     WorkerPlace,
@@ -209,42 +207,6 @@ class Inventory(Protocol):
     def gpus(self) -> Sequence[Gpu]: ...
     def usage(self, gpu_id: int) -> GpuUsage | None: ...
     def illness(self, gpu_id: int) -> str | None: ...
-
-
-class MemoryBudget(Protocol):
-    """
-    Bounds the memory that the workers of all versions take together.
-
-    What a worker is expected to take is reserved from ``placed`` until ``left``.
-    """
-
-    def reserve(self, version: VersionSpec, workers: int) -> int:
-        """
-        Return for how many of ``workers`` more of a version there is room now: start them in this turn.
-
-        Idle versions are asked to leave for the others; ask again, or use ``claim``, which tells.
-        """
-
-    def claim(self, version: VersionSpec, workers: int, waits: bool = False) -> Deferred[None]:
-        """
-        Fire when there is room for so many more workers of a version: start them before anything is awaited.
-
-        Whoever asked first gets room first. Cancelling is allowed.
-
-        :param waits: where nothing can leave, wait for what can; else fail with MemoryShort.
-        """
-
-    def placed(self, worker: WorkerSpec) -> None:
-        """Set memory aside for a worker that is being started."""
-
-    def loaded(self, worker: WorkerSpec) -> None:
-        """Note that a worker has loaded its model: now it can be measured."""
-
-    def left(self, worker: WorkerSpec) -> None:
-        """Set nothing aside any more for a worker that is gone for good."""
-
-    def figures(self, version: VersionSpec) -> MemoryFigures | None:
-        """Return what a version's next worker takes, and what there is; None while there is no limit."""
 
 
 class ModelSource(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve, field
 
-from modelserver.devices import GpuMemory
+from modelserver.devices import Bank, GpuMemory
 from modelserver.dialect_rules import TORCHSERVE
 from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import Setting, SettingValues
@@ -238,9 +238,9 @@ class MemoryFigures:
     """
     What a version's next worker is expected to take, and what there is. All are bytes.
 
-    :param limit: what all workers may take together.
+    :param limit: what all workers may take together of one memory.
     :param reserved: what is set aside for those that are there, or have been started.
-    :param expected: for one more worker of the version.
+    :param expected: for one more worker of the version; of a GPU that is one of several: its share there.
     :param is_seen: the largest worker of the version was measured so; else it is told from its archive.
     """
 
@@ -381,7 +381,7 @@ class VersionDescription:
     scaling: ScalingDescription | None = None
     presence: Presence | None = None
     registered: WorkerRange = field(factory=WorkerRange)
-    memory: MemoryFigures | None = None
+    memory: Mapping[Bank, MemoryFigures] = field(factory=dict)
 
     @property
     def wanted_workers(self) -> int:

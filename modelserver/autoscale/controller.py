@@ -134,7 +134,11 @@ class Autoscaler:
             load = evolve(load, affordable=seen.workers + fewer)
             wanted = judge.decide(load, scaling.settings, scaling.bounds)
         if wanted.reason is not None:
-            self._carry_out(version, watched, wanted, sentence(wanted, seen, load))
+            text = sentence(wanted, seen, load)
+            if wanted.reason is Reason.MEMORY and memory is not None:
+                why = memory.obstacle(version.spec)
+                text += f"; one more {why}" if why else ""
+            self._carry_out(version, watched, wanted, text)
 
     def _carry_out(self, version: ModelVersion, watched: _Elastic, wanted: Verdict, text: str) -> None:
         """Have a decision done and noted; one that cannot be done is logged, once for the same reason."""

@@ -136,11 +136,18 @@ WORKERS = (
         "machine's; unset: 80% with load=on_request, else no limit.",
     ),
     _key(
+        "gpu_memory_limit",
+        MEMORY,
+        None,
+        "Memory of each GPU that all workers together may take, in bytes or as a share of what it has; "
+        "unset: no limit.",
+    ),
+    _key(
         "memory_shortage",
         choice("refuse", "wait"),
         "refuse",
-        "What becomes of a request whose model has no room under model_memory_limit: it is refused with 507, "
-        "or waits within its own time.",
+        "What becomes of a request whose model has no room under model_memory_limit or gpu_memory_limit: it "
+        "is refused with 507, or waits within its own time.",
     ),
     _key(
         "max_log_line",

@@ -156,6 +156,7 @@ class Settings:
     startup_parallelism: int = _default("startup_parallelism")
     load: str = _default("load")
     model_memory_limit: MemoryAmount | None = None
+    gpu_memory_limit: MemoryAmount | None = None
     memory_shortage: str = _default("memory_shortage")
     ray_address: str | None = None
     remote_address: str | None = None

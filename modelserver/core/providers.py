@@ -7,8 +7,9 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from modelserver.core.gpus import Devices
+from modelserver.core.memory_budget import MemoryBudget
 from modelserver.core.workers.processor_use import ProcessorTime
-from modelserver.interfaces import MemoryBudget, Recorder, WorkerBackend
+from modelserver.interfaces import Recorder, WorkerBackend
 from modelserver.language.attributes import frozen
 from modelserver.spec import VersionSpec
 from modelserver.traces import Tracer

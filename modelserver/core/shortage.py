@@ -28,9 +28,13 @@ class MemoryShort(ServingError):
     retry_after: float = 0.0
 
     def __str__(self) -> str:
+        return f"Model {self.model!r} version {self.version} {self.figures}, and no idle model can leave."
+
+    @property
+    def figures(self) -> str:
+        """What is needed, and what there is of what is short."""
         source = "as measured" if self.is_seen else "by the size of its archive"
         return (
-            f"Model {self.model!r} version {self.version} needs {self.needed} bytes ({source}); "
-            f"{self.reserved} of the {self.limit} bytes of {self.place} are reserved, "
-            "and no idle model can leave."
+            f"needs {self.needed} bytes ({source}); "
+            f"{self.reserved} of the {self.limit} bytes of {self.place} are reserved"
         )

@@ -44,6 +44,13 @@ def rescale(
         raise
 
 
+def more_on_gpus(version: ModelVersion, gpu_workers: int | None) -> int | None:
+    """Return how many workers more get GPUs where so many are to have one; None: as its settings say."""
+    if gpu_workers is None:
+        return None
+    return max(0, gpu_workers - sum(worker.spec.gpu_id is not None for worker in version.pool.workers))
+
+
 def _scaled(scaling: Scaling, request: ScaleRequest, ceiling: int) -> tuple[Autoscaling, WorkerRange]:
     """Return the settings and bounds that hold after a call."""
     settings = _with_values(scaling.settings, request.settings)

@@ -25,7 +25,7 @@ from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.management.rules import ManagementRules
-from modelserver.management.scaling import rescale
+from modelserver.management.scaling import more_on_gpus, rescale
 from modelserver.management.version_files import VersionFiles
 from modelserver.spec import AWAY, ModelSummary, VersionDescription, VersionSpec
 from modelserver.traces import Trace
@@ -157,7 +157,7 @@ class Management:
         version = self.registry.get(request.name, request.version)
         self.rules.check_workers(request.minimum, "min_worker")
         await self.files.open(version)
-        await self._claim(version, request.minimum)
+        await self._claim(version, request.minimum, request.gpu_workers)
         pool = version.pool
         rescale(version, request, self.rules.usual_ceiling, self.follow)
         await self.changed()
@@ -283,7 +283,7 @@ class Management:
         return [
             evolve(
                 describe_version(version, self.registry.is_default(version), facts),
-                memory=None if memory is None else memory.figures(version.spec),
+                memory={} if memory is None else memory.figures(version.spec),
             )
             for version in versions
         ]
@@ -309,16 +309,17 @@ class Management:
 
     # Steps.
 
-    async def _claim(self, version: ModelVersion, workers: int) -> None:
+    async def _claim(self, version: ModelVersion, workers: int, on_gpus: int | None = None) -> None:
         """
         Wait until a version may have so many workers; scale it before anything else is awaited.
 
+        :param on_gpus: how many of the workers have a GPU at most; None: as the version's settings say.
         :raises MemoryShort: there is too little memory for them.
         :raises Unregistered: the version was unregistered meanwhile.
         """
-        memory = self.providers.memory
-        if memory is not None:
-            await memory.claim(version.spec, workers - len(version.pool.workers))
+        if (memory := self.providers.memory) is not None:
+            more = workers - len(version.pool.workers)
+            await memory.claim(version.spec, more, on_gpus=more_on_gpus(version, on_gpus))
             if not self.is_served(version):
                 raise Unregistered(version.spec.name)
 

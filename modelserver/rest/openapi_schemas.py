@@ -101,14 +101,15 @@ _LOAD_STATE: Schema = {
     "enum": ["known", "unloaded", "loading", "loaded"],
     "description": "Where a model is that is loaded by requests; absent for one that stays.",
 }
-_MEMORY = _object(
-    {
-        "expected": {**_COUNT, "description": "Bytes that one more worker takes."},
-        "expectedFrom": {"type": "string", "enum": ["measurement", "archive size"]},
-        "reserved": {**_COUNT, "description": "Bytes that are set aside for all workers."},
-        "limit": {**_COUNT, "description": "Bytes that all workers may take (model_memory_limit)."},
-    }
-)
+_BYTES: dict[str, Schema] = {
+    "expected": {**_COUNT, "description": "Bytes that one more worker takes."},
+    "expectedFrom": {"type": "string", "enum": ["measurement", "archive size"]},
+    "reserved": {**_COUNT, "description": "Bytes that are set aside for all workers."},
+    "limit": {**_COUNT, "description": "Bytes that all workers may take (model_memory_limit)."},
+}
+_MEMORY = _object(_BYTES)
+_GPU_LIMIT: Schema = {**_COUNT, "description": "Bytes that all workers may take of it (gpu_memory_limit)."}
+_GPU_MEMORY = _array(_object({"gpu": _COUNT, **_BYTES, "limit": _GPU_LIMIT}))
 
 _TORCHSERVE_WORKER = _object({**_WORKER, "pid": {"type": "integer"}, "gpuUsage": _TEXT}, _WORKER_HISTORY)
 _TORCHSERVE_VERSION = _object(
@@ -141,6 +142,7 @@ _TORCHSERVE_VERSION = _object(
         **_SCALING,
         "loadState": _LOAD_STATE,
         "memory": _MEMORY,
+        "memoryByGpu": _GPU_MEMORY,
         "customizedMetadata": _OPEN_OBJECT,
     },
 )
@@ -153,6 +155,7 @@ _MMS_VERSION = _object(
         **_SCALING,
         "loadState": _LOAD_STATE,
         "memory": _MEMORY,
+        "memoryByGpu": _GPU_MEMORY,
     },
 )
 

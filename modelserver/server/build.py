@@ -26,8 +26,8 @@ from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.config.settings import Settings
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import Entropy, WorkerNumbers
+from modelserver.core.memory_budget import MemoryBudget
 from modelserver.core.providers import CoreProviders
-from modelserver.core.quarantine import Quarantine
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.workers.busy_poll import TURNS
@@ -36,7 +36,7 @@ from modelserver.execution.payloads import PayloadStore
 from modelserver.execution.run import RunServices
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import WorkflowInference
-from modelserver.interfaces import Dialect, MemoryBudget, Recorder, WorkerBackend
+from modelserver.interfaces import Dialect, Recorder, WorkerBackend
 from modelserver.language.attributes import frozen
 from modelserver.management.dependencies import Dependencies, DependencyRules
 from modelserver.management.descriptions import Observer, describe_version
@@ -60,7 +60,7 @@ from modelserver.security.key_file import KEY_FILE
 from modelserver.security.refusals import Refusals
 from modelserver.security.tokens import Tokens
 from modelserver.server.dashboard import Dashboard, is_dashboard_served, make_dashboard
-from modelserver.server.gpu_health import GpuHealth
+from modelserver.server.gpu_health import GpuHealth, make_devices
 from modelserver.server.idle_memory import IdleMemory
 from modelserver.server.memory import make_memory, residents, watch_memory
 from modelserver.server.resources import Resources, Runtime
@@ -146,9 +146,10 @@ def build_core(
     telemetry = _make_telemetry(settings, runtime, registry, to_console, tracing)
     snapshots = _make_snapshots(settings, runtime, registry) if settings.snapshots else None
     changed = _nothing_to_write if snapshots is None else snapshots.changed
-    memory = make_memory(settings, registry, reactor.seconds)
+    devices = make_devices(runtime)
+    memory = make_memory(settings, registry, devices, runtime.inventory, reactor.seconds)
     backend, cluster = _make_backend(settings, runtime, resources, registry)
-    providers = _make_providers(settings, runtime, backend, telemetry.recorder, tracer, memory)
+    providers = _make_providers(settings, runtime, devices, backend, telemetry.recorder, tracer, memory)
     inference = _make_inference(runtime, registry, telemetry.recorder, tracer)
     workflows = _make_workflow_inference(settings, inference, resources)
     management = _make_management(settings, runtime, resources, providers, workflows, changed=changed)
@@ -209,6 +210,7 @@ def _make_telemetry(
 def _make_providers(
     settings: Settings,
     runtime: Runtime,
+    devices: Devices,
     backend: WorkerBackend,
     recorder: Recorder,
     tracer: Tracer | None,
@@ -218,7 +220,7 @@ def _make_providers(
     numbers = WorkerNumbers(settings.initial_worker_port, settings.initial_distribution_port)
     return CoreProviders(
         backend=backend,
-        devices=_make_devices(runtime),
+        devices=devices,
         clock=runtime.reactor,
         now=time.time,
         next_worker_id=numbers.take,
@@ -230,11 +232,6 @@ def _make_providers(
         tracer=tracer,
         memory=memory,
     )
-
-
-def _make_devices(runtime: Runtime) -> Devices:
-    parts = frozenset(gpu.id for gpu in runtime.gpus if gpu.is_part)
-    return Devices(runtime.gpu_count, Quarantine(runtime.reactor.seconds), parts)
 
 
 def _make_backend(

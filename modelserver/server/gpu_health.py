@@ -10,16 +10,25 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from modelserver.core.gpus import Devices
 from modelserver.core.providers import CoreProviders
+from modelserver.core.quarantine import Quarantine
 from modelserver.core.registry import Registry
 from modelserver.core.workers.device_moves import leave_device
 from modelserver.interfaces import InThread, Inventory
 from modelserver.language.attributes import define
+from modelserver.server.resources import Runtime
 
 _log = Logger()
 
 INTERVAL = 5.0
 """Seconds between two looks."""
+
+
+def make_devices(runtime: Runtime) -> Devices:
+    """Return what hands out the GPUs that workers may use; none is set aside yet."""
+    parts = frozenset(gpu.id for gpu in runtime.gpus if gpu.is_part)
+    return Devices(runtime.gpu_count, Quarantine(runtime.reactor.seconds), parts)
 
 
 @define(eq=False)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.logger import Logger
 
 from modelserver.config.settings import Settings
+from modelserver.core.gpus import Devices
 from modelserver.core.registry import Registry
+from modelserver.core.workers.placement import groups_for
+from modelserver.devices import HOST, Bank
+from modelserver.interfaces import Inventory
 from modelserver.management.loading import LoadOnRequest
 from modelserver.management.memory.accounts import key_of
 from modelserver.management.memory.budget import WorkerMemory
@@ -15,7 +19,7 @@ from modelserver.management.memory.watch import MemoryWatch
 from modelserver.metrics.memory_metrics import Residents
 from modelserver.metrics.process_memory import tree_shares
 from modelserver.server.resources import Runtime
-from modelserver.system.memory_total import MemoryUnreadable, memory_total
+from modelserver.system.memory_total import MemoryAmount, MemoryUnreadable, memory_total
 
 _log = Logger()
 
@@ -23,22 +27,58 @@ _log = Logger()
 def make_memory(
     settings: Settings,
     registry: Registry,
+    devices: Devices,
+    inventory: Inventory,
     seconds: Callable[[], float],
     total: Callable[[], int] = memory_total,
 ) -> WorkerMemory | None:
     """
     Return the budget of all workers, or None where there is no limit, or it cannot be told.
 
+    :param inventory: tells how much memory a GPU has; it is asked only where that is to be bounded.
     :param total: the memory that there is.
     """
+    limits: dict[Bank, int] = {}
     try:
-        limit = settings.memory_limit.bytes_of(total)
+        limits[HOST] = settings.memory_limit.bytes_of(total)
     except MemoryUnreadable as error:
         _log.warn(
             "model_memory_limit is off, for there is no telling this machine's memory: {why}", why=str(error)
         )
+    for gpu in range(devices.count if settings.gpu_memory_limit is not None else 0):
+        limits[gpu] = _limit_of(settings.gpu_memory_limit or MemoryAmount(), gpu, inventory)
+    limits = {bank: limit for bank, limit in limits.items() if limit}
+    if not limits:
         return None
-    return WorkerMemory(limit, registry.all, seconds) if limit else None
+    return WorkerMemory(limits, registry.all, seconds, groups=lambda spec: groups_for(spec, devices))
+
+
+def _limit_of(amount: MemoryAmount, gpu: int, inventory: Inventory) -> int:
+    def total() -> int:
+        usage = inventory.usage(gpu)
+        if usage is None or not usage.memory_total:
+            raise MemoryUnreadable("the driver does not tell it")
+        return usage.memory_total
+
+    try:
+        return amount.bytes_of(total)
+    except MemoryUnreadable as error:
+        _log.warn(
+            "gpu_memory_limit is off on GPU {gpu}, for there is no telling its memory: {why}",
+            gpu=gpu,
+            why=str(error),
+        )
+        return 0
+
+
+def _on_gpus(gpus: Iterable[int], inventory: Inventory) -> dict[int, int]:
+    """Return the bytes of all these GPUs that each process has, as the driver tells."""
+    found: dict[int, int] = {}
+    for gpu in gpus:
+        usage = inventory.usage(gpu)
+        for pid, size in () if usage is None else usage.processes.items():
+            found[pid] = found.get(pid, 0) + size
+    return found
 
 
 def residents(memory: WorkerMemory | None, loading: LoadOnRequest) -> Residents:
@@ -48,7 +88,8 @@ def residents(memory: WorkerMemory | None, loading: LoadOnRequest) -> Residents:
     if memory is None or not memory.is_on:
         return Residents(loads=loads)
     evictions = {key: count for key, count in memory.evictions.items() if key in served}
-    return Residents(memory.limit, memory.accounts.reserved, evictions, loads)
+    reserved = {bank: memory.accounts.reserved_on(bank) for bank in memory.limits}
+    return Residents(dict(memory.limits), reserved, evictions, loads)
 
 
 def watch_memory(memory: WorkerMemory | None, loading: LoadOnRequest, runtime: Runtime) -> MemoryWatch | None:
@@ -57,4 +98,12 @@ def watch_memory(memory: WorkerMemory | None, loading: LoadOnRequest, runtime: R
         return None
     memory.evict = loading.evict
     versions = loading.management.registry.all
-    return MemoryWatch(memory, versions, tree_shares, runtime.threads.samples, runtime.reactor)
+    gpus, inventory = memory.room.gpus, runtime.inventory
+    return MemoryWatch(
+        memory,
+        versions,
+        tree_shares,
+        runtime.threads.samples,
+        runtime.reactor,
+        on_gpus=lambda: _on_gpus(gpus, inventory),
+    )

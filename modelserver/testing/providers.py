@@ -12,12 +12,13 @@ from twisted.internet.task import Clock
 
 from modelserver.core.gpus import Devices
 from modelserver.core.ids import WorkerNumbers
+from modelserver.core.memory_budget import MemoryBudget
 from modelserver.core.providers import CoreProviders
 from modelserver.core.quarantine import Quarantine
 from modelserver.core.version import ModelVersion, new_version
 from modelserver.devices import Gpu, GpuMemory, GpuUsage
 from modelserver.errors import PredictionFailed, ServingError
-from modelserver.interfaces import MemoryBudget, WorkerEvents, WorkerProcess
+from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
 from modelserver.language.attributes import define
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec
@@ -332,10 +333,11 @@ class CountingRecorder:
 
 @define
 class FakeInventory:
-    """A machine with so many GPUs, some of them ill."""
+    """A machine with so many GPUs, some of them ill; of those in ``totals`` the bytes are known."""
 
     number: int = 0
     illnesses: dict[int, str] = field(factory=dict)
+    totals: dict[int, int] = field(factory=dict)
 
     def illness(self, gpu_id: int) -> str | None:
         """What a test says."""
@@ -347,7 +349,8 @@ class FakeInventory:
 
     def usage(self, gpu_id: int) -> GpuUsage | None:
         """The same load on each."""
-        return GpuUsage(10.0, 20.0, 1 << 30) if gpu_id < self.number else None
+        total = self.totals.get(gpu_id, 0)
+        return GpuUsage(10.0, 20.0, 1 << 30, total) if gpu_id < self.number else None
 
 
 @define(eq=False)

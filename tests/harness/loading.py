@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.version import ModelVersion
+from modelserver.devices import HOST
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
 from modelserver.management.loading import LoadOnRequest
@@ -51,7 +52,7 @@ class LoadingCase(ManagementCase):
         more.setdefault("defaults", VersionDefaults(startup_workers=1))
         if not self.limit:
             return super().make(**more)
-        self.memory = WorkerMemory(self.limit, self.versions, self.seconds)
+        self.memory = WorkerMemory({HOST: self.limit}, self.versions, self.seconds)
         return super().make(memory=self.memory, **more)
 
     def seconds(self) -> float:

@@ -13,9 +13,9 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 
 from modelserver.archive.manifest import MMS_RULES, TORCHSERVE_RULES
+from modelserver.core.memory_budget import MemoryBudget
 from modelserver.core.registry import Registry
 from modelserver.errors import ArchiveExists, DownloadFailed
-from modelserver.interfaces import MemoryBudget
 from modelserver.management.descriptions import Observer
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.models_json import VersionPreset

@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
+from modelserver.core.workers.placement import groups_for
+from modelserver.devices import HOST, Bank
 from modelserver.management.memory.accounts import OVERHEAD
 from modelserver.management.memory.budget import WorkerMemory
 from modelserver.management.memory.watch import MemoryWatch
@@ -26,21 +28,39 @@ class BudgetStage:
     """
     A budget, and versions that are loaded when a claim is granted.
 
+    :param limit: bytes of the machine's memory; 0: any.
     :param takes: bytes of each worker of a model.
+    :param gpus: the limit of each GPU.
+    :param parts: those that are MIG instances.
     """
 
     limit: int
     takes: dict[str, int] = field(factory=dict)
+    gpus: dict[int, int] = field(factory=dict)
+    parts: frozenset[int] = frozenset()
     registry: Registry = field(factory=Registry, init=False)
     stage: Stage = field(init=False)
     memory: WorkerMemory = field(init=False)
     watch: MemoryWatch = field(init=False)
     unreadable: str = field(default="", init=False)
+    driver: dict[int, int] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.memory = WorkerMemory(self.limit, self.registry.all, self.seconds, self.evict)
-        self.stage = Stage(memory=self.memory)
-        self.watch = MemoryWatch(self.memory, self.registry.all, self.shares, at_once, self.stage.clock)
+        limits: dict[Bank, int] = dict(self.gpus.items())
+        if self.limit:
+            limits[HOST] = self.limit
+        self.memory = WorkerMemory(
+            limits,
+            self.registry.all,
+            self.seconds,
+            self.evict,
+            groups=lambda spec: groups_for(spec, self.stage.devices),
+        )
+        self.stage = Stage(len(self.gpus), memory=self.memory)
+        self.stage.devices.parts = self.parts
+        self.watch = MemoryWatch(
+            self.memory, self.registry.all, self.shares, at_once, self.stage.clock, lambda: self.driver
+        )
 
     def seconds(self) -> float:
         """The clock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from modelserver.core.shortage import MemoryShort
+from modelserver.devices import HOST
 from modelserver.management.requests import ScaleRequest
 from modelserver.management.snapshots.format import parse_snapshot, render_snapshot, take_snapshot
 from modelserver.spec import VersionDescription, WorkerFailure
@@ -27,7 +28,7 @@ class EvictionCase(LoadingCase):
             self.know(f"{name}.mar")
         for name in "abcd":  # each is measured once
             self.serve(name)
-        self.memory.limit = 2 * SIZE
+        self.memory.limits[HOST] = 2 * SIZE
         self.memory.look()
         self.on.stage.turn()
 
@@ -53,9 +54,10 @@ class LeavingTests(EvictionCase):
             self.assertIn(present, self.present)
         self.assertLessEqual(len(self.present), 2)
         described = self.describe("c")
-        assert described.presence is not None and described.memory is not None
+        assert described.presence is not None
+        memory = described.memory[HOST]
         self.assertEqual(described.presence.value, "unloaded")
-        self.assertEqual((described.memory.expected, described.memory.reserved), (SIZE, 2 * SIZE))
+        self.assertEqual((memory.expected, memory.reserved), (SIZE, 2 * SIZE))
 
     def test_its_template_goes_its_files_stay(self) -> None:
         files = self.on.left_on_disk()
@@ -107,13 +109,13 @@ class LeavingTests(EvictionCase):
     def test_one_that_the_api_has_registered_comes_again_as_it_was(self) -> None:
         self.on.add_model("e.mar", "e")
         self.sizes["e"] = SIZE // 2
-        self.memory.limit = 4 * GUESS
+        self.memory.limits[HOST] = 4 * GUESS
         self.register("e.mar", workers=1)
         scaled = self.scale("e", minimum=2, maximum=3)
         self.on.load_all()
         self.successResultOf(scaled)
         self.assertEqual(self.state("e"), "")
-        self.memory.limit = 2 * SIZE
+        self.memory.limits[HOST] = 2 * SIZE
         self.use("a")
         self.use("b")
         self.assertEqual(self.state("e"), "unloaded")
@@ -123,11 +125,11 @@ class LeavingTests(EvictionCase):
         self.assertFalse(pool.waking.is_open, "scaled to none it stays away, as ever")
 
     def test_a_pinned_one_stays(self) -> None:
-        self.memory.limit = 4 * GUESS
+        self.memory.limits[HOST] = 4 * GUESS
         self.on.add_model("e.mar", "e", config="pinned: true\n")
         self.sizes["e"] = SIZE
         self.register("e.mar", workers=1)
-        self.memory.limit = 2 * SIZE
+        self.memory.limits[HOST] = 2 * SIZE
         for name in "abcab":
             self.use(name)
         self.assertEqual((self.version("e").pool.ready, len(self.present)), (1, 1))
@@ -141,7 +143,7 @@ class LeavingTests(EvictionCase):
         for name in "abcd":
             self.use(name)
         self.assertEqual(self.present, "abcd")
-        self.assertIsNone(self.describe("a").memory)
+        self.assertEqual(self.describe("a").memory, {})
 
     def test_snapshots_tell_what_was_not_in_memory(self) -> None:
         self.use("a")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 
 from modelserver.config.settings import Settings
+from modelserver.core.gpus import Devices
+from modelserver.core.quarantine import Quarantine
+from modelserver.devices import HOST, Bank
 from modelserver.management.snapshots.format import Snapshot, SnapshotVersion
 from modelserver.server.memory import make_memory
 from modelserver.system.memory_total import MemoryAmount, MemoryUnreadable
+from modelserver.testing.providers import FakeInventory
 from tests.harness.startup import StartCase
 
 
@@ -64,9 +70,14 @@ class OnRequestStartTests(StartCase):
 class MemoryLimitTests(StartCase):
     """What the configuration makes of ``model_memory_limit``."""
 
-    def limit(self, **settings: object) -> int | None:
-        made = make_memory(Settings(**settings), self.on.registry, lambda: 0.0, lambda: 1000)  # type: ignore[arg-type]  # the test's own
-        return None if made is None else made.limit
+    def limits(self, inventory: FakeInventory | None = None, **settings: Any) -> dict[Bank, int]:
+        gpus = inventory or FakeInventory()
+        devices = Devices(gpus.number, Quarantine(lambda: 0.0))
+        made = make_memory(Settings(**settings), self.on.registry, devices, gpus, lambda: 0.0, lambda: 1000)
+        return {} if made is None else made.limits
+
+    def limit(self, **settings: Any) -> int | None:
+        return self.limits(**settings).get(HOST)
 
     def test_there_is_none_unless_somebody_asks_for_it(self) -> None:
         self.assertIsNone(self.limit())
@@ -83,5 +94,23 @@ class MemoryLimitTests(StartCase):
         def unreadable() -> int:
             raise MemoryUnreadable("no /proc")
 
-        settings = Settings(load="on_request")
-        self.assertIsNone(make_memory(settings, self.on.registry, lambda: 0.0, unreadable))
+        settings, gpus = Settings(load="on_request"), FakeInventory()
+        devices = Devices(0, Quarantine(lambda: 0.0))
+        made = make_memory(settings, self.on.registry, devices, gpus, lambda: 0.0, unreadable)
+        self.assertIsNone(made)
+
+    def test_gpus_have_one_only_if_it_is_set(self) -> None:
+        gpus = FakeInventory(2, totals={0: 1000, 1: 4000})
+        self.assertEqual(self.limits(gpus), {})
+        self.assertEqual(self.limits(gpus, gpu_memory_limit=MemoryAmount()), {})
+        self.assertEqual(self.limits(gpus, gpu_memory_limit=MemoryAmount(size=7)), {0: 7, 1: 7})
+        self.assertEqual(self.limits(gpus, gpu_memory_limit=MemoryAmount(share=0.5)), {0: 500, 1: 2000})
+        self.assertEqual(
+            self.limits(gpus, gpu_memory_limit=MemoryAmount(size=7), model_memory_limit=MemoryAmount(size=9)),
+            {HOST: 9, 0: 7, 1: 7},
+        )
+        self.assertEqual(self.limits(gpu_memory_limit=MemoryAmount(size=7)), {}, "there is no GPU")
+
+    def test_a_gpu_whose_driver_does_not_tell_its_memory_has_no_share_of_it(self) -> None:
+        gpus = FakeInventory(2, totals={1: 4000})
+        self.assertEqual(self.limits(gpus, gpu_memory_limit=MemoryAmount(share=0.5)), {1: 2000})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from modelserver.core.gpus import ANY, Devices
 from modelserver.core.providers import CoreProviders
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import VersionSpec, WorkerSpec
@@ -32,20 +33,28 @@ def _place(spec: VersionSpec, providers: CoreProviders, is_cpu: bool) -> WorkerS
 
 def _with_devices(worker: WorkerSpec, providers: CoreProviders, is_cpu: bool) -> WorkerSpec:
     spec, devices = worker.version, providers.devices
+    free = ANY if providers.memory is None else providers.memory.free_on_gpus()
     if spec.devices.parallel_level > 0 and spec.devices.type != "cpu" and devices.count:
-        group = devices.take_group(spec.devices.parallel_level, spec.devices.ids)
+        group = devices.take_group(spec.devices.parallel_level, spec.devices.ids, free)
         if group is None:
             obstacle = devices.obstacle(spec.devices.ids)
             raise NotEnoughDevices(spec.name, spec.devices.parallel_level, obstacle)
         return evolve(worker, gpu_id=0, visible_devices=group)
     if spec.devices.type == "cpu" or is_cpu:
         return worker
-    gpu = devices.take(spec.devices.ids)
+    gpu = devices.take(spec.devices.ids, free)
     if gpu is None and devices.count:
         raise NotEnoughDevices(spec.name, 0, devices.obstacle(spec.devices.ids))
     if gpu in devices.parts:
         return evolve(worker, gpu_id=0, visible_devices=(gpu,))
     return evolve(worker, gpu_id=gpu)
+
+
+def groups_for(spec: VersionSpec, devices: Devices) -> list[tuple[int, ...]]:
+    """Return the GPUs that one worker of a version may be given, so many each; none: it gets none."""
+    if spec.devices.type == "cpu" or spec.placement.is_elsewhere:
+        return []
+    return devices.candidates(max(1, spec.devices.parallel_level), spec.devices.ids)
 
 
 def gpus_of(spec: WorkerSpec) -> tuple[int, ...]:
@@ -69,6 +78,8 @@ def moved(spec: WorkerSpec, providers: CoreProviders) -> WorkerSpec:
     found = _with_devices(evolve(spec, gpu_id=None, visible_devices=None), providers, is_cpu=False)
     for gpu in own:
         devices.give_back(gpu)
+    if providers.memory is not None:
+        providers.memory.moved(spec, found)
     return found
 
 

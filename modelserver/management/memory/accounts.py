@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 
 from attrs import field
 
+from modelserver.devices import Bank
 from modelserver.language.attributes import define
 from modelserver.spec import VersionSpec
 
@@ -34,6 +36,10 @@ class Account:
     :param template: the largest that the template was, from which workers are forked; 0: there was none.
     :param workers: those that something is set aside for.
     :param has_template: the template is there, whether it has workers or not.
+    :param guess_on_gpu: for a worker, on each GPU that it has, until one was measured.
+    :param seen_on_gpu: the most that a worker had of each of its GPUs; 0: none has told of any.
+    :param is_measured: a worker that has loaded was looked at, whatever was found.
+    :param on_gpus: by GPU, the workers that something is set aside for there.
     """
 
     guess: int
@@ -41,6 +47,36 @@ class Account:
     template: int = 0
     workers: int = 0
     has_template: bool = False
+    guess_on_gpu: int = 0
+    seen_on_gpu: int = 0
+    is_measured: bool = False
+    on_gpus: dict[int, int] = field(factory=dict)
+
+    def guess_from(self, version: VersionSpec) -> None:
+        """Take the size of the archive for that of a worker; one that spans GPUs has a part on each."""
+        self.guess = version.archive_size + OVERHEAD
+        self.guess_on_gpu = ceil(version.archive_size / max(1, version.devices.parallel_level)) + OVERHEAD
+
+    @property
+    def expected_on_gpu(self) -> int:
+        """How much one worker more takes of each GPU that it gets."""
+        return self.seen_on_gpu or self.guess_on_gpu
+
+    def count(self, workers: int, gpus: Iterable[int]) -> None:
+        """Count more workers, or fewer, which have these GPUs."""
+        self.workers = max(0, self.workers + workers)
+        self.count_on(workers, gpus)
+
+    def count_on(self, workers: int, gpus: Iterable[int]) -> None:
+        """Count more workers, or fewer, on GPUs alone."""
+        for gpu in gpus:
+            self.on_gpus[gpu] = self.on_gpus.get(gpu, 0) + workers
+            if self.on_gpus[gpu] <= 0:
+                del self.on_gpus[gpu]
+
+    def reserved_on(self, bank: Bank) -> int:
+        """How much is set aside of one memory."""
+        return self.reserved if bank is None else self.on_gpus.get(bank, 0) * self.expected_on_gpu
 
     @property
     def expected(self) -> int:
@@ -72,15 +108,14 @@ class Accounts:
         key = key_of(version)
         account = self._by_key.get(key)
         if account is None:
-            account = self._by_key[key] = Account(version.archive_size + OVERHEAD)
-        elif not account.workers:
-            account.guess = version.archive_size + OVERHEAD  # the archive may be another one by now
+            account = self._by_key[key] = Account(0)
+        if not account.workers:
+            account.guess_from(version)  # the archive may be another one by now
         return account
 
-    @property
-    def reserved(self) -> int:
-        """How much is set aside for all together."""
-        return sum(account.reserved for account in self._by_key.values())
+    def reserved_on(self, bank: Bank) -> int:
+        """How much of one memory is set aside for all together."""
+        return sum(account.reserved_on(bank) for account in self._by_key.values())
 
     def forget(self, kept: Iterable[Key]) -> None:
         """Where there are very many, keep only these, and those that something is set aside for."""

@@ -8,7 +8,7 @@ from attrs import field
 from twisted.internet.defer import Deferred
 
 from modelserver.language.attributes import define
-from modelserver.spec import VersionSpec
+from modelserver.management.memory.room import Need
 
 
 @define(eq=False)
@@ -20,8 +20,7 @@ class Claim:
     :param granted: fires when the workers may start; they are started before it returns.
     """
 
-    version: VersionSpec
-    workers: int
+    need: Need
     waits: bool
     granted: Deferred[None]
 
@@ -38,13 +37,13 @@ class Claims:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, version: VersionSpec, workers: int, waits: bool) -> Claim:
+    def add(self, need: Need, waits: bool) -> Claim:
         """Let one more wait, behind the others."""
 
         def give_up(granted: Deferred[None]) -> None:
             self._waiting[:] = [each for each in self._waiting if each.granted is not granted]
 
-        claim = Claim(version, workers, waits, Deferred(give_up))
+        claim = Claim(need, waits, Deferred(give_up))
         self._waiting.append(claim)
         return claim
 

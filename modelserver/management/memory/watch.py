@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 
 from attrs import field
 from twisted.internet.defer import Deferred
@@ -11,6 +12,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from modelserver.core.version import ModelVersion
+from modelserver.core.workers.placement import gpus_of
+from modelserver.devices import HOST, GpuMemory
 from modelserver.interfaces import InThread
 from modelserver.language.attributes import define
 from modelserver.management.memory.budget import WorkerMemory
@@ -34,6 +37,7 @@ class MemoryWatch:
     Tells the budget what workers take, and lets it look around; nothing runs where there is no budget.
 
     :param shares: the bytes of process trees by their roots, such that they may be added; blocks.
+    :param on_gpus: the bytes of GPUs by process, as the driver tells; blocks.
     """
 
     memory: WorkerMemory
@@ -41,6 +45,7 @@ class MemoryWatch:
     shares: Callable[[Iterable[int]], Mapping[int, int]]
     in_thread: InThread
     clock: IReactorTime
+    on_gpus: Callable[[], Mapping[int, int]] = dict
     _loop: LoopingCall = field(init=False)
     _next: float = field(default=0.0, init=False)
     _is_measuring: bool = field(default=False, init=False)
@@ -80,7 +85,7 @@ class MemoryWatch:
         try:
             await self._measure()
         except OSError as error:
-            if self.memory.is_on:
+            if HOST in self.memory.limits:
                 _log.warn(
                     "model_memory_limit is off, the memory of workers cannot be read: {why}", why=str(error)
                 )
@@ -98,15 +103,34 @@ class MemoryWatch:
     async def _measure(self) -> None:
         places = [(version, _pids(version), _template(version)) for version in self.versions()]
         pids = [pid for _, workers, template in places for pid in (*workers, *template)]
-        shares = await self.in_thread(self.shares, pids) if pids else {}
+        is_bounded = HOST in self.memory.limits
+        shares = await self.in_thread(self.shares, pids) if pids and is_bounded else {}
+        driver = await self.in_thread(self.on_gpus) if pids and self.memory.room.gpus else {}
         for version, workers, template in places:
             stays = _template(version) == template  # it may have left, or come anew, meanwhile
             self.memory.measured(
                 version.spec,
                 worker=max((shares.get(pid, 0) for pid in workers), default=0),
                 template=sum(shares.get(pid, 0) for pid in template) if stays else 0,
+                gpu=_on_each_gpu(version, driver) if self.memory.room.gpus else 0,
+                is_loaded=bool(workers),
             )
         self.memory.look()
+
+
+def _on_each_gpu(version: ModelVersion, driver: Mapping[int, int]) -> int:
+    """
+    Return the most that a worker which has loaded has of each of its GPUs.
+
+    The driver knows what the worker does not, and one of several processes alone: the larger number counts.
+    """
+    most = 0
+    for worker in version.pool.workers:
+        gpus, told = gpus_of(worker.spec), worker.describe()
+        if gpus and told.state is WorkerState.READY:
+            held = (told.gpu_memory or GpuMemory()).used or 0
+            most = max(most, ceil(max(held, driver.get(told.pid or 0, 0)) / len(gpus)))
+    return most
 
 
 def _pids(version: ModelVersion) -> list[int]:

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from modelserver.core.shortage import MemoryShort
-from modelserver.devices import GpuMemory
+from modelserver.devices import HOST, GpuMemory
 from modelserver.errors import (
     DeadlinePassed,
     DependenciesFailed,
@@ -195,14 +195,20 @@ def residence(description: VersionDescription) -> dict[str, object]:
     keys: dict[str, object] = {}
     if description.presence is not None:
         keys["loadState"] = description.presence.value
-    memory = description.memory
-    if memory is not None:
-        keys["memory"] = {
+    gpus = []
+    for bank, memory in description.memory.items():
+        figures = {
             "expected": memory.expected,
             "expectedFrom": "measurement" if memory.is_seen else "archive size",
             "reserved": memory.reserved,
             "limit": memory.limit,
         }
+        if bank is HOST:
+            keys["memory"] = figures
+        else:
+            gpus.append({"gpu": bank, **figures})
+    if gpus:
+        keys["memoryByGpu"] = gpus
     return keys
 
 

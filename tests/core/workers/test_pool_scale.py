@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.core.gpus import Devices
+from modelserver.core.gpus import ANY, Devices
 from modelserver.errors import NotEnoughDevices
 from modelserver.spec import WorkerFailure, WorkerState
 from modelserver.testing.providers import Stage, make_spec
@@ -49,12 +49,14 @@ class OneGroup(Devices):
 
     groups = 1
 
-    def take_group(self, size: int, wanted: Sequence[int] = ()) -> tuple[int, ...] | None:
+    def take_group(
+        self, size: int, wanted: Sequence[int] = (), free: Mapping[int, int] = ANY
+    ) -> tuple[int, ...] | None:
         """The group, once."""
         if not self.groups:
             return None
         self.groups -= 1
-        return super().take_group(size, wanted)
+        return super().take_group(size, wanted, free)
 
 
 class ParallelWorkerTests(SynchronousTestCase):

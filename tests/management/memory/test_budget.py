@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.core.shortage import MemoryShort
 from modelserver.core.version import ModelVersion
+from modelserver.devices import HOST
 from modelserver.spec import WorkerFailure
 from modelserver.testing.providers import make_job
 from tests.harness.memory import GUESS, BudgetStage
@@ -25,7 +26,7 @@ class BudgetTests(SynchronousTestCase):
         for version in versions:
             version.pool.scale(0, 0)
         self.on.stage.turn()
-        self.on.memory.limit = 1000
+        self.on.memory.limits[HOST] = 1000
         return versions
 
     def loaded(self, names: str) -> list[ModelVersion]:
@@ -37,15 +38,15 @@ class BudgetTests(SynchronousTestCase):
 
     def test_a_worker_is_expected_to_take_what_its_archive_does_until_one_was_measured(self) -> None:
         version = self.on.add("a")
-        figures = self.on.memory.figures(version.spec)
+        figures = self.on.memory.figures(version.spec).get(HOST)
         assert figures is not None
         self.assertEqual((figures.expected, figures.is_seen, figures.reserved), (GUESS, False, 0))
         self.successResultOf(self.on.claim(version))
-        figures = self.on.memory.figures(version.spec)
+        figures = self.on.memory.figures(version.spec).get(HOST)
         assert figures is not None
         self.assertEqual(figures.reserved, GUESS)
         self.on.load(version)
-        figures = self.on.memory.figures(version.spec)
+        figures = self.on.memory.figures(version.spec).get(HOST)
         assert figures is not None
         self.assertEqual((figures.expected, figures.is_seen, figures.reserved), (300, True, 300))
 
@@ -54,7 +55,7 @@ class BudgetTests(SynchronousTestCase):
         for size, expected in ((500, 500), (200, 500)):
             self.on.takes["a"] = size
             self.on.watch.measure_soon()
-            figures = self.on.memory.figures(version.spec)
+            figures = self.on.memory.figures(version.spec).get(HOST)
             assert figures is not None
             self.assertEqual((figures.expected, figures.reserved), (expected, expected))
 
@@ -62,7 +63,7 @@ class BudgetTests(SynchronousTestCase):
         (version,) = self.known("a")
         self.on.registry.remove("a")
         again = self.on.add("a")
-        figures = self.on.memory.figures(again.spec)
+        figures = self.on.memory.figures(again.spec).get(HOST)
         assert figures is not None
         self.assertEqual((figures.expected, figures.is_seen), (300, True))
         self.assertFalse(version.pool.workers)
@@ -105,7 +106,7 @@ class BudgetTests(SynchronousTestCase):
 
     def test_a_pinned_version_and_the_node_of_a_workflow_stay(self) -> None:
         versions = [self.on.loaded("a", pinned=True), self.on.loaded("b", workflow="w"), self.on.loaded("c")]
-        self.on.memory.limit = 1000
+        self.on.memory.limits[HOST] = 1000
         self.successResultOf(self.on.claim(self.known_later("d")))
         self.assertEqual(self.on.names(), "abd")
         self.assertFalse(versions[2].pool.workers)
@@ -215,26 +216,28 @@ class BudgetTests(SynchronousTestCase):
         (version,) = self.known("a")
         self.on.memory.measured(version.spec, 300, 150)
         version.pool.scale(2, 2)
-        self.assertEqual(self.on.memory.accounts.reserved, 750)
+        self.assertEqual(self.on.memory.accounts.reserved_on(HOST), 750)
         version.pool.scale(0, 0)
         self.on.stage.turn()
-        self.assertEqual(self.on.memory.accounts.reserved, 150, "it may stay when the workers are gone")
+        self.assertEqual(
+            self.on.memory.accounts.reserved_on(HOST), 150, "it may stay when the workers are gone"
+        )
         self.on.memory.measured(version.spec, 0, 0)
-        self.assertEqual(self.on.memory.accounts.reserved, 0)
-        figures = self.on.memory.figures(version.spec)
+        self.assertEqual(self.on.memory.accounts.reserved_on(HOST), 0)
+        figures = self.on.memory.figures(version.spec).get(HOST)
         assert figures is not None
         self.assertEqual(figures.expected, 450, "it comes again with the first worker")
 
     def test_a_worker_that_dies_and_comes_again_keeps_its_room(self) -> None:
         (version,) = self.loaded("a")
         self.on.stage.backend.last.exit(WorkerFailure("signal", 0.0, signal="SIGKILL"))
-        self.assertEqual(self.on.memory.accounts.reserved, 300)
+        self.assertEqual(self.on.memory.accounts.reserved_on(HOST), 300)
         self.on.stage.clock.advance(1)
         self.on.load(version)
-        self.assertEqual(self.on.memory.accounts.reserved, 300)
+        self.assertEqual(self.on.memory.accounts.reserved_on(HOST), 300)
         version.pool.scale(0, 0)
         self.on.stage.turn()
-        self.assertEqual(self.on.memory.accounts.reserved, 0)
+        self.assertEqual(self.on.memory.accounts.reserved_on(HOST), 0)
 
     def test_memory_that_cannot_be_read_is_no_limit_and_told_once(self) -> None:
         for version in self.loaded("abc"):
@@ -244,5 +247,5 @@ class BudgetTests(SynchronousTestCase):
         self.on.watch.measure_soon()
         self.on.watch.measure_soon()
         self.successResultOf(waiting)
-        self.assertIsNone(self.on.memory.figures(self.on.registry.get("a").spec))
+        self.assertIsNone(self.on.memory.figures(self.on.registry.get("a").spec).get(HOST))
         self.assertEqual(self.on.memory.reserve(self.on.registry.get("a").spec, 9), 9)

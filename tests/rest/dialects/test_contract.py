@@ -10,6 +10,7 @@ from attrs import evolve
 from openapi_schema_validator import OAS30Validator
 
 from modelserver import errors
+from modelserver.devices import HOST
 from modelserver.interfaces import Dialect, Reply
 from modelserver.rest.dialects.mms import REFUSALS as REFUSALS_OF_MMS
 from modelserver.rest.dialects.mms import MultiModelServer
@@ -107,7 +108,9 @@ class DialectContract(TestCase):
 
     def test_where_a_model_is_and_what_it_takes(self) -> None:
         figures = MemoryFigures(1000, 300, 200, is_seen=False)
-        described = VersionDescription(SPEC, True, (), presence=Presence.UNLOADED, memory=figures)
+        described = VersionDescription(
+            SPEC, True, (), presence=Presence.UNLOADED, memory={HOST: figures, 1: figures}
+        )
         reply = self.dialect.described([described])
         self.check(reply, "Description")
         body = json.loads(reply.body)
@@ -117,6 +120,7 @@ class DialectContract(TestCase):
             model["memory"],
             {"expected": 200, "expectedFrom": "archive size", "reserved": 300, "limit": 1000},
         )
+        self.assertEqual(model["memoryByGpu"], [{"gpu": 1, **model["memory"]}])
 
 
 class TorchServeTests(DialectContract):
