@@ -67,8 +67,8 @@ class DeviceMemory:
         self._next = now + INTERVAL
         try:
             found = self._holdings()
-        except RuntimeError:
-            return None  # the device refuses: the next call of the handler tells why
+        except (RuntimeError, AttributeError):
+            return None  # the device refuses, as its next call tells; or a thread still imports torch
         if found is None or found == self._told:
             return None
         self._told = found

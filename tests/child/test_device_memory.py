@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -84,6 +84,10 @@ class NewsTests(SynchronousTestCase):
             raise RuntimeError("CUDA error: unspecified launch failure")
 
         self.assertIsNone(DeviceMemory(refuse, self.clock.seconds).news())
+
+    def test_torch_that_a_thread_is_still_importing(self) -> None:
+        halves = {"torch": ModuleType("torch")}
+        self.assertIsNone(DeviceMemory(lambda: torch_holdings(halves), self.clock.seconds).news())
 
     def test_only_a_worker_with_a_gpu_looks(self) -> None:
         self.assertIsNone(DeviceMemory.of(Context("m", "/nowhere", None, 1, None, "1")))

@@ -112,5 +112,6 @@ class ServerCalls:
         :raises RequestRefused: it is one.
         """
         if reply.status >= FIRST_ERROR:
-            raise RequestRefused(f"{reply.message} ({reply.status})")
+            reason = reply.told("reason")
+            raise RequestRefused(f"{reply.message} ({reply.status})" + (f": {reason}" if reason else ""))
         return reply

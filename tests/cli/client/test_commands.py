@@ -205,6 +205,12 @@ class ExitTests(ControlCase):
         status, said, told = self.run_words("describe", "nope")
         self.assertEqual((status, said, told), (1, "", "modelserver: no /models/nope (404)\n"))
 
+    def test_a_refusal_comes_with_its_reason(self) -> None:
+        body = {"code": 500, "message": "Failed to start workers", "reason": "load, SyntaxError: line 6"}
+        self.answer("POST", "/models?url=broken.mar&synchronous=true", body, 500)
+        told = self.run_words("register", "broken.mar")[2]
+        self.assertEqual(told, "modelserver: Failed to start workers (500): load, SyntaxError: line 6\n")
+
     def test_words_that_make_no_sense_are_2(self) -> None:
         for words in (
             ("ping", "--inference", "nonsense"),
