@@ -68,7 +68,8 @@ def blocks(page: str) -> Iterator[Block]:
 @define
 class Reader:
     """
-    Somebody who follows a page in an empty folder. Ports of the page are other ones here, which are free.
+    Somebody who follows a page in a folder with nothing but ``etc``. Ports of the page are other ones
+    here, which are free.
 
     :param folder: where everything happens.
     :param environment: a virtual environment whose commands are used, with the ports of the page; None: this
@@ -84,6 +85,8 @@ class Reader:
     _ports: tuple[int, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        # Pages name what the repository ships as from its root.
+        shutil.copytree(CHECKOUT / "etc", self.folder / "etc")
         if self.environment is not None:
             self._ports = PORTS
             return
@@ -120,7 +123,8 @@ class Reader:
         kind = block.mark.partition(":")[0]
         if kind.startswith("run if "):
             program = kind.removeprefix("run if ")
-            kind = "run" if shutil.which(program) else "missing"
+            there = shutil.which(program, path=self._environment("")["PATH"])
+            kind = "run" if there else "missing"
         if kind == "file":
             target = self.folder / block.argument
             target.parent.mkdir(parents=True, exist_ok=True)
