@@ -288,6 +288,7 @@ class RefusalTests(ChartCase):
         bad: tuple[tuple[dict[str, Any], str], ...] = (
             ({"replicas": "two"}, "replicas"),
             ({"replica": 2}, "replica"),
+            ({"fullnameOverride": "my.server"}, "fullnameOverride"),
             ({"image": {"tga": "cpu"}}, "tga"),
             ({"image": {"digest": "latest"}}, "digest"),
             ({"ports": {"http": 80}}, "ports.http"),
