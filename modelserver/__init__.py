@@ -1,3 +1,3 @@
 """A model server: supervised worker processes behind HTTP, fed by a batch aggregator for each model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
