@@ -61,8 +61,9 @@ class RepositoryTests(RepositoryCase):
             code, lines = self.told(self.ask(method, model_name="nothing"))
             self.assertEqual(("NOT_FOUND", "Model not found: nothing"), (code, lines[0]))
             self.assertNotEqual("OK", self.told(self.ask(method))[0])
-        parameters = {"config": {"string_param": "{}"}}
-        code, lines = self.told(self.ask("RepositoryModelLoad", model_name="noop", parameters=parameters))
+        asked = messages().type_of("inference.RepositoryModelLoadRequest")(model_name="noop")
+        asked.parameters["config"].string_param = "{}"
+        _, lines = self.told(self.ask("RepositoryModelLoad", asked))
         self.assertIn("config is not supported", lines[0])
         self.assertFalse(self.on.registry.has("noop"))
 

@@ -191,9 +191,16 @@ class LoopTests(LoopTestCase):
 
     def test_the_client_of_one_apart_leaves(self) -> None:
         outcome: list[str] = []
-        self.start(self.stream(1000, outcome))
+        stream, is_said = self.stream(1000, outcome), threading.Event()
+
+        def handle(data: Data, context: Context) -> object:
+            assert is_said.wait(LONGEST)  # else all could be over before
+            return stream(data, context)
+
+        self.start(handle)
         send_all(self.ours, frames.pack_batch(1, [self.job(b"a"), self.job(b"b")], frames.PIPELINED))
         self.say(frames.CANCEL, 1, 1)
+        is_said.set()
         for part in range(1000):
             self.assertEqual(self.bodies(frames.PART, 1), [b"%d" % part])
         rest: list[object] = []
