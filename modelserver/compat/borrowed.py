@@ -47,7 +47,7 @@ def _found(origin: str) -> Any:
     module, _, name = origin.partition(":")
     if not name:
         return importlib.import_module(module)
-    part = f"{module}.{name}"
-    return (
-        importlib.import_module(part) if part in _table() else getattr(importlib.import_module(module), name)
-    )
+    part, holder = f"{module}.{name}", importlib.import_module(module)
+    # A package has a module of it as an attribute only once somebody has imported that.
+    is_module = part in _table() or not hasattr(holder, name)
+    return importlib.import_module(part) if is_module else getattr(holder, name)

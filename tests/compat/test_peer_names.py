@@ -180,7 +180,7 @@ SIGNATURES = {
 def found(path: str) -> Any:
     """The object of a dotted name: modules as far as there are any, then attributes."""
     parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
+    for length in range(len(parts), 0, -1):
         try:
             thing: Any = importlib.import_module(".".join(parts[:length]))
         except ModuleNotFoundError:
