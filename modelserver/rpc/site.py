@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import field
 from twisted.internet.interfaces import IReactorTime
@@ -224,15 +224,7 @@ def _open_inference(cases: UseCases, rules: SiteRules, messages: Messages) -> li
     for service in OPEN_INFERENCE:
         package = service.rpartition(".")[0]
         about = OpenInferenceService(cases.health, predictor.either, messages, package)
-        methods += [
-            Unary(
-                f"/{service}/{name}",
-                messages.type_of(f"{package}.{name}Request"),
-                answer,
-                Statuses(cases.dialect, QUESTION_ENDINGS),
-            )
-            for name, answer in about.answers().items()
-        ]
+        methods += _questions(Unary, service, about.answers(), cases, messages)
         methods.append(ModelInfer(f"/{service}/ModelInfer", predictor, statuses, rules.answers))
         methods.append(StreamingMethod(f"/{service}/ModelStreamInfer", StreamedInfer(predictor, statuses)))
     return methods
@@ -243,16 +235,24 @@ def _repository(cases: UseCases, messages: Messages) -> list[RpcMethod]:
     for service in OPEN_INFERENCE:
         package = service.rpartition(".")[0]
         answers = RepositoryService(cases.repository, messages, package).answers()
-        methods += [
-            LateUnary(
-                f"/{service}/{name}",
-                messages.type_of(f"{package}.{name}Request"),
-                answer,
-                Statuses(cases.dialect, QUESTION_ENDINGS),
-            )
-            for name, answer in answers.items()
-        ]
+        methods += _questions(LateUnary, service, answers, cases, messages)
     return methods
+
+
+def _questions(
+    kind: type[Unary] | type[LateUnary],
+    service: str,
+    answers: Mapping[str, Callable[..., Any]],
+    cases: UseCases,
+    messages: Messages,
+) -> list[RpcMethod]:
+    """Return a method of a service of the Open Inference Protocol for each answer, by its name."""
+    statuses = Statuses(cases.dialect, QUESTION_ENDINGS)
+    package = service.rpartition(".")[0]
+    return [
+        kind(f"/{service}/{name}", messages.type_of(f"{package}.{name}Request"), answer, statuses)
+        for name, answer in answers.items()
+    ]
 
 
 def _management(cases: UseCases, messages: Messages) -> list[RpcMethod]:
