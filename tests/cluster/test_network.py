@@ -16,21 +16,13 @@ from unittest import SkipTest, TestCase
 
 import pytest
 
+from tests.cluster.handlers import ECHO
 from tests.cluster.network_nodes import SERVER, NetworkCluster, NetworkNode, OwnNetwork
 from tests.cluster.paced_load import PacedLoad, closed_rate
 from tests.cluster.program_driver import LOSS, NODES
 from tests.harness.server_process import ServerProcess, eventually, is_alive
 
 pytestmark = pytest.mark.slow
-ECHO = """
-import time
-
-def handle(data, context):
-    if data is None:
-        return None
-    time.sleep(0.01)
-    return [row.get("body", row.get("data")) for row in data]
-"""
 OTHER = ECHO.replace("return [row", "return [b'other ' + row")
 _own: list[OwnNetwork] = []
 

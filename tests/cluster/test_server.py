@@ -15,19 +15,11 @@ import pytest
 
 from modelserver.cli.quickstart.command import pack_digits, samples
 from tests.cluster.faked_nodes import FakedCluster
+from tests.cluster.handlers import ECHO
 from tests.harness.server_process import ServerProcess, eventually, is_alive
 
 pytestmark = pytest.mark.slow
 _started: list[FakedCluster] = []
-ECHO = """
-import time
-
-def handle(data, context):
-    if data is None:
-        return None
-    time.sleep(0.01)
-    return [row.get("body", row.get("data")) for row in data]
-"""
 
 
 def setUpModule() -> None:
