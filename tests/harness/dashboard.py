@@ -44,7 +44,7 @@ from modelserver.security.authorization import AllowAll, Authorizer
 from modelserver.security.page_guard import PageGuard
 from modelserver.testing.providers import MemoryWorker, Stage, make_spec
 from tests.harness.connections import AccessNotes
-from tests.harness.management import at_once
+from tests.harness.threads import at_once
 from tests.harness.transports import MemoryTransport
 
 ID = "00010203-0405-0607-0809-0a0b0c0d0e0f"

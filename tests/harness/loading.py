@@ -20,8 +20,8 @@ from modelserver.management.requests import RegisterRequest
 from modelserver.management.version_spec import VersionDefaults
 from modelserver.spec import VersionSpec
 from modelserver.testing.providers import CollectingObserver
-from tests.harness.management import at_once
 from tests.harness.management_case import ManagementCase
+from tests.harness.threads import at_once
 
 
 class LoadingCase(ManagementCase):

@@ -28,13 +28,9 @@ from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.spec import ProcessMemory, WorkerFailure, WorkerState
 from modelserver.testing.providers import FakeInventory, Stage
+from tests.harness.threads import at_once
 
 LOAD_FAILURE = WorkerFailure("load", 0.0, exception="ImportError", text="no module", permanent=True)
-
-
-def at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
-    """Instead of a thread: now."""
-    return maybeDeferred(function, *args, **kwargs)
 
 
 @define

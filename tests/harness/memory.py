@@ -17,7 +17,7 @@ from modelserver.management.memory.budget import WorkerMemory
 from modelserver.management.memory.watch import MemoryWatch
 from modelserver.spec import WorkerState
 from modelserver.testing.providers import Stage, make_job, make_spec
-from tests.harness.management import at_once
+from tests.harness.threads import at_once
 
 GUESS = 100 + OVERHEAD
 """What a version with an archive of 100 bytes is expected to take."""

@@ -17,11 +17,6 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 from zope.interface import implementer
 
 
-def at_once(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
-    """Instead of a thread: now."""
-    return maybeDeferred(function, *args, **kwargs)
-
-
 @define
 class HeldThreads:
     """Instead of threads: calls that wait until the test runs them."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.logs.rotation import RotatingFile, Rotation, remove_old
+from tests.harness.threads import at_once
 
 DAY = 86400.0
 NOON = 1_700_000_000.0
@@ -22,10 +23,6 @@ NOON = 1_700_000_000.0
 def full(function: Callable[..., Any], /, *args: Any, **more: Any) -> Deferred[Any]:
     """Instead of a thread: a full disk."""
     return fail(OSError("full"))
-
-
-def at_once(function: Callable[..., Any], /, *args: Any, **more: Any) -> Deferred[Any]:
-    return succeed(function(*args))
 
 
 class RotatingFileTests(SynchronousTestCase):

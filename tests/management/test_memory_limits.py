@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import Registry
 from modelserver.management.memory_limits import MemoryLimits
 from modelserver.testing.providers import CollectingObserver, Stage, make_job, make_spec
-from tests.harness.management import at_once
+from tests.harness.threads import at_once
 
 
 class MemoryLimitTests(SynchronousTestCase):

@@ -44,7 +44,7 @@ from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.tokens import Tokens
 from modelserver.testing.providers import CountingRecorder, Stage, make_spec
 from modelserver.workflows.registry import WorkflowRegistry
-from tests.harness.management import at_once
+from tests.harness.threads import at_once
 
 START = 1_700_000_000.0
 HOUR = 3600.0

@@ -18,7 +18,8 @@ from modelserver.interfaces import InThread
 from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.key_file import KINDS, AccessKey, KeyFileInvalid, parse_keys, read_keys, render_keys
 from modelserver.security.tokens import Tokens
-from tests.harness.management import HeldThread, at_once
+from tests.harness.management import HeldThread
+from tests.harness.threads import at_once
 
 START = 1_700_000_000.0
 HOUR = 3600.0

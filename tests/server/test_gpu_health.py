@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.core.registry import Registry
 from modelserver.server.gpu_health import INTERVAL, GpuHealth
 from modelserver.testing.providers import FakeInventory, Stage, make_spec
-from tests.harness.management import at_once
+from tests.harness.threads import at_once
 
 
 class GpuHealthTests(SynchronousTestCase):

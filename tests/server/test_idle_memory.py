@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.server.idle_memory import IDLE, INTERVAL, IdleMemory
-from tests.harness.management import at_once
+from tests.harness.threads import at_once
 
 
 class IdleMemoryTests(SynchronousTestCase):

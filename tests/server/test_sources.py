@@ -15,7 +15,7 @@ from modelserver.errors import ArchiveNotFound
 from modelserver.server.resources import Runtime
 from modelserver.server.sources import make_sources
 from modelserver.sources.router import Fetched
-from tests.harness.sources import at_once
+from tests.harness.threads import at_once
 
 
 class FileTests(SynchronousTestCase):

@@ -23,7 +23,8 @@ from modelserver.sources.pinned_agent import AddressRefused
 from modelserver.sources.url_policy import UrlPolicy
 from modelserver.sources.urls import NormalUrl
 from modelserver.sources.wanted import Sign, Wanted
-from tests.harness.sources import FakeAgent, FakeResponse, HeldThreads, at_once, names_in
+from tests.harness.sources import FakeAgent, FakeResponse, HeldThreads, names_in
+from tests.harness.threads import at_once
 
 LIMITS = DownloadLimits(size=100, total=64.0, idle=16.0, free_disk=1000, redirects=5)
 

@@ -13,7 +13,8 @@ from modelserver.interfaces import InThread
 from modelserver.sources.download import Downloader
 from modelserver.sources.http import HttpSource
 from modelserver.sources.url_policy import UrlPolicy
-from tests.harness.sources import FakeAgent, FakeResponse, HeldThreads, at_once, names_in
+from tests.harness.sources import FakeAgent, FakeResponse, HeldThreads, names_in
+from tests.harness.threads import at_once
 
 URL = "http://h/x.mar"
 

@@ -28,7 +28,8 @@ from modelserver.sources.router import NAME, Fetched, Sources
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.store import StoreSource
 from modelserver.sources.url_policy import UrlPolicy
-from tests.harness.sources import at_once, names_in
+from tests.harness.sources import names_in
+from tests.harness.threads import at_once
 
 ARCHIVE = os.urandom(300_000)
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "B", "AWS_DEFAULT_REGION": "C"}

@@ -17,7 +17,8 @@ from modelserver.sources.download import Downloader
 from modelserver.sources.http import HttpSource
 from modelserver.sources.s3 import S3Source
 from modelserver.sources.url_policy import UrlPolicy
-from tests.harness.sources import FakeAgent, FakeResponse, at_once, names_in
+from tests.harness.sources import FakeAgent, FakeResponse, names_in
+from tests.harness.threads import at_once
 
 URL = "https://s3.eu-west-1.example.com/bucket/model.mar"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

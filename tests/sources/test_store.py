@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import ArchiveNotFound, StoreNotConfigured
 from modelserver.sources.store import StoreSource
-from tests.harness.sources import at_once
+from tests.harness.threads import at_once
 
 DOTS = [
     *("../x.mar", "a/../x.mar", "..", "x..mar", "..\\x.mar", "a\\..\\x.mar", "file:///store/../x.mar"),
