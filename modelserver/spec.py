@@ -14,6 +14,7 @@ from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import Setting, SettingValues
 from modelserver.version_settings.table import VERSION_SETTINGS, default_of
 from modelserver.version_settings.values import (
+    SEQUENCE_HEADERS,
     Autoscaling,
     Batching,
     DeviceSettings,
@@ -42,7 +43,7 @@ class VersionSpec:
     :param workflow: the workflow that it is a node of, and comes and goes with, or None.
     :param archive_size: bytes of its archive, or of the files of its folder.
     :param pinned: it stays in memory when memory is short.
-    :param given: the settings that the caller of the registration gave.
+    :param given: the settings that the caller of the registration gave, and ``given_handler`` its handler.
     """
 
     name: str
@@ -72,6 +73,7 @@ class VersionSpec:
     archive_size: int = 0
     pinned: bool = default_of("pinned")
     given: SettingValues = field(factory=dict)
+    given_handler: str | None = None
 
     def with_settings(
         self, values: SettingValues, table: Iterable[Setting] = VERSION_SETTINGS
@@ -122,11 +124,7 @@ class WorkerSettings:
     metrics_config: str | None = None
     torchrun_logs: str = "logs/torchelastic_ts"
     device_words: tuple[str, ...] = ()
-    sequence_headers: tuple[str, str, str] = (
-        "ts_request_sequence_id",
-        "ts_request_sequence_start",
-        "ts_request_sequence_end",
-    )
+    sequence_headers: tuple[str, str, str] = SEQUENCE_HEADERS
 
 
 @frozen

@@ -17,7 +17,7 @@ from modelserver.management.requests import VersionOverrides
 from modelserver.spec import VersionSpec
 from modelserver.version_settings.setting import SettingValues, resolve_settings
 from modelserver.version_settings.table import VERSION_SETTINGS
-from modelserver.version_settings.values import Sequences
+from modelserver.version_settings.values import SEQUENCE_HEADERS, Sequences
 
 MOST_WORKERS = 128
 """Workers of a version that calls and archives may ask for on machines that are not large."""
@@ -69,11 +69,7 @@ class VersionDefaults:
     number_of_gpu: int = 0
     can_fork: bool = True
     has_cluster: bool = False
-    sequence_headers: tuple[str, str, str] = (
-        "ts_request_sequence_id",
-        "ts_request_sequence_start",
-        "ts_request_sequence_end",
-    )
+    sequence_headers: tuple[str, str, str] = SEQUENCE_HEADERS
 
 
 @frozen
@@ -130,6 +126,7 @@ def resolve_version_spec(
         sequences=_sequences(defaults),
         loaded_at_startup=start_up,
         given=overrides.settings,
+        given_handler=overrides.handler,
     )
     spec = spec.with_settings({**settings, "min_workers": least, "max_workers": most})
     if spec.placement.where != "local":

@@ -8,6 +8,8 @@ from modelserver.version_settings.table import default_of
 
 AUTO_DELAY = AUTO
 """A ``Batching.max_delay`` that the server chooses from moment to moment."""
+SEQUENCE_HEADERS = ("ts_request_sequence_id", "ts_request_sequence_start", "ts_request_sequence_end")
+"""The names that TorchServe gives to the headers of sequences: id, start, end."""
 
 
 @frozen
@@ -45,9 +47,9 @@ class Sequences:
     timeout: float = default_of("sequence_timeout")
     max_jobs: int = default_of("sequence_jobs")
     max_sequences: int = default_of("max_sequences")
-    id_header: str = "ts_request_sequence_id"
-    start_header: str = "ts_request_sequence_start"
-    end_header: str = "ts_request_sequence_end"
+    id_header: str = SEQUENCE_HEADERS[0]
+    start_header: str = SEQUENCE_HEADERS[1]
+    end_header: str = SEQUENCE_HEADERS[2]
     enabled: bool = default_of("stateful")
 
 

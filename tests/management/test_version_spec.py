@@ -276,7 +276,11 @@ class WholeTests(SynchronousTestCase):
         spec = decided(VersionOverrides(handler="h"), found=found)
         self.assertEqual(
             spec,
-            VersionSpec("m", "1.0", "m.mar", Path("/unpacked"), "h", start=WorkerStart("template")),
+            VersionSpec(
+                *("m", "1.0", "m.mar", Path("/unpacked"), "h"),
+                start=WorkerStart("template"),
+                given_handler="h",
+            ),
         )
 
     def test_model_config(self) -> None:

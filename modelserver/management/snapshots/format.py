@@ -67,6 +67,7 @@ class SnapshotVersion:
     :param url: the URL that the archive was downloaded from (``modelUrl``, which TorchServe neither writes
         nor reads); empty for an archive that the operator has put into the store.
     :param given: what else its registration gave (``parameters``, likewise).
+    :param handler: that its registration named, None: the archive's (``handler``, likewise).
     :param is_on_request: it was not in memory, and comes when it is asked (``loadOnRequest``, likewise).
     """
 
@@ -84,10 +85,12 @@ class SnapshotVersion:
     autoscaling: SettingValues | None = None
     is_on_request: bool = False
     given: SettingValues = field(factory=dict)
+    handler: str | None = None
 
     def overrides(self) -> VersionOverrides:
         """Return the overrides of the registration that restores this version; they go before all else."""
         return VersionOverrides(
+            handler=self.handler,
             runtime=self.runtime,
             settings={
                 "batch_size": self.batch_size,
@@ -156,6 +159,7 @@ def take_snapshot(
             autoscaling=take_autoscaling(version),
             is_on_request=is_away,
             given=take_given(version),
+            handler=spec.given_handler,
         )
     return Snapshot(name, created, models, take_workflows(workflows, of_nodes))
 
@@ -207,6 +211,7 @@ def _parse_version(values: Mapping[str, object], where: str) -> SnapshotVersion:
         url=text_of(values, "modelUrl", "", where),
         is_on_request=flag_of(values, "loadOnRequest", where),
         given=parse_given(values, where),
+        handler=text_of(values, "handler", "", where) or None,
     )
 
 
@@ -247,6 +252,8 @@ def _render_version(values: SnapshotVersion) -> dict[str, object]:
         document["parallelLevel"] = values.parallel_level
     if values.url:
         document["modelUrl"] = values.url
+    if values.handler is not None:
+        document["handler"] = values.handler
     if values.autoscaling is not None:
         document["autoscaling"] = render_autoscaling(values.autoscaling)
     if values.is_on_request:

@@ -115,6 +115,7 @@ VERSIONS = st.builds(
             "autoscale": st.booleans(),
         },
     ),
+    handler=st.none() | st.from_regex(r"[a-z]+\.py:[a-z]+", fullmatch=True),
 )
 SNAPSHOTS = st.builds(
     Snapshot,
@@ -174,6 +175,22 @@ class ReadTests(SynchronousTestCase):
             (again.placement, again.start, again.timeouts, again.batching.size),
         )
         self.assertEqual(Placement("ray", (("CPU", 2.0), ("node1", 0.5)), "pack"), again.placement)
+
+    def test_handler_that_a_registration_named_comes_back(self) -> None:
+        found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="", raw={}))
+        sources = (ModelConfig(), VersionPreset(), VersionDefaults())
+        spec = resolve_version_spec(found, VersionOverrides(handler="other:handle"), *sources)
+        taken = take_snapshot("name", 5.0, [VersionDescription(spec, True, ())])
+        kept = parse_snapshot(render_snapshot(taken)).models["noop"]["1.0"]
+        self.assertEqual(resolve_version_spec(found, kept.overrides(), *sources).handler, "other:handle")
+
+    def test_handler_of_the_archive_is_not_kept(self) -> None:
+        found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
+        spec = resolve_version_spec(
+            found, VersionOverrides(), ModelConfig(), VersionPreset(), VersionDefaults()
+        )
+        taken = take_snapshot("name", 5.0, [VersionDescription(spec, True, ())])
+        self.assertNotIn("handler", render_snapshot(taken))
 
     def test_what_is_not_given_is_left_to_the_settings(self) -> None:
         found = OpenedArchive("noop", "1.0", "noop.mar", Path("/"), Manifest(handler="h"))
