@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Hashable
-from typing import Any
+from functools import cached_property
+from inspect import signature
+from types import ModuleType
+from typing import Any, ClassVar, Generic, TypeVar
+from weakref import ref
 
 import attrs
 from attrs import field
@@ -12,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.language import attributes
 
+Held = TypeVar("Held")
 KINDS: tuple[tuple[str, bool, Callable[..., Any]], ...] = (
     ("define", False, attributes.define),
     ("frozen", True, attributes.frozen),
@@ -53,6 +59,10 @@ class Reader:
 
     name: str
 
+    def greeting(self) -> str:
+        """Greet the reader."""
+        return f"hello, {self.name}"
+
 
 @attributes.frozen
 class Own:
@@ -75,6 +85,154 @@ class TooFar(Exception):
     """An exception that carries data."""
 
     distance: int
+
+
+@attributes.define
+class Counting(Reader):
+    """Counts its instances, and says ``super()``."""
+
+    made: ClassVar[int] = 0
+    parts: list[str] = field(factory=list, init=False)
+    last: str = field(default="", kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        type(self).made += 1
+        self.parts.append(super().greeting())
+
+    def greeting(self) -> str:
+        return "overridden"
+
+
+@attributes.define
+class Checked:
+    """Its field is converted, also when it is set."""
+
+    size: int = field(converter=int)
+
+
+@attributes.define
+class CheckedTwice(Checked):
+    """A subclass of it."""
+
+    name: str = ""
+
+
+@attributes.define
+class Cached:
+    """Has what attrs itself must put into slots."""
+
+    size: int
+
+    @cached_property
+    def double(self) -> int:
+        """Twice the size."""
+        return 2 * self.size
+
+
+@attributes.frozen
+class Box(Generic[Held]):
+    """A value that holds another."""
+
+    held: Held
+
+
+class PlainBox(Box[int]):
+    """A subclass that is not attrs'."""
+
+
+class LateTests(SynchronousTestCase):
+    """A class is finished when it is first used, and as attrs would have made it."""
+
+    def made(self, kind: Callable[..., Any], **names: object) -> Any:
+        """A class that nobody has used."""
+        body = {
+            "__annotations__": {"x": int, "y": "list[int]"},
+            "__module__": __name__,
+            "y": field(factory=list),
+        }
+        return kind(type("Made", (), body | names))
+
+    def test_nothing_of_attrs_is_made_before_it_is_asked_for(self) -> None:
+        for name, _, kind in KINDS:
+            with self.subTest(name):
+                made = self.made(kind)
+                module = ModuleType(__name__)
+                vars(module).update(Made=made, Other=int, word="x")
+                self.assertEqual([made], list(attributes.unfinished([module])))
+                attributes.finish(made)
+                self.assertEqual([], list(attributes.unfinished([module])))
+
+    def test_each_first_use_finishes_a_class(self) -> None:
+        uses: tuple[Callable[[Any], object], ...] = (
+            lambda made: made(1),
+            attrs.fields,
+            lambda made: made.__match_args__,
+            lambda made: made.__new__(made).__setstate__({"x": 1, "y": []}),
+        )
+        for number, use in enumerate(uses):
+            for name, _, kind in KINDS:
+                with self.subTest(use=number, kind=name):
+                    made = self.made(kind)
+                    use(made)
+                    theirs = getattr(attrs, name)(self.made(lambda cls: cls))
+                    # Without it, Python asks __eq__.
+                    self.assertEqual({*vars(theirs)} - {"__ne__"}, {*vars(made)})
+                    self.assertEqual(attrs.fields(theirs), attrs.fields(made))
+                    self.assertEqual(theirs.__match_args__, made.__match_args__)
+                    self.assertEqual(theirs.__slots__, made.__slots__)
+                    self.assertEqual(signature(theirs), signature(made))
+
+    def test_instances_have_no_room_but_for_their_fields(self) -> None:
+        counting = Counting("a")
+        self.assertFalse(hasattr(counting, "__dict__"))
+        self.assertRaises(AttributeError, setattr, counting, "other", 1)
+        self.assertIs(counting, ref(counting)())
+        self.assertEqual(("parts", "last"), Counting.__slots__)
+
+    def test_class_variables_hooks_and_super(self) -> None:
+        before = Counting.made
+        counting = Counting("a", last="b")
+        self.assertEqual((before + 1, ["hello, a"], "b"), (Counting.made, counting.parts, counting.last))
+        self.assertRaises(TypeError, Counting, "a", "b")
+        self.assertRaises(TypeError, Counting)
+
+    def test_fields_are_converted_when_they_are_set(self) -> None:
+        for made in (CheckedTwice("3"), Checked("3")):
+            self.assertEqual(3, made.size)
+            made.size = "4"  # type: ignore[assignment]  # mypy sees the type of the field
+            self.assertEqual(4, made.size)
+
+    def test_cached_properties(self) -> None:
+        cached = Cached(2)
+        self.assertEqual((4, 4), (cached.double, cached.double))
+
+    def test_subclasses_that_are_not_attrs(self) -> None:
+        self.assertEqual(3, PlainBox(3).held)
+        self.assertEqual(["held"], [each.name for each in attrs.fields(PlainBox)])
+        self.assertRaises(attrs.exceptions.FrozenInstanceError, setattr, PlainBox(3), "held", 4)
+
+    def test_patterns(self) -> None:
+        match Spot(1, 2):
+            case Spot(x, y):
+                self.assertEqual((1, 2), (x, y))
+            case _:
+                self.fail("it is none")
+
+    def test_threads_may_finish_a_class_at_once(self) -> None:
+        made = self.made(attributes.frozen)
+        first, second = [vars(made)["__init__"] for _ in range(2)]
+        one, other = made.__new__(made), made.__new__(made)
+        first(one, 1)
+        second(other, 1)
+        self.assertEqual(one, other)
+
+    def test_all_classes_of_the_server_can_be_finished(self) -> None:
+        import modelserver.server.service  # noqa: F401  # with all that a start loads
+
+        ours = [module for name, module in sorted(sys.modules.items()) if name.startswith("modelserver.")]
+        for cls in attributes.unfinished(ours):
+            attributes.finish(cls)
+        self.assertEqual([], list(attributes.unfinished(ours)))
 
 
 class AttributesTests(SynchronousTestCase):
