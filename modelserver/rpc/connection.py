@@ -13,7 +13,7 @@ from modelserver.http1.states import ConnectionTransport, Phase, host_of, is_sec
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http2Engine, last_words
-from modelserver.rpc.intake import Intake
+from modelserver.rpc.intake import STEP, Intake
 from modelserver.rpc.lifetime import Ending, Lifetime
 from modelserver.rpc.listener_context import GRACE, RpcListener
 from modelserver.rpc.outflow import Outflow
@@ -164,7 +164,8 @@ class RpcConnection(Protocol):
         if self._is_closing:
             return
         if self._rest:
-            self._rest += data  # it came before reading was paused
+            self._rest += data
+            self._bound_rest()
             return
         self.lifetime.heard = self.now = self._listener.clock.seconds()
         self._read(data)
@@ -185,8 +186,13 @@ class RpcConnection(Protocol):
         self.flush()
         if rest and not self._is_closing:
             self._rest = rest
-            self.transport.pauseProducing()
+            self._bound_rest()
             self._listener.run_soon(self._read_on)
+
+    def _bound_rest(self) -> None:
+        """Read no more before what has come is read, if it is much."""
+        if len(self._rest) > STEP:
+            self.transport.pauseProducing()
 
     def _read_on(self) -> None:
         if self._is_lost or self._is_closing or self.is_full:

@@ -48,7 +48,8 @@ class LeakTests(TestCase):
     def send(self, *frames: bytes) -> None:
         """Send, and throw away what comes back."""
         self.client.connection.dataReceived(b"".join(frames))
-        self.stage.turn()
+        while self.stage.soon:
+            self.stage.turn()
         self.client.transport.clear()
 
     def cancel_some(self) -> None:
