@@ -16,6 +16,7 @@ from modelserver.archive.pack import BUILT_IN_HANDLERS
 from modelserver.archive.weights_formats import WeightsFormat, weights_format
 from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding
+from modelserver.cli.doctor.onnx_files import external_files
 
 SOUND_WEIGHTS_ONLY = Version("2.10")
 """The first torch whose ``weights_only`` keeps a file from running code (CVE-2026-24747)."""
@@ -44,8 +45,8 @@ def about_weights(manifest: Manifest, folder: Path, examination: Examination) ->
         yield Finding("works", "weights", text)
     elif found is WeightsFormat.SAFETENSORS and not examination.importable("safetensors"):
         yield Finding("fails", "weights", f"{name} needs safetensors, which is not installed here.")
-    elif found is WeightsFormat.ONNX and not examination.importable("onnxruntime"):
-        yield Finding("fails", "weights", f"{name} needs onnxruntime, which is not installed here.")
+    elif found is WeightsFormat.ONNX:
+        yield from _about_onnx(path, folder, examination)
     else:
         yield Finding("works", "weights", f"{name} ({found.value})")
     yield _about_size(path, examination)
@@ -69,6 +70,30 @@ def _about_script(name: str, manifest: Manifest) -> Finding:
     )
     text = f"{name} is TorchScript: it is served, but deprecated since torch 2.10. To convert: {convert}."
     return Finding("differs", "weights", text)
+
+
+def _about_onnx(path: Path, folder: Path, examination: Examination) -> Iterator[Finding]:
+    try:
+        others = external_files(path)
+    except (OSError, ValueError) as error:
+        yield Finding("fails", "weights", f"{path.name} cannot be read as ONNX: {error}")
+        return
+    missing = sorted(each for each in others if not _is_within(folder, path.parent / each))
+    if missing:
+        text = (
+            f"{path.name} keeps weights in {', '.join(missing[:_MOST_NAMES])}, which the archive lacks: "
+            "pack that with --extra-files, or export with external_data=False."
+        )
+        yield Finding("fails", "weights", text)
+    if not examination.importable("onnxruntime"):
+        yield Finding("fails", "weights", f"{path.name} needs onnxruntime, which is not installed here.")
+    elif not missing:
+        yield Finding("works", "weights", f"{path.name} (ONNX)")
+
+
+def _is_within(folder: Path, path: Path) -> bool:
+    """Return whether a file is there, and in the folder."""
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def _about_pickle(path: Path, manifest: Manifest, examination: Examination) -> Iterator[Finding]:
