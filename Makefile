@@ -3,6 +3,7 @@
 # make soak [ARGS=--overload]     ten minutes of crashes, leaving clients and churn
 # make clients                    clients that generators make of our descriptions, at work (needs Java)
 # make sagemaker                SageMaker's own toolkits start the server (installs three environments)
+# make kserve-wrapper CHECKOUT=DIR  TorchServe's wrapper for KServe before the server; DIR: a clone of pytorch/serve
 # make images-test              images/Containerfile.* performed in chroots, and what they start (root; by hand)
 # make formats                    every format of models with a real server (compiles one: takes minutes)
 # make ahead [ARGS="--jobs N"]    ten million short jobs that stall at random, each run exactly once
@@ -26,7 +27,7 @@ ARGS ?=
 INSTALL = $(VENV)/bin/python -m pip install --disable-pip-version-check \
 	--constraint etc/constraints.txt --config-settings editable_mode=compat --editable
 
-.PHONY: help quickstart test slow clients sagemaker images-test formats protos check docs cluster-test documents release ahead bench soak dead-collector clean
+.PHONY: help quickstart test slow clients sagemaker kserve-wrapper images-test formats protos check docs cluster-test documents release ahead bench soak dead-collector clean
 .NOTPARALLEL:
 
 help:
@@ -49,6 +50,12 @@ sagemaker: $(VENV)/.has-test
 	$(VENV)/bin/python -m tests.harness.toolkits $(VENV)/toolkits
 	MODELSERVER_SAGEMAKER_TOOLKITS=$(abspath $(VENV))/toolkits \
 		$(VENV)/bin/python -m pytest -n0 -rs -m slow tests/deploy/test_sagemaker.py $(ARGS)
+
+# Root; the wrapper is not among packages: git clone https://github.com/pytorch/serve, and name the folder.
+kserve-wrapper: $(VENV)/.has-test
+	$(VENV)/bin/python -m tests.harness.kserve_wrapper $(VENV)/kserve-wrapper
+	MODELSERVER_TORCHSERVE_CHECKOUT=$(abspath $(CHECKOUT)) MODELSERVER_KSERVE_ENVIRONMENT=$(abspath $(VENV))/kserve-wrapper \
+		$(VENV)/bin/python -m pytest -n0 -rs -m slow tests/deploy/test_kserve_wrapper.py $(ARGS)
 
 # Root, and network for pip: CI does not run it. Stages are kept until what they are made of changes.
 IMAGES ?= /var/tmp/modelserver-images

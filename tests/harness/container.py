@@ -6,10 +6,12 @@ The first process has the id 1 and a private ``/tmp``; whatever it leaves ends w
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +31,20 @@ WRITABLE_ETC = " && ".join(
     )
 )
 """What is written to ``/etc`` stays in the namespace."""
+_ASK = """
+import json, sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+method, url, body, headers = json.loads(sys.stdin.read())
+headers = {"Content-Type": "application/octet-stream", **headers}
+request = Request(url, None if body is None else body.encode(), headers, method=method)
+try:
+    answer = urlopen(request, timeout=60)
+except HTTPError as error:
+    answer = error
+print(json.dumps([answer.status, answer.read().decode()]))
+"""
 
 
 def _unshare() -> list[str]:
@@ -100,6 +116,29 @@ class Container:
     def processes(self) -> list[psutil.Process]:
         """The first process and all that it and its children have started."""
         return [self._first, *self._first.children(recursive=True)]
+
+    def run_in_network(self, words: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a program of the machine in the network of the first process."""
+        enter = ["nsenter", "--net", f"--target={self.first}"]
+        return subprocess.run(
+            [*enter, *words], check=False, input=given, capture_output=True, text=True, timeout=100
+        )
+
+    def ask(
+        self, method: str, url: str, body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """
+        Make one request from within its network.
+
+        :param url: port and path.
+        :returns: status and text; 0 and what went wrong.
+        """
+        given = json.dumps([method, f"http://127.0.0.1:{url}", body, dict(headers or {})])
+        done = self.run_in_network([sys.executable, "-c", _ASK], given)
+        if done.returncode:
+            return 0, done.stderr
+        status, text = json.loads(done.stdout)
+        return status, text
 
     def signal(self, number: int) -> None:
         """Send a signal to the first process."""

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
@@ -68,20 +67,6 @@ def predict_fn(data, model, context=None):
         time.sleep(2)
     with torch.no_grad():
         return model(data.float())
-"""
-ASK = """
-import json, sys
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
-
-method, url, body, headers = json.loads(sys.stdin.read())
-headers = {"Content-Type": "application/octet-stream", **headers}
-request = Request(url, None if body is None else body.encode(), headers, method=method)
-try:
-    answer = urlopen(request, timeout=60)
-except HTTPError as error:
-    answer = error
-print(json.dumps([answer.status, answer.read().decode()]))
 """
 
 
@@ -145,13 +130,7 @@ class ImageTests(TestCase):
 
     def ask(self, method: str, url: str, body: str | None = None, **headers: str) -> tuple[int, str]:
         """One request from within the container's network."""
-        words = ["nsenter", "--net", f"--target={self.container.first}", sys.executable, "-c", ASK]
-        given = json.dumps([method, f"http://127.0.0.1:{url}", body, headers])
-        done = subprocess.run(words, check=False, input=given, capture_output=True, text=True, timeout=100)
-        if done.returncode:
-            return 0, done.stderr
-        status, text = json.loads(done.stdout)
-        return status, text
+        return self.container.ask(method, url, body, headers)
 
     def assert_ok(self, method: str, url: str, body: str | None = None, **headers: str) -> Any:
         """Return what a request is answered, which has to be well."""

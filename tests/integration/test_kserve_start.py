@@ -16,13 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, skipUnless
 
 import pytest
 import yaml
 
 from modelserver.archive.pack import PackRequest, pack
 from tests.deploy.test_manifests import image_variables
+from tests.harness.rpc_messages import messages, type_of
+from tests.harness.rpc_stubs import has_grpcio, stub
 from tests.harness.server_process import HOST, LONGEST, ROOT, Answer, ask, eventually, free_ports
 
 pytestmark = pytest.mark.xdist_group("kserve")
@@ -180,6 +182,36 @@ class PodTests(TestCase):
         found = self.assert_answers(self.http, "/v2/models/mnist/infer", {"id": "7", "inputs": [tensor]})
         self.assertEqual(("7", "mnist"), (found["id"], found["model_name"]))
         self.assertEqual([3], found["outputs"][0]["data"])
+
+    @skipUnless(has_grpcio(), "grpcio is not installed")
+    def test_version_2_over_grpc(self) -> None:
+        """At the port that the InferenceService names ``h2c``; here it is another one."""
+        services = yaml.safe_load_all(Path(ROOT, "etc/kserve/inference-services.yaml").read_text("utf-8"))
+        models = [each["spec"]["predictor"]["model"] for each in services]
+        (asked,) = [model for model in models if model["protocolVersion"] == "grpc-v2"]
+        port = int(image_variables("kserve")["TS_GRPC_INFERENCE_PORT"])
+        self.assertEqual([{"name": "h2c", "containerPort": port, "protocol": "TCP"}], asked["ports"])
+        self.start(self.of_image("kservev2", PROTOCOL_VERSION=asked["protocolVersion"]))
+        eventually(lambda: self.asked(self.http, "GET", "/v2/models/mnist/ready").status == 200)
+        self.assertEqual(["3"], self.infer_over_grpc([1, 2]))
+
+    def infer_over_grpc(self, values: list[int]) -> object:
+        """The elements of the answer."""
+        import grpc
+        from google.protobuf.json_format import MessageToDict, ParseDict
+
+        tensor = {
+            "name": "x",
+            "shape": [len(values)],
+            "datatype": "INT64",
+            "contents": {"int64_contents": values},
+        }
+        request = type_of("oip.ModelInferRequest")()
+        ParseDict({"model_name": "mnist", "inputs": [tensor]}, request)
+        with grpc.insecure_channel(f"{HOST}:{self.grpc}") as channel:
+            service = stub(channel, messages(), "inference.GRPCInferenceService")
+            answer = MessageToDict(service.ModelInfer(request, timeout=LONGEST))
+        return answer["outputs"][0]["contents"]["int64Contents"]
 
     def test_behind_the_original_wrapper(self) -> None:
         """Its image names no addresses: it asks at those of the configuration, which are one."""

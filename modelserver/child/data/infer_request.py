@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import NamedTuple, cast
 
-from modelserver.child.envelopes.tensors import BFLOAT, BYTES, byte_elements, from_binary, reshape
+from modelserver.child.envelopes.tensors import (
+    BFLOAT,
+    BYTES,
+    byte_elements,
+    from_binary,
+    is_shape,
+    reshape,
+    resolved,
+)
 from modelserver.protocol.infer_parameters import read_parameter
 from modelserver.protocol.wire_format import (
     Buffer,
@@ -164,7 +172,7 @@ def _refuse_shared_memory(tensors: Sequence[Document]) -> None:
 
 
 def _shaped(data: Buffer, tensor: _Tensor, raw: Buffer | None) -> object:
-    if any(size < 0 for size in tensor.shape) or len(tensor.shape) > MOST_DIMENSIONS:
+    if not is_shape(tensor.shape) or len(tensor.shape) > MOST_DIMENSIONS:
         raise WireInvalid(f"The shape of the input {tensor.document['name']} is no list of sizes.")
     if raw is not None:
         return from_binary(tensor.datatype, memoryview(raw), tensor.shape)
@@ -173,6 +181,7 @@ def _shaped(data: Buffer, tensor: _Tensor, raw: Buffer | None) -> object:
 
 def _fills(shape: Sequence[int], count: int) -> bool:
     """Return whether so many elements fill a shape, however long that is."""
+    shape = resolved(shape, count)
     if min(shape, default=1) <= 0:
         return min(shape) == 0 and count == 0
     product = 1

@@ -60,6 +60,8 @@ def refused(context: Context | None, place: int, text: str, code: int = BAD_REQU
     """The answer to a request that was refused: its status, and why."""
     if has_requests(context):
         context.set_response_status(code, PHRASES.get(code, ""), place)
+        # Clients read an error where the type says that it is one to be read: KServe's wrapper does.
+        context.set_response_content_type(place, "application/json")
     return {"error": text}
 
 

@@ -28,7 +28,7 @@ from modelserver.child.envelopes.base import (
     refused,
     shown,
 )
-from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
+from modelserver.child.envelopes.tensors import describe, flatten, from_binary, is_shape, reshape, to_binary
 from modelserver.child.failures import report_failure
 
 Document = dict[str, object]
@@ -265,7 +265,9 @@ def _binary_input(tensor: Document, raw: memoryview, size: int) -> Document:
 
 def _shape(tensor: Document) -> list[int]:
     shape = tensor["shape"]
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+    if type(shape) is int:  # a size alone, as TorchServe's example of BERT has it
+        shape = [shape]
+    if not isinstance(shape, list) or not is_shape(shape):
         raise EnvelopeRefused(f"The shape of the input {tensor['name']} is no list of sizes.")
     return shape
 

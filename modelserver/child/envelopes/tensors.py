@@ -25,6 +25,8 @@ TYPES = {
 """The protocol's names of types and numpy's."""
 NAMES = {name: datatype for datatype, name in TYPES.items()}
 BYTES, BFLOAT = "BYTES", "BF16"
+OPEN = -1
+"""A size that follows from the number of elements."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -35,11 +37,31 @@ def reshape(data: object, shape: Sequence[int], is_bytes: bool = False) -> objec
     :raises ValueError: the number of elements does not fit.
     """
     flat = list(_leaves(data))
+    shape = resolved(shape, len(flat))
     if len(flat) != prod(shape):
         raise ValueError(f"{len(flat)} elements do not have the shape {list(shape)}.")
     if is_bytes and len(flat) == 1:
         return flat[0]
     return _nest(flat, shape)
+
+
+def is_shape(sizes: Sequence[object]) -> bool:
+    """Whether these are sizes; one of them may be left open as -1, as KServe's own examples have it."""
+    return all(type(size) is int and size >= OPEN for size in sizes) and sizes.count(OPEN) <= 1
+
+
+def resolved(shape: Sequence[int], count: int) -> Sequence[int]:
+    """Return the shape with the size that it leaves open, if so many elements have one."""
+    if OPEN not in shape:
+        return shape
+    others = 1
+    for size in shape:
+        others *= 1 if size == OPEN or not count else size
+        if others > max(count, 1):
+            break
+    if 0 in shape or count % others:
+        return shape
+    return [count // others if size == OPEN else size for size in shape]
 
 
 def _leaves(data: object) -> Iterator[object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from base64 import b64encode
-from typing import Any
+from typing import Any, cast
 from unittest import TestCase
 
 import numpy
@@ -168,6 +168,16 @@ class EnvelopeTests(TestCase):
         (tensor,) = InferDocument(message, opens=True).tensors
         self.assertEqual(tensor["data"], [[1, 2], [3, 4]])
 
+    def test_a_size_may_be_left_open(self) -> None:
+        message = typed("INT64", "int64_contents", [1, 2, 3, 4], (2, -1))
+        self.assertEqual(InferDocument(message, opens=True).tensors[0]["data"], [[1, 2], [3, 4]])
+        packed = raw("FP32", RAW["FP32"], (-1,))
+        (tensor,) = InferDocument(packed, opens=True).tensors
+        assert isinstance(tensor["data"], numpy.ndarray)
+        self.assertEqual(tensor["data"].tolist(), VALUES["FP32"])
+        (plain,) = cast("list[dict[str, object]]", InferDocument(packed)["inputs"])
+        self.assertEqual(plain["data"], VALUES["FP32"])
+
     @given(st.data(), st.booleans())
     def test_damage_is_refused_or_read_and_nothing_worse(self, data: st.DataObject, opens: bool) -> None:
         whole = data.draw(
@@ -187,7 +197,8 @@ class EnvelopeTests(TestCase):
             raw("UINT8", b"1", (1,) * 5000),
             typed("INT64", "int64_contents", [1, 2, 3]),
             raw("FP32", RAW["FP32"], (3,)),
-            raw("FP32", RAW["FP32"], (-1,)),
+            raw("FP32", RAW["FP32"], (-1, -1)),
+            raw("FP32", RAW["FP32"], (-2,)),
         ):
             with self.subTest(message), self.assertRaises(ValueError):
                 InferDocument(message, opens=True)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.child.context import Context, PredictionException, RequestProcessor
 from modelserver.child.envelopes.base import BaseEnvelope
 from modelserver.child.envelopes.select import wrap
-from modelserver.child.envelopes.tensors import describe, flatten, from_binary, reshape, to_binary
+from modelserver.child.envelopes.tensors import describe, flatten, from_binary, is_shape, reshape, to_binary
 
 
 class EnvelopeTestCase(SynchronousTestCase):
@@ -258,6 +258,18 @@ class OpenInferenceTests(EnvelopeTestCase):
         )
         self.assertEqual(answer[length:], b"\x07\0\0\0")
 
+    def test_sizes_of_torchserves_examples(self) -> None:
+        examples = (
+            tensor("x", [-1], "BYTES", ["aGk="]),
+            {**tensor("x", [], "BYTES", []), "shape": -1, "data": "a text"},
+            {**tensor("x", [], "INT64", [101, 102]), "shape": 2},
+            tensor("x", [-1, 2], "FP32", [1.0, 2.0, 3.0, 4.0]),
+        )
+        for example in examples:
+            self.call("kservev2", [{"body": {"inputs": [example]}}], result=[0])
+        found = [rows[0]["data"] for rows in self.seen]
+        self.assertEqual(found, ["aGk=", "a text", [101, 102], [[1.0, 2.0], [3.0, 4.0]]])
+
     def test_binary_for_some_outputs(self) -> None:
         body = {
             "inputs": [tensor("x", [1], "INT64", [1])],
@@ -298,6 +310,16 @@ class TensorTests(SynchronousTestCase):
         if count:
             self.assertEqual(nested, numpy.array(flat).reshape(shape).tolist())
             self.assertEqual(reshape(nested, [count]), flat)
+            for place in range(len(shape)):
+                before, behind = shape[:place], shape[place + 1 :]
+                if 0 not in [*before, *behind]:
+                    self.assertEqual(reshape(flat, [*before, -1, *behind]), nested)
+
+    def test_size_that_cannot_be_told(self) -> None:
+        for count, shape in ((3, [2, -1]), (1, [0, -1]), (2, [1 << 60] * 10_000 + [-1]), (4, [-1, -1])):
+            with self.subTest(shape=shape[:3]), self.assertRaises(ValueError):
+                reshape(list(range(count)), shape)
+        self.assertFalse(is_shape([-1, -1]) or is_shape([-2]) or is_shape([True]))
 
     def test_reshape_with_a_huge_empty_shape(self) -> None:
         self.assertEqual(reshape([], [10**12, 0]), [])

@@ -65,6 +65,8 @@ class OneBadRequestTests(TestCase):
                 answers = self.call(name, [good, body, good], lambda rows, context: [7] * len(rows))
                 self.assertEqual(self.statuses(), [200, 400, 200])
                 self.assertTrue(answers[1]["error"])
+                kinds = [self.context.get_response_content_type(place) for place in range(3)]
+                self.assertEqual(kinds, [None, "application/json", None])
                 self.assertNotIn("error", answers[0])
                 self.assertEqual({**answers[0], "id": 0}, {**answers[2], "id": 0})
 
