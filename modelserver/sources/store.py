@@ -66,8 +66,9 @@ class StoreSource:
         """
         Return the file or folder with a name; nothing is copied, nor opened.
 
-        Folders before the name are dropped, as TorchServe and MMS do. An absolute path and a ``file://`` URL
-        are taken as they are, inside the store.
+        Folders before the name are dropped, as TorchServe and MMS do; those of an absolute path where it does
+        not lead into the store, for the caller may know the store by another path. A ``file://`` URL is taken
+        as it is, inside the store.
 
         :raises StoreNotConfigured: there is no store.
         :raises ArchiveNotFound: there is nothing of that name that may be read.
@@ -92,11 +93,13 @@ class StoreSource:
         path = _named(folder, url)
         if path is None or path.name.startswith("."):  # a hidden file may be a half download
             raise ArchiveNotFound(url)
-        is_whole_path = url.startswith("/") or is_url(url)
-        root = Path("/") if self.anywhere and is_whole_path else folder
-        if not await self.in_thread(_may_be_read, root, path):
-            raise ArchiveNotFound(url)
-        return path
+        is_path = url.startswith("/")
+        root = Path("/") if self.anywhere and (is_path or is_url(url)) else folder
+        if await self.in_thread(_may_be_read, root, path):
+            return path
+        if is_path and path.name and await self.in_thread(_may_be_read, folder, folder / path.name):
+            return folder / path.name
+        raise ArchiveNotFound(url)
 
 
 def _decoded(text: str) -> Iterator[str]:

@@ -54,6 +54,14 @@ class FoundTests(StoreTestCase):
         for url in ("sub/dir/noop.mar", "./noop.mar", "sub\\noop.mar", "s3:noop/noop.mar", "noop.mar/"):
             self.assertEqual(self.successResultOf(self.source.fetch(url)), self.store / "noop.mar", url)
 
+    def test_absolute_paths_elsewhere_are_a_name_in_the_store(self) -> None:
+        """A client on another machine, or outside a container, knows the store by its own path."""
+        elsewhere = self.top / "other" / "noop.mar"
+        elsewhere.parent.mkdir()
+        elsewhere.write_bytes(b"")
+        for url in ("/mnt/models/noop.mar", "//noop.mar", str(elsewhere), "/mnt/noop.mar/"):
+            self.assertEqual(self.successResultOf(self.source.fetch(url)), self.store / "noop.mar", url)
+
     def test_file_urls_and_absolute_paths_inside_the_store(self) -> None:
         nested = self.store / "sub" / "my model.mar"
         nested.parent.mkdir()
