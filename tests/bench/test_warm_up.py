@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from unittest import TestCase
 
 import yaml
 
-from bench.warm_up import WAYS, WIDTH, Start, median_ratio, sheet, write_archive
+from bench.target import TargetFailed
+from bench.warm_up import REQUESTS, WAYS, WIDTH, Start, ask, median_ratio, sheet, write_archive
 from modelserver.child.handlers.compilation import compile_options
 from modelserver.child.handlers.warm_up import read_warm_up
 
@@ -53,3 +57,45 @@ class ArchiveTests(TestCase):
                     example = made / str(read_warm_up(told["warmup"], 1).file)
                     self.assertEqual(len(json.loads(example.read_text())), WIDTH)
         self.assertEqual([way for way, config in WAYS.items() if "warmup" in config], ["warmup"])
+
+
+class AskTests(TestCase):
+    """All requests find the same: a connection that has served before."""
+
+    def asked(self, path: str) -> list[tuple[str, str, tuple[str, int]]]:
+        """Ask a server that knows one model; returns what it saw: methods, paths, clients' addresses."""
+        seen = []
+
+        class Front(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                seen.append((self.command, self.path, self.client_address))
+                self.send_response(200 if self.path in ("/ping", "/predictions/there") else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_POST = do_GET
+
+            def log_message(self, *_: Any) -> None:
+                """Keep the tests' output clean."""
+
+        with HTTPServer(("127.0.0.1", 0), Front) as server:
+            serving = Thread(target=server.serve_forever, daemon=True)
+            serving.start()
+            try:
+                self.assertEqual(len(list(ask(server.server_port, path, 0.0))), REQUESTS)
+            finally:
+                server.shutdown()
+                serving.join(10)
+        return seen
+
+    def test_one_connection_whose_first_answer_is_not_a_prediction(self) -> None:
+        seen = self.asked("/predictions/there")
+        self.assertEqual([method for method, _, _ in seen], ["GET", *["POST"] * REQUESTS])
+        self.assertEqual((seen[0][1], {path for _, path, _ in seen[1:]}), ("/ping", {"/predictions/there"}))
+        self.assertEqual(len({client for _, _, client in seen}), 1)
+
+    def test_a_refused_request_ends_it(self) -> None:
+        self.assertRaises(TargetFailed, self.asked, "/predictions/gone")
