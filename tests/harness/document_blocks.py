@@ -40,7 +40,7 @@ _BLOCK = re.compile(
 BESIDE_DOCS = ("README.md", "CONTRIBUTING.md")
 MADE = ("_build", "reference")
 """Folders of pages that are made when the site is built."""
-PORTS = (8080, 8081, 8082, 7070, 7071, 8000)
+PORTS = (8080, 8081, 8082, 7070, 7071, 8000, 9901)
 LONGEST = 120.0
 """Seconds that a block may take."""
 
