@@ -81,6 +81,7 @@ class AdvisoryTests(TestCase):
                 self.assertRegex(row["source"], r"^https://\S+$")
                 self.assertIn(row["package"], known)
                 self.assertTrue(row["what"] and SpecifierSet(row["affected"]))
+                self.assertRegex(row.get("checked", "2026-01-01"), r"^20\d\d-\d\d-\d\d$")
 
     def test_rows_are_in_order_and_told_once(self) -> None:
         keys = [(row["package"], row["id"], row["affected"]) for row in advisories()]
