@@ -19,8 +19,8 @@ def advisories() -> Sequence[Row]:
     """
     Return the rows of the list.
 
-    ``kept`` says why a lower bound may be one that is affected, ``checked`` when the version with the mend was
-    last compared with an advisory or a report; the range of a row without is from memory.
+    ``kept`` says why a lower bound may be one that is affected, ``checked`` when the version with the mend
+    was last compared with an advisory or a report; the range of a row without is from memory.
     """
     rows: list[Row] = json.loads(LIST.read_text("utf-8"))
     return rows
