@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import cast
 
 from twisted.application.service import IService
@@ -19,7 +17,8 @@ from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import MMS
 from modelserver.system.allocation import keep_freed_memory
-from modelserver.system.garbage import collect_rarely
+from modelserver.system.garbage import collect_nothing, collect_rarely
+from modelserver.system.left_out import without
 from modelserver.system.pid_file import PidFile
 from modelserver.system.steady_clock import use_steady_clock
 from modelserver.system.timer_grain import round_timers_up
@@ -87,7 +86,8 @@ class Options(usage.Options):
         )
 
     def postOptions(self) -> None:
-        """Install asyncio's reactor where none is chosen: twistd reads options before it needs one."""
+        """Begin the start, and install asyncio's reactor where none is chosen: twistd needs one next."""
+        collect_nothing()
         install_reactor()
 
 
@@ -107,10 +107,12 @@ def install_reactor() -> None:
 def _install_asyncio() -> None:
     import asyncio
 
-    with _without("OpenSSL"):
-        from twisted.internet import asyncioreactor, endpoints  # noqa: F401  # endpoints is for Klein
-    with _without("h2"):
-        from twisted.web import http  # noqa: F401
+    # Twisted's TCP loads OpenSSL with all of ``cryptography``: a tenth of a second, and 13 MB. Our listeners
+    # on asyncio's loop use Python's own TLS, and downloads load Twisted's for the first one
+    # (``sources/pinned_agent``). What does not work afterwards, and nothing here uses, is Twisted's own
+    # ``startTLS``, ``listenSSL``, ``connectSSL`` and ``wrapClientTLS``.
+    with without("OpenSSL"):
+        from twisted.internet import asyncioreactor
 
     loop: asyncio.AbstractEventLoop
     try:
@@ -125,29 +127,6 @@ def _install_asyncio() -> None:
         from twisted.internet import reactor
 
         round_timers_up(cast(ReactorBase, reactor))
-
-
-@contextmanager
-def _without(name: str) -> Iterator[None]:
-    """
-    Let what is imported within believe that a library is not installed, as Twisted allows.
-
-    Twisted's TCP loads OpenSSL with all of ``cryptography``: a tenth of a second, and 13 MB. Our listeners on
-    asyncio's loop use Python's own TLS, and downloads load Twisted's for the first one
-    (``sources/pinned_agent``). What does not work afterwards, and nothing here uses, is Twisted's own
-    ``startTLS``, ``listenSSL``, ``connectSSL`` and ``wrapClientTLS``.
-
-    Twisted Web loads h2 for its HTTP/2, which none of our listeners offers; gRPC has its own use of it.
-    """
-    if name in sys.modules:
-        yield
-        return
-    modules = cast(dict[str, ModuleType | None], sys.modules)
-    modules[name] = None  # an import of it fails
-    try:
-        yield
-    finally:
-        del modules[name]
 
 
 def makeService(options: Options) -> IService:

@@ -108,6 +108,7 @@ LATER = (
     *("ngh2", "google.protobuf", "modelserver.rpc.connection", "modelserver.rpc.site"),
     *("ray", "modelserver.backends.ray", "modelserver.server.cluster"),
     *("prometheus_client", "psutil", "pynvml", "opentelemetry", "modelserver.tracing.tracer", "rich"),
+    *("twisted.web", "twisted.spread", "twisted.internet.endpoints", "multipart", "modelserver.rest.tracing"),
     *("h2", "klein", "werkzeug", "modelserver.server.routes", "modelserver.rest.management.handlers"),
 )
 """

@@ -9,6 +9,7 @@ and reaches a Klein route, which leads to the same use case.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
@@ -23,8 +24,10 @@ from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead,
 from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.responses import CONTINUE, FIRST_ERROR
 from modelserver.http1.states import PHASES, ConnectionTransport, Mode, Phase, host_of, is_secure, remote_of
-from modelserver.http1.twisted_web import TwistedWebBridge
 from modelserver.jobs import SharedSlot
+
+if TYPE_CHECKING:
+    from modelserver.http1.twisted_web import TwistedWebBridge
 
 LONGEST_AHEAD = 16 * 1024
 """Bytes that a pipelining client may be ahead before it is read no further."""
@@ -279,7 +282,9 @@ class Connection(Protocol):
     # Twisted Web's requests.
 
     def _hand_over(self, head: RequestHead, data: bytes, end: int) -> None:
-        """Have Twisted Web read a request."""
+        """Have Twisted Web read a request; the first one waits until it is loaded."""
+        from modelserver.http1.twisted_web import TwistedWebBridge
+
         self.mode = TWISTED_WEB
         self._exchange = Exchange(self, head)  # should the request be refused
         self._bridge = TwistedWebBridge(self, self._listener, head)

@@ -14,11 +14,6 @@ from typing import Protocol, cast
 
 from twisted.internet.interfaces import IAddress, ISSLTransport, ITransport
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
-from twisted.web.http import Request as HTTPRequest
-from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from modelserver.errors import BodyTooLarge, ServerFull, ServingError
@@ -28,6 +23,7 @@ from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.lost_connection import LostConnection, LostTransport
 from modelserver.http1.responses import REQUEST_ID
 from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
+from modelserver.http1.web_alone import HTTPChannel, HTTPRequest, IRequest, IResource, Request, Site
 from modelserver.traces import Trace
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from twisted.web.server import Request
+from typing import TYPE_CHECKING
 
 from modelserver.http1.responses import BODILESS, CLOSE, FIRST_ERROR, KEEP_ALIVE, REQUEST_ID, UNCACHED
 from modelserver.interfaces import Reply
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
 
 Headers = Sequence[tuple[bytes, bytes]]
 

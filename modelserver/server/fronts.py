@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-
-from twisted.web.resource import IResource
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from modelserver.config.address import Address
 from modelserver.core.ids import Entropy
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.factory import ConnectionFactory
-from modelserver.http1.states import ConnectionLimits
+from modelserver.http1.states import ConnectionLimits, RequestHandler
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
-from modelserver.rest.inference.traced import TracedEndpoint
 from modelserver.rest.route import ListenerRole
-from modelserver.rest.tracing import HttpTracing, TracedResource
 from modelserver.security.authorization import Authorizer
 from modelserver.server.answering import cors_headers, log_failure, make_gate
 from modelserver.server.build import Core
-from modelserver.server.late import LateResource
+from modelserver.traces import Tracer
+
+if TYPE_CHECKING:
+    from twisted.web.resource import IResource
 
 
 def make_factory(
@@ -39,11 +39,6 @@ def make_factory(
     """
     gate = make_gate(core)
     endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
-    tracing = (
-        None
-        if core.tracing is None
-        else HttpTracing(core.tracing.tracer, "https" if address.is_tls else "http")
-    )
 
     def make_routes() -> IResource:
         # Loaded for the first request that is no plain prediction: Klein and all that routes lead to.
@@ -51,15 +46,30 @@ def make_factory(
 
         return make_resource(core, address, roles, endpoint)
 
-    resource = LateResource(make_routes)
+    make_resource: Callable[[], IResource] = make_routes
+    handler: RequestHandler = endpoint
+    if core.tracing is not None:
+        make_resource, handler = _traced(core.tracing.tracer, address, make_routes, endpoint)
     return ConnectionFactory(
-        resource if tracing is None else TracedResource(resource, tracing),
-        handler=endpoint if tracing is None else TracedEndpoint(endpoint, tracing),
+        make_resource,
+        handler=handler,
         run_soon=core.runtime.events.call_soon,
         connections=connections,
         log_failure=log_failure,
         memory=memory,
     )
+
+
+def _traced(
+    tracer: Tracer, address: Address, make_resource: Callable[[], IResource], endpoint: InferenceEndpoint
+) -> tuple[Callable[[], IResource], RequestHandler]:
+    """Return what makes the resource of a listener, and its handler, both with spans."""
+    # Loaded where requests are traced.
+    from modelserver.rest.inference.traced import TracedEndpoint
+    from modelserver.rest.tracing import HttpTracing, TracedResource
+
+    tracing = HttpTracing(tracer, "https" if address.is_tls else "http")
+    return lambda: TracedResource(make_resource(), tracing), TracedEndpoint(endpoint, tracing)
 
 
 def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> InferenceEndpoint:

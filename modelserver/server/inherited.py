@@ -7,10 +7,9 @@ import socket
 from collections.abc import Iterable, Iterator, MutableMapping
 from itertools import count
 
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
-
 from modelserver.config.address import Address
 from modelserver.language.attributes import define
+from modelserver.system.left_out import without
 from modelserver.system.orphans import variable_of
 
 _Name = str | tuple[str, int]
@@ -84,8 +83,12 @@ def passed_descriptors(reactor: object, environment: MutableMapping[str, str]) -
     Twisted is asked: its endpoints have read two of the three variables, and removed them, when they were
     imported. Where the sockets have no names (systemd-socket-activate) it does not know them.
     """
-    names = environment.pop("LISTEN_FDNAMES", "")
-    for name in ("LISTEN_FDS", "LISTEN_PID"):
+    names = environment.get("LISTEN_FDNAMES", "")
+    if names:
+        # Loaded only here, while the variables are still there.
+        with without("OpenSSL"):
+            from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+    for name in ("LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID"):
         environment.pop(name, None)
     if not names:
         yield from _nameless()

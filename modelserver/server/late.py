@@ -7,8 +7,6 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
-from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource, Resource
 
 
 class LateFactory(ServerFactory):
@@ -38,27 +36,3 @@ class LateFactory(ServerFactory):
             self._made = self._make()
             self._made.doStart()  # type: ignore[no-untyped-call]  # Twisted's
         return self._made.buildProtocol(addr)
-
-
-class LateResource(Resource):
-    """
-    Stands for a resource that answers all paths, which it makes at the first request.
-
-    Klein takes a millisecond for each route. What is asked for predictions alone is never asked for any.
-
-    :param make: makes the resource.
-    """
-
-    isLeaf = True
-
-    def __init__(self, make: Callable[[], IResource]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
-        self._make = make
-        self._made: IResource | None = None
-
-    def render(self, request: IRequest) -> bytes | int:
-        """Let the resource answer."""
-        if self._made is None:
-            self._made = self._make()
-        answer: bytes | int = self._made.render(request)  # type: ignore[no-untyped-call]  # Twisted's
-        return answer

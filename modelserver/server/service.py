@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -40,6 +39,7 @@ from modelserver.server.grpc import GrpcUnusable, absent_for_grpc, plan_grpc
 from modelserver.server.inherited import SocketUnwanted
 from modelserver.server.late import LateFactory
 from modelserver.server.listeners import AddressListener
+from modelserver.server.preloading import Preloading
 from modelserver.server.refused_calls import refused_calls
 from modelserver.server.resources import Resources
 from modelserver.server.startup import (
@@ -53,6 +53,7 @@ from modelserver.server.startup import (
 from modelserver.server.supervision import Supervision
 from modelserver.server.tls.material import Tls, TlsUnusable
 from modelserver.system.file_limits import TooFewDescriptors, allowed_descriptors
+from modelserver.system.garbage import keep_for_ever
 from modelserver.system.orphans import adopt_orphans
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class Server(MultiService):
         http_tls, grpc_tls = self._tls(core) if is_secure else (None, None)
         self._add_http(core, roles_by_address, http_tls)
         self._add_grpc(core, plan.addresses, grpc_tls)
+        Preloading(self._reactor).setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _tls(self, core: Core) -> tuple[Tls, Tls]:
         """Make what listeners of HTTPS and of gRPC over TLS need."""
@@ -263,8 +265,7 @@ class Server(MultiService):
             core.memory_watch.start()
         if adopt_orphans():
             core.runtime.orphans.start()
-        # Without a collection before: so soon there is next to nothing to collect, and it takes 30 ms.
-        gc.freeze()
+        keep_for_ever()
         for service in self:
             if isinstance(service, AddressListener):
                 _log.info("Listening on {address}", address=str(service.bound))

@@ -148,7 +148,7 @@ class ConnectionStage:
         }
         resource = Api(descriptions, handlers, AllowAll(), responder).resource()
         self.factory = ConnectionFactory(
-            resource,
+            lambda: resource,
             handler=endpoint,
             run_soon=self.stage.call_soon,
             connections=ListenerConnections(self.connections),

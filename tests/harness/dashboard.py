@@ -187,7 +187,7 @@ class DashboardStage:
         }
         guard = PageGuard() if self.has_guard else None
         return ConnectionFactory(
-            Api(descriptions, operations, self.gate, responder, guard).resource(),
+            Api(descriptions, operations, self.gate, responder, guard).resource,
             handler=endpoint,
             run_soon=self.stage.call_soon,
             connections=ListenerConnections(set()),

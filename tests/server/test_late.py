@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.iweb import IRequest
-from twisted.web.resource import IResource, Resource
-from twisted.web.test.requesthelper import DummyRequest
 
-from modelserver.server.late import LateFactory, LateResource
+from modelserver.server.late import LateFactory
 
 
 class Counted(ServerFactory):
@@ -27,17 +22,6 @@ class Counted(ServerFactory):
     def stopFactory(self) -> None:
         """Count a stop."""
         self.stopped += 1
-
-
-class Echo(Resource):
-    """Answers with the method."""
-
-    isLeaf = True
-
-    def render(self, request: IRequest) -> bytes:
-        """Answer."""
-        answer: bytes = request.method
-        return answer
 
 
 class LateFactoryTests(SynchronousTestCase):
@@ -69,20 +53,3 @@ class LateFactoryTests(SynchronousTestCase):
     def test_a_listener_without_clients_stops(self) -> None:
         self.late.doStop()
         self.assertEqual([], self.made)
-
-
-class LateResourceTests(SynchronousTestCase):
-    """A resource that is made at the first request."""
-
-    def test_it_is_made_once_and_answers(self) -> None:
-        made: list[IResource] = []
-
-        def make() -> IResource:
-            made.append(Echo())
-            return made[-1]
-
-        late = LateResource(make)
-        self.assertTrue(late.isLeaf)
-        self.assertEqual([], made)
-        self.assertEqual([b"GET", b"GET"], [late.render(cast(IRequest, DummyRequest([]))) for _ in range(2)])
-        self.assertEqual(1, len(made))

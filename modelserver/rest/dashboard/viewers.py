@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import field
 from twisted.application.service import Service
@@ -13,16 +13,19 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Request
 from zope.interface import implementer
 
 from modelserver.errors import ServerFull
-from modelserver.http1.twisted_web import OneRequestChannel
 from modelserver.interfaces import InThread
 from modelserver.language.attributes import define
 from modelserver.metrics.history import STEP
 from modelserver.rest.dashboard.machine import MachineLimits, look_at_limits
 from modelserver.rest.dashboard.state import DashboardSources, DashboardState, change, take_state, whole
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+
+    from modelserver.http1.twisted_web import OneRequestChannel
 
 EVERY = 1.0
 """Seconds between two events."""
@@ -83,7 +86,7 @@ class Viewer:
     def cut_off(self) -> None:
         """End the connection without waiting for what is unread."""
         if self.request.channel is not None:
-            cast(OneRequestChannel, self.request.channel).abortConnection()
+            cast("OneRequestChannel", self.request.channel).abortConnection()
 
 
 @define(eq=False)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from io import BytesIO
 from urllib.parse import unquote_plus
 
-from multipart import MultipartError, MultipartParser, parse_options_header
-
 from modelserver.errors import BadRequest
 
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -21,6 +19,9 @@ def field_of(body: bytes, content_type: bytes, name: str) -> str | None:
 
     :raises BadRequest: the form cannot be read, or has too many fields.
     """
+    # Loaded for the first request that does not name its model otherwise.
+    from multipart import MultipartError, parse_options_header
+
     kind, options = parse_options_header(content_type.decode("latin-1"))
     try:
         if kind.lower() == FORM:
@@ -47,6 +48,8 @@ def _value_of(body: bytes, name: str) -> str | None:
 def _part_of(body: bytes, boundary: str, name: str) -> str | None:
     if name.encode() not in body:
         return None
+    from multipart import MultipartParser
+
     size = len(body) + 1
     parser = MultipartParser(
         BytesIO(body), boundary, len(body), part_limit=MOST_FIELDS, spool_limit=size, memory_limit=size

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.server import Request
 
 from modelserver.core.registry import Registry
 from modelserver.errors import BadRequest, RouteNotFound, ServingError
 from modelserver.http1.head import LONGEST_LINE, RequestHead
 from modelserver.http1.states import ReplyObserver
-from modelserver.http1.twisted_web import BufferedRequest
 from modelserver.inference.health import Health, health_of
 from modelserver.inference.predict import Inference
 from modelserver.inference.targets import model_of_invocation
@@ -32,6 +30,11 @@ from modelserver.rest.route import Asked
 from modelserver.security.authorization import AllowAll, Authorizer
 from modelserver.system.bounded_cache import Memo
 from modelserver.workflows.errors import WorkflowNotFound
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+
+    from modelserver.http1.twisted_web import BufferedRequest
 
 PING = "ping"
 """The operation of a plain request for the server's state."""
@@ -226,7 +229,7 @@ class InferenceEndpoint:
         client_timeout = client_timeout_of(
             request.requestHeaders.getRawHeaders(b"x-request-timeout-ms", [None])[0]
         )
-        inputs = Inputs(cast(BufferedRequest, request).header_block, extra, body_of(request), flags)
+        inputs = Inputs(cast("BufferedRequest", request).header_block, extra, body_of(request), flags)
         observer = TwistedWebResponder(request, self.dialect, self.cors)
         assert name is not None  # prediction_of saw to it
         job = self._ask(asked, name, version, inputs, observer, client_timeout)

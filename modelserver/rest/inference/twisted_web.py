@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
-from twisted.web.server import Request
 from zope.interface import implementer
 
 from modelserver.errors import ServingError
-from modelserver.http1.twisted_web import OneRequestChannel
 from modelserver.interfaces import Dialect, Reply
 from modelserver.jobs import Answer, Job
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.rest.answer_headers import Headers, prepare
+
+if TYPE_CHECKING:
+    from twisted.web.server import Request
+
+    from modelserver.http1.twisted_web import OneRequestChannel
 
 
 @implementer(IPushProducer)
@@ -104,7 +107,7 @@ def body_of(request: Request) -> bytes:
 def _cut_off(request: Request) -> None:
     """End the connection of an answer that cannot be finished."""
     if request.channel is not None:
-        cast(OneRequestChannel, request.channel).abortConnection()
+        cast("OneRequestChannel", request.channel).abortConnection()
 
 
 def _left(failure: Failure, withdraw: Callable[[], None]) -> Failure:
