@@ -240,10 +240,10 @@ class Job:
 
     def hand_over_place(self) -> SharedSlot | None:
         """Return its place in shared memory, from now on the caller's to free: the answer may lie there."""
-        place = self.request.body
-        if not isinstance(place, SharedSlot):
+        request_id, block, extra, place, flags, asked, arrived, deadline = self.request
+        if type(place) is not SharedSlot:
             return None
-        self.request = self.request._replace(body=b"")
+        self.request = request_of((request_id, block, extra, b"", flags, asked, arrived, deadline))
         return place
 
     def fail(self, error: ServingError) -> None:

@@ -44,10 +44,9 @@ class LoopTransport(asyncio.Protocol):
 
     :param head_room: where heads behind large bodies are received; connections of one loop may share it, for
         nothing stays there. None: they are received as everything else.
-    :ivar is_filling: whether what comes goes to a sink.
     """
 
-    disconnecting = is_filling = False
+    disconnecting = False
     _producer: IProducer | None = None
     _streaming = True
     _when_sent: tuple[Callable[[], None], ...] = ()
@@ -55,6 +54,7 @@ class LoopTransport(asyncio.Protocol):
     def __init__(self, factory: ServerFactory, head_room: memoryview | None = None) -> None:
         self._factory = factory
         self._head_room = head_room
+        self._bodies: _LargeBodies | None = None
 
     # asyncio's side.
 
@@ -93,6 +93,7 @@ class LoopTransport(asyncio.Protocol):
             protocol, self._protocol = self._protocol, None
             # The cached methods would keep a circle alive until the garbage collector comes.
             del self.data_received, self.write
+            self._bodies = None
             protocol.connectionLost(Failure(ConnectionLost() if exc else ConnectionDone()))
 
     def pause_writing(self) -> None:
@@ -195,70 +196,65 @@ class LoopTransport(asyncio.Protocol):
 
     def fill(self, sink: BodySink) -> None:
         """Receive straight into ``sink`` until it wants no more."""
-        self.is_filling = True
-        self._transport.set_protocol(_Filling(self, sink))
-
-    def filled(self) -> None:
-        """The sink is full: data goes to the protocol again, of which only a little is read at first."""
-        self.is_filling = False
-        room = self._head_room
-        self._transport.set_protocol(self if room is None else _Heading(self, room))
+        bodies = self._bodies
+        if bodies is None:
+            bodies = self._bodies = _LargeBodies(self, self._head_room)
+        bodies.sink = sink
+        if not bodies.is_receiving:
+            bodies.is_receiving = True
+            self._transport.set_protocol(bodies)
 
     def read_plainly(self) -> None:
         """Read as much as there is."""
         self._transport.set_protocol(self)
 
 
-class _StandIn(asyncio.BufferedProtocol):
-    """Stands in for a LoopTransport while what comes is received where it is wanted."""
+class _LargeBodies(asyncio.BufferedProtocol):
+    """
+    Stands in for a LoopTransport from one large body on, as long as others follow.
 
-    def __init__(self, owner: LoopTransport) -> None:
-        self._owner = owner
+    A body is received where it will be used, and the head behind it with a little of what follows: the loop
+    would read up to 256 kB, which would be copied twice before they are where they are used. The loop's
+    protocol stays the same from one body to the next: each change makes the loop stop and start to read.
+
+    :param room: where heads are received; None: the transport receives them.
+    :ivar sink: what the next bytes are for; None: a head is next.
+    :ivar is_receiving: whether the loop gives this object what comes.
+    """
+
+    def __init__(self, owner: LoopTransport, room: memoryview | None) -> None:
+        self.sink: BodySink | None = None
+        self.is_receiving = False
+        self._owner, self._room = owner, room
         self.connection_lost = owner.connection_lost  # type: ignore[method-assign]
         self.pause_writing = owner.pause_writing  # type: ignore[method-assign]
         self.resume_writing = owner.resume_writing  # type: ignore[method-assign]
         self.eof_received = owner.eof_received  # type: ignore[method-assign]
 
-
-class _Filling(_StandIn):
-    """Receives a body where it will be used."""
-
-    def __init__(self, owner: LoopTransport, sink: BodySink) -> None:
-        super().__init__(owner)
-        self._sink = sink
-
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return self._sink.room()
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes have come."""
-        if not self._sink.filled(nbytes):
-            self._owner.filled()
-            self._sink.body_completed()
-
-
-class _Heading(_StandIn):
-    """
-    Receives the next head behind a large body, and a little of what follows.
-
-    The loop would read up to 256 kB, which would be copied twice before they are where they are used.
-    """
-
-    def __init__(self, owner: LoopTransport, room: memoryview) -> None:
-        super().__init__(owner)
-        self._room = room
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
+        if self.sink is not None:
+            return self.sink.room()
+        assert self._room is not None, "without room for heads, it leaves behind each body"
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come."""
-        owner = self._owner
-        owner.data_received(bytes(self._room[:nbytes]))
-        if not owner.is_filling:
-            owner.read_plainly()
+        sink = self.sink
+        if sink is None:
+            assert self._room is not None
+            self._owner.data_received(bytes(self._room[:nbytes]))
+            if self.sink is None:
+                self._leave()
+        elif not sink.filled(nbytes):
+            self.sink = None
+            if self._room is None:
+                self._leave()
+            sink.body_completed()
+
+    def _leave(self) -> None:
+        self.is_receiving = False
+        self._owner.read_plainly()
 
 
 def _address(name: object) -> IAddress:

@@ -139,7 +139,7 @@ def _flagged(
 ) -> Answer | ServingError:
     if flags & SHARED and not flags & ERROR:
         offset, size = read_place(PLACE, body)
-        return Answer(status, _checked(status, bytes(head)), shared_body(offset, size, shared))
+        return answer_of((status, _checked(status, bytes(head)), shared_body(offset, size, shared)))
     try:
         return read_error(flags, bytes(body))
     except ValueError as error:

@@ -39,7 +39,7 @@ from enum import IntEnum, IntFlag
 from functools import partial
 from typing import NamedTuple
 
-from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot
+from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot, answer_of
 from modelserver.protocol.item_errors import ItemFlag
 
 
@@ -327,8 +327,9 @@ def put_in_place(answer: Answer, item: Item, shared: memoryview, size: int) -> t
     body, place = answer.body, item.answer_at
     if place < 0 or len(body) > size:
         return 0, answer
-    shared[place : place + len(body)] = body
-    return SHARED, answer._replace(body=PLACE.pack(place, len(body)))
+    size = len(body)
+    shared[place : place + size] = body
+    return SHARED, answer_of((answer[0], answer[1], PLACE.pack(place, size)))
 
 
 def show_id(request_id: bytes) -> bytes:

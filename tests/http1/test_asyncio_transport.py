@@ -4,59 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from functools import partial
-from unittest import TestCase, skipIf
+from unittest import skipIf
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from modelserver.http1.asyncio_transport import HEAD_ROOM, LoopTransport
 from tests.harness.event_loops import uvloop
-
-LONGEST = 30.0
-"""Seconds after which a wait has failed."""
-
-
-class Recorder(Protocol):
-    """Keeps what happens to it, and sets an event each time."""
-
-    def __init__(self, change: asyncio.Event) -> None:
-        self.change = change
-        self.received = b""
-        self.reasons: list[type[BaseException]] = []
-        self.on_data: Callable[[bytes], object] = lambda data: None
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-        self.on_data(data)
-        self.change.set()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        assert reason.type is not None
-        self.reasons.append(reason.type)
-        self.change.set()
-
-
-class Factory(ServerFactory):
-    """Builds recorders, or nothing."""
-
-    def __init__(self, change: asyncio.Event, admits: bool = True) -> None:
-        self.change = change
-        self.admits = admits
-        self.built: list[Recorder] = []
-
-    def buildProtocol(self, addr: object) -> Recorder | None:
-        if not self.admits:
-            return None
-        self.built.append(Recorder(self.change))
-        return self.built[-1]
+from tests.harness.loop_transports import Factory, LoopTransportCase, transport_of
 
 
 @implementer(IPushProducer)
@@ -76,97 +34,10 @@ class Producer:
         self.told.append("stop")
 
 
-@define(eq=False)
-class Bucket:
-    """A sink of a fixed size."""
-
-    size: int
-    content: bytearray = field(init=False)
-    got: int = field(default=0, init=False)
-    is_full: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.content = bytearray(self.size)
-
-    def room(self) -> memoryview:
-        return memoryview(self.content)[self.got :]
-
-    def filled(self, size: int) -> bool:
-        self.got += size
-        return self.got < self.size
-
-    def body_completed(self) -> None:
-        self.is_full = True
-
-
-def transport_of(protocol: Protocol) -> LoopTransport:
-    """Return the transport of a protocol that is connected."""
-    assert isinstance(protocol.transport, LoopTransport)
-    return protocol.transport
-
-
-class LoopTransportContract(TestCase):
+class LoopTransportContract(LoopTransportCase):
     """What every loop's transport does for a Twisted protocol."""
 
     __test__ = False
-
-    def new_loop(self) -> asyncio.AbstractEventLoop:
-        raise NotImplementedError
-
-    def setUp(self) -> None:
-        self.loop = self.new_loop()
-        self.addCleanup(self.loop.close)
-        self.client, theirs = socket.socketpair()
-        self.addCleanup(self.client.close)
-        self.client.setblocking(False)
-        self.change = asyncio.Event()
-        self.head_room = memoryview(bytearray(HEAD_ROOM))
-        self.factory = Factory(self.change)
-        self.accept(theirs)
-        (self.protocol,) = self.factory.built
-        self.transport = transport_of(self.protocol)
-
-    def accept(self, theirs: socket.socket, factory: Factory | None = None) -> None:
-        """Let the loop have a connection."""
-        chosen = factory or self.factory
-        self.run_loop(
-            self.loop.connect_accepted_socket(partial(LoopTransport, chosen, self.head_room), theirs)
-        )
-
-    def run_loop(self, awaitable: Awaitable[object]) -> object:
-        return self.loop.run_until_complete(asyncio.wait_for(awaitable, LONGEST))
-
-    def until(self, holds: Callable[[], object]) -> None:
-        """Run the loop until something is so; whatever makes it so sets ``change``."""
-
-        async def look() -> None:
-            while not holds():
-                self.change.clear()
-                await self.change.wait()
-
-        self.run_loop(look())
-
-    def turn(self) -> None:
-        """Run what is due."""
-
-        async def nothing() -> None:
-            for _ in range(5):
-                await asyncio.sleep(0)
-
-        self.run_loop(nothing())
-
-    def receive_all(self) -> bytes:
-        """What the client gets until the end."""
-
-        async def read() -> bytes:
-            data = b""
-            while piece := await self.loop.sock_recv(self.client, 1 << 16):
-                data += piece
-            return data
-
-        received = self.run_loop(read())
-        assert isinstance(received, bytes)
-        return received
 
     def test_it_is_what_it_says(self) -> None:
         for interface in (ITransport, IConsumer, IPushProducer):
@@ -300,61 +171,6 @@ class LoopTransportContract(TestCase):
         producer = Producer()
         self.transport.registerProducer(producer, False)
         self.assertEqual(["resume"], producer.told)
-
-    def test_sink_gets_its_bytes_and_the_protocol_the_rest(self) -> None:
-        for size in (1, 100, 1_000_000):
-            bucket = Bucket(size)
-            self.protocol.received = b""
-            self.transport.fill(bucket)
-            data = bytes(place % 251 for place in range(size)) + b"rest"
-            self.run_loop(self.loop.sock_sendall(self.client, data))
-            self.until(lambda: self.protocol.received == b"rest")
-            self.assertTrue(bucket.is_full)
-            self.assertEqual(data[:size], bytes(bucket.content))
-
-    def test_behind_a_sink_only_a_little_is_read_until_another_one_is_there(self) -> None:
-        sizes: list[int] = []
-        second = Bucket(200_000)
-
-        def begin(data: bytes) -> None:
-            sizes.append(len(data))
-            if len(sizes) == 1:
-                second.content[: len(data)] = data
-                second.got = len(data)
-                self.transport.fill(second)
-
-        self.protocol.on_data = begin
-        self.transport.fill(Bucket(100_000))
-        data = bytes(place % 251 for place in range(200_000))
-        self.run_loop(self.loop.sock_sendall(self.client, bytes(100_000) + data + b"rest"))
-        self.until(lambda: sizes == [HEAD_ROOM, 4])
-        self.assertEqual(data, bytes(second.content))
-
-    def test_behind_the_head_of_a_small_request_all_is_read_again(self) -> None:
-        self.transport.fill(Bucket(100))
-        self.run_loop(self.loop.sock_sendall(self.client, bytes(100)))
-        self.turn()
-        sizes: list[int] = []
-        self.protocol.on_data = lambda data: sizes.append(len(data))
-        self.run_loop(self.loop.sock_sendall(self.client, b"small"))
-        self.until(lambda: sizes)
-        self.run_loop(self.loop.sock_sendall(self.client, bytes(100_000)))
-        self.until(lambda: sum(sizes) == 100_005)
-        self.assertGreater(max(sizes), HEAD_ROOM)
-
-    def test_client_that_leaves_behind_a_sink_is_reported(self) -> None:
-        self.transport.fill(Bucket(4))
-        self.client.send(b"some")
-        self.turn()
-        self.client.close()
-        self.until(lambda: self.protocol.reasons)
-
-    def test_client_that_leaves_while_a_sink_is_filled_is_reported(self) -> None:
-        self.transport.fill(Bucket(100))
-        self.client.send(b"some")
-        self.turn()
-        self.client.close()
-        self.until(lambda: self.protocol.reasons)
 
     def test_connection_that_is_not_wanted_is_closed(self) -> None:
         client, theirs = socket.socketpair()
