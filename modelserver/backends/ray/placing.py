@@ -66,12 +66,28 @@ class ClusterView:
             pass
         return {name: known.get(name, node.get("Resources", {})) for name, node in self.nodes().items()}
 
-    def preferred(self, version: str, wanted: Mapping[str, float], strategy: str) -> str | None:
-        """Return the node with the fewest of a version's workers (``pack``: the most) that has room."""
+    def choose(self, version: str, wanted: Mapping[str, float], strategy: str) -> str | None:
+        """
+        Return the node with the fewest of a version's workers (``pack``: the most) that has room, or None.
+
+        The worker is counted there from now on: others of the version may be looking for a place, too.
+        """
         counts = self.of_version.setdefault(version, Counter())
         fitting = [name for name, free in self.free().items() if _fits(wanted, free)]
         sign = -1 if strategy == "pack" else 1
-        return min(fitting, key=lambda name: (sign * counts[name], name), default=None)
+        chosen = min(fitting, key=lambda name: (sign * counts[name], name), default=None)
+        self.move(version, None, chosen)
+        return chosen
+
+    def move(self, version: str, before: str | None, after: str | None) -> int:
+        """Count a worker on another node, or (None) on none; return how many of its version are there."""
+        counts = self.of_version.setdefault(version, Counter())
+        if before is not None:
+            counts[before] -= 1
+        if after is None:
+            return 0
+        counts[after] += 1
+        return counts[after]
 
 
 def _fits(wanted: Mapping[str, float], free: Mapping[str, float]) -> bool:
@@ -96,7 +112,7 @@ class Placing:
         self._actor: Any = None
         self._where: Any = None
         self._run: Any = None
-        self._node = ""
+        self._counted: str | None = None
         self._tell_at = time.monotonic() + PATIENCE
 
     @classmethod
@@ -133,7 +149,7 @@ class Placing:
     def _ask(self) -> None:
         from ray.util import placement_group
 
-        target = self._view.preferred(self._version, self._wanted, self._strategy)
+        target = self._counted = self._view.choose(self._version, self._wanted, self._strategy)
         bundle = self._wanted or {"CPU": 0.001}
         try:
             # With one bundle this means: there, if it can be.
@@ -160,11 +176,9 @@ class Placing:
         self._run = self._actor.run.remote(self._line)
 
     def _placed(self, host: str, node: str) -> tuple[DriverKind, dict[str, object]]:
-        self._node = node
-        counts = self._view.of_version.setdefault(self._version, Counter())
-        counts[node] += 1
+        count, self._counted = self._view.move(self._version, self._counted, node), node
         address = self._view.nodes().get(node, {}).get("NodeManagerAddress", "")
-        why = f"it has {_amounts(self._wanted)}; {self._strategy}: worker {counts[node]} of the version there"
+        why = f"it has {_amounts(self._wanted)}; {self._strategy}: worker {count} of the version there"
         return DriverKind.PLACED, {
             "node": f"{host}/{node[:8]}",
             "address": address,
@@ -188,9 +202,8 @@ class Placing:
     def cancel(self) -> None:
         """End the actor, and give its share back."""
         ray = self._view.ray
-        if self._node:
-            self._view.of_version[self._version][self._node] -= 1
-            self._node = ""
+        self._view.move(self._version, self._counted, None)
+        self._counted = None
         try:
             if self._actor is not None:
                 ray.kill(self._actor, no_restart=True)
