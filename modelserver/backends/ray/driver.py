@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from modelserver.backends.ray.driver_words import DRIVER_FD, DriverKind
 from modelserver.backends.ray.placing import ClusterView, Placing
-from modelserver.backends.ray.token_check import token_refusal
+from modelserver.backends.ray.token_check import LOCAL, MODE, token_refusal
+from modelserver.backends.ray.token_probe import lets_anybody_in
 from modelserver.protocol import frames
 from modelserver.protocol.documents import text
 from modelserver.protocol.frame_stream import FrameReader
@@ -68,6 +69,13 @@ class Driver:
             self._say(DriverKind.UNUSABLE, 0, {"reason": refusal})
             return
         try:
+            if address != LOCAL and lets_anybody_in(address, os.environ):
+                reason = (
+                    f"the cluster at {address} is not joined: it lets in who has no token; start its nodes "
+                    f"with {MODE}=token"
+                )
+                self._say(DriverKind.UNUSABLE, 0, {"reason": reason})
+                return
             self._view = ClusterView.join(address)
         except Exception as error:  # whatever Ray raises, the server is told
             self._say(DriverKind.UNUSABLE, 0, {"reason": f"{type(error).__name__}: {error}"})
