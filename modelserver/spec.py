@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve, field
 
-from modelserver.devices import Bank, GpuMemory
+from modelserver.devices import Bank, GpuMemory, GpuUsage
 from modelserver.dialect_rules import TORCHSERVE
 from modelserver.language.attributes import frozen
 from modelserver.version_settings.setting import Setting, SettingValues
@@ -272,7 +272,7 @@ class WorkerPlace:
     :param group: what holds its share of the cluster (Ray's placement group).
     :param reason: why it is there, or why it is nowhere: what was asked, and what is free.
     :param pid: its process id on the node, None while there is none.
-    :param memory: resident bytes of its process tree.
+    :param memory: resident bytes of its process tree; ``gpu``: the load of its GPU, as the driver there says.
     """
 
     node: str = ""
@@ -281,6 +281,7 @@ class WorkerPlace:
     reason: str = ""
     pid: int | None = None
     memory: int = 0
+    gpu: GpuUsage | None = None
 
 
 @frozen
@@ -291,8 +292,7 @@ class WorkerDescription:
     :param state: a dialect has its own words for it.
     :param started: when its process was launched, seconds since the epoch.
     :param memory: resident bytes of its whole process tree.
-    :param private: bytes of them that no other process has, None where the kernel does not tell.
-    :param shared: bytes of them that other processes have, too, in whole or in part.
+    :param private: bytes of them that nobody else has, None where unknown; ``shared``: that others have, too.
     :param threads: of computation that it was given (``OMP_NUM_THREADS``), None if it chooses itself.
     :param gpu_memory: what its process has of its GPUs' memory, None where nobody tells.
     :param restarts: how often it was started again.

@@ -97,8 +97,11 @@ def _scaling(version: ModelVersion) -> ScalingDescription | None:
 
 
 def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
-    if worker.place is not None or not (facts.memory or facts.gpus):
-        return worker  # what its node tells is all there is; or nothing is known beside what it tells
+    if (place := worker.place) is not None:  # what its node tells is all there is
+        usage = None if worker.gpu_id is None else _usage(worker.gpu_id, place.gpu)
+        return evolve(worker, gpu_usage=usage, gpu_memory=_gpu_memory(worker, place.gpu, place.pid))
+    if not (facts.memory or facts.gpus):
+        return worker  # nothing is known beside what it tells
     memory = NO_MEMORY if worker.pid is None else facts.memory.get(worker.pid, NO_MEMORY)
     load = None if worker.gpu_id is None else facts.gpus.get(worker.gpu_id)
     return evolve(
@@ -107,14 +110,14 @@ def _complete(worker: WorkerDescription, facts: Facts) -> WorkerDescription:
         private=memory.private,
         shared=memory.shared,
         gpu_usage=None if worker.gpu_id is None else _usage(worker.gpu_id, load),
-        gpu_memory=_gpu_memory(worker, load),
+        gpu_memory=_gpu_memory(worker, load, worker.pid),
     )
 
 
-def _gpu_memory(worker: WorkerDescription, load: GpuUsage | None) -> GpuMemory | None:
+def _gpu_memory(worker: WorkerDescription, load: GpuUsage | None, pid: int | None) -> GpuMemory | None:
     """What the worker itself has told, and the driver's number, where that knows the process by its id."""
     own = worker.gpu_memory
-    driver = None if load is None or worker.pid is None else load.processes.get(worker.pid)
+    driver = None if load is None or pid is None else load.processes.get(pid)
     return own if driver is None else evolve(own or GpuMemory(), driver=driver)
 
 

@@ -86,6 +86,10 @@ class FrameReader:
         self._low = end = low + 16 + size
         return frame_of((kind, flags, count, number, self._view[low + 16 : end]))
 
+    def whole(self, frame: Frame) -> memoryview:
+        """Return the bytes of the frame that ``next`` has returned last, its header with it."""
+        return self._view[self._low - HEADER.size - len(frame.payload) : self._low]
+
     def __iter__(self) -> Iterator[Frame]:
         """All whole frames that are here."""
         while (frame := self.next()) is not None:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.devices import GpuMemory, GpuUsage
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.rest.dialects.bodies import memory_apart
-from modelserver.spec import ProcessMemory
+from modelserver.spec import ProcessMemory, WorkerPlace
 from modelserver.testing.providers import Stage, make_spec
 from modelserver.version_settings.values import Autoscaling, WorkerRange
 
@@ -44,6 +44,22 @@ class GpuTests(SynchronousTestCase):
         own = {"gpuMemoryAllocated": 100, "gpuMemoryReserved": 300, "gpuMemoryPeak": 200}
         self.assertEqual(memory_apart(first), {**own, "gpuMemory": 450, "gpuMemoryOther": 150})
         self.assertEqual(memory_apart(second), {**own, "gpuMemory": 300})
+
+    def test_load_of_a_node_s_gpu_is_its_worker_s(self) -> None:
+        stage = Stage(gpus=1, loads=True)
+        version = stage.version(make_spec())
+        version.pool.scale(1, 1)
+        stage.turn()
+        (process,) = stage.backend.workers
+        process.place = WorkerPlace(
+            "b", pid=4711, gpu=GpuUsage(40.0, 20.0, 3 << 20, 8 << 20, {4711: 1 << 20})
+        )
+        process.gpu_memory = GpuMemory(100, 300, 200)
+        here = Facts({}, {0: GpuUsage(1.0, 2.0, 5000, 8000)})
+        (worker,) = describe_version(version, True, here).workers
+        self.assertEqual(GpuMemory(100, 300, 200, 1 << 20), worker.gpu_memory)
+        told = "gpuId::0 utilization.gpu::40 % utilization.memory::20 % memory.used::3 MiB"
+        self.assertEqual(told, worker.gpu_usage)
 
 
 class SettingsTests(SynchronousTestCase):

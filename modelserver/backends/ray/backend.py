@@ -130,6 +130,7 @@ class RemoteBackend:
             "is_bound": version.start.python is not None or bool(version.start.search_path),
             "title": worker_title(spec),
             "largest": largest,
+            "has_gpu": spec.gpu_id is not None,
             "metrics": _text_of(settings.metrics_config),
             "probe": self._shown(),
         }

@@ -24,6 +24,7 @@ from modelserver.backends.ray.node_link import ServerLink
 from modelserver.backends.ray.node_order import NodeOrder
 from modelserver.backends.ray.node_process import NodeWorker
 from modelserver.backends.ray.node_setup import NodeSetup
+from modelserver.backends.ray.node_usage import Look, gpu_of, to_document
 from modelserver.backends.ray.wire import FIRST_FOR_NODES, NodeKind
 from modelserver.metrics.process_memory import tree_memory
 from modelserver.protocol import frames
@@ -50,6 +51,7 @@ class Agent:
         self._silence = order.silence
         self._starter = starter
         self._selector = selectors.DefaultSelector()
+        self._interest: dict[socket.socket | int, int] = {}
         self._setup = NodeSetup(FileCache(cache_folder(order.cache), order.cache_size), link.send_json)
         self._worker: NodeWorker | None = None
         self._reader = FrameReader()
@@ -57,6 +59,7 @@ class Agent:
         self._is_reading = False
         self._ends_at: float | None = None
         self._usage_at = 0.0
+        self._gpu: Look = lambda: None
         self._oom = OomDetector(find_counter())
         self._actions: dict[NodeKind, Callable[[Frame], None]] = {
             NodeKind.START: self._start,
@@ -86,6 +89,7 @@ class Agent:
             self._worker.signal(signal.SIGKILL)
 
     def _watch(self, what: socket.socket | int, then: Callable[[], object]) -> None:
+        self._interest[what] = selectors.EVENT_READ
         self._selector.register(what, selectors.EVENT_READ, then)
 
     def _turn(self) -> bool:
@@ -105,7 +109,8 @@ class Agent:
             self._advance()
         if self._worker is not None and self._ends_at is None and now >= self._usage_at:
             self._usage_at = now + USAGE_EVERY
-            self._link.send_json(NodeKind.USAGE, {"memory": tree_memory(self._worker.pid)})
+            pid = self._worker.pid
+            self._link.send_json(NodeKind.USAGE, to_document(tree_memory(pid), pid, self._gpu()))
         return True
 
     def _patience(self) -> float:
@@ -127,14 +132,16 @@ class Agent:
             self._modify(self._worker.connection, wanted)
 
     def _modify(self, what: socket.socket, wanted: int) -> None:
-        registered = self._selector.get_map().get(what)
-        if registered is None:
-            if wanted:
-                self._selector.register(what, wanted, self._relay)
+        known = self._interest[what]
+        if wanted == known:
+            return
+        self._interest[what] = wanted
+        if not known:
+            self._selector.register(what, wanted, self._relay)
         elif not wanted:
             self._selector.unregister(what)
-        elif registered.events != wanted:
-            self._selector.modify(what, wanted, registered.data)
+        else:
+            self._selector.modify(what, wanted, self._selector.get_key(what).data)
 
     def _write_on(self, what: object) -> None:
         if what is self._link.socket:
@@ -157,10 +164,7 @@ class Agent:
 
     def _pass_on(self, frame: Frame) -> None:
         if self._worker is not None:
-            header = frames.pack_header(
-                len(frame.payload), frame.kind, frame.flags, frame.items, frame.number
-            )
-            self._worker.write([header, frame.payload])
+            self._worker.write([self._link.whole(frame)])
 
     def _starter_closed(self) -> None:
         assert self._starter is not None
@@ -188,7 +192,10 @@ class Agent:
     # The worker.
 
     def _start(self, frame: Frame) -> None:
-        self._setup.begin(frames.unpack_json(frame))
+        start = frames.unpack_json(frame)
+        if start.get("has_gpu"):
+            self._gpu = gpu_of(os.environ)
+        self._setup.begin(start)
 
     def _advance(self) -> None:
         """Start the worker, if all that it needs is here."""
@@ -221,16 +228,20 @@ class Agent:
             return
         except OSError:
             received = 0
+        pieces: frames.Pieces = []
+        problem: FrameError | None = None
         try:
             for frame in self._reader:
                 if frame.kind >= FIRST_FOR_NODES:
                     raise frames.unexpected(frame.kind)
-                self._link.stream.write([_header(frame), frame.payload])
+                pieces.append(self._reader.whole(frame))
         except FrameError as error:
-            self._link.send_json(NodeKind.EXITED, {"problem": str(error)})
+            problem = error
+        self._link.stream.write(pieces)
+        if problem is not None:
+            self._link.send_json(NodeKind.EXITED, {"problem": str(problem)})
             self.kill()
-            received = 0
-        if not received:
+        if problem is not None or not received:
             self._stop_reading()
 
     def _stop_reading(self) -> None:
@@ -270,10 +281,6 @@ class Agent:
         lacked = number == signal.SIGKILL and not worker.killed and self._oom.take_new_kills()
         self._link.send_json(NodeKind.EXITED, {"code": code, "signal": number, "out_of_memory": lacked})
         self._ends_at = time.monotonic() + LAST_WORDS
-
-
-def _header(frame: Frame) -> bytes:
-    return frames.pack_header(len(frame.payload), frame.kind, frame.flags, frame.items, frame.number)
 
 
 def _is_readable(connection: socket.socket) -> bool:

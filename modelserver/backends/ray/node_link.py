@@ -64,7 +64,7 @@ class ServerLink:
 
     def receive(self) -> Iterator[Frame]:
         """
-        Read what is here; a frame is good until the next one is asked for.
+        Read what is here; a frame is good until the next one is asked for, as is ``whole``.
 
         :raises EOFError: the server has closed the connection.
         :raises OSError: the connection is broken.
@@ -79,6 +79,12 @@ class ServerLink:
                 raise EOFError("the server has closed it")
             self.heard = time.monotonic()
             yield from self._reader
+            if not self.stream.has_input:
+                return
+
+    def whole(self, frame: Frame) -> memoryview:
+        """Return the bytes of the frame that was received last, its header with it."""
+        return self._reader.whole(frame)
 
     def send_json(self, kind: NodeKind, document: Mapping[str, object]) -> None:
         """Say something to the server."""

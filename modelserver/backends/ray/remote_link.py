@@ -148,6 +148,8 @@ class RemoteLink:
             if problem is not None:
                 self._end(problem)
                 return
+            if not self.stream.has_input:
+                break
         else:
             self.loop.call_soon(self._readable)
         if self._is_open:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from modelserver.backends.failure_report import CAUSES, FailureReport
 from modelserver.backends.output import LineLog, tell_line
 from modelserver.backends.ray.link_watch import LinkWatch
+from modelserver.backends.ray.node_usage import read_usage
 from modelserver.backends.ray.remote_link import RemoteLink
 from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.secure_stream import SecureStream
@@ -317,7 +318,8 @@ class RemoteProcess:
             node = self.place.node or text(document, "host")
             self.place = evolve(self.place, pid=whole(document, "pid"), node=node)
         elif kind == NodeKind.USAGE:
-            self.place = evolve(self.place, memory=whole(document, "memory") or 0)
+            memory, gpu = read_usage(document, self.place.pid)
+            self.place = evolve(self.place, memory=memory, gpu=gpu)
         elif kind == NodeKind.EXITED:
             if problem := text(document, "problem"):
                 self._problem, self._cause = problem, self._cause or "protocol"

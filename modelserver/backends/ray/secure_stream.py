@@ -84,25 +84,36 @@ class SecureStream:
         """
         Read what there is, at most the buffer's size; 0 at the end of the stream.
 
+        The socket is not read again when something was there: whether it has more is for its selector to
+        say, and ``has_input`` tells of what the selector does not see.
+
         :raises BlockingIOError: there is nothing now.
         :raises OSError: the connection is broken.
         """
+        tls, incoming = self._tls, self._incoming
         filled, size = 0, len(buffer)
         while filled < size:
-            try:
-                got = self._tls.read(size - filled, buffer[filled:])
-            except ssl.SSLWantReadError:
+            # It is asked first: an exception for each time that there is nothing costs more than the rest.
+            if not incoming.pending and not tls.pending():
                 if filled:
                     break
                 if not self._receive():
                     return 0
-                continue
+            try:
+                got = tls.read(size - filled, buffer[filled:] if filled else buffer)
+            except ssl.SSLWantReadError:
+                continue  # a part of a record
             except ssl.SSLZeroReturnError:
                 break
             if not got:
                 break
             filled += int(got)
         return filled
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something was taken from the socket that is not read yet."""
+        return bool(self._incoming.pending or self._tls.pending())
 
     def _receive(self) -> int:
         data = self.socket.recv(_READ)
@@ -146,9 +157,20 @@ class SecureStream:
         return True
 
     def _push(self) -> None:
-        if self._outgoing.pending:
-            self._unsent.append(memoryview(self._outgoing.read()))
+        if not self._outgoing.pending:
+            return
+        data = self._outgoing.read()
+        if self._unsent:
+            self._unsent.append(memoryview(data))
             self.flush()
+            return
+        try:
+            sent = self.socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        self.sent += sent
+        if sent < len(data):
+            self._unsent.append(memoryview(data)[sent:])
 
     def close(self) -> None:
         """Close the socket."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.backends.ray.node_usage import to_document
 from modelserver.backends.ray.remote_process import RemoteProcess
 from modelserver.backends.ray.remote_services import RemoteServices
 from modelserver.backends.ray.wire import NodeKind
-from modelserver.devices import GpuMemory
+from modelserver.devices import GpuMemory, GpuUsage
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers
@@ -58,6 +60,17 @@ class RemoteProcessTests(SynchronousTestCase):
         self.process.frame_arrived(said(NodeKind.USAGE, {"memory": 1 << 20}))
         place = self.process.place
         self.assertEqual(("b/1234", 4711, 1 << 20), (place.node, self.process.pid, place.memory))
+
+    def test_load_of_its_gpu_is_what_the_driver_there_tells(self) -> None:
+        self.process.frame_arrived(said(NodeKind.SPAWNED, {"pid": 4711, "host": "b"}))
+        load = GpuUsage(40.0, 20.0, 3 << 30, 80 << 30, {4711: 1 << 30, 1: 2 << 30})
+        self.process.frame_arrived(said(NodeKind.USAGE, to_document(100, 4711, load)))
+        expected = evolve(load, processes={4711: 1 << 30})
+        self.assertEqual((100, expected), (self.process.place.memory, self.process.place.gpu))
+        self.process.frame_arrived(said(NodeKind.USAGE, to_document(200, 4711, None)))
+        self.assertEqual((200, None), (self.process.place.memory, self.process.place.gpu))
+        with self.assertRaises(FrameError):
+            self.process.frame_arrived(said(NodeKind.USAGE, {"memory": 1, "gpu": 2}))
 
     def test_memory_of_its_gpus_is_what_it_tells(self) -> None:
         self.assertIsNone(self.process.gpu_memory)
