@@ -13,16 +13,14 @@ from typing import Any, NoReturn
 
 from attrs import define
 
+from modelserver.backends.ray.actor import AGENT
 from modelserver.backends.ray.driver_words import DRIVER_FD, DriverKind
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.frames import Frame
 
-NODES = "MODELSERVER_TEST_NODES"
+NODES = "MODELSERVER_PROGRAM_NODES"
 """The variable with the file's name."""
-LOSS = "MODELSERVER_TEST_LOSS"
-"""The variable that says how many of a hundred segments an agent, or the server, loses."""
-AGENT = "tests.cluster.lossy_agent"
 _LOOKS = 0.02
 _HOLDER = ("sleep", "600")
 
@@ -94,7 +92,7 @@ class ProgramDriver:
         agent.process = subprocess.Popen(
             [*node["prefix"], known["python"], "-m", AGENT],
             stdin=reading,
-            env={**os.environ, **node["environment"], LOSS: str(node["loss"])},
+            env={**os.environ, **node["environment"]},
         )
         os.write(writing, agent.wanted["line"].encode())
         for end in (reading, writing):

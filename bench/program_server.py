@@ -1,4 +1,4 @@
-"""A server, as twistd starts it, whose driver is not Ray's but a program of the tests."""
+"""A server, as twistd starts it, whose driver is a program, instead of Ray's."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from types import ModuleType
 from twisted.scripts.twistd import run
 
 from modelserver.backends.ray import cluster
-from tests.cluster.segment_loss import lose_by_environment
 
 if __name__ == "__main__":
     # The server looks whether Ray is installed; nothing here imports it.
     sys.modules["ray"] = ModuleType("ray")
     sys.modules["ray"].__spec__ = ModuleSpec("ray", None)
-    cluster.DRIVER = "tests.cluster.program_driver"
-    lose_by_environment()
-    run()
+    cluster.DRIVER = "bench.program_driver"
+    run()  # type: ignore[no-untyped-call]  # twistd has no types
