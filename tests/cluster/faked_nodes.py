@@ -9,6 +9,7 @@ from typing import Any
 from unittest import SkipTest
 
 from modelserver.backends.ray.token_check import own_token
+from tests.harness.server_process import ROOT
 
 
 class FakedCluster:
@@ -21,8 +22,13 @@ class FakedCluster:
     def __init__(self, processors: tuple[int, ...]) -> None:
         if find_spec("ray") is None:
             raise SkipTest("Ray is not installed (an environment of its own: docs/ray.md)")
-        self.token = own_token(secrets.token_hex(32))
-        os.environ.update(self.token)
+        self._added = own_token(secrets.token_hex(32))
+        # Nodes find the checkout by its folder. That it is installed for editing, in an environment whose
+        # packages Ray's sees (.ci/run), does not count there: the files of such installs are not read.
+        paths = [ROOT, os.environ.get("PYTHONPATH", "")]
+        self._added["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        self._before = {name: os.environ.get(name) for name in self._added}
+        os.environ.update(self._added)
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 1 << 27}
@@ -48,5 +54,8 @@ class FakedCluster:
     def end(self) -> None:
         """End it all."""
         self._cluster.shutdown()
-        for name in self.token:
-            os.environ.pop(name, None)
+        for name, text in self._before.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text

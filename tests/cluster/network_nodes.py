@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import SkipTest
@@ -17,6 +16,15 @@ from attrs import define, field
 _NEW_NETWORK = 0x40000000
 SERVER = "10.91.0.1"
 """The server's address, as every node sees it."""
+_RANDOM = 0xFFFFF000 + 56
+"""Where a filter finds a random number (``SKF_AD_RANDOM``)."""
+_DROP = 2
+"""``TC_ACT_SHOT``"""
+
+
+def _said(*words: str) -> str:
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=20)
+    return done.stdout
 
 
 def ip(*words: str) -> str:
@@ -25,8 +33,7 @@ def ip(*words: str) -> str:
 
     :raises subprocess.CalledProcessError: it cannot be done.
     """
-    done = subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20)
-    return done.stdout
+    return _said("ip", *words)
 
 
 class OwnNetwork:
@@ -42,6 +49,8 @@ class OwnNetwork:
             raise SkipTest(f"no network can be made here: {os.strerror(ctypes.get_errno())}")
         ip("link", "set", "lo", "up")
         ip("address", "add", f"{SERVER}/32", "dev", "lo")
+        # Nodes reach each other, too.
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
     def leave(self) -> None:
         """Go back; the network is gone with its last process."""
@@ -59,7 +68,6 @@ class NetworkNode:
     :param environment: what is added to its agents' variables.
     :param hidden: a folder that its agents do not see: they have a small one of their own there.
     :param size: bytes of that.
-    :param loss: of a hundred segments that come to its agents, how many are lost.
     """
 
     number: int
@@ -67,11 +75,10 @@ class NetworkNode:
     environment: Mapping[str, str] = field(factory=dict)
     hidden: Path | None = None
     size: int = 1 << 26
-    loss: int = 0
     is_alive: bool = field(default=True, init=False)
 
     def __attrs_post_init__(self) -> None:
-        here, there = f"10.91.{self.number}.1", f"10.91.{self.number}.2"
+        here, there = f"10.91.{self.number}.1", self.address
         ip("netns", "add", self.name)
         ip("link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         ip("address", "add", f"{here}/24", "dev", self.cable)
@@ -85,6 +92,11 @@ class NetworkNode:
     def name(self) -> str:
         """The namespace's name."""
         return f"modelserver-{os.getpid()}-{self.number}"
+
+    @property
+    def address(self) -> str:
+        """Its end of its cable, as the server sees it."""
+        return f"10.91.{self.number}.2"
 
     @property
     def cable(self) -> str:
@@ -109,6 +121,20 @@ class NetworkNode:
         """Everything comes through again."""
         ip("link", "set", self.cable, "up")
 
+    def lose(self, share: int) -> None:
+        """Have the kernel drop ``share`` of a hundred packets on the cable, each way, whatever they are."""
+        _said("tc", "qdisc", "add", "dev", self.cable, "clsact")
+        # Load a random number, modulo 100; from ``share`` on the packet passes (0), else it is dropped.
+        program = f"5,32 0 0 {_RANDOM},148 0 0 100,53 1 0 {share},6 0 0 {_DROP},6 0 0 0"
+        for way in ("ingress", "egress"):
+            _said("tc", "filter", "add", "dev", self.cable, way, "bpf", "da", "bytecode", program)
+
+    def lost_packets(self) -> tuple[int, int]:
+        """Return how many packets ``lose`` has dropped, and of how many: what the kernel has counted."""
+        told = json.loads(_said("tc", "-s", "-j", "qdisc", "show", "dev", self.cable))
+        (row,) = (each for each in told if each["kind"] == "clsact")
+        return row["drops"], row["packets"]
+
     def pids(self) -> list[int]:
         """Return what runs there."""
         return [int(pid) for pid in ip("netns", "pids", self.name).split()]
@@ -128,39 +154,3 @@ class NetworkNode:
         self.kill()
         ip("link", "delete", self.cable)
         ip("netns", "delete", self.name)
-
-
-@define(eq=False)
-class NetworkCluster:
-    """
-    Nodes, and the file by which the driver knows them.
-
-    :param file: is written by ``write``.
-    """
-
-    file: Path
-    nodes: list[NetworkNode] = field(factory=list)
-
-    def write(self) -> None:
-        """Tell the driver which nodes there are."""
-        rows = [
-            {
-                "name": node.name,
-                "prefix": list(node.prefix),
-                "address": f"10.91.{node.number}.2",
-                "processors": node.processors,
-                "environment": dict(node.environment),
-                "loss": node.loss,
-            }
-            for node in self.nodes
-            if node.is_alive
-        ]
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(json.dumps({"host": SERVER, "python": sys.executable, "nodes": rows}))
-        fresh.rename(self.file)
-
-    def kill(self, node: NetworkNode) -> None:
-        """End a node as a power failure of its processes would; nothing is placed there any more."""
-        node.is_alive = False
-        self.write()
-        node.kill()

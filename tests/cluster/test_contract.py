@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,6 +37,10 @@ def tearDownModule() -> None:
     """End it."""
     while _started:
         _started.pop().end()
+
+
+def _has_loaded(events: RecordingEvents) -> bool:
+    return "loaded" in events.told
 
 
 class RayBackendTests(ProcessCase, BackendContract):
@@ -78,6 +83,19 @@ class RayBackendTests(ProcessCase, BackendContract):
             self.assertEqual(nodes, len({process.place.node for _, process in workers}), strategy)
             for events, process in workers:
                 await self.end(events, process)
+
+    async def test_workers_that_are_launched_together_are_spread(self) -> None:
+        launched = []
+        for number in range(2):
+            events = RecordingEvents()
+            process = self.backend.launch(events, self.placed_spec(f"{number}", strategy="spread"))
+            assert isinstance(process, RemoteProcess)
+            launched.append((events, process))
+        for events, _ in launched:
+            await events.when(partial(_has_loaded, events))
+        self.assertEqual(2, len({process.place.node for _, process in launched}))
+        for events, process in launched:
+            await self.end(events, process)
 
     async def test_resources_lead_to_their_node(self) -> None:
         first = await self.loaded(self.placed_spec("1", resources=(("CPU", 1.0), ("node0", 0.5))))

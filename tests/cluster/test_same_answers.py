@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.program_driver import NODES
+from bench.program_driver import NODES
 from tests.harness.server_process import ServerProcess, ServerTests
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,6 @@ class SameAnswersTests(ServerTests):
             "address": "127.0.0.1",
             "processors": 4,
             "environment": {},
-            "loss": 0,
         }
         nodes.write_text(json.dumps({"host": "127.0.0.1", "python": sys.executable, "nodes": [node]}))
         properties = {
@@ -84,7 +83,7 @@ class SameAnswersTests(ServerTests):
             folder / "server",
             properties,
             environment={NODES: str(nodes)},
-            program=("-m", "tests.cluster.server_program"),
+            program=("-m", "bench.program_server"),
         )
         server.folder.mkdir()
         server.store.mkdir()

@@ -35,10 +35,12 @@ class RecordingEvents:
                 self._waiting.append((holds, waiter))
 
     def when(self, holds: Callable[[], bool]) -> Deferred[None]:
-        """Fires when ``holds`` is true after an event, or is true now."""
+        """Fires when ``holds`` is true after an event, or is true now; fails when the worker ends before."""
         waiter: Deferred[None] = Deferred()
         if holds():
             waiter.callback(None)
+        elif self.failures:
+            waiter.errback(AssertionError(f"it has ended: {self.failures[0]}"))
         else:
             self._waiting.append((holds, waiter))
         return waiter
@@ -80,6 +82,9 @@ class RecordingEvents:
         self._tell("exited")
         self.failures.append(failure)
         self._tell("turn_ended")
+        waiting, self._waiting = self._waiting, []
+        for _, waiter in waiting:
+            waiter.errback(AssertionError(f"it has ended: {failure}"))
 
     @property
     def is_over(self) -> bool:
