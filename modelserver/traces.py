@@ -145,21 +145,31 @@ class Tracer(Protocol):
     Records what happens with some requests, and with workers. Where traces are off, there is none.
 
     :param current: the traced request on whose behalf the present call is made, or None.
-    :param pass_over: returns whether a request whose client has no trace is not traced, and is done with it
-        then; else it is to be begun. A request learns at least cost from this that it is not traced.
+    :param under_way: how many traces have begun and not ended; while there is none, no job is of one.
+    :param gap: returns how many requests whose clients have no trace are not traced before the next one that
+        is, which is ``due`` then. Who counts them need not ask for each of them.
     """
 
     current: Trace | None
-    pass_over: Callable[[], bool]
+    under_way: int
+    gap: Callable[[], int]
 
     def begin(
-        self, traceparent: bytes | None, tracestate: bytes | None = None, started: float | None = None
+        self,
+        traceparent: bytes | None,
+        tracestate: bytes | None = None,
+        started: float | None = None,
+        is_due: bool = False,
     ) -> Trace | None:
         """
         Begin the trace of a request, or go on with its client's; None: the request is not traced.
 
         :param started: in the clock's (monotonic) seconds; None: now.
+        :param is_due: a ``gap`` is over; a client's own decision goes before that.
         """
+
+    def when_switched(self, told: Callable[[bool], object]) -> None:
+        """Have somebody told whenever ``current`` changes; ``True``: it is a trace now."""
 
     def operation(self, name: str, attributes: Attributes) -> Trace:
         """Begin something that the server does, as a part of ``current`` if there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import cast
 
 from attrs import field
@@ -44,16 +45,19 @@ class HttpTracing:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_told", Memo(self._tell, MOST_REMEMBERED))
 
-    def begin(self, head: RequestHead, started: float | None = None, template: str = "") -> Trace | None:
+    def begin(
+        self, head: RequestHead, started: float | None = None, template: str = "", is_due: bool = False
+    ) -> Trace | None:
         """
         Begin the span of a request, or go on with its client's trace; None: it is not traced.
 
         :param template: of its route; empty: it is not known yet.
+        :param is_due: see ``traces.Tracer``.
         """
         get = head.fields.get
         parent = get(TRACEPARENT)
         state = None if parent is None else get(b"tracestate")
-        trace = self.tracer.begin(parent, state, started)
+        trace = self.tracer.begin(parent, state, started, is_due)
         if trace is not None:
             asked = head.shown, get(b"host"), get(b"user-agent"), template
             name, told = self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked)
@@ -99,15 +103,23 @@ def route_found(trace: Trace, head: RequestHead, template: str) -> None:
 
 def answered(trace: Trace, remote: str, code: int, request_id: str) -> None:
     """End the span of a request: its answer is written."""
-    attributes: dict[str, AttributeValue] = {
-        "http.response.status_code": code,
-        "client.address": remote.removeprefix("/").rpartition(":")[0] or remote,
-        "modelserver.request.id": request_id,
-    }
-    if code >= FIRST_SERVER_ERROR:
-        attributes["error.type"] = str(code)
-    trace.note(attributes)
+    trace.note(_answer_attributes(code, remote))
+    trace.note({"modelserver.request.id": request_id})
     trace.end("" if code >= FIRST_SERVER_ERROR else None)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _answer_attributes(code: int, remote: str) -> FixedAttributes:
+    """Return what is said of an answer with this status to this connection; the same object for the same."""
+    return _answer_to(code, remote.removeprefix("/").rpartition(":")[0] or remote)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _answer_to(code: int, address: str) -> FixedAttributes:
+    found: dict[str, AttributeValue] = {"http.response.status_code": code, "client.address": address}
+    if code >= FIRST_SERVER_ERROR:
+        found["error.type"] = str(code)
+    return FixedAttributes(found)
 
 
 def _method(method: str) -> str:

@@ -8,6 +8,7 @@ meanwhile. Attributes are nearly always the same ones, so that they are encoded 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct
 
 from modelserver.protocol.wire_format import varint
@@ -33,8 +34,8 @@ _link = Struct(">BBBB16sBBQ").pack
 _LINKED = Struct("<BI").pack(0x35, HAS_REMOTE)
 _LOCAL, _REMOTE = (Struct("<BBI").pack(0x85, 0x01, flags) for flags in (HAS_REMOTE, HAS_REMOTE | IS_REMOTE))
 _NO_STATUS = b"\x7a\0"
-_SHORT = 0x7A
-"""Bytes of a name and a text together, up to which all lengths of an attribute are single bytes."""
+LONGEST_ID = 0x7D
+"""Bytes of a text up to which its lengths are single bytes."""
 _double = Struct("<Bd").pack
 
 
@@ -101,9 +102,10 @@ class SpanEncoder:
         known = self._known
         found = []
         for name, value in attributes.items():
-            key = name, type(value), value
-            is_long = isinstance(value, str) and len(value) > LONGEST_REMEMBERED
-            found.append(_attribute(key) if is_long else known[key])
+            if isinstance(value, str) and len(value) > LONGEST_REMEMBERED:
+                found.append(_text_attribute(name, value))
+            else:
+                found.append(known[name, type(value), value])
         return b"".join(found)
 
 
@@ -121,12 +123,24 @@ def _attributes(tag: int, attributes: Attributes) -> bytes:
 def _attribute(key: tuple[str, type, AttributeValue]) -> bytes:
     """Return an attribute of a span; a key has the value's type, since ``1 == True``."""
     name, _, value = key
-    if isinstance(value, str) and len(name) + len(value) < _SHORT:
-        named, text = _text(name), _text(value)
-        size, longest = len(text), len(named) + len(text)
-        if longest < _SHORT:  # the most frequent of those that are not remembered, in one go
-            return b"\x4a%c\x0a%c%b\x12%c\x0a%c%b" % (longest + 6, len(named), named, size + 2, size, text)
     return length_part(0x4A, _key_value(name, value))
+
+
+def _text_attribute(name: str, value: str) -> bytes:
+    """Return an attribute that is not remembered; of these, most are ids."""
+    text = value.encode("utf-8", "replace")
+    size = len(text)
+    if size > LONGEST_ID:
+        return length_part(0x4A, _key_value(name, value))
+    return _before_text(name, size) + text
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _before_text(name: str, size: int) -> bytes:
+    """Return what stands before a text of so many bytes, ``LONGEST_ID`` at most, which ends an attribute."""
+    value = b"\x12%c\x0a%c" % (size + 2, size)
+    whole = length_part(0x0A, _text(name)) + value
+    return length_part(0x4A, whole + bytes(size))[: -size or None]
 
 
 def _name(name: str) -> bytes:

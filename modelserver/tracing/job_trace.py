@@ -24,6 +24,10 @@ class JobSpan(Protocol):
     answered: float | None
     context: SpanContext
 
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+
     def now(self) -> float:
         """Return the clock's seconds (monotonic)."""
 

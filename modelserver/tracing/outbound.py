@@ -104,7 +104,8 @@ class OutboundSpans:
         return None if pack is None else partial(self._put_told, PARTS, pack)
 
     def _put_told(self, count: int, pack: Callable[[Told], object], told: Told) -> None:
-        if self._is_ending or self.waiting + count > self.limits.size:
+        waiting = self._put - self._taken + count
+        if self._is_ending or waiting > self.limits.size:
             self.dropped += count
             return
         try:
@@ -114,7 +115,7 @@ class OutboundSpans:
             return
         self._put += count
         self._waiting.append((count, packed))
-        if self.waiting >= self._full and not self._wake.is_set():
+        if waiting >= self._full and not self._wake.is_set():
             self._wake.set()
 
     def start(self) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 
 from modelserver.protocol.wire_format import varint
 from modelserver.tracing.encoding import HAS_REMOTE, IS_REMOTE, SpanEncoder, length_part
-from modelserver.tracing.plain_request import LoneCall, PlainRequest
+from modelserver.tracing.plain_request import UNNAMED, PlainRequest
 
-_ids = Struct(">QQ").pack
-_times = Struct("<7Q").pack
+_times = Struct("<8Q").pack
+_cut_times, _cut_ids = Struct("8s" * 8).unpack, Struct("8s" * UNNAMED).unpack
 _fixed = Struct("<I").pack
 # The fields of a span, as they stand one behind the other: tags, with lengths and values that never change.
 _TRACE, _SPAN, _PARENT = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
@@ -29,6 +30,7 @@ _REST = len(_INTERNAL) + 8 + len(_UNTIL) + 8 + len(_LOCAL)
 _LINKS = len(_LINK) + 16 + len(_SPAN) + 8 + len(_LINKED)
 
 
+@lru_cache(maxsize=1024)
 def _head(size: int) -> bytes:
     """Return how a span of so many bytes begins, up to the id of its trace."""
     if 0x80 <= size < 0x4000:  # as the request's own always is
@@ -47,6 +49,9 @@ _DECODE, _DECODED = _part("decode")
 _HANDLER, _HANDLED = _part("handler")
 _RESPOND, _RESPONDED = _part("respond")
 _BATCHED = length_part(0x2A, b"batch") + _INTERNAL
+_LINKED_LOCAL = _LINKED + _LOCAL
+# What ends one part, and begins the next.
+_LOCAL_HANDLER, _LOCAL_RESPOND = _LOCAL + _HANDLER, _LOCAL + _RESPOND
 _BATCH_SIZE = _IDS + _ABOVE + len(_BATCHED) - len(_INTERNAL) + _REST + _LINKS
 
 
@@ -58,49 +63,48 @@ class PlainEncoder:
 
     def spans(self, request: PlainRequest) -> bytes:
         """Return the spans of a request as a part of a ``ScopeSpans``, its own at the end."""
-        _, (trace_id, span_id, _), _, epoch, _, ended, _, call, drawn = request
-        trace, ids = trace_id.to_bytes(16, "big"), _ids(span_id, call.handler[1])
-        others, times = drawn.to_bytes(32, "big"), _times_of(epoch, call, ended)
-        own, batch, answered, end = ids[:8], others[8:16], times[40:48], times[48:]
-        told = self._attributes(call.attributes)
-        # fmt: off
-        pieces = (
-            _QUEUE, trace, _SPAN, others[:8], _PARENT, own,
-            _QUEUED, times[:8], _UNTIL, times[8:16], _LOCAL,
-
-            _head(_BATCH_SIZE + len(told)), trace, _SPAN, batch, _PARENT, own,
-            _BATCHED, times[8:16], _UNTIL, answered, told, _LINK, trace, _SPAN, own, _LINKED, _LOCAL,
-
-            _DECODE, trace, _SPAN, others[16:24], _PARENT, batch,
-            _DECODED, times[16:24], _UNTIL, times[24:32], _LOCAL,
-
-            _HANDLER, trace, _SPAN, ids[8:], _PARENT, batch,
-            _HANDLED, times[24:32], _UNTIL, times[32:40], _LOCAL,
-
-            _RESPOND, trace, _SPAN, others[24:], _PARENT, own,
-            _RESPONDED, answered, _UNTIL, end, _LOCAL,
-
-            self._whole(request, trace, own, end),
+        name, (trace_id, span_id, _), parent, _, _, _, (fixed, answer, others), call, drawn = request
+        start, since, assigned, begun, called, returned, answered, end = _cut_times(_times_of(request))
+        queue, batch, decode, respond = _cut_ids(drawn.to_bytes(8 * UNNAMED, "big"))
+        own, handler = span_id.to_bytes(8, "big"), call.handler.span_id.to_bytes(8, "big")
+        # With the tags of what follows.
+        trace = b"%b%b" % (trace_id.to_bytes(16, "big"), _SPAN)
+        inside, in_batch = _PARENT + own, _PARENT + batch
+        attributes, named = self._attributes, self._names[name]
+        told = call.attributes.encoded or attributes(call.attributes)
+        whole = b"%b%b%b" % (
+            fixed.encoded or attributes(fixed),
+            answer.encoded or attributes(answer),
+            attributes(others),
         )
-        # fmt: on
-        return b"".join(pieces)
-
-    def _whole(self, request: PlainRequest, trace: bytes, own: bytes, end: bytes) -> bytes:
-        """Return the span of the request itself; its ids and its end are encoded already."""
-        name, _, parent, epoch, started, _, (fixed, others), _, _ = request
-        start = int((epoch + started) * 1e9).to_bytes(8, "little")
-        named, told = self._names[name], self._attributes(fixed) + self._attributes(others)
         above, flags = b"", _LOCAL
         if parent is not None:
-            above, flags = _PARENT + parent[1].to_bytes(8, "big"), _REMOTE
-        head = _head(_IDS + len(above) + len(named) + _REST + len(told))
-        return b"".join((head, trace, _SPAN, own, above, named, _SERVER, start, _UNTIL, end, told, flags))
+            above, flags = _PARENT + parent.span_id.to_bytes(8, "big"), _REMOTE
+        # fmt: off
+        return b"".join((
+            _QUEUE, trace, queue, inside, _QUEUED, since, _UNTIL, assigned, _LOCAL,
+
+            _head(_BATCH_SIZE + len(told)), trace, batch, inside, _BATCHED, assigned, _UNTIL, answered,
+            told, _LINK, trace, own, _LINKED_LOCAL,
+
+            _DECODE, trace, decode, in_batch, _DECODED, begun, _UNTIL, called,
+
+            _LOCAL_HANDLER, trace, handler, in_batch, _HANDLED, called, _UNTIL, returned,
+
+            _LOCAL_RESPOND, trace, respond, inside, _RESPONDED, answered, _UNTIL, end, _LOCAL,
+
+            _head(_IDS + len(above) + len(named) + _REST + len(whole)), trace, own, above, named,
+            _SERVER, start, _UNTIL, end, whole, flags,
+        ))
+        # fmt: on
 
 
-def _times_of(epoch: float, call: LoneCall, ended: float) -> bytes:
-    """Return the nanoseconds of a call's times and of the end, as spans have them."""
+def _times_of(request: PlainRequest) -> bytes:
+    """Return the nanoseconds of the start, of the call's times and of the end, as spans have them."""
+    _, _, _, epoch, started, ended, _, call, _ = request
     since, assigned, begun, called, returned, answered, _, _ = call
     return _times(
+        int((epoch + started) * 1e9),
         int((epoch + since) * 1e9),
         int((epoch + assigned) * 1e9),
         int((epoch + begun) * 1e9),

@@ -11,6 +11,7 @@ from modelserver.tracing.propagation import SpanContext
 
 PARTS = 6
 """The spans of such a request: itself, queue, batch, decode, handler, respond."""
+RequestAttributes = tuple[FixedAttributes, FixedAttributes, Attributes]
 UNNAMED = 4
 """Those of them that have no id before the request is over: all but the request and its handler's call."""
 
@@ -46,7 +47,8 @@ class PlainRequest(NamedTuple):
     :param parent: None: it begins its trace.
     :param epoch: seconds since the epoch at which the clock was at 0.
     :param started: the clock's seconds; so is ``ended``.
-    :param attributes: those that many requests have, and the others; no name is in both.
+    :param attributes: those that many requests have, of what was asked and of the answer, and the others; no
+        name is in two of them.
     :param ids: 64 random bits for each of the ``UNNAMED``.
     """
 
@@ -56,17 +58,16 @@ class PlainRequest(NamedTuple):
     epoch: float
     started: float
     ended: float
-    attributes: tuple[FixedAttributes, Attributes]
+    attributes: RequestAttributes
     call: LoneCall
     ids: int
 
 
-_Attributes = tuple[FixedAttributes, Attributes]
 # A named tuple's own constructor is a function of Python's.
 lone_call: Callable[
     [tuple[float, float, float, float, float, float, FixedAttributes, SpanContext]], LoneCall
 ] = partial(tuple.__new__, LoneCall)
 plain_request: Callable[
-    [tuple[str, SpanContext, SpanContext | None, float, float, float, _Attributes, LoneCall, int]],
+    [tuple[str, SpanContext, SpanContext | None, float, float, float, RequestAttributes, LoneCall, int]],
     PlainRequest,
 ] = partial(tuple.__new__, PlainRequest)

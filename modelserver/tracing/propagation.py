@@ -53,8 +53,3 @@ def read_parent(traceparent: bytes | None, tracestate: bytes | None = None) -> R
     if tracestate is not None and _STATE.fullmatch(tracestate) is not None:
         state = tracestate.decode("ascii")
     return RemoteParent(SpanContext(trace_id, span_id, state), bool(int(flags, 16) & 1))
-
-
-def header_line(context: SpanContext) -> bytes:
-    """Return the header that makes a span the parent of what another process does, ended by CRLF."""
-    return b"traceparent: 00-%032x-%016x-01\r\n" % (context.trace_id, context.span_id)

@@ -11,12 +11,21 @@ from attrs import field
 from modelserver.jobs import Inputs, ResponseObserver, inputs_of
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED
+from modelserver.protocol.trace_line import trace_line
 from modelserver.traces import Attributes, AttributeValue, FixedAttributes, Trace, TracedObserver
 from modelserver.tracing.batch_spans import add_lone_call
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.plain_request import UNNAMED, LoneCall, PlainRequest, plain_request
-from modelserver.tracing.propagation import SpanContext, header_line
-from modelserver.tracing.spans import INTERNAL, NO_ATTRIBUTES, SERVER, FinishedSpan, Moment, joined
+from modelserver.tracing.propagation import SpanContext
+from modelserver.tracing.spans import (
+    INTERNAL,
+    NO_ATTRIBUTES,
+    NOTHING_FIXED,
+    SERVER,
+    FinishedSpan,
+    Moment,
+    joined,
+)
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -39,12 +48,16 @@ class SpanServices(Protocol):
     """
     What open spans ask of their tracer.
 
-    :param current: see ``traces.Tracer``.
+    :param current: see ``traces.Tracer``; so is ``under_way``.
     :param deliver_plain: has a plain request sent; None: as the spans that it has.
     """
 
     current: Trace | None
+    under_way: int
     deliver_plain: Callable[[PlainRequest], object] | None
+
+    def switch(self, current: Trace | None) -> None:
+        """Have another ``current``."""
 
     def seconds(self) -> float:
         """Return the clock's seconds (monotonic)."""
@@ -96,12 +109,17 @@ class Recording:
         else:
             self.spans.append(span)
 
+    def over(self) -> None:
+        """Take no more spans: the trace has ended here."""
+        self.is_over = True
+        self.services.under_way -= 1
+
     def end(self, last: FinishedSpan) -> None:
         """Have all spans sent, with the one that all others are parts of."""
         for span in list(self.open):
             span.end("It was not waited for.")
         self.spans.append(last)
-        self.is_over = True
+        self.over()
         spans, self.spans = self.spans, []
         self.services.deliver(spans)
 
@@ -128,7 +146,9 @@ class OpenSpan:
     links: Sequence[SpanContext] = ()
     answered: float | None = field(default=None, init=False)
     _moments: list[Moment] = field(factory=list, init=False)
-    _fixed: FixedAttributes | None = field(default=None, init=False)
+    _fixed: FixedAttributes = field(default=NOTHING_FIXED, init=False)
+    _answer: FixedAttributes = field(default=NOTHING_FIXED, init=False)
+    """Of the answer, which came after those."""
     _call: LoneCall | None = field(default=None, init=False)
     """What no spans were made of yet, since there may be no need to."""
     _shown: str = field(default="", init=False)
@@ -147,11 +167,12 @@ class OpenSpan:
     ) -> Result:
         """Call a function, while which this is the tracer's ``current``."""
         services = self.recording.services
-        before, services.current = services.current, self
+        before = services.current
+        services.switch(self)
         try:
             return function(*args, **kwargs)
         finally:
-            services.current = before
+            services.switch(before)
 
     def named(self, name: str) -> None:
         """Set the name."""
@@ -159,8 +180,11 @@ class OpenSpan:
 
     def note(self, attributes: Attributes) -> None:
         """Add attributes."""
-        if type(attributes) is FixedAttributes and self._fixed is None and not self.attributes:
-            self._fixed = attributes
+        if type(attributes) is FixedAttributes and not self.attributes and not self._answer:
+            if self._fixed:
+                self._answer = attributes
+            else:
+                self._fixed = attributes
         else:
             self.attributes.update(attributes)
 
@@ -187,7 +211,9 @@ class OpenSpan:
         """Return what to queue a job with; its handler finds itself as the parent of what it calls."""
         handler = self.new_context()
         header_block, extra, body, flags = inputs
-        traced = inputs_of((header_block + header_line(handler), extra, body, flags | TRACED))
+        traced = inputs_of(
+            (header_block + trace_line(handler.trace_id, handler.span_id), extra, body, flags | TRACED)
+        )
         return traced, TracedObserver(observer, self, JobTrace(self, handler, self._received()))
 
     def _received(self) -> float:
@@ -286,7 +312,7 @@ class OpenSpan:
             start=recording.nanoseconds(self.started),
             end=recording.nanoseconds(now),
             kind=self.kind,
-            attributes=joined(self._fixed, self.attributes),
+            attributes=joined(self._fixed, {**self._answer, **self.attributes}),
             moments=self._moments,
             links=self.links,
             error=error,
@@ -302,14 +328,16 @@ class OpenSpan:
         """Have a plain request sent; return whether it is one."""
         recording = self.recording
         services = recording.services
-        deliver, fixed, own = services.deliver_plain, self._fixed, self.attributes
+        deliver, fixed, answer, own = services.deliver_plain, self._fixed, self._answer, self.attributes
         if deliver is None or self._moments or self.links or recording.spans or recording.open:
             return False
-        if fixed is None or not fixed.keys().isdisjoint(own):
+        names = fixed.keys()
+        if not (names.isdisjoint(own) and names.isdisjoint(answer) and answer.keys().isdisjoint(own)):
             return False
-        recording.is_over = True
+        recording.over()
         ids = services.bits(64 * UNNAMED)
         times = recording.epoch, self.started, now
-        row = (self.name, self.context, self.parent, *times, (fixed, own), call, ids)
+        told = fixed, answer, own
+        row = (self.name, self.context, self.parent, *times, told, call, ids)
         deliver(plain_request(row))
         return True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, log, log1p
+from math import log, log1p
+from sys import maxsize
 
 from attrs import field
 
@@ -27,8 +28,8 @@ class Sampler:
     A ratio is that of the low 64 bits of trace ids, so that all services that have the same one agree.
 
     No id is drawn for a trace that is not recorded: how many of them there are until the next one that is, is
-    drawn at once, as it would come about if each were drawn by itself (a geometric distribution). So a
-    request that is not traced costs a count.
+    drawn at once (``gap``), as it would come about if each were drawn by itself (a geometric distribution).
+    So a request that is not traced costs a count; who counts for himself needs not even ask.
 
     :param name: one of ``SAMPLERS``.
     :param ratio: of the traces, for the samplers that have one.
@@ -40,43 +41,37 @@ class Sampler:
     bits: Callable[[int], int]
     _bound: int = field(init=False)
     _follows_parent: bool = field(init=False)
-    _until_next: float = field(init=False)
-    """Traces that are not recorded before the next one that is."""
+    _until_next: int = field(init=False)
+    """Traces that are not recorded before the next one that is, of those that ask ``new_trace_id``."""
 
     def __attrs_post_init__(self) -> None:
         kind = self.name.removeprefix(PARENT_BASED)
         ratio = {ALWAYS_ON: 1.0, ALWAYS_OFF: 0.0}.get(kind, self.ratio)
         self._bound = round(ratio * _LOW)
         self._follows_parent = self.name.startswith(PARENT_BASED)
-        self._until_next = self._draw()
+        self._until_next = self.gap()
 
-    def _draw(self) -> float:
-        """Return how many traces in a row are not recorded, at random."""
+    def gap(self) -> int:
+        """Return how many traces in a row are not recorded before the next one that is, at random."""
         share = self._bound / _LOW
         if share >= 1:
             return 0
         if not share:
-            return inf
+            return maxsize
         uniform = (self.bits(_FINE) + 1) / (1 << _FINE)
-        return int(log(uniform) / log1p(-share))
-
-    def pass_over(self) -> bool:
-        """
-        Begin no trace, if this one is not to be recorded; return whether that is so.
-
-        Where it is not, ``new_trace_id`` is to be asked, and this says so until then.
-        """
-        left = self._until_next
-        if left > 0:
-            self._until_next = left - 1
-            return True
-        return False
+        return min(maxsize, int(log(uniform) / log1p(-share)))
 
     def new_trace_id(self) -> int:
         """Return the id of a new trace, or 0: the request is not traced."""
-        if self.pass_over():
+        left = self._until_next
+        if left:
+            self._until_next = left - 1
             return 0
-        self._until_next = self._draw()
+        self._until_next = self.gap()
+        return self.due_trace_id()
+
+    def due_trace_id(self) -> int:
+        """Return the id of a trace that is recorded: a ``gap`` is over."""
         low = self.bits(64) * self._bound >> 64
         return (self.bits(64) << 64 | low) or 1
 

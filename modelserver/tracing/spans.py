@@ -8,7 +8,8 @@ from typing import NamedTuple
 from modelserver.traces import Attributes, AttributeValue, FixedAttributes
 from modelserver.tracing.propagation import SpanContext
 
-NO_ATTRIBUTES: Attributes = FixedAttributes({})
+NOTHING_FIXED = FixedAttributes({})
+NO_ATTRIBUTES: Attributes = NOTHING_FIXED
 INTERNAL, SERVER = "internal", "server"
 
 
@@ -27,9 +28,9 @@ class JoinedAttributes(dict[str, AttributeValue]):
         self.fixed, self.own = fixed, own
 
 
-def joined(fixed: FixedAttributes | None, own: Attributes) -> Attributes:
+def joined(fixed: FixedAttributes, own: Attributes) -> Attributes:
     """Return all of these attributes; where a name is in both, its own value counts."""
-    if fixed is None:
+    if not fixed:
         return own
     return JoinedAttributes(fixed, own) if fixed.keys().isdisjoint(own) else {**fixed, **own}
 

@@ -8,10 +8,9 @@ from attrs import field
 
 from modelserver.jobs import CallMarks, Job
 from modelserver.language.attributes import define
-from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.traces import AnsweredCalls, Attributes, Trace, TracedObserver
-from modelserver.tracing.batch_spans import Traced, spans_of_batch, spans_of_one, worker_attributes
+from modelserver.tracing.batch_spans import spans_of_batch, spans_of_one, worker_attributes
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext, read_parent
@@ -43,13 +42,25 @@ class SpanTracer:
     deliver_plain: Callable[[PlainRequest], object] | None = None
     traced: Callable[[str, str, float, str], object] | None = None
     current: Trace | None = field(default=None, init=False)
-    pass_over: Callable[[], bool] = field(init=False)
+    under_way: int = field(default=0, init=False)
+    gap: Callable[[], int] = field(init=False)
+    _told: list[Callable[[bool], object]] = field(factory=list, init=False)
     _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.pass_over = self.sampler.pass_over  # each request asks, and a call would cost it as much again
+        self.gap = self.sampler.gap
+
+    def when_switched(self, told: Callable[[bool], object]) -> None:
+        """Have somebody told whenever ``current`` changes; ``True``: it is a trace now."""
+        self._told.append(told)
 
     # What open spans ask.
+
+    def switch(self, current: Trace | None) -> None:
+        """Have another ``current``."""
+        self.current = current
+        for tell in self._told:
+            tell(current is not None)
 
     def since_epoch(self) -> float:
         """Return the seconds since the epoch at which the clock was at 0, as far as that can be told now."""
@@ -62,14 +73,18 @@ class SpanTracer:
     # Requests and operations.
 
     def begin(
-        self, traceparent: bytes | None, tracestate: bytes | None = None, started: float | None = None
+        self,
+        traceparent: bytes | None,
+        tracestate: bytes | None = None,
+        started: float | None = None,
+        is_due: bool = False,
     ) -> OpenSpan | None:
         """Begin the trace of a request, or go on with its client's; None: the request is not traced."""
         parent = None
         if traceparent is not None:
             parent = read_parent(traceparent, tracestate)
         if parent is None:
-            trace_id = self.sampler.new_trace_id()
+            trace_id = self.sampler.due_trace_id() if is_due else self.sampler.new_trace_id()
             if not trace_id:
                 return None
             return self._open(SERVER, SpanContext(trace_id, self.new_span_id()), None, started)
@@ -96,15 +111,11 @@ class SpanTracer:
     def _open(
         self, kind: str, context: SpanContext, parent: SpanContext | None, started: float | None
     ) -> OpenSpan:
-        return OpenSpan(
-            recording=Recording(self),
-            name="",
-            context=context,
-            parent=parent,
-            started=self.seconds() if started is None else started,
-            kind=kind,
-            is_parent_remote=parent is not None,
-        )
+        self.under_way += 1
+        if started is None:
+            started = self.seconds()
+        # Keywords would cost a class's call a dict.
+        return OpenSpan(Recording(self), "", context, parent, started, kind, parent is not None)
 
     # Workers.
 
@@ -134,18 +145,20 @@ class SpanTracer:
 
     def calls_answered(self, worker: WorkerSpec, jobs: Sequence[Job], answered: AnsweredCalls) -> None:
         """Add the spans of batches that came back; their requests are answered after this."""
-        members = [(place, *each) for place, each in enumerate(map(_notes_of, jobs)) if each is not None]
-        if not members:
-            return
         calls, now, handler = answered
-        if self.traced is not None:
-            version = worker.version
-            for _, job, notes in members:
-                seconds = now - job.request.arrived
-                self.traced(version.name, version.version, seconds, notes.span.context.shown)
-        if calls > 1 or len(jobs) == 1:
-            for _, job, notes in members:
+        traced, version = self.traced, worker.version
+        members: list[tuple[int, Job, JobTrace]] = []
+        for place, job in enumerate(jobs):
+            notes = _notes_of(job)
+            if notes is None:
+                continue
+            if traced is not None:
+                traced(version.name, version.version, now - job.request.arrived, notes.span.trace_id)
+            if calls > 1 or len(jobs) == 1:
                 spans_of_one((job, notes), worker, now, handler / calls)
+            else:
+                members.append((place, job, notes))
+        if not members:
             return
         links = [notes.span.context for _, _, notes in members]
         batch = self._open(INTERNAL, self._new_root(), None, members[0][1].assigned)
@@ -157,26 +170,27 @@ class SpanTracer:
     def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
         """Note in the requests of these jobs that their worker is gone."""
         now = self.seconds()
-        for each in map(_notes_of, jobs):
-            if each is not None:
-                job, notes = each
+        for job in jobs:
+            notes = _notes_of(job)
+            if notes is not None:
                 attributes = {**worker_attributes(worker), **_failure_attributes(failure)}
                 notes.lost(job, now, attributes, str(failure))
 
     def call_timed(self, jobs: Sequence[Job], marks: CallMarks) -> None:
         """Keep what a worker tells of a call until its answers come."""
-        for each in map(_notes_of, jobs):
-            if each is not None:
-                job, notes = each
+        for job in jobs:
+            notes = _notes_of(job)
+            if notes is not None:
                 notes.times = read_times(marks, (job.assigned, self.seconds()))
 
 
-def _notes_of(job: Job) -> Traced | None:
-    """Return a job with its notes, if it is traced and nobody has told its end yet."""
-    if not job.request.flags & TRACED or not isinstance(job.observer, TracedObserver):
+def _notes_of(job: Job) -> JobTrace | None:
+    """Return the notes of a job, if it is traced and nobody has told its end yet."""
+    observer = job.observer
+    if type(observer) is not TracedObserver:
         return None
-    notes = job.observer.notes
-    return (job, notes) if isinstance(notes, JobTrace) and not notes.is_over else None
+    notes = observer.notes
+    return notes if type(notes) is JobTrace and not notes.is_over else None
 
 
 def _failure_attributes(failure: WorkerFailure) -> Attributes:

@@ -10,6 +10,7 @@ from modelserver.tracing.spans import INTERNAL, SERVER, FinishedSpan, joined
 def spans_of(request: PlainRequest) -> list[FinishedSpan]:
     """Return them in the order in which they are sent."""
     call, root = request.call, request.context
+    fixed, answer, own = request.attributes
     mask = (1 << 64) - 1
     queue, batch, decode, respond = (
         SpanContext(root.trace_id, request.ids >> shift & mask) for shift in (192, 128, 64, 0)
@@ -35,7 +36,7 @@ def spans_of(request: PlainRequest) -> list[FinishedSpan]:
             at(request.started),
             at(request.ended),
             SERVER,
-            joined(*request.attributes),
+            joined(fixed, {**answer, **own}),
             is_parent_remote=request.parent is not None,
         ),
     ]

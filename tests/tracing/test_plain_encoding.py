@@ -40,7 +40,11 @@ def requests(draw: st.DrawFn) -> PlainRequest:
         epoch=draw(st.floats(1e9, 2e9)),
         started=times[0],
         ended=times[7],
-        attributes=(FixedAttributes(draw(attributes_of(TEXTS.map("a.{}".format)))), own),
+        attributes=(
+            FixedAttributes(draw(attributes_of(TEXTS.map("a.{}".format)))),
+            FixedAttributes(draw(attributes_of(TEXTS.map("b.{}".format)))),
+            own,
+        ),
         call=call,
         ids=draw(st.integers(0, (1 << 256) - 1)),
     )

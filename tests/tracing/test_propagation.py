@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.tracing.propagation import SpanContext, header_line, read_parent
+from modelserver.protocol.trace_line import trace_line
+from modelserver.tracing.propagation import SpanContext, read_parent
 
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 GOOD = b"00-%b-%b-01" % (TRACE, SPAN)
@@ -52,7 +53,7 @@ class ParentTests(SynchronousTestCase):
 
     def test_a_line_is_read_as_it_was_written(self) -> None:
         context = SpanContext(5, 7)
-        name, _, value = header_line(context).partition(b": ")
+        name, _, value = trace_line(context.trace_id, context.span_id).partition(b": ")
         parent = read_parent(value.removesuffix(b"\r\n"))
         self.assertEqual(name, b"traceparent")
         assert parent is not None

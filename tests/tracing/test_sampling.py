@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from sys import maxsize
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,13 +35,14 @@ class SamplerTests(SynchronousTestCase):
             both = sum(map(all, zip(taken, taken[distance:], strict=False))) / len(taken)
             self.assertLess(abs(both - 0.25**2), 0.01, distance)
 
-    def test_trace_that_is_due_stays_due_until_it_begins(self) -> None:
+    def test_gaps_are_as_long_as_if_each_trace_were_decided(self) -> None:
         sampler = Sampler("traceidratio", 0.25, Random(7).getrandbits)
-        for _ in range(50):
-            while sampler.pass_over():
-                pass
-            self.assertFalse(sampler.pass_over())
-            self.assertTrue(sampler.new_trace_id())
+        gaps = [sampler.gap() for _ in range(4000)]
+        self.assertLess(abs(sum(gaps) / len(gaps) - 3), 0.15)
+        for length in (0, 1, 4):
+            self.assertLess(abs(gaps.count(length) / len(gaps) - 0.25 * 0.75**length), 0.02, length)
+        self.assertEqual(0, Sampler("always_on", 0.0, Random(7).getrandbits).gap())
+        self.assertEqual(maxsize, Sampler("always_off", 1.0, Random(7).getrandbits).gap())
 
     def test_ratio_is_that_of_the_low_bits_so_that_services_agree(self) -> None:
         sampler = Sampler("traceidratio", 0.25, Random(7).getrandbits)

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl
 from modelserver.child.data.infer_answer import InferEncoder
 from modelserver.child.data.infer_request import InferDocument
 from modelserver.protocol import frames
+from modelserver.protocol.trace_line import LENGTH as TRACE_LINE
+from modelserver.protocol.trace_line import ends_with_one
 from modelserver.protocol.wire_format import LENGTH, map_entry, spans
 
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -63,6 +65,14 @@ class HeaderBlock:
         self.kind = self.content_type.partition(";")[0].strip()
         self.form = _form_of(self.content_type) if found else ""
         self.is_opaque = not self.form and not _is_decoded(self.kind)
+
+    def traced(self, line: bytes) -> HeaderBlock:
+        """Return the same with a line behind it that says nothing of the body."""
+        found: HeaderBlock = HeaderBlock.__new__(HeaderBlock)
+        found._block, found._headers = self._block + line, None
+        found.content_type, found.kind, found.form = self.content_type, self.kind, self.form
+        found.is_opaque = self.is_opaque
+        return found
 
     @property
     def headers(self) -> dict[str, str]:
@@ -118,9 +128,15 @@ class Decoder:
         self._heads: dict[bytes, HeaderBlock] = {}
 
     def head(self, block: bytes) -> HeaderBlock:
-        """The parsed header block; the same object for the same bytes."""
+        """
+        The parsed header block; the same object for the same bytes.
+
+        Where a request is traced, the last line never comes again: what stands before it is remembered.
+        """
         found = self._heads.get(block)
         if found is None:
+            if ends_with_one(block):
+                return self.head(block[:-TRACE_LINE]).traced(block[-TRACE_LINE:])
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             found = self._heads[block] = HeaderBlock(block)

@@ -206,6 +206,8 @@ class Worker:
 
     def _hand_out(self) -> None:
         tracer = self.tracer
+        if tracer is not None and not tracer.under_way:  # as mostly
+            tracer = None
         for jobs, answers, calls, times in self.in_flight.take_settled():
             if tracer is not None:
                 for job in jobs:

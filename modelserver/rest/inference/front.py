@@ -37,12 +37,16 @@ if TYPE_CHECKING:
     from modelserver.http1.twisted_web import BufferedRequest
 
 PING = "ping"
-"""The operation of a plain request for the server's state."""
+"""The operation of a route for the server's state."""
 MOST_TARGETS = 1024
 """Request targets whose meaning is remembered."""
 MODEL = Asked.MODEL
 """Here because a look into an Enum costs as much as a call."""
 _METHODS = frozenset((b"GET", b"POST", b"PUT"))
+
+
+Operation = Callable[[RequestHead, bytes | SharedSlot, ReplyObserver], Job | None]
+"""The operation of a plain request for anything else: does what ``InferenceEndpoint.predict`` does."""
 
 
 class PlainPrediction(NamedTuple):
@@ -108,12 +112,12 @@ class InferenceEndpoint:
 
     # What connections ask.
 
-    def classify(self, head: RequestHead) -> PlainPrediction | str | None:
+    def classify(self, head: RequestHead) -> PlainPrediction | Operation | None:
         """Return what a plain request asks for; None when the Klein routes are to answer it."""
         if not self.settings.serves_plain or head.method not in _METHODS:
             return None
         if head.target == b"/ping":
-            return PING
+            return self._answer_ping
         prediction = self._targets[head.target]
         if prediction is None:
             return None
@@ -141,10 +145,7 @@ class InferenceEndpoint:
         """
         operation = head.operation
         if type(operation) is not PlainPrediction:
-            if self._ping_key is not None:
-                self.gate.check(self._ping_key, head.fields.get(b"authorization"))
-            observer.reply(self.ping())
-            return None
+            return cast(Operation, operation)(head, body, observer)
         (name, version, extra, flags, key_kind, asked), client_timeout = operation
         if key_kind is not None and self._has_gate:
             self.gate.check(key_kind, head.fields.get(b"authorization"))
@@ -174,6 +175,11 @@ class InferenceEndpoint:
             return workflows.predict(name, version, inputs, observer, client_timeout)
         inference = self.either if asked is Asked.EITHER else self.inference
         return inference.predict(name, version, inputs, observer, client_timeout)
+
+    def _answer_ping(self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver) -> None:
+        if self._ping_key is not None:
+            self.gate.check(self._ping_key, head.fields.get(b"authorization"))
+        observer.reply(self.ping())
 
     def withdraw(self, job: Job) -> None:
         """Cancel a job whose client has left."""

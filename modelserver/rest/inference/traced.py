@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
-from attrs import field
+from attrs import evolve, field
 
 from modelserver.errors import ServingError
 from modelserver.http1.head import LONGEST_LINE, RequestHead
@@ -14,16 +16,23 @@ from modelserver.jobs import Job, SharedSlot
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, PlainPrediction
+from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, Operation, PlainPrediction
 from modelserver.rest.tracing import TRACEPARENT, HttpTracing, answered
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import Tracer, withdrawn
+from modelserver.traces import Trace, Tracer, withdrawn
+
+Finished = Callable[[str, RequestHead, int, float | None, bytes], None]
+"""See ``RequestHandler.finished``."""
 
 
 @define(eq=False)
 class TracedEndpoint:
     """
-    The ``RequestHandler`` of a listener that traces some requests; the others cost a look at the sampler.
+    The ``RequestHandler`` of a listener that traces some requests.
+
+    The others cost a count, and nothing else: which one is the next is known before (``Tracer.gap``), that a
+    client has a trace is seen when its head is read, and ``finished`` is the endpoint's own except while a
+    traced request is served.
 
     Twisted Web's requests are begun elsewhere (``rest.binding``), but end here, too.
     """
@@ -33,14 +42,16 @@ class TracedEndpoint:
     max_request_size: int = field(init=False)
     cors: bytes = field(init=False)
     slots: SharedMemoryPool | None = field(init=False)
-    classify: Callable[[RequestHead], object | None] = field(init=False)
     is_prediction: Callable[[RequestHead], bool] = field(init=False)
     refused: Callable[[ServingError], Reply] = field(init=False)
     now: Callable[[], float] = field(init=False)
     new_id: Callable[[], bytes] = field(init=False)
+    finished: Finished = field(init=False)
+    _finish: Finished = field(init=False)
     _tracer: Tracer = field(init=False)
-    _pass_over: Callable[[], bool] = field(init=False)
     _templates: Memo[bytes, str] = field(init=False)
+    _left: int = field(init=False)
+    """Predictions of clients without a trace that are not traced before the next one that is."""
 
     def __attrs_post_init__(self) -> None:
         endpoint = self.endpoint
@@ -49,11 +60,24 @@ class TracedEndpoint:
             endpoint.cors,
             endpoint.slots,
         )
-        self.classify, self.is_prediction = endpoint.classify, endpoint.is_prediction
+        self.is_prediction = endpoint.is_prediction
         self.refused, self.now, self.new_id = endpoint.refused, endpoint.now, endpoint.new_id
+        self.finished = self._finish = endpoint.finished
         self._tracer = self.tracing.tracer
-        self._pass_over = self._tracer.pass_over
+        self._tracer.when_switched(self._switch)
         self._templates = Memo(endpoint.template_of, MOST_TARGETS, LONGEST_LINE)
+        self._left = self._tracer.gap()
+
+    def classify(self, head: RequestHead) -> PlainPrediction | Operation | None:
+        """Return what a plain request asks for; None when the Klein routes are to answer it."""
+        operation = self.endpoint.classify(head)
+        if operation is None:
+            return None
+        if type(operation) is PlainPrediction:
+            if TRACEPARENT not in head.fields:
+                return operation
+            return partial(self._uncounted, partial(self._go_on, evolve(head, operation=operation)))
+        return partial(self._uncounted, cast(Operation, operation))
 
     def predict(self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver) -> Job | None:
         """
@@ -61,11 +85,38 @@ class TracedEndpoint:
 
         :raises ServingError: it is refused.
         """
-        if type(head.operation) is not PlainPrediction or (
-            TRACEPARENT not in head.fields and self._pass_over()
-        ):
+        if left := self._left:
+            self._left = left - 1
             return self.endpoint.predict(head, body, observer)
-        trace = self.tracing.begin(head, None, self._templates[head.target])
+        if type(head.operation) is not PlainPrediction:
+            self._left = -1
+            return self.endpoint.predict(head, body, observer)
+        self._left = self._tracer.gap()
+        return self._predict_in(self._begin(head, is_due=True), head, body, observer)
+
+    def _uncounted(
+        self, operation: Operation, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
+    ) -> Job | None:
+        """Serve a request that is none of those of which some are sampled here, but was counted."""
+        self._left += 1
+        return operation(head, body, observer)
+
+    def _go_on(
+        self, plain: RequestHead, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
+    ) -> Job | None:
+        """
+        Begin a prediction whose client has a trace.
+
+        :param plain: the same head, with the operation that the endpoint knows.
+        """
+        return self._predict_in(self._begin(plain), plain, body, observer)
+
+    def _begin(self, head: RequestHead, is_due: bool = False) -> Trace | None:
+        return self.tracing.begin(head, None, self._templates[head.target], is_due)
+
+    def _predict_in(
+        self, trace: Trace | None, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
+    ) -> Job | None:
         if trace is None:
             return self.endpoint.predict(head, body, observer)
         try:
@@ -85,13 +136,14 @@ class TracedEndpoint:
         self.endpoint.withdraw(job)
         withdrawn(job)
 
-    def finished(
+    def _switch(self, is_traced: bool) -> None:
+        self.finished = self._finish_traced if is_traced else self._finish
+
+    def _finish_traced(
         self, remote: str, head: RequestHead, code: int, arrived: float | None, request_id: bytes
     ) -> None:
         """Count an answer, note it in the access log, and end its trace."""
         trace = self._tracer.current
-        if trace is None:
-            self.endpoint.finished(remote, head, code, arrived, request_id)
-            return
+        assert trace is not None  # it is told of each change
         self.endpoint.finished(remote, head, code, arrived, request_id, trace.trace_id)
         answered(trace, remote, code, show_id(request_id).decode())
