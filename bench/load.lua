@@ -1,4 +1,8 @@
--- One POST (or GET) again and again: ARGS are the method, the file with the body, and its type.
+-- One POST (or GET) again and again: ARGS are the method, the file with the body, its type, and, if each request is
+-- to have a trace of its client's, another one each time, the share of these traces that the client records.
+local count, share = 0, nil
+local before, after
+
 function init(args)
   wrk.method = args[1]
   if args[1] ~= "GET" then
@@ -7,11 +11,24 @@ function init(args)
     file:close()
     wrk.headers["Content-Type"] = args[3]
   end
-  request_bytes = wrk.format()
+  share = tonumber(args[4])
+  if share then
+    wrk.headers["traceparent"] = "HERE"
+    local whole = wrk.format()
+    local at = whole:find("HERE", 1, true)
+    before, after = whole:sub(1, at - 1) .. "00-4bf92f3577b34da6", whole:sub(at + 4)
+  else
+    request_bytes = wrk.format()
+  end
 end
 
 function request()
-  return request_bytes
+  if not share then
+    return request_bytes
+  end
+  count = count + 1
+  local flags = math.floor(count * share) > math.floor((count - 1) * share) and "01" or "00"
+  return before .. string.format("%016x-00f067aa0ba902b7-", count) .. flags .. after
 end
 
 function done(summary, latency, requests)

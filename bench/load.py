@@ -32,6 +32,8 @@ class Load:
     :param seconds: how long; whole seconds.
     :param every: all connections ask at once, every so many seconds; 0: each again at once.
     :param slow_every: of such requests, one in so many is a slow one; 0: none.
+    :param recorded: each request has a trace of its client's, another one each time, and the client records
+        this share of them; None: requests have none. For wrk alone.
     """
 
     port: int
@@ -43,6 +45,7 @@ class Load:
     every: float = 0.0
     slow_every: int = 0
     content_type: str = "application/octet-stream"
+    recorded: float | None = None
 
     @property
     def method(self) -> str:
@@ -108,6 +111,7 @@ def command(load: Load, client: str) -> list[str]:
         return [
             *("wrk", "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "20s"),
             *("-s", str(SCRIPT), url, "--", load.method, str(load.body or ""), load.content_type),
+            *(() if load.recorded is None else (str(load.recorded),)),
         ]
     if client == "bursts":
         return [

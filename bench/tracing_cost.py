@@ -1,14 +1,20 @@
 """
 ``python -m bench.tracing_cost``: what traces cost a request, off, on without a sampled request, and with 1 %.
 
-In each round all three servers are started anew, and loaded in turn. A collector beside them takes the spans.
+All servers are up at once and loaded in short turns (``bench.turns``); one more without traces, which does
+not differ from the first, shows what this machine can tell apart. A collector beside them takes the spans.
+CPU time is that of a server's whole tree, also while it rests: spans leave late.
+
+Requests have no ``traceparent`` unless ``--parents`` is given: then each has another one, the servers follow
+what their clients have decided, and these record the same share. A line that differs each time costs a
+server without traces, too, since it reads each head anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,37 +23,42 @@ from rich.console import Console
 
 from bench.collector import collector
 from bench.load import Load
+from bench.resting_client import RestingClient
 from bench.selection import add_arguments, own_server
 from bench.servers import ModelServer
-from bench.sheet import Sheet, describe_machine, write_json, write_markdown
+from bench.sheet import describe_machine, write_json, write_markdown
 from bench.target import Deployment
-from bench.turns import COLUMNS, Round, Way, rows, take_turns
+from bench.turns import Comparison, Turns, Way, sheets
 
 MODEL = "noop"
 BODY = 100
+NEVER = 1e-12
+"""A share of which nothing is sampled in any run, and which no server can take for none at all."""
 
 
-def ways_of(share: float) -> dict[str, dict[str, object]]:
-    """Return what the servers that are compared are told, by their names."""
+def ways_of(share: float) -> dict[str, tuple[float, dict[str, object]]]:
+    """Return the share that is sampled, and what the servers that are compared are told, by their names."""
+    off: dict[str, object] = {"tracing": "false"}
     return {
-        "off": {"tracing": "false"},
-        "on, none sampled": {"otel_traces_sampler": "traceidratio", "otel_traces_sampler_arg": 0},
-        f"on, {share:.0%} sampled": {
-            "otel_traces_sampler": "traceidratio",
-            "otel_traces_sampler_arg": share,
-        },
+        "off": (0.0, off),
+        "on, none sampled": (0.0, _sampling(NEVER)),
+        f"on, {share:.0%} sampled": (share, _sampling(share)),
+        "off, the control": (0.0, off),
     }
 
 
-def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Round:
+def _sampling(share: float) -> dict[str, object]:
+    return {"otel_traces_sampler": "parentbased_traceidratio", "otel_traces_sampler_arg": share}
+
+
+def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Comparison:
     """Start the servers, and load them in turn."""
     body = folder / "body"
     body.write_bytes(b"x" * BODY)
-    path = f"/predictions/{MODEL}"
     plain = own_server(options, folder)
     ways = []
     with ExitStack() as stack:
-        for number, (name, settings) in enumerate(ways_of(options.share).items()):
+        for number, (name, (share, settings)) in enumerate(ways_of(options.share).items()):
             server = ModelServer(
                 name,
                 folder / str(number),
@@ -57,50 +68,52 @@ def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Round:
             server.start()
             stack.callback(server.stop)
             server.register(Deployment(MODEL, MODEL, batch_size=options.batch, max_batch_delay=0.002))
-            load = Load(server.port, path, body, options.connections, options.seconds)
-            ways.append(Way(name, load, server.tree))
-        return take_turns(ways, options.turns, options.warm_up, options.client)
+            load = Load(
+                server.port,
+                f"/predictions/{MODEL}",
+                body,
+                options.connections,
+                1,
+                recorded=share if options.parents else None,
+            )
+            ways.append(Way(name, RestingClient(load), server.tree))
+        return Turns(ways, options.seconds).take(options.cycles)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.tracing_cost", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--turns", type=int, default=8, help="bursts on each server, in each round")
-    parser.add_argument("--seconds", type=int, default=1, help="of each burst")
-    parser.add_argument("--warm-up", type=int, default=2, help="seconds of load before all, on each server")
+    parser.add_argument("--rounds", type=int, default=3, help="each with servers that are started anew")
+    parser.add_argument("--cycles", type=int, default=25, help="two turns of each server, in each round")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--share", type=float, default=0.01, help="of the requests, of the third server")
+    parser.add_argument("--parents", action="store_true", help="each request has a traceparent of its own")
     parser.add_argument("--batch", type=int, default=1, help="batch_size of the model")
     add_arguments(parser)
     return parser.parse_args()
-
-
-def run(options: argparse.Namespace, say: Callable[[str], None]) -> list[Round]:
-    """Do all rounds."""
-    found = []
-    with collector() as endpoint:
-        for number in range(options.rounds):
-            with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-                found.append(measure(options, Path(name), endpoint))
-            last = found[-1]
-            told = (f"{each}: {last.cpu_ratio(each):.3f}" for each in last.bursts)
-            say(f"round {number + 1}: CPU a request, {', '.join(told)}")
-    return found
 
 
 def main() -> None:
     """Measure, and show what was found."""
     options = parse()
     console = Console(width=160)
+    if shutil.which("wrk") is None:
+        console.print("wrk is not installed: nothing was measured")
+        return
     console.print(describe_machine())
-    found = run(options, console.print)
-    table = Sheet("What traces cost a request", COLUMNS, rows(found))
-    table.show(console)
+    found = []
+    with collector() as endpoint:
+        for _ in range(options.rounds):
+            with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+                found.append(measure(options, Path(name), endpoint))
+    tables = sheets("What traces cost a request", found)
+    for table in tables:
+        table.show(console)
     if options.json:
         write_json(options.json, {"tracing": [attrs.asdict(each) for each in found]})
     if options.markdown:
-        write_markdown(options.markdown, [table])
+        write_markdown(options.markdown, tables)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,33 @@
 """
-Several ways of serving, loaded in turn in short bursts: what else the machine does meets all of them alike.
+Several ways of serving, loaded in short turns: what else the machine does meets all of them alike.
 
-A way is a server of its own, or the same server with something beside it.
+A way is a server of its own, or the same server with something beside it. All servers are up all the time;
+in each cycle every way has two turns, forth and back (A B C C B A), so that what changes steadily cancels
+out. A cycle gives one ratio for each way: what a request costs beside the same in the first way, in that
+cycle. What is told is the median of these ratios and its bounds. A way that is equal to the first one (a
+control) shows what cannot be told.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
 
-import attrs
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from bench.load import Figures, Load, put
-from bench.processes import Tree
+from bench.intervals import Estimate, estimate
+from bench.processes import Tree, nanoseconds
+from bench.resting_client import RestingClient
+from bench.sheet import Sheet
+
+FOREIGN = 0.06
+"""Share of the machine that others may use in a cycle that counts, the host included (stolen time)."""
+FIRST_TURN = 1.0
+TICKS = 100.0
+"""Of the kernel's account of the whole machine, in a second."""
 
 
 @frozen
@@ -22,95 +35,198 @@ class Way:
     """
     One of the ways that are compared.
 
-    :param around: entered before a burst and left after it; what it does then is no part of the burst.
+    :param client: loads its server; ways may share one.
+    :param around: entered before a turn and left after it; what it does then is no part of the turn.
     """
 
     name: str
-    load: Load
+    client: RestingClient
     tree: Tree
     around: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-@frozen
-class Round:
+@define
+class Account:
     """
-    The bursts of each way, by its name, in the order in which they ran.
+    What one way had in a cycle.
+
+    :param cpu: seconds of all processes of its server.
+    :param read: bytes of answers.
+    :param seconds: of load.
+    """
+
+    cpu: float = 0.0
+    read: int = 0
+    seconds: float = 0.0
+
+    @property
+    def cost(self) -> float:
+        """CPU seconds for each byte of answers."""
+        return self.cpu / self.read if self.read else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Bytes of answers a second."""
+        return self.read / self.seconds if self.seconds else 0.0
+
+
+@frozen
+class Cycle:
+    """
+    Two turns of each way.
+
+    :param foreign: share of the machine that was used by none of them.
+    """
+
+    ways: dict[str, Account]
+    foreign: float
+
+
+@frozen
+class Comparison:
+    """
+    All cycles.
 
     :param first: the way that the others are compared with.
+    :param bytes_each: of an answer, by way.
+    :param errors: requests that failed, by way.
     """
 
-    bursts: dict[str, list[Figures]]
-    first: str = field()
+    cycles: Sequence[Cycle]
+    first: str
+    bytes_each: dict[str, float]
+    errors: dict[str, int]
 
-    @first.default
-    def _first(self) -> str:
-        return next(iter(self.bursts))
+    @classmethod
+    def joined(cls, parts: Sequence[Comparison]) -> Comparison:
+        """Return the cycles of several comparisons of the same ways as one."""
+        head = parts[0]
+        errors = {name: sum(each.errors[name] for each in parts) for name in head.errors}
+        cycles = [cycle for each in parts for cycle in each.cycles]
+        return cls(cycles, head.first, head.bytes_each, errors)
+
+    @property
+    def quiet(self) -> Sequence[Cycle]:
+        """Those in which nobody else used the machine."""
+        return [each for each in self.cycles if each.foreign <= FOREIGN]
 
     def cpu(self, name: str) -> float:
-        """Return CPU seconds of the server's tree for each request, over all bursts of a way."""
-        bursts = self.bursts[name]
-        requests = sum(each.requests for each in bursts)
-        return sum(each.cpu * each.requests for each in bursts) / requests if requests else 0.0
+        """Return the median of CPU seconds for each request."""
+        costs = [each.ways[name].cost for each in self.quiet]
+        return statistics.median(costs) * self.bytes_each[name] if costs else 0.0
 
     def rate(self, name: str) -> float:
-        """Return the median of a way's rates."""
-        return statistics.median(each.rate for each in self.bursts[name])
+        """Return the median of requests a second."""
+        rates = [each.ways[name].rate for each in self.quiet]
+        return statistics.median(rates) / self.bytes_each[name] if rates else 0.0
 
-    def cpu_ratio(self, name: str) -> float:
+    def cpu_ratio(self, name: str) -> Estimate:
         """Return how many times as much CPU time a request took as in the first way."""
-        first = self.cpu(self.first)
-        return self.cpu(name) / first if first else 0.0
+        scale = self.bytes_each[name] / self.bytes_each[self.first]
+        pairs = [(each.ways[name].cost, each.ways[self.first].cost) for each in self.quiet]
+        return estimate([own / other * scale for own, other in pairs if other])
 
-    def rate_ratio(self, name: str) -> float:
-        """Return the median of the ratios of rates of bursts that ran one near the other."""
-        pairs = zip(self.bursts[name], self.bursts[self.first], strict=True)
-        ratios = [own.rate / other.rate for own, other in pairs if other.rate]
-        return statistics.median(ratios) if ratios else 0.0
-
-    def errors(self, name: str) -> int:
-        """Return the requests that failed."""
-        return sum(each.errors for each in self.bursts[name])
+    def rate_ratio(self, name: str) -> Estimate:
+        """Return how many times as many requests were answered as in the first way."""
+        scale = self.bytes_each[self.first] / self.bytes_each[name]
+        pairs = [(each.ways[name].rate, each.ways[self.first].rate) for each in self.quiet]
+        return estimate([own / other * scale for own, other in pairs if other])
 
 
-def take_turns(ways: Sequence[Way], turns: int, warm_up: int, client: str = "auto") -> Round:
+@define
+class Turns:
     """
-    Load all ways, as often as there are turns, each time in another order.
+    Loads ways in turn.
 
-    :param warm_up: seconds of load before all, on each server.
+    :param seconds: of each turn.
+    :param counts_rest: what a server does in the turns of others counts as its own: spans that it sends late.
     """
-    servers: set[int] = set()
-    for way in ways:
-        if warm_up and way.tree.pid not in servers:
-            servers.add(way.tree.pid)
-            put(attrs.evolve(way.load, seconds=warm_up), way.tree, client)
-    found: dict[str, list[Figures]] = {way.name: [] for way in ways}
-    for number in range(turns):
-        shift = number // 2 % len(ways)
-        order = [*ways[shift:], *ways[:shift]]
-        for way in order if number % 2 else reversed(order):
-            with way.around():
-                found[way.name].append(put(way.load, way.tree, client))
-    return Round(found)
 
+    ways: Sequence[Way]
+    seconds: float
+    counts_rest: bool = True
+    _pids: dict[str, list[int]] = field(init=False, factory=dict)
+    _known: list[int] = field(init=False, factory=list)
+    """All processes of the measurement: this one, and what it has started."""
 
-def rows(rounds: Sequence[Round]) -> tuple[tuple[str, ...], ...]:
-    """Return a line for each way: CPU of each round, then the medians of the rounds."""
-    found = []
-    for name in rounds[0].bursts:
-        cpu = statistics.median(each.cpu(name) for each in rounds)
-        found.append(
-            (
-                name,
-                f"{cpu * 1e6:.1f}",
-                " ".join(f"{each.cpu_ratio(name):.3f}" for each in rounds),
-                f"{statistics.median(each.cpu_ratio(name) for each in rounds):.3f}",
-                f"{statistics.median(each.rate(name) for each in rounds):,.0f}",
-                f"{statistics.median(each.rate_ratio(name) for each in rounds):.3f}",
-                str(sum(each.errors(name) for each in rounds)),
-            )
+    def take(self, cycles: int, told: Callable[[Cycle], object] = lambda cycle: None) -> Comparison:
+        """Run so many cycles, after a first turn for each way."""
+        clients = list({id(way.client): way.client for way in self.ways}.values())
+        with ExitStack() as stack:
+            for client in clients:
+                stack.callback(client.kill)
+                client.start()
+                client.rest()
+                client.work(FIRST_TURN)
+            self._pids = {way.name: [each.pid for each in way.tree.members()] for way in self.ways}
+            self._known = [each.pid for each in Tree(os.getpid()).members()]
+            found = []
+            for _ in range(cycles):
+                found.append(self._cycle())
+                told(found[-1])
+            ends = {id(client): client.finish() for client in clients}
+        named = {way.name: ends[id(way.client)] for way in self.ways}
+        return Comparison(
+            found,
+            self.ways[0].name,
+            {name: each for name, (each, _) in named.items()},
+            {name: errors for name, (_, errors) in named.items()},
         )
-    return tuple(found)
+
+    def _cycle(self) -> Cycle:
+        accounts = {way.name: Account() for way in self.ways}
+        machine, known = machine_seconds(), self._known_seconds()
+        before = {name: nanoseconds(pids) for name, pids in self._pids.items()}
+        for way in (*self.ways, *reversed(self.ways)):
+            account = accounts[way.name]
+            with way.around():
+                read, spent = way.client.bytes_read(), nanoseconds(self._pids[way.name])
+                account.seconds += way.client.work(self.seconds)
+                account.read += way.client.bytes_read() - read
+                account.cpu += (nanoseconds(self._pids[way.name]) - spent) / 1e9
+        if self.counts_rest:
+            for name, pids in self._pids.items():
+                accounts[name].cpu = (nanoseconds(pids) - before[name]) / 1e9
+        used, whole = (after - then for after, then in zip(machine_seconds(), machine, strict=True))
+        return Cycle(accounts, max(0.0, used - (self._known_seconds() - known)) / whole)
+
+    def _known_seconds(self) -> float:
+        return nanoseconds(self._known) / 1e9
 
 
-COLUMNS = ("way", "CPU us/req", "CPU ratio of each round", "median", "req/s", "rate ratio", "errors")
+def machine_seconds() -> tuple[float, float]:
+    """Return CPU seconds of the machine that were used, stolen ones included, and all that there were."""
+    with Path("/proc/stat").open() as lines:
+        user, nice, system, idle, waiting, *others = map(int, lines.readline().split()[1:9])
+    used = user + nice + system + sum(others)
+    return used / TICKS, (used + idle + waiting) / TICKS
+
+
+def rows(found: Comparison) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each way."""
+    for name, errors in found.errors.items():
+        is_first = name == found.first
+        yield (
+            name,
+            f"{found.cpu(name) * 1e6:.1f}",
+            "" if is_first else found.cpu_ratio(name).excess(),
+            f"{found.rate(name):,.0f}",
+            "" if is_first else found.rate_ratio(name).excess(),
+            str(errors),
+        )
+
+
+COLUMNS = ("way", "CPU us/req", "CPU % (95 % bounds)", "req/s", "rate % (95 % bounds)", "errors")
 """The names of ``rows``' columns."""
+
+
+def sheets(title: str, rounds: Sequence[Comparison]) -> list[Sheet]:
+    """Return a table of each round, and one of all."""
+    named = [(f"round {number}", each) for number, each in enumerate(rounds, 1)]
+    if len(rounds) > 1:
+        named.append(("all rounds", Comparison.joined(rounds)))
+    found = []
+    for name, each in named:
+        count = f"{len(each.quiet)} quiet cycles of {len(each.cycles)}"
+        found.append(Sheet(f"{title}, {name} ({count})", COLUMNS, tuple(rows(each))))
+    return found

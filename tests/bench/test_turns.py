@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
 import urllib.request
@@ -9,64 +10,100 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from unittest import TestCase
+from unittest import TestCase, skipIf
 
 import pytest
 
 from bench.collector import absent_collector, collector, hanging_collector
 from bench.dead_collector import MOST_GROWTH, Outcome
-from bench.load import Figures, Load
+from bench.intervals import estimate
+from bench.load import Load
+from bench.resting_client import RestingClient
 from bench.servers import Floor
 from bench.tracing_cost import ways_of
-from bench.turns import Round, Way, rows, take_turns
+from bench.turns import FOREIGN, Account, Comparison, Cycle, Turns, Way, rows, sheets
 
 pytestmark = pytest.mark.slow
 
 
-def figures(requests: int, cpu: float, errors: int = 0) -> Figures:
-    """What a burst of a second came to."""
-    return Figures(requests, 0.001, 0.002, cpu, 0.5, requests, errors, "", 1.0, "wrk")
+def cycle(foreign: float = 0.0, **ways: tuple[float, int, float]) -> Cycle:
+    """Two turns of ways, each with its CPU seconds, bytes and seconds of load."""
+    return Cycle({name: Account(*each) for name, each in ways.items()}, foreign)
 
 
-class RoundTests(TestCase):
-    """Figures of a round."""
+def comparison(*cycles: Cycle) -> Comparison:
+    """Cycles of two ways, whose answers have 200 bytes."""
+    return Comparison(cycles, "off", {"off": 200.0, "on": 200.0}, {"off": 0, "on": 1})
 
-    def test_cpu_is_of_all_requests_of_a_way_and_rates_of_neighbours(self) -> None:
-        found = Round(
-            {
-                "off": [figures(100, 40e-6), figures(300, 60e-6)],
-                "on": [figures(90, 44e-6), figures(330, 66e-6)],
-            }
+
+class ComparisonTests(TestCase):
+    """Figures of cycles."""
+
+    def test_a_cycle_is_compared_with_itself(self) -> None:
+        found = comparison(
+            cycle(off=(1.0, 4000, 0.5), on=(1.1, 4000, 0.5)),
+            cycle(off=(3.0, 4000, 0.5), on=(3.3, 2000, 0.5)),
+            cycle(off=(9.0, 4000, 0.5), on=(9.0, 4000, 0.5)),
         )
-        self.assertAlmostEqual(found.cpu("off"), 55e-6)
-        self.assertAlmostEqual(found.cpu_ratio("on"), (90 * 44 + 330 * 66) / 420 / 55)
-        self.assertAlmostEqual(found.rate_ratio("on"), 1.0)
-        self.assertEqual(found.rate("off"), 200)
+        cpu, rate = found.cpu_ratio("on"), found.rate_ratio("on")
+        self.assertAlmostEqual(1.1, cpu.middle)
+        self.assertEqual((1.0, 2.2), (round(cpu.low, 3), round(cpu.high, 3)))
+        self.assertAlmostEqual(1.0, rate.middle)
+        self.assertAlmostEqual(3.0 / 20, found.cpu("off"))
+        self.assertAlmostEqual(40.0, found.rate("off"))
 
-    def test_a_row_has_each_round_and_the_median(self) -> None:
-        rounds = [
-            Round({"off": [figures(100, 40e-6)], "on": [figures(100, cpu, errors=1)]})
-            for cpu in (40e-6, 42e-6, 80e-6)
-        ]
-        _, row = rows(rounds)
-        self.assertEqual(row, ("on", "42.0", "1.000 1.050 2.000", "1.050", "100", "1.000", "3"))
+    def test_cycles_in_which_others_worked_do_not_count(self) -> None:
+        quiet, busy = (cycle(share, off=(1.0, 9, 1.0), on=(1.0, 9, 1.0)) for share in (0.0, FOREIGN + 0.01))
+        self.assertEqual([quiet], list(comparison(quiet, busy).quiet))
+        self.assertEqual(0, comparison(busy).cpu_ratio("on").count)
 
-    def test_nothing_answered_is_no_division_by_nothing(self) -> None:
-        found = Round({"off": [figures(0, 0.0)], "on": [figures(0, 0.0)]})
-        self.assertEqual((found.cpu_ratio("on"), found.rate_ratio("on")), (0.0, 0.0))
+    def test_a_row_has_bounds_and_the_first_way_none(self) -> None:
+        each = cycle(off=(1.0, 4000, 0.5), on=(1.02, 4000, 0.5))
+        first, row = rows(comparison(each, each))
+        self.assertEqual(("off", "50000.0", "", "40", "", "0"), first)
+        self.assertEqual(("on", "51000.0", "+2.0 (+2.0 to +2.0)", "40", "+0.0 (+0.0 to +0.0)", "1"), row)
+
+    def test_all_rounds_are_one_comparison(self) -> None:
+        one = comparison(cycle(off=(1.0, 4000, 0.5), on=(1.0, 4000, 0.5)))
+        tables = sheets("Cost", [one, one])
+        self.assertEqual(3, len(tables))
+        self.assertEqual("Cost, all rounds (2 quiet cycles of 2)", tables[-1].title)
+        self.assertEqual("2", tables[-1].rows[1][-1])
 
 
+class EstimateTests(TestCase):
+    """A median, and its bounds."""
+
+    def test_bounds_are_wider_where_values_scatter_and_narrower_where_there_are_many(self) -> None:
+        narrow, wide = estimate([1.0, 1.01, 1.02] * 5), estimate([0.9, 1.01, 1.12] * 5)
+        many = estimate([0.9, 0.97, 1.01, 1.05, 1.12] * 60)
+        self.assertEqual((1.01, 1.01), (narrow.middle, wide.middle))
+        self.assertLess(narrow.high - narrow.low, wide.high - wide.low)
+        self.assertLess(many.high - many.low, wide.high - wide.low)
+        self.assertLessEqual(many.low, many.middle)
+
+    def test_nothing_is_no_estimate(self) -> None:
+        self.assertEqual(0, estimate([]).count)
+
+
+@skipIf(shutil.which("wrk") is None, "wrk is not installed")
 class TurnTests(TestCase):
     """Real loads, on a server that serves nothing."""
 
-    def test_all_ways_take_turns_and_each_is_entered_for_its_bursts(self) -> None:
+    def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
-        body = Path(temporary.name) / "body"
-        body.write_bytes(b"x")
-        server = Floor("floor", Path(temporary.name) / "floor")
-        server.start()
-        self.addCleanup(server.stop)
+        self.body = Path(temporary.name) / "body"
+        self.body.write_bytes(b"x")
+        self.server = Floor("floor", Path(temporary.name) / "floor")
+        self.server.start()
+        self.addCleanup(self.server.stop)
+
+    def client(self, recorded: float | None = None) -> RestingClient:
+        load = Load(self.server.port, "/predictions/noop", self.body, 4, 1, recorded=recorded)
+        return RestingClient(load)
+
+    def test_all_ways_take_turns_and_each_is_entered_for_its_own(self) -> None:
         entered: list[str] = []
 
         @contextmanager
@@ -74,15 +111,34 @@ class TurnTests(TestCase):
             entered.append(name)
             yield
 
-        load = Load(server.port, "/predictions/noop", body, 4, 1)
-        ways = [Way(name, load, server.tree, partial(note, name)) for name in ("one", "two")]
-        found = take_turns(ways, 2, 0, "asyncio")
-        self.assertEqual(entered, ["two", "one", "one", "two"])
-        self.assertEqual([len(found.bursts[name]) for name in ("one", "two")], [2, 2])
-        self.assertGreater(min(each.requests for each in found.bursts["two"]), 0)
+        client, tree = self.client(), self.server.tree
+        ways = [Way(name, client, tree, partial(note, name)) for name in ("one", "two")]
+        found = Turns(ways, 0.2, counts_rest=False).take(2)
+        self.assertEqual(["one", "two", "two", "one"] * 2, entered)
+        self.assertEqual({"one": 0, "two": 0}, found.errors)
+        for each in found.cycles:
+            self.assertGreater(each.ways["two"].read, 0)
+            self.assertGreater(each.ways["two"].cpu, 0)
+            self.assertGreaterEqual(each.ways["two"].seconds, 0.4)
+
+    def test_a_client_asks_nothing_while_it_rests(self) -> None:
+        client = self.client(recorded=0.5)
+        self.addCleanup(client.kill)
+        client.start()
+        client.rest()
+        client.work(0.2)
+        read = client.bytes_read()
+        self.assertGreater(read, 0)
+        self.assertEqual(read, client.bytes_read())
+        bytes_each, errors = client.finish()
+        self.assertGreater(bytes_each, 20)
+        self.assertEqual(0, errors)
 
     def test_what_is_compared_differs_in_its_sampler(self) -> None:
-        self.assertEqual(list(ways_of(0.01)), ["off", "on, none sampled", "on, 1% sampled"])
+        names = ["off", "on, none sampled", "on, 1% sampled", "off, the control"]
+        ways = ways_of(0.01)
+        self.assertEqual(names, list(ways))
+        self.assertEqual(ways["off"], ways["off, the control"])
 
 
 class CollectorTests(TestCase):
