@@ -14,6 +14,11 @@ from bench.load import Load, LoadFailed, command
 
 LAST_ANSWERS = 0.02
 """Seconds after a turn in which a server answers what it was asked in it."""
+FIRST_TURN = 1.5
+"""
+Seconds of load before all. After half a second wrk looks how long answers take, and decides by that how often
+it will look whether it is to end: it must not have rested by then.
+"""
 LONGEST = 24 * 3600
 
 
@@ -29,10 +34,12 @@ class RestingClient:
     _child: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def start(self) -> None:
-        """Start wrk, which loads the server until ``rest``."""
+        """Start wrk, have it load the server for a first turn, and rest."""
         line = command(self.load, "wrk")
         line[line.index(f"-d{self.load.seconds}s")] = f"-d{LONGEST}s"
         self._child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(FIRST_TURN)
+        self.rest()
 
     @property
     def pid(self) -> int:

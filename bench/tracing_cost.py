@@ -28,7 +28,7 @@ from bench.selection import add_arguments, own_server
 from bench.servers import ModelServer
 from bench.sheet import describe_machine, write_json, write_markdown
 from bench.target import Deployment
-from bench.turns import Comparison, Turns, Way, sheets
+from bench.turns import FOREIGN, Comparison, Turns, Way, sheets
 
 MODEL = "noop"
 BODY = 100
@@ -77,7 +77,7 @@ def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Compari
                 recorded=share if options.parents else None,
             )
             ways.append(Way(name, RestingClient(load), server.tree))
-        return Turns(ways, options.seconds).take(options.cycles)
+        return Turns(ways, options.seconds, options.foreign).take(options.cycles)
 
 
 def parse() -> argparse.Namespace:
@@ -87,6 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cycles", type=int, default=25, help="two turns of each server, in each round")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each turn")
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--foreign", type=float, default=FOREIGN, help="share that others may use")
     parser.add_argument("--share", type=float, default=0.01, help="of the requests, of the third server")
     parser.add_argument("--parents", action="store_true", help="each request has a traceparent of its own")
     parser.add_argument("--batch", type=int, default=1, help="batch_size of the model")

@@ -24,8 +24,7 @@ from bench.resting_client import RestingClient
 from bench.sheet import Sheet
 
 FOREIGN = 0.06
-"""Share of the machine that others may use in a cycle that counts, the host included (stolen time)."""
-FIRST_TURN = 1.0
+"""Share of the machine that others, the host included, may use in a cycle that counts."""
 TICKS = 100.0
 """Of the kernel's account of the whole machine, in a second."""
 
@@ -88,6 +87,7 @@ class Comparison:
     All cycles.
 
     :param first: the way that the others are compared with.
+    :param most: share of the machine that others may use in a cycle that counts.
     :param bytes_each: of an answer, by way.
     :param errors: requests that failed, by way.
     """
@@ -96,6 +96,7 @@ class Comparison:
     first: str
     bytes_each: dict[str, float]
     errors: dict[str, int]
+    most: float = FOREIGN
 
     @classmethod
     def joined(cls, parts: Sequence[Comparison]) -> Comparison:
@@ -103,12 +104,12 @@ class Comparison:
         head = parts[0]
         errors = {name: sum(each.errors[name] for each in parts) for name in head.errors}
         cycles = [cycle for each in parts for cycle in each.cycles]
-        return cls(cycles, head.first, head.bytes_each, errors)
+        return cls(cycles, head.first, head.bytes_each, errors, head.most)
 
     @property
     def quiet(self) -> Sequence[Cycle]:
         """Those in which nobody else used the machine."""
-        return [each for each in self.cycles if each.foreign <= FOREIGN]
+        return [each for each in self.cycles if each.foreign <= self.most]
 
     def cpu(self, name: str) -> float:
         """Return the median of CPU seconds for each request."""
@@ -139,11 +140,13 @@ class Turns:
     Loads ways in turn.
 
     :param seconds: of each turn.
+    :param most: see ``Comparison``.
     :param counts_rest: what a server does in the turns of others counts as its own: spans that it sends late.
     """
 
     ways: Sequence[Way]
     seconds: float
+    most: float = FOREIGN
     counts_rest: bool = True
     _pids: dict[str, list[int]] = field(init=False, factory=dict)
     _known: list[int] = field(init=False, factory=list)
@@ -156,8 +159,6 @@ class Turns:
             for client in clients:
                 stack.callback(client.kill)
                 client.start()
-                client.rest()
-                client.work(FIRST_TURN)
             self._pids = {way.name: [each.pid for each in way.tree.members()] for way in self.ways}
             self._known = [each.pid for each in Tree(os.getpid()).members()]
             found = []
@@ -171,6 +172,7 @@ class Turns:
             self.ways[0].name,
             {name: each for name, (each, _) in named.items()},
             {name: errors for name, (_, errors) in named.items()},
+            self.most,
         )
 
     def _cycle(self) -> Cycle:
@@ -227,6 +229,7 @@ def sheets(title: str, rounds: Sequence[Comparison]) -> list[Sheet]:
         named.append(("all rounds", Comparison.joined(rounds)))
     found = []
     for name, each in named:
-        count = f"{len(each.quiet)} quiet cycles of {len(each.cycles)}"
+        foreign = statistics.median(cycle.foreign for cycle in each.cycles)
+        count = f"{len(each.quiet)} of {len(each.cycles)} cycles, others used {foreign:.0%}"
         found.append(Sheet(f"{title}, {name} ({count})", COLUMNS, tuple(rows(each))))
     return found

@@ -32,7 +32,7 @@ from bench.selection import add_arguments, own_server
 from bench.servers import CHECKOUT
 from bench.sheet import describe_machine, write_json, write_markdown
 from bench.target import HOST, Deployment
-from bench.turns import Comparison, Turns, Way, sheets
+from bench.turns import FOREIGN, Comparison, Turns, Way, sheets
 
 MODEL = "noop"
 SETTLING = 0.3
@@ -135,7 +135,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Comparison:
             Way(f"{options.viewers} viewers", client, server.tree, some),
             Way("nobody, the control", client, server.tree, nobody),
         ]
-        return Turns(ways, options.seconds, counts_rest=False).take(options.cycles)
+        return Turns(ways, options.seconds, options.foreign, counts_rest=False).take(options.cycles)
 
 
 def parse() -> argparse.Namespace:
@@ -146,6 +146,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each turn; an event comes each second")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--viewers", type=int, default=5)
+    parser.add_argument("--foreign", type=float, default=FOREIGN, help="share that others may use")
     parser.add_argument("--models", type=int, default=1, help="that are registered; one of them is asked")
     parser.add_argument("--watch", type=int, metavar="PORT", help="be viewers of this port, and nothing else")
     add_arguments(parser)

@@ -67,7 +67,7 @@ class ComparisonTests(TestCase):
         one = comparison(cycle(off=(1.0, 4000, 0.5), on=(1.0, 4000, 0.5)))
         tables = sheets("Cost", [one, one])
         self.assertEqual(3, len(tables))
-        self.assertEqual("Cost, all rounds (2 quiet cycles of 2)", tables[-1].title)
+        self.assertEqual("Cost, all rounds (2 of 2 cycles, others used 0%)", tables[-1].title)
         self.assertEqual("2", tables[-1].rows[1][-1])
 
 
@@ -125,7 +125,6 @@ class TurnTests(TestCase):
         client = self.client(recorded=0.5)
         self.addCleanup(client.kill)
         client.start()
-        client.rest()
         client.work(0.2)
         read = client.bytes_read()
         self.assertGreater(read, 0)
