@@ -17,8 +17,11 @@ CHECKOUT = "MODELSERVER_TORCHSERVE_CHECKOUT"
 """A checkout of pytorch/serve."""
 ENVIRONMENT = "MODELSERVER_KSERVE_ENVIRONMENT"
 """A virtual environment with what the wrapper imports."""
-PACKAGES = ("kserve[storage]==0.13.0", "grpcio-tools<1.63", "requests", "setuptools<81")
-"""As pip chose them when the image was made: later tools write what its protobuf cannot read."""
+PACKAGES = ("kserve[storage]==0.13.0",), ("grpcio-tools<1.63", "requests", "setuptools<81")
+"""
+One after the other: this kserve asks for an older protobuf than grpcio-tools does on Python 3.11, and works
+with the newer one.
+"""
 KSERVE, PROTOS = "kubernetes/kserve", "frontend/server/src/main/resources/proto"
 SERVICES = ("inference.proto", "management.proto")
 FIND_PACKAGES = "import sysconfig; print(sysconfig.get_path('purelib'))"
@@ -30,7 +33,8 @@ def make(folder: Path) -> None:
         return
     venv.create(folder, clear=True, with_pip=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *PACKAGES], check=True)
+    for packages in PACKAGES:
+        subprocess.run([*pip, *packages], check=True)
     (folder / "made").touch()
 
 
