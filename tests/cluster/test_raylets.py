@@ -21,7 +21,8 @@ from tests.cluster.paced_load import PacedLoad
 from tests.cluster.raylets import RayHead, RayletCluster
 from tests.harness.server_process import eventually
 
-pytestmark = pytest.mark.slow
+# Raylets, a server and the actors of its workers take a minute to start on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 _started: list[RayHead] = []
 
 
