@@ -62,9 +62,13 @@ class TracedEndpoint:
         )
         self.is_prediction = endpoint.is_prediction
         self.refused, self.now, self.new_id = endpoint.refused, endpoint.now, endpoint.new_id
-        self.finished = self._finish = endpoint.finished
         self._tracer = self.tracing.tracer
-        self._tracer.when_switched(self._switch)
+        self._finish = endpoint.finished
+        if endpoint.settings.serves_plain:
+            self.finished = self._finish
+            self._tracer.when_switched(self._switch)
+        else:  # what is rare here looks, and what is frequent elsewhere is not told to this listener
+            self.finished = self._finish_either
         self._templates = Memo(endpoint.template_of, MOST_TARGETS, LONGEST_LINE)
         self._left = self._tracer.gap()
 
@@ -137,13 +141,15 @@ class TracedEndpoint:
         withdrawn(job)
 
     def _switch(self, is_traced: bool) -> None:
-        self.finished = self._finish_traced if is_traced else self._finish
+        self.finished = self._finish_either if is_traced else self._finish
 
-    def _finish_traced(
+    def _finish_either(
         self, remote: str, head: RequestHead, code: int, arrived: float | None, request_id: bytes
     ) -> None:
-        """Count an answer, note it in the access log, and end its trace."""
+        """Count an answer, note it in the access log, and end its trace, if it has one."""
         trace = self._tracer.current
-        assert trace is not None  # it is told of each change
+        if trace is None:
+            self._finish(remote, head, code, arrived, request_id)
+            return
         self.endpoint.finished(remote, head, code, arrived, request_id, trace.trace_id)
         answered(trace, remote, code, show_id(request_id).decode())

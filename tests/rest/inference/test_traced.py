@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from modelserver.errors import ModelNotFound
 from modelserver.http1.head import UNREAD, RequestHead, parse_head
 from modelserver.language.attributes import define
-from modelserver.rest.inference.front import InferenceEndpoint, Operation, PlainPrediction
+from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings, Operation, PlainPrediction
 from modelserver.rest.inference.targets import PredictionTarget
 from modelserver.rest.inference.traced import TracedEndpoint
 from modelserver.rest.route import Asked
@@ -34,6 +34,7 @@ class PlainEndpoint:
     told: list[tuple[str, str]]
     handler: TracedEndpoint | None = None
     refuses: bool = False
+    settings: InferenceSettings = InferenceSettings()
 
     def classify(self, head: RequestHead) -> PlainPrediction | Operation | None:
         if head.target == b"/ping":
@@ -143,3 +144,13 @@ class TracedEndpointTests(SynchronousTestCase):
         trace.run(lambda: seen.append(self.handler.finished))
         self.assertNotEqual(self.plain.finished, seen[0])
         self.assertEqual(self.plain.finished, self.handler.finished)
+
+    def test_listener_without_plain_predictions_looks_for_itself(self) -> None:
+        self.plain.settings = InferenceSettings(serves_plain=False)
+        self.handler = TracedEndpoint(cast(InferenceEndpoint, self.plain), HttpTracing(self.tracer, "http"))
+        self.handler.finished("/127.0.0.1:1", UNREAD, 200, None, bytes(16))
+        trace = self.tracer.begin(None, is_due=True)
+        assert trace is not None
+        trace.run(self.handler.finished, "/127.0.0.1:1", UNREAD, 200, None, bytes(16))
+        self.assertEqual([False, True], self.traced())
+        self.assertEqual(1, len(self.spans))
