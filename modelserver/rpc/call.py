@@ -18,6 +18,7 @@ from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, fields_of, metadata_of, percent
 from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames, frames_behind, prefix
+from modelserver.system.bounded_cache import Memo
 from modelserver.traces import Trace
 
 PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
@@ -26,6 +27,16 @@ LARGE = 1 << 16
 """Answers from here on are not copied behind their prefixes."""
 OK = Code.OK
 """Here because a look into an Enum costs as much as a call."""
+
+
+_MADE: Memo[tuple[Metadatum, ...], Fields] = Memo(fields_of, 64, 16)
+"""The fields of metadata: what handlers want their answers to carry is mostly the same."""
+
+
+def _fields(pairs: Sequence[Metadatum]) -> Fields:
+    if type(pairs) is tuple:
+        return _MADE[pairs]
+    return fields_of(pairs)
 
 
 class CallingConnection(Protocol):
@@ -281,13 +292,13 @@ class ServerCall:
             head = [*head, (b"x-request-id", show_id(self.request_id))]
         if self.tells_codings:
             head = [*head, ACCEPTED]
-        return [*head, *fields_of(self.initial)] if self.initial else head
+        return [*head, *_fields(self.initial)] if self.initial else head
 
     def _tail(self, code: Code, message: str, trailing: Sequence[Metadatum]) -> Fields:
-        tail = [(b"grpc-status", b"%d" % code)]
+        tail = PLAIN_TAIL if code is OK else [(b"grpc-status", b"%d" % code)]
         if message:
-            tail.append((b"grpc-message", percent(message)))
-        return [*tail, *fields_of(self.trailing), *fields_of(trailing)]
+            tail = [*tail, (b"grpc-message", percent(message))]
+        return [*tail, *_fields(self.trailing), *_fields(trailing)]
 
     # The connection's.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import NamedTuple
 
 from attrs import field
@@ -45,6 +46,8 @@ CONTENT_TYPE = "x-content-type"
 LONGEST_TEXT = 1024
 """Characters of an answer that a status can carry."""
 _OK = Code.OK
+_BODY: Callable[[Answer], Body] = itemgetter(2)
+"""Returns the body of an answer; streams have many."""
 _NAME = re.compile(r"[0-9a-z_.-]+")
 _RESERVED = ("grpc-", ":")
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
@@ -233,7 +236,7 @@ class StreamedAnswer(CallObserver):
 
     def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Send parts."""
-        return self.call.send_behind(self.form.ahead, [part.body for part in parts])
+        return self.call.send_behind(self.form.ahead, list(map(_BODY, parts)))
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the last part."""

@@ -46,7 +46,7 @@ from modelserver.rpc.sequence_predictions import SequencePredictions
 from modelserver.rpc.status import PREDICTION_ENDINGS, QUESTION_ENDINGS, Statuses
 from modelserver.rpc.streams import StreamingMethod
 from modelserver.rpc.unary import LateUnary, Unary
-from modelserver.security.authorization import Authorizer
+from modelserver.security.authorization import AllowAll, Authorizer
 
 MODEL_API_DISABLED = "Model API disabled\norg.pytorch.serve.archive.model.ModelException"
 
@@ -128,14 +128,24 @@ class Site:
     largest: int = field(init=False)
     find: Callable[[bytes], RpcMethod | None] = field(init=False)
     """Returns the method with exactly this path, or None."""
+    ended: Callable[[Call, Code, float, int, int], None] = field(init=False)
+    """Writes down a call that is over."""
     _row_of: Mapping[str, MethodRow] = field(init=False)
+    _open: frozenset[str] = field(init=False)
+    """Paths of methods about whose calls there is nothing to decide."""
 
     def __attrs_post_init__(self) -> None:
         self._row_of = {row.path: row for row in self.rows}
         lonely = set(self._row_of).symmetric_difference(self.methods)
         if lonely or any(path != method.name for path, method in self.methods.items()):
             raise LookupError(f"rows and methods do not fit together: {sorted(lonely)}")
-        self.largest = self.rules.largest
+        lets_all_in = isinstance(self.gate, AllowAll)
+        self._open = frozenset(
+            path
+            for path, row in self._row_of.items()
+            if row.is_job and not row.registers and (row.key_kind is None or lets_all_in)
+        )
+        self.largest, self.ended = self.rules.largest, self.calls.ended
         self.find = {path.encode(): method for path, method in self.methods.items()}.get
 
     def begin(self, call: Call, method: RpcMethod) -> None:
@@ -145,6 +155,8 @@ class Site:
         :raises AccessDenied: the call has not the key that the method asks for.
         :raises CallRefused: the operator has forbidden it.
         """
+        if method.name in self._open:
+            return
         row = self._row_of[method.name]
         if not row.is_job:
             call.request_id = self.new_id()
@@ -160,10 +172,6 @@ class Site:
     def status_of(self, error: ServingError) -> CallStatus:
         """Return how a call ends that failed with an error."""
         return self.statuses.of(error)
-
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
-        """Write down a call that is over."""
-        self.calls.ended(call, code, seconds, received, sent)
 
     def log_failure(self, failure: Failure) -> None:
         """Write down a defect of the server."""

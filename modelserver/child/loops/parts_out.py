@@ -55,11 +55,14 @@ class PartsOut:
         """
         batch, laid = self._batch, self._laid
         is_first = not batch.has_parts
-        processors = batch.made_processors() if is_first else batch.processors
-        if not is_first and len(batch.refused) == 1 and len(parts) == 1 and processors[0].is_told:
-            count, data = 0, part_body(parts[0], processors[0], self._largest)
+        data: bytes | bytearray
+        if is_first:
+            batch.made_processors()
+            count, data = self._with_heads(parts, True)
+        elif len(parts) == 1 == len(batch.refused) and (processor := batch.processors[0]).is_told:
+            count, data = 0, part_body(parts[0], processor, self._largest)
         else:
-            count, data = self._with_heads(parts, is_first)
+            count, data = self._with_heads(parts, False)
         inbox = self._inbox
         if laid is None or laid.words[SAID] != inbox.heard or inbox.stopped is not None:
             self._listen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,6 +20,9 @@ MANY = 8
 """Batches that a worker has in hand at most where many jobs wait."""
 LEAST = 0.00025
 """Seconds that a call takes, below which its answer is there before the server has gone to sleep."""
+
+_PLAIN, _BODY = frozenset((Answer,)), itemgetter(2)
+"""The type of parts that are no errors, and what returns the body of one."""
 
 AnswerWatch = Callable[[Sequence[Job], Sequence[Answer | ServingError]], None]
 """Is shown the answers, or parts of them, that came for jobs, before the jobs' observers are told."""
@@ -175,9 +179,10 @@ def pass_parts_on(jobs: Sequence[Job], answers: Sequence[Answer | ServingError])
                 job.holder.cancel_stream(job)
             continue
         own = answers[place::count]
-        parts = [part for part in own if isinstance(part, Answer) and part.body]
+        parts: Sequence[Answer] = own  # type: ignore[assignment]  # as is asked for next
         error: ServingError | None = None
-        if len(parts) < len(own):
+        # Through all of them in three calls: streams have many parts, nearly all of them plain.
+        if not _PLAIN.issuperset(map(type, own)) or not all(map(_BODY, parts)):
             parts, error = _up_to_error(own)
         if parts:
             job.state = STREAMING
