@@ -176,6 +176,8 @@ class Intake:
                     budget -= 1 + (end - at) // PASSED_PER_EVENT
                     at = fed = end
                     continue
+                if passage is None and (ended := self._passing.ended_by(data, at)) is not None:
+                    self._make_up(ended)
                 self._begin(passage, data, at)
                 at += FRAME_HEAD
                 if passage is not None:
@@ -198,7 +200,7 @@ class Intake:
 
         :param passage: what the frame is taken for until then.
         """
-        return passage is not None or self._opens(data, at) or self._passing.ends_measured(data, at)
+        return passage is not None or self._opens(data, at) or self._passing.ended_by(data, at) is not None
 
     def _feed(self, piece: memoryview) -> int:
         """Let the engine read, and return how much happened, as a count of events."""
@@ -244,6 +246,21 @@ class Intake:
             self._calls.body_came(call.stream, b"", True)
         else:
             self._engine.receive(end_of(call.stream))
+
+    def _make_up(self, passage: Passage) -> None:
+        """
+        Let the engine have a body as long as it was told, before it reads the end of it.
+
+        Trailers are to be read by it, or padding, or a length that is wrong.
+        """
+        self._count()
+        calls, call = self._calls.calls, passage.call
+        del calls[call.stream]  # the bytes are nobody's: each piece is given back at once
+        try:
+            for piece in self._passing.make_up(passage):
+                self._engine.receive(piece)
+        finally:
+            calls[call.stream] = call
 
     def _pass_by(self, passage: Passage | None, data: bytes, view: memoryview, at: int) -> int:
         """
@@ -296,6 +313,7 @@ class Intake:
         touched, self._touched = self._touched, []
         for passage in touched:
             size, passage.taken = passage.taken, 0
+            passage.missed += size
             self._passing.passed(size)
             if not passage.call.is_over:
                 self._calls.large_came(passage.call, size)

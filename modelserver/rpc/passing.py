@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from modelserver.language.attributes import define
 from modelserver.rpc.call import ServerCall
-from modelserver.rpc.http2 import Http2Limits, window_update
+from modelserver.rpc.http2 import Http2Limits, data_head, window_update
 from modelserver.rpc.large_message import LargeMessage
 
 FRAME_HEAD = 9
@@ -12,7 +14,9 @@ SHORTEST = 1024
 """Bytes of a frame from which on it is worth it; a flood of short ones is for the engine to count."""
 LARGEST = 1 << 30
 """Bytes of a message by which a client's window may be opened at once (RFC 9113, 6.9.1: below 2 GiB)."""
-DATA, END_STREAM = 0, 1
+DATA, HEADERS, END_STREAM = 0, 1, 1
+MADE_UP = bytes(1 << 14)
+"""For the engine, in the stead of bytes that it has missed: as much as fits into any peer's frames."""
 
 
 def frame_length(data: bytes | bytearray, at: int) -> int:
@@ -27,6 +31,7 @@ class Passage:
 
     :param large: its message.
     :ivar taken: bytes that have gone past the engine, and are not counted yet.
+    :ivar missed: those that are counted.
     :ivar head: of the frame that came last: most of a body's are alike.
     :ivar whole: bytes of such a frame.
     """
@@ -34,6 +39,7 @@ class Passage:
     call: ServerCall
     large: LargeMessage
     taken: int = 0
+    missed: int = 0
     head: bytes = b""
     whole: int = 0
 
@@ -108,13 +114,28 @@ class Passing:
         fits = length == missing if flags else SHORTEST <= length <= missing
         return passage if fits and length <= self._limits.frame else None
 
-    def ends_measured(self, data: bytes | bytearray, at: int) -> bool:
+    def ended_by(self, data: bytes | bytearray, at: int) -> Passage | None:
         """
-        Return whether the frame that begins at a place ends a body of which the engine knows the length.
+        Return the one that the frame that begins at a place ends, if the engine knows the length of its body.
 
-        Whether it fits can be told once all frames before it are read.
+        Whether what is in the frame fits can be told once all frames before it are read.
         """
-        if data[at + 3] != DATA or data[at + 4] != END_STREAM:
-            return False
+        if data[at + 3] > HEADERS or not data[at + 4] & END_STREAM:
+            return None
         passage = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
-        return passage is not None and passage.call.is_measured
+        return passage if passage is not None and passage.call.is_measured else None
+
+    def make_up(self, passage: Passage) -> Iterator[bytes]:
+        """
+        Return frames with as many bytes as the engine has missed of a body, of which it is to read the end.
+
+        It opens the connection's window by them, as was done already: what comes next makes up for that.
+        """
+        call, left = passage.call, passage.missed
+        self.forget(call.stream)
+        call.is_measured = False
+        self._owed -= left
+        while left:
+            piece = MADE_UP[:left]
+            left -= len(piece)
+            yield data_head(call.stream, len(piece)) + piece
