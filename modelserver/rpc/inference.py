@@ -26,6 +26,7 @@ from modelserver.rpc.predictions import (
     WholeAnswer,
 )
 from modelserver.rpc.status import Statuses
+from modelserver.system.bounded_cache import Memo
 
 _PREDICTION = b"\x0a"
 """The tag of ``PredictionResponse.prediction``."""
@@ -59,8 +60,8 @@ def read_head(message: Buffer) -> PredictionHead:
     """
     name = version = sequence = ""
     try:
-        if len(message) > _SHORTEST and (plain := _name_before_one_input(message)):
-            return PredictionHead(plain, None)
+        if len(message) > _SHORTEST and (plain := _head_before_one_input(message)) is not None:
+            return plain
         for tag, start, end in spans(message, 0, len(message)):
             if tag == _NAME:
                 name = text(message, start, end)
@@ -73,20 +74,30 @@ def read_head(message: Buffer) -> PredictionHead:
     return PredictionHead(name, version or None, sequence)
 
 
-def _name_before_one_input(message: Buffer) -> str:
+def _head_before_one_input(message: Buffer) -> PredictionHead | None:
     """
-    Return the model's name where nothing but one input follows, as in nearly all requests; else nothing.
+    Return the head where nothing but one input follows the model's name, as in nearly all requests.
 
     :raises WireInvalid: it is no message.
     """
     size, end = message[1], len(message)
-    at = 2 + size
-    if message[0] != _NAME or size >= 0x80 or at + 1 >= end or message[at] != _INPUT:
-        return ""
-    size, start = message[at + 1], at + 2
+    at = 3 + size
+    if size >= 0x80 or at >= end or message[0] != _NAME or message[at - 1] != _INPUT:
+        return None
+    size, start = message[at], at + 1
     if size >= 0x80:
-        size, start = read_varint(message, at + 1, end)
-    return text(message, 2, at) if start + size == end else ""
+        size, start = read_varint(message, at, end)
+    return _HEADS[bytes(message[:at])] if start + size == end else None
+
+
+def _head_of(begin: bytes) -> PredictionHead | None:
+    """Return what a message says that begins with a name and the tag of an input; None: it is empty."""
+    name = text(begin, 2, len(begin) - 1)
+    return PredictionHead(name, None) if name else None
+
+
+_HEADS = Memo(_head_of, 256)
+"""The heads of messages: most are for the models of those before."""
 
 
 def is_set(message: Buffer, name: str) -> bool:

@@ -113,7 +113,7 @@ class Predictor:
             timeout = call.deadline - self.clock.seconds()
             if timeout <= 0:
                 raise DeadlinePassed(call.deadline - call.arrived)
-        body = call.take_place() or self._kept(message)
+        body = bytes(message) if len(message) < LARGE else call.take_place() or self._kept(message)
         try:
             return self.either.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
         except ServingError:
@@ -122,9 +122,8 @@ class Predictor:
             raise
 
     def _kept(self, message: bytes | memoryview) -> bytes | SharedSlot:
-        """Return a message that stays: a large one where workers read it."""
-        size = len(message)
-        slot = self.slots.take(size) if self.slots is not None and size >= LARGE else None
+        """Return a large message where workers read it, if there is room, and else as it is."""
+        slot = self.slots.take(len(message)) if self.slots is not None else None
         if slot is None or self.slots is None:
             return bytes(message)
         self.slots.view(slot)[:] = message

@@ -198,10 +198,12 @@ class Reception:
         if call is None:
             return
         self.half.pop(stream, None)
-        self.passing.forget(stream)
+        if self.passing.calls:
+            self.passing.forget(stream)
         if self.outflow.waiting:
             self.outflow.drop(stream)
-        self.release_window(call)
+        if call.held:
+            self.release_window(call)
         if not call.is_over:
             self._cancel(call, Code.CANCELLED)
 
