@@ -11,7 +11,7 @@
 # make slow                       the tests that take long, and are not in make test
 # make check                      ruff and mypy
 # make docs                       the documentation as pages, in docs/_build; fails at a warning
-# make cluster-test               workers on a Ray cluster with faked nodes (RAY_PYTHON=... which has Ray)
+# make cluster-test               workers on Ray: faked nodes, real ones in networks (root; RAY_PYTHON=... has Ray)
 # make documents                  the commands of the documentation, run as a reader would
 # make release VERSION=0.2.0       packages, bill of materials, licences and hashes in dist/VERSION; uploads nothing
 # make dead-collector             two minutes of load, all traced, without a collector that takes spans

@@ -18,6 +18,8 @@ from modelserver.protocol.documents import mapping, text
 NAMESPACE = "modelserver"
 PATIENCE = 1.0
 """Seconds without a place after which the server is told what is asked and what is free."""
+_STATISTICS = "RAY_USAGE_STATS_ENABLED"
+"""The variable that has a cluster send statistics to Ray's makers, or not."""
 _TELLS = 5.0
 """Seconds between two such tales."""
 
@@ -40,6 +42,8 @@ class ClusterView:
         """Join the cluster; whatever Ray raises, it raises."""
         if address == LOCAL:
             os.environ.update(own_token(secrets.token_hex(32)))
+            # What we start tells nobody of it, unless that is wanted.
+            os.environ.setdefault(_STATISTICS, "0")
         import ray
 
         options: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
