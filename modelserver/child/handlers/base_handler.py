@@ -24,6 +24,7 @@ from modelserver.child.handlers.warm_up import read_warm_up, run_warm_up
 from modelserver.child.handlers.weights import (
     is_session,
     load_eager,
+    require_class,
     run_session,
     setup_ort_session,
 )
@@ -126,6 +127,7 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
     def _load_torchscript_model(self, model_pt_path: str) -> Any:
         import torch
 
+        require_class(model_pt_path)
         return torch.jit.load(model_pt_path, map_location=self.device)  # type: ignore[no-untyped-call]
 
     def _load_pickled_model(self, model_dir: str, model_file: str, model_pt_path: str | None) -> Any:

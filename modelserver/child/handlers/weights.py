@@ -14,6 +14,9 @@ from modelserver.archive.weights_formats import WeightsFormat, weights_format
 if TYPE_CHECKING:
     import torch
 
+_WITHOUT_CLASS = (WeightsFormat.PICKLE, WeightsFormat.SAFETENSORS)
+"""Formats that hold tensors, or name a class, and are no model by themselves."""
+
 
 def list_classes_from_module(module: ModuleType, parent_class: type | None = None) -> list[type]:
     """The classes that a module itself defines; with ``parent_class``, only its subclasses."""
@@ -75,6 +78,22 @@ def load_eager(
         state = torch.load(weights, map_location=map_location, weights_only=True)
         model.load_state_dict(state)
     return model
+
+
+def require_class(path: str) -> None:
+    """
+    Refuse weights that are nothing without a class, where there is no model file.
+
+    Torch calls such a file a corrupted checkpoint: it looks for a TorchScript module in it.
+
+    :raises RuntimeError: the file is a state dict, a pickled module or safetensors.
+    """
+    found = weights_format(path)
+    if found in _WITHOUT_CLASS:
+        raise RuntimeError(
+            f"{os.path.basename(path)} ({found.value}) holds weights, and the archive has no modelFile with "
+            "the class that they belong to"
+        )
 
 
 def _load_safetensors(model: torch.nn.Module, weights: str) -> None:

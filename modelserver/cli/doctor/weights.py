@@ -43,8 +43,8 @@ def about_weights(manifest: Manifest, folder: Path, examination: Examination) ->
             f"{name}, of the kind {found.value}, is code as a handler is: serve it only from whom you trust."
         )
         yield Finding("works", "weights", text)
-    elif found is WeightsFormat.SAFETENSORS and not examination.importable("safetensors"):
-        yield Finding("fails", "weights", f"{name} needs safetensors, which is not installed here.")
+    elif found is WeightsFormat.SAFETENSORS:
+        yield from _about_safetensors(name, manifest, examination)
     elif found is WeightsFormat.ONNX:
         yield from _about_onnx(path, folder, examination)
     else:
@@ -70,6 +70,22 @@ def _about_script(name: str, manifest: Manifest) -> Finding:
     )
     text = f"{name} is TorchScript: it is served, but deprecated since torch 2.10. To convert: {convert}."
     return Finding("differs", "weights", text)
+
+
+def _about_safetensors(name: str, manifest: Manifest, examination: Examination) -> Iterator[Finding]:
+    is_there, lacks_class = examination.importable("safetensors"), _lacks_class(manifest)
+    if not is_there:
+        yield Finding("fails", "weights", f"{name} needs safetensors, which is not installed here.")
+    if lacks_class:
+        text = f"{name} is safetensors, and the archive has no model file with their class."
+        yield Finding("fails", "weights", text)
+    elif is_there:
+        yield Finding("works", "weights", f"{name} ({WeightsFormat.SAFETENSORS.value})")
+
+
+def _lacks_class(manifest: Manifest) -> bool:
+    """Return whether weights that need a class are for a handler of ours, and there is none."""
+    return manifest.model_file is None and manifest.handler in BUILT_IN_HANDLERS
 
 
 def _about_onnx(path: Path, folder: Path, examination: Examination) -> Iterator[Finding]:
@@ -109,7 +125,7 @@ def _about_pickle(path: Path, manifest: Manifest, examination: Examination) -> I
         handler = (manifest.handler or "").partition(":")[0]
         # A handler of the archive's own may load it so; ours do not.
         yield Finding("differs" if handler.endswith(".py") else "fails", "weights", text)
-    elif manifest.model_file is None and manifest.handler in BUILT_IN_HANDLERS:
+    elif _lacks_class(manifest):
         text = f"{path.name} is a state dict, and the archive has no model file with its class."
         yield Finding("fails", "weights", text)
     else:

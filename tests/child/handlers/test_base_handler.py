@@ -131,6 +131,17 @@ class LoadingTests(ArchiveTestCase):
         self.check_doubles(self.loaded(modelFile="double_model.py"))
 
     @needs_torch
+    def test_weights_without_their_class_are_told_from_a_broken_file(self) -> None:
+        import torch
+
+        torch.save({"factor": torch.tensor(3.0)}, self.folder / "model.pt")
+        (self.folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+        for name, found in (("model.pt", "torch.save"), ("model.safetensors", "safetensors")):
+            error = self.assertRaises(RuntimeError, self.loaded, serializedFile=name)
+            told = f"{name} ({found}) holds weights, and the archive has no modelFile with the class"
+            self.assertTrue(str(error).startswith(told), str(error))
+
+    @needs_torch
     def test_model_file_must_hold_one_class(self) -> None:
         self.write_model(DOUBLE + "class Other: pass\n")
         self.assertRaises(ValueError, self.loaded, modelFile="double_model.py")

@@ -40,13 +40,13 @@ class WeightsTestCase(TestCase):
 
     def findings(
         self, handler: str = "base_handler", torch: str | None = None, memory: int = 1 << 40,
-        model_file: str | None = None,
+        model_file: str | None = None, installed: tuple[str, ...] = (),
     ) -> list[Finding]:  # fmt: skip
         """What is found out about ``model.bin``."""
         examination = Examination(
             self.folder / "scratch",
             Settings(),
-            importable=lambda name: False,
+            importable=lambda name: name in installed,
             memory=lambda: memory,
             version_of=lambda package: torch,
         )
@@ -78,9 +78,21 @@ class FormatTests(WeightsTestCase):
     def test_libraries_that_are_missing(self) -> None:
         (self.folder / "model.bin").write_bytes((2).to_bytes(8, "little") + b"{}")
         self.assertEqual(
-            self.findings()[0],
+            self.findings(model_file="net.py")[0],
             Finding("fails", "weights", "model.bin needs safetensors, which is not installed here."),
         )
+
+    def test_safetensors_need_a_class(self) -> None:
+        (self.folder / "model.bin").write_bytes((2).to_bytes(8, "little") + b"{}")
+        lacking = "model.bin is safetensors, and the archive has no model file with their class."
+        for handler, model_file, verdict, text in (
+            ("base_handler", "net.py", "works", "model.bin (safetensors)"),
+            ("mine.py", None, "works", "model.bin (safetensors)"),
+            ("base_handler", None, "fails", lacking),
+        ):
+            found = self.findings(handler, model_file=model_file, installed=("safetensors",))
+            self.assertEqual((found[0].verdict, found[0].text), (verdict, text))
+        self.assertIn(Finding("fails", "weights", lacking), self.findings())
 
     def test_weights_that_are_absent(self) -> None:
         self.assertEqual(self.findings(), [])
