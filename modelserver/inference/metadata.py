@@ -23,7 +23,10 @@ class ServerMetadata:
 
     name: str = "Torchserve"
     version: str = modelserver.__version__
-    extensions: tuple[str, ...] = ("kserve", "kubeflow", "binary_tensor_data")
+    extensions: tuple[str, ...] = (
+        *("kserve", "kubeflow", "binary_tensor_data"),
+        *("model_configuration", "statistics"),
+    )
 
 
 @frozen

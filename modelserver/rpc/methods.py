@@ -102,6 +102,8 @@ def _open_inference(service: str) -> Iterator[MethodRow]:
         ("ModelReady", False, "Tell whether a model can be asked."),
         ("ServerMetadata", False, "Tell which server this is."),
         ("ModelMetadata", False, "Describe a model's tensors."),
+        ("ModelConfig", False, "Tell how a model is configured, as in Triton."),
+        ("ModelStatistics", False, "Tell what was counted of models, as in Triton."),
         ("ModelInfer", False, "Ask a model with tensors."),
         ("ModelStreamInfer", True, "Ask models with tensors, one request after the other, as in Triton."),
     ):

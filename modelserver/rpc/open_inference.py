@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any
 
 from attrs import field
+from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from modelserver.errors import BadRequest, ParameterMissing, ServingError
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.metadata import ServerMetadata
+from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
 from modelserver.inference.workflows import AnyInference
@@ -171,18 +173,21 @@ class OpenInferenceService:
     Answers what clients ask about the server and its models.
 
     :param inference: tells of models and workflows.
+    :param extensions: tells more about them.
     :param package: whose messages the answers are.
     """
 
     health: ServerHealth
     inference: AnyInference
+    extensions: ModelExtensions
     messages: Messages
     package: str
     _types: Mapping[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        names = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
-        self._types = {name: self.messages.type_of(f"{self.package}.{name}Response") for name in names}
+        self._types = {
+            name: self.messages.type_of(f"{self.package}.{name}Response") for name in self.answers()
+        }
 
     def answers(self) -> Mapping[str, Answers]:
         """Return the functions that answer, by the name of the method."""
@@ -192,6 +197,8 @@ class OpenInferenceService:
             "ModelReady": self.is_model_ready,
             "ServerMetadata": self.describe_server,
             "ModelMetadata": self.describe_model,
+            "ModelConfig": self.tell_configuration,
+            "ModelStatistics": self.tell_statistics,
         }
 
     def is_live(self, request: Any, call: Call) -> Message:
@@ -229,6 +236,18 @@ class OpenInferenceService:
             inputs=_tensors(model.inputs),
             outputs=_tensors(model.outputs),
         )
+
+    def tell_configuration(self, request: Any, call: Call) -> Message:
+        """Answer how a model is configured."""
+        if not request.name:
+            raise ParameterMissing("model_name")
+        config = self.extensions.configuration(request.name, request.version or None)
+        return ParseDict({"config": config}, self._answer("ModelConfig"))
+
+    def tell_statistics(self, request: Any, call: Call) -> Message:
+        """Answer what was counted of a version, of a model, or of all where none is named."""
+        told = self.extensions.statistics(request.name or None, request.version or None)
+        return ParseDict(dict(told), self._answer("ModelStatistics"))
 
     def _answer(self, method: str, **fields: object) -> Message:
         response: Message = self._types[method](**fields)

@@ -12,12 +12,14 @@ from twisted.python.failure import Failure
 
 from modelserver.errors import AccessDenied, ServingError
 from modelserver.inference.health import ServerHealth
+from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.inference.predict import Inference
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.interfaces import Dialect
 from modelserver.language.attributes import define, frozen
 from modelserver.management.repository import ModelRepository
 from modelserver.management.service import Management
+from modelserver.metrics.figures import Figures
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
@@ -66,6 +68,7 @@ class UseCases:
     :param gate: decides on tokens.
     :param slots: memory that workers can read, for large messages; None: there is none.
     :param repository: the model store, by the names of its models.
+    :param figures: what was counted so far.
     :param workflows: runs workflows; None: there are none.
     """
 
@@ -76,6 +79,7 @@ class UseCases:
     gate: Authorizer
     clock: IReactorTime
     repository: ModelRepository
+    figures: Callable[[], Figures]
     slots: SharedMemoryPool | None = None
     workflows: WorkflowInference | None = None
 
@@ -231,7 +235,8 @@ def _open_inference(cases: UseCases, rules: SiteRules, messages: Messages) -> li
     methods: list[RpcMethod] = []
     for service in OPEN_INFERENCE:
         package = service.rpartition(".")[0]
-        about = OpenInferenceService(cases.health, predictor.either, messages, package)
+        extensions = ModelExtensions(predictor.either, cases.figures)
+        about = OpenInferenceService(cases.health, predictor.either, extensions, messages, package)
         methods += _questions(Unary, service, about.answers(), cases, messages)
         methods.append(ModelInfer(f"/{service}/ModelInfer", predictor, statuses, rules.answers))
         methods.append(StreamingMethod(f"/{service}/ModelStreamInfer", StreamedInfer(predictor, statuses)))

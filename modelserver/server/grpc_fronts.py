@@ -85,6 +85,7 @@ def _make_sites(core: Core) -> Mapping[str, Site]:
         gate=make_gate(core),
         clock=core.runtime.reactor,
         repository=make_repository(core),
+        figures=core.telemetry.recorder.figures,
         slots=core.slots,
         workflows=core.workflows,
     )

@@ -7,6 +7,7 @@ from functools import partial
 from uuid import uuid4
 
 from modelserver.config.address import Address
+from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.management.advisor import Advisor
 from modelserver.rest.api import Api
 from modelserver.rest.binding import ApiResource, Operation
@@ -96,15 +97,16 @@ def _operations(
         strict_parameters=settings.strict_parameters,
     )
     workflows = WorkflowApi(core.workflow_management, Calls(responder, settings.strict_parameters))
+    recorder = core.telemetry.recorder
     inference = InferenceApi(
         front=endpoint,
         registry=core.registry,
         health=make_health(core),
         responder=responder,
         descriptions=descriptions,
+        extensions=ModelExtensions(endpoint.either, recorder.figures),
         has_tokens=core.tokens is not None,
     )
-    recorder = core.telemetry.recorder
     metrics = MetricsApi(
         recorder.pieces,
         responder,

@@ -20,8 +20,10 @@ from modelserver.http1.limits import ListenerConnections
 from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.states import OpenConnection
 from modelserver.inference.health import ServerHealth
+from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.metrics.figures import Figures
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.api import Api
@@ -142,7 +144,12 @@ class ConnectionStage:
         descriptions = Descriptions(select({ListenerRole.INFERENCE}, dialect.name, []), dialect.name)
         handlers = {
             **InferenceApi(
-                endpoint, self.registry, ServerHealth(self.registry), responder, descriptions
+                endpoint,
+                self.registry,
+                ServerHealth(self.registry),
+                responder,
+                descriptions,
+                ModelExtensions(endpoint.either, Figures),
             ).operations(),
             **MetricsApi(lambda names: [], responder, self.stage.call_soon).operations(),
         }

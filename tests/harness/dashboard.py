@@ -18,6 +18,7 @@ from modelserver.http1.connection import Connection
 from modelserver.http1.factory import ConnectionFactory
 from modelserver.http1.limits import ListenerConnections
 from modelserver.inference.health import ServerHealth
+from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect
 from modelserver.logs.recent import RecentLines
@@ -180,7 +181,12 @@ class DashboardStage:
         operations = {
             **{operation: lambda request, **variables: b"" for operation in served},
             **InferenceApi(
-                endpoint, self.registry, ServerHealth(self.registry), responder, descriptions
+                endpoint,
+                self.registry,
+                ServerHealth(self.registry),
+                responder,
+                descriptions,
+                ModelExtensions(endpoint.either, self.recorder.figures),
             ).operations(),
             **MetricsApi(self.recorder.pieces, responder, self.stage.call_soon).operations(),
             **DashboardApi(parts, responder, self.gate).operations(),

@@ -18,6 +18,7 @@ from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect
 from modelserver.jobs import Job
 from modelserver.management.repository import ModelRepository
+from modelserver.metrics.figures import Figures
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rpc.codes import CallRefused, Code, Metadatum
 from modelserver.rpc.interfaces import Call, RpcMethod
@@ -106,6 +107,7 @@ class RpcCase(SynchronousTestCase):
         self.on = ManagementStage(Path(folder.name))
         self.stage, self.clock = self.on.stage, self.on.stage.clock
         self.is_stopping = False
+        self.figures = Figures()
         self.defects: list[Failure] = []
         self.ended = EndedCalls()
         ids = iter(range(1, 1 << 32))
@@ -124,6 +126,7 @@ class RpcCase(SynchronousTestCase):
             gate=self.gate,
             clock=self.clock,
             repository=ModelRepository(self.on.management, self.on.store),
+            figures=lambda: self.figures,
         )
         self.sites = make_sites(cases, self.rules, self.ended, self.defects.append)
 

@@ -8,6 +8,7 @@ from modelserver import __version__
 from modelserver.child.data.infer_request import InferDocument
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer
+from modelserver.metrics.figures import Figures, VersionFigures
 from modelserver.protocol.frames import EXPLAIN, INFER
 from modelserver.rpc.codes import Code
 from modelserver.rpc.methods import OPEN_INFERENCE
@@ -56,6 +57,18 @@ class QuestionTests(RpcCase):
                 with self.subTest(service, method=method):
                     self.assertTrue(getattr(found, field))
 
+    def test_configuration_and_statistics(self) -> None:
+        tensor = {"name": "x", "datatype": "INT64", "shape": [-1, 2]}
+        self.serve("m", config={"inputs": [tensor]})
+        self.figures = Figures(versions={("m", "1.0"): VersionFigures(requests=(4,), handled={2: (2, 0.5)})})
+        config = self.answer(self.ask("ModelConfig", name="m"), "oip.ModelConfigResponse").config
+        self.assertEqual((config.name, config.instance_group[0].count), ("m", 1))
+        self.assertEqual((config.input[0].name, config.input[0].data_type), ("x", 9))
+        self.assertEqual(list(config.input[0].dims), [-1, 2])
+        (told,) = self.answer(self.ask("ModelStatistics"), "oip.ModelStatisticsResponse").model_stats
+        self.assertEqual((told.inference_count, told.execution_count), (4, 2))
+        self.assertEqual(told.batch_stats[0].compute_infer.ns, 500_000_000)
+
     def test_server_that_stops_is_not_ready(self) -> None:
         self.is_stopping = True
         self.assertTrue(self.answer(self.ask("ServerLive"), "oip.ServerLiveResponse").live)
@@ -73,8 +86,9 @@ class QuestionTests(RpcCase):
         rows: list[tuple[str, dict[str, str], str, str, str]] = [
             ("ModelReady", {}, "INTERNAL", "Parameter name is required.", "BadRequestException.()"),
             ("ModelMetadata", {}, "INTERNAL", "Parameter model_name is required.", "BadRequestException.()"),
+            ("ModelConfig", {}, "INTERNAL", "Parameter model_name is required.", "BadRequestException.()"),
         ]
-        for name in ("ModelReady", "ModelMetadata"):
+        for name in ("ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"):
             no_model = f"{MODEL}.ModelNotFoundException"
             no_version = f"{MODEL}.ModelVersionNotFoundException"
             text = "Model version: 9.9 does not exist for model: m"

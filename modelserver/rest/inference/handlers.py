@@ -10,6 +10,7 @@ from modelserver.core.registry import Registry
 from modelserver.errors import AccessDenied
 from modelserver.inference.health import ServerHealth
 from modelserver.inference.metadata import ServerMetadata
+from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.inference.targets import require_served
 from modelserver.interfaces import Reply
 from modelserver.language.attributes import frozen
@@ -31,6 +32,7 @@ class InferenceApi:
     Everything that an inference listener answers.
 
     :param descriptions: of the listener's routes.
+    :param extensions: tells more about models.
     :param has_tokens: requests need keys; readiness needs none, but tells the names of models only with one.
     """
 
@@ -39,6 +41,7 @@ class InferenceApi:
     health: ServerHealth
     responder: KleinResponder
     descriptions: Descriptions
+    extensions: ModelExtensions
     has_tokens: bool = False
 
     def operations(self) -> Mapping[str, Operation]:
@@ -58,6 +61,11 @@ class InferenceApi:
             "kserve_v2_version": self.describe_tensors,
             "kserve_v2_model_ready": self.is_model_ready,
             "kserve_v2_version_ready": self.is_model_ready,
+            "kserve_v2_model_config": self.tell_configuration,
+            "kserve_v2_version_config": self.tell_configuration,
+            "kserve_v2_statistics": self.tell_statistics,
+            "kserve_v2_model_statistics": self.tell_statistics,
+            "kserve_v2_version_statistics": self.tell_statistics,
         }
 
     async def predict(self, request: Request, **variables: str) -> bytes:
@@ -124,6 +132,18 @@ class InferenceApi:
         """Answer whether a worker has loaded the model."""
         is_ready = self.front.either.is_ready(model_name, model_version)
         return self._send(request, {"name": model_name, "ready": is_ready}, 200 if is_ready else NOT_READY)
+
+    def tell_configuration(
+        self, request: Request, model_name: str, model_version: str | None = None
+    ) -> bytes:
+        """Answer how a model is configured, in Triton's words."""
+        return self._send(request, self.extensions.configuration(model_name, model_version))
+
+    def tell_statistics(
+        self, request: Request, model_name: str | None = None, model_version: str | None = None
+    ) -> bytes:
+        """Answer what was counted of a version, a model or all of them, in Triton's words."""
+        return self._send(request, self.extensions.statistics(model_name, model_version))
 
     async def describe_routes(self, request: Request, **variables: str) -> bytes:
         """Answer with an OpenAPI document of the inference routes of a model."""

@@ -192,6 +192,7 @@ https://github.com/awslabs/multi-model-server/blob/master/docs/inference_api.md
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
+_VERSION = "{model_name}/versions/{model_version}"
 _OPEN_PROTOCOL = tuple(
     _question(
         operation,
@@ -214,6 +215,16 @@ _OPEN_PROTOCOL = tuple(
             "Tell whether a model can be asked.",
             (404,),
             "",
+        ),
+        *(
+            (f"kserve_v2_{operation}", f"/v2/models/{path}", description, refusals, "")
+            for operation, path, description, refusals in (
+                ("model_config", "{model_name}/config", "Tell how a model is configured (Triton).", (404,)),
+                ("version_config", f"{_VERSION}/config", "Tell how a version is configured.", (404,)),
+                ("statistics", "stats", "Tell what was counted of all models (Triton).", ()),
+                ("model_statistics", "{model_name}/stats", "Tell what was counted of a model.", (404,)),
+                ("version_statistics", f"{_VERSION}/stats", "Tell what was counted of a version.", (404,)),
+            )
         ),
         (
             "kserve_v2_version",
