@@ -30,6 +30,14 @@ class WeightsFormat(Enum):
     OTHER = "unknown"
 
 
+AHEAD_OF_TIME = (
+    WeightsFormat.COMPILED_PACKAGE,
+    WeightsFormat.EXPORTED_PROGRAM,
+    WeightsFormat.SHARED_LIBRARY,
+)
+"""What torch has exported or compiled."""
+
+
 def weights_format(path: str | Path) -> WeightsFormat:
     """
     Return what a file is; ``OTHER``, too, if it cannot be read.

@@ -14,8 +14,8 @@ import yaml
 
 from bench.target import TargetFailed
 from bench.warm_up import REQUESTS, WAYS, WIDTH, Start, ask, median_ratio, sheet, write_archive
-from modelserver.child.handlers.compilation import compile_options
-from modelserver.child.handlers.warm_up import read_warm_up
+from modelserver.archive.pt2_section import compile_options
+from modelserver.archive.warm_up_section import read_warm_up
 
 
 def start(way: str, first: float) -> Start:

@@ -9,7 +9,8 @@ from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from modelserver.archive.weights_formats import weights_format
+from modelserver.archive.warm_up_section import read_warm_up
+from modelserver.archive.weights_formats import AHEAD_OF_TIME, weights_format
 from modelserver.child.call_trace import CallTrace
 from modelserver.child.data.refusals import opened, require_equal
 from modelserver.child.data.rows import row_value
@@ -18,9 +19,9 @@ from modelserver.child.handlers.devices import choose_device
 from modelserver.child.handlers.explanations import refuse_to_explain, targets
 from modelserver.child.handlers.labels import load_label_mapping
 from modelserver.child.handlers.profiling import is_profiler_wanted, profiled
-from modelserver.child.handlers.programs import AHEAD_OF_TIME, load_ahead_of_time
+from modelserver.child.handlers.programs import load_ahead_of_time
 from modelserver.child.handlers.timing import emit_time, timed
-from modelserver.child.handlers.warm_up import read_warm_up, run_warm_up
+from modelserver.child.handlers.warm_up import run_warm_up
 from modelserver.child.handlers.weights import (
     is_session,
     load_eager,

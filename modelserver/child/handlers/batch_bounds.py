@@ -3,48 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class BatchBounds(NamedTuple):
-    """
-    The batches that a model takes.
-
-    :param most: None if there is no upper bound.
-    """
-
-    least: int = 1
-    most: int | None = None
-
-    def __str__(self) -> str:
-        if self.most is None:
-            return "any size" if self.least <= 1 else f"{self.least} or more"
-        return f"exactly {self.most}" if self.least == self.most else f"{self.least} to {self.most}"
-
-    def check(self) -> BatchBounds:
-        """
-        Return these bounds.
-
-        :raises ValueError: no batch is within them.
-        """
-        if self.least < 1 or (self.most is not None and self.most < self.least):
-            raise ValueError(f"no batch has a size from {self.least} to {self.most}")
-        return self
-
-
-def read_bounds(value: object) -> BatchBounds | None:
-    """
-    Read the option ``batch`` of ``pt2``: a size, or ``{min: ..., max: ...}``; None if it is absent.
-
-    :raises ValueError: it is neither, or no batch is within it.
-    """
-    if value is None:
-        return None
-    given: Mapping[Any, Any] = value if isinstance(value, Mapping) else {"min": value, "max": value}
-    least, most = given.get("min", 1), given.get("max")
-    if set(given) - {"min", "max"} or type(least) is not int or type(most) not in (int, type(None)):
-        raise ValueError(f"pt2: batch is a size or {{min: ..., max: ...}}, not {value!r}")
-    return BatchBounds(least, most).check()
+from modelserver.archive.pt2_section import BatchBounds
 
 
 class BoundedModel:

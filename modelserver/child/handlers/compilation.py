@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-log = logging.getLogger(__name__)
+from modelserver.archive.pt2_section import compile_options
 
-RUNS = ("eager", "compiled")
-OWN_OPTIONS = ("batch", "device", "run")
-"""Options of the section ``pt2`` that are not for torch.compile."""
+log = logging.getLogger(__name__)
 
 
 class PT2Backend(str, Enum):
@@ -53,31 +51,6 @@ def uses_ahead_of_time(config: Mapping[str, object]) -> bool:
     section = config.get("pt2")
     export = section.get("export") if isinstance(section, Mapping) else None
     return isinstance(export, Mapping) and bool(export.get("aot_compile"))
-
-
-def compile_options(config: Mapping[str, object]) -> dict[str, object] | None:
-    """
-    The arguments for torch.compile, or None if it is not asked for.
-
-    ``pt2`` is the name of a backend, or holds ``compile: {enable: true, backend: ..., mode: ...}``, or, as
-    older archives have it, ``backend`` and the others themselves. ``run: compiled`` asks for it, too, and
-    ``run: eager`` for none.
-
-    :raises ValueError: ``run`` is another word.
-    """
-    section = config.get("pt2")
-    if isinstance(section, str):
-        return {"backend": section}
-    if not isinstance(section, Mapping):
-        return None
-    run = section.get("run")
-    if run not in (None, *RUNS):
-        raise ValueError(f"pt2: run is {' or '.join(RUNS)}, not {run!r}")
-    others = {name: value for name, value in section.items() if name not in OWN_OPTIONS}
-    options = section.get("compile", {} if "export" in section else {**others, "enable": bool(others)})
-    if not isinstance(options, Mapping) or run == "eager" or not (options.get("enable") or run == "compiled"):
-        return None
-    return {name: value for name, value in options.items() if name != "enable"}
 
 
 def torch_compile(model: Any, **options: Any) -> Any:

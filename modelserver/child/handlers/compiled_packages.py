@@ -10,8 +10,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from modelserver.archive.pt2_section import BatchBounds
 from modelserver.archive.weights_formats import compiled_models
-from modelserver.child.handlers.batch_bounds import BatchBounds
 
 if TYPE_CHECKING:
     import torch

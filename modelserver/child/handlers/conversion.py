@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modelserver.child.handlers.batch_bounds import BatchBounds
+from modelserver.archive.pt2_section import BatchBounds
+from modelserver.archive.warm_up_section import read_warm_up
 from modelserver.child.handlers.programs import load_ahead_of_time
-from modelserver.child.handlers.warm_up import batch_of, example_rows, read_warm_up
+from modelserver.child.handlers.warm_up import batch_of, example_rows
 from modelserver.child.handlers.weights import load_eager
 
 if TYPE_CHECKING:

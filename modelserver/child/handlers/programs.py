@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from modelserver.archive.pt2_section import BatchBounds, read_program_options
 from modelserver.archive.weights_formats import WeightsFormat, weights_format
-from modelserver.child.handlers.batch_bounds import BatchBounds, BoundedModel, read_bounds
+from modelserver.child.handlers.batch_bounds import BoundedModel
 from modelserver.child.handlers.compilation import compiled
 from modelserver.child.handlers.compiled_packages import load_package, package_facts
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AHEAD_OF_TIME = (
-    WeightsFormat.COMPILED_PACKAGE,
-    WeightsFormat.EXPORTED_PROGRAM,
-    WeightsFormat.SHARED_LIBRARY,
-)
 _UNBOUNDED = 2**31
 """No batch has as many rows: torch's own words for "no upper bound" differ between its versions."""
 
@@ -50,10 +46,8 @@ def load_ahead_of_time(
     import torch
 
     found = weights_format(path)
-    section = config.get("pt2")
-    options: Mapping[str, object] = section if isinstance(section, Mapping) else {}
-    wanted = options.get("device")
-    device = device if wanted is None else torch.device(str(wanted))
+    wanted, batch = read_program_options(config)
+    device = device if wanted is None else torch.device(wanted)
     if found is WeightsFormat.SHARED_LIBRARY:
         from torch._export import aot_load
 
@@ -66,7 +60,7 @@ def load_ahead_of_time(
         with open(path, "rb") as file:  # a path would have to end in .pt2
             program = torch.export.load(file)
         model, bounds = compiled(_module_on(program, device), config), program_bounds(program)
-    return AheadOfTime(_bounded(model, read_bounds(options.get("batch")), bounds, batch_size), device)
+    return AheadOfTime(_bounded(model, batch, bounds, batch_size), device)
 
 
 def _device_of_package(compiled_for: str | None, device: torch.device, is_wanted: bool) -> torch.device:

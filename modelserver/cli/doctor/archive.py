@@ -11,6 +11,7 @@ from modelserver.archive.unpack import open_archive, remove
 from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.cli.doctor.handler_imports import Missing, missing_imports
+from modelserver.cli.doctor.model_sections import about_sections
 from modelserver.cli.doctor.weights import about_python, about_weights
 from modelserver.cli.doctor.workflow import examine_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
@@ -147,11 +148,13 @@ def _about_model_config(manifest: Manifest, folder: Path, examination: Examinati
         yield Finding("fails", "model-config.yaml", str(why))
         return
     config, problems = read_model_config(document, _ANY_GPU)
+    wrong = list(about_sections(manifest, folder, config.document))
+    yield from wrong
     for problem in problems:
         yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))
     if config.torchrun is not None and not examination.importable("torch"):
         kind = config.settings["parallel_type"]
         text = f"parallelType={kind} needs torchrun, but torch is not installed here."
         yield Finding("fails", "model-config.yaml", text)
-    elif document and not problems:
+    elif document and not problems and not wrong:
         yield Finding("works", "model-config.yaml", ", ".join(document))

@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.child.handlers.batch_bounds import BatchBounds, BoundedModel, read_bounds
+from modelserver.archive.pt2_section import BatchBounds, read_bounds
+from modelserver.child.handlers.batch_bounds import BoundedModel
 from tests.harness.packages import needs_torch
 
 

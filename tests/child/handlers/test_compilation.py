@@ -6,9 +6,9 @@ import logging
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.archive.pt2_section import compile_options
 from modelserver.child.handlers.compilation import (
     check_valid_pt2_backend,
-    compile_options,
     compiled,
     uses_ahead_of_time,
 )

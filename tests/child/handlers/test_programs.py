@@ -12,8 +12,9 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
+from modelserver.archive.pt2_section import BatchBounds
 from modelserver.child.handlers.base_handler import BaseHandler
-from modelserver.child.handlers.batch_bounds import BatchBounds, BoundedModel
+from modelserver.child.handlers.batch_bounds import BoundedModel
 from modelserver.child.handlers.compiled_packages import CHECK_INPUTS, load_package, package_facts
 from modelserver.child.handlers.image_classifier import ImageClassifier
 from tests.child.handlers.test_base_handler import ArchiveTestCase
@@ -137,8 +138,14 @@ class ExportedProgramTests(ArchiveTestCase):
             handler = self.loaded(serializedFile="model.pt2", config=config)
         self.assertEqual(logged.records[0].getMessage(), "Compiled model with backend eager")
         self.assertEqual(self.answers(handler, 3), self.doubled(3))
-        config = {"pt2": {"run": "sideways"}}
-        self.assertRaises(ValueError, self.loaded, serializedFile="model.pt2", config=config)
+
+    def test_wrong_options_are_refused(self) -> None:
+        self.save_program("model.pt2")
+        sections: tuple[object, ...] = ({"run": "sideways"}, {"batches": 2}, {"device": 0}, ["cpu"])
+        for section in sections:
+            config = {"pt2": section}
+            error = self.assertRaises(ValueError, self.loaded, serializedFile="model.pt2", config=config)
+            self.assertTrue(str(error).startswith("pt2"), error)
 
     def test_images(self) -> None:
         import torch
@@ -223,6 +230,14 @@ class CompiledPackageTests(ArchiveTestCase):
             self.assertEqual(answer, [[2.0 * row, 2.0] for row in range(rows)])
         # Another width is an error of the request, not numbers from beyond the input.
         self.assertRaises(RuntimeError, handler.handle, [{"body": [1.0, 2.0, 3.0]}] * 2, self.context_for(2))
+
+    def test_wrong_options_are_refused_before_it_is_opened(self) -> None:
+        with zipfile.ZipFile(self.folder / "model.bin", "w") as archive:
+            archive.writestr("m/data/aotinductor/model/x.so", "")
+        for section in ({"run": "sideways"}, {"batches": 2}):
+            config = {"pt2": section}
+            error = self.assertRaises(ValueError, self.loaded, serializedFile="model.bin", config=config)
+            self.assertTrue(str(error).startswith("pt2"), error)
 
     def test_package_for_another_device_is_refused(self) -> None:
         self.make_package()

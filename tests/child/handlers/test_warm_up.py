@@ -10,8 +10,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.archive.warm_up_section import read_warm_up
+from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handlers.base_handler import BaseHandler
-from modelserver.child.handlers.warm_up import MOST_CALLS, read_warm_up, run_warm_up
+from modelserver.child.handlers.warm_up import MOST_CALLS, run_warm_up
 from tests.child.handlers.test_base_handler import ArchiveTestCase
 from tests.harness.packages import needs_torch
 
@@ -136,9 +138,14 @@ class WarmUpTests(ArchiveTestCase):
         self.assertRaises(ValueError, self.warmed, file="example.pt")
 
     def test_failure_comes_out_and_is_told(self) -> None:
+        (self.folder / "example.json").write_text('"no tensor"')
         with self.assertLogs(LOGGER, logging.ERROR) as logged:
-            self.assertRaises(FileNotFoundError, self.warmed, file="absent.json", batchSizes=[5])
+            self.assertRaises(RowsRefused, self.warmed, file="example.json", batchSizes=[5])
         self.assertEqual(logged.records[0].getMessage(), "The warm-up with a batch of 5 has failed.")
+
+    def test_file_that_is_not_there(self) -> None:
+        error = self.assertRaises(ValueError, self.warmed, file="absent.json")
+        self.assertEqual(str(error), "warmup: file names absent.json, which is not in the archive")
 
     def test_what_cannot_be_compiled_fails(self) -> None:
         import torch
