@@ -3,19 +3,21 @@
 
 attrs looks through each class, and writes and compiles its methods, while its module is imported: of a server
 with four hundred such classes, that was a third of its start, which uses a third of them. Here a class gets
-its slots at once, and what attrs makes of it (``__init__``, the list of fields) at its first instance, or
-when somebody asks; ``__repr__``, ``__eq__`` and ``__hash__`` at their first call. What they do is what attrs
-says; type checkers see attrs itself.
+its slots at once, and what attrs makes of it (``__init__``, the list of fields) when somebody asks or it has
+had some instances (``first_instances``); ``__repr__``, ``__eq__`` and ``__hash__`` at their first call. What
+they do is what attrs says; type checkers see attrs itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
+
+from modelserver.language.first_instances import FirstInstances, first_instances
 
 __all__ = ("define", "finish", "frozen", "unfinished")
 
@@ -46,7 +48,7 @@ _refuse_removal: object = attrs.frozen(_Unchangeable).__delattr__
 _ASKED = ("__attrs_attrs__", "__match_args__")
 """Attributes of attrs' classes that are looked at."""
 _CALLED = ("__init__", "__getstate__", "__setstate__")
-"""Those that are called, by an instance's first moments."""
+"""Those that are called."""
 _FINISHED = (*_ASKED, *_CALLED, "__attrs_own_setattr__", "__attrs_props__", "__setattr__")
 """All that attrs adds to a class."""
 _BY_ATTRS = frozenset((*_CALLED, "__slots__", "__setattr__", "__delattr__"))
@@ -76,10 +78,10 @@ def _decorate(kind: Callable[..., Any], cls: type | None, eq: bool, kw_only: boo
         return partial(_decorate, kind, eq=eq, kw_only=kw_only)
     make = partial(kind, cls, repr=False, eq=False, kw_only=kw_only)
     own = frozenset(vars(cls))
-    late = _Late(make)
     is_value = kind is attrs.frozen or cls.__setattr__ is _refuse_change
-    methods = _methods_of_values(late, own, eq and not issubclass(cls, BaseException), is_value)
     slots = None if own & _BY_ATTRS else _slots(cls)
+    late = _Late(make, partial(_first_instances, cls, slots or (), is_value, kw_only))
+    methods = _methods_of_values(late, own, eq and not issubclass(cls, BaseException), is_value)
     if slots is not None:
         late.cls = _slotted(cls, slots, {**_unfinished(late, own, is_value), **methods})
     else:
@@ -94,13 +96,25 @@ class _Late:
     Knows a class, and how attrs makes the same.
 
     :param make: has attrs make a class of the one that was written; another one, with slots of its own.
+    :param plan: returns what initializes the first instances of it, or None where attrs does.
     """
 
-    __slots__ = ("_make", "cls")
+    __slots__ = ("_first", "_make", "_plan", "cls")
 
-    def __init__(self, make: Callable[[], type]) -> None:
+    def __init__(self, make: Callable[[], type], plan: Callable[[], FirstInstances | None]) -> None:
         self._make: Callable[[], type] | None = make
+        self._plan: Callable[[], FirstInstances | None] | None = plan
+        self._first: FirstInstances | None = None
         self.cls: type = type
+
+    def initialize(self, instance: object, arguments: tuple[object, ...], named: dict[str, object]) -> None:
+        """Do what ``__init__`` does, which attrs has not made yet."""
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            self._first = plan()
+        first = self._first
+        if first is None or not first.has_made(instance, arguments, named):
+            self.real("__init__")(instance, *arguments, **named)
 
     def real(self, name: str) -> Any:
         """Return what attrs has made, which stands in the class from now on."""
@@ -110,7 +124,7 @@ class _Late:
             for each in _FINISHED:
                 if each in made and (each not in vars(self.cls) or _is_late(vars(self.cls)[each])):
                     setattr(self.cls, each, made[each])
-            self._make = None
+            self._make = self._plan = self._first = None
         return vars(self.cls)[name]
 
 
@@ -138,6 +152,24 @@ def _called(late: _Late, name: str) -> Callable[..., Any]:
     return method
 
 
+def _initializing(late: _Late) -> Callable[..., Any]:
+    """Return an ``__init__`` that makes the first instances, until the one of attrs takes its place."""
+
+    def __init__(self: object, *arguments: object, **named: object) -> None:
+        late.initialize(self, arguments, named)
+
+    __init__.is_late = True  # type: ignore[attr-defined]  # a mark, which mypy knows of no function
+    return __init__
+
+
+def _first_instances(
+    cls: type, names: Collection[str], is_value: bool, kw_only: bool
+) -> FirstInstances | None:
+    if issubclass(cls, BaseException):
+        return None
+    return first_instances(cls, names, kw_only, object.__setattr__ if is_value else setattr)
+
+
 def _is_late(value: object) -> bool:
     return isinstance(value, _Asked) or getattr(value, "is_late", False)
 
@@ -145,6 +177,7 @@ def _is_late(value: object) -> bool:
 def _unfinished(late: _Late, own: frozenset[str], is_value: bool) -> dict[str, Any]:
     """Return what stands for what attrs will make."""
     names: dict[str, Any] = {name: _called(late, name) for name in _CALLED}
+    names["__init__"] = _initializing(late)
     names |= {name: _Asked(late, name) for name in _ASKED if name not in own}
     if is_value:
         # At once, for by the first attrs knows a subclass of a frozen class.

@@ -16,6 +16,7 @@ from attrs import field
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.language import attributes
+from modelserver.language.first_instances import MOST
 
 Held = TypeVar("Held")
 KINDS: tuple[tuple[str, bool, Callable[..., Any]], ...] = (
@@ -164,7 +165,7 @@ class LateTests(SynchronousTestCase):
 
     def test_each_first_use_finishes_a_class(self) -> None:
         uses: tuple[Callable[[Any], object], ...] = (
-            lambda made: made(1),
+            lambda made: [made(1) for _ in range(MOST + 1)],
             attrs.fields,
             lambda made: made.__match_args__,
             lambda made: made.__new__(made).__setstate__({"x": 1, "y": []}),
