@@ -293,6 +293,7 @@ class RpcConnection(Protocol):
     def part_sent(self, call: ServerCall) -> bool:
         """Have a message leave; return whether the call may send on, else it is told when."""
         self.lifetime.answered()
+        self.intake.halves = False
         self.flush_soon()
         if self.is_full or self.engine.queued(call.stream) > QUEUE_HIGH:
             self._waiting.add(call)

@@ -64,6 +64,9 @@ class Intake:
     bytes; it gets the beginning and the end of each call, and all else. The end is kept from it where the
     client has said the length of the body, of which the engine would miss the bytes: once such a call is
     answered, the engine is told that its client has given it up.
+
+    :ivar halves: a worker may begin with the first half of calls that come together. It costs those whose
+        answers come in parts more than it gives: their parts are framed together.
     """
 
     __slots__ = (
@@ -77,6 +80,7 @@ class Intake:
         "_passing",
         "_taker",
         "_touched",
+        "halves",
     )
 
     def __init__(self, calls: LargeCalls, engine: Http2Engine) -> None:
@@ -84,6 +88,7 @@ class Intake:
         self._passing = calls.passing
         self._outflow = calls.outflow
         self._engine = engine
+        self.halves = True
         self._left = PREFACE
         """Bytes to come of the frame that has begun."""
         self._head = b""
@@ -127,7 +132,7 @@ class Intake:
         at = self._left
         # The worker of a client that has waited for all of its answers has nothing to do: it begins with
         # the first half of the calls while the other one is read.
-        enough = size // 2 if size >= SEVERAL and not self._calls.calls else size
+        enough = size // 2 if size >= SEVERAL and self.halves and not self._calls.calls else size
         while at + FRAME_HEAD <= size:
             if at >= enough:
                 self._left = 0

@@ -53,6 +53,14 @@ class Ngh2HalvesTests(SynchronousTestCase):
         self.receive(self.calls(1))
         self.assertEqual(1 + CALLS, self.receive(self.calls())[0])
 
+    def test_where_answers_have_come_in_parts_all_come_at_once(self) -> None:
+        self.receive(self.calls(1))
+        call = self.keep.calls.pop()
+        call.send(b"part")
+        call.reply(b"")
+        self.client.pump()
+        self.assertEqual(CALLS, self.receive(self.calls())[0])
+
     def test_few_come_at_once(self) -> None:
         self.receive(self.calls(1, b""))
         self.keep.calls.pop().reply(b"")
