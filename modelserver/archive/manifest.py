@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import evolve, field
 
-from modelserver.archive.documents import read_bounded, read_yaml
+from modelserver.archive.documents import read_bounded
 from modelserver.archive.manifest_documents import (
     LARGEST,
     UNREADABLE,
@@ -136,6 +136,8 @@ def model_config(folder: Path, manifest: Manifest) -> Mapping[str, object]:
     """
     if manifest.config_file is None:
         return {}
+    from modelserver.archive.yaml_documents import read_yaml  # in the thread, not at the start
+
     try:
         document = read_yaml(read_bounded(folder / manifest.config_file))
     except (OSError, ValueError) as why:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field
 
-from modelserver.archive.documents import Lines
 from modelserver.archive.names import RULE, is_name
 from modelserver.language.attributes import define
 from modelserver.workflows.errors import WorkflowInvalid
 from modelserver.workflows.spec import Condition, Items, Node, NodeModel, NodeSettings
+
+if TYPE_CHECKING:
+    from modelserver.archive.yaml_documents import Lines
 
 LARGEST = 2**31 - 1
 MOST_ATTEMPTS = 100

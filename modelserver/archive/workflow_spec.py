@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from attrs import evolve
 
 from modelserver.archive.documents import MOST_NODES as MOST_VALUES
-from modelserver.archive.documents import read_yaml_with_lines
 from modelserver.archive.names import RULE, is_name
 from modelserver.archive.workflow_nodes import GLOBALS, SpecNotes, function_node, read_node, with_setting
 from modelserver.language.attributes import frozen
@@ -56,6 +55,8 @@ def read_workflow_spec(
     :raises WorkflowInvalid: it breaks a rule; the text has the key and the line.
     :raises GraphInvalid: ``dag`` is no graph that can be run.
     """
+    from modelserver.archive.yaml_documents import read_yaml_with_lines  # in the thread, not at the start
+
     try:
         document, lines = read_yaml_with_lines(text, limits.values)
     except ValueError as why:

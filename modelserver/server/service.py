@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
@@ -41,12 +40,15 @@ from modelserver.server.late import LateFactory
 from modelserver.server.listeners import AddressListener
 from modelserver.server.preloading import Preloading
 from modelserver.server.refused_calls import refused_calls
+from modelserver.server.repeating import Repeating
 from modelserver.server.resources import Resources
 from modelserver.server.startup import (
     ClusterMissing,
+    LibraryMissing,
     StoreMissing,
     check_snapshot,
     require_cluster,
+    require_libraries,
     require_store,
     start_models,
 )
@@ -126,6 +128,7 @@ class Server(MultiService):
             require_store(self.settings.model_store)
             require_store(self.settings.workflow_store, "--workflow-store")
             require_cluster(self.settings)
+            require_libraries()
             self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
             self._supervision.require_taken()
@@ -139,6 +142,7 @@ class Server(MultiService):
             KeyFileInvalid,
             RestoreFailed,
             ClusterMissing,
+            LibraryMissing,
             StoreMissing,
             SocketUnwanted,
             TlsUnusable,
@@ -230,9 +234,7 @@ class Server(MultiService):
     def _start_tokens(self, tokens: Tokens) -> None:
         tokens.start()
         if tokens.given is not None:
-            watch = TimerService(RELOAD, lambda: Deferred.fromCoroutine(tokens.reload()))  # type: ignore[no-untyped-call]  # Twisted's
-            # Assigned since Twisted's constructor does not take a clock.
-            watch.clock = self._reactor
+            watch = Repeating(self._reactor, RELOAD, lambda: Deferred.fromCoroutine(tokens.reload()))
             watch.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _roles(self) -> dict[Address, set[ListenerRole]]:

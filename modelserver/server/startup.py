@@ -123,6 +123,20 @@ def require_cluster(settings: Settings) -> None:
         raise ClusterMissing(f"ray_address={settings.ray_address} needs Ray: pip install 'modelserver[ray]'")
 
 
+class LibraryMissing(Exception):
+    """A library is not installed that the server needs later."""
+
+
+def require_libraries(find: Callable[[str], object] = find_spec) -> None:
+    """
+    Look for what is loaded with the first model whose archive has need of it.
+
+    :raises LibraryMissing: it is not installed.
+    """
+    if find("yaml") is None:
+        raise LibraryMissing("The configuration of models needs PyYAML: pip install PyYAML")
+
+
 def check_snapshot(settings: Settings) -> None:
     """
     Check that every archive is there that the snapshot, if there is one, names. Blocks.

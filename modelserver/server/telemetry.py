@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from attrs import field
-from twisted.application.internet import TimerService
 from twisted.application.service import MultiService
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import globalLogPublisher
 
@@ -21,14 +21,19 @@ from modelserver.logs.console import Console
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.management.descriptions import Facts, describe_version
 from modelserver.metrics.command_sampler import CommandSampler, SamplingCommand
-from modelserver.metrics.declarations import DEFAULT_FILE, load_or_none, of_multi_model_server
+from modelserver.metrics.declarations import Declarations
+from modelserver.metrics.default_declarations import DEFAULT, OF_MULTI_MODEL_SERVER
 from modelserver.metrics.host_sampler import HostSampler, Probe
 from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
+from modelserver.server.repeating import Repeating
 from modelserver.server.resources import Runtime
 from modelserver.system.installation import ROOT
 
 LINES_EVERY = 1.0
 """Seconds between two times that metrics are written to their log files."""
+SAMPLES_AFTER = 0.2
+"""Seconds from the start to the first sample of the host: its thread would slow the start down by loading
+psutil meanwhile."""
 PEERS_SAMPLER = "ts/metrics/metric_collector.py"
 """TorchServe's own ``system_metrics_cmd``: what it samples, this server samples itself."""
 
@@ -64,10 +69,6 @@ def make_recorder(
     settings: Settings, registry: Registry, logs: Logs, spans: Callable[[], Mapping[str, int]] = dict
 ) -> MetricsRecorder:
     """Make the recorder of metrics; ``spans``: see ``MetricsInputs``."""
-    has_declarations = DIALECTS[settings.dialect].declares_metrics
-    declarations = (
-        load_or_none(settings.metrics_config or DEFAULT_FILE) if has_declarations else of_multi_model_server()
-    )
     inputs = MetricsInputs(
         now=time.time,
         versions=lambda: [
@@ -79,13 +80,24 @@ def make_recorder(
         spans=spans,
     )
     mode = MetricsSettings(
-        declarations=declarations,
+        declarations=_declarations(settings),
         mode=settings.metrics_mode,
         auto_detect=settings.model_metrics_auto_detect,
         hostname=socket.gethostname(),
         dialect=settings.dialect,
     )
     return MetricsRecorder(mode, inputs)
+
+
+def _declarations(settings: Settings) -> Declarations:
+    if not DIALECTS[settings.dialect].declares_metrics:
+        return OF_MULTI_MODEL_SERVER
+    if settings.metrics_config is None:
+        return DEFAULT
+    # Loaded only for a file of the operator's: what reads YAML takes 15 ms of a start.
+    from modelserver.metrics.declaration_files import load_or_none
+
+    return load_or_none(settings.metrics_config)
 
 
 def sampling_command(settings: Settings, environment: Mapping[str, str]) -> SamplingCommand | None:
@@ -116,6 +128,7 @@ class Telemetry(MultiService):
     recorder: MetricsRecorder
     _command: CommandSampler | None = field(default=None, init=False)
     _sampler: HostSampler = field(init=False)
+    _first_sample: IDelayedCall | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
@@ -138,15 +151,10 @@ class Telemetry(MultiService):
             pids=self._pids,
             observer=self.recorder,
         )
-        self._every(LINES_EVERY, self.recorder.write_lines)
+        lines = Repeating(runtime.reactor, LINES_EVERY, self.recorder.write_lines)
+        lines.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         if self.settings.metrics_mode != PROMETHEUS:
             self.logs.collect = self.recorder.write_lines
-
-    def _every(self, seconds: float, call: Callable[[], object]) -> None:
-        service = TimerService(seconds, call)  # type: ignore[no-untyped-call]  # Twisted's
-        # Assigned since Twisted's constructor does not take a clock.
-        service.clock = self.runtime.reactor
-        service.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _pids(self) -> Sequence[int]:
         workers = [worker for version in self.registry.all() for worker in version.pool.workers]
@@ -157,12 +165,15 @@ class Telemetry(MultiService):
         globalLogPublisher.addObserver(self.logs.observer)
         self.logs.open()  # after it, so that it is told why a file cannot be written
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        self._sampler.start()
+        self._first_sample = self.runtime.reactor.callLater(SAMPLES_AFTER, self._sampler.start)
         if self._command is not None:
             self._command.start()
 
     def end(self) -> None:
         """Stop the samplers, write what is left, and close the log files; a server does this last."""
+        waiting, self._first_sample = self._first_sample, None
+        if waiting is not None and waiting.active():
+            waiting.cancel()
         self._sampler.stop()
         if self._command is not None:
             self._command.stop()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.archive.documents import DEEPEST, LARGEST, TooMany, read_yaml
+from modelserver.archive.documents import DEEPEST, LARGEST
 from modelserver.archive.manifest import (
     MMS_RULES,
     TORCHSERVE_RULES,
@@ -19,6 +19,7 @@ from modelserver.archive.manifest import (
     read_manifest,
 )
 from modelserver.archive.manifest_documents import LARGEST as LARGEST_MANIFEST
+from modelserver.archive.yaml_documents import TooMany, read_yaml
 from modelserver.errors import ArchiveInvalid, BadRequest
 from tests.harness.folder import FolderCase
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.config.keys import ConfigurationKey
 from modelserver.config.table import KEYS
-from modelserver.metrics.declarations import load
+from modelserver.metrics.declaration_files import load
 from modelserver.metrics.host_sampler import Sample
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.tallies import RequestTallies

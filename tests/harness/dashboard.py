@@ -23,7 +23,7 @@ from modelserver.inference.predict import Inference
 from modelserver.interfaces import Dialect
 from modelserver.logs.recent import RecentLines
 from modelserver.management.descriptions import Facts, describe_version
-from modelserver.metrics.declarations import load
+from modelserver.metrics.declaration_files import load
 from modelserver.metrics.history import History
 from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.rest.api import Api

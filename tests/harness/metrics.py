@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from modelserver.interfaces import Recorder
 from modelserver.jobs import Job
-from modelserver.metrics.declarations import Declarations, load
+from modelserver.metrics.declaration_files import load
+from modelserver.metrics.declarations import Declarations
 from modelserver.metrics.log_lines import MetricLine, as_text
 from modelserver.metrics.recorder import (
     PROMETHEUS,

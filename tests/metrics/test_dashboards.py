@@ -13,7 +13,7 @@ from unittest import SkipTest
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.declarations import load
+from modelserver.metrics.declaration_files import load
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.spec import VersionDescription, WorkerDescription, WorkerState

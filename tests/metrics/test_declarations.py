@@ -9,18 +9,9 @@ from textwrap import dedent
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.declarations import (
-    COUNTER,
-    GAUGE,
-    HISTOGRAM,
-    Declaration,
-    DeclarationError,
-    Declarations,
-    load,
-    load_or_none,
-    of_multi_model_server,
-    parse,
-)
+from modelserver.metrics.declaration_files import DeclarationError, load, load_or_none, parse
+from modelserver.metrics.declarations import COUNTER, GAUGE, HISTOGRAM, Declaration, Declarations
+from modelserver.metrics.default_declarations import DEFAULT, OF_MULTI_MODEL_SERVER
 
 HOST = ("Level", "Hostname")
 INFERENCE = ("model_name", "model_version", "hostname")
@@ -143,8 +134,11 @@ class LoadTests(SynchronousTestCase):
     def test_good_file(self) -> None:
         self.assertEqual(load_or_none(), load())
 
+    def test_the_server_has_what_the_packaged_file_says(self) -> None:
+        self.assertEqual(load(), DEFAULT)
+
     def test_multi_model_server_measures_requests_and_host_only(self) -> None:
-        declared = of_multi_model_server()
+        declared = OF_MULTI_MODEL_SERVER
         self.assertEqual(len(declared.server), 10)
         self.assertEqual(declared.model, ())
         self.assertNotIn("QueueTime", {each.name for each in declared.server})

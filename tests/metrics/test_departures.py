@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.declarations import load
+from modelserver.metrics.declaration_files import load
 from modelserver.metrics.departures import LONGEST_KEPT
 from modelserver.metrics.recorder import MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.spec import VersionDescription

@@ -9,7 +9,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.metrics.declarations import load
+from modelserver.metrics.declaration_files import load
 from modelserver.metrics.host_sampler import HostValue
 from modelserver.metrics.recorder import (
     LEGACY,

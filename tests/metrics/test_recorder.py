@@ -8,7 +8,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.devices import GpuMemory
-from modelserver.metrics.declarations import Declarations, load, parse
+from modelserver.metrics.declaration_files import load, parse
+from modelserver.metrics.declarations import Declarations
 from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.metrics.recorder import (
     LEGACY,

@@ -6,7 +6,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.command_sampler import parse_line
-from modelserver.metrics.declarations import Declarations, of_multi_model_server
+from modelserver.metrics.declarations import Declarations
+from modelserver.metrics.default_declarations import OF_MULTI_MODEL_SERVER
 from modelserver.metrics.log_lines import as_text
 from modelserver.metrics.recorder import (
     LEGACY,
@@ -102,7 +103,7 @@ class ModesTests(SynchronousTestCase):
         )
 
     def test_multi_model_server(self) -> None:
-        server = Server(LOG, of_multi_model_server(), "mms")
+        server = Server(LOG, OF_MULTI_MODEL_SERVER, "mms")
         server.serve()
         server.instruments.worker_loaded("a" * 40, "1.0", "9000", 0.161)
         server.instruments.handler_metrics(

@@ -10,7 +10,7 @@ from treq.testing import StubTreq
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import AccessDenied
-from modelserver.metrics.declarations import load
+from modelserver.metrics.declaration_files import load
 from modelserver.metrics.recorder import PROMETHEUS, MetricsInputs, MetricsRecorder, MetricsSettings
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe

@@ -14,7 +14,13 @@ from modelserver.core.queues.deadlines import Deadlines
 from modelserver.errors import ModelNotFound, NoWorkers
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs
-from modelserver.server.startup import archives_in, models_to_load, name_of
+from modelserver.server.startup import (
+    LibraryMissing,
+    archives_in,
+    models_to_load,
+    name_of,
+    require_libraries,
+)
 from modelserver.testing.providers import CollectingObserver
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.startup import StartCase
@@ -34,6 +40,14 @@ class NameTests(SynchronousTestCase):
             ("s3://bucket/über.mar", "_ber"),
         ):
             self.assertEqual(name_of(location), name, location)
+
+
+class LibrariesTests(SynchronousTestCase):
+    """What is loaded later must be there at the start."""
+
+    def test_what_is_installed(self) -> None:
+        require_libraries()
+        self.assertRaises(LibraryMissing, require_libraries, lambda name: None)
 
 
 class StoreTests(SynchronousTestCase):
