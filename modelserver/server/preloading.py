@@ -22,11 +22,12 @@ AFTER = 0.3
 """Seconds from the start: who has waited for the server asks first."""
 PAUSE = 0.003
 """Seconds between two turns."""
-WEB = (
+PUT_OFF = (
+    *("automat", "modelserver.core.workers.lifecycle"),
     *("hyperlink", "twisted.spread.jelly", "twisted.spread.flavors", "twisted.spread.pb", "multipart"),
     *("twisted.web.iweb", "twisted.web.util", "modelserver.http1.web_alone", "modelserver.http1.twisted_web"),
 )
-"""What the first request needs that is no plain prediction; what others need comes first."""
+"""What the first worker needs, and the first request that is no plain prediction. Others need the first ones."""
 HOT = (
     *("modelserver.backends", "modelserver.core", "modelserver.http1", "modelserver.inference"),
     *("modelserver.jobs", "modelserver.protocol", "modelserver.rest.inference"),
@@ -46,7 +47,7 @@ class Preloading(Service):
     """
 
     clock: IReactorTime
-    modules: Sequence[str] = WEB
+    modules: Sequence[str] = PUT_OFF
     hot: tuple[str, ...] = HOT
     _steps: Iterator[None] = field(init=False)
     _next: IDelayedCall | None = field(default=None, init=False)

@@ -123,18 +123,25 @@ def require_cluster(settings: Settings) -> None:
         raise ClusterMissing(f"ray_address={settings.ray_address} needs Ray: pip install 'modelserver[ray]'")
 
 
+_LATER = {
+    "automat": ("Workers need", "Automat"),
+    "yaml": ("The configuration of models needs", "PyYAML"),
+}
+
+
 class LibraryMissing(Exception):
     """A library is not installed that the server needs later."""
 
 
 def require_libraries(find: Callable[[str], object] = find_spec) -> None:
     """
-    Look for what is loaded with the first model whose archive has need of it.
+    Look for what is loaded when the server serves, or with the first model that has need of it.
 
-    :raises LibraryMissing: it is not installed.
+    :raises LibraryMissing: one is not installed.
     """
-    if find("yaml") is None:
-        raise LibraryMissing("The configuration of models needs PyYAML: pip install PyYAML")
+    for module, (use, package) in _LATER.items():
+        if find(module) is None:
+            raise LibraryMissing(f"{use} {package}, which is not installed: pip install {package}")
 
 
 def check_snapshot(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 
 from modelserver.language.attributes import unfinished
-from modelserver.server.preloading import AFTER, HOT, PAUSE, WEB, Preloading
+from modelserver.server.preloading import AFTER, HOT, PAUSE, PUT_OFF, Preloading
 from tests.harness.folder import FolderCase
 
 CLASSES = """
@@ -82,8 +82,8 @@ class PreloadingTests(FolderCase):
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_what_is_put_off_is_there(self) -> None:
-        self.start(*WEB, hot=HOT)
+        self.start(*PUT_OFF, hot=HOT)
         self.clock.pump([AFTER, *[PAUSE] * 1000])
-        self.assertEqual([], [name for name in WEB if name not in sys.modules])
+        self.assertEqual([], [name for name in PUT_OFF if name not in sys.modules])
         ours = [module for name, module in list(sys.modules.items()) if name.startswith(HOT)]
         self.assertEqual([], list(unfinished(ours)))

@@ -47,7 +47,12 @@ class LibrariesTests(SynchronousTestCase):
 
     def test_what_is_installed(self) -> None:
         require_libraries()
-        self.assertRaises(LibraryMissing, require_libraries, lambda name: None)
+        for module, package in (("automat", "Automat"), ("yaml", "PyYAML")):
+            with self.subTest(module):
+                error = self.assertRaises(
+                    LibraryMissing, require_libraries, {"automat": 1, "yaml": 1, module: None}.get
+                )
+                self.assertIn(f"pip install {package}", str(error))
 
 
 class StoreTests(SynchronousTestCase):
