@@ -159,6 +159,8 @@ class Context:
 
     device_watch: DeviceWatch | None = None
     """Tells from an exception whether this process can use its device no more; None outside of workers."""
+    envelope: str | None = None
+    """The name of the envelope that the requests are in."""
     trace: CallTrace | None = None
     """What is done when, in a call that has a traced request; handlers use ``trace_span``."""
     send_parts: Callable[[Sequence[object]], None] | None
@@ -369,6 +371,8 @@ def new_context(request: LoadRequest) -> Context:
     """The context of a worker's handler; ``peer_version`` is beside the server's own version."""
     context = _context_in_dialect(request)
     context.device_watch = watch_of_torch()
+    if request.envelope:
+        context.envelope = request.envelope
     context.system_properties["peer_version"] = DIALECTS[request.dialect].peer_version
     return context
 

@@ -94,9 +94,7 @@ class BaseHandler(ABC):  # noqa: B024  # nothing is abstract; subclasses rely on
         section = self.model_yaml_config.get("warmup")
         if isinstance(section, Mapping):
             properties: dict[str, Any] = context.system_properties
-            run_warm_up(
-                self, read_warm_up(section, properties.get("batch_size")), properties.get("model_dir") or ""
-            )
+            run_warm_up(self, read_warm_up(section, properties.get("batch_size")), context)
 
     def _load(self, model_dir: str, model_file: str | None) -> Any:
         path = self.model_pt_path

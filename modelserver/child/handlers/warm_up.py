@@ -8,10 +8,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelserver.archive.warm_up_section import WarmUp
+from modelserver.child.context import Context, EntryPoint, RequestProcessor
+from modelserver.child.data.refusals import BAD_REQUEST
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +33,10 @@ _TENSORS = (".pt", ".pth")
 
 
 def run_warm_up(
-    handler: Any, wanted: WarmUp, model_dir: str, clock: Callable[[], float] = time.perf_counter
+    handler: Any,
+    wanted: WarmUp,
+    context: Context,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """
     Call a handler's steps with each batch size.
@@ -39,13 +44,16 @@ def run_warm_up(
     What cannot be compiled raises here, where a request would get the model as it is.
 
     :param handler: has ``preprocess``, ``inference`` and ``postprocess``; tensors go to the second alone.
+    :param context: has the model's folder, and the envelope that the bodies of requests are in.
+    :raises ValueError: the file is not there, or is refused as a request with this body would be.
     """
+    model_dir: str = context.system_properties.get("model_dir") or ""
     wanted.require_file(model_dir)
     started = clock()
     with _compile_errors():
         for size in wanted.batch_sizes:
             try:
-                _repeat(_call(handler, wanted, model_dir, size), wanted.calls, clock)
+                _repeat(_call(handler, wanted, context, size), wanted.calls, clock)
             except Exception:
                 log.error("The warm-up with a batch of %d has failed.", size)
                 raise
@@ -71,12 +79,41 @@ def _called(call: Callable[[], object], clock: Callable[[], float]) -> float:
     return clock()
 
 
-def _call(handler: Any, wanted: WarmUp, model_dir: str, size: int) -> Callable[[], object]:
+def _call(handler: Any, wanted: WarmUp, context: Context, size: int) -> Callable[[], object]:
+    model_dir: str = context.system_properties.get("model_dir") or ""
     if wanted.file is None or wanted.file.endswith(_TENSORS):
         inputs = [batch_of(row, size).to(handler.device) for row in example_rows(wanted, model_dir)]
         return lambda: handler.inference(*inputs)
     rows = [{"body": _body(os.path.join(model_dir, wanted.file))} for _ in range(size)]
-    return lambda: handler.postprocess(handler.inference(handler.preprocess(rows)))
+    return lambda: _answer(handler, rows, context)
+
+
+def _answer(handler: Any, rows: Sequence[object], context: Context) -> None:
+    """
+    Answer requests as the worker's loop has them answered: their envelope is opened and closed.
+
+    :raises ValueError: the envelope refused one, or the handler refused what was in it.
+    """
+
+    def steps(data: object, _: Context) -> object:
+        return handler.postprocess(handler.inference(handler.preprocess(data)))
+
+    entry: EntryPoint = steps
+    if context.envelope is not None:
+        from modelserver.child.envelopes.select import wrap
+
+        entry = wrap(context.envelope, steps)
+    context.request_processor = [RequestProcessor(b"") for _ in rows]
+    try:
+        answers = entry(rows, context)
+        for place, answer in enumerate(answers if isinstance(answers, list) else ()):
+            if isinstance(answer, Exception):
+                raise answer
+            if context.envelope is not None and context.get_response_status(place)[0] >= BAD_REQUEST:
+                told = answer.get("error") if isinstance(answer, dict) else answer
+                raise ValueError(f"warmup: the envelope {context.envelope} refuses the file: {told}")
+    finally:
+        context.request_processor = []
 
 
 def example_rows(wanted: WarmUp, model_dir: str) -> list[torch.Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.warm_up_section import read_warm_up
+from modelserver.child.context import Context
 from modelserver.child.data.refusals import RowsRefused
 from modelserver.child.handlers.base_handler import BaseHandler
 from modelserver.child.handlers.warm_up import MOST_CALLS, run_warm_up
@@ -70,7 +71,8 @@ class Counting:
         """How many calls the section makes of it."""
         with TemporaryDirectory() as folder:
             (Path(folder) / "x.json").write_text("1")
-            run_warm_up(self, read_warm_up({"file": "x.json", **section}, 1), folder, lambda: self.now)
+            context = Context("m", folder, None, 1, None, "1")
+            run_warm_up(self, read_warm_up({"file": "x.json", **section}, 1), context, lambda: self.now)
         return self.calls
 
 
@@ -127,6 +129,41 @@ class WarmUpTests(ArchiveTestCase):
     def test_request_in_a_file_goes_through_all_steps(self) -> None:
         (self.folder / "example.json").write_text(json.dumps([1.0, 2.0]))
         self.assertEqual(self.warmed(file="example.json", batchSizes=[3], calls=1).seen, [[(3, 2)]])
+
+    def enveloped(self, name: str, document: object, **section: object) -> Recording:
+        """A handler behind an envelope that was warmed up with a request."""
+        (self.folder / "example.json").write_text(json.dumps(document))
+        self.write_model()
+        handler = Recording()
+        config: dict[str, object] = {"warmup": {"file": "example.json", **section}}
+        self.loaded(handler, modelFile="double_model.py", config=config)
+        self.context.envelope = name
+        self.context.request_processor = []
+        handler.warm_up(self.context)
+        return handler
+
+    def test_request_in_an_envelope_is_opened_as_others_are(self) -> None:
+        tensor = {"name": "x", "shape": [2], "datatype": "FP32", "data": [1.0, 2.0]}
+        for name, document, shape in (
+            ("kserve", {"instances": [[1.0, 2.0], [3.0, 4.0]]}, (6, 2)),
+            ("json", {"instances": [[1.0, 2.0]]}, (3, 2)),
+            ("kservev2", {"inputs": [tensor]}, (3, 2)),
+            ("body", [1.0, 2.0], (3, 2)),
+        ):
+            with self.subTest(envelope=name):
+                handler = self.enveloped(name, document, batchSizes=[3], calls=1)
+                self.assertEqual(handler.seen, [[shape]])
+                self.assertEqual(handler.context.request_processor, [])
+
+    def test_request_that_its_envelope_or_the_handler_refuses_fails(self) -> None:
+        for name, document, told in (
+            ("kserve", [1.0, 2.0], 'The request is not JSON with a list of "instances".'),
+            ("kserve", {"instances": ["no tensor"]}, "The request cannot be read"),
+            ("kservev2", {"instances": []}, 'The request is not JSON with a list of "inputs".'),
+        ):
+            with self.subTest(document=document):
+                error = self.assertRaises(ValueError, self.enveloped, name, document, calls=1)
+                self.assertIn(f"the envelope {name} refuses the file: {told}", str(error))
 
     def test_tensors_in_a_file(self) -> None:
         import torch
