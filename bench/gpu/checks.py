@@ -100,8 +100,12 @@ def four_workers(rig: Rig) -> str:
     pids: set[int] = set()
 
     def all_have_answered() -> bool:
-        with ThreadPoolExecutor(2 * WORKERS) as pool:
+        pool = ThreadPoolExecutor(2 * WORKERS)
+        try:
             pids.update(pid for pid, _ in pool.map(server.who, ["four"] * 4 * WORKERS))
+        finally:
+            # Who has failed, or is interrupted, does not wait for the questions that are left.
+            pool.shutdown(wait=False, cancel_futures=True)
         return len(pids) == WORKERS
 
     wait_until(all_have_answered, "not all four workers have answered")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +17,20 @@ from twisted.internet.task import Clock
 from bench.gpu.checks import device_side_assert, memory_for_good
 from bench.gpu.device import Device, apart, bare_uuid, told_bytes, told_of_worker, with_context
 from bench.gpu.rig import CheckFailed, GpuServer, NotTold, Rig
-from bench.gpu_check import Outcome, Verdict, bounded, judge, run, summary
+from bench.gpu_check import (
+    LAST_SECONDS,
+    Outcome,
+    Verdict,
+    bounded,
+    check_all,
+    give_up,
+    judge,
+    main,
+    run,
+    summary,
+)
+from bench.load import LoadFailed
+from bench.target import TargetFailed
 
 METRICS = """# TYPE modelserver_gpu_memory_bytes gauge
 modelserver_gpu_memory_bytes{gpu="0"} 2147483648.0
@@ -136,7 +152,13 @@ class OutcomeTests(TestCase):
         self.assertEqual(verdicts, [Verdict.PASS, Verdict.FAIL, Verdict.SKIP])
 
     def test_a_server_that_breaks_the_connection_is_a_failure(self) -> None:
-        self.assertEqual(judge("one", failing(OSError("reset")), rig_of()).text, "reset")
+        self.assertEqual(judge("one", failing(OSError("reset")), rig_of()).text, "OSError: reset")
+
+    def test_what_nobody_has_thought_of_is_a_failure_of_that_check_alone(self) -> None:
+        for error in (LoadFailed("no client"), KeyError("pid"), ZeroDivisionError("no calls")):
+            outcome = judge("one", failing(error), rig_of())
+            self.assertEqual(outcome.verdict, Verdict.FAIL)
+            self.assertTrue(outcome.text.startswith(f"{type(error).__name__}: "), outcome.text)
 
     def test_a_line_has_no_line_breaks(self) -> None:
         outcome = Outcome("bytes", Verdict.FAIL, "first\n  second", 1.25)
@@ -156,6 +178,38 @@ class OutcomeTests(TestCase):
         outcomes = list(run(rig_of(), {"first": slow, "second": slow}, 100.0, clock.seconds))
         self.assertEqual([each.verdict for each in outcomes], [Verdict.PASS, Verdict.FAIL])
         self.assertEqual(outcomes[1].text, "not made: the time is over")
+
+    def test_server_that_does_not_start_is_told_and_ended(self) -> None:
+        class Broken(Scripted):
+            stopped = False
+
+            def start(self) -> float:
+                raise TargetFailed("modelserver did not start:\nno driver")
+
+            def stop(self) -> None:
+                self.stopped = True
+
+        server, printed = Broken("modelserver", Path("/nowhere")), io.StringIO()
+        with redirect_stdout(printed):
+            (outcome,) = check_all(server, rig_of().device, Path("/nowhere"), {})
+        self.assertEqual(outcome.verdict, Verdict.FAIL)
+        self.assertIn("modelserver did not start: no driver", printed.getvalue())
+        self.assertTrue(server.stopped)
+
+    def test_words_that_no_check_has_are_refused(self) -> None:
+        before, sys.argv = sys.argv, ["gpu_check", "--only", "nothing like it"]
+        self.addCleanup(setattr, sys, "argv", before)
+        with redirect_stderr(io.StringIO()), self.assertRaises(SystemExit) as ended:
+            main()
+        self.assertEqual(ended.exception.code, 2)
+
+    def test_the_last_way_out_tells_and_ends_with_1(self) -> None:
+        done: list[object] = []
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            give_up(LAST_SECONDS, lambda: done.append("killed"), done.append)
+        self.assertEqual(done, ["killed", 1])
+        self.assertTrue(printed.getvalue().startswith("FAIL  the whole (470.0 s): "), printed.getvalue())
 
     def test_what_takes_too_long_is_interrupted(self) -> None:
         with self.assertRaisesRegex(CheckFailed, "not over"), bounded(0.01):
