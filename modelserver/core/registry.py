@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field
 
 from modelserver.core.version import ModelVersion
+from modelserver.core.version_order import in_order
 from modelserver.errors import (
     DefaultVersionInUse,
     ModelNotFound,
@@ -57,7 +58,8 @@ class Registry:
         elif spec.version in model.versions:
             raise VersionExists(spec.name, spec.version)
         else:
-            model.versions[spec.version] = version
+            versions = {**model.versions, spec.version: version}
+            model.versions = {each: versions[each] for each in in_order(versions)}
 
     def remove(self, name: str, version: str | None = None) -> ModelVersion:
         """
@@ -106,7 +108,7 @@ class Registry:
 
     def versions(self, name: str) -> list[ModelVersion]:
         """
-        All versions of a model, in the order of their registration.
+        All versions of a model, older ones first; see ``version_order``.
 
         :raises ModelNotFound: no model has this name.
         """

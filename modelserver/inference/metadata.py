@@ -34,7 +34,7 @@ class ModelMetadata:
     """
     What clients of a model need to know.
 
-    :param versions: all versions of the model, in the order of their registration.
+    :param versions: all versions of the model, older ones first.
     :param platform: the engine that the archive names, PyTorch unless it names one.
     :param inputs: the tensors that the model takes, as ``inputs`` of its model-config has them: mappings with
         ``name``, ``datatype`` and ``shape``.

@@ -71,3 +71,11 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(self.registry.names(), ["B", "a", "b"])
         self.assertEqual(len(self.registry.all()), 3)
         self.assertEqual([v.spec.version for v in self.registry.versions("a")], ["1"])
+
+    def test_versions_are_in_order_and_the_first_one_added_stays_the_default(self) -> None:
+        for version in ("1.10", "2.0", "1.9", "2.0rc1"):
+            self.add("m", version)
+        found = [version.spec.version for version in self.registry.versions("m")]
+        self.assertEqual(found, ["1.9", "1.10", "2.0rc1", "2.0"])
+        self.assertEqual(found, [version.spec.version for version in self.registry.all()])
+        self.assertEqual(self.registry.get("m").spec.version, "1.10")
