@@ -40,7 +40,7 @@ KEPT_TO_ONE = ("OPENBLAS_NUM_THREADS",)
 """Variables of libraries that start their threads when they are imported."""
 OF_EACH_WORKER = (*COUNTS, WAITING, "CUDA_VISIBLE_DEVICES", OWNER)
 """Variables that differ between a template and its workers."""
-MODEL, LIBRARIES, SPAWN = "model", "libraries", "spawn"
+MODEL, IMPORTS, LIBRARIES, SPAWN = "model", "imports", "libraries", "spawn"
 
 
 @define(eq=False)
@@ -66,15 +66,27 @@ class TemplateBackend:
         key = spec.version.name, spec.version.version
         template = self._templates.get(key)
         if template is None:
-            template = self._templates[key] = Template(self, spec, self._preload(spec))
+            template = self._templates[key] = Template(self, spec, self.preload_of(spec))
             template.start()
         return template
 
-    def _preload(self, spec: WorkerSpec) -> str:
+    def preload_of(self, spec: WorkerSpec) -> str:
+        """Return what the version's template is to hold; what it cannot hold on a GPU is told once."""
         key = spec.version.name, spec.version.version
         preload = self._unsafe.get(key, spec.version.start.preload)
+        if preload != MODEL or spec.gpu_id is None:
+            return preload
         # A GPU may only be touched after the fork.
-        return LIBRARIES if preload == MODEL and spec.gpu_id is not None else preload
+        self._unsafe[key] = IMPORTS
+        _log.warn(
+            "Model {model} version {version} is on a GPU, which its template must not touch: "
+            "its workers start with preload={instead}, not {preload}",
+            model=spec.version.name,
+            version=spec.version.version,
+            instead=IMPORTS,
+            preload=preload,
+        )
+        return IMPORTS
 
     def fall_back(self, template: Template, hazards: str) -> None:
         """What the template has loaded cannot be forked: keep libraries only, or nothing, from now on."""

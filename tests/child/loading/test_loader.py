@@ -58,7 +58,7 @@ class OldestServiceTests(SynchronousTestCase):
 class WarmUpTests(SynchronousTestCase):
     """A handler that can is called before it is ready, if model-config.yaml asks for it."""
 
-    def warm_ups(self, config: dict[str, object], source: str) -> list[object]:
+    def warm_ups(self, config: dict[str, object], source: str, envelope: str | None = None) -> list[object]:
         """What happened to a handler until it was ready."""
         told: list[object] = []
         module = ModuleType("warmed_service")
@@ -68,7 +68,8 @@ class WarmUpTests(SynchronousTestCase):
         exec(f"class Service:\n    def handle(self, data, context): return data\n{source}", vars(module))
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        initialize(load_request(name="m", folder=str(folder), config=config), module, "handle")
+        request = load_request(name="m", folder=str(folder), config=config, envelope=envelope)
+        initialize(request, module, "handle")
         return told
 
     def test_after_initialize(self) -> None:
@@ -79,6 +80,11 @@ class WarmUpTests(SynchronousTestCase):
         config: dict[str, object] = {"warmup": {"shapes": [[1]]}}
         self.assertEqual(self.warm_ups(config, source), ["initialized", config])
         self.assertEqual(self.warm_ups({"warmup": True}, source), ["initialized"])
+
+    def test_context_knows_the_envelope_of_requests(self) -> None:
+        source = "    def warm_up(self, context): told.append(context.envelope)\n"
+        for envelope in (None, "kserve"):
+            self.assertEqual(self.warm_ups({"warmup": {}}, source, envelope), [envelope])
 
     def test_handler_that_cannot(self) -> None:
         self.assertEqual(self.warm_ups({"warmup": {"shapes": [[1]]}}, ""), [])
