@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from modelserver.language.attributes import define, finish, unfinished
 
-AFTER = 0.3
+AFTER = 0.1
 """Seconds from the start: who has waited for the server asks first."""
 PAUSE = 0.003
 """Seconds between two turns."""
@@ -27,7 +27,7 @@ PUT_OFF = (
     *("hyperlink", "twisted.spread.jelly", "twisted.spread.flavors", "twisted.spread.pb", "multipart"),
     *("twisted.web.iweb", "twisted.web.util", "modelserver.http1.web_alone", "modelserver.http1.twisted_web"),
 )
-"""What the first worker needs, and the first request that is no plain prediction. Others need the first ones."""
+"""What the first worker needs, and a first request that is no plain prediction."""
 HOT = (
     *("modelserver.backends", "modelserver.core", "modelserver.http1", "modelserver.inference"),
     *("modelserver.jobs", "modelserver.protocol", "modelserver.rest.inference"),

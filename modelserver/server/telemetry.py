@@ -31,7 +31,7 @@ from modelserver.system.installation import ROOT
 
 LINES_EVERY = 1.0
 """Seconds between two times that metrics are written to their log files."""
-SAMPLES_AFTER = 0.2
+SAMPLES_AFTER = 0.5
 """Seconds from the start to the first sample of the host: its thread would slow the start down by loading
 psutil meanwhile."""
 PEERS_SAMPLER = "ts/metrics/metric_collector.py"
