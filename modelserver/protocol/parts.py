@@ -33,7 +33,6 @@ import mmap
 import platform
 import struct
 import threading
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import repeat
 
@@ -237,15 +236,21 @@ class PartsWriter:
         self._limit = 0
 
 
-def _alike(data: bytes, at: int, end: int) -> Sequence[bytes]:
+def _alike(data: bytes, at: int, end: int) -> list[bytes]:
     """Return the bodies of the whole records behind the one from ``at`` to ``end`` that begin as it does."""
-    head, step = data[at : at + _RECORD_SIZE], end - at
-    rest = memoryview(data)[end : len(data) - (len(data) - end) % step]
-    # By calls that go through all of them: a loop of Python's would take as long as all else.
-    heads, bodies = zip(*_split(step - _RECORD_SIZE).iter_unpack(rest), strict=True)
-    if heads.count(head) == len(heads):
-        return bodies
-    return bodies[: next(place for place, each in enumerate(heads) if each != head)]
+    head, step, found = data[at : at + _RECORD_SIZE], end - at, list[bytes]()
+    split, view, several = _split(step - _RECORD_SIZE).iter_unpack, memoryview(data), MANY
+    # By calls that go through many: a loop of Python's would take as long as all else. Not through all of
+    # them at once: where streams take turns there may be few, and who comes next would read the rest again.
+    while several := min(several, (len(data) - end) // step):
+        heads, bodies = zip(*split(view[end : end + several * step]), strict=True)
+        if heads.count(head) < several:
+            found += bodies[: next(place for place, each in enumerate(heads) if each != head)]
+            break
+        found += bodies
+        end += several * step
+        several *= 4
+    return found
 
 
 @lru_cache(64)

@@ -114,6 +114,15 @@ class PartsTests(TestCase):
         self.assertEqual(self.reader.take(0), [(BATCH, answers), (BATCH + 1, answers)])
         self.assertEqual(self.ends.taken(1), bodies)
 
+    def test_streams_that_take_turns_fill_all_of_the_room(self) -> None:
+        """Were all that follows looked through for each part, this would take a quarter of a minute."""
+        laid: list[int] = []
+        while self.writer.lay(0, BATCH + len(laid) % 2, 0, b"%08d" % len(laid)):
+            laid.append(BATCH + len(laid) % 2)
+        self.assertGreater(len(laid), 10_000)
+        wanted = [(number, [Answer(200, b"", b"%08d" % place)]) for place, number in enumerate(laid)]
+        self.assertEqual(self.reader.take(0), wanted)
+
     def test_one_that_is_cut_off_behind_many_of_its_size(self) -> None:
         for _ in range(2 * MANY):
             self.writer.lay(0, BATCH, 0, b"four")
