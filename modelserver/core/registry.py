@@ -21,6 +21,10 @@ class _Model:
     versions: dict[str, ModelVersion]
     default: ModelVersion
 
+    def arrange(self) -> None:
+        """Put the versions in order: one that has come or gone may change that of the others."""
+        self.versions = {each: self.versions[each] for each in in_order(self.versions)}
+
 
 @define(eq=False)
 class Registry:
@@ -58,8 +62,8 @@ class Registry:
         elif spec.version in model.versions:
             raise VersionExists(spec.name, spec.version)
         else:
-            versions = {**model.versions, spec.version: version}
-            model.versions = {each: versions[each] for each in in_order(versions)}
+            model.versions[spec.version] = version
+            model.arrange()
 
     def remove(self, name: str, version: str | None = None) -> ModelVersion:
         """
@@ -77,6 +81,7 @@ class Registry:
             raise DefaultVersionInUse(name)
         else:
             del model.versions[found.spec.version]
+            model.arrange()
         return found
 
     def set_default(self, name: str, version: str) -> None:

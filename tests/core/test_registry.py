@@ -79,3 +79,10 @@ class RegistryTests(SynchronousTestCase):
         self.assertEqual(found, ["1.9", "1.10", "2.0rc1", "2.0"])
         self.assertEqual(found, [version.spec.version for version in self.registry.all()])
         self.assertEqual(self.registry.get("m").spec.version, "1.10")
+
+    def test_versions_are_in_order_again_when_the_one_that_is_none_has_gone(self) -> None:
+        for version in ("1.10", "1.9", "latest"):
+            self.add("m", version)
+        self.assertEqual([v.spec.version for v in self.registry.versions("m")], ["1.10", "1.9", "latest"])
+        self.registry.remove("m", "latest")
+        self.assertEqual([v.spec.version for v in self.registry.versions("m")], ["1.9", "1.10"])
