@@ -19,6 +19,7 @@ from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
 from modelserver.config.settings import Settings
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
+from modelserver.metrics.log_lines import one_line
 
 _STYLES: Mapping[str, str] = {"works": "green", "differs": "yellow", "ignored": "dim", "fails": "bold red"}
 
@@ -100,5 +101,9 @@ def _table(report: Report) -> Table:
 
 
 def _row(finding: Finding) -> tuple[Text, Text, Text]:
-    """Return a row; texts of files are escaped, never read as markup."""
-    return Text(finding.verdict, _STYLES[finding.verdict]), Text(finding.what), Text(finding.text)
+    """Return a row; texts of files are escaped: they are no markup, and do not steer a terminal."""
+    return Text(finding.verdict, _STYLES[finding.verdict]), _shown(finding.what), _shown(finding.text)
+
+
+def _shown(text: str) -> Text:
+    return Text("\n".join([one_line(line) for line in text.split("\n")]))

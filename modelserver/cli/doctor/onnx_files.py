@@ -40,18 +40,28 @@ def external_files(path: Path) -> set[str]:
 
 
 def _locations(data: memoryview) -> Iterator[str]:
-    pending = [(_MODEL, 0, len(data), 0)]
-    while pending:
-        kind, at, end, depth = pending.pop()
+    # Each message within another is walked when it is met, so that a file of many is no long list.
+    walks = [_parts(data, _MODEL, 0, len(data))]
+    while walks:
+        part = next(walks[-1], None)
+        if part is None:
+            walks.pop()
+            continue
+        kind, start, stop = part
         if kind == _ENTRY:
-            name, start, stop = map_entry(data, at, end)
+            name, start, stop = map_entry(data, start, stop)
             if name == "location":
                 yield text(data, start, stop)
-        elif depth > _DEEPEST:
+        elif len(walks) > _DEEPEST:
             raise ValueError("Its graphs are nested too deeply.")
         else:
-            parts = _PARTS[kind]
-            for tag, start, stop in spans(data, at, end):
-                part = parts.get(tag >> 3) if tag & 7 == LENGTH else None
-                if part is not None:
-                    pending.append((part, start, stop, depth + 1))
+            walks.append(_parts(data, kind, start, stop))
+
+
+def _parts(data: memoryview, kind: int, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the messages in one that lead to external data: of what kind, and where."""
+    parts = _PARTS[kind]
+    for tag, start, stop in spans(data, at, end):
+        part = parts.get(tag >> 3) if tag & 7 == LENGTH else None
+        if part is not None:
+            yield part, start, stop

@@ -109,7 +109,10 @@ def _about_onnx(path: Path, folder: Path, examination: Examination) -> Iterator[
 
 def _is_within(folder: Path, path: Path) -> bool:
     """Return whether a file is there, and in the folder."""
-    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:  # no file has so long a name, or it is where only others may look
+        return False
 
 
 def _about_pickle(path: Path, manifest: Manifest, examination: Examination) -> Iterator[Finding]:

@@ -333,6 +333,11 @@ class CommandTests(DoctorTestCase):
         self.assertEqual(status, 0)
         self.assertIn("Nothing of it fails.", text)
 
+    def test_what_a_file_holds_does_not_steer_the_terminal(self) -> None:
+        _, text = self.doctor(self.write("config.properties", "job_queue_size=\x1b[2J\n"))
+        self.assertIn("\\x1b[2J", text)
+        self.assertNotIn("\x1b[2J", text)
+
     def test_fails(self) -> None:
         status, text = self.doctor(self.write("config.properties", "job_queue_size=many\n"))
         self.assertEqual(status, 1)

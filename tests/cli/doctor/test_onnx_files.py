@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import TestCase
@@ -80,6 +81,13 @@ class ExternalFileTests(OnnxTestCase):
             self.path.write_bytes(content)
             self.assertRaises(ValueError, external_files, self.path)
 
+    def test_many_messages_take_no_memory(self) -> None:
+        self.path.write_bytes(model(length_field(NODE, b"") * 100_000))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        self.assertEqual(external_files(self.path), set())
+        self.assertLess(tracemalloc.get_traced_memory()[1], 1_000_000)
+
 
 class FindingTests(OnnxTestCase):
     """An archive without the file beside it does not work."""
@@ -107,6 +115,11 @@ class FindingTests(OnnxTestCase):
             for name in (f"{elsewhere}/w", f"../{Path(elsewhere).name}/w"):
                 self.path.write_bytes(model(length_field(INITIALIZER, external(name))))
                 self.assertIn("which the archive lacks", self.findings("onnxruntime")[0].text)
+
+    def test_names_that_no_file_can_have(self) -> None:
+        for name in ("w" * 300, "w\0w", ""):
+            self.path.write_bytes(model(length_field(INITIALIZER, external(name))))
+            self.assertIn("which the archive lacks", self.findings("onnxruntime")[0].text)
 
     def test_file_that_cannot_be_read(self) -> None:
         self.path.write_bytes(b"no model at all")
