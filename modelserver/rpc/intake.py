@@ -18,6 +18,8 @@ SEVERAL = 1024
 """Bytes from which on what comes may be several calls."""
 PASSED_PER_EVENT = 4096
 """Bytes past the engine that cost no more than an event."""
+MADE_UP_AT_ONCE = 8
+"""Pieces of a body that the engine reads in the stead of others before it sends: then it opens windows."""
 PREFACE = 24
 """Bytes of what a client says before its first frame."""
 _WINDOW_UPDATE, _OPENING = 8, FRAME_HEAD + 4
@@ -262,8 +264,10 @@ class Intake:
         calls, call = self._calls.calls, passage.call
         del calls[call.stream]  # the bytes are nobody's: each piece is given back at once
         try:
-            for piece in self._passing.make_up(passage):
+            for place, piece in enumerate(self._passing.make_up(passage)):
                 self._engine.receive(piece)
+                if not place % MADE_UP_AT_ONCE:
+                    self._outflow.write_some(False)
         finally:
             calls[call.stream] = call
 

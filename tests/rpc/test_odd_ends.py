@@ -73,6 +73,13 @@ class Ngh2OddEndsTests(SynchronousTestCase):
                 padded = b"\x07" + body[-100:] + bytes(7)
                 self.assert_answered(body, self.ask(body, (DATA, END | PADDED, padded), cut=cut))
 
+    def test_the_engine_may_have_missed_many_windows(self) -> None:
+        body = bytes(1 << 22)
+        self.slots = SharedMemoryPool(-1, 1 << 23, memoryview(bytearray(SLOTS << 23)))
+        self.stage = RpcStage(make_engine=self.maker(), slots=self.slots)
+        self.client = self.stage.connect()
+        self.assert_answered(body, self.ask(body, (DATA, END | PADDED, b"\x07" + body[-100:] + bytes(7))))
+
     def test_the_end_may_be_nothing_but_padding(self) -> None:
         self.assert_answered(BODY, self.ask(BODY, (DATA, END | PADDED, b"\x03" + bytes(3)), last=0))
 
