@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from modelserver.devices import GpuUsage
 from modelserver.protocol.documents import mapping, whole
@@ -16,9 +17,21 @@ def gpu_of(environment: Mapping[str, str]) -> Look:
 
     The driver's library is loaded here, so that agents of other workers do without it.
     """
-    from modelserver.system.gpus import NvidiaInventory, load_library
+    from modelserver.system.gpus import load_library
 
-    inventory = NvidiaInventory(load_library(), environment)
+    return look_at(load_library(), environment)
+
+
+def look_at(library: ModuleType | None, environment: Mapping[str, str]) -> Look:
+    """Return the same by the driver's library; where that fails, what tells nothing: workers start anyway."""
+    from modelserver.system.gpus import NvidiaInventory
+
+    if library is None:
+        return lambda: None
+    try:
+        inventory = NvidiaInventory(library, environment)
+    except library.NVMLError:  # another GPU of the node may be lost
+        return lambda: None
     return lambda: inventory.usage(0)
 
 
