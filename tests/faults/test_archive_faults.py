@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -82,8 +83,14 @@ def test_a_store_of_links_is_a_store(server: ServerProcess) -> None:
     for name in sorted(listed):
         assert server.predict(name).text == name
     assert server.register("linked.mar", model_name="again").status == 200
-    outside = server.register(quote(str(server.folder / "built" / "linked.mar")), model_name="outside")
+    built = server.folder / "built"
+    shutil.copy(built / "linked.mar", built / "apart.mar")
+    outside = server.register(quote(str(built / "apart.mar")), model_name="outside")
     assert outside.status == 404, outside.text
+    # A whole path is a name in the store, as in TorchServe.
+    assert server.register(quote(str(built / "linked.mar")), model_name="named").status == 200
+    for name in ("again", "named"):
+        assert server.management("DELETE", f"/models/{name}").status == 200
 
 
 NAMES = ("my model", "modèle", "team:model", "a+b", "_private", "1.0-beta+7", "x" * 255)
@@ -173,6 +180,7 @@ def test_a_store_that_is_missing_ends_the_start() -> None:
 
 LISTING = """
 import os
+import shutil
 import tempfile
 
 def handle(data, context):
