@@ -84,8 +84,10 @@ class ModelExtensions:
         """
         Return the statistics of a version, of all versions of a model, or of all models.
 
-        A request's ``compute_infer`` is the handler's time for its batch. There is no ``fail``: refusals are
-        counted by their causes, in the metrics.
+        A request's ``compute_infer`` is the handler's time for its batch, and ``compute_output`` all that is
+        neither that nor the queue: decoding is not told apart from encoding and the way, so that
+        ``compute_input`` is nothing. There is no ``fail``: refusals are counted by their causes, in the
+        metrics.
 
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
@@ -166,7 +168,9 @@ def _statistics(spec: VersionSpec, counted: VersionFigures) -> Document:
         "inference_stats": {
             "success": _duration(requests, counted.seconds),
             "queue": _duration(requests, counted.queued),
+            "compute_input": _duration(requests, 0.0),
             "compute_infer": _duration(requests, handled),
+            "compute_output": _duration(requests, max(0.0, counted.seconds - counted.queued - handled)),
         },
         "batch_stats": batches,
     }

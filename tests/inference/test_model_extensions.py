@@ -82,7 +82,9 @@ class ExtensionsTests(TestCase):
                 "inference_stats": {
                     "success": {"count": 10, "ns": 2_500_000_000},
                     "queue": {"count": 10, "ns": 500_000_000},
+                    "compute_input": {"count": 10, "ns": 0},
                     "compute_infer": {"count": 10, "ns": 750_000_000},
+                    "compute_output": {"count": 10, "ns": 1_250_000_000},
                 },
                 "batch_stats": [
                     {"batch_size": 1, "compute_infer": {"count": 2, "ns": 250_000_000}},
