@@ -5,7 +5,7 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import modelserver
 from modelserver.core.registry import Registry
@@ -46,6 +46,31 @@ class ModelMetadata:
     platform: str
     inputs: Sequence[object] = ()
     outputs: Sequence[object] = ()
+
+
+@frozen
+class DeclaredTensor:
+    """
+    A tensor as messages can carry it.
+
+    :param shape: sizes that fit into 64 bits with a sign.
+    """
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+
+
+def declared_tensors(described: Sequence[object]) -> Iterator[DeclaredTensor]:
+    """Yield the tensors of ``inputs`` or ``outputs``; what a model-config says amiss is left out."""
+    for tensor in described:
+        if isinstance(tensor, dict):
+            sizes = tensor.get("shape") or ()
+            yield DeclaredTensor(
+                str(tensor.get("name", "")),
+                str(tensor.get("datatype", "")),
+                [size for size in sizes if isinstance(size, int) and -(1 << 63) <= size < 1 << 63],
+            )
 
 
 def model_metadata(registry: Registry, name: str, version: str | None = None) -> ModelMetadata:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
+from modelserver.inference.metadata import declared_tensors
 from modelserver.inference.workflows import AnyInference
 from modelserver.language.attributes import frozen
 from modelserver.metrics.figures import NOTHING, Figures, VersionFigures
@@ -109,20 +110,15 @@ class ModelExtensions:
 
 
 def _tensors(described: Sequence[object]) -> list[Document]:
-    """Return tensors as ModelInput and ModelOutput have them; what a model-config says amiss is left out."""
+    """Return tensors as ModelInput and ModelOutput have them; a size that is a flag is none."""
     return [
         {
-            "name": str(tensor.get("name", "")),
-            "data_type": _TYPES.get(str(tensor.get("datatype", "")).upper(), _UNKNOWN),
-            "dims": [size for size in tensor.get("shape") or () if _is_size(size)],
+            "name": tensor.name,
+            "data_type": _TYPES.get(tensor.datatype.upper(), _UNKNOWN),
+            "dims": [size for size in tensor.shape if not isinstance(size, bool)],
         }
-        for tensor in described
-        if isinstance(tensor, Mapping)
+        for tensor in declared_tensors(described)
     ]
-
-
-def _is_size(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -(1 << 63) <= value < 1 << 63
 
 
 def _instances(version: ModelVersion) -> list[Document]:

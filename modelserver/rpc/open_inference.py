@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from modelserver.errors import BadRequest, ParameterMissing, ServingError
 from modelserver.inference.health import ServerHealth
-from modelserver.inference.metadata import ServerMetadata
+from modelserver.inference.metadata import ServerMetadata, declared_tensors
 from modelserver.inference.model_extensions import ModelExtensions
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
@@ -255,17 +255,8 @@ class OpenInferenceService:
 
 
 def _tensors(described: Sequence[object]) -> list[dict[str, object]]:
-    """Return tensors as messages have them; what a model-config says amiss is left out."""
+    """Return tensors as messages have them."""
     return [
-        {
-            "name": str(tensor.get("name", "")),
-            "datatype": str(tensor.get("datatype", "")),
-            "shape": [
-                size
-                for size in tensor.get("shape") or ()
-                if isinstance(size, int) and -(1 << 63) <= size < 1 << 63
-            ],
-        }
-        for tensor in described
-        if isinstance(tensor, dict)
+        {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+        for tensor in declared_tensors(described)
     ]
