@@ -17,6 +17,14 @@ NOTICED = 1.0
 """Seconds after which a server has noticed that a connection is closed."""
 
 
+def capacity_of_three(case: NetworkCase) -> float:
+    """Start three nodes with a worker each, and return the requests a second that they answer together."""
+    case.start(3)
+    case.serve(3)
+    closed_rate(case.server, "echo", 12, 1.0)
+    return closed_rate(case.server, "echo", 12, 3.0)
+
+
 class CableFaults(NetworkCase):
     """The cable of one of two nodes."""
 
@@ -88,10 +96,7 @@ class LossFaults(NetworkCase):
 
     def test_node_that_is_killed_under_load_costs_no_request(self) -> None:
         """Three nodes at 60 % of what they do together."""
-        self.start(3)
-        self.serve(3)
-        closed_rate(self.server, "echo", 12, 1.0)
-        capacity = closed_rate(self.server, "echo", 12, 3.0)
+        capacity = capacity_of_three(self)
         node = self.cluster.nodes[0]
         with PacedLoad(self.server, "echo", 0.6 * capacity) as load:
             eventually(lambda: load.answered > capacity)
@@ -128,10 +133,7 @@ class SilenceFaults(NetworkCase):
             self.assertAlmostEqual(LOSS / 100, lost / packets, delta=0.15)
 
     def test_silent_node_under_load_is_noticed_in_time(self) -> None:
-        self.start(3)
-        self.serve(3)
-        closed_rate(self.server, "echo", 12, 1.0)
-        capacity = closed_rate(self.server, "echo", 12, 3.0)
+        capacity = capacity_of_three(self)
         node = self.cluster.nodes[0]
         with PacedLoad(self.server, "echo", 0.6 * capacity) as load:
             eventually(lambda: load.answered > capacity)
