@@ -49,6 +49,7 @@ class Agent:
     def __init__(self, order: NodeOrder, link: ServerLink, starter: int | None) -> None:
         self._link = link
         self._silence = order.silence
+        link.stream.outlast(order.silence)
         self._starter = starter
         self._selector = selectors.DefaultSelector()
         self._interest: dict[socket.socket | int, int] = {}

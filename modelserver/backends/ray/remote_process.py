@@ -177,12 +177,11 @@ class RemoteProcess:
         link, watch = self._link, self._watch
         if link is None or watch is None:
             return None
-        stream = link.stream
         return NodeFigures(
             workers=1,
             suspect=int(watch.is_suspect),
-            sent=stream.sent,
-            received=stream.received,
+            sent=link.stream.sent,
+            received=link.stream.received,
             round_trip=watch.round_trip,
         )
 
@@ -223,6 +222,7 @@ class RemoteProcess:
         if self._is_gone:
             stream.close()
             return
+        stream.outlast(services.lost)
         link = self._link = RemoteLink(stream, services.loop, self, self.largest, services.slots)
         self._watch = LinkWatch(
             services.clock,

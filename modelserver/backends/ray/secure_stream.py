@@ -11,8 +11,14 @@ from contextlib import suppress
 from modelserver.protocol.frames import SMALL, Pieces
 
 _READ = 1 << 18
-_THIN_LINEAR_TIMEOUTS = 16
-"""The number that Linux gives to the option; Python has no name for it."""
+_THIN_LINEAR_TIMEOUTS, _LONGEST_PAUSE = 16, 44
+"""Linux's numbers of ``TCP_THIN_LINEAR_TIMEOUTS`` and ``TCP_RTO_MAX_MS``, for which Python has no names."""
+_PAUSE = 1000
+"""Milliseconds from one try to send what was lost to the next, at most, where the kernel can be told."""
+_SPARE = 5.0
+"""Seconds that the kernel tries on after we have given up."""
+_MOST = (1 << 31) - 1
+"""The largest number that an option takes."""
 _PIECES = 64
 """Pieces that are encrypted before the socket gets what there is of them."""
 
@@ -30,15 +36,30 @@ class SecureStream:
         connection.setblocking(False)
         if connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with suppress(OSError):
-                # After a cut, what was lost is sent again sooner than with doubled pauses.
-                connection.setsockopt(socket.IPPROTO_TCP, _THIN_LINEAR_TIMEOUTS, 1)
         self.socket = connection
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side)
         self._unsent: deque[memoryview] = deque()
         self._is_ready = False
         self.sent = self.received = 0
+
+    def outlast(self, silence: float) -> None:
+        """
+        Have the connection live through cuts of so many seconds, and be of use soon after them.
+
+        The kernel doubles the pause before each try to send what was lost, so that it may try again as long
+        after a cut as the cut was. ``TCP_RTO_MAX_MS`` ends that from Linux 6.15 on; before, streams of few
+        packets can go without, unless BBR rules them. Tries that come often would end the connection early:
+        their number is limited, but where a time is set.
+        """
+        options = (
+            (_THIN_LINEAR_TIMEOUTS, 1),
+            (_LONGEST_PAUSE, _PAUSE),
+            (socket.TCP_USER_TIMEOUT, min(int((silence + _SPARE) * 1000), _MOST)),
+        )
+        for option, value in options:
+            with suppress(OSError):  # another kernel, or no TCP
+                self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
     @property
     def is_ready(self) -> bool:
