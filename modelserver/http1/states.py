@@ -118,12 +118,14 @@ class OpenConnection(Protocol):
     :param host: the client's address.
     :param limit_exceeded: the limit that this connection is over: it may ask once, for anything but a
         prediction.
-    :param served: answers so far.
     """
 
     host: str
     limit_exceeded: ServerFull | None
-    served: int
+
+    @property
+    def served(self) -> int:
+        """Answers so far."""
 
     @property
     def phase(self) -> Phase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
+from modelserver.interfaces import Answered
 from modelserver.language.attributes import define, frozen
 from modelserver.logs.flush_pace import FlushPace
 from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
@@ -145,9 +146,21 @@ class AccessLogWriter:
             self.soon()
         waiting.append((self.now(), remote, asked, status, milliseconds, request_id, trace_id))
         if len(waiting) >= MOST_WAITING:
-            self.flush()
-            self.own.flush()
-            self.root.flush()
+            self._flush_all()
+
+    def record_all(self, remote: str, answered: Sequence[Answered], trace_id: str = "") -> None:
+        """Log requests of one client that were answered together."""
+        waiting, now = self._waiting, self.now()
+        if not waiting:
+            self.soon()
+        waiting += [(now, remote, *each, trace_id) for each in answered]
+        if len(waiting) >= MOST_WAITING:
+            self._flush_all()
+
+    def _flush_all(self) -> None:
+        self.flush()
+        self.own.flush()
+        self.root.flush()
 
     @property
     def waiting(self) -> int:

@@ -17,11 +17,20 @@ from modelserver.rpc.outflow import LargeAnswer, Outflow
 from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire.codings import ACCEPTED
 from modelserver.rpc.wire.fields import Fields, fields_of, metadata_of, percent
-from modelserver.rpc.wire.messages import PREFIX, MessageCutter, frame, frames, frames_behind, prefix
+from modelserver.rpc.wire.messages import (
+    PREFIX,
+    MessageCutter,
+    beginning,
+    frame,
+    frames,
+    frames_behind,
+    prefix,
+)
 from modelserver.system.bounded_cache import Memo
 from modelserver.traces import Trace
 
-PLAIN_HEAD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+_STATUS, _TYPE = (b":status", b"200"), (b"content-type", b"application/grpc")
+PLAIN_HEAD = [_STATUS, _TYPE]
 PLAIN_TAIL = [(b"grpc-status", b"0")]
 LARGE = 1 << 16
 """Answers from here on are not copied behind their prefixes."""
@@ -31,6 +40,11 @@ OK = Code.OK
 
 _MADE: Memo[tuple[Metadatum, ...], Fields] = Memo(fields_of, 64, 16)
 """The fields of metadata: what handlers want their answers to carry is mostly the same."""
+
+
+def _nothing(size: int) -> bytes:
+    """Return what goes before a message that has no beginning of its own."""
+    return b""
 
 
 def _fields(pairs: Sequence[Metadatum]) -> Fields:
@@ -71,7 +85,6 @@ class ServerCall:
     One call. What most calls do not have is an attribute of the class: there are many calls.
 
     :ivar rpc_method: None: there is none of this name.
-    :ivar known: the last value of each field.
     :ivar header_block: the caller's own fields as header lines, as jobs carry them.
     """
 
@@ -116,10 +129,20 @@ class ServerCall:
     ) -> None:
         self._connection = connection
         self.stream = stream
-        self._pairs, self.known, self.rpc_method, _, self.header_block, _ = fields
+        self._fields = fields
+        self.rpc_method, self.header_block, self.explains = (
+            fields.method,
+            fields.header_block,
+            fields.explains,
+        )
         self.arrived = arrived
 
     # What the client has said.
+
+    @property
+    def known(self) -> dict[bytes, bytes]:
+        """The last value of each field."""
+        return self._fields.known
 
     @property
     def method(self) -> str:
@@ -145,7 +168,7 @@ class ServerCall:
     @property
     def metadata(self) -> list[Metadatum]:
         """What the client sent along."""
-        return metadata_of(self._pairs)
+        return metadata_of(self._fields.pairs)
 
     def field(self, name: bytes) -> bytes | None:
         """Return the last value of a field."""
@@ -210,20 +233,25 @@ class ServerCall:
 
     def reply(self, message: Message) -> None:
         """Send the only message, or the last one, and the status OK."""
+        self.reply_behind(_nothing, message)
+
+    def reply_behind(self, ahead: Callable[[int], bytes], rest: Message) -> None:
+        """Do as ``reply``, with a message in two pieces."""
         if self.is_over:
             return
         self.is_over = True
-        connection = self._connection
-        engine, size = connection.engine, len(message)
+        connection, size = self._connection, len(rest)
+        tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
         try:
             if self.has_begun or size >= LARGE:
-                self._send_message(connection, message)
-                engine.answer_tail(self.stream, self._tail(OK, "", ()))
+                begin = ahead(size)
+                self._send_message(connection, b"".join((begin, rest)) if begin else rest)
+                connection.engine.answer_tail(self.stream, tail)
             else:
-                self.sent = size
-                connection.answer_bytes += size
-                tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
-                engine.answer(self.stream, self._head(), frame(message), tail)
+                begin = beginning(ahead, size)
+                self.sent = sent = len(begin) - PREFIX + size
+                connection.answer_bytes += sent
+                connection.engine.answer(self.stream, self._head(), b"".join((begin, rest)), tail)
         except StreamGone:
             pass
         connection.finished(self, OK)
@@ -289,7 +317,7 @@ class ServerCall:
     def _head(self) -> Fields:
         head: Fields = PLAIN_HEAD
         if self.request_id:
-            head = [*head, (b"x-request-id", show_id(self.request_id))]
+            head = [_STATUS, _TYPE, (b"x-request-id", show_id(self.request_id))]
         if self.tells_codings:
             head = [*head, ACCEPTED]
         return [*head, *_fields(self.initial)] if self.initial else head

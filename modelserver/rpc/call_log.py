@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from attrs import field
 
-from modelserver.interfaces import AccessRecorder, Recorder
+from modelserver.interfaces import Answered, CountedCall, Recorder
 from modelserver.language.attributes import define
 from modelserver.rpc.codes import Code
-from modelserver.rpc.interfaces import Call
+from modelserver.rpc.interfaces import EndedCall
 from modelserver.system.bounded_cache import Memo
 
 PROTOCOL = "HTTP/2.0"
@@ -17,6 +18,13 @@ MOST_PATHS, LONGEST_PATH = 1024, 512
 """Paths that are remembered as they are shown."""
 # An attribute of an Enum's member costs as much as a call.
 _NAMES = tuple(code.name for code in Code)
+
+
+class CallLines(Protocol):
+    """Where answered calls are noted."""
+
+    def record_all(self, remote: str, answered: Sequence[Answered], trace_id: str = "") -> None:
+        """Calls of one client that were answered."""
 
 
 @define(eq=False)
@@ -30,7 +38,7 @@ class CallLog:
     :param methods: the paths that there are; calls of others are counted together, under an empty name.
     """
 
-    access_log: AccessRecorder
+    access_log: CallLines
     recorder: Recorder
     methods: Iterable[str]
     trace_id: Callable[[], str] = str
@@ -41,12 +49,17 @@ class CallLog:
         self._counted = {path: path.removeprefix("/") for path in self.methods}
         self._shown = Memo(_as_asked, MOST_PATHS, LONGEST_PATH)
 
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
-        """Note a call that is over, with its bytes of messages either way."""
-        method = call.method
-        asked, trace_id = self._shown[method], self.trace_id()
-        self.access_log.record(call.peer, asked, int(code), seconds * 1000, call.request_id, trace_id)
-        self.recorder.call_ended(self._counted.get(method, ""), _NAMES[code], seconds, received, sent)
+    def ended(self, calls: Sequence[EndedCall], now: float) -> None:
+        """Note calls of one connection that are over; ``now``: the clock's seconds of their arrivals."""
+        lines: list[Answered] = []
+        counted: list[CountedCall] = []
+        shown, name_of = self._shown, self._counted.get
+        for call, code in calls:
+            method, seconds = call.method, now - call.arrived
+            lines.append((shown[method], int(code), seconds * 1000, call.request_id))
+            counted.append((name_of(method, ""), _NAMES[code], seconds, call.received, call.sent))
+        self.access_log.record_all(calls[0][0].peer, lines, self.trace_id())
+        self.recorder.calls_ended(counted)
 
 
 def _as_asked(path: str) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ from modelserver.http1.head import Malformed
 from modelserver.http1.states import ConnectionTransport, Phase, host_of, is_secure, remote_of
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.codes import CallStatus, Code
+from modelserver.rpc.finished_calls import FinishedCalls
 from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http2Engine, last_words
 from modelserver.rpc.intake import STEP, Intake
 from modelserver.rpc.lifetime import Ending, Lifetime
@@ -42,14 +43,18 @@ class RpcConnection(Protocol):
         self._site = listener.site
         self.limit_exceeded = limit_exceeded
         self._ordinal = ordinal
-        self.served = 0
         self.body_bytes = 0
         self.is_full = False
         """Whether the client takes no more of its answers now."""
         self.answer_bytes = 0
         """Of all answers so far."""
-        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = self._is_untaken = False
+        self.refuses = False
+        """Whether no more calls are served now."""
+        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = False
         self._rest = b""
+        self._over = FinishedCalls(listener)
+        self._has_answered = False
+        """Whether something was answered since the last sending."""
         self._waiting: set[ServerCall] = set()
 
     def connectionMade(self) -> None:
@@ -81,6 +86,7 @@ class RpcConnection(Protocol):
         self.reception.lost()
         # These know the connection: memory would wait for the garbage collector.
         self.engine = EndedEngine()
+        self._over.note()
         self.outflow.lost()
         del self.reception, self.intake, self.lifetime
 
@@ -93,6 +99,11 @@ class RpcConnection(Protocol):
             return Phase.HEAD
         is_resting = self.lifetime.ending is not Ending.OPEN and not self.reception.calls
         return Phase.IDLE if is_resting else Phase.BUSY
+
+    @property
+    def served(self) -> int:
+        """How many calls are over."""
+        return self._over.count
 
     @property
     def received(self) -> int:
@@ -174,7 +185,7 @@ class RpcConnection(Protocol):
         """Read, and send what was answered: once, at the end."""
         self._is_flushing = True
         unread = self._listener.limits.unread
-        self._is_untaken = unread > 0 and self._queued() > unread
+        self.refuses = self.limit_exceeded is not None or (unread > 0 and self._queued() > unread)
         try:
             rest = self.intake.read(data)
         except ConnectionBroken as error:
@@ -217,8 +228,15 @@ class RpcConnection(Protocol):
     def flush(self) -> None:
         """Send what there is, as far as the client reads it."""
         self._is_flushing = False
-        if self._is_closing or self._is_lost:
-            return
+        if not self._is_closing and not self._is_lost:
+            self._send()
+        if self._over.waiting:
+            self._over.note()
+
+    def _send(self) -> None:
+        if self._has_answered:
+            self._has_answered = False
+            self.lifetime.answered()
         write_some, may_share = self.outflow.write_some, self.intake.is_between
         try:
             while not self.is_full and write_some(may_share):
@@ -292,7 +310,7 @@ class RpcConnection(Protocol):
 
     def part_sent(self, call: ServerCall) -> bool:
         """Have a message leave; return whether the call may send on, else it is told when."""
-        self.lifetime.answered()
+        self._has_answered = True
         self.intake.halves = False
         self.flush_soon()
         if self.is_full or self.engine.queued(call.stream) > QUEUE_HIGH:
@@ -305,28 +323,18 @@ class RpcConnection(Protocol):
         """Have the end of a call leave."""
         if self._is_lost:
             return
-        self.lifetime.answered()
+        self._has_answered = True
         if not call.is_whole or call.is_end_unseen:
             self.reception.release_window(call)
             self.reception.half[call.stream] = call
-        self._done(call, code)
-        self.flush_soon()
+        self._over.add(call, code)
+        if not self._is_flushing:
+            self.flush_soon()
 
     def cancelled(self, call: ServerCall) -> None:
         """Note that a call is over without its method's doing."""
         self._waiting.discard(call)
-        self._done(call, Code.CANCELLED)
-
-    def _done(self, call: ServerCall, code: Code) -> None:
-        self.served += 1
-        if call.bucket is not None:
-            call.bucket.leave(call)
-        if call.large is not None:
-            call.large.free()
-        if call.reserved:
-            self._listener.memory.give_back(call.reserved)
-            call.reserved = 0
-        self._site.ended(call, code, self._listener.clock.seconds() - call.arrived, call.received, call.sent)
+        self._over.add(call, Code.CANCELLED)
 
     def consumed(self, call: ServerCall) -> None:
         """Let the client send on, where its messages were taken."""
@@ -338,14 +346,12 @@ class RpcConnection(Protocol):
         """Return how a call ends that failed with ``error``."""
         return self._site.status_of(error)
 
-    def refuse_new(self) -> ServingError | None:
-        """Return why no more calls are served now, or None."""
+    def refusal(self) -> ServingError:
+        """Return why no more calls are served now."""
         if self.limit_exceeded is not None:
             self.lifetime.drain(self.now)  # another connection may find room
             return self.limit_exceeded
-        if self._is_untaken:
-            return ServerFull("", None, self._listener.limits.unread, "response_memory")
-        return None
+        return ServerFull("", None, self._listener.limits.unread, "response_memory")
 
     # What the engine tells.
 

@@ -80,7 +80,7 @@ class Http2Events(Protocol):
     It is told in order, but what it is told may be history: what came with it may have closed the stream.
     """
 
-    def requested(self, stream: int, fields: Fields, ended: bool) -> None:
+    def requested(self, stream: int, fields: tuple[tuple[bytes, bytes], ...], ended: bool) -> None:
         """A request begins; ``ended``: it has no body."""
 
     def body_came(self, stream: int, data: bytes, ended: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from attrs import field
 from google.protobuf.message import Message
@@ -18,9 +18,9 @@ from modelserver.protocol.wire_format import Buffer, WireInvalid, map_entry, rea
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages
 from modelserver.rpc.predictions import (
+    AnswerForm,
     AnswerRules,
     Body,
-    MessageForm,
     Predictor,
     StreamedAnswer,
     WholeAnswer,
@@ -33,23 +33,21 @@ _PREDICTION = b"\x0a"
 _NAME, _VERSION, _INPUT, _SEQUENCE = 0x0A, 0x12, 0x1A, 0x22
 _SHORTEST = 4
 """Bytes of a name and an input, both empty."""
+_AROUND_NAME = 6
+"""Two before a name; behind it, the tag of an input and its length, if the input is shorter than 2 MB."""
 
 
-class PredictionHead(NamedTuple):
+@frozen
+class PredictionHead:
     """
     What the server reads of a PredictionsRequest; the inputs are for the worker.
 
+    :param target: the model and its version.
     :param sequence: the sequence that the request belongs to; empty: none is named.
     """
 
-    name: str
-    version: str | None
+    target: tuple[str, str | None]
     sequence: str = ""
-
-    @property
-    def target(self) -> tuple[str, str | None]:
-        """The model and its version."""
-        return self.name, self.version
 
 
 def read_head(message: Buffer) -> PredictionHead:
@@ -58,11 +56,12 @@ def read_head(message: Buffer) -> PredictionHead:
 
     :raises BadRequest: it is no message.
     """
+    size = len(message)
+    if size > _SHORTEST and (plain := _HEADS[bytes(message[: message[1] + _AROUND_NAME]), size]) is not None:
+        return plain
     name = version = sequence = ""
     try:
-        if len(message) > _SHORTEST and (plain := _head_before_one_input(message)) is not None:
-            return plain
-        for tag, start, end in spans(message, 0, len(message)):
+        for tag, start, end in spans(message, 0, size):
             if tag == _NAME:
                 name = text(message, start, end)
             elif tag == _VERSION:
@@ -71,33 +70,29 @@ def read_head(message: Buffer) -> PredictionHead:
                 sequence = text(message, start, end)
     except WireInvalid as error:
         raise BadRequest(str(error)) from error
-    return PredictionHead(name, version or None, sequence)
+    return PredictionHead((name, version or None), sequence)
 
 
-def _head_before_one_input(message: Buffer) -> PredictionHead | None:
+def _head_before_one_input(begin_and_size: tuple[bytes, int]) -> PredictionHead | None:
     """
     Return the head where nothing but one input follows the model's name, as in nearly all requests.
 
-    :raises WireInvalid: it is no message.
+    It is told by how a message begins, and how long it is; None: not so, or it cannot be told.
     """
-    size, end = message[1], len(message)
-    at = 3 + size
-    if size >= 0x80 or at >= end or message[0] != _NAME or message[at - 1] != _INPUT:
+    begin, size = begin_and_size
+    at = 3 + begin[1]
+    if begin[1] >= 0x80 or at > len(begin) or begin[0] != _NAME or begin[at - 1] != _INPUT:
         return None
-    size, start = message[at], at + 1
-    if size >= 0x80:
-        size, start = read_varint(message, at, end)
-    return _HEADS[bytes(message[:at])] if start + size == end else None
+    try:
+        length, start = read_varint(begin, at, len(begin))
+        name = text(begin, 2, at - 1)
+    except WireInvalid:
+        return None
+    return PredictionHead((name, None)) if name and start + length == size else None
 
 
-def _head_of(begin: bytes) -> PredictionHead | None:
-    """Return what a message says that begins with a name and the tag of an input; None: it is empty."""
-    name = text(begin, 2, len(begin) - 1)
-    return PredictionHead(name, None) if name else None
-
-
-_HEADS = Memo(_head_of, 256)
-"""The heads of messages: most are for the models of those before."""
+_HEADS = Memo(_head_before_one_input, 1024)
+"""The heads of messages: most are for the models of those before, and of like sizes."""
 
 
 def is_set(message: Buffer, name: str) -> bool:
@@ -137,9 +132,6 @@ def _head(size: int) -> bytes:
     return _PREDICTION + varint(size)
 
 
-_PREDICTED = MessageForm(prediction_message, _head)
-
-
 @frozen(eq=False)
 class Predictions:
     """
@@ -154,6 +146,11 @@ class Predictions:
     rules: AnswerRules
     answers_with: type[WholeAnswer] | type[StreamedAnswer] = WholeAnswer
     streams_in: bool = False
+    _form: AnswerForm = field(init=False)
+
+    @_form.default
+    def _make_form(self) -> AnswerForm:
+        return AnswerForm(self.statuses, self.rules, _head, carries_text=True)
 
     def begin(self, call: Call) -> None:
         """Do nothing: the request comes as a whole."""
@@ -161,11 +158,11 @@ class Predictions:
     def message(self, call: Call, message: bytes | memoryview | None) -> None:
         """Queue a request."""
         assert message is not None, "there is one where clients do not stream"
-        observer = self.answers_with(call, self.statuses, self.rules, _PREDICTED, True)
+        observer = self.answers_with(call, self._form)
         predictor = self.predictor
         try:
             head = read_head(message)
-            if not head.name:
+            if not head.target[0]:
                 raise ParameterMissing("model_name")
             step = step_of(message, head, predictor) if head.sequence else None
             job = predictor.predict(call, head.target, message, INPUTS, observer, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Protocol
 
 from modelserver.rpc.call import ServerCall
@@ -24,6 +25,9 @@ PREFACE = 24
 """Bytes of what a client says before its first frame."""
 _WINDOW_UPDATE, _OPENING = 8, FRAME_HEAD + 4
 """A kind of frame, and its bytes."""
+_length_and_kind = Struct(">I").unpack_from
+_OPENS = 4 << 8 | _WINDOW_UPDATE
+"""How such a frame begins."""
 
 
 class LargeCalls(Protocol):
@@ -134,15 +138,18 @@ class Intake:
         at = self._left
         # The worker of a client that has waited for all of its answers has nothing to do: it begins with
         # the first half of the calls while the other one is read.
-        enough = size // 2 if size >= SEVERAL and self.halves and not self._calls.calls else size
-        while at + FRAME_HEAD <= size:
-            if at >= enough:
-                self._left = 0
-                self._engine.receive(data[:at])
-                return data[at:]
-            if data[at + 3] == _WINDOW_UPDATE and opens_all(data, at):
+        begins_early = size >= SEVERAL and self.halves and not self._calls.calls
+        last = size - FRAME_HEAD
+        most = size // 2 - 1 if begins_early else last
+        while at <= most:
+            (begin,) = _length_and_kind(data, at)
+            if begin == _OPENS and opens_all(data, at):
                 return self._read_carefully(data, size)
-            at += FRAME_HEAD + (data[at] << 16 | data[at + 1] << 8 | data[at + 2])
+            at += FRAME_HEAD + (begin >> 8)
+        if at <= last:
+            self._left = 0
+            self._engine.receive(data[:at])
+            return data[at:]
         if at >= size:
             self._left = at - size
         else:

@@ -27,6 +27,8 @@ class Call(Protocol):
     :param deadline: when the client stops waiting, in the reactor's (monotonic) seconds, or None. The method
         gives it to its job; a moment later the transport ends the call, if the method has not.
     :param arrived: when the call began, in the reactor's seconds.
+    :param received: bytes of messages from the client, compressed as they came.
+    :param sent: likewise, to the client.
     :param request_id: 16 bytes that name the call in the answer's metadata (``x-request-id``) and in the
         access log. There are none until the method sets those of its job, or makes some.
     :param context: the method's own.
@@ -40,6 +42,8 @@ class Call(Protocol):
 
     deadline: float | None
     arrived: float
+    received: int
+    sent: int
     request_id: bytes
     context: object
     trace: Trace | None
@@ -76,6 +80,10 @@ class Call(Protocol):
     def header_block(self) -> bytes:
         """The same as header lines, each ended by CRLF, as jobs carry them; ``-bin`` values are base64."""
 
+    @property
+    def explains(self) -> bool:
+        """Whether the metadata ask for an explanation."""
+
     def field(self, name: bytes) -> bytes | None:
         """Return the last value of a header field, as it came, or None; the name is in lower case."""
 
@@ -96,6 +104,13 @@ class Call(Protocol):
 
     def reply(self, message: Message) -> None:
         """Send the only message, or the last one, and the status OK."""
+
+    def reply_behind(self, ahead: Callable[[int], bytes], rest: Message) -> None:
+        """
+        Do as ``reply``, with a message in two pieces.
+
+        :param ahead: returns the beginning of a message whose rest has so many bytes.
+        """
 
     def reply_large(self, ahead: bytes, body: Message, take_place: Callable[[], SharedSlot | None]) -> None:
         """
@@ -126,6 +141,10 @@ class Call(Protocol):
 
         A client that has some 64 kB of messages unread is not let send more.
         """
+
+
+EndedCall = tuple[Call, Code]
+"""A call that is over, and how it has ended."""
 
 
 class RpcMethod(Protocol):
@@ -165,6 +184,9 @@ class CallSite(Protocol):
     def find(self, path: bytes) -> RpcMethod | None:
         """Return the method with exactly this path; the hot path, so best a dictionary's ``get``."""
 
+    def is_open(self, method: RpcMethod) -> bool:
+        """Return whether there is never anything to decide about calls of a method: ``begin`` is left out."""
+
     def begin(self, call: Call, method: RpcMethod) -> None:
         """
         Decide on access, before anything else is done for a call.
@@ -178,12 +200,11 @@ class CallSite(Protocol):
     def status_of(self, error: ServingError) -> CallStatus:
         """Return how a call ends that failed with ``error``."""
 
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
+    def ended(self, calls: Sequence[EndedCall], now: float) -> None:
         """
-        Write down a call that is over, found or not.
+        Write down calls of one connection that are over, found or not.
 
-        :param received: bytes of messages, compressed as they came.
-        :param sent: likewise, of answers.
+        :param now: the reactor's seconds.
         """
 
     def log_failure(self, failure: Failure) -> None:

@@ -100,7 +100,7 @@ class RpcListener:
 
     @known.default
     def _make_known(self) -> KnownFields:
-        return KnownFields(self.site.find)
+        return KnownFields(self.site.find, self.site.is_open)
 
 
 def watch_calls(clock: IReactorTime) -> TimeBuckets[ServerCall]:

@@ -35,7 +35,7 @@ from modelserver.protocol.wire_format import (
 )
 from modelserver.rpc.interfaces import Call
 from modelserver.rpc.messages import Messages
-from modelserver.rpc.predictions import AnswerRules, Body, MessageForm, Predictor, WholeAnswer
+from modelserver.rpc.predictions import AnswerForm, AnswerRules, Predictor, WholeAnswer
 from modelserver.rpc.status import Statuses
 from modelserver.rpc.streams import StreamedRequest
 
@@ -84,12 +84,9 @@ def read_request(message: Buffer, request: StreamedRequest) -> None:
         request.tells_last = parameters.get(_TELLS_LAST) is True
 
 
-def _same(body: Body) -> Body:
-    """Return what the worker has made, which is a ModelInferResponse."""
-    return body
-
-
-_WHOLE = MessageForm(_same, lambda size: b"")
+def _nothing(size: int) -> bytes:
+    """Return what comes before what the worker has made, which is a whole ModelInferResponse."""
+    return b""
 
 
 @frozen(eq=False)
@@ -101,6 +98,11 @@ class ModelInfer:
     statuses: Statuses
     rules: AnswerRules
     streams_in: bool = False
+    _form: AnswerForm = field(init=False)
+
+    @_form.default
+    def _make_form(self) -> AnswerForm:
+        return AnswerForm(self.statuses, self.rules, _nothing)
 
     def begin(self, call: Call) -> None:
         """Do nothing: the request comes as a whole."""
@@ -108,7 +110,7 @@ class ModelInfer:
     def message(self, call: Call, message: bytes | memoryview | None) -> None:
         """Queue a request."""
         assert message is not None, "there is one where clients do not stream"
-        observer = WholeAnswer(call, self.statuses, self.rules, _WHOLE)
+        observer = WholeAnswer(call, self._form)
         predictor, request = self.predictor, StreamedRequest(b"")
         try:
             read_request(message, request)

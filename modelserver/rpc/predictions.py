@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple
 
 from attrs import field
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +15,7 @@ from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep, with_step
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, inputs_of
-from modelserver.language.attributes import define, frozen
+from modelserver.language.attributes import frozen
 from modelserver.protocol.frames import EXPLAIN, ID_SIZE
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
@@ -25,18 +24,6 @@ from modelserver.rpc.status import Statuses, code_of_http
 from modelserver.system.bounded_cache import Memo
 
 Body = bytes | bytearray | memoryview
-
-
-class MessageForm(NamedTuple):
-    """
-    How what a worker answers becomes a message.
-
-    :param encode: returns the message.
-    :param ahead: returns what comes in it before an answer of so many bytes.
-    """
-
-    encode: Callable[[Body], Body]
-    ahead: Callable[[int], bytes]
 
 
 STATUS = "x-status-code"
@@ -102,11 +89,11 @@ class Predictor:
         :param step: the sequence that it belongs to, if any.
         :raises ServingError: it is refused.
         """
-        block = call.header_block
+        block, inference = call.header_block, self.inference
+        name, version = target
         if step is not None:
-            block = with_step(block, step, self.inference.sequences_of(*target))
-        explain = call.field(b"explain")
-        if explain is not None and explain.lower() == b"true":
+            block = with_step(block, step, inference.sequences_of(name, version))
+        if call.explains:
             flags |= EXPLAIN
         timeout = 0.0
         if call.deadline is not None:
@@ -114,8 +101,9 @@ class Predictor:
             if timeout <= 0:
                 raise DeadlinePassed(call.deadline - call.arrived)
         body = bytes(message) if len(message) < LARGE else call.take_place() or self._kept(message)
+        asked = inference if inference.registry.has(name) else self.either
         try:
-            return self.either.predict(*target, inputs_of((block, b"", body, flags)), observer, timeout)
+            return asked.predict(name, version, inputs_of((block, b"", body, flags)), observer, timeout)
         except ServingError:
             if isinstance(body, SharedSlot):
                 body.free()
@@ -135,22 +123,32 @@ class Predictor:
         call.finish(*statuses.of(error))
 
 
-@define(eq=False)
-class CallObserver:
+@frozen(eq=False)
+class AnswerForm:
     """
-    Ends a call with what a handler answers.
+    How a method's calls end with what workers answer.
 
-    :param form: of its message.
+    :param ahead: returns what comes in a message before an answer of so many bytes.
     :param carries_text: a message can carry the text of an error that a handler has called a success.
-    :param on_end: called when the job is over.
     """
 
-    call: Call
     statuses: Statuses
     rules: AnswerRules
-    form: MessageForm
+    ahead: Callable[[int], bytes]
     carries_text: bool = False
+
+
+class CallObserver:
+    """
+    Ends a call with what a handler answers. There is one for each call: what few have is the class's.
+
+    :ivar on_end: called when the job is over.
+    """
+
     on_end: Callable[[], object] | None = None
+
+    def __init__(self, call: Call, form: AnswerForm) -> None:
+        self.call, self.form = call, form
 
     def begun(self, job: Job) -> None:
         """Note the job of the call; it is withdrawn when the client leaves."""
@@ -170,8 +168,10 @@ class CallObserver:
 
     def end_with(self, job: Job, answer: Answer, body: Body) -> None:
         """Send a handler's only answer, or its last part, and the status."""
-        call = self.call
-        self._let_go()
+        call, form = self.call, self.form
+        call.on_cancelled = call.on_resume = None
+        if self.on_end is not None:
+            self._let_go()
         if answer.header_block or answer.status != 200:
             call.trailing = trailing_of(answer)
             status = self.refusal(answer.status, body)
@@ -179,13 +179,13 @@ class CallObserver:
                 call.finish(*status)
                 return
         if len(body) >= LARGE:
-            call.reply_large(self.form.ahead(len(body)), body, job.hand_over_place)
+            call.reply_large(form.ahead(len(body)), body, job.hand_over_place)
         else:
-            call.reply(self.form.encode(body))
+            call.reply_behind(form.ahead, body)
 
     def refusal(self, status: int, body: Body) -> CallStatus | None:
         """Return what a handler's status ends the call with, if it does."""
-        code = code_of_http(status) if self.rules.maps_status else _OK
+        code = code_of_http(status) if self.form.rules.maps_status else _OK
         if code is _OK:
             return None
         return CallStatus(code, bytes(body[: 4 * LONGEST_TEXT]).decode("utf-8", "replace")[:LONGEST_TEXT])
@@ -193,30 +193,33 @@ class CallObserver:
     def failed(self, job: Job, error: ServingError) -> None:
         """Send why there is no answer."""
         self._let_go()
-        status = self.statuses.of(error)
+        form = self.form
+        status = form.statuses.of(error)
         if status.code is _OK and isinstance(error, PredictionFailed):
-            if self.carries_text:
-                self.call.reply(self.form.encode(error.message.encode()))
+            if form.carries_text:
+                self.call.reply_behind(form.ahead, error.message.encode())
                 return
             status = status._replace(code=Code.UNKNOWN)
         self.call.finish(*status)
 
 
-@define(eq=False)
 class WholeAnswer(CallObserver):
     """Answers a call that has room for one message: parts are joined."""
 
-    _parts: list[bytes] = field(factory=list, init=False)
-    _size: int = field(default=0, init=False)
+    _parts: list[bytes] | None = None
+    _size = 0
 
     def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Keep parts; a handler that sends more than an answer may have is stopped."""
+        if self._parts is None:
+            self._parts = []
         self._parts += [bytes(part.body) for part in parts]
         self._size += sum([len(part.body) for part in parts])
-        if self._size > self.rules.largest:
-            self._parts.clear()
+        largest = self.form.rules.largest
+        if self._size > largest:
+            self._parts = None
             job.withdraw()
-            self.failed(job, ResponseTooLarge(self._size, self.rules.largest))
+            self.failed(job, ResponseTooLarge(self._size, largest))
         return True
 
     def completed(self, job: Job, answer: Answer) -> None:
@@ -224,7 +227,6 @@ class WholeAnswer(CallObserver):
         self.end_with(job, answer, b"".join([*self._parts, answer.body]) if self._parts else answer.body)
 
 
-@define(eq=False)
 class StreamedAnswer(CallObserver):
     """Answers a call with a message for each part; a client that reads slowly holds its handler."""
 

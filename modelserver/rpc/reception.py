@@ -18,8 +18,7 @@ from modelserver.rpc.outflow import Outflow
 from modelserver.rpc.passing import Passing
 from modelserver.rpc.wire import fields as wire
 from modelserver.rpc.wire.codings import IDENTITY, decode
-from modelserver.rpc.wire.fields import Fields
-from modelserver.rpc.wire.messages import PREFIX, MessageCutter
+from modelserver.rpc.wire.messages import PREFIX, MessageCutter, plain_prefix
 
 UNREAD_HIGH = 64 << 10
 """Bytes of a call's messages that may wait for its method before the client's window closes."""
@@ -33,19 +32,19 @@ class ReceivingConnection(CallingConnection, Protocol):
 
     :param now: the clock's seconds (monotonic) at the beginning of this turn.
     :param body_bytes: of bodies, so far.
-    :param limit_exceeded: the limit that the connection is over: no call is served.
+    :param refuses: whether no more calls are served now.
     """
 
     now: float
     body_bytes: int
-    limit_exceeded: ServerFull | None
+    refuses: bool
     outflow: Outflow
 
     def cancelled(self, call: ServerCall) -> None:
         """Note that a call is over without its method's doing."""
 
-    def refuse_new(self) -> ServingError | None:
-        """Return why no more calls are served now, or None."""
+    def refusal(self) -> ServingError:
+        """Return why no more calls are served now."""
 
     def pinged(self) -> None:
         """A ping came, and is answered; or settings."""
@@ -77,6 +76,7 @@ class Reception:
         self._known = listener.known
         self._begin = listener.site.begin
         self._largest = listener.site.largest
+        self._most = PREFIX + self._largest
         self._memory = listener.memory
         self._slots = listener.slots
         self._most_fields = listener.limits.fields
@@ -93,13 +93,15 @@ class Reception:
 
     # What the engine tells.
 
-    def requested(self, stream: int, fields: Fields, ended: bool) -> None:
+    def requested(self, stream: int, fields: tuple[tuple[bytes, bytes], ...], ended: bool) -> None:
         """Begin a call, or refuse it."""
         self.highest = stream
         connection = self._connection
-        read = self._known[tuple(fields)]
-        method, wait = read.method, read.wait
+        read = self._known[fields]
         call = self.calls[stream] = ServerCall(connection, stream, read, connection.now)
+        if read.is_usual and not connection.refuses and not ended:
+            return
+        method, wait = read.method, read.wait
         try:
             if not read.is_plain:
                 if self._is_no_call(call):
@@ -139,27 +141,19 @@ class Reception:
         :raises CallRefused: there is no such method.
         :raises ServingError: nothing is served now.
         """
-        error = self._connection.refuse_new()
-        if error is not None:
-            raise error
+        if self._connection.refuses:
+            raise self._connection.refusal()
         if call.rpc_method is None:
             raise CallRefused(Code.UNIMPLEMENTED, f"Method not found: {call.method.lstrip('/')}")
 
     def body_came(self, stream: int, data: bytes, ended: bool) -> None:
         """Take a piece of a call's body."""
         call = self.calls.get(stream)
+        if call is None or call.is_over:
+            self._drop(call, stream, len(data), ended)
+            return
         size = len(data)
         connection = self._connection
-        if call is None or call.is_over:
-            if size:
-                connection.engine.consumed(stream, size)
-            if call is not None and call.large is not None:
-                call.large.skip(size)
-            if call is not None and ended:
-                call.is_whole = True
-                if not call.is_end_unseen:
-                    self.half.pop(stream, None)
-            return
         connection.body_bytes += size
         call.received += size
         method: RpcMethod = call.rpc_method  # type: ignore[assignment]  # else it would be over
@@ -171,17 +165,32 @@ class Reception:
                 connection.engine.consumed(stream, size)
             if (
                 ended
-                and call.reader is None
-                and data[:1] == b"\0"
-                and int.from_bytes(data[1:PREFIX], "big") == size - PREFIX <= self._largest
+                and call.received == size
+                and PREFIX <= size <= self._most
+                and data[:PREFIX] == plain_prefix(size - PREFIX)
             ):
                 # A whole message in one piece: nearly all.
                 call.is_whole = True
-                self._deliver(call, method, memoryview(data)[PREFIX:])
+                if call.deadline is not None:
+                    self._check_time(call, call.deadline)
+                method.message(call, data[PREFIX:])
             else:
                 self._read_only(call, method, data, ended)
         except Exception as error:
             self.fail(call, error)
+
+    def _drop(self, call: ServerCall | None, stream: int, size: int, ended: bool) -> None:
+        """Take a piece of a body for which nobody waits."""
+        if size:
+            self._connection.engine.consumed(stream, size)
+        if call is None:
+            return
+        if call.large is not None:
+            call.large.skip(size)
+        if ended:
+            call.is_whole = True
+            if not call.is_end_unseen:
+                self.half.pop(stream, None)
 
     def was_reset(self, stream: int) -> None:
         """
@@ -197,7 +206,8 @@ class Reception:
         call = self.calls.pop(stream, None)
         if call is None:
             return
-        self.half.pop(stream, None)
+        if self.half:
+            self.half.pop(stream, None)
         if self.passing.calls:
             self.passing.forget(stream)
         if self.outflow.waiting:
@@ -258,10 +268,19 @@ class Reception:
         call.reserved += size
 
     def _deliver(self, call: ServerCall, method: RpcMethod, message: bytes | memoryview) -> None:
-        now = self._connection.now
-        if call.deadline is not None and call.deadline <= now:
-            raise DeadlinePassed(now - call.arrived)
+        if call.deadline is not None:
+            self._check_time(call, call.deadline)
         method.message(call, message)
+
+    def _check_time(self, call: ServerCall, deadline: float) -> None:
+        """
+        Look whether a call's client still waits.
+
+        :raises DeadlinePassed: it does not.
+        """
+        now = self._connection.now
+        if deadline <= now:
+            raise DeadlinePassed(now - call.arrived)
 
     def _read_stream(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
         """Read on in the body of a call that has many messages."""

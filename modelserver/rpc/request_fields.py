@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from attrs import evolve
+
+from modelserver.language.attributes import frozen
 from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.wire.codings import IDENTITY
 from modelserver.rpc.wire.fields import Fields, Lines, header_block_of, new_lines
@@ -18,7 +20,8 @@ _FEW, _SHORT = 20, 4096
 """Lines of fields, and bytes of their values, up to which they cannot be too many."""
 
 
-class RequestFields(NamedTuple):
+@frozen(eq=False)
+class RequestFields:
     """
     The fields of a call, and what they say; one object serves all calls that send the same.
 
@@ -27,6 +30,8 @@ class RequestFields(NamedTuple):
     :param method: the method that the path means; None: there is none.
     :param is_plain: the call is gRPC's, of a method that there is, and its fields need no further look.
     :param header_block: the caller's own fields as header lines, as jobs carry them.
+    :param explains: they ask for an explanation.
+    :param is_usual: such a call begins at once: nothing is to be decided about it, and it has one message.
     :param wait: the value of ``grpc-timeout``, if it came.
     """
 
@@ -35,6 +40,8 @@ class RequestFields(NamedTuple):
     method: RpcMethod | None
     is_plain: bool
     header_block: bytes
+    explains: bool
+    is_usual: bool
     wait: bytes | None = None
 
 
@@ -43,18 +50,21 @@ class KnownFields(dict[tuple[tuple[bytes, bytes], ...], RequestFields]):
     Looks up what fields say; plain ones are remembered.
 
     :param find: returns the method with exactly this path.
+    :param is_open: returns whether nothing is to be decided about calls of a method.
     """
 
-    def __init__(self, find: Callable[[bytes], RpcMethod | None]) -> None:
+    def __init__(
+        self, find: Callable[[bytes], RpcMethod | None], is_open: Callable[[RpcMethod], bool]
+    ) -> None:
         super().__init__()
-        self._find = find
+        self._find, self._is_open = find, is_open
         self._lines: Lines = new_lines()
 
     def __missing__(self, pairs: tuple[tuple[bytes, bytes], ...]) -> RequestFields:
         rest = tuple([pair for pair in pairs if pair[0] != TIMEOUT])
         if len(rest) < len(pairs):
             # It is another one with nearly every call; the others are as before.
-            return self[rest]._replace(wait=dict(pairs)[TIMEOUT])
+            return evolve(self[rest], is_usual=False, wait=dict(pairs)[TIMEOUT])
         read = self._read(rest)
         if read.is_plain:
             if len(self) >= MOST_KNOWN:
@@ -73,4 +83,12 @@ class KnownFields(dict[tuple[tuple[bytes, bytes], ...], RequestFields]):
             and len(pairs) <= _FEW
             and sum([len(name) + len(value) for name, value in pairs]) <= _SHORT
         )
-        return RequestFields(pairs, known, method, is_plain, header_block_of(pairs, self._lines))
+        return RequestFields(
+            pairs=pairs,
+            known=known,
+            method=method,
+            is_plain=is_plain,
+            header_block=header_block_of(pairs, self._lines),
+            explains=known.get(b"explain", b"").lower() == b"true",
+            is_usual=is_plain and method is not None and not method.streams_in and self._is_open(method),
+        )

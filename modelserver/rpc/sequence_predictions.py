@@ -66,7 +66,7 @@ class SequencePredictions:
         starts = not head.sequence
         if starts and not is_set(message, rules.start_header):
             raise ParameterMissing("sequenceId")
-        if not head.name:
+        if not head.target[0]:
             raise ParameterMissing("model_name")
         request.step = SequenceStep(
             id=f"ts-seq-{uuid4()}" if starts else head.sequence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.health import HealthCheck, HealthState, HealthWatch
 from modelserver.rpc.inference import Ping, Predictions
-from modelserver.rpc.interfaces import Call, RpcMethod
+from modelserver.rpc.interfaces import Call, EndedCall, RpcMethod
 from modelserver.rpc.management import ManagementService
 from modelserver.rpc.messages import Messages
 from modelserver.rpc.methods import (
@@ -53,11 +53,11 @@ from modelserver.security.authorization import AllowAll, Authorizer
 MODEL_API_DISABLED = "Model API disabled\norg.pytorch.serve.archive.model.ModelException"
 
 
-class EndedCalls(Protocol):
+class CallNotes(Protocol):
     """Where calls that are over are written down."""
 
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
-        """Note a call that is over, with its bytes of messages either way."""
+    def ended(self, calls: Sequence[EndedCall], now: float) -> None:
+        """Note calls of one connection that are over; ``now``: the reactor's seconds."""
 
 
 @frozen(eq=False, kw_only=True)
@@ -127,13 +127,13 @@ class Site:
     new_id: Callable[[], bytes]
     statuses: Statuses
     rules: SiteRules
-    calls: EndedCalls
+    calls: CallNotes
     log: Callable[[Failure], object]
     largest: int = field(init=False)
     find: Callable[[bytes], RpcMethod | None] = field(init=False)
     """Returns the method with exactly this path, or None."""
-    ended: Callable[[Call, Code, float, int, int], None] = field(init=False)
-    """Writes down a call that is over."""
+    ended: Callable[[Sequence[EndedCall], float], None] = field(init=False)
+    """Writes down calls that are over."""
     _row_of: Mapping[str, MethodRow] = field(init=False)
     _open: frozenset[str] = field(init=False)
     """Paths of methods about whose calls there is nothing to decide."""
@@ -151,6 +151,10 @@ class Site:
         )
         self.largest, self.ended = self.rules.largest, self.calls.ended
         self.find = {path.encode(): method for path, method in self.methods.items()}.get
+
+    def is_open(self, method: RpcMethod) -> bool:
+        """Return whether there is nothing to decide about calls of a method."""
+        return method.name in self._open
 
     def begin(self, call: Call, method: RpcMethod) -> None:
         """
@@ -183,7 +187,7 @@ class Site:
 
 
 def make_sites(
-    cases: UseCases, rules: SiteRules, calls: EndedCalls, log: Callable[[Failure], object]
+    cases: UseCases, rules: SiteRules, calls: CallNotes, log: Callable[[Failure], object]
 ) -> Mapping[str, Site]:
     """
     Return the services of both listeners, by ``inference`` and ``management``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import field
 from twisted.python.failure import Failure
@@ -11,7 +11,7 @@ from modelserver.errors import ServingError
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code
-from modelserver.rpc.interfaces import Call, CallSite, RpcMethod
+from modelserver.rpc.interfaces import Call, CallSite, EndedCall, RpcMethod
 from modelserver.rpc.methods import HEALTH, REFLECTION
 from modelserver.traces import Trace, Tracer
 
@@ -82,6 +82,10 @@ class TracedSite:
             known = self._methods[path] = TracedMethod(method)
         return known
 
+    def is_open(self, method: RpcMethod) -> bool:
+        """Return False: each call may be one that is traced."""
+        return False
+
     def begin(self, call: Call, method: RpcMethod) -> None:
         """
         Begin the trace of a call, and decide on access.
@@ -110,15 +114,18 @@ class TracedSite:
         )
         trace.run(self.site.begin, call, method)
 
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
-        """Write down a call that is over, and end its trace."""
-        trace = call.trace
-        if trace is None:
-            self.site.ended(call, code, seconds, received, sent)
+    def ended(self, calls: Sequence[EndedCall], now: float) -> None:
+        """Write down calls that are over, and end their traces."""
+        plain = [each for each in calls if each[0].trace is None]
+        if plain:
+            self.site.ended(plain, now)
+        if len(plain) == len(calls):
             return
-        call.trace = None
-        trace.run(self.site.ended, call, code, seconds, received, sent)
-        _end(trace, call, code)
+        for call, code in calls:
+            trace, call.trace = call.trace, None
+            if trace is not None:
+                trace.run(self.site.ended, [(call, code)], now)
+                _end(trace, call, code)
 
 
 def _end(trace: Trace, call: Call, code: Code) -> None:

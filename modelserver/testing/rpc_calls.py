@@ -37,6 +37,8 @@ class MemoryCall:
     authority: str = "127.0.0.1:7070"
     secure: bool = False
     arrived: float = 0.0
+    received: int = 0
+    sent: int = 0
     request_id: bytes = b""
     context: object = None
     trace: Trace | None = None
@@ -52,6 +54,11 @@ class MemoryCall:
     """How the call has ended, once it has; also by ``cancel``."""
     taken: int = field(default=0, init=False)
     """Bytes that the method has consumed."""
+
+    @property
+    def explains(self) -> bool:
+        """Whether the metadata ask for an explanation."""
+        return str(dict(self.metadata).get("explain", "")).lower() == "true"
 
     @property
     def is_over(self) -> bool:
@@ -83,6 +90,10 @@ class MemoryCall:
         """Keep the last answer."""
         self.send(message)
         self.finish()
+
+    def reply_behind(self, ahead: Callable[[int], bytes], rest: Message) -> None:
+        """Keep the last answer."""
+        self.reply(b"".join((ahead(len(rest)), rest)))
 
     def reply_large(self, ahead: bytes, body: Message, take_place: Callable[[], SharedSlot | None]) -> None:
         """Keep a copy of the last answer."""

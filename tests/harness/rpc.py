@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -19,7 +19,7 @@ from modelserver.rpc.connection import RpcConnection
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.factory import RpcFactory
 from modelserver.rpc.http2 import EngineMaker
-from modelserver.rpc.interfaces import Call, RpcMethod
+from modelserver.rpc.interfaces import Call, EndedCall, RpcMethod
 from modelserver.rpc.limits import RpcLimits
 from tests.harness.http2_client import PATH, Answered, Http2Client, message
 from tests.harness.transports import MemoryTransport
@@ -86,12 +86,18 @@ class RpcSite:
     denied: set[str] = field(factory=set)
     over: list[tuple[str, Code, int, int]] = field(factory=list)
     seconds: list[float] = field(factory=list)
+    together: list[int] = field(factory=list)
+    """How many calls were written down each time."""
     failures: list[Failure] = field(factory=list)
     find: Callable[[bytes], RpcMethod | None] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         methods = (self.echo, self.keep, self.talk, self.hear, self.fail)
         self.find = {each.name.encode(): each for each in methods}.get
+
+    def is_open(self, method: RpcMethod) -> bool:
+        """Return whether ``begin`` refuses no call of it."""
+        return method.name not in self.denied
 
     def begin(self, call: Call, method: RpcMethod) -> None:
         """Refuse what is denied."""
@@ -102,10 +108,12 @@ class RpcSite:
         """As a table would say."""
         return CallStatus(CODES.get(type(error), Code.INVALID_ARGUMENT), str(error))
 
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
+    def ended(self, calls: Sequence[EndedCall], now: float) -> None:
         """Keep what is written down."""
-        self.over.append((call.method, code, received, sent))
-        self.seconds.append(seconds)
+        self.together.append(len(calls))
+        for call, code in calls:
+            self.over.append((call.method, code, call.received, call.sent))
+            self.seconds.append(now - call.arrived)
 
     def log_failure(self, failure: Failure) -> None:
         """Keep a defect."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from modelserver.management.repository import ModelRepository
 from modelserver.metrics.figures import Figures
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rpc.codes import CallRefused, Code, Metadatum
-from modelserver.rpc.interfaces import Call, RpcMethod
+from modelserver.rpc.interfaces import EndedCall, RpcMethod
 from modelserver.rpc.methods import METHODS, MethodRow
 from modelserver.rpc.site import Site, SiteRules, UseCases, make_sites
 from modelserver.security.authorization import AllowAll, Authorizer
@@ -39,9 +40,9 @@ class EndedCalls:
 
     codes: list[Code] = field(factory=list)
 
-    def ended(self, call: Call, code: Code, seconds: float, received: int, sent: int) -> None:
-        """Keep a code."""
-        self.codes.append(code)
+    def ended(self, calls: Sequence[EndedCall], now: float) -> None:
+        """Keep codes."""
+        self.codes += [code for _, code in calls]
 
 
 def row_of(name: str) -> MethodRow:

@@ -53,8 +53,7 @@ class FiguresTests(SynchronousTestCase):
         self.recorder.job_retried(*KEY)
         self.recorder.refused("noop", "job_queue_size")
         self.recorder.refused("nobody", "job_queue_size")
-        self.recorder.call_ended("/x/Ping", "OK", 0.1, 1, 2)
-        self.recorder.call_ended("/x/Predict", "OK", 0.1, 1, 2)
+        self.recorder.calls_ended([("/x/Ping", "OK", 0.1, 1, 2), ("/x/Predict", "OK", 0.1, 1, 2)])
         self.recorder.answered(404)
         figures = self.recorder.figures()
         counted = figures.versions[KEY]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.interfaces import Answered
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.rpc.call_log import CallLog
 from modelserver.rpc.codes import Code
@@ -21,16 +23,8 @@ PREDICT = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 class Nowhere:
     """An access log that keeps nothing."""
 
-    def record(
-        self,
-        remote: str,
-        asked: tuple[str, str, str],
-        status: int,
-        milliseconds: float,
-        request_id: bytes,
-        trace_id: str = "",
-    ) -> None:
-        """Drop it."""
+    def record_all(self, remote: str, answered: Sequence[Answered], trace_id: str = "") -> None:
+        """Drop them."""
 
 
 class AccessLineTests(SynchronousTestCase):
@@ -46,7 +40,7 @@ class AccessLineTests(SynchronousTestCase):
             )
             logs.open()
             call = MemoryCall(path, peer="/127.0.0.1:45282", request_id=bytes(range(16)))
-            CallLog(logs.access, CountingRecorder(), [PREDICT]).ended(call, code, 0.0123, 5, 6)
+            CallLog(logs.access, CountingRecorder(), [PREDICT]).ended(((call, code),), 0.0123)
             logs.close()
             return (Path(folder) / "access_log.log").read_text("utf-8")
 
@@ -77,14 +71,14 @@ class CountTests(SynchronousTestCase):
     def test_calls_by_method_and_code(self) -> None:
         server = Server()
         log = CallLog(Nowhere(), server.instruments, [PREDICT])
-        for path, code in (
+        ended = (
             (PREDICT, Code.OK),
             (PREDICT, Code.OK),
             (PREDICT, Code.UNAVAILABLE),
             ("/x.Y/Z", Code.UNIMPLEMENTED),
             (PREDICT[1:], Code.UNIMPLEMENTED),
-        ):
-            log.ended(MemoryCall(path), code, 0.2, 10, 20)
+        )
+        log.ended([(MemoryCall(path, received=10, sent=20), code) for path, code in ended], 0.2)
         name, scraped = PREDICT[1:], server.scrape()
         for line in (
             f'modelserver_grpc_calls_total{{method="{name}",code="OK",}} 2.0',

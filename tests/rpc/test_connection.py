@@ -133,10 +133,19 @@ class UnaryTests(SynchronousTestCase):
         self.client.ask("Keep", b"hello")
         self.stage.clock.advance(2.5)
         self.site.keep.calls[0].finish(Code.ABORTED, "no")
+        self.client.pump()
         self.assertEqual(
             [(PATH + "Echo", Code.OK, 10, 5), (PATH + "Keep", Code.ABORTED, 10, 0)], self.site.over
         )
         self.assertEqual([0.0, 2.5], self.site.seconds)
+
+    def test_calls_of_a_turn_are_written_down_together(self) -> None:
+        for method in ("Echo", "Keep", "Nope", "Echo"):
+            self.client.http2.request(method, message(b"hello"))
+        self.client.pump()
+        self.assertEqual([3], self.site.together)
+        self.client.leave()
+        self.assertEqual([3, 1], self.site.together, "who leaves is written down at once")
 
     def test_messages_that_are_sent_together_stay_apart(self) -> None:
         self.client.ask("Keep", b"hello")

@@ -16,7 +16,7 @@ from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.frames import EXPLAIN, INPUTS
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import Code
-from modelserver.rpc.inference import Predictions, read_head
+from modelserver.rpc.inference import PredictionHead, Predictions, read_head
 from modelserver.rpc.predictions import AnswerRules, Predictor
 from modelserver.rpc.site import SiteRules
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
@@ -46,7 +46,7 @@ class HeadTests(TestCase):
             model_name=name, model_version=version, input=inputs, sequence_id=sequence
         )
         for data in (asked.SerializeToString(), memoryview(asked.SerializeToString())):
-            self.assertEqual(read_head(data), (name, version or None, sequence))
+            self.assertEqual(read_head(data), PredictionHead((name, version or None), sequence))
 
     @given(st.binary(max_size=12), st.binary(max_size=4))
     def test_short_ways_are_as_strict_as_long_ones(self, name: bytes, rest: bytes) -> None:
@@ -63,11 +63,11 @@ class HeadTests(TestCase):
         else:
             # What is within the input is for the worker to look at.
             if known is not None:
-                self.assertEqual(found.name, known.model_name)
+                self.assertEqual(found.target[0], known.model_name)
 
     def test_last_name_counts(self) -> None:
         for data in (b"\x0a\x01a\x0a\x01b", b"\x0a\x01a\x1a\x00\x0a\x01b", b"\x1a\x00\x0a\x01b"):
-            self.assertEqual(read_head(data).name, "b")
+            self.assertEqual(read_head(data).target[0], "b")
 
 
 class PingTests(RpcCase):

@@ -36,7 +36,7 @@ class KnownFieldsTests(TestCase):
         """One method, and whoever is asked for it is written down."""
         self.method: RpcMethod = _Method()
         self.asked: list[bytes] = []
-        self.known = KnownFields(self._find)
+        self.known = KnownFields(self._find, lambda method: True)
 
     def _find(self, path: bytes) -> RpcMethod | None:
         self.asked.append(path)

@@ -148,7 +148,7 @@ class H2Engine:
             self._is_over = True
             raise ConnectionBroken(ErrorCode.ENHANCE_YOUR_CALM, "A request has too many fields.")
         self._open.add(event.stream_id)
-        fields = [(bytes(name), bytes(value)) for name, value in cast(Fields, event.headers)]
+        fields = tuple([(bytes(name), bytes(value)) for name, value in cast(Fields, event.headers)])
         self.listener.requested(event.stream_id, fields, event.stream_ended is not None)
 
     def data_came(self, event: h2.events.DataReceived) -> None:

@@ -18,7 +18,7 @@ def prefix(size: int, flag: int = 0) -> bytes:
     return ((flag << 32) + size).to_bytes(PREFIX, "big")
 
 
-_prefix = lru_cache(1024)(prefix)  # parts of one stream are often of like sizes
+plain_prefix = lru_cache(1024)(prefix)  # messages are often of like sizes
 
 
 def frame(message: bytes | bytearray | memoryview, flag: int = 0) -> bytes:
@@ -26,9 +26,21 @@ def frame(message: bytes | bytearray | memoryview, flag: int = 0) -> bytes:
     return b"".join((((flag << 32) + len(message)).to_bytes(PREFIX, "big"), message))
 
 
+@lru_cache(1024)
+def beginning(ahead: Callable[[int], bytes], size: int) -> bytes:
+    """
+    Return what goes before the rest of a message.
+
+    :param ahead: returns the beginning of a message whose rest has so many bytes.
+    :param size: bytes of the rest.
+    """
+    begin = ahead(size)
+    return prefix(len(begin) + size) + begin
+
+
 def frames(messages: Sequence[bytes | bytearray | memoryview]) -> bytes:
     """Return messages, none compressed, as they go into the body."""
-    return b"".join([piece for each in messages for piece in (_prefix(len(each)), each)])
+    return b"".join([piece for each in messages for piece in (plain_prefix(len(each)), each)])
 
 
 def frames_behind(ahead: Callable[[int], bytes], rests: Sequence[bytes | bytearray | memoryview]) -> bytes:
@@ -38,14 +50,11 @@ def frames_behind(ahead: Callable[[int], bytes], rests: Sequence[bytes | bytearr
     :param ahead: returns the beginning of a message whose rest has so many bytes.
     :param rests: of the messages.
     """
-    heads: dict[int, bytes] = {}
-    for size in set(map(len, rests)):
-        begin = ahead(size)
-        heads[size] = prefix(len(begin) + size) + begin
-    if len(heads) == 1:
-        (head,) = heads.values()
+    sizes = set(map(len, rests))
+    if len(sizes) == 1:
+        head = beginning(ahead, sizes.pop())
         return head + head.join(rests)
-    return b"".join([piece for each in rests for piece in (heads[len(each)], each)])
+    return b"".join([piece for each in rests for piece in (beginning(ahead, len(each)), each)])
 
 
 class MessageCutter:
