@@ -16,6 +16,8 @@ from modelserver.spec import WorkerFailure, WorkerSpec
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Asked = TypeVar("Asked")
+Facts = TypeVar("Facts")
 AttributeValue = str | bool | int | float
 Attributes = Mapping[str, AttributeValue]
 
@@ -32,6 +34,12 @@ class FixedAttributes(dict[str, AttributeValue]):
     def __init__(self, attributes: Attributes) -> None:
         super().__init__(attributes)
         self.encoded: bytes | None = None
+
+
+Told = tuple[str, FixedAttributes]
+"""A span's name, and what is said of what was asked."""
+AnswerTold = tuple[FixedAttributes, Attributes]
+"""What is said of an answer, in two parts without a common name: what many have, and the rest."""
 
 
 class Trace(Protocol):
@@ -72,6 +80,9 @@ class Trace(Protocol):
 
     def end(self, error: str | None = None) -> None:
         """End, and with it all parts that have not ended; ``error``: why it failed."""
+
+    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts) -> None:
+        """End with an answer, of which ``tell`` tells: now, or when there are more such requests."""
 
 
 class JobNotes(Protocol):
@@ -155,17 +166,19 @@ class Tracer(Protocol):
     gap: Callable[[], int]
 
     def begin(
-        self,
-        traceparent: bytes | None,
-        tracestate: bytes | None = None,
-        started: float | None = None,
-        is_due: bool = False,
+        self, traceparent: bytes | None, tracestate: bytes | None = None, started: float | None = None
     ) -> Trace | None:
         """
         Begin the trace of a request, or go on with its client's; None: the request is not traced.
 
         :param started: in the clock's (monotonic) seconds; None: now.
-        :param is_due: a ``gap`` is over; a client's own decision goes before that.
+        """
+
+    def due(self, tell: Callable[[Asked], Told], asked: Asked) -> Trace:
+        """
+        Begin the trace of a request now: a ``gap`` is over, and its client has no trace.
+
+        :param tell: makes the span's name and attributes: now, or when there are more such requests.
         """
 
     def when_switched(self, told: Callable[[bool], object]) -> None:

@@ -220,9 +220,9 @@ class MetricsRecorder:
 
     # Rarer events.
 
-    def traced(self, model: str, version: str, seconds: float, trace_id: str) -> None:
-        """Keep a traced request as an example of those that take as long."""
-        self._exemplars.note(model, version, seconds, (trace_id, self.inputs.now()))
+    def traced(self, model: str, version: str, seconds: float, trace: tuple[str, float]) -> None:
+        """Keep a traced request as an example of those that take as long; ``trace``: see ``Exemplars``."""
+        self._exemplars.note(model, version, seconds, trace)
 
     def refused(self, model: str, cause: str) -> None:
         """Count a refused request. Names that no model has are counted together, under an empty name."""

@@ -14,8 +14,9 @@ from twisted.web.server import Request
 from modelserver.http1.head import RequestHead
 from modelserver.http1.twisted_web import BufferedRequest
 from modelserver.language.attributes import frozen
+from modelserver.protocol.frames import show_id
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import AttributeValue, FixedAttributes, Trace, Tracer
+from modelserver.traces import AnswerTold, AttributeValue, FixedAttributes, Told, Trace, Tracer
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 UNTRACED = frozenset((b"ping", b"metrics", b"live", b"ready", b"dashboard"))
@@ -26,8 +27,6 @@ _LONGEST = 256
 MOST_REMEMBERED = 256
 _Asked = tuple[tuple[str, str, str], bytes | None, bytes | None, str]
 """Method, target and protocol of a request, its ``Host``, what its client is, and its route."""
-_Told = tuple[str, FixedAttributes]
-"""A span's name, and what is said of the request."""
 
 
 @frozen(eq=False)
@@ -40,30 +39,32 @@ class HttpTracing:
 
     tracer: Tracer
     scheme: str
-    _told: Memo[_Asked, _Told] = field(init=False)
+    _told: Memo[_Asked, Told] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_told", Memo(self._tell, MOST_REMEMBERED))
 
-    def begin(
-        self, head: RequestHead, started: float | None = None, template: str = "", is_due: bool = False
-    ) -> Trace | None:
+    def begin(self, head: RequestHead, started: float | None = None, template: str = "") -> Trace | None:
         """
         Begin the span of a request, or go on with its client's trace; None: it is not traced.
 
         :param template: of its route; empty: it is not known yet.
-        :param is_due: see ``traces.Tracer``.
         """
         get = head.fields.get
         parent = get(TRACEPARENT)
         state = None if parent is None else get(b"tracestate")
-        trace = self.tracer.begin(parent, state, started, is_due)
+        trace = self.tracer.begin(parent, state, started)
         if trace is not None:
-            asked = head.shown, get(b"host"), get(b"user-agent"), template
-            name, told = self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked)
+            name, told = self.told(head, template)
             trace.named(name)
             trace.note(told)
         return trace
+
+    def told(self, head: RequestHead, template: str) -> Told:
+        """Return the name of a request's span, and what is said of the request."""
+        get = head.fields.get
+        asked = head.shown, get(b"host"), get(b"user-agent"), template
+        return self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked)
 
     def begin_request(self, request: Request) -> Trace | None:
         """Begin the span of a request that Twisted Web has read; some are never traced."""
@@ -77,7 +78,7 @@ class HttpTracing:
             request.notifyFinish().addErrback(_left, trace)
         return trace
 
-    def _tell(self, asked: _Asked) -> _Told:
+    def _tell(self, asked: _Asked) -> Told:
         (method, target, protocol), *names, template = asked
         found: dict[str, AttributeValue] = {
             "http.request.method": _method(method),
@@ -101,11 +102,20 @@ def route_found(trace: Trace, head: RequestHead, template: str) -> None:
     trace.note({"http.route": template})
 
 
-def answered(trace: Trace, remote: str, code: int, request_id: str) -> None:
+def answered(trace: Trace, remote: str, code: int, request_id: bytes) -> None:
     """End the span of a request: its answer is written."""
-    trace.note(_answer_attributes(code, remote))
-    trace.note({"modelserver.request.id": request_id})
-    trace.end("" if code >= FIRST_SERVER_ERROR else None)
+    facts = code, remote, request_id
+    if code < FIRST_SERVER_ERROR:
+        trace.closed(_tell_answer, facts)
+        return
+    for attributes in _tell_answer(facts):
+        trace.note(attributes)
+    trace.end("")
+
+
+def _tell_answer(facts: tuple[int, str, bytes]) -> AnswerTold:
+    code, remote, request_id = facts
+    return _answer_attributes(code, remote), {"modelserver.request.id": show_id(request_id).decode()}
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)

@@ -46,7 +46,8 @@ class Tracing:
         _log.info("Requests are traced: {sampler}.", sampler=self.tracer.sampler.name)
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many spans had which outcome."""
+        """Return how many spans had which outcome; those of all requests that have ended are made by then."""
+        self.tracer.settle()
         outbound = self.outbound
         return {"sent": outbound.sent, "failed": outbound.failed, "dropped": outbound.dropped}
 
@@ -55,6 +56,7 @@ class Tracing:
         over: Deferred[None] = Deferred()
         self._over = over
         self._late = self._reactor.callLater(LAST_SPANS, self._give_up)
+        self.tracer.settle()
         self.outbound.end()
         return over
 
@@ -125,5 +127,6 @@ def _new_tracing(found: TracingSettings, reactor: PosixReactorBase) -> Tracing:
         bits=bits,
         deliver=outbound.put,
         deliver_plain=outbound.put_plain,
+        later=reactor.callLater,
     )
     return Tracing(tracer, outbound, reactor)

@@ -12,7 +12,14 @@ from modelserver.jobs import Inputs, ResponseObserver, inputs_of
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED
 from modelserver.protocol.trace_line import trace_line
-from modelserver.traces import Attributes, AttributeValue, FixedAttributes, Trace, TracedObserver
+from modelserver.traces import (
+    AnswerTold,
+    Attributes,
+    AttributeValue,
+    FixedAttributes,
+    Trace,
+    TracedObserver,
+)
 from modelserver.tracing.batch_spans import add_lone_call
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.plain_request import UNNAMED, LoneCall, PlainRequest, plain_request
@@ -29,6 +36,7 @@ from modelserver.tracing.spans import (
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Facts = TypeVar("Facts")
 
 MOST_SPANS = 512
 """Spans of one request that are kept; a stream of many jobs has more."""
@@ -323,6 +331,12 @@ class OpenSpan:
         else:
             recording.open.pop(self, None)
             recording.add(span)
+
+    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts) -> None:
+        """End with an answer, of which ``tell`` tells."""
+        for attributes in tell(facts):
+            self.note(attributes)
+        self.end()
 
     def _ends_plainly(self, call: LoneCall, now: float) -> bool:
         """Have a plain request sent; return whether it is one."""

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from attrs import field
 
 from modelserver.jobs import CallMarks, Job
 from modelserver.language.attributes import define
+from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerFailure, WorkerSpec
-from modelserver.traces import AnsweredCalls, Attributes, Trace, TracedObserver
+from modelserver.traces import AnsweredCalls, Attributes, Told, Trace, TracedObserver
 from modelserver.tracing.batch_spans import spans_of_batch, spans_of_one, worker_attributes
 from modelserver.tracing.job_trace import JobTrace
+from modelserver.tracing.lean_trace import DrawnIds, LeanTrace, drawn_ids
 from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext, read_parent
 from modelserver.tracing.request_trace import OpenSpan, Recording
 from modelserver.tracing.sampling import Sampler
 from modelserver.tracing.spans import INTERNAL, SERVER, FinishedSpan
 from modelserver.tracing.worker_times import read_times
+
+Asked = TypeVar("Asked")
+
+MOST_DRAWN = 64
+"""Requests whose ids are drawn at once."""
+MOST_ENDED, LONGEST = 32, 0.5
+"""Requests whose spans are made at once, and the seconds after which they are made however few there are."""
 
 
 @define(eq=False)
@@ -31,7 +41,8 @@ class SpanTracer:
     :param deliver: takes the spans of a request that has ended.
     :param deliver_plain: takes a plain request that has ended; None: ``deliver`` gets its spans.
     :param traced: is told of each traced job that was answered: model, version, seconds since it arrived, and
-        the id of its trace.
+        the id of its trace with the seconds since the epoch.
+    :param later: calls something after so many seconds.
     """
 
     sampler: Sampler
@@ -40,12 +51,17 @@ class SpanTracer:
     bits: Callable[[int], int]
     deliver: Callable[[Sequence[FinishedSpan]], object]
     deliver_plain: Callable[[PlainRequest], object] | None = None
-    traced: Callable[[str, str, float, str], object] | None = None
+    traced: Callable[[str, str, float, tuple[str, float]], object] | None = None
+    later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: call()
     current: Trace | None = field(default=None, init=False)
     under_way: int = field(default=0, init=False)
     gap: Callable[[], int] = field(init=False)
     _told: list[Callable[[bool], object]] = field(factory=list, init=False)
     _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
+    _drawn: list[DrawnIds] = field(factory=list, init=False)
+    _ended: list[LeanTrace] = field(factory=list, init=False)
+    _is_settling: bool = field(default=False, init=False)
+    """Whether those that have ended are told soon, however few they are."""
 
     def __attrs_post_init__(self) -> None:
         self.gap = self.sampler.gap
@@ -77,14 +93,13 @@ class SpanTracer:
         traceparent: bytes | None,
         tracestate: bytes | None = None,
         started: float | None = None,
-        is_due: bool = False,
     ) -> OpenSpan | None:
         """Begin the trace of a request, or go on with its client's; None: the request is not traced."""
         parent = None
         if traceparent is not None:
             parent = read_parent(traceparent, tracestate)
         if parent is None:
-            trace_id = self.sampler.due_trace_id() if is_due else self.sampler.new_trace_id()
+            trace_id = self.sampler.new_trace_id()
             if not trace_id:
                 return None
             return self._open(SERVER, SpanContext(trace_id, self.new_span_id()), None, started)
@@ -93,9 +108,23 @@ class SpanTracer:
         context = parent.context._replace(span_id=self.new_span_id())
         return self._open(SERVER, context, parent.context, started)
 
+    def due(self, tell: Callable[[Asked], Told], asked: Asked) -> LeanTrace | OpenSpan:
+        """Begin the trace of a request now: a ``gap`` is over, and its client has no trace."""
+        ids = (self._drawn or self._draw_ids()).pop()
+        self.under_way += 1
+        lean = LeanTrace(self, ids, tell, asked, self.seconds())
+        return lean.unfold() if self.deliver_plain is None else lean
+
+    def _draw_ids(self) -> list[DrawnIds]:
+        due = self.sampler.due_trace_id
+        self._drawn += [drawn_ids(due(), self.bits) for _ in range(MOST_DRAWN)]
+        return self._drawn
+
     def operation(self, name: str, attributes: Attributes) -> OpenSpan:
         """Begin something that the server does, as a part of ``current`` if there is one."""
         current = self.current
+        if isinstance(current, LeanTrace):
+            current = current.unfold()
         if isinstance(current, OpenSpan):
             span = self._open(INTERNAL, current.new_context(), current.context, None)
             span.is_parent_remote = False
@@ -116,6 +145,37 @@ class SpanTracer:
             started = self.seconds()
         # Keywords would cost a class's call a dict.
         return OpenSpan(Recording(self), "", context, parent, started, kind, parent is not None)
+
+    # What lean traces ask.
+
+    def open_request(self, context: SpanContext, parent: SpanContext | None, started: float) -> OpenSpan:
+        """Return an open span for a request that is under way already."""
+        return OpenSpan(Recording(self), "", context, parent, started, SERVER, parent is not None)
+
+    def ended(self, lean: LeanTrace) -> None:
+        """Have the spans of a request made and sent: with those of others, or after a moment."""
+        ended = self._ended
+        ended.append(lean)
+        if len(ended) >= MOST_ENDED:
+            self.settle()
+        elif not self._is_settling:
+            self._is_settling = True
+            self.later(LONGEST, self._settle_in_time)
+
+    def _settle_in_time(self) -> None:
+        self._is_settling = False
+        self.settle()
+
+    def settle(self) -> None:
+        """Have the spans made of all requests that have ended."""
+        ended, self._ended = self._ended, []
+        epoch, deliver = self.since_epoch(), self.deliver_plain
+        for lean in ended:
+            if deliver is not None:
+                deliver(lean.request(epoch))
+            if lean.worker is not None:
+                spent = lean.answered - lean.started
+                self._has_answer(lean.worker, spent, lean.trace_id, epoch + lean.answered)
 
     # Workers.
 
@@ -146,15 +206,17 @@ class SpanTracer:
     def calls_answered(self, worker: WorkerSpec, jobs: Sequence[Job], answered: AnsweredCalls) -> None:
         """Add the spans of batches that came back; their requests are answered after this."""
         calls, now, handler = answered
-        traced, version = self.traced, worker.version
         members: list[tuple[int, Job, JobTrace]] = []
+        is_alone = calls > 1 or len(jobs) == 1
         for place, job in enumerate(jobs):
+            lean = _lean_of(job)
+            if lean is not None and is_alone and lean.keeps(job, now, worker):
+                continue
             notes = _notes_of(job)
             if notes is None:
                 continue
-            if traced is not None:
-                traced(version.name, version.version, now - job.request.arrived, notes.span.trace_id)
-            if calls > 1 or len(jobs) == 1:
+            self._has_answer(worker, now - job.request.arrived, notes.span.trace_id, self.now())
+            if is_alone:
                 spans_of_one((job, notes), worker, now, handler / calls)
             else:
                 members.append((place, job, notes))
@@ -166,6 +228,10 @@ class SpanTracer:
         batch.links = links
         spans_of_batch(members, batch, worker, len(jobs), (now, handler))
         batch.end()
+
+    def _has_answer(self, worker: WorkerSpec, spent: float, trace_id: str, at: float) -> None:
+        if self.traced is not None:
+            self.traced(worker.version.name, worker.version.version, spent, (trace_id, at))
 
     def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
         """Note in the requests of these jobs that their worker is gone."""
@@ -179,9 +245,22 @@ class SpanTracer:
     def call_timed(self, jobs: Sequence[Job], marks: CallMarks) -> None:
         """Keep what a worker tells of a call until its answers come."""
         for job in jobs:
+            lean = _lean_of(job)
+            if lean is not None:
+                lean.marks = marks
+                continue
             notes = _notes_of(job)
             if notes is not None:
                 notes.times = read_times(marks, (job.assigned, self.seconds()))
+
+
+def _lean_of(job: Job) -> LeanTrace | None:
+    """Return the trace of a job, if it is traced and there was nothing unusual about it."""
+    if not job.request.flags & TRACED:
+        return None
+    observer = job.observer
+    notes = observer.notes if type(observer) is TracedObserver else None
+    return notes if type(notes) is LeanTrace and notes.is_lean else None
 
 
 def _notes_of(job: Job) -> JobTrace | None:
@@ -190,6 +269,8 @@ def _notes_of(job: Job) -> JobTrace | None:
     if type(observer) is not TracedObserver:
         return None
     notes = observer.notes
+    if type(notes) is LeanTrace:
+        notes = notes.job_trace
     return notes if type(notes) is JobTrace and not notes.is_over else None
 
 

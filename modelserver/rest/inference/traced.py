@@ -14,12 +14,11 @@ from modelserver.http1.states import ReplyObserver
 from modelserver.interfaces import Reply
 from modelserver.jobs import Job, SharedSlot
 from modelserver.language.attributes import define
-from modelserver.protocol.frames import show_id
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, Operation, PlainPrediction
 from modelserver.rest.tracing import TRACEPARENT, HttpTracing, answered
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import Trace, Tracer, withdrawn
+from modelserver.traces import Told, Trace, Tracer, withdrawn
 
 Finished = Callable[[str, RequestHead, int, float | None, bytes], None]
 """See ``RequestHandler.finished``."""
@@ -96,7 +95,10 @@ class TracedEndpoint:
             self._left = -1
             return self.endpoint.predict(head, body, observer)
         self._left = self._tracer.gap()
-        return self._predict_in(self._begin(head, is_due=True), head, body, observer)
+        return self._predict_in(self._tracer.due(self._tell, head), head, body, observer)
+
+    def _tell(self, head: RequestHead) -> Told:
+        return self.tracing.told(head, self._templates[head.target])
 
     def _uncounted(
         self, operation: Operation, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
@@ -113,10 +115,8 @@ class TracedEndpoint:
 
         :param plain: the same head, with the operation that the endpoint knows.
         """
-        return self._predict_in(self._begin(plain), plain, body, observer)
-
-    def _begin(self, head: RequestHead, is_due: bool = False) -> Trace | None:
-        return self.tracing.begin(head, None, self._templates[head.target], is_due)
+        trace = self.tracing.begin(plain, None, self._templates[plain.target])
+        return self._predict_in(trace, plain, body, observer)
 
     def _predict_in(
         self, trace: Trace | None, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
@@ -152,4 +152,4 @@ class TracedEndpoint:
             self._finish(remote, head, code, arrived, request_id)
             return
         self.endpoint.finished(remote, head, code, arrived, request_id, trace.trace_id)
-        answered(trace, remote, code, show_id(request_id).decode())
+        answered(trace, remote, code, request_id)

@@ -16,6 +16,7 @@ from modelserver.rest.inference.targets import PredictionTarget
 from modelserver.rest.inference.traced import TracedEndpoint
 from modelserver.rest.route import Asked
 from modelserver.rest.tracing import HttpTracing
+from modelserver.traces import FixedAttributes
 from modelserver.tracing.sampling import Sampler
 from modelserver.tracing.spans import FinishedSpan
 from modelserver.tracing.tracer import SpanTracer
@@ -139,7 +140,7 @@ class TracedEndpointTests(SynchronousTestCase):
     def test_nobody_looks_for_a_trace_where_there_is_none(self) -> None:
         self.assertEqual(self.plain.finished, self.handler.finished)
         seen = []
-        trace = self.tracer.begin(None, is_due=True)
+        trace = self.tracer.due(lambda head: ("", FixedAttributes({})), None)
         assert trace is not None
         trace.run(lambda: seen.append(self.handler.finished))
         self.assertNotEqual(self.plain.finished, seen[0])
@@ -149,7 +150,7 @@ class TracedEndpointTests(SynchronousTestCase):
         self.plain.settings = InferenceSettings(serves_plain=False)
         self.handler = TracedEndpoint(cast(InferenceEndpoint, self.plain), HttpTracing(self.tracer, "http"))
         self.handler.finished("/127.0.0.1:1", UNREAD, 200, None, bytes(16))
-        trace = self.tracer.begin(None, is_due=True)
+        trace = self.tracer.due(lambda head: ("", FixedAttributes({})), None)
         assert trace is not None
         trace.run(self.handler.finished, "/127.0.0.1:1", UNREAD, 200, None, bytes(16))
         self.assertEqual([False, True], self.traced())
