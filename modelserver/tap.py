@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -17,7 +16,7 @@ from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 from modelserver.dialect_rules import MMS
 from modelserver.system.allocation import keep_freed_memory
-from modelserver.system.garbage import collect_nothing, collect_rarely
+from modelserver.system.garbage import CollectingHabits, collect_nothing, collect_rarely
 from modelserver.system.left_out import without
 from modelserver.system.pid_file import PidFile
 from modelserver.system.steady_clock import use_steady_clock
@@ -59,6 +58,7 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self["models"] = []
+        self.habits = CollectingHabits.now()
 
     def opt_models(self, models: str) -> None:
         """Models to load at the start: [name=]location, with commas between, or all; may be repeated."""
@@ -87,8 +87,13 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Begin the start, and install asyncio's reactor where none is chosen: twistd needs one next."""
+        self.habits = CollectingHabits.now()
         collect_nothing()
-        install_reactor()
+        try:
+            install_reactor()
+        except BaseException:
+            self.habits.restore()
+            raise
 
 
 def install_reactor() -> None:
@@ -133,8 +138,19 @@ def makeService(options: Options) -> IService:
     """
     Build the server.
 
+    Where it fails, or the server does not start, Python looks for garbage again as it did before the options
+    were read.
+
     :raises SystemExit: the configuration, or a socket that was passed, cannot be used; stderr has the reason.
     """
+    try:
+        return _make_server(options)
+    except BaseException:
+        options.habits.restore()
+        raise
+
+
+def _make_server(options: Options) -> IService:
     dialect = options["dialect"] or (MMS.name if options["mms-config"] else None)
     try:
         settings, warnings = load_settings(
@@ -164,7 +180,7 @@ def makeService(options: Options) -> IService:
         environment=dict(os.environ),
         warnings=warnings,
         to_console=bool(options["console"]),
-        on_end=_pid_file_remover(options["pid-file"]),
+        on_end=partial(_end, options["pid-file"], options.habits),
         supervision=supervision,
     )
     if options["end-with-input"]:
@@ -174,8 +190,8 @@ def makeService(options: Options) -> IService:
     return service
 
 
-def _pid_file_remover(path: str | None) -> Callable[[], object]:
-    """Return what removes the pid file at the end, if the file still holds this process's id then."""
-    if not path:
-        return lambda: None
-    return partial(PidFile(Path(path)).remove_if, os.getpid())
+def _end(pid_file: str | None, habits: CollectingHabits) -> None:
+    """Leave the process as it was: with its pid file, if that holds another process's id."""
+    habits.restore()
+    if pid_file:
+        PidFile(Path(pid_file)).remove_if(os.getpid())

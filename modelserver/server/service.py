@@ -150,6 +150,9 @@ class Server(MultiService):
         ) as error:
             self._give_back()
             raise SystemExit(f"modelserver: {error}") from error
+        except BaseException:  # a defect, or the process is to end: it may go on without this server
+            self._give_back()
+            raise
 
     def _prepare(self) -> None:
         if self._core is not None:

@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import gc
 
+from modelserver.language.attributes import frozen
+
+
+@frozen
+class CollectingHabits:
+    """
+    When Python looked for circles at some time: for a process whose server does not start, or is over.
+
+    :param is_enabled: whether it looks at all.
+    :param threshold: as ``gc.get_threshold`` has it.
+    """
+
+    is_enabled: bool
+    threshold: tuple[int, int, int]
+
+    @classmethod
+    def now(cls) -> CollectingHabits:
+        """Return what holds now."""
+        return cls(gc.isenabled(), gc.get_threshold())
+
+    def restore(self) -> None:
+        """Let it hold again."""
+        gc.set_threshold(*self.threshold)
+        if self.is_enabled:
+            gc.enable()
+        else:
+            gc.disable()
+
 
 def collect_nothing() -> None:
     """
     Look for no circles: a start makes few, and looking for them is a tenth of its time.
 
-    ``keep_for_ever`` ends this.
+    ``keep_for_ever`` ends this; where a start fails, ``CollectingHabits.restore``.
     """
     gc.disable()
 

@@ -6,7 +6,7 @@ import gc
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.system.garbage import collect_nothing, collect_rarely, keep_for_ever
+from modelserver.system.garbage import CollectingHabits, collect_nothing, collect_rarely, keep_for_ever
 
 
 class GarbageTests(SynchronousTestCase):
@@ -26,3 +26,13 @@ class GarbageTests(SynchronousTestCase):
         self.assertTrue(gc.isenabled())
         self.assertGreater(gc.get_freeze_count(), before)
         self.assertGreaterEqual(gc.get_threshold()[0], 10_000)
+
+    def test_a_start_that_fails(self) -> None:
+        for is_enabled in (True, False):
+            (gc.enable if is_enabled else gc.disable)()
+            gc.set_threshold(701, 9, 8)
+            habits = CollectingHabits.now()
+            collect_nothing()
+            collect_rarely()
+            habits.restore()
+            self.assertEqual((is_enabled, (701, 9, 8)), (gc.isenabled(), gc.get_threshold()))

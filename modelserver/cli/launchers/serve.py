@@ -11,7 +11,7 @@ from typing import TextIO, cast
 from twisted.logger import ILogObserver, LogEvent, textFileLogObserver
 from zope.interface import provider
 
-from modelserver.system.garbage import collect_nothing
+from modelserver.system.garbage import CollectingHabits, collect_nothing
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,7 +44,15 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
     :param own_console: the server writes to standard output itself, instead of twistd.
     :raises SystemExit: the options cannot be used, or only asked for help.
     """
+    habits = CollectingHabits.now()
     collect_nothing()
+    try:
+        return _serve(options, own_console)
+    finally:
+        habits.restore()
+
+
+def _serve(options: Sequence[str], own_console: bool) -> int:
     # Imported where it is used: the other subcommands start faster without it.
     from twisted.application import app
     from twisted.scripts import twistd
