@@ -49,6 +49,11 @@ class LoopTransport(asyncio.Protocol):
     disconnecting = False
     _producer: IProducer | None = None
     _streaming = True
+    _joins = False
+    """
+    Whether pieces are joined: ``writelines`` of asyncio's own transports tells nobody that a client does not
+    read, in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1 (CVE-2024-12254), and joins them in 3.11.
+    """
     _when_sent: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, factory: ServerFactory, head_room: memoryview | None = None) -> None:
@@ -61,6 +66,7 @@ class LoopTransport(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here."""
         self._transport = cast(asyncio.Transport, transport)
+        self._joins = type(transport).__module__.startswith("asyncio.")
         self._peer = _address(transport.get_extra_info("peername"))
         self._host = _address(transport.get_extra_info("sockname"))
         protocol = self._factory.buildProtocol(self._peer)
@@ -115,8 +121,11 @@ class LoopTransport(asyncio.Protocol):
         """Send; replaced by asyncio's own method once connected."""
 
     def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send all pieces, in one call where the loop can."""
-        self._transport.writelines(list(data))
+        """Send all pieces, in one call."""
+        if self._joins:
+            self._transport.write(b"".join(data))
+        else:
+            self._transport.writelines(list(data))
 
     def unsent(self) -> int:
         """Bytes that were written and not sent yet."""

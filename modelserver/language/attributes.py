@@ -42,12 +42,15 @@ class _Unchangeable:
     """Has the two methods of frozen classes: attrs gives all of them, and their subclasses, the same."""
 
 
-_refuse_change: object = attrs.frozen(_Unchangeable).__setattr__
-_refuse_removal: object = attrs.frozen(_Unchangeable).__delattr__
+_frozen = attrs.frozen(_Unchangeable)
+_refuse_change: object = _frozen.__setattr__
+_refuse_removal: object = _frozen.__delattr__
 
 _ASKED = ("__attrs_attrs__", "__match_args__")
 """Attributes of attrs' classes that are looked at."""
-_CALLED = ("__init__", "__getstate__", "__setstate__")
+_REPLACED = ("__replace__",) if hasattr(_frozen, "__replace__") else ()
+"""What ``copy.replace`` calls, from Python 3.13 on."""
+_CALLED = ("__init__", "__getstate__", "__setstate__", *_REPLACED)
 """Those that are called."""
 _FINISHED = (*_ASKED, *_CALLED, "__attrs_own_setattr__", "__attrs_props__", "__setattr__")
 """All that attrs adds to a class."""

@@ -155,6 +155,13 @@ class LoopTransportContract(LoopTransportCase):
         self.transport.registerProducer(late, True)
         self.assertEqual(["stop"], late.told)
 
+    def test_pieces_that_the_client_does_not_read_pause_a_producer(self) -> None:
+        producer = Producer()
+        self.transport.registerProducer(producer, True)
+        self.transport.writeSequence([b"x" * 1_000_000] * 5)
+        self.turn()
+        self.assertEqual(["pause"], producer.told)
+
     def test_push_producer_goes_on_when_the_client_has_read(self) -> None:
         producer = Producer()
         self.transport.registerProducer(producer, True)

@@ -114,6 +114,7 @@ class StreamingTests(TestCase):
         """Ask for a stream."""
         self.count += 1
         self.note = Path(f"{self.notes}-{self.count}")
+        self.note.unlink(missing_ok=True)  # a second try of this test
         connection = socket.create_connection(("127.0.0.1", self.server.ports[0]), LONGEST)
         self.addCleanup(connection.close)
         head = f"POST /predictions/stream HTTP/1.1\r\nHost: a\r\nX-Do: {what}\r\nX-Note: {self.note}\r\n"
