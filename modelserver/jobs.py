@@ -68,6 +68,12 @@ class CallMarks(NamedTuple):
     more: Mapping[str, object] = {}
 
 
+NO_MORE: Mapping[str, object] = {}
+marks_of: Callable[[tuple[float, float, float, Mapping[str, object]]], CallMarks] = partial(
+    tuple.__new__, CallMarks
+)
+
+
 class Inputs(NamedTuple):
     """
     What a request brings for a handler, still encoded.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-from modelserver.jobs import CallMarks
+from modelserver.jobs import NO_MORE, CallMarks, marks_of
 
 ALL = -1
 """In the stead of a request's place: what is told is of all."""
@@ -73,6 +73,8 @@ class CallTrace:
 
     def marks(self) -> CallMarks:
         """Return what the server is told."""
+        if not (self._steps or self._attributes or self._failed):
+            return marks_of((self._begun, self._called, self._returned, NO_MORE))
         more: dict[str, object] = {}
         if self._steps:
             more["steps"] = self._steps

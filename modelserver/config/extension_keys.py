@@ -285,7 +285,7 @@ TRACES = (
     _key("otel_resource_attributes", TEXT, None, "What else tells it from others: name=value,..."),
     _key("otel_traces_sampler", TEXT, None, "Which requests are traced; unset: parentbased_always_on."),
     _key("otel_traces_sampler_arg", TEXT, None, "The share of requests, for samplers that have one."),
-    _key("otel_bsp_max_queue_size", TEXT, None, "Spans that wait to be sent at most; unset: 2048."),
+    _key("otel_bsp_max_queue_size", TEXT, None, "Spans that wait to be sent at most; unset: 8192."),
 )
 
 EXTENSION_KEYS = (*API, *WORKERS, *CLUSTER_KEYS, *LIFE, *CONNECTIONS, *ARCHIVES, *TRACES)

@@ -39,7 +39,17 @@ from enum import IntEnum, IntFlag
 from functools import partial
 from typing import NamedTuple
 
-from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot, answer_of
+from modelserver.jobs import (
+    NO_MORE,
+    NOWHERE,
+    Answer,
+    CallMarks,
+    Job,
+    JobRequest,
+    SharedSlot,
+    answer_of,
+    marks_of,
+)
 from modelserver.protocol.item_errors import ItemFlag
 
 
@@ -131,7 +141,6 @@ INPUTS = JobFlag.INPUTS.value
 INFER = JobFlag.INFER.value
 PASSES = JobFlag.PASSES.value
 REPLIES = JobFlag.REPLIES.value
-BARE = JobFlag.BARE.value
 TRACED = JobFlag.TRACED.value
 BARE = JobFlag.BARE.value
 ERROR = ItemFlag.ERROR.value
@@ -151,6 +160,8 @@ BODY_PLACE = struct.Struct("<QIq")
 ID_SIZE = 16
 MOST_ITEMS = 65535
 _MARKS = struct.Struct("<3d")
+_TIMES = struct.Struct("<IBBHI4x3d")
+"""Header and times of a call of which there is no more to tell."""
 _SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
 _ONE = struct.Struct("<4I16s")
@@ -346,9 +357,9 @@ def pack_json(kind: int, document: object, number: int = 0) -> bytes:
 def pack_times(number: int, place: int, marks: CallMarks) -> bytes:
     """A frame of TIMES: what was done when in the call for the job at ``place`` of a batch."""
     begun, called, returned, more = marks
-    payload = _MARKS.pack(begun, called, returned)
-    if more:
-        payload += json.dumps(more).encode()
+    if not more:
+        return _TIMES.pack(_MARKS.size, TIMES, 0, place, number, begun, called, returned)
+    payload = _MARKS.pack(begun, called, returned) + json.dumps(more).encode()
     return pack_header(len(payload), TIMES, 0, place, number) + payload
 
 
@@ -359,11 +370,11 @@ def unpack_times(frame: Frame) -> CallMarks:
     :raises FrameError: the frame has no three times, or something else than a JSON object behind them.
     """
     payload = frame.payload
+    if len(payload) == _MARKS.size:
+        return marks_of((*_MARKS.unpack(payload), NO_MORE))
     if len(payload) < _MARKS.size:
         raise FrameError("no times")
     begun, called, returned = _MARKS.unpack_from(payload)
-    if len(payload) == _MARKS.size:
-        return CallMarks(begun, called, returned)
     more = unpack_json(frame._replace(payload=payload[_MARKS.size :]))
     return CallMarks(begun, called, returned, more)
 

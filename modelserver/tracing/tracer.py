@@ -209,6 +209,8 @@ class SpanTracer:
         members: list[tuple[int, Job, JobTrace]] = []
         is_alone = calls > 1 or len(jobs) == 1
         for place, job in enumerate(jobs):
+            if not job.request.flags & TRACED:
+                continue
             lean = _lean_of(job)
             if lean is not None and is_alone and lean.keeps(job, now, worker):
                 continue
@@ -256,8 +258,6 @@ class SpanTracer:
 
 def _lean_of(job: Job) -> LeanTrace | None:
     """Return the trace of a job, if it is traced and there was nothing unusual about it."""
-    if not job.request.flags & TRACED:
-        return None
     observer = job.observer
     notes = observer.notes if type(observer) is TracedObserver else None
     return notes if type(notes) is LeanTrace and notes.is_lean else None

@@ -21,6 +21,9 @@ from modelserver.protocol import frames
 from modelserver.protocol.shared_memory import LARGE
 from modelserver.system.cpus import usable_processors
 
+ONLY = (0,)
+"""The place of a request that is a batch by itself."""
+
 
 class BatchLoop:
     """
@@ -162,7 +165,7 @@ class BatchLoop:
             if item.flags & ANSWERS:
                 batch.made_processors()[0].encode = decoder.encoder_of(row, item)
             if item.flags & frames.TRACED:
-                return self._call_traced([row], begun)
+                return self._call_traced([row], begun, ONLY)
         return self._call([row], batch.processors)
 
     def _answer(self, items: Sequence[frames.Item], begun: float) -> list[ReplyRow]:
@@ -173,17 +176,18 @@ class BatchLoop:
             return batch.with_refused([])
         self._context.begin(partial(show_ids, held.ids), batch.processors, held.repeated)
         if held.flags & frames.TRACED:
-            return batch.with_refused(self._call_traced(held.data, begun))
+            places = [place for place, row in enumerate(batch.refused) if row is None]
+            return batch.with_refused(self._call_traced(held.data, begun, places))
         return batch.with_refused(self._call(held.data, batch.processors))
 
-    def _call_traced(self, data: list[Row], begun: float) -> list[ReplyRow]:
+    def _call_traced(self, data: list[Row], begun: float, places: Sequence[int]) -> list[ReplyRow]:
         """
         Call the handler, and note what was done when.
 
         :param begun: when the requests were begun to be decoded.
+        :param places: of those that the handler gets.
         """
         batch, context = self._batch, self._context
-        places = [place for place, row in enumerate(batch.refused) if row is None]
         context.trace = trace = CallTrace(places, begun)
         try:
             with trace:
