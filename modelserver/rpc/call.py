@@ -34,6 +34,8 @@ PLAIN_HEAD = [_STATUS, _TYPE]
 PLAIN_TAIL = [(b"grpc-status", b"0")]
 LARGE = 1 << 16
 """Answers from here on are not copied behind their prefixes."""
+FRAMED = 64
+"""Bytes for which a message of a stream counts beyond its own: one of none has an answer, too."""
 OK = Code.OK
 """Here because a look into an Enum costs as much as a call."""
 
@@ -118,6 +120,8 @@ class ServerCall:
     """Bytes of the memory for bodies."""
     unread = held = 0
     """Bytes of messages that the method has not consumed, and by which the client's window is not opened."""
+    is_behind = False
+    """Whether more of a stream has come than its method was given."""
     bucket: Bucket[ServerCall] | None = None
 
     def __init__(
@@ -308,9 +312,9 @@ class ServerCall:
         """Return where the message lies if workers can read it there."""
         return None if self.large is None else self.large.take()
 
-    def consumed(self, size: int) -> None:
-        """Take a message off what is unread."""
-        self.unread -= size
+    def consumed(self, size: int, count: int = 1) -> None:
+        """Take messages off what is unread."""
+        self.unread -= size + FRAMED * count
         if self.held:
             self._connection.consumed(self)
 
@@ -339,8 +343,12 @@ class ServerCall:
 
     def expired(self) -> None:
         """End the call: its client waits no more, and its method has said nothing in time."""
+        self.give_up(Code.DEADLINE_EXCEEDED, "Deadline Exceeded", Code.DEADLINE_EXCEEDED)
+
+    def give_up(self, code: Code, message: str, reason: Code) -> None:
+        """End the call, if it is not over, without its method, which is told the reason."""
         if not self.is_over:
             cancelled, self.on_cancelled = self.on_cancelled, None
-            self.finish(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            self.finish(code, message)
             if cancelled is not None:
-                cancelled(Code.DEADLINE_EXCEEDED)
+                cancelled(reason)

@@ -16,9 +16,10 @@ from modelserver.rpc.finished_calls import FinishedCalls
 from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http2Engine, last_words
 from modelserver.rpc.intake import STEP, Intake
 from modelserver.rpc.lifetime import Ending, Lifetime
-from modelserver.rpc.listener_context import GRACE, RpcListener
+from modelserver.rpc.listener_context import RpcListener
+from modelserver.rpc.message_streams import UNREAD_HIGH
 from modelserver.rpc.outflow import Outflow
-from modelserver.rpc.reception import UNREAD_HIGH, Reception
+from modelserver.rpc.reception import Reception
 
 QUEUE_HIGH = 64 << 10
 """Bytes of one call's answers that may wait for the client's window before its method is held."""
@@ -88,7 +89,7 @@ class RpcConnection(Protocol):
         self.engine = EndedEngine()
         self._over.note()
         self.outflow.lost()
-        del self.reception, self.intake, self.lifetime
+        del self.reception.streams, self.reception, self.intake, self.lifetime
 
     # What those who watch over connections ask.
 
@@ -151,11 +152,7 @@ class RpcConnection(Protocol):
         if not self._is_closing and not self.is_full:
             self._is_flushing = True  # once, below
             for call in list(self.reception.calls.values()):
-                if not call.is_over:
-                    cancelled, call.on_cancelled = call.on_cancelled, None
-                    call.finish(Code.UNAVAILABLE, "The server closes the connection.")
-                    if cancelled is not None:
-                        cancelled(Code.CANCELLED)
+                call.give_up(Code.UNAVAILABLE, "The server closes the connection.", Code.CANCELLED)
             self.close()
         if not self._is_lost and (self.is_full or self._transport_unsent()):
             self._is_closing = True
@@ -174,7 +171,7 @@ class RpcConnection(Protocol):
         """Read what has come."""
         if self._is_closing:
             return
-        if self._rest:
+        if self._rest or self.reception.streams.behind:
             self._rest += data
             self._bound_rest()
             return
@@ -186,16 +183,18 @@ class RpcConnection(Protocol):
         self._is_flushing = True
         unread = self._listener.limits.unread
         self.refuses = self.limit_exceeded is not None or (unread > 0 and self._queued() > unread)
+        streams = self.reception.streams
         try:
-            rest = self.intake.read(data)
+            streams.begin_turn()
+            rest = data if streams.behind else self.intake.read(data)
         except ConnectionBroken as error:
             self._break(error)
             return
         timed = self.reception.timed
         if timed:
-            self._watch(timed)
+            self._listener.watch(timed)
         self.flush()
-        if rest and not self._is_closing:
+        if (rest or streams.behind) and not self._is_closing:
             self._rest = rest
             self._bound_rest()
             self._listener.run_soon(self._read_on)
@@ -211,17 +210,8 @@ class RpcConnection(Protocol):
         rest, self._rest = self._rest, b""
         self.now = self._listener.clock.seconds()
         self._read(rest)
-        if not self._rest and not self._is_closing and not self.is_full:
+        if not self._rest and not self._is_closing and not self._is_lost and not self.is_full:
             self.transport.resumeProducing()
-
-    def _watch(self, timed: list[ServerCall]) -> None:
-        """Watch over those calls with a time limit that were not answered at once."""
-        add = self._listener.deadlines.add
-        for call in timed:
-            if not call.is_over:
-                assert call.deadline is not None  # these have one
-                add(call, call.deadline + GRACE)
-        timed.clear()
 
     # Writing.
 
@@ -298,7 +288,7 @@ class RpcConnection(Protocol):
         self.flush()
         if self._is_closing or self.is_full:
             return
-        if self._rest:
+        if self._rest or self.reception.streams.behind:
             self._listener.run_soon(self._read_on)
         else:
             self.transport.resumeProducing()
@@ -338,7 +328,14 @@ class RpcConnection(Protocol):
 
     def consumed(self, call: ServerCall) -> None:
         """Let the client send on, where its messages were taken."""
-        if call.unread <= UNREAD_HIGH and not self._is_lost:
+        if call.unread > UNREAD_HIGH or self._is_lost:
+            return
+        if call.is_behind:
+            streams = self.reception.streams
+            if not streams.behind and not self._rest and not self._is_closing:
+                self._listener.run_soon(self._read_on)
+            streams.resume(call)
+        else:
             self.reception.release_window(call)
             self.flush_soon()
 

@@ -135,9 +135,9 @@ class Call(Protocol):
         None: it does not. A method that does not ask leaves the place to the transport.
         """
 
-    def consumed(self, size: int) -> None:
+    def consumed(self, size: int, count: int = 1) -> None:
         """
-        Take a message of ``size`` bytes off what is unread; for methods that stream in.
+        Take ``count`` messages of ``size`` bytes together off what is unread; for methods that stream in.
 
         A client that has some 64 kB of messages unread is not let send more.
         """

@@ -98,6 +98,15 @@ class RpcListener:
     open: set[SweptConnection] = field(factory=set)
     known: KnownFields = field(init=False)
 
+    def watch(self, timed: list[ServerCall]) -> None:
+        """Watch over those calls with a time limit that were not answered at once; forget the list."""
+        add = self.deadlines.add
+        for call in timed:
+            if not call.is_over:
+                assert call.deadline is not None  # these have one
+                add(call, call.deadline + GRACE)
+        timed.clear()
+
     @known.default
     def _make_known(self) -> KnownFields:
         return KnownFields(self.site.find, self.site.is_open)

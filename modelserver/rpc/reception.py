@@ -10,18 +10,18 @@ from modelserver.errors import BadRequest, DeadlinePassed, ServerFull, ServingEr
 from modelserver.rpc.call import CallingConnection, ServerCall
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, StreamGone
+from modelserver.rpc.intake import MOST_EVENTS
 from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.listener_context import RpcListener
+from modelserver.rpc.message_streams import MessageStreams
 from modelserver.rpc.outflow import Outflow
 from modelserver.rpc.passing import Passing
 from modelserver.rpc.wire import fields as wire
 from modelserver.rpc.wire.codings import IDENTITY, decode
 from modelserver.rpc.wire.messages import PREFIX, MessageCutter, plain_prefix
 
-UNREAD_HIGH = 64 << 10
-"""Bytes of a call's messages that may wait for its method before the client's window closes."""
 UNPACKED_PER_EVENT = 4096
 """Bytes of compressed messages that cost about as much as an event."""
 
@@ -68,6 +68,7 @@ class Reception:
     :param half: calls that are answered whose requests are not whole, for the engine at least.
     :param highest: the last stream that has begun.
     :param passing: those whose bodies do not come by the engine.
+    :param streams: those with many messages.
     """
 
     def __init__(self, connection: ReceivingConnection, listener: RpcListener) -> None:
@@ -85,6 +86,7 @@ class Reception:
         self.timed: list[ServerCall] = []
         self.half: dict[int, ServerCall] = {}
         self.passing = Passing(listener.http2)
+        self.streams = MessageStreams(connection, self, listener.memory, listener.site.largest)
         self.outflow = connection.outflow
         self.highest = 0
         self._cost = 0
@@ -159,7 +161,9 @@ class Reception:
         method: RpcMethod = call.rpc_method  # type: ignore[assignment]  # else it would be over
         try:
             if method.streams_in:
-                self._read_stream(call, method, data, ended)
+                self.streams.read(call, data, ended)
+                if ended and call.is_over:
+                    self.half.pop(stream, None)
                 return
             if size:
                 connection.engine.consumed(stream, size)
@@ -221,7 +225,7 @@ class Reception:
 
     def _read_only(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
         """Read on in the body of a call that has one message."""
-        self._reserve(call, len(data))
+        self.reserve(call, len(data))
         if call.large is not None:
             call.large.add(data)
         elif call.reader is None and self._slots is not None:
@@ -240,7 +244,7 @@ class Reception:
         for flag, message in reader.feed(data):
             if call.whole is not None:
                 raise BadRequest("The call has more than one message, where its method takes one.")
-            call.whole = self._plain(call, flag, message)
+            call.whole = self.plain(call, flag, message)
         if ended:
             call.is_whole = True
             if reader.is_partial or call.whole is None:
@@ -253,11 +257,11 @@ class Reception:
         self._connection.body_bytes += size
         call.received += size
         try:
-            self._reserve(call, size)
+            self.reserve(call, size)
         except ServerFull as error:
             self.fail(call, error)
 
-    def _reserve(self, call: ServerCall, size: int) -> None:
+    def reserve(self, call: ServerCall, size: int) -> None:
         """
         Claim memory for what has come, until the call is over, or a stream's message is its method's.
 
@@ -282,34 +286,7 @@ class Reception:
         if deadline <= now:
             raise DeadlinePassed(now - call.arrived)
 
-    def _read_stream(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
-        """Read on in the body of a call that has many messages."""
-        reader = call.reader
-        if reader is None:
-            reader = call.reader = MessageCutter(self._largest)
-        call.held += len(data)
-        self._reserve(call, len(data))
-        for flag, framed in reader.feed(data):
-            message = self._plain(call, flag, framed)
-            call.unread += len(message)
-            method.message(call, message)
-            if call.is_over:
-                break
-        if call.reserved > reader.pending:
-            # What is not whole counts; what a method has is bounded by windows.
-            self._memory.give_back(call.reserved - reader.pending)
-            call.reserved = reader.pending
-        self._connection.consumed(call)
-        if ended:
-            call.is_whole = True
-            if call.is_over:
-                self.half.pop(call.stream, None)
-                return
-            if reader.is_partial:
-                raise BadRequest("The call ends within a message.")
-            method.message(call, None)
-
-    def _plain(self, call: ServerCall, flag: int, message: bytes) -> bytes:
+    def plain(self, call: ServerCall, flag: int, message: bytes) -> bytes:
         """Return a message as it was before it was compressed."""
         if not flag:
             return message
@@ -323,7 +300,7 @@ class Reception:
     def take_cost(self) -> int:
         """Return how much was done since the last time beyond what came, as a count of events."""
         cost, self._cost = self._cost, 0
-        return cost
+        return MOST_EVENTS if self.streams.is_enough else cost
 
     # Ends.
 
@@ -361,6 +338,7 @@ class Reception:
         """Tell the methods of all calls that nobody waits any more."""
         calls, self.calls = self.calls, {}
         self.half.clear()
+        self.streams.behind.clear()
         self.passing.clear()
         self.timed.clear()
         for call in calls.values():

@@ -45,7 +45,7 @@ class Reflection:
         call.context = unread
 
         def resume() -> None:
-            call.consumed(sum(unread))
+            call.consumed(sum(unread), len(unread))
             unread.clear()
 
         call.on_resume = resume

@@ -111,7 +111,8 @@ class RequestStream:
     """A request of each sequence that has not ended."""
     _has_ended: bool = field(default=False, init=False)
     _unread: int = field(default=0, init=False)
-    """Bytes of requests that are answered, whose answers the client has not read."""
+    _untold: int = field(default=0, init=False)
+    """Bytes of requests that are answered, whose answers the client has not read, and their number."""
     _is_full: bool = field(default=False, init=False)
 
     def begin(self) -> None:
@@ -184,11 +185,12 @@ class RequestStream:
             self.call.consumed(size)
         else:
             self._unread += size
+            self._untold += 1
 
     def _resume(self) -> None:
         self._is_full = False
-        unread, self._unread = self._unread, 0
-        self.call.consumed(unread)
+        unread, count, self._unread, self._untold = self._unread, self._untold, 0, 0
+        self.call.consumed(unread, count)
         for job in list(self._jobs):
             job.resume()
 

@@ -113,7 +113,7 @@ class MemoryCall:
         place, self.place = self.place, None
         return place
 
-    def consumed(self, size: int) -> None:
+    def consumed(self, size: int, count: int = 1) -> None:
         """Count what the method has taken."""
         self.taken += size
 

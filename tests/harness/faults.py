@@ -205,10 +205,13 @@ def serving(
     models: Mapping[str, str] | None = None,
     properties: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    has_rpc: bool = False,
 ) -> Iterator[WatchedServer]:
-    """A server with archives in its store; it is ended, and its folder removed."""
+    """A server with archives in its store, with gRPC or without; it is ended, and its folder removed."""
     with TemporaryDirectory(prefix="modelserver-faults-") as name:
-        server = WatchedServer(Path(name), dict(properties or {}), environment=dict(environment or {}))
+        server = WatchedServer(
+            Path(name), dict(properties or {}), environment=dict(environment or {}), has_rpc=has_rpc
+        )
         server.store.mkdir()
         for model, source in (models or {}).items():
             _PACKER.add_model(server, model, source)

@@ -7,11 +7,12 @@ from unittest import TestCase
 
 from attrs import evolve
 
+from modelserver.rpc.call import FRAMED
 from modelserver.rpc.engines.h2 import H2Engine
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.http2 import EngineMaker
-from modelserver.rpc.intake import MOST_EVENTS
 from modelserver.rpc.limits import RpcLimits
+from modelserver.rpc.message_streams import MOST_MESSAGES, UNREAD_HIGH
 from tests.harness.http2_client import HEADERS, message, raw_frame, raw_request
 from tests.harness.http2_contract import CONTINUATION, HEADERS_FRAME, RST_STREAM
 from tests.harness.rpc import RpcClient, RpcStage
@@ -143,17 +144,33 @@ class HostileContract(TestCase):
         self.assertLess(self.attacker.connection.unsent, 1 << 20)
 
     def test_messages_of_no_bytes_are_counted_against_a_turns_budget(self) -> None:
+        for together in (1, 3000):
+            with self.subTest(together):
+                self.start()
+                hear = self.stage.site.hear
+                hear.answers = lambda call, sent: call.consumed(len(sent or b""))
+                stream = self.attacker.http2.request("Hear")
+                start = self.attacker.http2.output()
+                frames = raw_frame(DATA, 0, stream, message(b"") * together) * (12_000 // together)
+                self.attacker.connection.dataReceived(start + frames)
+                self.assertEqual(MOST_MESSAGES, len(hear.messages))
+                self.assertFalse(self.attacker.transport.is_reading)
+                self.assertEqual([b"now"], self.bystander_asks(b"now"), "between two turns of it")
+                for _ in range(50):
+                    self.stage.turn()
+                self.assertEqual(12_000, len(hear.messages))
+                self.assertTrue(self.attacker.transport.is_reading)
+
+    def test_messages_of_no_bytes_that_nobody_takes_are_not_made(self) -> None:
         stream = self.attacker.http2.request("Hear")
         start = self.attacker.http2.output()
-        frames = raw_frame(DATA, 0, stream, message(b"")) * 10_000
-        self.attacker.connection.dataReceived(start + frames)
-        self.assertLess(len(self.stage.site.hear.messages), 3 * MOST_EVENTS)
-        self.assertFalse(self.attacker.transport.is_reading)
-        self.assertEqual([b"now"], self.bystander_asks(b"now"), "between two turns of it")
+        self.attack(start + raw_frame(DATA, 0, stream, message(b"") * 3000) * 20)
+        self.assertEqual(UNREAD_HIGH // FRAMED + 1, len(self.stage.site.hear.messages))
+        (call,) = self.stage.site.hear.calls
+        call.consumed(0, UNREAD_HIGH // FRAMED + 1)
         for _ in range(50):
             self.stage.turn()
-        self.assertEqual(10_000, len(self.stage.site.hear.messages))
-        self.assertTrue(self.attacker.transport.is_reading)
+        self.assertEqual(2 * (UNREAD_HIGH // FRAMED + 1), len(self.stage.site.hear.messages))
 
     def test_messages_that_grow_when_they_are_unpacked_are_counted_against_a_turns_budget(self) -> None:
         packed = message(gzip.compress(bytes(6_000_000)), 1)

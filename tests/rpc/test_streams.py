@@ -10,7 +10,7 @@ from modelserver.rpc.call import LARGE
 from modelserver.rpc.codes import Code
 from modelserver.rpc.connection import QUEUE_HIGH
 from modelserver.rpc.limits import RpcLimits
-from modelserver.rpc.reception import UNREAD_HIGH
+from modelserver.rpc.message_streams import UNREAD_HIGH
 from tests.harness.http2_client import message
 from tests.harness.rpc import RpcStage
 

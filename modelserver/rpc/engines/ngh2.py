@@ -99,7 +99,7 @@ class Ngh2Engine:
     def closed_by_itself(self, event: ngh2.ConnectionClosed) -> None:
         """Note that the library has ended the connection."""
         if event.error_code and not self._is_ending:
-            self._broken = event.debug_data.decode("latin-1")
+            self._broken = event.debug_data.decode("latin-1") or _named(event.error_code)
         self.listener.ended()
 
     def take_output(self) -> bytes:
@@ -227,6 +227,12 @@ _TELL: dict[type, Callable[[Ngh2Engine, Any], None]] = {
     ngh2.ConnectionClosed: Ngh2Engine.closed_by_itself,
 }
 """How the less frequent events are told."""
+
+
+def _named(code: int) -> str:
+    """Return what is told of an end for which the library has no words."""
+    name = ErrorCode(code).name if code in ErrorCode._value2member_map_ else str(code)
+    return f"HTTP/2 error {name}"
 
 
 def _broken(error: ngh2.NGH2Error) -> ConnectionBroken:

@@ -90,21 +90,34 @@ class MessageCutter:
         :raises BodyTooLarge: a message is too large; this is known, and said, once its length is.
         :raises BadRequest: its flag is none.
         """
-        self._keep(data)
+        self.keep(data)
         done: list[tuple[int, bytes]] = []
+        while (message := self.next_message()) is not None:
+            done.append(message)
+        return done
+
+    def next_message(self) -> tuple[int, bytes] | None:
+        """
+        Return the next message that is whole, with its flag, or None.
+
+        :raises BodyTooLarge: it is too large; this is known, and said, once its length is.
+        :raises BadRequest: its flag is none.
+        """
         while self._have >= self._need:
             block = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             rest = memoryview(block)[self._need :]
-            if self._flag < 0:
+            flag, need = self._flag, self._need
+            self._parts = [rest] if rest else []
+            if flag < 0:
                 self._read_prefix(block)
             else:
-                done.append((self._flag, bytes(block[: self._need] if rest else block)))
-                self._have -= self._need
+                self._have -= need
                 self._flag, self._need = -1, PREFIX
-            self._parts = [rest] if rest else []
-        return done
+                return flag, bytes(block[:need] if rest else block)
+        return None
 
-    def _keep(self, data: bytes | memoryview) -> None:
+    def keep(self, data: bytes | memoryview) -> None:
+        """Take bytes, of which ``next_message`` makes messages."""
         parts = self._parts
         self._have += len(data)
         if len(data) >= SMALL or not parts:
