@@ -181,6 +181,15 @@ class Tracer(Protocol):
         :param tell: makes the span's name and attributes: now, or when there are more such requests.
         """
 
+    def continued(
+        self,
+        tell: Callable[[Asked], Told],
+        asked: Asked,
+        traceparent: bytes | None,
+        tracestate: bytes | None = None,
+    ) -> Trace | None:
+        """Go on now with the trace of a request's client; None: the request is not traced. See ``due``."""
+
     def when_switched(self, told: Callable[[bool], object]) -> None:
         """Have somebody told whenever ``current`` changes; ``True``: it is a trace now."""
 

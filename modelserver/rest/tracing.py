@@ -21,7 +21,7 @@ from modelserver.traces import AnswerTold, AttributeValue, FixedAttributes, Told
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 UNTRACED = frozenset((b"ping", b"metrics", b"live", b"ready", b"dashboard"))
 """First segments of what is asked every few seconds, of the server's own state."""
-TRACEPARENT = b"traceparent"
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 FIRST_SERVER_ERROR = 500
 _LONGEST = 256
 MOST_REMEMBERED = 256
@@ -44,24 +44,12 @@ class HttpTracing:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_told", Memo(self._tell, MOST_REMEMBERED))
 
-    def begin(self, head: RequestHead, started: float | None = None, template: str = "") -> Trace | None:
+    def told(self, head: RequestHead, template: str = "") -> Told:
         """
-        Begin the span of a request, or go on with its client's trace; None: it is not traced.
+        Return the name of a request's span, and what is said of the request.
 
         :param template: of its route; empty: it is not known yet.
         """
-        get = head.fields.get
-        parent = get(TRACEPARENT)
-        state = None if parent is None else get(b"tracestate")
-        trace = self.tracer.begin(parent, state, started)
-        if trace is not None:
-            name, told = self.told(head, template)
-            trace.named(name)
-            trace.note(told)
-        return trace
-
-    def told(self, head: RequestHead, template: str) -> Told:
-        """Return the name of a request's span, and what is said of the request."""
         get = head.fields.get
         asked = head.shown, get(b"host"), get(b"user-agent"), template
         return self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked)
@@ -72,8 +60,12 @@ class HttpTracing:
             return None
         buffered = cast(BufferedRequest, request)
         bridge = buffered.channel.transport
-        trace = self.begin(bridge.head, bridge.since)
+        get = bridge.head.fields.get
+        trace = self.tracer.begin(get(TRACEPARENT), get(TRACESTATE), bridge.since)
         if trace is not None:
+            name, told = self.told(bridge.head)
+            trace.named(name)
+            trace.note(told)
             buffered.trace = trace
             request.notifyFinish().addErrback(_left, trace)
         return trace

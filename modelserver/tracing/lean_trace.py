@@ -21,9 +21,9 @@ from modelserver.traces import AnswerTold, Attributes, Told, Trace, TracedObserv
 from modelserver.tracing.batch_spans import add_lone_call, batch_attributes
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.plain_request import UNNAMED, LoneCall, PlainRequest, lone_call, plain_request
-from modelserver.tracing.propagation import SpanContext
+from modelserver.tracing.propagation import SpanContext, context_of
 from modelserver.tracing.request_trace import OpenSpan
-from modelserver.tracing.worker_times import read_times
+from modelserver.tracing.worker_times import read_times, times_between
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -86,6 +86,7 @@ class LeanTrace:
     are the clock's (monotonic) seconds.
 
     :param asked: what ``tell`` makes the span's name and attributes of, later.
+    :param parent: the client's span; None: it begins its trace.
     :param marks: what its worker has told of the call, as it came.
     :param answered: when the worker's answer came; 0: not yet, or not kept here.
     :param is_lean: nothing has unfolded it.
@@ -158,16 +159,21 @@ class LeanTrace:
     @property
     def context(self) -> SpanContext:
         """What names the request's span."""
-        return SpanContext(self.ids.trace_id, self.ids.span_id)
+        parent = self.parent
+        return context_of((self.ids.trace_id, self.ids.span_id, "" if parent is None else parent.state))
+
+    @property
+    def _handler(self) -> SpanContext:
+        """What names the handler's call."""
+        trace_id, _, state = self.context
+        return context_of((trace_id, self.ids.handler_id, state))
 
     def _call(self) -> LoneCall:
         assert self.marks is not None and self.worker is not None, "an answer came"
-        times = read_times(self.marks, (self.assigned, self.answered))
-        (begun, called), (_, returned) = times.decode or times.handler, times.handler
-        attributes = batch_attributes(self.worker, 1)
-        handler = SpanContext(self.ids.trace_id, self.ids.handler_id)
-        whole = self.started, self.assigned, begun, called, returned, self.answered
-        return lone_call((*whole, attributes, handler))
+        assigned, answered = self.assigned, self.answered
+        inner = times_between(self.marks, assigned, answered)
+        attributes, handler = batch_attributes(self.worker, 1), self._handler
+        return lone_call((self.started, assigned, *inner, answered, attributes, handler))
 
     def request(self, epoch: float) -> PlainRequest:
         """
@@ -193,8 +199,7 @@ class LeanTrace:
             span.named(name)
             span.note(told)
             if self._follows:
-                handler = SpanContext(self.ids.trace_id, self.ids.handler_id)
-                self._job = job = JobTrace(span, handler, self.started)
+                self._job = job = JobTrace(span, self._handler, self.started)
                 if self.answered:
                     add_lone_call(span, self._call())
                     job.answered(self.answered)

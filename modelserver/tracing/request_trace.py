@@ -23,7 +23,7 @@ from modelserver.traces import (
 from modelserver.tracing.batch_spans import add_lone_call
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.plain_request import UNNAMED, LoneCall, PlainRequest, plain_request
-from modelserver.tracing.propagation import SpanContext
+from modelserver.tracing.propagation import SpanContext, context_of
 from modelserver.tracing.spans import (
     INTERNAL,
     NO_ATTRIBUTES,
@@ -48,7 +48,6 @@ MOST_MOMENTS = 128
 """Moments of one span that are kept."""
 
 # A named tuple's own constructor is a function of Python's; a traced request has a dozen of these.
-_context: Callable[[tuple[int, int, str]], SpanContext] = partial(tuple.__new__, SpanContext)
 _finished: Callable[[tuple[object, ...]], FinishedSpan] = partial(tuple.__new__, FinishedSpan)
 
 
@@ -209,7 +208,7 @@ class OpenSpan:
     def new_context(self) -> SpanContext:
         """Return what names a new span of the same trace."""
         trace_id, _, state = self.context
-        return _context((trace_id, self.recording.services.new_span_id(), state))
+        return context_of((trace_id, self.recording.services.new_span_id(), state))
 
     def watch(self, observer: ResponseObserver) -> ResponseObserver:
         """Return an observer that tells the given one on behalf of this request."""

@@ -95,18 +95,18 @@ class SpanTracer:
         started: float | None = None,
     ) -> OpenSpan | None:
         """Begin the trace of a request, or go on with its client's; None: the request is not traced."""
-        parent = None
-        if traceparent is not None:
-            parent = read_parent(traceparent, tracestate)
-        if parent is None:
-            trace_id = self.sampler.new_trace_id()
-            if not trace_id:
-                return None
-            return self._open(SERVER, SpanContext(trace_id, self.new_span_id()), None, started)
-        if not self.sampler.takes(parent):
+        trace_id, parent = self._decide(traceparent, tracestate)
+        if not trace_id:
             return None
-        context = parent.context._replace(span_id=self.new_span_id())
-        return self._open(SERVER, context, parent.context, started)
+        state = "" if parent is None else parent.state
+        return self._open(SERVER, SpanContext(trace_id, self.new_span_id(), state), parent, started)
+
+    def _decide(self, traceparent: bytes | None, tracestate: bytes | None) -> tuple[int, SpanContext | None]:
+        """Return the id of a request's trace and its client's span; 0: the request is not traced."""
+        parent = read_parent(traceparent, tracestate)
+        if parent is None:
+            return self.sampler.new_trace_id(), None
+        return parent.context.trace_id if self.sampler.takes(parent) else 0, parent.context
 
     def due(self, tell: Callable[[Asked], Told], asked: Asked) -> LeanTrace | OpenSpan:
         """Begin the trace of a request now: a ``gap`` is over, and its client has no trace."""
@@ -114,6 +114,22 @@ class SpanTracer:
         self.under_way += 1
         lean = LeanTrace(self, ids, tell, asked, self.seconds())
         return lean.unfold() if self.deliver_plain is None else lean
+
+    def continued(
+        self,
+        tell: Callable[[Asked], Told],
+        asked: Asked,
+        traceparent: bytes | None,
+        tracestate: bytes | None = None,
+    ) -> LeanTrace | OpenSpan | None:
+        """Go on now with the trace of a request's client; None: the request is not traced."""
+        trace_id, parent = self._decide(traceparent, tracestate)
+        if not trace_id:
+            return None
+        self.under_way += 1
+        lean = LeanTrace(self, drawn_ids(trace_id, self.bits), tell, asked, self.seconds(), parent)
+        has_state = parent is not None and parent.state
+        return lean.unfold() if has_state or self.deliver_plain is None else lean
 
     def _draw_ids(self) -> list[DrawnIds]:
         due = self.sampler.due_trace_id

@@ -59,18 +59,24 @@ def read_times(marks: CallMarks, bounds: tuple[float, float]) -> CallTimes:
 
     :param bounds: the clock's seconds between which all of it was.
     """
-    begun, called, returned, more = marks
-    first, last = bounds
-    if not first <= begun <= called <= returned <= last:
-        begun = _between(begun, first, last)
-        called = _between(called, begun, last)
-        returned = _between(returned, called, last)
+    begun, called, returned = times_between(marks, *bounds)
+    more = marks.more
     decode, handler = (begun, called), (called, returned)
     if not more:  # as nearly always
         return CallTimes(decode, handler)
     name = more.get("failed")
     failed = {"exception.type": name[:LONGEST_CLASS]} if isinstance(name, str) else NO_ATTRIBUTES
     return CallTimes(decode, handler, failed, *_read_more(more, bounds))
+
+
+def times_between(marks: CallMarks, first: float, last: float) -> tuple[float, float, float]:
+    """Return when decoding and the call began, and its end: in this order, and within bounds."""
+    begun, called, returned, _ = marks
+    if not first <= begun <= called <= returned <= last:
+        begun = _between(begun, first, last)
+        called = _between(called, begun, last)
+        returned = _between(returned, called, last)
+    return begun, called, returned
 
 
 def _between(seconds: float, first: float, last: float) -> float:

@@ -10,11 +10,12 @@ from modelserver.testing.providers import CollectingObserver
 from modelserver.traces import AnswerTold, FixedAttributes, Told, Trace, withdrawn
 from modelserver.tracing.lean_trace import LeanTrace
 from modelserver.tracing.plain_request import PlainRequest
+from modelserver.tracing.propagation import read_parent
 from modelserver.tracing.request_trace import OpenSpan
 from modelserver.tracing.tracer import LONGEST, MOST_ENDED
 from tests.harness.plain_requests import spans_of
 from tests.tracing.test_plain_requests import told
-from tests.tracing.test_tracer import KILLED, TracerCase
+from tests.tracing.test_tracer import CLIENT, KILLED, TracerCase
 
 NAME = "POST /predictions/{model_name}"
 ASKED = FixedAttributes({"http.route": "/predictions/{model_name}"})
@@ -105,6 +106,24 @@ class PlainTests(LeanCase):
         self.assertEqual(b"a: b\r\n" + trace_line(*handler[:2]), job.request.header_block)
         self.assertEqual((plain.context.trace_id, trace.trace_id), (handler.trace_id, plain.context.shown))
         self.assertNotEqual(plain.context.span_id, handler.span_id)
+
+    def test_trace_of_the_client_goes_on(self) -> None:
+        for state, kept in ((None, ""), (b"vendor=1", "vendor=1")):
+            trace = self.tracer.continued(asked_of, "", CLIENT, state)
+            assert trace is not None
+            job = self.ask_in(trace)
+            self.serve_one()
+            trace.closed(answer_of, "id")
+            self.tracer.settle()
+            parent = read_parent(CLIENT, state)
+            assert parent is not None
+            spans = spans_of(self.plain.pop()) if state is None else self.spans
+            self.assertEqual(parent.context, spans[-1].parent)
+            names = {(parent.context.trace_id, kept)}
+            self.assertEqual(names, {(span.context.trace_id, span.context.state) for span in spans})
+            (handler,) = [span.context for span in spans if span.name == "handler"]
+            self.assertIn(trace_line(handler.trace_id, handler.span_id), job.request.header_block)
+        self.assertIsNone(self.tracer.continued(asked_of, "", CLIENT[:-2] + b"00"))
 
     def test_it_is_the_current_one_while_its_observer_is_told(self) -> None:
         seen: list[object] = []

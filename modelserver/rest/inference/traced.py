@@ -16,7 +16,7 @@ from modelserver.jobs import Job, SharedSlot
 from modelserver.language.attributes import define
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, Operation, PlainPrediction
-from modelserver.rest.tracing import TRACEPARENT, HttpTracing, answered
+from modelserver.rest.tracing import TRACEPARENT, TRACESTATE, HttpTracing, answered
 from modelserver.system.bounded_cache import Memo
 from modelserver.traces import Told, Trace, Tracer, withdrawn
 
@@ -115,7 +115,8 @@ class TracedEndpoint:
 
         :param plain: the same head, with the operation that the endpoint knows.
         """
-        trace = self.tracing.begin(plain, None, self._templates[plain.target])
+        get = plain.fields.get
+        trace = self._tracer.continued(self._tell, plain, get(TRACEPARENT), get(TRACESTATE))
         return self._predict_in(trace, plain, body, observer)
 
     def _predict_in(
