@@ -392,7 +392,7 @@ def unpack_json(frame: Frame) -> Mapping[str, object]:
     """
     try:
         document = json.loads(bytes(frame.payload))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FrameError("no JSON") from error
     if not isinstance(document, dict):
         raise FrameError("no JSON object")

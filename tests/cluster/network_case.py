@@ -11,7 +11,7 @@ from unittest import SkipTest, TestCase
 
 from tests.cluster.handlers import ECHO
 from tests.cluster.network_nodes import SERVER, NetworkNode, OwnNetwork
-from tests.harness.server_process import ServerProcess
+from tests.harness.server_process import LONGEST, ServerProcess
 
 _own: list[OwnNetwork] = []
 
@@ -64,6 +64,8 @@ class NetworkCase(TestCase):
     """A server, and so many nodes."""
 
     silence, lost = 1.0, 15.0
+    patience = LONGEST
+    """Seconds that a registration may take: with its workers' start, which a busy machine makes long."""
     cluster: NodeCluster
     server: ServerProcess
 
@@ -108,6 +110,7 @@ class NetworkCase(TestCase):
             },
             environment=self.cluster.environment,
             program=self.cluster.program,
+            patience=self.patience,
         )
         server.store.mkdir()
         server.add_model("echo", ECHO)

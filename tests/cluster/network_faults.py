@@ -18,6 +18,8 @@ NOTICED = 1.0
 
 BACK = 10.0
 """Seconds after a cut of five, in which any kernel has sent again what was lost."""
+UNHURRIED = 15.0, 60.0
+"""Seconds of silence, and of loss, where neither is tried: a busy machine is silent, too."""
 ANSWERS = 400
 """Requests during which it is looked who answers them."""
 
@@ -168,6 +170,7 @@ class FileFaults(NetworkCase):
     """The files of models, on a node that does not see the server's."""
 
     __test__ = False
+    silence, lost = UNHURRIED
 
     def start_apart(self, size: int = 1 << 26) -> None:
         """Start a server whose one node has a disk of so many bytes."""
@@ -205,6 +208,7 @@ class TwoServersFaults(NetworkCase):
     """Two servers on one cluster."""
 
     __test__ = False
+    silence, lost = UNHURRIED
 
     def test_each_has_its_own_workers(self) -> None:
         self.start(1, processors=2)

@@ -102,6 +102,7 @@ class ServerProcess:
     :param program: how Python is told to be twistd.
     :param is_shared: one port for everything that is HTTP.
     :param has_rpc: gRPC is served, too, on two more ports.
+    :param patience: seconds that an answer of the management API may take.
     """
 
     folder: Path
@@ -112,6 +113,7 @@ class ServerProcess:
     program: Sequence[str] = ("-c", TWISTD)
     is_shared: bool = False
     has_rpc: bool = False
+    patience: float = LONGEST
     lines: list[str] = field(factory=list, init=False)
     ports: list[int] = field(factory=list, init=False)
     rpc_ports: list[int] = field(factory=list, init=False)
@@ -256,7 +258,7 @@ class ServerProcess:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask the management API on a connection of its own."""
-        return ask(self.ports[1], method, path, body, headers)
+        return ask(self.ports[1], method, path, body, headers, self.patience)
 
     def predict(self, name: str, body: bytes = b"") -> Answer:
         """Ask a model."""
@@ -316,10 +318,15 @@ class ServerProcess:
 
 
 def ask(
-    port: int, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = LONGEST,
 ) -> Answer:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=LONGEST)
+    connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
     try:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()

@@ -12,18 +12,22 @@ from tempfile import TemporaryDirectory
 
 from attrs import evolve
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from modelserver.backends.local import LocalBackend
 from modelserver.backends.ray.identity import RunIdentity
+from modelserver.backends.ray.model_files import ModelFiles
 from modelserver.backends.ray.node_link import DIALING, ServerLink
 from modelserver.backends.ray.node_order import NodeOrder
+from modelserver.backends.ray.remote_link import RemoteLink
 from modelserver.backends.ray.remote_process import RemoteProcess
 from modelserver.backends.ray.starter import NodeRequest
 from modelserver.backends.ray.wire import TOKEN_SIZE
 from modelserver.interfaces import WorkerBackend
 from modelserver.jobs import SharedSlot
+from modelserver.protocol.frames import FrameError
 from modelserver.testing.providers import make_job
 from modelserver.version_settings.values import WorkerStart
 from tests.harness.backend_contract import BackendContract, RecordingEvents
@@ -41,6 +45,14 @@ def handle(data, context):
     time.sleep(float(data[0]["body"].decode()))
     return [b"woken"]
 """
+
+
+class NeverReady(ModelFiles):
+    """Files that take for ever."""
+
+    async def offer(self, link: RemoteLink, folder: Path, is_wanted: bool) -> None:
+        """Begin."""
+        await Deferred()
 
 
 class RemoteCase(ProcessCase):
@@ -185,6 +197,16 @@ class FetchedFilesTests(RemoteCase, BackendContract):
         await events.when(lambda: events.is_over)
         self.assertEqual("launch", events.failures[0].cause)
         self.assertIn("requirements", events.failures[0].text or "")
+
+    async def test_node_that_asks_again_before_it_was_answered_is_ended(self) -> None:
+        events, process = await self.launch()
+        assert isinstance(process, RemoteProcess)
+        link = process._link
+        assert link is not None
+        self.remote.files = NeverReady(self.own, self.remote.files.in_thread)
+        process.offer_files(link, False)
+        self.assertRaises(FrameError, process.offer_files, link, False)
+        await self.end(events, process)
 
     async def test_folder_that_cannot_be_written_is_the_reason(self) -> None:
         (self.own / "file").write_text("no folder")

@@ -149,6 +149,10 @@ class FrameTests(SynchronousTestCase):
             return
         self.assertIsInstance(marks.more, dict)
 
+    def test_a_document_that_is_too_deep_is_refused(self) -> None:
+        deep = frames.Frame(frames.METRICS, 0, 0, 0, memoryview(b"[" * 10_000))
+        self.assertRaises(frames.FrameError, frames.unpack_json, deep)
+
     def test_error_names_the_kind_of_an_unexpected_frame(self) -> None:
         self.assertEqual(str(frames.unexpected(frames.BATCH)), "a frame of kind BATCH")
         self.assertEqual(str(frames.unexpected(99)), "a frame of kind 99")

@@ -59,6 +59,8 @@ class RemoteBackend:
     entropy: Callable[[int], bytes] = os.urandom
     _probe: dict[str, str] = field(factory=dict, init=False)
     _folders: dict[tuple[str, str], Path] = field(factory=dict, init=False)
+    _asked: set[RemoteProcess] = field(factory=set, init=False)
+    """Those whose nodes have asked for files, and are not answered yet."""
 
     def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
         """Have an agent started for a worker; it starts the worker when it has dialled."""
@@ -144,9 +146,18 @@ class RemoteBackend:
         return self._probe
 
     def _offer(self, process: RemoteProcess, link: RemoteLink, is_wanted: bool) -> None:
+        """
+        Answer a node that asks for a model's files.
+
+        :raises FrameError: it asks before it was answered.
+        """
+        if process in self._asked:
+            raise frames.FrameError("files are asked for while they are on their way")
+        self._asked.add(process)
         folder = process.spec.version.folder
         sent = Deferred.fromCoroutine(self.files.offer(link, folder, is_wanted))
         sent.addErrback(lambda failure: process.give_up(f"its files cannot be sent: {failure.value}"))
+        sent.addCallback(lambda _: self._asked.discard(process))
 
     def retire(self, name: str, version: str) -> None:
         """The version is gone: its files are packed in vain."""

@@ -224,7 +224,6 @@ class _Driver(ProcessProtocol):
         elif frame.kind == DriverKind.PLACED:
             news.placed(*(text(document, name) for name in ("node", "address", "group", "reason")))
         elif frame.kind == DriverKind.NOT_STARTED:
-            del self._news[frame.number]
             news.not_started(text(document, "reason"))
         else:
             raise frames.unexpected(frame.kind)

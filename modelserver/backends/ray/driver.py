@@ -42,8 +42,9 @@ class Driver:
         """Work until the server closes the socket."""
         while True:
             wait = None
-            if self._placing:
-                wait = _LOOKS if any(each.is_pending for each in self._placing.values()) else _RESTS
+            watched = [each for each in self._placing.values() if not each.is_over]
+            if watched:
+                wait = _LOOKS if any(each.is_pending for each in watched) else _RESTS
             if select.select([self._connection], [], [], wait)[0]:
                 if not self._reader.fill(self._connection):
                     return
@@ -83,20 +84,23 @@ class Driver:
         self._say(DriverKind.JOINED, 0, {"host": self._view.host})
 
     def _look(self) -> None:
-        for number, placing in list(self._placing.items()):
+        """
+        Tell what has happened.
+
+        What Ray cannot tell any more of a place ends nothing: the server has a connection to its agent, or
+        gives it up. Ray fails the call of an actor whose node it does not reach, and that actor may live.
+        """
+        for number, placing in self._placing.items():
+            if placing.is_over:
+                continue
             try:
                 news = placing.look()
             except Exception as error:  # whatever Ray raises, the server is told
-                placing.cancel()
-                del self._placing[number]
-                reason = f"{type(error).__name__}: {error}"
-                self._say(DriverKind.NOT_STARTED, number, {"reason": reason})
-                continue
+                news = [(DriverKind.NOT_STARTED, {"reason": f"{type(error).__name__}: {error}"})]
             for kind, document in news:
                 self._say(kind, number, document)
                 if kind == DriverKind.NOT_STARTED:
-                    placing.cancel()
-                    self._placing.pop(number, None)
+                    placing.is_over = True
 
     def _say(self, kind: DriverKind, number: int, document: dict[str, object]) -> None:
         self._connection.sendall(frames.pack_json(kind, document, number))

@@ -46,6 +46,8 @@ class LinkWatch:
     _probed_at: float = field(default=0.0, init=False)
     _nearest: float | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
+    _due: float = field(default=0.0, init=False)
+    """When the timer is to fire."""
 
     def start(self) -> None:
         """Watch from now on."""
@@ -99,11 +101,17 @@ class LinkWatch:
     def _set(self) -> None:
         nearest = self._probed_at + self.silence / PROBES
         limit = self._heard_at + (self.lost if self.is_suspect else self.silence)
-        self._timer = self.clock.callLater(max(0.0, min(nearest, limit) - self.clock.seconds()), self._look)
+        now = self.clock.seconds()
+        self._due = max(now, min(nearest, limit))
+        self._timer = self.clock.callLater(self._due - now, self._look)
 
     def _look(self) -> None:
         self._timer = None
         now = self.clock.seconds()
+        late = now - self._due
+        if late > self.silence / PROBES:
+            # This process did nothing meanwhile, and asked for no answer.
+            self._heard_at = min(now, self._heard_at + late)
         silent = now - self._heard_at
         if silent >= self.lost:
             self.gave_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -19,8 +20,12 @@ from modelserver.language.attributes import define
 HANDSHAKE = 10.0
 """Seconds that a connection has to show its token."""
 MOST_UNKNOWN = 64
-"""Connections without a token at one time; the next one is closed at once."""
+"""Connections without a token at one time; for the next one, that which has been here longest is closed."""
 _BACKLOG = 64
+_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""What accepting fails with while this machine lacks something; the connection waits all the same."""
+_REST = 0.5
+"""Seconds in which nothing is accepted then."""
 
 _log = Logger()
 
@@ -41,7 +46,9 @@ class NodeListener:
     port: int = 0
     _socket: socket.socket | None = field(default=None, init=False)
     _expected: dict[bytes, Taker] = field(factory=dict, init=False)
-    _unknown: set[_Unknown] = field(factory=set, init=False)
+    _unknown: dict[_Unknown, None] = field(factory=dict, init=False)
+    """Those without a token, the oldest first."""
+    _rest: IDelayedCall | None = field(default=None, init=False)
 
     def listen(self, host: str) -> tuple[str, int]:
         """
@@ -69,13 +76,21 @@ class NodeListener:
         assert self._socket is not None
         try:
             connection, _ = self._socket.accept()
-        except OSError:
-            return  # it is gone already, or there are no descriptors left
+        except OSError as error:
+            if error.errno in _LACKS:
+                _log.warn("Connections of nodes cannot be accepted: {error}", error=error)
+                self.loop.remove_reader(self._socket.fileno())
+                self._rest = self.clock.callLater(_REST, self._go_on)
+            return  # else it is gone already
         if len(self._unknown) >= MOST_UNKNOWN:
-            connection.close()
-            return
+            next(iter(self._unknown)).end("there are too many")
         stream = SecureStream(connection, self.context, server_side=True)
-        self._unknown.add(_Unknown(stream, self))
+        self._unknown[_Unknown(stream, self)] = None
+
+    def _go_on(self) -> None:
+        self._rest = None
+        if self._socket is not None:
+            self.loop.add_reader(self._socket.fileno(), self._accept)
 
     def shown(self, token: bytes) -> Taker | None:
         """Return who waits for this token, which is of no use from now on."""
@@ -84,11 +99,14 @@ class NodeListener:
 
     def known(self, unknown: _Unknown) -> None:
         """The connection has shown its token, or is closed."""
-        self._unknown.discard(unknown)
+        self._unknown.pop(unknown, None)
 
     def close(self) -> None:
         """Listen no more."""
         listening, self._socket = self._socket, None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         if listening is not None:
             self.loop.remove_reader(listening.fileno())
             listening.close()

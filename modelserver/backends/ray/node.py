@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
@@ -53,6 +52,7 @@ class Agent:
         self._starter = starter
         self._selector = selectors.DefaultSelector()
         self._interest: dict[socket.socket | int, int] = {}
+        self._then: dict[socket.socket | int, Callable[[], object]] = {}
         self._setup = NodeSetup(FileCache(cache_folder(order.cache), order.cache_size), link.send_json)
         self._worker: NodeWorker | None = None
         self._reader = FrameReader()
@@ -90,8 +90,8 @@ class Agent:
             self._worker.signal(signal.SIGKILL)
 
     def _watch(self, what: socket.socket | int, then: Callable[[], object]) -> None:
-        self._interest[what] = selectors.EVENT_READ
-        self._selector.register(what, selectors.EVENT_READ, then)
+        self._then[what] = then
+        self._modify(what, selectors.EVENT_READ)
 
     def _turn(self) -> bool:
         """Wait for something, and see to it; return whether there is more to do."""
@@ -102,6 +102,7 @@ class Agent:
             if events & selectors.EVENT_READ:
                 key.data()
         now = time.monotonic()
+        self._link.show_life(now)
         if now - self._link.heard > self._silence:
             raise EOFError("the server is silent")
         if self._ends_at is not None and now >= self._ends_at:
@@ -125,24 +126,30 @@ class Agent:
         both = selectors.EVENT_READ | selectors.EVENT_WRITE
         wanted = both if self._link.stream.has_backlog else selectors.EVENT_READ
         self._modify(self._link.socket, wanted)
+        # A worker that answers or prints faster than the network takes it has to wait.
+        wanted = 0 if self._link.stream.backlog > MOST_UNSENT else selectors.EVENT_READ
+        for output in self._outputs:
+            self._modify(output, wanted)
         if self._worker is not None and self._is_reading:
-            # A worker that answers faster than the network takes it has to wait.
-            wanted = 0 if self._link.stream.backlog > MOST_UNSENT else selectors.EVENT_READ
             if self._worker.has_unsent:
                 wanted |= selectors.EVENT_WRITE
             self._modify(self._worker.connection, wanted)
 
-    def _modify(self, what: socket.socket, wanted: int) -> None:
-        known = self._interest[what]
+    def _modify(self, what: socket.socket | int, wanted: int) -> None:
+        known = self._interest.get(what, 0)
         if wanted == known:
             return
         self._interest[what] = wanted
         if not known:
-            self._selector.register(what, wanted, self._relay)
+            self._selector.register(what, wanted, self._then[what])
         elif not wanted:
             self._selector.unregister(what)
         else:
-            self._selector.modify(what, wanted, self._selector.get_key(what).data)
+            self._selector.modify(what, wanted, self._then[what])
+
+    def _watch_no_more(self, what: socket.socket | int) -> None:
+        self._modify(what, 0)
+        del self._interest[what], self._then[what]
 
     def _write_on(self, what: object) -> None:
         if what is self._link.socket:
@@ -248,8 +255,7 @@ class Agent:
     def _stop_reading(self) -> None:
         if self._is_reading and self._worker is not None:
             self._is_reading = False
-            with suppress(KeyError):
-                self._selector.unregister(self._worker.connection)
+            self._watch_no_more(self._worker.connection)
 
     def _take_output(self, output: int) -> bool:
         """Pass on lines; return whether there may be more now."""
@@ -258,7 +264,7 @@ class Agent:
         except BlockingIOError:
             return False
         if not data:
-            self._selector.unregister(output)
+            self._watch_no_more(output)
             os.close(output)
             del self._outputs[output]
             return False
@@ -269,7 +275,7 @@ class Agent:
     def _has_exited(self) -> None:
         worker = self._worker
         assert worker is not None
-        self._selector.unregister(worker.watch)
+        self._watch_no_more(worker.watch)
         while self._is_reading and _is_readable(worker.connection):
             self._relay()
         self._stop_reading()

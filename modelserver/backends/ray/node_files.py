@@ -16,6 +16,8 @@ from attrs import field
 from modelserver.language.attributes import define
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNPACKING = "unpacking-"
+"""Before the digest, in the name of a folder that is not whole yet."""
 _LARGEST_PROBE = 4096
 
 
@@ -66,6 +68,8 @@ class FileCache:
         if (self.folder / digest).is_dir():  # it has come since somebody looked
             self.give_up(digest)
             return None
+        # What an agent has left that died over it.
+        shutil.rmtree(self.folder / f"{_UNPACKING}{digest}", ignore_errors=True)
         self._make_room(digest, size)
         return Fetch(self.folder, digest, size)
 
@@ -85,20 +89,27 @@ class FileCache:
 
     def _make_room(self, wanted: str, size: int) -> None:
         """Remove those that were used longest ago and are not in use, until the new one fits."""
-        kept = sorted(
-            (path for path in self.folder.iterdir() if _DIGEST.fullmatch(path.name) and path.name != wanted),
-            key=lambda path: path.stat().st_mtime,
-        )
+        found = {path: path.name.removeprefix(_UNPACKING) for path in self.folder.iterdir()}
+        kept = [path for path, name in found.items() if _DIGEST.fullmatch(name) and name != wanted]
+        kept.sort(key=_used_at)
         sizes = {path: _size_of(path) for path in kept}
         total = sum(sizes.values()) + size
         for path in kept:
             if total <= self.limit:
                 return
-            lock = _open_lock(self.folder, path.name)
+            # One that is being unpacked is in use; what a dead agent has left of one is not.
+            lock = _open_lock(self.folder, found[path])
             if _try(lock, fcntl.LOCK_EX):
                 shutil.rmtree(path, ignore_errors=True)
                 total -= sizes[path]
             os.close(lock)
+
+
+def _used_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0  # another agent makes room, too
 
 
 def _open_lock(folder: Path, digest: str) -> int:
@@ -114,7 +125,15 @@ def _try(lock: int, kind: int) -> bool:
 
 
 def _size_of(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the bytes of the files below a folder, which another agent may remove meanwhile."""
+    size = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(root, name)).st_size
+            except OSError:
+                continue
+    return size
 
 
 class Fetch:
@@ -149,7 +168,8 @@ class Fetch:
             if self._left or self._hash.hexdigest() != self._digest:
                 raise FilesInvalid("the model's files came with another hash than was announced")
             self._file.seek(0)
-            fresh = Path(tempfile.mkdtemp(prefix="unpacking-", dir=self._folder))
+            fresh = self._folder / f"{_UNPACKING}{self._digest}"
+            fresh.mkdir(mode=0o700)
             try:
                 with tarfile.open(fileobj=self._file) as packed:
                     for member in packed:

@@ -19,6 +19,8 @@ from modelserver.protocol.frames import Frame
 
 DIALING = 10.0
 """Seconds for the connection and the handshake."""
+SIGN_EVERY = 0.25
+"""Seconds between two signs of life while something comes."""
 
 
 class ServerLink:
@@ -31,6 +33,7 @@ class ServerLink:
     def __init__(self, stream: SecureStream) -> None:
         self.stream = stream
         self.heard = time.monotonic()
+        self._echoed = self.heard
         self._reader = FrameReader(LARGEST_TO_NODE)
 
     @classmethod
@@ -91,9 +94,15 @@ class ServerLink:
         payload = json.dumps(document).encode()
         self.stream.write([frames.pack_header(len(payload), kind, 0, 0, 0), payload])
 
+    def show_life(self, now: float) -> None:
+        """Say something while much comes: the server's probes wait behind it, and it behind the network."""
+        if self.heard > self._echoed and now - self._echoed >= SIGN_EVERY:
+            self.echo(0)
+
     def echo(self, number: int) -> None:
         """Answer a probe, with this node's time."""
-        payload = SECONDS.pack(time.monotonic())
+        self._echoed = time.monotonic()
+        payload = SECONDS.pack(self._echoed)
         self.stream.write([frames.pack_header(len(payload), NodeKind.ECHO, 0, 0, number), payload])
 
 

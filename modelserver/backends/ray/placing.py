@@ -103,9 +103,14 @@ def _amounts(of: Mapping[str, float]) -> str:
 
 
 class Placing:
-    """A placement group of one bundle, then the actor in it, then its agent."""
+    """
+    A placement group of one bundle, then the actor in it, then its agent.
+
+    :ivar is_over: nobody needs to look at it any more; its share is held until ``cancel``.
+    """
 
     def __init__(self, view: ClusterView, document: Mapping[str, object]) -> None:
+        self.is_over = False
         self._view = view
         self._version = text(document, "version")
         self._strategy = text(document, "strategy")

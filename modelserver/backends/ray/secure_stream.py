@@ -12,11 +12,20 @@ from modelserver.protocol.frames import SMALL, Pieces
 
 _READ = 1 << 18
 _THIN_LINEAR_TIMEOUTS, _LONGEST_PAUSE = 16, 44
-"""Linux's numbers of ``TCP_THIN_LINEAR_TIMEOUTS`` and ``TCP_RTO_MAX_MS``, for which Python has no names."""
-_PAUSE = 1000
-"""Milliseconds from one try to send what was lost to the next, at most, where the kernel can be told."""
+"""Linux's numbers of ``TCP_THIN_LINEAR_TIMEOUTS`` and ``TCP_RTO_MAX_MS``: Python has no names for them."""
+_SHORTEST = 1000
+"""Milliseconds that are the least that it takes."""
+_TRIES = 10
+"""
+Parts of the time of silence, one of which is the longest pause between two tries.
+
+A kernel makes fifteen tries (``net.ipv4.tcp_retries2``), whatever time is set, while it has no route: when
+this machine's own cable is out. The first of them are closer together.
+"""
 _SPARE = 5.0
 """Seconds that the kernel tries on after we have given up."""
+_LONGEST = 120_000
+"""Milliseconds that are the most that it takes."""
 _MOST = (1 << 31) - 1
 """The largest number that an option takes."""
 _PIECES = 64
@@ -52,10 +61,11 @@ class SecureStream:
         packets can go without, unless BBR rules them. Tries that come often would end the connection early:
         their number is limited, but where a time is set.
         """
+        limit = min(int((silence + _SPARE) * 1000), _MOST)
         options = (
             (_THIN_LINEAR_TIMEOUTS, 1),
-            (_LONGEST_PAUSE, _PAUSE),
-            (socket.TCP_USER_TIMEOUT, min(int((silence + _SPARE) * 1000), _MOST)),
+            (_LONGEST_PAUSE, min(max(limit // _TRIES, _SHORTEST), _LONGEST)),
+            (socket.TCP_USER_TIMEOUT, limit),
         )
         for option, value in options:
             with suppress(OSError):  # another kernel, or no TCP

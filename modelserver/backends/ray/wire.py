@@ -11,7 +11,8 @@ group), ``END_INPUT`` (the worker's socket is closed), ``PROBE`` (``number``: re
 Agent to server: ``NEED`` (the server's folder cannot be seen here: offer the files), ``WANT`` (they are not
 kept here: send them), ``SPAWNED`` (JSON: process id, host), ``OUTPUT`` (``number`` 1 or 2: what the worker
 wrote), ``EXITED`` (JSON: code, signal, whether the node lacked memory), ``ECHO`` (``number`` and the node's
-monotonic seconds), ``USAGE`` (JSON: bytes of memory, its GPU's load), ``NOT_STARTED`` (JSON: why).
+monotonic seconds; number 0 is no probe's, but a sign of life while much comes), ``USAGE`` (JSON: bytes of
+memory, its GPU's load), ``NOT_STARTED`` (JSON: why).
 """
 
 from __future__ import annotations

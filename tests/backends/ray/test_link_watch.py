@@ -68,6 +68,14 @@ class LinkWatchTests(SynchronousTestCase):
         self.watch.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
 
+    def test_time_in_which_this_process_stood_still_is_no_silence(self) -> None:
+        self.clock.advance(60.0)
+        self.assertEqual([], self.told)
+        self.advance(2.0)
+        self.assertEqual([], self.told)
+        self.advance(1.1)
+        self.assertEqual(["silent"], self.told)
+
     def echo(self, way: float, there: float = 100.0) -> None:
         """A probe comes back after so many seconds; the node's clock is ``there`` seconds before ours."""
         self.watch._send()

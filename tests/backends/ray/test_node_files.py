@@ -153,6 +153,35 @@ class CacheTests(FilesCase):
         self.assertFalse(found.exists())
         self.assertTrue((self.cache.folder / used.digest).is_dir())
 
+    def left_by_a_dead_agent(self, packed: PackedFiles) -> Path:
+        """What is there of a model when the agent was killed that unpacked it."""
+        left = self.cache.folder / f"unpacking-{packed.digest}"
+        left.mkdir(parents=True)
+        (left / "data").write_text("d" * 9000)
+        return left
+
+    def test_what_a_killed_agent_has_left_leaves_for_new_ones(self) -> None:
+        left = self.left_by_a_dead_agent(self.packed(self.model("dead", data="d" * 9000)))
+        new = self.packed(self.model("new", data="n" * 9000))
+        self.assertIsNotNone(self.fetch(new, FileCache(self.cache.folder, 25_000)))
+        self.assertFalse(left.exists())
+
+    def test_what_is_being_unpacked_does_not(self) -> None:
+        packed = self.packed(self.model("busy", data="b" * 9000))
+        self.assertIsNotNone(self.cache.begin(packed.digest, packed.size))
+        left = self.left_by_a_dead_agent(packed)
+        new = self.packed(self.model("new", data="n" * 9000))
+        self.assertIsNotNone(self.fetch(new, FileCache(self.cache.folder, 25_000)))
+        self.assertTrue(left.exists())
+
+    def test_model_whose_agent_was_killed_is_fetched_anew(self) -> None:
+        packed = self.packed(self.model("a", handler_py="x"))
+        left = self.left_by_a_dead_agent(packed)
+        found = self.fetch(packed)
+        assert found is not None
+        self.assertEqual(["handler.py"], os.listdir(found))
+        self.assertFalse(left.exists())
+
 
 class ProbeTests(FilesCase):
     """Whether a node sees the server's files."""
