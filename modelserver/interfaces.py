@@ -300,12 +300,6 @@ class AccessRecorder(Protocol):
         """One request that was answered; ``asked``: method, URI and protocol."""
 
 
-Answered = tuple[tuple[str, str, str], int, float, bytes]
-"""Method, URI and protocol of an answered request; its status, milliseconds, and the bytes of its id."""
-CountedCall = tuple[str, str, float, int, int]
-"""A gRPC call: its method, the name of its code, seconds, and bytes of messages received and sent."""
-
-
 class Recorder(Protocol):
     """Counts what happens. Every call is cheap: plain numbers, read when somebody asks."""
 
@@ -315,8 +309,8 @@ class Recorder(Protocol):
     def answered(self, code: int) -> None:
         """An HTTP answer left."""
 
-    def calls_ended(self, calls: Sequence[CountedCall]) -> None:
-        """gRPC calls ended."""
+    def calls_ended(self, method: str, code: str, seconds: Sequence[float], received: int, sent: int) -> None:
+        """gRPC calls ended with the code of this name; ``seconds``: of each, and bytes of all either way."""
 
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """Jobs of a version have their answers, at ``now`` on the clock that their times are of."""

@@ -22,7 +22,6 @@ from zope.interface import implementer
 
 from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
-from modelserver.interfaces import Answered
 from modelserver.language.attributes import define, frozen
 from modelserver.logs.flush_pace import FlushPace
 from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
@@ -148,12 +147,12 @@ class AccessLogWriter:
         if len(waiting) >= MOST_WAITING:
             self._flush_all()
 
-    def record_all(self, remote: str, answered: Sequence[Answered], trace_id: str = "") -> None:
-        """Log requests of one client that were answered together."""
-        waiting, now = self._waiting, self.now()
+    def record_all(self, answered: Sequence[Access]) -> None:
+        """Log requests that were answered together."""
+        waiting = self._waiting
         if not waiting:
             self.soon()
-        waiting += [(now, remote, *each, trace_id) for each in answered]
+        waiting += answered
         if len(waiting) >= MOST_WAITING:
             self._flush_all()
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from attrs import field
 
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
-from modelserver.interfaces import CountedCall
 from modelserver.jobs import Job
 from modelserver.language.attributes import define, frozen
 from modelserver.metrics.beside import Beside
@@ -24,7 +23,7 @@ from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.openmetrics import Exemplars, openmetrics_pieces
-from modelserver.metrics.tallies import SECONDS, BatchTally, JobTally, RequestTallies
+from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
 from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServeMetrics, Update
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
 from modelserver.metrics.workflow_metrics import WorkflowMetrics
@@ -151,9 +150,16 @@ class MetricsRecorder:
         except KeyError:
             answers[code] = 1
 
-    def calls_ended(self, calls: Sequence[CountedCall]) -> None:
-        """Count gRPC calls that ended."""
-        self._tallies.calls_ended(calls)
+    def calls_ended(self, method: str, code: str, seconds: Sequence[float], received: int, sent: int) -> None:
+        """Count gRPC calls that ended with the code of this name, with their bytes of messages either way."""
+        calls = self._tallies.calls
+        tally = calls.get(method)
+        if tally is None:
+            tally = calls[method] = CallTally(method)
+        tally.codes[code] = tally.codes.get(code, 0) + len(seconds)
+        tally.seconds.observe(seconds)
+        tally.received += received
+        tally.sent += sent
 
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:
         """

@@ -144,6 +144,13 @@ class Observations:
     def __attrs_post_init__(self) -> None:
         self.counts = [0] * (len(self.bounds) + 1)
 
+    def observe(self, values: Sequence[float]) -> None:
+        """Count values, of which none is not a number."""
+        counts, bounds = self.counts, self.bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
+
     def add(self, other: Observations) -> None:
         """Add what another series with the same bounds has counted."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 
 from attrs import field
 
-from modelserver.interfaces import CountedCall
 from modelserver.language.attributes import define
 from modelserver.metrics.series import Observations
 
@@ -142,20 +140,3 @@ class RequestTallies:
     calls: dict[str, CallTally] = field(factory=dict, init=False)
     jobs: dict[tuple[str, str, str | None], JobTally] = field(factory=dict, init=False)
     batches: dict[tuple[str, str], BatchTally] = field(factory=dict, init=False)
-
-    def calls_ended(self, calls: Sequence[CountedCall]) -> None:
-        """Count gRPC calls that ended."""
-        tallies, last = self.calls, ""
-        tally: CallTally | None = None
-        for method, code, seconds, received, sent in calls:
-            if tally is None or method is not last:
-                last, tally = method, tallies.get(method)
-                if tally is None:
-                    tally = tallies[method] = CallTally(method)
-                codes, series = tally.codes, tally.seconds
-                counts = series.counts
-            codes[code] = codes.get(code, 0) + 1
-            counts[bisect_left(SECONDS, seconds)] += 1
-            series.total += seconds
-            tally.received += received
-            tally.sent += sent

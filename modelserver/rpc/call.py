@@ -84,45 +84,61 @@ class CallingConnection(Protocol):
 
 class ServerCall:
     """
-    One call. What most calls do not have is an attribute of the class: there are many calls.
+    One call. It has slots, all of them filled: a look into the class would cost more than that.
 
+    :ivar method: the path.
     :ivar rpc_method: None: there is none of this name.
     :ivar header_block: the caller's own fields as header lines, as jobs carry them.
+    :ivar received: bytes of messages; likewise ``sent``.
+    :ivar is_whole: whether the client will send no more.
+    :ivar is_measured: whether the client has said how long a body is that goes past the engine.
+    :ivar is_end_unseen: whether the engine has missed its end, then.
+    :ivar is_behind: whether more of a stream has come than its method was given.
+    :ivar has_begun: whether the head of the answer was sent.
+    :ivar tells_codings: whether the answer names the codings that may be used: the client has used another.
+    :ivar leaves_something: whether there may be more to do at its end than to write it down.
+    :ivar whole: the one message, until it is known that there is no other.
+    :ivar large: the one message, if it is read into shared memory.
+    :ivar reserved: bytes of the memory for bodies.
+    :ivar unread: bytes of messages that the method has not consumed.
+    :ivar held: bytes by which the client's window is not opened.
     """
 
-    is_over = False
-    deadline: float | None = None
-    request_id = b""
-    context: object = None
-    trace: Trace | None = None
-    initial: Sequence[Metadatum] = ()
-    trailing: Sequence[Metadatum] = ()
-    on_cancelled: Callable[[Code], object] | None = None
-    on_resume: Callable[[], object] | None = None
-
-    # The connection's.
-    is_whole = False
-    """Whether the client will send no more."""
-    is_measured = is_end_unseen = False
-    """Whether the client has said how long a body is that goes past the engine, which then misses its end."""
-    has_begun = False
-    """Whether the head of the answer was sent."""
-    tells_codings = False
-    """Whether the answer names the codings that may be used: the client has used another."""
-    reader: MessageCutter | None = None
-    whole: bytes | None = None
-    """The one message, until it is known that there is no other."""
-    large: LargeMessage | None = None
-    """The one message, if it is read into shared memory."""
-    received = sent = 0
-    """Bytes of messages."""
-    reserved = 0
-    """Bytes of the memory for bodies."""
-    unread = held = 0
-    """Bytes of messages that the method has not consumed, and by which the client's window is not opened."""
-    is_behind = False
-    """Whether more of a stream has come than its method was given."""
-    bucket: Bucket[ServerCall] | None = None
+    __slots__ = (
+        "_connection",
+        "_fields",
+        "arrived",
+        "bucket",
+        "context",
+        "deadline",
+        "explains",
+        "has_begun",
+        "header_block",
+        "held",
+        "initial",
+        "is_behind",
+        "is_end_unseen",
+        "is_measured",
+        "is_over",
+        "is_whole",
+        "large",
+        "leaves_something",
+        "method",
+        "on_cancelled",
+        "on_resume",
+        "reader",
+        "received",
+        "request_id",
+        "reserved",
+        "rpc_method",
+        "sent",
+        "stream",
+        "tells_codings",
+        "trace",
+        "trailing",
+        "unread",
+        "whole",
+    )
 
     def __init__(
         self,
@@ -134,12 +150,24 @@ class ServerCall:
         self._connection = connection
         self.stream = stream
         self._fields = fields
-        self.rpc_method, self.header_block, self.explains = (
-            fields.method,
-            fields.header_block,
-            fields.explains,
-        )
+        self.method, self.rpc_method = fields.path, fields.method
+        self.header_block, self.explains = fields.header_block, fields.explains
         self.arrived = arrived
+        self.deadline: float | None = None
+        self.request_id = b""
+        self.context: object = None
+        self.trace: Trace | None = None
+        self.initial: Sequence[Metadatum] = ()
+        self.trailing: Sequence[Metadatum] = ()
+        self.on_cancelled: Callable[[Code], object] | None = None
+        self.on_resume: Callable[[], object] | None = None
+        self.is_over = self.is_whole = self.is_measured = self.is_end_unseen = self.is_behind = False
+        self.has_begun = self.tells_codings = self.leaves_something = False
+        self.received = self.sent = self.reserved = self.unread = self.held = 0
+        self.reader: MessageCutter | None = None
+        self.whole: bytes | None = None
+        self.large: LargeMessage | None = None
+        self.bucket: Bucket[ServerCall] | None = None
 
     # What the client has said.
 
@@ -147,12 +175,6 @@ class ServerCall:
     def known(self) -> dict[bytes, bytes]:
         """The last value of each field."""
         return self._fields.known
-
-    @property
-    def method(self) -> str:
-        """The path."""
-        method = self.rpc_method
-        return self.known.get(b":path", b"").decode("latin-1") if method is None else method.name
 
     @property
     def peer(self) -> str:
@@ -252,10 +274,10 @@ class ServerCall:
                 self._send_message(connection, b"".join((begin, rest)) if begin else rest)
                 connection.engine.answer_tail(self.stream, tail)
             else:
-                begin = beginning(ahead, size)
-                self.sent = sent = len(begin) - PREFIX + size
+                body = beginning(ahead, size) + rest
+                self.sent = sent = len(body) - PREFIX
                 connection.answer_bytes += sent
-                connection.engine.answer(self.stream, self._head(), b"".join((begin, rest)), tail)
+                connection.engine.answer(self.stream, self._head(), body, tail)
         except StreamGone:
             pass
         connection.finished(self, OK)
@@ -279,6 +301,7 @@ class ServerCall:
             body = memoryview(body)
         tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
         answer = LargeAnswer(prefix(size) + ahead, body, tail, place)
+        self.leaves_something = True
         try:
             self._begin_to_send(connection, size)
         except StreamGone:

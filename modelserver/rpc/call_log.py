@@ -7,8 +7,9 @@ from typing import Protocol
 
 from attrs import field
 
-from modelserver.interfaces import Answered, CountedCall, Recorder
+from modelserver.interfaces import Recorder
 from modelserver.language.attributes import define
+from modelserver.logs.layouts import Access
 from modelserver.rpc.codes import Code
 from modelserver.rpc.interfaces import EndedCall
 from modelserver.system.bounded_cache import Memo
@@ -23,8 +24,11 @@ _NAMES = tuple(code.name for code in Code)
 class CallLines(Protocol):
     """Where answered calls are noted."""
 
-    def record_all(self, remote: str, answered: Sequence[Answered], trace_id: str = "") -> None:
-        """Calls of one client that were answered."""
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def record_all(self, answered: Sequence[Access]) -> None:
+        """Calls that were answered."""
 
 
 @define(eq=False)
@@ -51,15 +55,27 @@ class CallLog:
 
     def ended(self, calls: Sequence[EndedCall], now: float) -> None:
         """Note calls of one connection that are over; ``now``: the clock's seconds of their arrivals."""
-        lines: list[Answered] = []
-        counted: list[CountedCall] = []
-        shown, name_of = self._shown, self._counted.get
-        for call, code in calls:
-            method, seconds = call.method, now - call.arrived
-            lines.append((shown[method], int(code), seconds * 1000, call.request_id))
-            counted.append((name_of(method, ""), _NAMES[code], seconds, call.received, call.sent))
-        self.access_log.record_all(calls[0][0].peer, lines, self.trace_id())
-        self.recorder.calls_ended(counted)
+        begin, (first, last) = 0, calls[0]
+        method = first.method
+        for at, (call, code) in enumerate(calls):
+            if code is not last or call.method is not method:
+                self._note_alike(calls[begin:at], now)
+                begin, last, method = at, code, call.method
+        self._note_alike(calls[begin:] if begin else calls, now)
+
+    def _note_alike(self, calls: Sequence[EndedCall], now: float) -> None:
+        """Note calls of one method that have ended with the same code."""
+        (first, code), trace_id = calls[0], self.trace_id()
+        asked, remote, number, time = self._shown[first.method], first.peer, int(code), self.access_log.now()
+        seconds = [now - call.arrived for call, _ in calls]
+        self.access_log.record_all(
+            [
+                (time, remote, asked, number, spent * 1000, call.request_id, trace_id)
+                for (call, _), spent in zip(calls, seconds, strict=True)
+            ]
+        )
+        received, sent = sum([call.received for call, _ in calls]), sum([call.sent for call, _ in calls])
+        self.recorder.calls_ended(self._counted.get(first.method, ""), _NAMES[code], seconds, received, sent)
 
 
 def _as_asked(path: str) -> tuple[str, str, str]:

@@ -317,6 +317,7 @@ class RpcConnection(Protocol):
         if not call.is_whole or call.is_end_unseen:
             self.reception.release_window(call)
             self.reception.half[call.stream] = call
+            call.leaves_something = True
         self._over.add(call, code)
         if not self._is_flushing:
             self.flush_soon()

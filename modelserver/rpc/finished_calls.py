@@ -26,6 +26,10 @@ class FinishedCalls:
     def add(self, call: ServerCall, code: Code) -> None:
         """Give back what a call held, and have it written down."""
         self.waiting.append((call, code))
+        if call.leaves_something:
+            self._release(call)
+
+    def _release(self, call: ServerCall) -> None:
         if call.bucket is not None:
             call.bucket.leave(call)
         if call.large is not None:

@@ -118,4 +118,4 @@ def watch_calls(clock: IReactorTime) -> TimeBuckets[ServerCall]:
 
 
 def _place(call: ServerCall, bucket: Bucket[ServerCall]) -> None:
-    call.bucket = bucket
+    call.bucket, call.leaves_something = bucket, True

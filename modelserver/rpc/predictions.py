@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from operator import itemgetter
 
 from attrs import field
@@ -140,28 +139,32 @@ class AnswerForm:
 
 class CallObserver:
     """
-    Ends a call with what a handler answers. There is one for each call: what few have is the class's.
+    Ends a call with what a handler answers.
 
     :ivar on_end: called when the job is over.
     """
 
-    on_end: Callable[[], object] | None = None
+    __slots__ = ("_job", "call", "form", "on_end")
 
     def __init__(self, call: Call, form: AnswerForm) -> None:
         self.call, self.form = call, form
+        self.on_end: Callable[[], object] | None = None
+        self._job: Job | None = None
 
     def begun(self, job: Job) -> None:
         """Note the job of the call; it is withdrawn when the client leaves."""
         self.call.request_id = job.request.id
-        self.call.on_cancelled = partial(self._left, job)
+        self.call.on_cancelled, self._job = self._left, job
 
-    def _left(self, job: Job, code: Code) -> None:
+    def _left(self, code: Code) -> None:
+        job = self._job
         self._let_go()
-        job.withdraw()
+        if job is not None:
+            job.withdraw()
 
     def _let_go(self) -> None:
         """Break the circle of call, job and observer: memory would wait for the collector."""
-        self.call.on_cancelled = self.call.on_resume = None
+        self.call.on_cancelled = self.call.on_resume = self._job = None
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end()
@@ -169,9 +172,7 @@ class CallObserver:
     def end_with(self, job: Job, answer: Answer, body: Body) -> None:
         """Send a handler's only answer, or its last part, and the status."""
         call, form = self.call, self.form
-        call.on_cancelled = call.on_resume = None
-        if self.on_end is not None:
-            self._let_go()
+        self._let_go()
         if answer.header_block or answer.status != 200:
             call.trailing = trailing_of(answer)
             status = self.refusal(answer.status, body)
@@ -206,8 +207,12 @@ class CallObserver:
 class WholeAnswer(CallObserver):
     """Answers a call that has room for one message: parts are joined."""
 
-    _parts: list[bytes] | None = None
-    _size = 0
+    __slots__ = ("_parts", "_size")
+
+    def __init__(self, call: Call, form: AnswerForm) -> None:
+        CallObserver.__init__(self, call, form)
+        self._parts: list[bytes] | None = None
+        self._size = 0
 
     def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Keep parts; a handler that sends more than an answer may have is stopped."""
@@ -224,11 +229,21 @@ class WholeAnswer(CallObserver):
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the answer, with the parts before it."""
-        self.end_with(job, answer, b"".join([*self._parts, answer.body]) if self._parts else answer.body)
+        status, header_block, body = answer
+        if self._parts is not None:
+            body = b"".join([*self._parts, body])
+        elif status == 200 and not header_block and len(body) < LARGE and self.on_end is None:  # nearly all
+            call = self.call
+            call.on_cancelled = self._job = None
+            call.reply_behind(self.form.ahead, body)
+            return
+        self.end_with(job, answer, body)
 
 
 class StreamedAnswer(CallObserver):
     """Answers a call with a message for each part; a client that reads slowly holds its handler."""
+
+    __slots__ = ()
 
     def begun(self, job: Job) -> None:
         """Let the handler go on when the client has read."""

@@ -18,9 +18,10 @@ from modelserver.rpc.listener_context import RpcListener
 from modelserver.rpc.message_streams import MessageStreams
 from modelserver.rpc.outflow import Outflow
 from modelserver.rpc.passing import Passing
+from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire import fields as wire
 from modelserver.rpc.wire.codings import IDENTITY, decode
-from modelserver.rpc.wire.messages import PREFIX, MessageCutter, plain_prefix
+from modelserver.rpc.wire.messages import PREFIX, MessageCutter, beginning_of_one
 
 UNPACKED_PER_EVENT = 4096
 """Bytes of compressed messages that cost about as much as an event."""
@@ -75,6 +76,9 @@ class Reception:
         self._connection = connection
         self._site = listener.site
         self._known = listener.known
+        # Of the last usual call: to compare with them costs less than to look them up.
+        self._usual_fields: tuple[tuple[bytes, bytes], ...] = ()
+        self._usual: RequestFields | None = None
         self._begin = listener.site.begin
         self._largest = listener.site.largest
         self._most = PREFIX + self._largest
@@ -99,11 +103,17 @@ class Reception:
         """Begin a call, or refuse it."""
         self.highest = stream
         connection = self._connection
-        read = self._known[fields]
+        wait: bytes | None = None
+        if fields == self._usual_fields and self._usual is not None:
+            read = self._usual
+        else:
+            read, wait = self._known[fields]
+            if read.is_usual and wait is None:
+                self._usual_fields, self._usual = fields, read
         call = self.calls[stream] = ServerCall(connection, stream, read, connection.now)
-        if read.is_usual and not connection.refuses and not ended:
+        if read.is_usual and wait is None and not connection.refuses and not ended:
             return
-        method, wait = read.method, read.wait
+        method = read.method
         try:
             if not read.is_plain:
                 if self._is_no_call(call):
@@ -154,8 +164,7 @@ class Reception:
         if call is None or call.is_over:
             self._drop(call, stream, len(data), ended)
             return
-        size = len(data)
-        connection = self._connection
+        size, connection = len(data), self._connection
         connection.body_bytes += size
         call.received += size
         method: RpcMethod = call.rpc_method  # type: ignore[assignment]  # else it would be over
@@ -167,12 +176,7 @@ class Reception:
                 return
             if size:
                 connection.engine.consumed(stream, size)
-            if (
-                ended
-                and call.received == size
-                and PREFIX <= size <= self._most
-                and data[:PREFIX] == plain_prefix(size - PREFIX)
-            ):
+            if ended and call.received == size <= self._most and data[:PREFIX] == beginning_of_one(size):
                 # A whole message in one piece: nearly all.
                 call.is_whole = True
                 if call.deadline is not None:
@@ -208,7 +212,7 @@ class Reception:
     def closed(self, stream: int) -> None:
         """Forget a call; if it is not answered, its client has left."""
         call = self.calls.pop(stream, None)
-        if call is None:
+        if call is None or (call.is_over and not call.leaves_something):
             return
         if self.half:
             self.half.pop(stream, None)
@@ -267,6 +271,7 @@ class Reception:
 
         :raises ServerFull: there is not enough.
         """
+        call.leaves_something = True
         if not self._memory.take(size):
             raise ServerFull("", None, self._memory.limit, "request_memory")
         call.reserved += size

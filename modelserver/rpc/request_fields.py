@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve
-
 from modelserver.language.attributes import frozen
 from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.wire.codings import IDENTITY
@@ -25,29 +23,33 @@ class RequestFields:
     """
     The fields of a call, and what they say; one object serves all calls that send the same.
 
-    :param pairs: as they came, perhaps without ``grpc-timeout``.
+    :param pairs: as they came, without ``grpc-timeout``.
     :param known: the last value of each.
+    :param path: the method's, or what the client has sent.
     :param method: the method that the path means; None: there is none.
     :param is_plain: the call is gRPC's, of a method that there is, and its fields need no further look.
     :param header_block: the caller's own fields as header lines, as jobs carry them.
     :param explains: they ask for an explanation.
     :param is_usual: such a call begins at once: nothing is to be decided about it, and it has one message.
-    :param wait: the value of ``grpc-timeout``, if it came.
     """
 
     pairs: Fields
     known: dict[bytes, bytes]
+    path: str
     method: RpcMethod | None
     is_plain: bool
     header_block: bytes
     explains: bool
     is_usual: bool
-    wait: bytes | None = None
 
 
-class KnownFields(dict[tuple[tuple[bytes, bytes], ...], RequestFields]):
+Waiting = tuple[RequestFields, bytes | None]
+"""What fields say, and the value of ``grpc-timeout``, if it came."""
+
+
+class KnownFields(dict[tuple[tuple[bytes, bytes], ...], Waiting]):
     """
-    Looks up what fields say; plain ones are remembered.
+    Looks up what fields say; plain ones are remembered, without their time limits.
 
     :param find: returns the method with exactly this path.
     :param is_open: returns whether nothing is to be decided about calls of a method.
@@ -60,17 +62,17 @@ class KnownFields(dict[tuple[tuple[bytes, bytes], ...], RequestFields]):
         self._find, self._is_open = find, is_open
         self._lines: Lines = new_lines()
 
-    def __missing__(self, pairs: tuple[tuple[bytes, bytes], ...]) -> RequestFields:
+    def __missing__(self, pairs: tuple[tuple[bytes, bytes], ...]) -> Waiting:
         rest = tuple([pair for pair in pairs if pair[0] != TIMEOUT])
         if len(rest) < len(pairs):
             # It is another one with nearly every call; the others are as before.
-            return evolve(self[rest], is_usual=False, wait=dict(pairs)[TIMEOUT])
+            return self[rest][0], dict(pairs)[TIMEOUT]
         read = self._read(rest)
         if read.is_plain:
             if len(self) >= MOST_KNOWN:
                 self.clear()
-            self[rest] = read
-        return read
+            self[rest] = read, None
+        return read, None
 
     def _read(self, pairs: Fields) -> RequestFields:
         known = dict(pairs)
@@ -86,6 +88,7 @@ class KnownFields(dict[tuple[tuple[bytes, bytes], ...], RequestFields]):
         return RequestFields(
             pairs=pairs,
             known=known,
+            path=known.get(b":path", b"").decode("latin-1"),
             method=method,
             is_plain=is_plain,
             header_block=header_block_of(pairs, self._lines),

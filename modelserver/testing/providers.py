@@ -18,7 +18,7 @@ from modelserver.core.quarantine import Quarantine
 from modelserver.core.version import ModelVersion, new_version
 from modelserver.devices import Gpu, GpuMemory, GpuUsage
 from modelserver.errors import PredictionFailed, ServingError
-from modelserver.interfaces import CountedCall, WorkerEvents, WorkerProcess
+from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, JobRequest, SharedSlot
 from modelserver.language.attributes import define
 from modelserver.spec import VersionSpec, WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec
@@ -268,9 +268,9 @@ class CountingRecorder:
         """Count."""
         self._count("answered", str(code))
 
-    def calls_ended(self, calls: Sequence[CountedCall]) -> None:
+    def calls_ended(self, method: str, code: str, seconds: Sequence[float], received: int, sent: int) -> None:
         """Count."""
-        for method, code, _, _, _ in calls:
+        for _ in seconds:
             self._count("call_ended", method, code)
 
     def jobs_finished(self, model: str, version: str, jobs: Sequence[Job], now: float) -> None:

@@ -53,7 +53,8 @@ class FiguresTests(SynchronousTestCase):
         self.recorder.job_retried(*KEY)
         self.recorder.refused("noop", "job_queue_size")
         self.recorder.refused("nobody", "job_queue_size")
-        self.recorder.calls_ended([("/x/Ping", "OK", 0.1, 1, 2), ("/x/Predict", "OK", 0.1, 1, 2)])
+        for name in ("Ping", "Predict"):
+            self.recorder.calls_ended(f"/x/{name}", "OK", [0.1], 1, 2)
         self.recorder.answered(404)
         figures = self.recorder.figures()
         counted = figures.versions[KEY]

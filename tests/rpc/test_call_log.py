@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.interfaces import Answered
+from modelserver.logs.layouts import Access
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.rpc.call_log import CallLog
 from modelserver.rpc.codes import Code
@@ -23,7 +23,11 @@ PREDICT = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 class Nowhere:
     """An access log that keeps nothing."""
 
-    def record_all(self, remote: str, answered: Sequence[Answered], trace_id: str = "") -> None:
+    def now(self) -> float:
+        """Return the beginning of the epoch."""
+        return 0.0
+
+    def record_all(self, answered: Sequence[Access]) -> None:
         """Drop them."""
 
 

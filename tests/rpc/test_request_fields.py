@@ -44,33 +44,31 @@ class KnownFieldsTests(TestCase):
 
     def test_the_same_fields_are_read_once(self) -> None:
         """What they say is the same object, whichever bytes objects they come in."""
-        first = self.known[CALL]
+        first, wait = self.known[CALL]
         again = self.known[tuple((bytes(bytearray(name)), bytes(bytearray(value))) for name, value in CALL)]
-        self.assertIs(first, again)
+        self.assertIs(first, again[0])
         self.assertEqual([PATH], self.asked)
         self.assertIs(self.method, first.method)
         self.assertTrue(first.is_plain)
         self.assertEqual(b"color: red\r\n", first.header_block)
         self.assertEqual(CALL, first.pairs)
-        self.assertIsNone(first.wait)
+        self.assertIsNone(wait)
 
     def test_the_order_of_fields_counts(self) -> None:
         """The last value of a name is known, and all go to the job in order."""
-        one = self.known[(*CALL, (b"color", b"blue"))]
-        other = self.known[(*CALL[:-1], (b"color", b"blue"), CALL[-1])]
+        one, _ = self.known[(*CALL, (b"color", b"blue"))]
+        other, _ = self.known[(*CALL[:-1], (b"color", b"blue"), CALL[-1])]
         self.assertEqual([b"blue", b"red"], [each.known[b"color"] for each in (one, other)])
         self.assertEqual(b"color: blue\r\ncolor: red\r\n", other.header_block)
 
     def test_time_limits_come_and_go(self) -> None:
         """Calls with other limits share the rest, and a limit stays with its call."""
-        plain = self.known[CALL]
+        plain, _ = self.known[CALL]
         for wait in (b"5S", b"4999m"):
-            limited = self.known[((b"grpc-timeout", wait), *CALL)]
-            self.assertEqual(wait, limited.wait)
-            self.assertIs(plain.known, limited.known)
-        twice = self.known[(*CALL, (b"grpc-timeout", b"1S"), (b"grpc-timeout", b"2S"))]
-        self.assertEqual(b"2S", twice.wait)
-        self.assertIsNone(self.known[CALL].wait)
+            self.assertEqual((plain, wait), self.known[((b"grpc-timeout", wait), *CALL)])
+        _, twice = self.known[(*CALL, (b"grpc-timeout", b"1S"), (b"grpc-timeout", b"2S"))]
+        self.assertEqual(b"2S", twice)
+        self.assertIsNone(self.known[CALL][1])
         self.assertEqual(1, len(self.known))
 
     def test_what_is_to_be_looked_at_is_not_remembered(self) -> None:
@@ -87,7 +85,7 @@ class KnownFieldsTests(TestCase):
         }
         for name, more in odd.items():
             with self.subTest(name):
-                self.assertFalse(self.known[(*CALL, *more)].is_plain)
+                self.assertFalse(self.known[(*CALL, *more)][0].is_plain)
         self.assertEqual({}, dict(self.known))
 
     def test_it_does_not_grow_without_end(self) -> None:
@@ -95,4 +93,4 @@ class KnownFieldsTests(TestCase):
         for number in range(3 * MOST_KNOWN):
             self.known[(*CALL, (b"number", b"%d" % number))]
             self.assertLessEqual(len(self.known), MOST_KNOWN)
-        self.assertTrue(self.known[CALL].is_plain)
+        self.assertTrue(self.known[CALL][0].is_plain)

@@ -24,7 +24,9 @@ MOST_FIELDS = 1000
 INPUTS_TAG = 3 << 3 | LENGTH
 """The tag of a message's inputs: ``PredictionsRequest.input`` of TorchServe."""
 MOST_HEADS = 1024
-"""Header blocks whose parse is remembered."""
+"""Header blocks whose parse is remembered; likewise, beginnings of messages."""
+LONGEST_BEGINNING = 256
+"""Bytes of such a beginning."""
 
 _CONTENT_TYPE = re.compile(rb"^content-type:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 """There is one at most: the server refuses a second."""
@@ -97,7 +99,7 @@ class Decoded(NamedTuple):
 
 
 # A named tuple's own constructor is a function of Python's; this is made for every request.
-_decoded: Callable[[tuple[Row, None, None]], Decoded] = partial(tuple.__new__, Decoded)
+_decoded: Callable[[tuple[Row, None, dict[str, str] | None]], Decoded] = partial(tuple.__new__, Decoded)
 
 _UNTYPED = {"body": ""}
 Field = tuple[str, str, object]
@@ -197,7 +199,7 @@ class Decoder:
                 document = InferDocument(item.body, self._opens_tensors)
                 return Decoded({"body": document}, None, {"body": "application/json"})
             row = inputs_of(item.body)
-            return Decoded(row, None, dict.fromkeys(row, ""))
+            return _decoded((row, None, dict.fromkeys(row, "")))
         except ValueError as error:
             raise BadForm(str(error)) from error
 
@@ -281,12 +283,27 @@ def inputs_of(message: bytes | memoryview) -> Row:
 
     :raises ValueError: it is none.
     """
+    size = len(message)
+    known = _BEGINNINGS.get(size)
+    if known is not None and bytes(message[: known[1]]) == known[0]:
+        return {known[2]: bytearray(message[known[1] :])}
     row: Row = {}
-    for tag, start, end in spans(message, 0, len(message)):
+    inputs = at = stop = 0
+    name = ""
+    for tag, start, end in spans(message, 0, size):
         if tag == INPUTS_TAG:
             name, at, stop = map_entry(message, start, end)
             row[name] = bytearray(message[at:stop])
+            inputs += 1
+    if inputs == 1 and stop == size and at <= LONGEST_BEGINNING:
+        if len(_BEGINNINGS) >= MOST_HEADS:
+            _BEGINNINGS.clear()
+        _BEGINNINGS[size] = bytes(message[:at]), at, name
     return row
+
+
+_BEGINNINGS: dict[int, tuple[bytes, int, str]] = {}
+"""By the size of a message that ends with its only input: what stands before it, its length, and its name."""
 
 
 def _form_of(content_type: str) -> str:

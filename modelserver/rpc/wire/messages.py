@@ -18,12 +18,18 @@ def prefix(size: int, flag: int = 0) -> bytes:
     return ((flag << 32) + size).to_bytes(PREFIX, "big")
 
 
-plain_prefix = lru_cache(1024)(prefix)  # messages are often of like sizes
+_prefix = lru_cache(1024)(prefix)  # messages are often of like sizes
 
 
 def frame(message: bytes | bytearray | memoryview, flag: int = 0) -> bytes:
     """Return a message as it goes into the body."""
     return b"".join((((flag << 32) + len(message)).to_bytes(PREFIX, "big"), message))
+
+
+@lru_cache(1024)
+def beginning_of_one(size: int) -> bytes | None:
+    """Return how a body of so many bytes begins that is one plain message; None: it is too short."""
+    return prefix(size - PREFIX) if size >= PREFIX else None
 
 
 @lru_cache(1024)
@@ -40,7 +46,7 @@ def beginning(ahead: Callable[[int], bytes], size: int) -> bytes:
 
 def frames(messages: Sequence[bytes | bytearray | memoryview]) -> bytes:
     """Return messages, none compressed, as they go into the body."""
-    return b"".join([piece for each in messages for piece in (plain_prefix(len(each)), each)])
+    return b"".join([piece for each in messages for piece in (_prefix(len(each)), each)])
 
 
 def frames_behind(ahead: Callable[[int], bytes], rests: Sequence[bytes | bytearray | memoryview]) -> bytes:

@@ -71,7 +71,7 @@ class EqualToMetricsTests(SynchronousTestCase):
         memory = {each.pid or 0: 4096 for each in self.on.stage.backend.workers}
         self.on.recorder.memory_sampled(Sample(memory=memory))
         self.on.recorder.host_sampled([HostValue("CPUUtilization", 12.5), HostValue("GPUMemoryUsed", 2.0, 1)])
-        self.on.recorder.calls_ended([("/p/Ping", "OK", 0.1, 1, 2)])
+        self.on.recorder.calls_ended("/p/Ping", "OK", [0.1], 1, 2)
         # Both are read in the same instant: nothing happens in between.
         scraped = self.on.recorder.scrape()
         ((_, self.state),) = self.on.watch().events()
