@@ -35,6 +35,9 @@ def request(name: str = "m", version: str = "", sequence: str | None = None, **i
     )
 
 
+_VALUES = st.sampled_from((b"", b"x", b"\x0a\x01k\x12\x00", b"y" * 200))
+
+
 class HeadTests(TestCase):
     """``read_head``."""
 
@@ -64,6 +67,24 @@ class HeadTests(TestCase):
             # What is within the input is for the worker to look at.
             if known is not None:
                 self.assertEqual(found.target[0], known.model_name)
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from("ab"), st.dictionaries(st.sampled_from("kl"), _VALUES)), min_size=2
+        )
+    )
+    def test_workers_read_the_inputs_of_messages_of_like_sizes(
+        self, asked: list[tuple[str, dict[str, bytes]]]
+    ) -> None:
+        """What they remember of one message does not change what they read in the next."""
+        for name, inputs in asked:
+            for data in (b"", request(name, "", None, **inputs).SerializeToString()):
+                known = type_of("inference.PredictionsRequest").FromString(data)
+                self.assertEqual(inputs_of(memoryview(data)), dict(known.input))
+            if inputs:
+                entry = data[data.index(b"\x1a") :]
+                again = type_of("inference.PredictionsRequest").FromString(data + entry)
+                self.assertEqual(inputs_of(data + entry), dict(again.input), "the last of a name counts")
 
     def test_last_name_counts(self) -> None:
         for data in (b"\x0a\x01a\x0a\x01b", b"\x0a\x01a\x1a\x00\x0a\x01b", b"\x1a\x00\x0a\x01b"):
