@@ -1,8 +1,9 @@
 """
-A small load client: raw sockets on asyncio, kept alive; every answer is checked for its status and length.
+A small load client: raw sockets, kept alive; every answer is checked for its status and length.
 
-It shares the processors with the servers that it asks. So it copies no bytes that it does not look at: on
-Linux, a large body is counted in the kernel and thrown away there, but for what comes with its head or last.
+It shares the processors with the servers that it asks. So it runs on no event loop but its own few lines, and
+copies no bytes that it does not look at: on Linux, a large body is counted in the kernel and thrown away
+there, but for what comes with its head or last.
 
 Runs as a process of its own (``python -m bench.client``), imports the standard library only, and prints one
 line of JSON. One connection is driven by a blocking loop, which adds the least to the latency it measures.
@@ -11,9 +12,9 @@ line of JSON. One connection is driven by a blocking loop, which adds the least 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import resource
+import selectors
 import socket
 import sys
 import time
@@ -128,10 +129,10 @@ def connect(port: int) -> socket.socket:
 
 
 class Connection:
-    """One kept-alive connection on an event loop: the next request leaves when the answer is whole."""
+    """One kept-alive connection: the next request leaves when the answer is whole."""
 
-    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop) -> None:
-        self._run, self._loop = run, loop
+    def __init__(self, run: Run, selector: selectors.BaseSelector) -> None:
+        self._run, self._selector = run, selector
         self._answer = Answer(run.tally)
         self._rest = memoryview(b"")
         self._waiting = False
@@ -147,16 +148,22 @@ class Connection:
             return
         sock.setblocking(False)
         self._sock = sock
-        self._loop.add_reader(sock.fileno(), self._read)
+        self._selector.register(sock, selectors.EVENT_READ, self)
         self._send()
 
     def close(self) -> None:
         """Leave."""
         if self._sock is not None:
-            self._loop.remove_reader(self._sock.fileno())
-            self._loop.remove_writer(self._sock.fileno())
+            self._selector.unregister(self._sock)
             self._sock.close()
             self._sock = None
+
+    def ready(self, events: int) -> None:
+        """Read, or write, or both: the socket can."""
+        if events & selectors.EVENT_READ:
+            self._read()
+        if events & selectors.EVENT_WRITE and self._waiting and self._sock is not None:
+            self._write()
 
     def _send(self) -> None:
         if not self._run.may_send():
@@ -165,25 +172,27 @@ class Connection:
             return
         self._answer.clear()
         self._began = time.perf_counter()
-        self._rest = memoryview(self._run.request)
+        self._rest = self._run.request
         self._write()
 
     def _write(self) -> None:
-        assert self._sock is not None
+        sock = self._sock
+        assert sock is not None
         try:
             while self._rest:
-                self._rest = self._rest[self._sock.send(self._rest) :]
+                self._rest = self._rest[sock.send(self._rest) :]
         except BlockingIOError:
-            if not self._waiting:
-                self._waiting = True
-                self._loop.add_writer(self._sock.fileno(), self._write)
-            return
+            self._wait_to_write(True)
         except OSError as error:
             self._lose(f"send: {type(error).__name__}")
-            return
-        if self._waiting:
-            self._waiting = False
-            self._loop.remove_writer(self._sock.fileno())
+        else:
+            self._wait_to_write(False)
+
+    def _wait_to_write(self, waiting: bool) -> None:
+        if self._waiting is not waiting and self._sock is not None:
+            self._waiting = waiting
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if waiting else 0)
+            self._selector.modify(self._sock, events, self)
 
     def _read(self) -> None:
         assert self._sock is not None
@@ -213,7 +222,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         body = Path(options.body).read_bytes() if options.body else b""
         self.port: int = options.port
-        self.request = build_request(options.method, options.path, body, options.content_type)
+        self.request = memoryview(build_request(options.method, options.path, body, options.content_type))
         self.tally = Tally(options.status, options.length)
         self.buffer = memoryview(bytearray(BUFFER))
         self.seconds = 0.0
@@ -221,7 +230,6 @@ class Run:
         self._sent = 0
         self._end = 0.0
         self._open = 0
-        self._done: asyncio.Event | None = None
 
     def may_send(self) -> bool:
         """Whether there are time and requests left; counts one."""
@@ -238,8 +246,6 @@ class Run:
     def connection_finished(self) -> None:
         """A connection is through."""
         self._open -= 1
-        if not self._open and self._done is not None:
-            self._done.set()
 
     def blocking(self) -> None:
         """Drive one connection by plain blocking calls."""
@@ -257,23 +263,24 @@ class Run:
                 self.tally.finished(answer.head, answer.length, clock() - sent)
             self.seconds = clock() - begun
 
-    async def concurrent(self) -> None:
-        """Drive all connections on the running loop."""
-        loop = asyncio.get_running_loop()
-        connections = [Connection(self, loop) for _ in range(self._options.connections)]
-        self._done, self._open = asyncio.Event(), len(connections)
-        begun = time.perf_counter()
-        self._end = begun + self._options.seconds
-        for connection in connections:
-            connection.open()
-        try:
-            await asyncio.wait_for(self._done.wait(), self._options.seconds + STALL_SECONDS)
-        except asyncio.TimeoutError:
+    def concurrent(self) -> None:
+        """Drive all connections in turn."""
+        with selectors.DefaultSelector() as selector:
+            connections = [Connection(self, selector) for _ in range(self._options.connections)]
+            self._open = len(connections)
+            begun = time.perf_counter()
+            self._end = begun + self._options.seconds
+            for connection in connections:
+                connection.open()
+            last = self._end + STALL_SECONDS
+            while self._open and (left := last - time.perf_counter()) > 0:
+                for key, events in selector.select(left):
+                    key.data.ready(events)
             for _ in range(self._open):
                 self.tally.failed("no answer in time")
-        self.seconds = time.perf_counter() - begun
-        for connection in connections:
-            connection.close()
+            self.seconds = time.perf_counter() - begun
+            for connection in connections:
+                connection.close()
 
     def report(self) -> dict[str, object]:
         """What is printed."""
@@ -341,7 +348,7 @@ def main() -> None:
         except (OSError, ValueError) as error:
             run.tally.failed(str(error) or type(error).__name__)
     else:
-        asyncio.run(run.concurrent())
+        run.concurrent()
     print(json.dumps(run.report()))
 
 

@@ -89,7 +89,7 @@ class Spent:
 
 def choose(load: Load, wanted: str) -> str:
     """
-    The client for a load: ``wrk`` or ``asyncio``.
+    The client for a load: ``wrk`` or ``sockets``.
 
     wrk costs the least for small bodies; for large ones it reads 8 kB at a time and would be the limit, and
     one connection is timed best by a blocking loop.
@@ -101,7 +101,7 @@ def choose(load: Load, wanted: str) -> str:
     if wanted != "auto":
         return wanted
     large = load.body is not None and load.body.stat().st_size >= LARGE_BODY
-    return "asyncio" if large or load.connections == 1 or shutil.which("wrk") is None else "wrk"
+    return "sockets" if large or load.connections == 1 or shutil.which("wrk") is None else "wrk"
 
 
 def command(load: Load, client: str) -> list[str]:

@@ -38,7 +38,7 @@ class Plan:
     :param seconds: of each measurement.
     :param warm_seconds: of the load before the first measurement of a case.
     :param rounds: measurements of each point; the one with the median rate is kept.
-    :param client: ``auto``, ``wrk`` or ``asyncio``.
+    :param client: ``auto``, ``wrk`` or ``sockets``.
     """
 
     seconds: int = 4

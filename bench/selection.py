@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, servers: str = "") -> None:
     parser.add_argument("--mms", type=Path, help="virtual environment with Multi Model Server 1.1.11")
     names = "modelserver,torchserve,mms,floor,copies"
     parser.add_argument("--servers", default=servers, help=f"comma-separated, of: {names}")
-    parser.add_argument("--client", choices=("auto", "wrk", "asyncio"), default="auto")
+    parser.add_argument("--client", choices=("auto", "wrk", "sockets"), default="auto")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of modelserver"
     )

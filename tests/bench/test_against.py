@@ -59,7 +59,7 @@ class BurstTests(TestCase):
         for server in servers:
             server.start()
             self.addCleanup(server.stop)
-        found = measure(servers[0], servers[1], Task("noop", 100, 4), body, Plan(2, 1, 1, "asyncio"))
+        found = measure(servers[0], servers[1], Task("noop", 100, 4), body, Plan(2, 1, 1, "sockets"))
         self.assertEqual((len(found.rounds), found.errors), (2, 0))
         for each in found.rounds:
             self.assertGreater(min(each.own.requests, each.other.requests), 0)

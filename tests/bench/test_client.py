@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from threading import Thread
 from unittest import TestCase
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.client import Answer, Tally, build_request, percentile
+from bench.client import Answer, Run, Tally, build_request, parse, percentile
 
 WHOLE = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -78,6 +81,52 @@ class ReceiveTests(TestCase):
             answer = Answer(Tally(200, None))
             self.assertEqual(answer.receive(ours, memoryview(bytearray(1 << 15))), 0)
             self.assertFalse(answer.is_whole)
+
+
+class ConcurrentTests(TestCase):
+    """Several connections, driven in turn."""
+
+    def run_against(
+        self, serve: Callable[[socket.socket], object], size: int, count: int
+    ) -> dict[str, object]:
+        """Put requests of ``size`` bytes on a server of two connections; return what is reported."""
+        with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
+            body = Path(folder) / "body"
+            body.write_bytes(b"x" * size)
+            port = str(listening.getsockname()[1])
+            words = ("--port", port, "--path", "/", "--body", str(body), "--connections", "2")
+            run = Run(parse([*words, "--count", str(count), "--length", "2", "--seconds", "20"]))
+
+            def accept() -> None:
+                accepted = [listening.accept()[0] for _ in range(2)]
+                for connection in accepted:
+                    connection.settimeout(20)
+                    serve(connection)
+                    connection.close()
+
+            server = Thread(target=accept)
+            server.start()
+            run.concurrent()
+            server.join(20)
+            return run.report()
+
+    def test_bodies_that_do_not_fit_into_the_socket_leave_as_it_empties(self) -> None:
+        request = len(build_request("POST", "/", b"x" * 9_000_000))
+
+        def serve(connection: socket.socket) -> None:
+            left = request
+            while piece := connection.recv(min(left, 1 << 16)):
+                left -= len(piece)
+                if not left:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+                    left = request
+
+        told = self.run_against(serve, 9_000_000, 4)
+        self.assertEqual((4, {}), (told["requests"], told["errors"]))
+
+    def test_connections_that_break_are_errors(self) -> None:
+        told = self.run_against(lambda connection: connection.recv(1 << 16), 100, 4)
+        self.assertEqual((0, {"closed by the server": 2}), (told["requests"], told["errors"]))
 
 
 class TallyTests(TestCase):

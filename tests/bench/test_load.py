@@ -23,24 +23,24 @@ class LoadTests(TestCase):
         return Load(1234, "/predictions/noop", self.body, connections, 3, length)
 
     def test_one_connection_is_timed_by_the_own_client(self) -> None:
-        self.assertEqual(choose(self.load(connections=1), "auto"), "asyncio")
+        self.assertEqual(choose(self.load(connections=1), "auto"), "sockets")
 
     def test_large_bodies_go_through_the_own_client(self) -> None:
         self.body.write_bytes(bytes(100_000))
-        self.assertEqual(choose(self.load(), "auto"), "asyncio")
+        self.assertEqual(choose(self.load(), "auto"), "sockets")
 
     @skipIf(shutil.which("wrk") is None, "wrk is not installed")
     def test_small_bodies_go_through_wrk(self) -> None:
         self.assertEqual(choose(self.load(), "auto"), "wrk")
 
     def test_a_named_client_is_taken(self) -> None:
-        self.assertEqual(choose(self.load(), "asyncio"), "asyncio")
+        self.assertEqual(choose(self.load(), "sockets"), "sockets")
 
     def test_a_load_without_a_body_is_a_get(self) -> None:
         self.assertIn("GET", command(Load(1, "/ping", None, 8, 1), "wrk"))
 
     def test_the_own_client_is_told_what_to_expect(self) -> None:
-        line = command(self.load(), "asyncio")
+        line = command(self.load(), "sockets")
         self.assertEqual(line[line.index("--length") + 1], "2")
         self.assertEqual(line[line.index("--body") + 1], str(self.body))
 
@@ -59,7 +59,7 @@ class LoadTests(TestCase):
 
     def test_no_requests_at_all_are_no_division_by_zero(self) -> None:
         told = {"requests": 0, "seconds": 0.0, "p50": 0, "p99": 0, "errors": {"connect: refused": 1}}
-        self.assertEqual(read(told, self.load(), "asyncio", Spent(0.0, 0.0, 0.0)).rate, 0.0)
+        self.assertEqual(read(told, self.load(), "sockets", Spent(0.0, 0.0, 0.0)).rate, 0.0)
 
 
 WRK: dict[str, object] = {

@@ -89,7 +89,7 @@ class FloorTests(TestCase):
         with ExitStack() as stack:
             target: Target = Floor("floor", self.folder / "floor")
             start_all([target], stack, said.append)
-            plan = Plan(seconds=1, warm_seconds=1, client="asyncio")
+            plan = Plan(seconds=1, warm_seconds=1, client="sockets")
             rows = list(
                 Runner([target], plan, self.folder, said.append).run(NOOP, (Point(1, 1), Point(1, 8)))
             )
