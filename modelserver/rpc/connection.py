@@ -51,7 +51,7 @@ class RpcConnection(Protocol):
         """Of all answers so far."""
         self.refuses = False
         """Whether no more calls are served now."""
-        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = False
+        self._is_ready = self._is_closing = self._is_lost = self._is_flushing = self._is_to_read = False
         self._rest = b""
         self._over = FinishedCalls(listener)
         self._has_answered = False
@@ -140,10 +140,7 @@ class RpcConnection(Protocol):
             return
         self.flush()
         if not self._is_closing:
-            self._is_closing = True
-            # Twisted's TLS waits for the producer to end.
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            self.close_now()
 
     def abort(self) -> None:
         """Close now; clients that read are told so, call by call."""
@@ -172,8 +169,7 @@ class RpcConnection(Protocol):
         if self._is_closing:
             return
         if self._rest or self.reception.streams.behind:
-            self._rest += data
-            self._bound_rest()
+            self._keep(self._rest + data)
             return
         self.lifetime.heard = self.now = self._listener.clock.seconds()
         self._read(data)
@@ -195,16 +191,23 @@ class RpcConnection(Protocol):
             self._listener.watch(timed)
         self.flush()
         if (rest or streams.behind) and not self._is_closing:
-            self._rest = rest
-            self._bound_rest()
+            self._keep(rest)
+
+    def _keep(self, rest: bytes) -> None:
+        """Read on soon, and take no more before that, if it is much."""
+        self._rest = rest
+        if len(rest) > STEP:
+            self.transport.pauseProducing()
+        self._read_soon()
+
+    def _read_soon(self) -> None:
+        """Read on in the next turn: once, whoever asks for it."""
+        if not self._is_to_read:
+            self._is_to_read = True
             self._listener.run_soon(self._read_on)
 
-    def _bound_rest(self) -> None:
-        """Read no more before what has come is read, if it is much."""
-        if len(self._rest) > STEP:
-            self.transport.pauseProducing()
-
     def _read_on(self) -> None:
+        self._is_to_read = False
         if self._is_lost or self._is_closing or self.is_full:
             return
         rest, self._rest = self._rest, b""
@@ -289,7 +292,7 @@ class RpcConnection(Protocol):
         if self._is_closing or self.is_full:
             return
         if self._rest or self.reception.streams.behind:
-            self._listener.run_soon(self._read_on)
+            self._read_soon()
         else:
             self.transport.resumeProducing()
 
@@ -332,10 +335,8 @@ class RpcConnection(Protocol):
         if call.unread > UNREAD_HIGH or self._is_lost:
             return
         if call.is_behind:
-            streams = self.reception.streams
-            if not streams.behind and not self._rest and not self._is_closing:
-                self._listener.run_soon(self._read_on)
-            streams.resume(call)
+            self.reception.streams.resume(call)
+            self._read_soon()
         else:
             self.reception.release_window(call)
             self.flush_soon()
@@ -382,7 +383,7 @@ class RpcConnection(Protocol):
     def close_now(self) -> None:
         """Close when everything is written: nothing is left to do."""
         self._is_closing = True
-        self.transport.unregisterProducer()
+        self.transport.unregisterProducer()  # Twisted's TLS waits for the producer to end
         self.transport.loseConnection()
 
     def _break(self, error: ConnectionBroken) -> None:
@@ -393,5 +394,6 @@ class RpcConnection(Protocol):
         is_full = self.is_full
         self.close_now()
         self.reception.lost()
+        self._over.note()
         if is_full:
             self.transport.abortConnection()

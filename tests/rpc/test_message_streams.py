@@ -6,6 +6,8 @@ from unittest import TestCase
 
 from modelserver.rpc.call import FRAMED
 from modelserver.rpc.codes import Code
+from modelserver.rpc.connection import QUEUE_HIGH
+from modelserver.rpc.interfaces import Call
 from modelserver.rpc.message_streams import MOST_MESSAGES, UNREAD_HIGH
 from tests.harness.http2_client import message, raw_frame
 from tests.harness.rpc import RpcStage
@@ -38,6 +40,28 @@ class MessageStreamsTests(TestCase):
         self.client.pump()
         for stream in streams:
             self.assertEqual(NUMBERED, self.client.http2.answers[stream].messages)
+
+    def test_client_that_takes_its_answers_again_gets_no_more_turns_than_others(self) -> None:
+        hear, client = self.stage.site.hear, self.client
+        waiting: list[bytes | None] = []
+
+        def answer(call: Call, message: bytes | None) -> None:
+            if not waiting:
+                call.on_resume = lambda: call.consumed(0, len(waiting))
+                call.send(bytes(QUEUE_HIGH * 4))  # more than the client's windows take
+            waiting.append(message)
+
+        hear.answers = answer
+        client.http2.takes = False
+        stream = client.http2.request("Hear", message(b"") * 3000)
+        client.pump()
+        told = len(hear.messages)
+        for opened in (None, stream):
+            client.http2.connection.increment_flow_control_window(QUEUE_HIGH * 4, opened)
+        client.connection.dataReceived(client.http2.output())
+        self.assertEqual(1, len(self.stage.soon))
+        self.stage.turn()
+        self.assertEqual(MOST_MESSAGES, len(hear.messages) - told)
 
     def test_what_is_left_of_a_cancelled_one_is_not_read(self) -> None:
         stream = self.client.http2.request("Hear")
