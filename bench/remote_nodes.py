@@ -34,7 +34,7 @@ class ProgramHandle:
 
     process: subprocess.Popen[bytes]
 
-    def cancel(self) -> None:
+    def cancel(self, is_silent: bool = False) -> None:
         """Let it know that nobody wants it, and wait for its end."""
         if self.process.stdin is not None:
             self.process.stdin.close()

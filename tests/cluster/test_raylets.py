@@ -117,6 +117,23 @@ class KillTests(RayletCase):
         self.kill_under_load(lambda pid: self.cluster.raylet(self.cluster.nodes[0]))
 
 
+class ReplacementTests(RayletCase):
+    """A silent node that has room, for all that Ray knows."""
+
+    silence, lost = 1.0, 4.0
+    soon = 30.0
+    """Seconds, half of what Ray takes to see that a node is gone."""
+
+    def test_its_worker_is_started_on_another_one(self) -> None:
+        self.start(3, processors=3)
+        self.serve(2)
+        node = next(node for node in self.cluster.nodes if self.on(node))
+        node.pull_cable()
+        eventually(lambda: self.metric("lost_workers_total", node) == 1, self.lost + 1.0)
+        eventually(lambda: self.server.ready("echo") == 2, self.soon)
+        self.assertEqual([], self.on(node))
+
+
 class TokenTests(RayletCase):
     """A cluster that asks nobody for a token."""
 

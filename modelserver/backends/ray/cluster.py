@@ -78,10 +78,10 @@ class RayCluster:
             self._driver.place(agent.number, request, news)
         return agent
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, is_silent: bool) -> None:
         """End an agent."""
         if self._driver is not None:
-            self._driver.cancel(number)
+            self._driver.cancel(number, is_silent)
 
     def driver_ended(self, driver: _Driver) -> None:
         """The next wish starts another one."""
@@ -100,9 +100,9 @@ class PlacedAgent:
     cluster: RayCluster
     number: int
 
-    def cancel(self) -> None:
+    def cancel(self, is_silent: bool = False) -> None:
         """End it, and give its share back."""
-        self.cluster.cancel(self.number)
+        self.cluster.cancel(self.number, is_silent)
 
 
 class _Driver(ProcessProtocol):
@@ -194,10 +194,10 @@ class _Driver(ProcessProtocol):
         }
         self._link.send(frames.pack_json(DriverKind.PLACE, document, number))
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, is_silent: bool) -> None:
         """Ask for an agent's end."""
         if self._news.pop(number, None) is not None:
-            self._link.send(frames.pack_json(DriverKind.CANCEL, {}, number))
+            self._link.send(frames.pack_json(DriverKind.CANCEL, {"silent": is_silent}, number))
 
     # What the driver says.
 

@@ -60,7 +60,7 @@ class Driver:
         elif frame.kind == DriverKind.CANCEL:
             placing = self._placing.pop(frame.number, None)
             if placing is not None:
-                placing.cancel()
+                placing.cancel(frames.unpack_json(frame).get("silent") is True)
         else:
             raise frames.unexpected(frame.kind)
 

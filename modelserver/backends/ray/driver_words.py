@@ -13,8 +13,9 @@ class DriverKind(IntEnum):
     What a frame to or from the driver is; ``number`` is the agent's.
 
     To it: ``JOIN`` (``address``), ``PLACE`` (``worker``, ``version``, ``resources``, ``strategy``, ``line``),
-    ``CANCEL``. From it: ``JOINED`` (``host``), ``UNUSABLE`` (``reason``), ``WAITS`` (``reason``), ``PLACED``
-    (``node``, ``address``, ``group``, ``reason``), ``NOT_STARTED`` (``reason``).
+    ``CANCEL`` (``silent``: nothing is heard of its node). From it: ``JOINED`` (``host``), ``UNUSABLE``
+    (``reason``), ``WAITS`` (``reason``), ``PLACED`` (``node``, ``address``, ``group``, ``reason``),
+    ``NOT_STARTED`` (``reason``).
     """
 
     JOIN = 96

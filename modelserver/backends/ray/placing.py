@@ -18,6 +18,10 @@ from modelserver.protocol.documents import mapping, text
 NAMESPACE = "modelserver"
 PATIENCE = 1.0
 """Seconds without a place after which the server is told what is asked and what is free."""
+ANEW = 3.0
+"""Seconds that a node has to take a group for which it has room; then the group is asked for elsewhere."""
+AVOIDED = 60.0
+"""Seconds for which nothing is wished to a node that was silent: so long takes Ray to see that it is gone."""
 _STATISTICS = "RAY_USAGE_STATS_ENABLED"
 """The variable that has a cluster send statistics to Ray's makers, or not."""
 _TELLS = 5.0
@@ -36,6 +40,7 @@ class ClusterView:
     def __init__(self, ray: Any, host: str) -> None:  # Ray has no types that would help
         self.ray, self.host = ray, host
         self.of_version: dict[str, Counter[str]] = {}
+        self._avoided: dict[str, float] = {}
 
     @classmethod
     def join(cls, address: str) -> ClusterView:
@@ -70,6 +75,20 @@ class ClusterView:
             pass
         return {name: known.get(name, node.get("Resources", {})) for name, node in self.nodes().items()}
 
+    def fitting(self, wanted: Mapping[str, float]) -> list[str]:
+        """Return the nodes that have room, without those to be avoided."""
+        now = time.monotonic()
+        free = self.free().items()
+        return [
+            name for name, amounts in free if _fits(wanted, amounts) and self._avoided.get(name, 0) <= now
+        ]
+
+    def avoid(self, node: str) -> None:
+        """Wish nothing to a node for a while: it is silent, and Ray may not know yet."""
+        now = time.monotonic()
+        self._avoided = {name: until for name, until in self._avoided.items() if until > now}
+        self._avoided[node] = now + AVOIDED
+
     def choose(self, version: str, wanted: Mapping[str, float], strategy: str) -> str | None:
         """
         Return the node with the fewest of a version's workers (``pack``: the most) that has room, or None.
@@ -77,7 +96,7 @@ class ClusterView:
         The worker is counted there from now on: others of the version may be looking for a place, too.
         """
         counts = self.of_version.setdefault(version, Counter())
-        fitting = [name for name, free in self.free().items() if _fits(wanted, free)]
+        fitting = self.fitting(wanted)
         sign = -1 if strategy == "pack" else 1
         chosen = min(fitting, key=lambda name: (sign * counts[name], name), default=None)
         self.move(version, None, chosen)
@@ -123,6 +142,7 @@ class Placing:
         self._run: Any = None
         self._counted: str | None = None
         self._tell_at = time.monotonic() + PATIENCE
+        self._anew_at = 0.0
 
     @classmethod
     def of(cls, view: ClusterView, document: Mapping[str, object]) -> Placing:
@@ -142,6 +162,7 @@ class Placing:
             return []
         if self._actor is None:
             if not self._group.wait(0):
+                self._ask_anew()
                 return self._waiting()
             self._create()
             return []
@@ -156,8 +177,8 @@ class Placing:
         return news
 
     def _ask(self) -> None:
-        from ray.util import placement_group
-
+        placement_group = self._view.ray.util.placement_group
+        self._anew_at = time.monotonic() + ANEW
         target = self._counted = self._view.choose(self._version, self._wanted, self._strategy)
         bundle = self._wanted or {"CPU": 0.001}
         try:
@@ -165,6 +186,23 @@ class Placing:
             self._group = placement_group([bundle], strategy="STRICT_PACK", _soft_target_node_id=target)
         except TypeError:  # not every Ray takes the wish for a node
             self._group = placement_group([bundle], strategy="STRICT_PACK")
+
+    def _ask_anew(self) -> None:
+        """
+        Ask for another group, if the present one had its time and there is room on another node.
+
+        Ray leaves a group with a node that does not answer, even when it has seen that this one is dead.
+        """
+        now = time.monotonic()
+        if now < self._anew_at:
+            return
+        self._anew_at = now + ANEW
+        if self._counted is not None:
+            self._view.avoid(self._counted)
+        if self._view.fitting(self._wanted):
+            self._view.ray.util.remove_placement_group(self._group)
+            self._view.move(self._version, self._counted, None)
+            self._ask()
 
     def _create(self) -> None:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -208,9 +246,15 @@ class Placing:
         reason = f"asked for {_amounts(self._wanted)}; free: {told or 'there are no nodes'}"
         return [(DriverKind.WAITS, {"reason": reason})]
 
-    def cancel(self) -> None:
-        """End the actor, and give its share back."""
+    def cancel(self, is_silent: bool = False) -> None:
+        """
+        End the actor, and give its share back.
+
+        :param is_silent: nothing is heard of its node.
+        """
         ray = self._view.ray
+        if is_silent and self._counted is not None:
+            self._view.avoid(self._counted)
         self._view.move(self._version, self._counted, None)
         self._counted = None
         try:

@@ -377,7 +377,7 @@ class RemoteProcess:
         if self._link is not None:
             self._link.close()
         if self.handle is not None:
-            self.handle.cancel()
+            self.handle.cancel(self._cause == "silence")
         self._stdout.ended()
         self._stderr.ended()
         self.left()

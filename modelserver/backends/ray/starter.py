@@ -56,8 +56,12 @@ class NodeNews(Protocol):
 class NodeHandle(Protocol):
     """An agent that was asked for."""
 
-    def cancel(self) -> None:
-        """End it, whatever it does, and give back what is held for it; may be called twice."""
+    def cancel(self, is_silent: bool = False) -> None:
+        """
+        End it, whatever it does, and give back what is held for it; may be called twice.
+
+        :param is_silent: nothing is heard of its node, to which nothing should come for a while.
+        """
 
 
 class NodeStarter(Protocol):

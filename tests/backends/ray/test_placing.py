@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.backends.ray.placing import ClusterView
+from modelserver.backends.ray.placing import ClusterView, Placing
 
 
 class FakeState:
@@ -20,12 +20,32 @@ class FakeState:
         return self.free
 
 
+class FakeGroups:
+    """Placement groups that no node takes."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+        self.removed: list[object] = []
+
+    def placement_group(
+        self, bundles: list[dict[str, float]], strategy: str, _soft_target_node_id: str | None
+    ) -> SimpleNamespace:
+        """Note which node was wished for."""
+        self.asked.append(_soft_target_node_id)
+        return SimpleNamespace(wait=lambda seconds: False, name=len(self.asked))
+
+    def remove_placement_group(self, group: SimpleNamespace) -> None:
+        """Note it."""
+        self.removed.append(group.name)
+
+
 def view_of(**processors: float) -> ClusterView:
     """A cluster of nodes with so many free processors."""
     free = {name: {"CPU": count} for name, count in processors.items()}
     nodes = [{"NodeID": name, "Alive": True, "Resources": {"CPU": 8.0}} for name in processors]
     dead = {"NodeID": "dead", "Alive": False, "Resources": {"CPU": 8.0}}
     ray = SimpleNamespace(nodes=lambda: [dead, *nodes], _private=SimpleNamespace(state=FakeState(free)))
+    ray.util = FakeGroups()
     return ClusterView(ray, "192.0.2.1")
 
 
@@ -62,3 +82,51 @@ class ChoiceTests(SynchronousTestCase):
         view = view_of(a=4, b=4)
         self.choices(view, "spread", 1)
         self.assertEqual("a", view.choose("resnet/2.0", {"CPU": 1.0}, "spread"))
+
+    def test_node_that_was_silent_is_avoided_while_another_has_room(self) -> None:
+        view = view_of(a=4, b=1)
+        view.avoid("a")
+        self.assertEqual(["b", "b"], self.choices(view, "spread", 2))
+        self.assertEqual([None], self.choices(view, "spread", 1, amount=2.0))
+
+
+class WaitingTests(SynchronousTestCase):
+    """A group that no node takes."""
+
+    def waiting(self, view: ClusterView) -> Placing:
+        """A place that was asked for."""
+        document = {"version": "m/1", "strategy": "spread", "resources": {"CPU": 1}, "line": ""}
+        placing = Placing.of(view, document)
+        placing.look()
+        return placing
+
+    def look_later(self, placing: Placing) -> None:
+        """Look when the present group had its time."""
+        placing._anew_at = 0.0
+        placing.look()
+
+    def test_it_is_asked_for_elsewhere(self) -> None:
+        view = view_of(a=4, b=4)
+        placing = self.waiting(view)
+        placing.look()
+        self.assertEqual((["a"], []), (view.ray.util.asked, view.ray.util.removed))
+        self.look_later(placing)
+        self.assertEqual((["a", "b"], [1]), (view.ray.util.asked, view.ray.util.removed))
+
+    def test_it_waits_on_where_there_is_no_other(self) -> None:
+        view = view_of(a=4)
+        placing = self.waiting(view)
+        self.look_later(placing)
+        self.assertEqual((["a"], []), (view.ray.util.asked, view.ray.util.removed))
+
+    def test_worker_of_a_silent_node_goes_elsewhere_at_once(self) -> None:
+        view = view_of(a=4, b=4)
+        self.waiting(view).cancel(is_silent=True)
+        self.waiting(view)
+        self.assertEqual(["a", "b"], view.ray.util.asked)
+
+    def test_worker_that_was_ended_leaves_its_node_wished_for(self) -> None:
+        view = view_of(a=4, b=4)
+        self.waiting(view).cancel()
+        self.waiting(view)
+        self.assertEqual(["a", "a"], view.ray.util.asked)
