@@ -12,8 +12,8 @@ from attrs import define, field
 
 from bench.load import Load, LoadFailed, command
 
-LAST_ANSWERS = 0.02
-"""Seconds after a turn in which a server answers what it was asked in it."""
+LAST_ANSWERS = 0.005
+"""Seconds after a turn in which a fast server answers what it was asked in it."""
 FIRST_TURN = 1.5
 """
 Seconds of load before all. After half a second wrk looks how long answers take, and decides by that how often

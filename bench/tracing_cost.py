@@ -3,7 +3,9 @@
 
 All servers are up at once and loaded in short turns (``bench.turns``); one more without traces, which does
 not differ from the first, shows what this machine can tell apart. A collector beside them takes the spans.
-CPU time is that of a server's whole tree, also while it rests: spans leave late.
+CPU time is that of a server's whole tree, also while it rests: spans leave late. What a request costs here
+scatters by a sixth from turn to turn, however long these are, so that there are many and they are short. Code
+that runs seldom is cold once more in each of them: it looks rather dearer than it is under a steady load.
 
 Requests have no ``traceparent`` unless ``--parents`` is given: then each has another one, the servers follow
 what their clients have decided, and these record the same share. A line that differs each time costs a
@@ -84,8 +86,8 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.tracing_cost", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="each with servers that are started anew")
-    parser.add_argument("--cycles", type=int, default=25, help="two turns of each server, in each round")
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each turn")
+    parser.add_argument("--cycles", type=int, default=125, help="two turns of each server, in each round")
+    parser.add_argument("--seconds", type=float, default=0.06, help="of each turn")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--foreign", type=float, default=FOREIGN, help="share that others may use")
     parser.add_argument("--share", type=float, default=0.01, help="of the requests, of the third server")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
@@ -26,7 +27,7 @@ from bench.sheet import Sheet
 FOREIGN = 0.06
 """Share of the machine that others, the host included, may use in a cycle that counts."""
 TICKS = 100.0
-"""Of the kernel's account of the whole machine, in a second."""
+"""Of the kernel's account of the whole machine, in a second: of a short cycle it tells little by itself."""
 
 
 @frozen
@@ -149,7 +150,7 @@ class Turns:
     most: float = FOREIGN
     counts_rest: bool = True
     _pids: dict[str, list[int]] = field(init=False, factory=dict)
-    _known: list[int] = field(init=False, factory=list)
+    _known: set[int] = field(init=False, factory=set)
     """All processes of the measurement: this one, and what it has started."""
 
     def take(self, cycles: int, told: Callable[[Cycle], object] = lambda cycle: None) -> Comparison:
@@ -160,7 +161,7 @@ class Turns:
                 stack.callback(client.kill)
                 client.start()
             self._pids = {way.name: [each.pid for each in way.tree.members()] for way in self.ways}
-            self._known = [each.pid for each in Tree(os.getpid()).members()]
+            self._known = {each.pid for each in Tree(os.getpid()).members()}
             found = []
             for _ in range(cycles):
                 found.append(self._cycle())
@@ -177,7 +178,7 @@ class Turns:
 
     def _cycle(self) -> Cycle:
         accounts = {way.name: Account() for way in self.ways}
-        machine, known = machine_seconds(), self._known_seconds()
+        begun, stolen, others = time.monotonic(), stolen_seconds(), self._others()
         before = {name: nanoseconds(pids) for name, pids in self._pids.items()}
         for way in (*self.ways, *reversed(self.ways)):
             account = accounts[way.name]
@@ -189,19 +190,20 @@ class Turns:
         if self.counts_rest:
             for name, pids in self._pids.items():
                 accounts[name].cpu = (nanoseconds(pids) - before[name]) / 1e9
-        used, whole = (after - then for after, then in zip(machine_seconds(), machine, strict=True))
-        return Cycle(accounts, max(0.0, used - (self._known_seconds() - known)) / whole)
+        used = sum(max(0, now - others.get(pid, 0)) for pid, now in self._others().items()) / 1e9
+        whole = (time.monotonic() - begun) * (os.cpu_count() or 1)
+        return Cycle(accounts, (used + stolen_seconds() - stolen) / whole)
 
-    def _known_seconds(self) -> float:
-        return nanoseconds(self._known) / 1e9
+    def _others(self) -> dict[int, int]:
+        """Return the CPU nanoseconds of each process that has nothing to do with this; what ends is lost."""
+        pids = {int(name) for name in os.listdir("/proc") if name.isdecimal()} - self._known
+        return {pid: nanoseconds([pid]) for pid in pids}
 
 
-def machine_seconds() -> tuple[float, float]:
-    """Return CPU seconds of the machine that were used, stolen ones included, and all that there were."""
+def stolen_seconds() -> float:
+    """Return the CPU seconds that the host has given to others while this machine wanted them."""
     with Path("/proc/stat").open() as lines:
-        user, nice, system, idle, waiting, *others = map(int, lines.readline().split()[1:9])
-    used = user + nice + system + sum(others)
-    return used / TICKS, (used + idle + waiting) / TICKS
+        return int(lines.readline().split()[8]) / TICKS
 
 
 def rows(found: Comparison) -> Iterator[tuple[str, ...]]:
