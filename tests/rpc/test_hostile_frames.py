@@ -301,6 +301,13 @@ class Ngh2HostileTests(HostileContract):
         """This one."""
         return Ngh2Engine
 
+    def test_client_that_leaves_is_not_blamed_for_what_it_says_besides(self) -> None:
+        self.assertEqual([b"x"], self.attacker.ask("Echo", b"x").messages)
+        opened = raw_frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x05")
+        self.attack(opened + raw_frame(GOAWAY, 0, 0, bytes(8)) + opened)
+        self.assertTrue(self.attacker.transport.disconnecting)
+        self.assertEqual({}, self.stage.factory.listener.ended.counts)
+
 
 class H2HostileTests(HostileContract):
     """With h2."""

@@ -67,6 +67,10 @@ class Ngh2Engine:
         """Take bytes, and tell of them."""
         try:
             self._connection.receive_data(data)
+        except ngh2.ConnectionStateError:
+            if self._broken is not None:
+                raise ConnectionBroken(None, self._broken) from None
+            return 0  # the peer has left, and nothing was in hand
         except ngh2.NGH2Error as error:
             raise _broken(error) from None
         return self._dispatch()
