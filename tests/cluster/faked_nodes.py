@@ -11,6 +11,9 @@ from unittest import SkipTest
 from modelserver.backends.ray.token_check import own_token
 from tests.harness.server_process import ROOT
 
+_TOKEN = secrets.token_hex(32)
+"""That of all clusters of this process: Ray reads its token once in each."""
+
 
 class FakedCluster:
     """
@@ -22,7 +25,7 @@ class FakedCluster:
     def __init__(self, processors: tuple[int, ...]) -> None:
         if find_spec("ray") is None:
             raise SkipTest("Ray is not installed (an environment of its own: docs/ray.md)")
-        self._added = own_token(secrets.token_hex(32))
+        self._added = own_token(_TOKEN)
         # Nodes find the checkout by its folder. That it is installed for editing, in an environment whose
         # packages Ray's sees (.ci/run), does not count there: the files of such installs are not read.
         paths = [ROOT, os.environ.get("PYTHONPATH", "")]
