@@ -99,7 +99,7 @@ class Agent:
         for key, events in self._selector.select(self._patience()):
             if events & selectors.EVENT_WRITE:
                 self._write_on(key.fileobj)
-            if events & selectors.EVENT_READ:
+            if events & selectors.EVENT_READ and key.fileobj in self._then:  # it may have ended meanwhile
                 key.data()
         now = time.monotonic()
         self._link.show_life(now)

@@ -114,10 +114,13 @@ class NodeSetup:
     def end(self) -> None:
         """Nothing is to be started any more."""
         self._start = None
-        if self._fetch is not None:
-            if self._unpacking is None:
-                self._fetch.give_up()
-            self._cache.give_up(self._digest)
+        if self._fetch is None:
+            return
+        if self._unpacking is None:
+            self._fetch.give_up()
+        elif self._problem is None:
+            return  # the folder is written to, and is no other agent's before this process ends
+        self._cache.give_up(self._digest)
 
     def _ready(self, start: Mapping[str, object], folder: str) -> Ready:
         load = {**mapping(start, "load"), "folder": folder}

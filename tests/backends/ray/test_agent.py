@@ -84,6 +84,18 @@ class AgentTests(SynchronousTestCase):
         (said,) = self.turn()
         self.assertTrue(said.endswith(b"a line\n"))
 
+    def test_output_that_has_ended_in_the_same_turn_is_not_read_again(self) -> None:
+        take, (reading, writing), (first, waking) = self.agent._take_output, os.pipe(), os.pipe()
+        self.addCleanup(os.close, first)
+        self.addCleanup(os.close, waking)
+        self.agent._outputs[reading] = 2
+        self.agent._watch(reading, partial(take, reading))
+        self.agent._watch(first, lambda: take(reading))  # as at the worker's end
+        os.write(waking, b"x")
+        os.close(writing)
+        self.assertTrue(self.agent._turn())
+        self.assertNotIn(reading, self.agent._outputs)
+
 
 class SignOfLifeTests(SynchronousTestCase):
     """What a node says while much comes."""
