@@ -110,7 +110,7 @@ class ClientTests(ServerTests):
                 "stream": ["0", "1", "2", "Model not found: nope", "after it"],
                 "unknown": "StatusCode.INTERNAL",
                 "late": "StatusCode.DEADLINE_EXCEEDED",
-                "statistics": "StatusCode.UNIMPLEMENTED",
+                "statistics": "tensors",
             },
         )
 

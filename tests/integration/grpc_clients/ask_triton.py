@@ -131,7 +131,7 @@ def main():
         "stream": stream(client),
         "unknown": refused(lambda: client.infer("nope", [as_input(many[:1])])),
         "late": refused(lambda: client.infer(MODEL, [as_input(many)], client_timeout=1e-6)),
-        "statistics": refused(client.get_inference_statistics),
+        "statistics": client.get_inference_statistics(MODEL, as_json=True)["model_stats"][0]["name"],
     }
     client.close()
     print(json.dumps(told))
