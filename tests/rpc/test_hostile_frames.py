@@ -290,6 +290,26 @@ class HostileContract(TestCase):
         self.assertEqual(200, ended.counts["broken"])
         self.assertEqual(199, ended._unsaid)
 
+    def test_client_that_leaves_is_not_blamed_for_what_it_says_besides(self) -> None:
+        self.assertEqual([b"x"], self.attacker.ask("Echo", b"x").messages)
+        opened = raw_frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x05")
+        self.attack(opened + raw_frame(GOAWAY, 0, 0, bytes(8)) + opened)
+        self.assertTrue(self.attacker.transport.disconnecting)
+        self.assertEqual({}, self.stage.factory.listener.ended.counts)
+
+    def test_client_that_leaves_is_answered_first_whatever_it_says_besides(self) -> None:
+        waits = self.attacker.ask("Keep")
+        opened = raw_frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x05")
+        goaway = raw_frame(GOAWAY, 0, 0, bytes(8) + b"done")
+        for piece in (opened, goaway[:5], goaway[5:12], goaway[12:] + opened):
+            self.attack(piece)
+        self.assertFalse(self.attacker.transport.disconnecting)
+        self.stage.site.keep.calls[1].reply(b"late")
+        self.attacker.pump()
+        self.assertEqual([b"late"], waits.messages)
+        self.assertTrue(self.attacker.transport.disconnecting)
+        self.assertEqual({}, self.stage.factory.listener.ended.counts)
+
 
 class Ngh2HostileTests(HostileContract):
     """With ngh2."""
@@ -300,13 +320,6 @@ class Ngh2HostileTests(HostileContract):
     def maker() -> EngineMaker:
         """This one."""
         return Ngh2Engine
-
-    def test_client_that_leaves_is_not_blamed_for_what_it_says_besides(self) -> None:
-        self.assertEqual([b"x"], self.attacker.ask("Echo", b"x").messages)
-        opened = raw_frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x05")
-        self.attack(opened + raw_frame(GOAWAY, 0, 0, bytes(8)) + opened)
-        self.assertTrue(self.attacker.transport.disconnecting)
-        self.assertEqual({}, self.stage.factory.listener.ended.counts)
 
 
 class H2HostileTests(HostileContract):

@@ -30,6 +30,8 @@ from modelserver.rpc.wire.fields import Fields
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _FRAME_HEAD = 9
+_GOAWAY, _SHORTEST_GOAWAY = 7, 8
+"""A kind of frame, and the bytes that one has at least."""
 _INITIAL_WINDOW = 65535
 _FARTHEST = (1 << 31) - 1
 
@@ -45,39 +47,52 @@ class _Outgoing:
         self.tail: Fields | None = None
 
 
-class _FrameLengths:
+class _Frames:
     """
-    Watches over the lengths of frames: h2 looks at them when a frame is whole, and keeps all until then.
+    Looks at frames before h2 does, which looks at lengths when frames are whole, and keeps all until then.
+
+    A client that will begin nothing more may still be answered, and open windows for that. h2 takes nothing
+    from one that has said so, and is not told.
 
     :param largest: bytes that a frame may have.
+    :ivar has_left: whether the client will begin nothing more.
     """
 
-    __slots__ = ("_head", "_largest", "_skip")
+    __slots__ = ("_head", "_is_kept", "_largest", "_skip", "has_left")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._head = b""
         self._skip = len(_PREFACE)
+        self._is_kept = False
+        self.has_left = False
 
-    def check(self, data: bytes) -> None:
+    def passed(self, data: bytes) -> bytes:
         """
-        Look at the frames that begin in ``data``.
+        Return what h2 is to have of the next bytes; a head that is not whole comes with the rest of it.
 
-        :raises ConnectionBroken: one is too long.
+        :raises ConnectionBroken: a frame is too long.
         """
+        pieces: list[bytes] = []
         at = 0
         while True:
-            skipped = min(self._skip, len(data) - at)
-            self._skip -= skipped
-            at += skipped
-            missing = _FRAME_HEAD - len(self._head)
-            self._head += data[at : at + missing]
-            at += missing
+            end = min(at + self._skip, len(data))
+            if not self._is_kept:
+                pieces.append(data[at:end])
+            self._skip -= end - at
+            at = end + _FRAME_HEAD - len(self._head)
+            self._head += data[end:at]
             if len(self._head) < _FRAME_HEAD:
-                return
-            self._skip, self._head = int.from_bytes(self._head[:3], "big"), b""
+                return b"".join(pieces)
+            head, self._head = self._head, b""
+            self._skip = int.from_bytes(head[:3], "big")
             if self._skip > self._largest:
                 raise ConnectionBroken(ErrorCode.FRAME_SIZE_ERROR, "a frame is too long")
+            self._is_kept = head[3] == _GOAWAY and self._skip >= _SHORTEST_GOAWAY and not any(head[5:])
+            if self._is_kept:
+                self.has_left = True
+            else:
+                pieces.append(head)
 
 
 class H2Engine:
@@ -95,7 +110,7 @@ class H2Engine:
                 normalize_outbound_headers=False,
             )
         )
-        self._lengths = _FrameLengths(limits.frame)
+        self._frames = _Frames(limits.frame)
         self._outgoing: dict[int, _Outgoing] = {}
         self._open: set[int] = set()
         self._ahead = b""
@@ -126,10 +141,8 @@ class H2Engine:
         """Take bytes, and tell of them."""
         if self._is_over:
             raise ConnectionBroken(None, "The connection has ended.")
-        data = bytes(data)
         try:
-            self._lengths.check(data)
-            found = self._connection.receive_data(data)
+            found = self._connection.receive_data(self._frames.passed(bytes(data)))
         except ConnectionBroken:
             self._is_over = True
             raise
@@ -140,6 +153,9 @@ class H2Engine:
             tell = _TELL.get(type(event))
             if tell is not None:
                 tell(self, event)
+        if self._frames.has_left:
+            self._frames.has_left = False
+            self.listener.ended()
         return len(found)
 
     def request_came(self, event: h2.events.RequestReceived) -> None:
@@ -309,7 +325,6 @@ _TELL: dict[type, Callable[[H2Engine, Any], None]] = {
     h2.events.PingReceived: lambda engine, event: engine.listener.pinged(),
     h2.events.PingAckReceived: lambda engine, event: engine.listener.ponged(event.ping_data),
     h2.events.RemoteSettingsChanged: lambda engine, event: engine.settings_came(),
-    h2.events.ConnectionTerminated: lambda engine, event: engine.listener.ended(),
 }
 """How events are told."""
 
