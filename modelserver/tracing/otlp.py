@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -28,6 +29,8 @@ NEEDED = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"
 QUIET = 60.0
 """Seconds between two lines about spans that could not be sent."""
 SCOPE = "modelserver"
+_YOUNG = 1
+"""The generations of objects that are searched for garbage, up to this one, which takes no long pause."""
 
 _log = Logger()
 
@@ -110,6 +113,9 @@ class OtlpSender:
             self._last_words.line, is_sent = repr(error), False
         if not is_sent:
             self._tell(count)
+            # What was raised in the exporter keeps its frames, these keep it, and all of it the whole batch. A
+            # server that answers plain requests makes no other circles: it would not look for any for hours.
+            gc.collect(_YOUNG)
         return is_sent
 
     def abort(self) -> None:
