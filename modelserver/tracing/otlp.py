@@ -113,8 +113,8 @@ class OtlpSender:
             self._last_words.line, is_sent = repr(error), False
         if not is_sent:
             self._tell(count)
-            # What was raised in the exporter keeps its frames, these keep it, and all of it the whole batch. A
-            # server that answers plain requests makes no other circles: it would not look for any for hours.
+            # What was raised in the exporter keeps its frames, these keep it, and all of it the whole batch.
+            # A server of plain requests makes no other circles: it would not look for any for hours.
             gc.collect(_YOUNG)
         return is_sent
 
