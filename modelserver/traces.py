@@ -81,8 +81,12 @@ class Trace(Protocol):
     def end(self, error: str | None = None) -> None:
         """End, and with it all parts that have not ended; ``error``: why it failed."""
 
-    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts) -> None:
-        """End with an answer, of which ``tell`` tells: now, or when there are more such requests."""
+    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts, error: str | None = None) -> None:
+        """
+        End with an answer, of which ``tell`` tells: now, or when there are more such requests.
+
+        :param error: see ``end``.
+        """
 
 
 class JobNotes(Protocol):

@@ -96,13 +96,8 @@ def route_found(trace: Trace, head: RequestHead, template: str) -> None:
 
 def answered(trace: Trace, remote: str, code: int, request_id: bytes) -> None:
     """End the span of a request: its answer is written."""
-    facts = code, remote, request_id
-    if code < FIRST_SERVER_ERROR:
-        trace.closed(_tell_answer, facts)
-        return
-    for attributes in _tell_answer(facts):
-        trace.note(attributes)
-    trace.end("")
+    error = "" if code >= FIRST_SERVER_ERROR else None
+    trace.closed(_tell_answer, (code, remote, request_id), error)
 
 
 def _tell_answer(facts: tuple[int, str, bytes]) -> AnswerTold:

@@ -144,11 +144,11 @@ class LeanTrace:
         self.worker, self.assigned, self.answered = worker, job.assigned, now
         return True
 
-    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts) -> None:
+    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts, error: str | None = None) -> None:
         """End: the answer is written, of which ``tell`` tells."""
         services = self.services
-        if not self.answered:
-            self.unfold().closed(tell, facts)
+        if error is not None or not self.answered:
+            self.unfold().closed(tell, facts, error)
             return
         self.over, self.tell_answer, self.facts = services.seconds(), tell, facts
         services.under_way -= 1

@@ -331,11 +331,11 @@ class OpenSpan:
             recording.open.pop(self, None)
             recording.add(span)
 
-    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts) -> None:
+    def closed(self, tell: Callable[[Facts], AnswerTold], facts: Facts, error: str | None = None) -> None:
         """End with an answer, of which ``tell`` tells."""
         for attributes in tell(facts):
             self.note(attributes)
-        self.end()
+        self.end(error)
 
     def _ends_plainly(self, call: LoneCall, now: float) -> bool:
         """Have a plain request sent; return whether it is one."""
