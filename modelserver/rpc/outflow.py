@@ -152,7 +152,11 @@ class Outflow:
         engine = self.engine
         output = engine.take_output()
         if output and engine.has_more:
-            self._transport.writeSequence(self._with_more(output))
+            pieces = [output]
+            try:
+                self._add_more(pieces)
+            finally:  # what is behind may be that these were the last words
+                self._transport.writeSequence(pieces)
             return True
         if self.waiting:
             self._write_answers(output)  # the engine has no frame half out
@@ -161,13 +165,12 @@ class Outflow:
             self._transport.write(output)
         return self.window > 0 and may_share and self._shares()
 
-    def _with_more(self, output: bytes) -> list[bytes]:
-        """Return output, with what the engine has behind it, up to what is written at once."""
-        engine, pieces, size = self.engine, [output], len(output)
+    def _add_more(self, pieces: list[bytes]) -> None:
+        """Add to output what the engine has behind it, up to what is written at once."""
+        engine, size = self.engine, len(pieces[0])
         while engine.has_more and size < MOST_AT_ONCE and (output := engine.take_output()):
             pieces.append(output)
             size += len(output)
-        return pieces
 
     def _write_answers(self, output: bytes) -> None:
         """Write output, with answers behind it and their ends, up to what is written at once."""
