@@ -20,6 +20,8 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from modelserver.system.socket_queue import on_their_way
+
 HEAD_ROOM = 16 * 1024
 """Bytes of the room for heads behind large bodies: of a body like it, no more than need be copied."""
 
@@ -130,6 +132,11 @@ class LoopTransport(asyncio.Protocol):
     def unsent(self) -> int:
         """Bytes that were written and not sent yet."""
         return self._transport.get_write_buffer_size()
+
+    def untaken(self) -> int:
+        """Bytes that were written and that the client's system has not taken yet."""
+        socket = self._transport.get_extra_info("socket")
+        return self.unsent() + (0 if socket is None else on_their_way(socket.fileno()))
 
     def when_sent(self, call: Callable[[], None]) -> None:
         """Call once all that was written has been sent, or never will be: it is not read any more."""

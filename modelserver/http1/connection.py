@@ -23,7 +23,16 @@ from modelserver.http1.exchange import Exchange
 from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead, part_error, skip_empty_lines
 from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.responses import CONTINUE, FIRST_ERROR
-from modelserver.http1.states import PHASES, ConnectionTransport, Mode, Phase, host_of, is_secure, remote_of
+from modelserver.http1.states import (
+    PHASES,
+    ConnectionTransport,
+    Mode,
+    Phase,
+    host_of,
+    is_secure,
+    remote_of,
+    unsent_by,
+)
 from modelserver.jobs import SharedSlot
 
 if TYPE_CHECKING:
@@ -76,7 +85,7 @@ class Connection(Protocol):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         self.when_sent: Callable[[Callable[[], None]], object] | None = getattr(transport, "when_sent", None)
-        self._unsent: Callable[[], int] = getattr(transport, "unsent", int)
+        self._unsent, self._left = unsent_by(transport)
         fill = getattr(transport, "fill", None)
         self._body = BodyReader(listener.memory, self.handler.slots, fill, self._slot_filled, self.refuse)
         self.reserve = self._body.reserve
@@ -118,6 +127,11 @@ class Connection(Protocol):
         return self._unsent()
 
     @property
+    def left(self) -> int:
+        """The same, with what the system has taken for the client."""
+        return self._left()
+
+    @property
     def taken(self) -> int:
         """A number that grows with each byte that the client takes of what it has not taken yet."""
         return self.streamed - self._unsent()
@@ -139,6 +153,13 @@ class Connection(Protocol):
     def abort(self) -> None:
         """Close now."""
         self.transport.abortConnection()
+
+    def _close_when_sent(self) -> None:
+        """Close, where it is TLS that does so only when all is sent: it gives a client 30 s for that."""
+        if self.when_sent is None or not self._unsent():
+            self.close()
+        else:
+            self.when_sent(self.close)
 
     # Reading.
 
@@ -367,7 +388,7 @@ class Connection(Protocol):
             self._bridge.drop_body()
         self._body.release()
         if is_secure(self.transport):
-            self.close()
+            self._close_when_sent()
         else:
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()

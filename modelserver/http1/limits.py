@@ -39,7 +39,7 @@ class ConnectionTimeouts:
 
     :param idle: without a request.
     :param head: for the head of a request, and before the rate of its body counts.
-    :param linger: to read why it was refused.
+    :param linger: to go, when it has taken all that is left for it.
     :param body: for the body of a request, while there is memory for bodies; as that fills, less.
     :param write: without progress in taking its answer.
     :param rate: bytes a second that a body must arrive with at least, on the average, and that an answer must
@@ -61,12 +61,14 @@ class Watch:
 
     :param since: the clock's seconds.
     :param received: how much of the body was there then.
+    :param left: how much of its answers it had not taken then, in its last phase.
     """
 
     phase: Phase
     served: int
     since: float
     received: int
+    left: int = 0
 
 
 @define(eq=False)
@@ -181,8 +183,6 @@ class Connections:
 
         :return: fires when no connection is left; after ``seconds`` those that are have been cut off.
         """
-        if self._loop.running:
-            self._loop.stop()
         for connection in list(self.open):
             connection.finish()
         begun = self.clock.seconds()
@@ -197,10 +197,12 @@ class Connections:
             for connection in [each for each in self.open if each.phase is Phase.IDLE]:
                 connection.close()
         if now >= end:
-            for connection in list(self.open):
+            for connection in [*self.open, *self.open]:  # the second time, those that were told and linger
                 connection.abort()
         if not self.open or now >= end:
             self._last.stop()
+            if self._loop.running:
+                self._loop.stop()
 
     @property
     def unsent(self) -> int:
@@ -214,11 +216,18 @@ class Connections:
         connections = list(self.open)
         self._answers.sweep(connections)
         for connection in connections:
-            watch = watches.get(connection)
-            if watch is None or watch.phase is not connection.phase or watch.served != connection.served:
-                watch = Watch(connection.phase, connection.served, now, connection.received)
-            self._watches[connection] = watch
+            self._watches[connection] = watch = self._watch(connection, watches.get(connection), now)
             self._look_at_request(connection, watch, now)
+
+    def _watch(self, connection: OpenConnection, before: Watch | None, now: float) -> Watch:
+        """Return since when a client does what it does; one that takes what is left begins anew each time."""
+        phase, served = connection.phase, connection.served
+        left = connection.left if phase is Phase.LINGER else 0
+        if before is not None and before.phase is phase and before.served == served:
+            taken = before.left - left
+            if taken <= 0 or (left and taken < self.timeouts.rate * (now - before.since)):
+                return before
+        return Watch(phase, served, now, connection.received, left)
 
     def _look_at_request(self, connection: OpenConnection, watch: Watch, now: float) -> None:
         spent, timeouts = now - watch.since, self.timeouts
@@ -230,7 +239,7 @@ class Connections:
             _evict(connection)
         elif watch.phase is Phase.IDLE and spent >= timeouts.idle:
             connection.close()
-        elif watch.phase is Phase.LINGER and spent >= timeouts.linger:
+        elif watch.phase is Phase.LINGER and spent >= (timeouts.write if watch.left else timeouts.linger):
             connection.abort()
         elif watch.phase is Phase.HEAD and spent >= timeouts.head:
             connection.refuse(Malformed(408, f"The head of the request took over {timeouts.head:g} s."))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -108,7 +108,7 @@ class Phase(Enum):
     HEAD = "send the rest of a head"
     BODY = "send the rest of a body"
     BUSY = "wait"
-    LINGER = "read why it was refused, and go"
+    LINGER = "read what is left, and go"
 
 
 class OpenConnection(Protocol):
@@ -138,6 +138,10 @@ class OpenConnection(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
+
+    @property
+    def left(self) -> int:
+        """The same, with what the system has taken for the client."""
 
     @property
     def taken(self) -> int:
@@ -180,6 +184,11 @@ def is_secure(transport: ConnectionTransport) -> bool:
     """Return whether TLS is in between; of Twisted's own transports, only their interface tells."""
     tells = getattr(transport, "isSecure", None)
     return ISSLTransport.providedBy(transport) if tells is None else bool(tells())
+
+
+def unsent_by(transport: ConnectionTransport) -> tuple[Callable[[], int], Callable[[], int]]:
+    """Return what tells how much a transport has not sent yet, and how much its client has not taken."""
+    return getattr(transport, "unsent", int), getattr(transport, "untaken", int)
 
 
 def host_of(address: IAddress | None) -> str:

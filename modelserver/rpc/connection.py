@@ -9,11 +9,11 @@ from zope.interface import implementer
 
 from modelserver.errors import ServerFull, ServingError
 from modelserver.http1.head import Malformed
-from modelserver.http1.states import ConnectionTransport, Phase, host_of, is_secure, remote_of
+from modelserver.http1.states import ConnectionTransport, Phase, host_of, is_secure, remote_of, unsent_by
 from modelserver.rpc.call import ServerCall
-from modelserver.rpc.codes import CallStatus, Code
+from modelserver.rpc.codes import Code
 from modelserver.rpc.finished_calls import FinishedCalls
-from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, ErrorCode, Http2Engine, last_words
+from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, Http2Engine, last_words
 from modelserver.rpc.intake import STEP, Intake
 from modelserver.rpc.lifetime import Ending, Lifetime
 from modelserver.rpc.listener_context import RpcListener
@@ -41,7 +41,7 @@ class RpcConnection(Protocol):
         self, listener: RpcListener, limit_exceeded: ServerFull | None = None, ordinal: int = 0
     ) -> None:
         self._listener = listener
-        self._site = listener.site
+        self.status_of = listener.site.status_of
         self.limit_exceeded = limit_exceeded
         self._ordinal = ordinal
         self.body_bytes = 0
@@ -72,7 +72,7 @@ class RpcConnection(Protocol):
         self.engine = self.outflow.engine = listener.make_engine(self.reception, listener.http2)
         self.intake = Intake(self.reception, self.engine)
         self.lifetime = Lifetime(self, listener.limits, self.now, self._ordinal)
-        self._transport_unsent = getattr(transport, "unsent", int)
+        self._transport_unsent, self._transport_left = unsent_by(transport)
         listener.connections.add(self)
         listener.open.add(self)
         self.engine.start()
@@ -96,6 +96,8 @@ class RpcConnection(Protocol):
     @property
     def phase(self) -> Phase:
         """What the client is expected to do next; one that asks nothing may stay."""
+        if self._is_closing:
+            return Phase.LINGER
         if not self._is_ready:
             return Phase.HEAD
         is_resting = self.lifetime.ending is not Ending.OPEN and not self.reception.calls
@@ -116,6 +118,11 @@ class RpcConnection(Protocol):
         """Bytes of answers that the client has not taken yet."""
         return self._transport_unsent() + (0 if self._is_closing else self._queued())
 
+    @property
+    def left(self) -> int:
+        """The same, with what the system has taken for the client."""
+        return self._transport_left()
+
     def _queued(self) -> int:
         return self.engine.queued() + self.outflow.size
 
@@ -135,15 +142,18 @@ class RpcConnection(Protocol):
             self.lifetime.drain(self._listener.clock.seconds())
 
     def close(self) -> None:
-        """Close when everything is written."""
-        if self._is_lost or self._is_closing:
+        """Close when everything is written, and the client has read it; the second time, at once."""
+        if self._is_lost:
+            return
+        if self._is_closing:
+            self.transport.loseConnection()
             return
         self.flush()
         if not self._is_closing:
             self.close_now()
 
     def abort(self) -> None:
-        """Close now; clients that read are told so, call by call."""
+        """Close now; clients that read are told so first, call by call. The second time, at once."""
         if self._is_lost:
             return
         if not self._is_closing and not self.is_full:
@@ -151,9 +161,10 @@ class RpcConnection(Protocol):
             for call in list(self.reception.calls.values()):
                 call.give_up(Code.UNAVAILABLE, "The server closes the connection.", Code.CANCELLED)
             self.close()
-        if not self._is_lost and (self.is_full or self._transport_unsent()):
-            self._is_closing = True
-            self.transport.abortConnection()
+            if not self._transport_unsent():
+                return
+        self._is_closing = True
+        self.transport.abortConnection()
 
     def sweep(self, now: float) -> None:
         """Look at the connection's age, its client, and calls that come too slowly."""
@@ -243,8 +254,8 @@ class RpcConnection(Protocol):
             passing = self.reception.passing
             updates, passing.updates = passing.updates, b""
             self.transport.write(updates)  # the engine has no frame half out
-        if self.reception.half:
-            self._stop_halves()
+        if self.reception.half and self.intake.stop_halves():
+            self.flush_soon()
         if self._waiting:
             self._wake()
         if self.lifetime.ending is Ending.LAST and not self.reception.calls and not self._is_flushing:
@@ -255,17 +266,6 @@ class RpcConnection(Protocol):
         if not self._is_flushing:
             self._is_flushing = True
             self._listener.run_soon(self.flush)
-
-    def _stop_halves(self) -> None:
-        """Give up requests whose answers are out: the client need not send the rest (RFC 9113, 8.1)."""
-        half, engine = self.reception.half, self.engine
-        for stream, call in [each for each in half.items() if engine.has_sent(each[0])]:
-            half.pop(stream, None)
-            if call.is_end_unseen:
-                self.intake.forget(stream)
-            else:
-                engine.reset(stream, ErrorCode.NO_ERROR)
-                self.flush_soon()
 
     def _wake(self) -> None:
         """Let methods send on whose answers were taken."""
@@ -341,10 +341,6 @@ class RpcConnection(Protocol):
             self.reception.release_window(call)
             self.flush_soon()
 
-    def status_of(self, error: ServingError) -> CallStatus:
-        """Return how a call ends that failed with ``error``."""
-        return self._site.status_of(error)
-
     def refusal(self) -> ServingError:
         """Return why no more calls are served now."""
         if self.limit_exceeded is not None:
@@ -376,15 +372,19 @@ class RpcConnection(Protocol):
         """Write down what the client has done."""
         self._listener.ended.note(self.remote, name, reason)
 
-    def close_when_done(self) -> None:
-        """Close once everything is answered and sent."""
-        self.flush_soon()
-
     def close_now(self) -> None:
-        """Close when everything is written: nothing is left to do."""
+        """
+        Send no more, and read on until the client closes, or for its time: nothing is left to do.
+
+        Were the socket closed, what a client still sends, such as windows, would be answered with a reset,
+        which ends what is on its way to the client.
+        """
         self._is_closing = True
+        self._rest = b""
         self.transport.unregisterProducer()  # Twisted's TLS waits for the producer to end
-        self.transport.loseConnection()
+        if not self.secure:
+            self.transport.loseWriteConnection()
+        self.transport.resumeProducing()
 
     def _break(self, error: ConnectionBroken) -> None:
         """Close: the engine is done for, and if it cannot say so, its client is told by hand."""

@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Protocol
 
 from modelserver.rpc.call import ServerCall
-from modelserver.rpc.http2 import LARGEST_WINDOW, Http2Engine
+from modelserver.rpc.http2 import LARGEST_WINDOW, ErrorCode, Http2Engine
 from modelserver.rpc.outflow import Outflow
 from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, Passing, frame_length
 
@@ -35,9 +35,11 @@ class LargeCalls(Protocol):
     Whose bodies go past the engine.
 
     :param calls: those in hand, by stream.
+    :param half: those that are answered whose requests are not whole, for the engine at least.
     """
 
     calls: dict[int, ServerCall]
+    half: dict[int, ServerCall]
     passing: Passing
     outflow: Outflow
 
@@ -123,6 +125,22 @@ class Intake:
             self._engine.forget(stream)
         else:
             self._forgotten.append(stream)
+
+    def stop_halves(self) -> bool:
+        """
+        Give up requests whose answers are out: the client need not send the rest (RFC 9113, 8.1).
+
+        :return: whether it is to be told.
+        """
+        half, engine, tells = self._calls.half, self._engine, False
+        for stream, call in [each for each in half.items() if engine.has_sent(each[0])]:
+            half.pop(stream, None)
+            if call.is_end_unseen:
+                self.forget(stream)
+            else:
+                engine.reset(stream, ErrorCode.NO_ERROR)
+                tells = True
+        return tells
 
     def read(self, data: bytes) -> bytes:
         """

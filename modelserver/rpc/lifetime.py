@@ -62,10 +62,7 @@ class LivingConnection(Protocol):
     engine: Http2Engine
 
     def flush_soon(self) -> None:
-        """Have what is queued leave."""
-
-    def close_when_done(self) -> None:
-        """Close, now or once the calls in hand are answered."""
+        """Have what is queued leave; the connection closes behind the last of it."""
 
     def abort(self) -> None:
         """Close now."""
@@ -129,7 +126,7 @@ class Lifetime:
     def client_leaves(self) -> None:
         """Close after the calls in hand: the client will begin no more."""
         self.ending = Ending.LAST
-        self.connection.close_when_done()
+        self.connection.flush_soon()
 
     # What the server does.
 
@@ -147,7 +144,6 @@ class Lifetime:
         self.ending = Ending.LAST
         self.connection.engine.end(code, reason)
         self.connection.flush_soon()
-        self.connection.close_when_done()
 
     def check(self, now: float, in_hand: int, served: int) -> None:
         """

@@ -61,6 +61,14 @@ class LoopTransportContract(LoopTransportCase):
         self.until(lambda: self.protocol.reasons)
         self.assertEqual([ConnectionDone], self.protocol.reasons)
 
+    def test_what_the_system_has_taken_is_still_not_taken_by_the_client(self) -> None:
+        self.transport.write(b"x" * 10_000)
+        self.assertEqual(0, self.transport.unsent())
+        self.assertGreaterEqual(self.transport.untaken(), 10_000)
+        self.transport.loseWriteConnection()
+        self.receive_all()
+        self.assertEqual(0, self.transport.untaken())
+
     def test_sent_is_told_when_nothing_of_it_is_left(self) -> None:
         told: list[int] = []
 

@@ -12,7 +12,7 @@ from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from tests.harness.connections import ID, LARGEST_BODY, ConnectionStage, TwistedWebEndpoint
 from tests.harness.requests import CHUNKED, HOT, OLD, PING, H
-from tests.harness.transports import TellingTransport, TlsTransport
+from tests.harness.transports import FillingTransport, TellingTransport, TlsTransport
 
 
 class BrokenEndpoint(InferenceEndpoint):
@@ -122,6 +122,16 @@ class ConnectionTests(SynchronousTestCase):
             client.send(b"BLAH\r\n\r\n")
             self.assertEqual([400], client.statuses)
             self.assertTrue(client.transport.disconnecting)
+
+    def test_last_answer_over_tls_has_left_before_it_closes(self) -> None:
+        transport = FillingTransport(True)
+        transport.unsent = lambda: 1000  # type: ignore[attr-defined]  # as those that know
+        client = self.stage.connect(transport)
+        client.send(b"BLAH\r\n\r\n")
+        self.assertFalse(transport.disconnecting)
+        (sent,) = transport.told_when_sent
+        sent()
+        self.assertTrue(transport.disconnecting)
 
     def test_refusal_of_a_transport_that_tells(self) -> None:
         client = self.stage.connect(TellingTransport(False))

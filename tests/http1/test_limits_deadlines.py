@@ -27,6 +27,8 @@ class SlowTransport(MemoryTransport):
     def unsent(self) -> int:
         return self.left
 
+    untaken = unsent
+
 
 class SweepTests(SynchronousTestCase):
     """One listener, looked over once a second."""
@@ -104,6 +106,33 @@ class SweepTests(SynchronousTestCase):
             slow.left -= 2 * TIMEOUTS.rate
         self.assertEqual((True, False), (stuck.is_aborted, slow.is_aborted))
         self.assertEqual(100_000 + slow.left, self.connections.unsent)
+
+    def test_last_answer_may_be_taken_slowly_and_then_the_client_is_to_go(self) -> None:
+        last = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        stuck, slow = SlowTransport(), SlowTransport()
+        for transport in (stuck, slow):
+            client = self.stage.connect(transport)
+            transport.left = 3000
+            client.send(last)
+            self.stage.settle()
+            self.assertEqual((True, False), (transport.is_write_closed, transport.disconnecting))
+        for _ in range(10):
+            self.pass_time(2)
+            slow.left -= 2 * TIMEOUTS.rate
+        self.assertEqual((True, False), (stuck.is_aborted, slow.is_aborted))
+        for _ in range(5):
+            self.pass_time(2)
+            slow.left -= 2 * TIMEOUTS.rate
+        self.assertEqual((0, False), (slow.left, slow.is_aborted))
+        self.pass_time(TIMEOUTS.linger + 1)
+        self.assertTrue(slow.is_aborted)
+
+    def test_who_has_its_last_answer_and_stays_does_not_hold_the_end(self) -> None:
+        client = self.stage.connect()
+        client.send(b"BLAH\r\n\r\n")
+        self.connections.close(60.0)
+        self.pass_time(TIMEOUTS.linger + 2)
+        self.assertTrue(client.transport.is_aborted)
 
     def test_close_waits_for_what_is_written(self) -> None:
         client = self.stage.connect()

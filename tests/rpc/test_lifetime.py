@@ -8,11 +8,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.limits import ConnectionTimeouts
 from modelserver.rpc.codes import Code
+from modelserver.rpc.connection import RpcConnection
+from modelserver.rpc.http2 import window_update
 from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.limits import RpcLimits
 from tests.harness.http2_client import message
 from tests.harness.rpc import RpcClient, RpcStage
-from tests.harness.transports import MemoryTransport
+from tests.harness.transports import MemoryTransport, TlsTransport
 
 LIMITS = RpcLimits()
 CALM = 11
@@ -30,11 +32,11 @@ class AgeTests(SynchronousTestCase):
     def test_an_idle_client_is_asked_to_connect_anew(self) -> None:
         self.stage.advance(59.0)
         self.client.pump()
-        self.assertEqual(([], False), (self.client.http2.goaways, self.client.transport.disconnecting))
+        self.assertEqual(([], False), (self.client.http2.goaways, self.client.transport.is_closing))
         self.stage.advance(1.5)
         self.client.pump()
         self.assertEqual(0, self.client.http2.goaways[0][0])
-        self.assertTrue(self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_closing)
 
     def test_a_call_in_hand_is_finished(self) -> None:
         answer = self.client.ask("Keep")
@@ -45,7 +47,7 @@ class AgeTests(SynchronousTestCase):
         self.stage.site.keep.calls[0].reply(b"in time")
         self.client.pump()
         self.assertEqual(([b"in time"], 0), (answer.messages, answer.status))
-        self.assertTrue(self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_closing)
 
     def test_a_call_that_takes_longer_is_told_so(self) -> None:
         answer = self.client.ask("Keep")
@@ -53,7 +55,7 @@ class AgeTests(SynchronousTestCase):
         self.client.pump()
         self.assertEqual(14, answer.status)
         self.assertEqual([Code.CANCELLED], self.stage.site.keep.cancelled)
-        self.assertTrue(self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_closing)
 
     def test_clients_who_came_together_are_not_sent_away_together(self) -> None:
         others = [self.stage.connect() for _ in range(50)]
@@ -62,7 +64,7 @@ class AgeTests(SynchronousTestCase):
             self.stage.advance(0.5)
             for client in others:
                 client.pump()
-                if client.transport.disconnecting:
+                if client.transport.is_closing:
                     ends.add((client, tenth))
         firsts = {client: min(at for who, at in ends if who is client) for client, _ in ends}
         self.assertEqual(50, len(firsts))
@@ -85,7 +87,7 @@ class IdleTests(SynchronousTestCase):
         for _ in range(seconds):
             self.stage.advance(1.0)
             self.client.pump()
-        return self.client.transport.disconnecting
+        return self.client.transport.is_closing
 
     def test_one_that_asks_nothing_is_asked_to_connect_anew(self) -> None:
         self.assertFalse(self.wait(28))
@@ -122,12 +124,12 @@ class SignsOfLifeTests(SynchronousTestCase):
         for _ in range(100):
             self.stage.advance(1.0)
             self.client.pump()
-        self.assertFalse(self.client.transport.disconnecting)
+        self.assertFalse(self.client.transport.is_closing)
 
     def test_one_that_does_not_is_gone(self) -> None:
         self.client.ask("Keep")
         self.stage.advance(13.0)
-        self.assertTrue(self.client.transport.is_aborted or self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_aborted or self.client.transport.is_closing)
         self.assertEqual({"silent": 1}, self.stage.factory.listener.ended.counts)
         self.flushLoggedErrors()
 
@@ -153,16 +155,16 @@ class MannersTests(SynchronousTestCase):
         self.stage.site.keep.calls[0].reply(b"in hand")
         self.client.pump()
         self.assertEqual([b"in hand"], answer.messages)
-        self.assertTrue(self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_closing)
         self.assertEqual(0, self.other.ask("Echo").status)
 
     def test_one_that_goes_on_is_cut_off(self) -> None:
         self.client.ask("Keep")
         pings = b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)
         self.client.connection.dataReceived(pings * 6)
-        self.assertFalse(self.client.transport.disconnecting)
+        self.assertFalse(self.client.transport.is_closing)
         self.client.connection.dataReceived(pings * 20)
-        self.assertTrue(self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_closing)
         self.assertEqual([Code.CANCELLED], self.stage.site.keep.cancelled)
 
     def test_pings_are_fine_while_there_are_answers(self) -> None:
@@ -208,7 +210,7 @@ class DrainTests(SynchronousTestCase):
         """Carry what is said, and tell connections that they are lost."""
         for client in clients:
             client.pump()
-            if client.transport.disconnecting and not client.is_lost:
+            if client.transport.is_closing and not client.is_lost:
                 client.leave()
 
     def test_an_idle_client_is_let_go_at_once(self) -> None:
@@ -267,13 +269,13 @@ class SlowClientTests(SynchronousTestCase):
         connection = self.stage.factory.buildProtocol(None)
         connection.makeConnection(transport)
         self.stage.advance(12.0)
-        self.assertTrue(transport.disconnecting)
+        self.assertTrue(transport.is_closing)
 
     def test_one_that_has_said_hello_may_rest(self) -> None:
         for _ in range(100):
             self.stage.advance(10.0)
             self.client.pump()
-        self.assertFalse(self.client.transport.disconnecting)
+        self.assertFalse(self.client.transport.is_closing)
 
     def test_a_message_that_comes_too_slowly_ends_its_call_and_no_other(self) -> None:
         stream = self.client.http2.request("Keep")
@@ -307,7 +309,7 @@ class SlowClientTests(SynchronousTestCase):
         self.client.http2.takes = False
         self.client.ask("Echo", bytes(200_000))
         self.stage.advance(25.0)
-        self.assertTrue(self.client.transport.disconnecting)
+        self.assertTrue(self.client.transport.is_closing)
 
     def test_answers_that_are_not_taken_share_a_memory_and_the_slowest_goes_first(self) -> None:
         stage = RpcStage(response_memory=300_000)
@@ -317,7 +319,56 @@ class SlowClientTests(SynchronousTestCase):
             client.http2.takes = False
             client.ask("Echo", bytes(300_000))
             stage.advance(3.0)
-        self.assertEqual((False, True), (slow.transport.disconnecting, slower.transport.disconnecting))
+        self.assertEqual((False, True), (slow.transport.is_closing, slower.transport.is_closing))
+
+
+class LastAnswerTests(SynchronousTestCase):
+    """Clients with answers on their way, whose connection has come to its end."""
+
+    def setUp(self) -> None:
+        self.stage = RpcStage(timeouts=ConnectionTimeouts(linger=4.0))
+        self.stage.connections.start()
+        self.stage.factory.doStart()
+        self.addCleanup(self.stage.factory.doStop)
+
+    def ended(self, transport: MemoryTransport) -> RpcClient:
+        """A client who was asked to leave while it waited, and has its answer now."""
+        client = self.stage.connect(transport=transport)
+        client.ask("Keep")
+        client.connection.finish()
+        client.pump()
+        self.stage.site.keep.calls[-1].reply(b"the last")
+        client.pump()
+        self.assertEqual([b"the last"], client.http2.answers[1].messages)
+        return client
+
+    def test_they_are_read_from_until_they_close_so_that_no_reset_ends_the_answers(self) -> None:
+        client = self.ended(MemoryTransport())
+        transport = client.transport
+        self.assertEqual((True, False), (transport.is_write_closed, transport.disconnecting))
+        client.send(window_update(0, 1000) * 100)
+        self.stage.advance(3.0)
+        self.assertEqual((True, False), (transport.is_reading, transport.disconnecting))
+
+    def test_they_have_so_long_for_it(self) -> None:
+        for transport in (MemoryTransport(), TlsTransport()):
+            client = self.ended(transport)
+            self.stage.advance(6.0)
+            self.assertTrue(client.transport.is_aborted)
+
+    def test_tls_stays_as_it_is_for_so_long(self) -> None:
+        client = self.ended(TlsTransport())
+        self.assertFalse(client.transport.is_closing)
+        self.assertTrue(client.http2.goaways)
+        client.send(window_update(0, 1000))
+        self.stage.advance(3.0)
+        self.assertTrue(client.transport.is_reading)
+
+    def test_the_second_word_about_the_end_is_the_last(self) -> None:
+        for end in (RpcConnection.close, RpcConnection.abort):
+            client = self.ended(MemoryTransport())
+            end(client.connection)
+            self.assertTrue(client.transport.disconnecting)
 
 
 class LimitTests(SynchronousTestCase):
@@ -329,6 +380,6 @@ class LimitTests(SynchronousTestCase):
         statuses = [client.ask("Echo").status for client in clients]
         self.assertEqual([0, 0, 8], statuses)
         self.assertIn("max_connections", clients[2].http2.answers[1].text)
-        self.assertEqual([False, False, True], [client.transport.disconnecting for client in clients])
+        self.assertEqual([False, False, True], [client.transport.is_closing for client in clients])
         clients[0].leave()
         self.assertEqual(0, stage.connect().ask("Echo").status)

@@ -219,12 +219,12 @@ class OutflowContract(TestCase):
             client.connection.dataReceived(raw_frame(8, 0, 0, size.to_bytes(4, "big")))
         client.pump()
         self.assertEqual([3], [code for code, _, _ in client.http2.goaways])
-        self.assertTrue(self.transport.disconnecting)
+        self.assertTrue(self.transport.is_closing)
 
     def test_a_window_that_is_opened_by_nothing_is_for_the_engine_to_judge(self) -> None:
         client = self.connect()
         client.connection.dataReceived(raw_frame(8, 0, 0, bytes(4)))
-        self.assertTrue(self.transport.disconnecting)
+        self.assertTrue(self.transport.is_closing)
 
     def test_openings_may_be_cut_anywhere(self) -> None:
         client = self.connect()
