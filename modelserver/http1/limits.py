@@ -160,6 +160,8 @@ class Connections:
     _answers: AnswerMemory = field(init=False)
     _loop: LoopingCall = field(init=False)
     _last: LoopingCall = field(init=False)
+    _end: float = field(default=0.0, init=False)
+    """When those are cut off who take answers at a stop."""
 
     def __attrs_post_init__(self) -> None:
         self._loop = LoopingCall(self.sweep)
@@ -175,21 +177,27 @@ class Connections:
         """Begin to watch."""
         self._loop.start(SWEEP, now=False)
 
-    def close(self, seconds: float) -> Deferred[None]:
+    def close(self, seconds: float, for_answers: float = 0.0) -> Deferred[None]:
         """
         Answer what clients have asked or ask now, each with the end of its connection.
 
         A connection that rests is closed after a moment: its client may be asking just now.
 
+        :param for_answers: seconds that clients have who take answers.
         :return: fires when no connection is left; after ``seconds`` those that are have been cut off.
         """
         for connection in list(self.open):
             connection.finish()
         begun = self.clock.seconds()
+        self._end = begun + max(seconds, for_answers)
         looking = LoopingCall(self._look_at_the_last, begun + min(LAST_QUESTIONS, seconds), begun + seconds)
         looking.clock = self.clock
         self._last = looking
         return looking.start(LAST_LOOK).addCallback(lambda loop: None)
+
+    def hurry(self) -> None:
+        """Wait for those who take answers no longer than for others."""
+        self._end = 0.0
 
     def _look_at_the_last(self, rest_until: float, end: float) -> None:
         now = self.clock.seconds()
@@ -197,9 +205,10 @@ class Connections:
             for connection in [each for each in self.open if each.phase is Phase.IDLE]:
                 connection.close()
         if now >= end:
-            for connection in [*self.open, *self.open]:  # the second time, those that were told and linger
+            late = [each for each in self.open if now >= self._end or not each.left]
+            for connection in (*late, *late):  # the second time, those that were told and linger
                 connection.abort()
-        if not self.open or now >= end:
+        if not self.open or now >= max(end, self._end):
             self._last.stop()
             if self._loop.running:
                 self._loop.stop()

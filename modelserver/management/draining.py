@@ -30,13 +30,14 @@ class Draining:
 
     :param workflows: whose runs in progress go on to their ends; None: there are none.
     :param begun: whether the stop has begun; readiness fails from then on.
+    :ivar is_hurried: whether it was cut short.
     """
 
     registry: Registry
     clock: IReactorTime
     workflows: WorkflowInference | None = None
     begun: bool = field(default=False, init=False)
-    _is_hurried: bool = field(default=False, init=False)
+    is_hurried: bool = field(default=False, init=False)
     _versions: list[ModelVersion] = field(factory=list, init=False)
     _pause: Deferred[None] | None = field(default=None, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
@@ -90,7 +91,7 @@ class Draining:
 
     def stop_now(self) -> None:
         """End the present wait, and kill the workers: a second signal came."""
-        self._is_hurried = True
+        self.is_hurried = True
         for version in self._versions or self.registry.all():
             version.pool.kill()
         self._go_on()
@@ -98,7 +99,7 @@ class Draining:
     def _wait(self, seconds: float) -> Deferred[None]:
         pause: Deferred[None] = Deferred()
         self._pause = pause
-        if self._is_hurried:
+        if self.is_hurried:
             self._go_on()
         else:
             self._timer = self.clock.callLater(seconds, self._go_on)

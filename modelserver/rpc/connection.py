@@ -100,8 +100,7 @@ class RpcConnection(Protocol):
             return Phase.LINGER
         if not self._is_ready:
             return Phase.HEAD
-        is_resting = self.lifetime.ending is not Ending.OPEN and not self.reception.calls
-        return Phase.IDLE if is_resting else Phase.BUSY
+        return Phase.BUSY if self.lifetime.ending is Ending.OPEN or self.reception.calls else Phase.IDLE
 
     @property
     def served(self) -> int:
@@ -150,7 +149,7 @@ class RpcConnection(Protocol):
             return
         self.flush()
         if not self._is_closing:
-            self.close_now()
+            self.close_now(self._is_ready)
 
     def abort(self) -> None:
         """Close now; clients that read are told so first, call by call. The second time, at once."""
@@ -362,27 +361,29 @@ class RpcConnection(Protocol):
         """Note that the client does speak HTTP/2."""
         self._is_ready = self.outflow.is_ready = True
 
+    # The end.
+
     def client_leaves(self) -> None:
         """Close after the calls in hand."""
         self.lifetime.client_leaves()
-
-    # The end.
 
     def blame(self, name: str, reason: str) -> None:
         """Write down what the client has done."""
         self._listener.ended.note(self.remote, name, reason)
 
-    def close_now(self) -> None:
+    def close_now(self, has_answers: bool = True) -> None:
         """
         Send no more, and read on until the client closes, or for its time: nothing is left to do.
 
-        Were the socket closed, what a client still sends, such as windows, would be answered with a reset,
-        which ends what is on its way to the client.
+        Were it closed, a reset would answer what the client still sends, such as windows, and end what is on
+        its way. Some clients that see the end of it read no further.
+
+        :param has_answers: else it is closed for writing at once.
         """
         self._is_closing = True
         self._rest = b""
         self.transport.unregisterProducer()  # Twisted's TLS waits for the producer to end
-        if not self.secure:
+        if not has_answers and not self.secure:
             self.transport.loseWriteConnection()
         self.transport.resumeProducing()
 
@@ -392,7 +393,7 @@ class RpcConnection(Protocol):
         if error.code is not None and not self.is_full:
             self.transport.write(last_words(self.reception.highest, error.code, error.reason))
         is_full = self.is_full
-        self.close_now()
+        self.close_now(has_answers=False)
         self.reception.lost()
         self._over.note()
         if is_full:

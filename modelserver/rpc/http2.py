@@ -19,6 +19,7 @@ class ErrorCode(IntEnum):
     FRAME_SIZE_ERROR = 6
     REFUSED_STREAM = 7
     CANCEL = 8
+    COMPRESSION_ERROR = 9
     ENHANCE_YOUR_CALM = 11
 
 
@@ -183,7 +184,7 @@ class Http2Engine(Protocol):
         """
 
     def ping(self, data: bytes) -> None:
-        """Ask for a sign of life; ``data`` has 8 bytes."""
+        """Ask for a sign of life, behind what was announced; ``data`` has 8 bytes."""
 
     def announce_end(self) -> None:
         """Ask the peer to begin nothing more; what is on its way is still served."""

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from modelserver.server.grpc_fronts import GrpcFronts
 
 LAST_WRITES = 2.0
-"""Seconds that clients have at the end to ask once more, and to read their answers."""
+"""Seconds that clients have at the end to ask once more; who takes an answer has what is left of the drain."""
 RELOAD = 5.0
 """Seconds between two readings of the operator's key file."""
 
@@ -304,10 +304,12 @@ class Server(MultiService):
         stopped = super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         if stopped is not None:
             await stopped
+        begun = self._reactor.seconds()
         if core is not None:
             await core.draining.finish(self.settings.drain_timeout)
         # Before the models go: who asks until then is told that the server is stopping.
-        await self.connections.close(LAST_WRITES)
+        left = 0.0 if core is None or core.draining.is_hurried else self.settings.drain_timeout
+        await self.connections.close(LAST_WRITES, left - (self._reactor.seconds() - begun))
         if core is not None:
             core.memory_limits.stop()
             core.idle_memory.stop()
@@ -332,6 +334,7 @@ class Server(MultiService):
 
         def stop_now(number: int, frame: object) -> None:
             self._reactor.callFromThread(core.draining.stop_now)
+            self._reactor.callFromThread(self.connections.hurry)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop_now)

@@ -267,6 +267,15 @@ class Http2Contract(Http2Case):
         self.engine.receive(self.client.output())
         self.assertIn(stream, self.told.whole)
 
+    def test_a_ping_follows_the_notice_so_that_its_answer_says_that_the_peer_knows(self) -> None:
+        self.engine.announce_end()
+        self.engine.ping(b"do-know?")
+        data = self.engine.take_output()
+        self.assertLess(data.index(b"\x7f\xff\xff\xff" + bytes(4)), data.index(b"do-know?"))
+        self.engine.announce_end()
+        self.engine.ping(b"really?!")
+        self.assertIn(b"really?!", self.engine.take_output())
+
     def test_the_last_notice_names_the_last_stream_and_the_reason(self) -> None:
         stream = self.ask()
         self.engine.end(ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from modelserver.errors import AccessDenied, BodyTooLarge, DeadlinePassed, ServerFull, ServingError
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.limits import Connections, ConnectionTimeouts
+from modelserver.http1.states import Phase
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.connection import RpcConnection
@@ -187,6 +188,11 @@ class RpcClient:
     transport: MemoryTransport
     http2: Http2Client
     is_lost: bool = False
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the server has ended the connection: nothing more comes."""
+        return self.transport.is_closing or self.connection.phase is Phase.LINGER
 
     def pump(self) -> None:
         """Carry bytes both ways, turn by turn, until nothing moves; what is paused stays."""

@@ -145,6 +145,23 @@ class SweepTests(SynchronousTestCase):
         self.clock.advance(1)
         self.successResultOf(closed)
 
+    def test_who_takes_an_answer_at_the_end_has_longer_unless_it_is_in_a_hurry(self) -> None:
+        for hurries, ends in ((False, 9), (True, 3)):
+            connections = Connections(self.clock, TIMEOUTS)
+            self.stage.listener.connections = connections.for_listener()
+            connections.start()
+            transport = SlowTransport()
+            self.stage.connect(transport).send(b"BLAH\r\n\r\n")
+            transport.left = 10_000
+            closed = connections.close(2.0, 8.0)
+            for second in range(1, ends):
+                transport.left -= 2 * TIMEOUTS.rate
+                self.clock.advance(1)
+                self.assertEqual((second >= ends - 1), transport.is_aborted, second)
+                if hurries:
+                    connections.hurry()
+            self.successResultOf(closed)
+
     def test_close_waits_no_longer_than_it_may(self) -> None:
         self.stage.connect()
         closed = self.connections.close(2.0)

@@ -73,7 +73,7 @@ class DamageContract(TestCase):
         honest, harmed = stage.connect(), stage.connect()
         data = damage(record(chance), chance)[len(Http2Client().output()) :]
         at = 0
-        while at < len(data) and not harmed.transport.is_closing:
+        while at < len(data) and not harmed.is_ended:
             size = chance.choice((1, 50, 1000, 20_000))
             harmed.connection.dataReceived(data[at : at + size])
             at += size

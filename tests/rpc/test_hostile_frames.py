@@ -58,17 +58,17 @@ class HostileContract(TestCase):
         """Send bytes as a loop brings them, a turn each, as long as the connection is there and read."""
         client = client or self.attacker
         for start in range(0, len(data), READ):
-            if client.transport.is_closing:
+            if client.is_ended:
                 return
             client.connection.dataReceived(data[start : start + READ])
             for _ in range(1000):
                 self.stage.turn()
-                if client.transport.is_reading or client.transport.is_closing:
+                if client.transport.is_reading or client.is_ended:
                     break
 
     def assert_ended(self, *names: str) -> None:
         """The attacker was sent away, and why is written down."""
-        self.assertTrue(self.attacker.transport.is_closing)
+        self.assertTrue(self.attacker.is_ended)
         counts = self.stage.factory.listener.ended.counts
         self.assertTrue(counts)
         self.assertEqual({1}, set(counts.values()), counts)
@@ -95,7 +95,7 @@ class HostileContract(TestCase):
         for second in range(10):
             self.attack(self.requests(900, 1 + second * 1800))
             self.stage.clock.advance(1.0)
-        self.assertFalse(self.attacker.transport.is_closing)
+        self.assertFalse(self.attacker.is_ended)
         self.assertEqual(9001, len(self.stage.site.keep.messages))
 
     def test_fields_that_never_end(self) -> None:
@@ -296,7 +296,7 @@ class HostileContract(TestCase):
         self.assertEqual([b"x"], self.attacker.ask("Echo", b"x").messages)
         opened = raw_frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x05")
         self.attack(opened + raw_frame(GOAWAY, 0, 0, bytes(8)) + opened)
-        self.assertTrue(self.attacker.transport.is_closing)
+        self.assertTrue(self.attacker.is_ended)
         self.assertEqual({}, self.stage.factory.listener.ended.counts)
 
     def test_client_that_leaves_is_answered_first_whatever_it_says_besides(self) -> None:
@@ -305,11 +305,11 @@ class HostileContract(TestCase):
         goaway = raw_frame(GOAWAY, 0, 0, bytes(8) + b"done")
         for piece in (opened, goaway[:5], goaway[5:12], goaway[12:] + opened):
             self.attack(piece)
-        self.assertFalse(self.attacker.transport.is_closing)
+        self.assertFalse(self.attacker.is_ended)
         self.stage.site.keep.calls[1].reply(b"late")
         self.attacker.pump()
         self.assertEqual([b"late"], waits.messages)
-        self.assertTrue(self.attacker.transport.is_closing)
+        self.assertTrue(self.attacker.is_ended)
         self.assertEqual({}, self.stage.factory.listener.ended.counts)
 
 

@@ -32,11 +32,11 @@ class AgeTests(SynchronousTestCase):
     def test_an_idle_client_is_asked_to_connect_anew(self) -> None:
         self.stage.advance(59.0)
         self.client.pump()
-        self.assertEqual(([], False), (self.client.http2.goaways, self.client.transport.is_closing))
+        self.assertEqual(([], False), (self.client.http2.goaways, self.client.is_ended))
         self.stage.advance(1.5)
         self.client.pump()
         self.assertEqual(0, self.client.http2.goaways[0][0])
-        self.assertTrue(self.client.transport.is_closing)
+        self.assertTrue(self.client.is_ended)
 
     def test_a_call_in_hand_is_finished(self) -> None:
         answer = self.client.ask("Keep")
@@ -47,7 +47,7 @@ class AgeTests(SynchronousTestCase):
         self.stage.site.keep.calls[0].reply(b"in time")
         self.client.pump()
         self.assertEqual(([b"in time"], 0), (answer.messages, answer.status))
-        self.assertTrue(self.client.transport.is_closing)
+        self.assertTrue(self.client.is_ended)
 
     def test_a_call_that_takes_longer_is_told_so(self) -> None:
         answer = self.client.ask("Keep")
@@ -55,7 +55,7 @@ class AgeTests(SynchronousTestCase):
         self.client.pump()
         self.assertEqual(14, answer.status)
         self.assertEqual([Code.CANCELLED], self.stage.site.keep.cancelled)
-        self.assertTrue(self.client.transport.is_closing)
+        self.assertTrue(self.client.is_ended)
 
     def test_clients_who_came_together_are_not_sent_away_together(self) -> None:
         others = [self.stage.connect() for _ in range(50)]
@@ -64,7 +64,7 @@ class AgeTests(SynchronousTestCase):
             self.stage.advance(0.5)
             for client in others:
                 client.pump()
-                if client.transport.is_closing:
+                if client.is_ended:
                     ends.add((client, tenth))
         firsts = {client: min(at for who, at in ends if who is client) for client, _ in ends}
         self.assertEqual(50, len(firsts))
@@ -87,7 +87,7 @@ class IdleTests(SynchronousTestCase):
         for _ in range(seconds):
             self.stage.advance(1.0)
             self.client.pump()
-        return self.client.transport.is_closing
+        return self.client.is_ended
 
     def test_one_that_asks_nothing_is_asked_to_connect_anew(self) -> None:
         self.assertFalse(self.wait(28))
@@ -124,12 +124,12 @@ class SignsOfLifeTests(SynchronousTestCase):
         for _ in range(100):
             self.stage.advance(1.0)
             self.client.pump()
-        self.assertFalse(self.client.transport.is_closing)
+        self.assertFalse(self.client.is_ended)
 
     def test_one_that_does_not_is_gone(self) -> None:
         self.client.ask("Keep")
         self.stage.advance(13.0)
-        self.assertTrue(self.client.transport.is_aborted or self.client.transport.is_closing)
+        self.assertTrue(self.client.transport.is_aborted or self.client.is_ended)
         self.assertEqual({"silent": 1}, self.stage.factory.listener.ended.counts)
         self.flushLoggedErrors()
 
@@ -155,16 +155,16 @@ class MannersTests(SynchronousTestCase):
         self.stage.site.keep.calls[0].reply(b"in hand")
         self.client.pump()
         self.assertEqual([b"in hand"], answer.messages)
-        self.assertTrue(self.client.transport.is_closing)
+        self.assertTrue(self.client.is_ended)
         self.assertEqual(0, self.other.ask("Echo").status)
 
     def test_one_that_goes_on_is_cut_off(self) -> None:
         self.client.ask("Keep")
         pings = b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)
         self.client.connection.dataReceived(pings * 6)
-        self.assertFalse(self.client.transport.is_closing)
+        self.assertFalse(self.client.is_ended)
         self.client.connection.dataReceived(pings * 20)
-        self.assertTrue(self.client.transport.is_closing)
+        self.assertTrue(self.client.is_ended)
         self.assertEqual([Code.CANCELLED], self.stage.site.keep.cancelled)
 
     def test_pings_are_fine_while_there_are_answers(self) -> None:
@@ -210,7 +210,7 @@ class DrainTests(SynchronousTestCase):
         """Carry what is said, and tell connections that they are lost."""
         for client in clients:
             client.pump()
-            if client.transport.is_closing and not client.is_lost:
+            if client.is_ended and not client.is_lost:
                 client.leave()
 
     def test_an_idle_client_is_let_go_at_once(self) -> None:
@@ -275,7 +275,7 @@ class SlowClientTests(SynchronousTestCase):
         for _ in range(100):
             self.stage.advance(10.0)
             self.client.pump()
-        self.assertFalse(self.client.transport.is_closing)
+        self.assertFalse(self.client.is_ended)
 
     def test_a_message_that_comes_too_slowly_ends_its_call_and_no_other(self) -> None:
         stream = self.client.http2.request("Keep")
@@ -309,7 +309,7 @@ class SlowClientTests(SynchronousTestCase):
         self.client.http2.takes = False
         self.client.ask("Echo", bytes(200_000))
         self.stage.advance(25.0)
-        self.assertTrue(self.client.transport.is_closing)
+        self.assertTrue(self.client.is_ended)
 
     def test_answers_that_are_not_taken_share_a_memory_and_the_slowest_goes_first(self) -> None:
         stage = RpcStage(response_memory=300_000)
@@ -319,7 +319,7 @@ class SlowClientTests(SynchronousTestCase):
             client.http2.takes = False
             client.ask("Echo", bytes(300_000))
             stage.advance(3.0)
-        self.assertEqual((False, True), (slow.transport.is_closing, slower.transport.is_closing))
+        self.assertEqual((False, True), (slow.is_ended, slower.is_ended))
 
 
 class LastAnswerTests(SynchronousTestCase):
@@ -342,13 +342,14 @@ class LastAnswerTests(SynchronousTestCase):
         self.assertEqual([b"the last"], client.http2.answers[1].messages)
         return client
 
-    def test_they_are_read_from_until_they_close_so_that_no_reset_ends_the_answers(self) -> None:
-        client = self.ended(MemoryTransport())
-        transport = client.transport
-        self.assertEqual((True, False), (transport.is_write_closed, transport.disconnecting))
-        client.send(window_update(0, 1000) * 100)
-        self.stage.advance(3.0)
-        self.assertEqual((True, False), (transport.is_reading, transport.disconnecting))
+    def test_they_are_read_from_until_they_close_so_that_nothing_ends_the_answers(self) -> None:
+        for transport in (MemoryTransport(), TlsTransport()):
+            client = self.ended(transport)
+            self.assertEqual((True, False), (client.is_ended, transport.is_closing))
+            self.assertTrue(client.http2.goaways)
+            client.send(window_update(0, 1000) * 100)
+            self.stage.advance(3.0)
+            self.assertEqual((True, False), (transport.is_reading, transport.is_closing))
 
     def test_they_have_so_long_for_it(self) -> None:
         for transport in (MemoryTransport(), TlsTransport()):
@@ -356,13 +357,12 @@ class LastAnswerTests(SynchronousTestCase):
             self.stage.advance(6.0)
             self.assertTrue(client.transport.is_aborted)
 
-    def test_tls_stays_as_it_is_for_so_long(self) -> None:
-        client = self.ended(TlsTransport())
-        self.assertFalse(client.transport.is_closing)
-        self.assertTrue(client.http2.goaways)
-        client.send(window_update(0, 1000))
-        self.stage.advance(3.0)
-        self.assertTrue(client.transport.is_reading)
+    def test_one_that_speaks_something_else_sees_the_end_at_once(self) -> None:
+        transport = MemoryTransport()
+        connection = self.stage.factory.buildProtocol(None)
+        connection.makeConnection(transport)
+        connection.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual((True, False), (transport.is_write_closed, transport.disconnecting))
 
     def test_the_second_word_about_the_end_is_the_last(self) -> None:
         for end in (RpcConnection.close, RpcConnection.abort):
@@ -380,6 +380,6 @@ class LimitTests(SynchronousTestCase):
         statuses = [client.ask("Echo").status for client in clients]
         self.assertEqual([0, 0, 8], statuses)
         self.assertIn("max_connections", clients[2].http2.answers[1].text)
-        self.assertEqual([False, False, True], [client.transport.is_closing for client in clients])
+        self.assertEqual([False, False, True], [client.is_ended for client in clients])
         clients[0].leave()
         self.assertEqual(0, stage.connect().ask("Echo").status)

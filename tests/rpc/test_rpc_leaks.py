@@ -109,7 +109,7 @@ class LeakTests(TestCase):
         self.assertEqual({}, client.connection.reception.half)
         self.assertEqual((0, 0), (self.stage.memory.used, client.connection.unsent))
         self.assertEqual(0, len(self.stage.factory.listener.deadlines))
-        self.assertFalse(client.transport.is_closing)
+        self.assertFalse(client.is_ended)
 
     def test_calls_that_are_cancelled_or_expire_leave_nothing(self) -> None:
         self.assert_nothing_grows(self.client)

@@ -42,6 +42,8 @@ class Ngh2Engine:
         self._is_ready = self._is_ending = False
         self._broken: str | None = None
         """Why the library has ended the connection, of which it has told the peer."""
+        self._behind: list[bytes] | None = None
+        """Pings that are to follow the notice of the end: the library would send them ahead of it."""
         self._events = connection.events
         self._queued = connection.queued_body_size
         self._acknowledge = connection.acknowledge_received_data
@@ -116,10 +118,18 @@ class Ngh2Engine:
             output = connection.data_to_send(STEP) if self.has_more else connection.data_to_send()
         except ngh2.NGH2Error as error:
             raise _broken(error) from None
+        if self._behind is not None:
+            output += self._pings_behind()
         if output:
             self._dispatch()
             self.has_more = self.has_more or self._broken is not None
         return output
+
+    def _pings_behind(self) -> bytes:
+        behind, self._behind = self._behind or (), None
+        for data in behind:
+            self.ping(data)
+        return self._connection.data_to_send() if behind and not self.has_more else b""
 
     def queued(self, stream: int | None = None) -> int:
         """Return the bytes of answers that wait for the peer's windows."""
@@ -199,6 +209,9 @@ class Ngh2Engine:
 
     def ping(self, data: bytes) -> None:
         """Ask for a sign of life."""
+        if self._behind is not None:
+            self._behind.append(data)
+            return
         try:
             self._connection.ping(data)
         except ngh2.NGH2Error:
@@ -208,6 +221,7 @@ class Ngh2Engine:
         """Ask the peer to begin nothing more."""
         try:
             self._connection.send_shutdown_notice()
+            self._behind = []
         except ngh2.NGH2Error:
             pass  # the connection has ended
 
