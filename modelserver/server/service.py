@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from modelserver.server.grpc_fronts import GrpcFronts
 
 LAST_WRITES = 2.0
-"""Seconds that clients have at the end to ask once more; who takes an answer has what is left of the drain."""
+"""Seconds that clients have at the end to ask once more; answers may be taken while the drain lasts."""
 RELOAD = 5.0
 """Seconds between two readings of the operator's key file."""
 
