@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, repeat
 from json.encoder import encode_basestring_ascii
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from attrs import field
 from twisted.logger import LogEvent, LogLevel, eventAsText, formatEvent
@@ -38,6 +39,41 @@ Access = tuple[float, str, Asked, int, float, bytes, str]
 One request that was answered: seconds since the epoch, the remote as it is shown (``/127.0.0.1:64003``), what
 it asked for, status, milliseconds, the 16 bytes of its id, or none, and the id of its trace, or nothing.
 """
+
+
+class AlikeAccesses(NamedTuple):
+    """
+    Requests that were answered together, and differ in nothing but what is listed of them, in their order.
+
+    :param at: seconds since the epoch; the others are as in ``Access``, one of each for a request.
+    """
+
+    at: float
+    remote: str
+    asked: Asked
+    status: int
+    milliseconds: Sequence[float]
+    request_ids: Sequence[bytes]
+    trace_id: str
+
+    def apart(self) -> Iterator[Access]:
+        """Return each request by itself."""
+        at, remote, asked, status, milliseconds, request_ids, trace_id = self
+        for spent, request_id in zip(milliseconds, request_ids, strict=True):
+            yield at, remote, asked, status, spent, request_id, trace_id
+
+    def lines(self, shown: str) -> Iterator[str]:
+        """
+        Return what their lines say, as the peers have it.
+
+        :param shown: what was asked for.
+        """
+        start = f'{self.remote} "{shown}" {self.status} '
+        for milliseconds, same in groupby(map(int, self.milliseconds)):
+            yield from repeat(f"{start}{milliseconds}\n", len(list(same)))
+
+
+Accesses = Iterable[Access | AlikeAccesses]
 ACCESS_FIELDS = "remote", "method", "uri", "protocol", "status", "milliseconds", "request_id", "trace_id"
 """What the format of access lines may name."""
 MOST_ASKED = 1024
@@ -51,7 +87,7 @@ class Layout(Protocol):
     What goes into a file of its own goes into the server's log, too, where lines tell their logger.
     """
 
-    def access(self, requests: Iterable[Access]) -> tuple[str, str]:
+    def access(self, requests: Accesses) -> tuple[str, str]:
         """Return lines for ``access_log.log``, and the same for the server's log."""
 
     def metric(self, logger: str, at: float, line: MetricLine) -> tuple[str, str]:
@@ -144,18 +180,21 @@ class TextLayout:
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S,"), init=False)
     _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_text, MOST_ASKED), init=False)
 
-    def access(self, requests: Iterable[Access]) -> tuple[str, str]:
+    def access(self, requests: Accesses) -> tuple[str, str]:
         """``<time> - <remote> "<method> <uri> <protocol>" <status> <ms>``."""
         moments: list[tuple[str, list[str]]] = []
         messages: list[str] = []
         asked_shown, moment = self._asked, -1
         shown = self._formatted if self.access_format else None
-        for request in requests:
-            at, remote, asked, status, milliseconds, _, _ = request
+        for request in requests if shown is None else _apart(requests):
+            at = request[0]
             if int(at * 1000) != moment:
                 moment, messages = int(at * 1000), [""]
                 moments.append((self._stamps.show(at), messages))
-            if shown is None:
+            if isinstance(request, AlikeAccesses):
+                messages += request.lines(asked_shown[request.asked])
+            elif shown is None:
+                _, remote, asked, status, milliseconds, _, _ = request
                 messages.append(f'{remote} "{asked_shown[asked]}" {status} {int(milliseconds)}\n')
             else:
                 messages.append(shown(request))
@@ -210,11 +249,11 @@ class JsonLayout:
     _stamps: Stamps = field(factory=lambda: Stamps("%Y-%m-%dT%H:%M:%S.", "%z"), init=False)
     _asked: Memo[Asked, str] = field(factory=lambda: Memo(_as_members, MOST_ASKED), init=False)
 
-    def access(self, requests: Iterable[Access]) -> tuple[str, str]:
+    def access(self, requests: Accesses) -> tuple[str, str]:
         """The request's parts, each by its name."""
         lines: list[str] = []
         asked_shown, moment = self._asked, -1
-        for at, remote, asked, status, milliseconds, request_id, trace_id in requests:
+        for at, remote, asked, status, milliseconds, request_id, trace_id in _apart(requests):
             if int(at * 1000) != moment:
                 moment, stamp = int(at * 1000), self._stamps.show(at)
                 start = f'{{"time": "{stamp}", "level": "INFO", "logger": "ACCESS_LOG", "remote": '
@@ -251,6 +290,14 @@ class JsonLayout:
     def _line(self, at: float, level: str, logger: str, fields: Mapping[str, object]) -> str:
         head = {"time": self._stamps.show(at), "level": level, "logger": logger}
         return json.dumps({**head, **fields}) + "\n"
+
+
+def _apart(requests: Accesses) -> Iterator[Access]:
+    for each in requests:
+        if isinstance(each, AlikeAccesses):
+            yield from each.apart()
+        else:
+            yield each
 
 
 def _told_of(event: LogEvent) -> dict[str, object]:

@@ -24,7 +24,7 @@ from modelserver.backends.output import OUTPUT_NAMESPACE
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.language.attributes import define, frozen
 from modelserver.logs.flush_pace import FlushPace
-from modelserver.logs.layouts import Access, Asked, JsonLayout, Layout, TextLayout
+from modelserver.logs.layouts import Access, AlikeAccesses, Asked, JsonLayout, Layout, TextLayout
 from modelserver.logs.rotation import RotatingFile, Rotation
 from modelserver.metrics.log_lines import MetricLine
 
@@ -128,7 +128,9 @@ class AccessLogWriter:
     root: LineBuffer
     now: Callable[[], float]
     soon: Callable[[], None]
-    _waiting: list[Access] = field(factory=list, init=False)
+    _waiting: list[Access | AlikeAccesses] = field(factory=list, init=False)
+    _alike: int = field(default=0, init=False)
+    """How many requests wait beside the first of those that were answered together."""
 
     def record(
         self,
@@ -156,6 +158,16 @@ class AccessLogWriter:
         if len(waiting) >= MOST_WAITING:
             self._flush_all()
 
+    def record_alike(self, answered: AlikeAccesses) -> None:
+        """Log requests that were answered together, and are alike."""
+        waiting = self._waiting
+        if not waiting:
+            self.soon()
+        waiting.append(answered)
+        self._alike += len(answered.request_ids) - 1
+        if self.waiting >= MOST_WAITING:
+            self._flush_all()
+
     def _flush_all(self) -> None:
         self.flush()
         self.own.flush()
@@ -164,12 +176,12 @@ class AccessLogWriter:
     @property
     def waiting(self) -> int:
         """How many requests are buffered."""
-        return len(self._waiting)
+        return len(self._waiting) + self._alike
 
     def flush(self) -> None:
         """Format the buffered requests."""
         if self._waiting:
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting, self._alike = self._waiting, [], 0
             own, root = self.layout.access(waiting)
             self.own.add(own)
             self.root.add(root)

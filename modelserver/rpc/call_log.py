@@ -9,7 +9,7 @@ from attrs import field
 
 from modelserver.interfaces import Recorder
 from modelserver.language.attributes import define
-from modelserver.logs.layouts import Access
+from modelserver.logs.layouts import Access, AlikeAccesses
 from modelserver.rpc.codes import Code
 from modelserver.rpc.interfaces import EndedCall
 from modelserver.system.bounded_cache import Memo
@@ -17,6 +17,8 @@ from modelserver.system.bounded_cache import Memo
 PROTOCOL = "HTTP/2.0"
 MOST_PATHS, LONGEST_PATH = 1024, 512
 """Paths that are remembered as they are shown."""
+FEW = 4
+"""Calls that are noted one by one: to take them together would cost more."""
 # An attribute of an Enum's member costs as much as a call.
 _NAMES = tuple(code.name for code in Code)
 
@@ -29,6 +31,9 @@ class CallLines(Protocol):
 
     def record_all(self, answered: Sequence[Access]) -> None:
         """Calls that were answered."""
+
+    def record_alike(self, answered: AlikeAccesses) -> None:
+        """Calls that were answered together."""
 
 
 @define(eq=False)
@@ -68,12 +73,12 @@ class CallLog:
         (first, code), trace_id = calls[0], self.trace_id()
         asked, remote, number, time = self._shown[first.method], first.peer, int(code), self.access_log.now()
         seconds = [now - call.arrived for call, _ in calls]
-        self.access_log.record_all(
-            [
-                (time, remote, asked, number, spent * 1000, call.request_id, trace_id)
-                for (call, _), spent in zip(calls, seconds, strict=True)
-            ]
-        )
+        milliseconds, ids = [spent * 1000 for spent in seconds], [call.request_id for call, _ in calls]
+        alike = AlikeAccesses(time, remote, asked, number, milliseconds, ids, trace_id)
+        if len(calls) < FEW:
+            self.access_log.record_all(list(alike.apart()))
+        else:
+            self.access_log.record_alike(alike)
         received, sent = sum([call.received for call, _ in calls]), sum([call.sent for call, _ in calls])
         self.recorder.calls_ended(self._counted.get(first.method, ""), _NAMES[code], seconds, received, sent)
 

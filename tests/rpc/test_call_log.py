@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.logs.layouts import Access
+from modelserver.logs.layouts import Access, AlikeAccesses
 from modelserver.logs.writer import LogInputs, Logs, LogSettings
 from modelserver.rpc.call_log import CallLog
 from modelserver.rpc.codes import Code
@@ -28,6 +29,9 @@ class Nowhere:
         return 0.0
 
     def record_all(self, answered: Sequence[Access]) -> None:
+        """Drop them."""
+
+    def record_alike(self, answered: AlikeAccesses) -> None:
         """Drop them."""
 
 
@@ -55,6 +59,38 @@ class AccessLineTests(SynchronousTestCase):
             '/127.0.0.1:45282 "gRPC org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions '
             'HTTP/2.0" 0 12\n',
         )
+
+    def lines_of(self, milliseconds: Sequence[int], **more: Any) -> list[str]:
+        """What the access log has, behind the times, of calls that have ended together."""
+        with TemporaryDirectory() as folder:
+            clock = Clock()
+            settings = LogSettings(Path(folder), Path(folder), "torchserve", **more)
+            logs = Logs(settings, LogInputs(clock, clock.seconds, lambda call: call()))
+            logs.open()
+            calls = [
+                MemoryCall(PREDICT, peer="/r", request_id=bytes([place]) * 16, arrived=-each / 1024)
+                for place, each in enumerate(milliseconds)
+            ]
+            log = CallLog(logs.access, CountingRecorder(), [PREDICT])
+            log.ended([(call, Code.OK) for call in calls], 0.0)
+            self.assertEqual(len(calls), logs.access.waiting)
+            logs.close()
+            texts = [(Path(folder) / name).read_text("utf-8") for name in ("access_log.log", "ts_log.log")]
+        own, root = [text.splitlines() for text in texts]
+        self.assertEqual(len(own), len([line for line in root if "ACCESS_LOG" in line]))
+        return own
+
+    def test_calls_that_end_together_have_a_line_each_in_their_order(self) -> None:
+        # By a clock that counts 1,024 to a second, what the line shows is rounded down.
+        for milliseconds in ((9, 9, 9, 5, 5, 9, 3), (9, 5, 9)):
+            shown = [line.rpartition(" ")[2] for line in self.lines_of(milliseconds)]
+            self.assertEqual([str(each * 1000 // 1024) for each in milliseconds], shown)
+
+    def test_calls_that_end_together_keep_their_own_ids(self) -> None:
+        for more in ({"is_json": True}, {"access_format": "{request_id}"}):
+            lines = self.lines_of((9,) * 6, **more)
+            for place, line in enumerate(lines):
+                self.assertIn(f"{place:02x}" * 4 + "-", line)
 
     def test_unknown_paths_are_shown_as_they_came(self) -> None:
         self.assertIn(
