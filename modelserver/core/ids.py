@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
+from struct import Struct
 
 from attrs import field
 
@@ -57,3 +59,13 @@ class Entropy:
             self._block, start, end = self.source(max(BLOCK, size)), 0, size
         self._position = end
         return self._block[start:end]
+
+
+def ids_from(source: Callable[[int], bytes], size: int) -> Callable[[], bytes]:
+    """
+    Return what gives ids of so many random bytes, each once; no code in Python runs for nearly all of them.
+
+    :param source: ``os.urandom``.
+    """
+    block = Struct(f"{size}s" * (BLOCK // size))
+    return chain.from_iterable(iter(lambda: block.unpack(source(block.size)), ())).__next__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import evolve, field
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +27,8 @@ class Inference:
     """
     The one way into the queues, whatever the client speaks.
 
-    :param entropy: ``os.urandom``, for request ids.
+    :param entropy: gives random bytes, so many; for ids of requests that are no jobs.
+    :param new_id: makes the id of a job; unless it is given, of ``entropy``.
     :param start_up: which models are still on their way.
     :param tracer: None: nothing is traced.
     """
@@ -38,6 +40,11 @@ class Inference:
     entropy: Callable[[int], bytes]
     start_up: LoadStatus = field(factory=LoadStatus)
     tracer: Tracer | None = None
+    new_id: Callable[[], bytes] = field(kw_only=True)
+
+    @new_id.default
+    def _make_ids(self) -> Callable[[], bytes]:
+        return partial(self.entropy, ID_SIZE)
 
     def predict(
         self,
@@ -92,7 +99,7 @@ class Inference:
         header_block, extra, body, flags = inputs
         now = self.clock.seconds()
         deadline = now + client_timeout if client_timeout else None
-        request = (self.entropy(ID_SIZE), header_block, extra, body, flags, version, now, deadline)
+        request = (self.new_id(), header_block, extra, body, flags, version, now, deadline)
         job = Job(request_of(request), observer)
         try:
             found.pool.put(job)

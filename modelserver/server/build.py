@@ -25,7 +25,7 @@ from modelserver.backends.template import TemplateBackend
 from modelserver.backends.torchrun import TorchrunBackend
 from modelserver.config.settings import Settings
 from modelserver.core.gpus import Devices
-from modelserver.core.ids import Entropy, WorkerNumbers
+from modelserver.core.ids import Entropy, WorkerNumbers, ids_from
 from modelserver.core.memory_budget import MemoryBudget
 from modelserver.core.providers import CoreProviders
 from modelserver.core.queues.deadlines import Deadlines
@@ -53,6 +53,7 @@ from modelserver.management.workflows.service import WorkflowManagement, needed_
 from modelserver.metrics.beside import Beside
 from modelserver.metrics.node_metrics import Nodes
 from modelserver.metrics.process_memory import tree_memories, tree_memories_apart
+from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.dialects.mms import MultiModelServer
 from modelserver.rest.dialects.torchserve import TorchServe
@@ -308,6 +309,7 @@ def _make_inference(
         recorder=recorder,
         entropy=Entropy(os.urandom).take,
         tracer=tracer,
+        new_id=ids_from(os.urandom, ID_SIZE),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import NoReturn
 
 from attrs import field
@@ -178,7 +179,16 @@ class BatchAggregator:
         jobs = self._jobs
         if most == 1 or len(jobs) == 1:
             return [self._drop_first()]
-        taken: list[Job] = []
+        if self._size <= MOST_APART:
+            # Mostly, all may go that there is room for.
+            taken = list(islice(jobs, most))
+            if taken == [job for job in taken if job.state is not FINISHED and not job.exclusive]:
+                if len(taken) < len(jobs):
+                    return [self._drop_first() for _ in taken]
+                jobs.clear()
+                self._size = 0
+                return taken
+        taken = []
         size = travelling = 0
         while jobs:
             job = jobs[0]
