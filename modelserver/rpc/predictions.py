@@ -99,7 +99,11 @@ class Predictor:
             timeout = call.deadline - self.clock.seconds()
             if timeout <= 0:
                 raise DeadlinePassed(call.deadline - call.arrived)
-        body = bytes(message) if len(message) < LARGE else call.take_place() or self._kept(message)
+        body: bytes | SharedSlot
+        if len(message) < LARGE:
+            body = message if type(message) is bytes else bytes(message)
+        else:
+            body = call.take_place() or self._kept(message)
         asked = inference if inference.registry.has(name) else self.either
         try:
             return asked.predict(name, version, inputs_of((block, b"", body, flags)), observer, timeout)
@@ -210,7 +214,9 @@ class WholeAnswer(CallObserver):
     __slots__ = ("_parts", "_size")
 
     def __init__(self, call: Call, form: AnswerForm) -> None:
-        CallObserver.__init__(self, call, form)
+        # Not by the class above: each call makes one.
+        self.call, self.form = call, form
+        self.on_end = self._job = None
         self._parts: list[bytes] | None = None
         self._size = 0
 

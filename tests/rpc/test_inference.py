@@ -16,7 +16,7 @@ from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.frames import EXPLAIN, INPUTS
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import Code
-from modelserver.rpc.inference import PredictionHead, Predictions, read_head
+from modelserver.rpc.inference import LastHead, PredictionHead, Predictions, read_head
 from modelserver.rpc.predictions import AnswerRules, Predictor
 from modelserver.rpc.site import SiteRules
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
@@ -50,6 +50,14 @@ class HeadTests(TestCase):
         )
         for data in (asked.SerializeToString(), memoryview(asked.SerializeToString())):
             self.assertEqual(read_head(data), PredictionHead((name, version or None), sequence))
+
+    @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(("", "1")), _VALUES)))
+    def test_who_knows_the_last_one_reads_the_same(self, asked: list[tuple[str, str, bytes]]) -> None:
+        heads = LastHead()
+        for name, version, value in asked:
+            data = request(name, version, k=value).SerializeToString()
+            for message in (data, memoryview(data)):
+                self.assertEqual(heads.read(message), read_head(data))
 
     @given(st.binary(max_size=12), st.binary(max_size=4))
     def test_short_ways_are_as_strict_as_long_ones(self, name: bytes, rest: bytes) -> None:
