@@ -11,7 +11,7 @@ from modelserver.jobs import SharedSlot
 from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.http2 import Http2Engine, StreamGone
-from modelserver.rpc.interfaces import Message
+from modelserver.rpc.interfaces import Call, Message, RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.outflow import LargeAnswer, Outflow
 from modelserver.rpc.request_fields import RequestFields
@@ -30,6 +30,7 @@ from modelserver.system.bounded_cache import Memo
 from modelserver.traces import Trace
 
 _STATUS, _TYPE = (b":status", b"200"), (b"content-type", b"application/grpc")
+_ID = b"x-request-id"
 PLAIN_HEAD = [_STATUS, _TYPE]
 PLAIN_TAIL = [(b"grpc-status", b"0")]
 LARGE = 1 << 16
@@ -39,6 +40,9 @@ FRAMED = 64
 OK = Code.OK
 """Here because a look into an Enum costs as much as a call."""
 
+
+GiveMessage = Callable[[Call, "bytes | memoryview"], object]
+"""Gives a method the one message of a call."""
 
 _MADE: Memo[tuple[Metadatum, ...], Fields] = Memo(fields_of, 64, 16)
 """The fields of metadata: what handlers want their answers to carry is mostly the same."""
@@ -84,11 +88,14 @@ class CallingConnection(Protocol):
 
 class ServerCall:
     """
-    One call. It has slots, all of them filled: a look into the class would cost more than that.
+    One call.
+
+    What every call has is in slots; what few have stands in the class until then: to write it for each would
+    cost more than their looks there.
 
     :ivar method: the path.
-    :ivar rpc_method: None: there is none of this name.
     :ivar header_block: the caller's own fields as header lines, as jobs carry them.
+    :ivar give: gives the method its message; None where that may have many.
     :ivar received: bytes of messages; likewise ``sent``.
     :ivar is_whole: whether the client will send no more.
     :ivar is_measured: whether the client has said how long a body is that goes past the engine.
@@ -105,40 +112,37 @@ class ServerCall:
     """
 
     __slots__ = (
+        "__dict__",
         "_connection",
         "_fields",
+        "_is_plain",
         "arrived",
-        "bucket",
-        "context",
         "deadline",
         "explains",
-        "has_begun",
+        "give",
         "header_block",
-        "held",
-        "initial",
-        "is_behind",
-        "is_end_unseen",
-        "is_measured",
         "is_over",
         "is_whole",
-        "large",
         "leaves_something",
         "method",
         "on_cancelled",
-        "on_resume",
-        "reader",
         "received",
         "request_id",
-        "reserved",
-        "rpc_method",
         "sent",
         "stream",
-        "tells_codings",
-        "trace",
-        "trailing",
-        "unread",
-        "whole",
     )
+
+    context: object = None
+    trace: Trace | None = None
+    on_resume: Callable[[], object] | None = None
+    is_measured = is_end_unseen = is_behind = has_begun = tells_codings = False
+    reserved = unread = held = 0
+    reader: MessageCutter | None = None
+    whole: bytes | None = None
+    large: LargeMessage | None = None
+    bucket: Bucket[ServerCall] | None = None
+    _initial: Sequence[Metadatum] = ()
+    _trailing: Sequence[Metadatum] = ()
 
     def __init__(
         self,
@@ -146,30 +150,29 @@ class ServerCall:
         stream: int,
         fields: RequestFields,
         arrived: float,
+        give: GiveMessage | None = None,
     ) -> None:
         self._connection = connection
         self.stream = stream
         self._fields = fields
-        self.method, self.rpc_method = fields.path, fields.method
+        self.method = fields.path
         self.header_block, self.explains = fields.header_block, fields.explains
         self.arrived = arrived
         self.deadline: float | None = None
-        self.request_id = b""
-        self.context: object = None
-        self.trace: Trace | None = None
-        self.initial: Sequence[Metadatum] = ()
-        self.trailing: Sequence[Metadatum] = ()
+        self.give = give
         self.on_cancelled: Callable[[Code], object] | None = None
-        self.on_resume: Callable[[], object] | None = None
-        self.is_over = self.is_whole = self.is_measured = self.is_end_unseen = self.is_behind = False
-        self.has_begun = self.tells_codings = self.leaves_something = False
-        self.received = self.sent = self.reserved = self.unread = self.held = 0
-        self.reader: MessageCutter | None = None
-        self.whole: bytes | None = None
-        self.large: LargeMessage | None = None
-        self.bucket: Bucket[ServerCall] | None = None
+        self.request_id = b""
+        self.received = self.sent = 0
+        self.is_whole = self.is_over = self.leaves_something = False
+        self._is_plain = True
+        """Whether the answer is to have nothing but an id beside its message, and has not begun."""
 
     # What the client has said.
+
+    @property
+    def rpc_method(self) -> RpcMethod | None:
+        """The method that the path means; None: there is none of this name."""
+        return self._fields.method
 
     @property
     def known(self) -> dict[bytes, bytes]:
@@ -201,6 +204,24 @@ class ServerCall:
         return self.known.get(name)
 
     # What the method answers.
+
+    @property
+    def initial(self) -> Sequence[Metadatum]:
+        """Metadata that go ahead of the first message."""
+        return self._initial
+
+    @initial.setter
+    def initial(self, pairs: Sequence[Metadatum]) -> None:
+        self._initial, self._is_plain = pairs, False
+
+    @property
+    def trailing(self) -> Sequence[Metadatum]:
+        """Metadata that go with the status."""
+        return self._trailing
+
+    @trailing.setter
+    def trailing(self, pairs: Sequence[Metadatum]) -> None:
+        self._trailing, self._is_plain = pairs, False
 
     def send(self, *messages: Message) -> bool:
         """Send some of several messages; return whether another may be sent now."""
@@ -245,7 +266,7 @@ class ServerCall:
         self.sent += size
         connection.answer_bytes += size
         if not self.has_begun:
-            self.has_begun = True
+            self.has_begun, self._is_plain = True, False
             connection.engine.answer_head(self.stream, self._head(), False)
 
     def _send_message(self, connection: CallingConnection, message: Message) -> None:
@@ -265,19 +286,20 @@ class ServerCall:
         """Do as ``reply``, with a message in two pieces."""
         if self.is_over:
             return
-        self.is_over = True
         connection, size = self._connection, len(rest)
-        tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
+        self.is_over = True
+        engine = connection.engine
         try:
-            if self.has_begun or size >= LARGE:
-                begin = ahead(size)
-                self._send_message(connection, b"".join((begin, rest)) if begin else rest)
-                connection.engine.answer_tail(self.stream, tail)
-            else:
+            if self._is_plain and size < LARGE:
                 body = beginning(ahead, size) + rest
                 self.sent = sent = len(body) - PREFIX
                 connection.answer_bytes += sent
-                connection.engine.answer(self.stream, self._head(), body, tail)
+                head = self._id_head() if self.request_id else PLAIN_HEAD
+                engine.answer(self.stream, head, body, PLAIN_TAIL)
+            else:
+                begin = ahead(size)
+                self._send_message(connection, b"".join((begin, rest)) if begin else rest)
+                engine.answer_tail(self.stream, self._tail(OK, "", ()))
         except StreamGone:
             pass
         connection.finished(self, OK)
@@ -299,7 +321,7 @@ class ServerCall:
                 body = bytes(body)
         if outflow.lends:
             body = memoryview(body)
-        tail = self._tail(OK, "", ()) if self.trailing else PLAIN_TAIL
+        tail = self._tail(OK, "", ()) if self._trailing else PLAIN_TAIL
         answer = LargeAnswer(prefix(size) + ahead, body, tail, place)
         self.leaves_something = True
         try:
@@ -341,19 +363,20 @@ class ServerCall:
         if self.held:
             self._connection.consumed(self)
 
+    def _id_head(self) -> Fields:
+        return [_STATUS, _TYPE, self._connection.engine.unique((_ID, show_id(self.request_id)))]
+
     def _head(self) -> Fields:
-        head: Fields = PLAIN_HEAD
-        if self.request_id:
-            head = [_STATUS, _TYPE, (b"x-request-id", show_id(self.request_id))]
+        head: Fields = self._id_head() if self.request_id else PLAIN_HEAD
         if self.tells_codings:
             head = [*head, ACCEPTED]
-        return [*head, *_fields(self.initial)] if self.initial else head
+        return [*head, *_fields(self._initial)] if self._initial else head
 
     def _tail(self, code: Code, message: str, trailing: Sequence[Metadatum]) -> Fields:
         tail = PLAIN_TAIL if code is OK else [(b"grpc-status", b"%d" % code)]
         if message:
             tail = [*tail, (b"grpc-message", percent(message))]
-        return [*tail, *_fields(self.trailing), *_fields(trailing)]
+        return [*tail, *_fields(self._trailing), *_fields(trailing)]
 
     # The connection's.
 

@@ -316,7 +316,7 @@ class RpcConnection(Protocol):
         if self._is_lost:
             return
         self._has_answered = True
-        if not call.is_whole or call.is_end_unseen:
+        if not call.is_whole or (call.leaves_something and call.is_end_unseen):
             self.reception.release_window(call)
             self.reception.half[call.stream] = call
             call.leaves_something = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
 
@@ -115,6 +116,10 @@ class Http2Engine(Protocol):
     """
 
     has_more: bool
+
+    @property
+    def unique(self) -> Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]]:
+        """Marks a field whose value comes only once: neither side is to remember it."""
 
     def start(self) -> None:
         """Say our settings."""
@@ -232,6 +237,11 @@ class EndedEngine:
     """Stands in for the engine of a connection that is lost, and so opens their circle of references."""
 
     has_more = False
+
+    @staticmethod
+    def unique(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+        """There is nothing to mark."""
+        return field
 
     def start(self) -> None:
         """Do nothing, like all that follow."""

@@ -7,11 +7,10 @@ from typing import Protocol
 from twisted.python.failure import Failure
 
 from modelserver.errors import BadRequest, DeadlinePassed, ServerFull, ServingError
-from modelserver.rpc.call import CallingConnection, ServerCall
+from modelserver.rpc.call import CallingConnection, GiveMessage, ServerCall
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, StreamGone
 from modelserver.rpc.intake import MOST_EVENTS
-from modelserver.rpc.interfaces import RpcMethod
 from modelserver.rpc.large_message import LargeMessage
 from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.listener_context import RpcListener
@@ -79,6 +78,7 @@ class Reception:
         # Of the last usual call: to compare with them costs less than to look them up.
         self._usual_fields: tuple[tuple[bytes, bytes], ...] = ()
         self._usual: RequestFields | None = None
+        self._give_usual: GiveMessage | None = None
         self._begin = listener.site.begin
         self._largest = listener.site.largest
         self._most = PREFIX + self._largest
@@ -102,16 +102,16 @@ class Reception:
     def requested(self, stream: int, fields: tuple[tuple[bytes, bytes], ...], ended: bool) -> None:
         """Begin a call, or refuse it."""
         self.highest = stream
-        connection = self._connection
-        wait: bytes | None = None
-        if fields == self._usual_fields and self._usual is not None:
-            read = self._usual
-        else:
-            read, wait = self._known[fields]
-            if read.is_usual and wait is None:
-                self._usual_fields, self._usual = fields, read
+        connection, usual = self._connection, self._usual
+        if usual is not None and fields == self._usual_fields and not (ended or connection.refuses):
+            self.calls[stream] = ServerCall(connection, stream, usual, connection.now, self._give_usual)
+            return
+        read, wait = self._known[fields]
+        if read.is_usual and wait is None and read.method is not None:
+            self._usual_fields, self._usual, self._give_usual = fields, read, read.method.message
         call = self.calls[stream] = ServerCall(connection, stream, read, connection.now)
-        if read.is_usual and wait is None and not connection.refuses and not ended:
+        if read.is_usual and wait is None and not (ended or connection.refuses):
+            call.give = self._give_usual
             return
         method = read.method
         try:
@@ -126,6 +126,8 @@ class Reception:
             self._begin(call, method)  # type: ignore[arg-type]  # _admit has refused calls of no method
             if method.streams_in:  # type: ignore[union-attr]  # likewise
                 method.begin(call)  # type: ignore[union-attr]  # likewise
+            else:
+                call.give = method.message  # type: ignore[union-attr]  # likewise
         except Exception as error:
             call.is_whole = ended
             self.fail(call, error)
@@ -164,12 +166,11 @@ class Reception:
         if call is None or call.is_over:
             self._drop(call, stream, len(data), ended)
             return
-        size, connection = len(data), self._connection
+        size, connection, give = len(data), self._connection, call.give
         connection.body_bytes += size
         call.received += size
-        method: RpcMethod = call.rpc_method  # type: ignore[assignment]  # else it would be over
         try:
-            if method.streams_in:
+            if give is None:
                 self.streams.read(call, data, ended)
                 if ended and call.is_over:
                     self.half.pop(stream, None)
@@ -181,9 +182,9 @@ class Reception:
                 call.is_whole = True
                 if call.deadline is not None:
                     self._check_time(call, call.deadline)
-                method.message(call, data[PREFIX:])
+                give(call, data[PREFIX:])
             else:
-                self._read_only(call, method, data, ended)
+                self._read_only(call, give, data, ended)
         except Exception as error:
             self.fail(call, error)
 
@@ -227,7 +228,7 @@ class Reception:
 
     # Messages.
 
-    def _read_only(self, call: ServerCall, method: RpcMethod, data: bytes, ended: bool) -> None:
+    def _read_only(self, call: ServerCall, give: GiveMessage, data: bytes, ended: bool) -> None:
         """Read on in the body of a call that has one message."""
         self.reserve(call, len(data))
         if call.large is not None:
@@ -239,7 +240,7 @@ class Reception:
         if call.large is not None:
             if ended:
                 call.is_whole = True
-                self._deliver(call, method, call.large.whole())
+                self._deliver(call, give, call.large.whole())
                 call.large.free()
             return
         reader = call.reader
@@ -254,7 +255,7 @@ class Reception:
             if reader.is_partial or call.whole is None:
                 raise BadRequest("The call ends within its message." if reader.is_partial else "No message.")
             whole, call.whole = call.whole, None
-            self._deliver(call, method, whole)
+            self._deliver(call, give, whole)
 
     def large_came(self, call: ServerCall, size: int) -> None:
         """Count bytes of a message that lie where the worker will read them; they came past the engine."""
@@ -276,10 +277,10 @@ class Reception:
             raise ServerFull("", None, self._memory.limit, "request_memory")
         call.reserved += size
 
-    def _deliver(self, call: ServerCall, method: RpcMethod, message: bytes | memoryview) -> None:
+    def _deliver(self, call: ServerCall, give: GiveMessage, message: bytes | memoryview) -> None:
         if call.deadline is not None:
             self._check_time(call, call.deadline)
-        method.message(call, message)
+        give(call, message)
 
     def _check_time(self, call: ServerCall, deadline: float) -> None:
         """

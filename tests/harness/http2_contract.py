@@ -126,6 +126,15 @@ class Http2Contract(Http2Case):
         )
         self.assertEqual([stream], self.told.gone)
 
+    def test_a_field_whose_value_comes_once_is_remembered_by_neither_side(self) -> None:
+        table = self.client.connection.decoder.header_table
+        for each in (b"1", b"2"):
+            stream = self.ask()
+            self.engine.answer(stream, [*HEAD, self.engine.unique((b"x-request-id", each))], b"", TAIL)
+            self.exchange()
+            self.assertEqual(each, self.client.answers[stream].head[b"x-request-id"])
+        self.assertNotIn(b"x-request-id", [name for name, _ in table.dynamic_entries])
+
     def test_a_head_alone_is_an_answer(self) -> None:
         stream = self.ask()
         self.engine.answer_head(stream, [*HEAD, *TAIL], True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import h2.config
@@ -16,6 +17,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+import hpack
 
 from modelserver.rpc.http2 import (
     ConnectionBroken,
@@ -34,6 +36,8 @@ _GOAWAY, _SHORTEST_GOAWAY = 7, 8
 """A kind of frame, and the bytes that one has at least."""
 _INITIAL_WINDOW = 65535
 _FARTHEST = (1 << 31) - 1
+_unique: Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]]
+_unique = partial(tuple.__new__, hpack.NeverIndexedHeaderTuple)
 
 
 class _Outgoing:
@@ -101,7 +105,7 @@ class H2Engine:
     has_more = False
 
     def __init__(self, events: Http2Events, limits: Http2Limits) -> None:
-        self._limits, self.listener = limits, events
+        self._limits, self.listener, self.unique = limits, events, _unique
         self._connection = h2.connection.H2Connection(
             h2.config.H2Configuration(
                 client_side=False,

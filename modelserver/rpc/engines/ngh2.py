@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ngh2
@@ -17,6 +18,9 @@ STEP = 1 << 17
 _GONE = (ngh2.StreamProtocolError, ngh2.ConnectionStateError)
 # Looked up once: these are compared with for each event.
 _REQUEST, _DATA, _CLOSED = ngh2.RequestReceived, ngh2.DataReceived, ngh2.StreamClosed
+# A field that is added to HPACK's table drives out others, which come again, and costs both sides more.
+_unique: Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]]
+_unique = partial(tuple.__new__, ngh2.NeverIndexedHeader)
 
 
 class Ngh2Engine:
@@ -25,7 +29,7 @@ class Ngh2Engine:
     has_more = False
 
     def __init__(self, events: Http2Events, limits: Http2Limits) -> None:
-        self._limits = limits
+        self._limits, self.unique = limits, _unique
         self._connection = connection = ngh2.Connection(
             ngh2.Role.SERVER,
             ngh2.Configuration(
