@@ -194,9 +194,6 @@ class Tracer(Protocol):
     ) -> Trace | None:
         """Go on now with the trace of a request's client; None: the request is not traced. See ``due``."""
 
-    def when_switched(self, told: Callable[[bool], object]) -> None:
-        """Have somebody told whenever ``current`` changes; ``True``: it is a trace now."""
-
     def operation(self, name: str, attributes: Attributes) -> Trace:
         """Begin something that the server does, as a part of ``current`` if there is one."""
 

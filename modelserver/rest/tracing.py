@@ -54,6 +54,10 @@ class HttpTracing:
         asked = head.shown, get(b"host"), get(b"user-agent"), template
         return self._told[asked] if len(head.target) <= _LONGEST else self._tell(asked)
 
+    def resource(self, resource: IResource) -> IResource:
+        """Return what serves the same, with a span for each request."""
+        return cast(IResource, TracedResource(resource, self))
+
     def begin_request(self, request: Request) -> Trace | None:
         """Begin the span of a request that Twisted Web has read; some are never traced."""
         if (request.postpath or [b""])[0] in UNTRACED:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modelserver.config.address import Address
 from modelserver.core.ids import Entropy
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.http1.factory import ConnectionFactory
-from modelserver.http1.states import ConnectionLimits, RequestHandler
+from modelserver.http1.states import ConnectionLimits
 from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from modelserver.rest.route import ListenerRole
 from modelserver.security.authorization import Authorizer
@@ -20,6 +21,8 @@ from modelserver.traces import Tracer
 
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
+
+    from modelserver.rest.tracing import HttpTracing
 
 
 def make_factory(
@@ -37,8 +40,8 @@ def make_factory(
     :param connections: counts the port's connections against their limits.
     :param memory: what the bodies of requests may take together, at all ports.
     """
-    gate = make_gate(core)
-    endpoint = _make_endpoint(core, gate, serves_plain=ListenerRole.INFERENCE in roles)
+    tracing = None if core.tracing is None else _http_tracing(core.tracing.tracer, address)
+    endpoint = _make_endpoint(core, make_gate(core), ListenerRole.INFERENCE in roles, tracing)
 
     def make_routes() -> IResource:
         # Loaded for the first request that is no plain prediction: Klein and all that routes lead to.
@@ -46,13 +49,9 @@ def make_factory(
 
         return make_resource(core, address, roles, endpoint)
 
-    make_resource: Callable[[], IResource] = make_routes
-    handler: RequestHandler = endpoint
-    if core.tracing is not None:
-        make_resource, handler = _traced(core.tracing.tracer, address, make_routes, endpoint)
     return ConnectionFactory(
-        make_resource,
-        handler=handler,
+        make_routes if tracing is None else lambda: tracing.resource(make_routes()),
+        handler=endpoint,
         run_soon=core.runtime.events.call_soon,
         connections=connections,
         log_failure=log_failure,
@@ -60,21 +59,23 @@ def make_factory(
     )
 
 
-def _traced(
-    tracer: Tracer, address: Address, make_resource: Callable[[], IResource], endpoint: InferenceEndpoint
-) -> tuple[Callable[[], IResource], RequestHandler]:
-    """Return what makes the resource of a listener, and its handler, both with spans."""
+def _http_tracing(tracer: Tracer, address: Address) -> HttpTracing:
     # Loaded where requests are traced.
-    from modelserver.rest.inference.traced import TracedEndpoint
-    from modelserver.rest.tracing import HttpTracing, TracedResource
+    from modelserver.rest.tracing import HttpTracing
 
-    tracing = HttpTracing(tracer, "https" if address.is_tls else "http")
-    return lambda: TracedResource(make_resource(), tracing), TracedEndpoint(endpoint, tracing)
+    return HttpTracing(tracer, "https" if address.is_tls else "http")
 
 
-def _make_endpoint(core: Core, gate: Authorizer, serves_plain: bool) -> InferenceEndpoint:
+def _make_endpoint(
+    core: Core, gate: Authorizer, serves_plain: bool, tracing: HttpTracing | None
+) -> InferenceEndpoint:
     settings = core.settings
-    return InferenceEndpoint(
+    make: Callable[..., InferenceEndpoint] = InferenceEndpoint
+    if tracing is not None:
+        from modelserver.rest.inference.traced import TracedEndpoint
+
+        make = partial(TracedEndpoint, tracing=tracing)
+    return make(
         inference=core.inference,
         registry=core.registry,
         dialect=core.dialect,

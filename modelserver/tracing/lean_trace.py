@@ -61,9 +61,6 @@ class LeanServices(Protocol):
     current: Trace | None
     under_way: int
 
-    def switch(self, current: Trace | None) -> None:
-        """Have another ``current``."""
-
     def seconds(self) -> float:
         """Return the clock's seconds (monotonic)."""
 
@@ -121,11 +118,11 @@ class LeanTrace:
         """Call a function, while which this is the tracer's ``current``."""
         services = self.services
         before = services.current
-        services.switch(self)
+        services.current = self
         try:
             return function(*args, **kwargs)
         finally:
-            services.switch(before)
+            services.current = before
 
     def follow(self, inputs: Inputs, observer: ResponseObserver) -> tuple[Inputs, ResponseObserver]:
         """Return what to queue a job with; its handler finds itself as the parent of what it calls."""

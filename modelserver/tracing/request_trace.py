@@ -63,9 +63,6 @@ class SpanServices(Protocol):
     under_way: int
     deliver_plain: Callable[[PlainRequest], object] | None
 
-    def switch(self, current: Trace | None) -> None:
-        """Have another ``current``."""
-
     def seconds(self) -> float:
         """Return the clock's seconds (monotonic)."""
 
@@ -175,11 +172,11 @@ class OpenSpan:
         """Call a function, while which this is the tracer's ``current``."""
         services = self.recording.services
         before = services.current
-        services.switch(self)
+        services.current = self
         try:
             return function(*args, **kwargs)
         finally:
-            services.switch(before)
+            services.current = before
 
     def named(self, name: str) -> None:
         """Set the name."""

@@ -56,7 +56,6 @@ class SpanTracer:
     current: Trace | None = field(default=None, init=False)
     under_way: int = field(default=0, init=False)
     gap: Callable[[], int] = field(init=False)
-    _told: list[Callable[[bool], object]] = field(factory=list, init=False)
     _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
     _drawn: list[DrawnIds] = field(factory=list, init=False)
     _ended: list[LeanTrace] = field(factory=list, init=False)
@@ -66,17 +65,7 @@ class SpanTracer:
     def __attrs_post_init__(self) -> None:
         self.gap = self.sampler.gap
 
-    def when_switched(self, told: Callable[[bool], object]) -> None:
-        """Have somebody told whenever ``current`` changes; ``True``: it is a trace now."""
-        self._told.append(told)
-
     # What open spans ask.
-
-    def switch(self, current: Trace | None) -> None:
-        """Have another ``current``."""
-        self.current = current
-        for tell in self._told:
-            tell(current is not None)
 
     def since_epoch(self) -> float:
         """Return the seconds since the epoch at which the clock was at 0, as far as that can be told now."""

@@ -21,7 +21,7 @@ from bench.load import Load
 from bench.resting_client import RestingClient
 from bench.servers import Floor
 from bench.tracing_cost import ways_of
-from bench.turns import FOREIGN, Account, Comparison, Cycle, Turns, Way, rows, sheets
+from bench.turns import FOREIGN, Account, Comparison, Cycle, Turns, Way, rows, sheets, sheets_of_starts
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +70,21 @@ class ComparisonTests(TestCase):
         self.assertEqual("Cost, all rounds (2 of 2 cycles, others used 0%)", tables[-1].title)
         self.assertEqual("2", tables[-1].rows[1][-1])
 
+    def test_each_start_is_one_value_in_which_what_is_seldom_has_its_share(self) -> None:
+        usual, seldom = (
+            cycle(off=(1.0, 4000, 0.5), on=(1.0, 4000, 0.5)),
+            cycle(off=(1.0, 4000, 0.5), on=(1.4, 4000, 0.5)),
+        )
+        start, other = comparison(usual, usual, usual, seldom), comparison(usual, usual, seldom, seldom)
+        self.assertAlmostEqual(1.0, start.cpu_ratio("on").middle)
+        self.assertAlmostEqual(1.1, start.whole("on"))
+        (table,) = sheets_of_starts("Cost", [start, other, start, comparison(cycle(FOREIGN + 0.01))])
+        self.assertEqual("Cost (4 starts, others used 0%)", table.title)
+        first, row = table.rows
+        self.assertEqual(("off", "50000.0", "", "", "40", "0"), first)
+        self.assertEqual(("+10.0 (+10.0 to +20.0)", "+10.0 +10.0 +20.0", "3"), (*row[2:4], row[-1]))
+        self.assertEqual((), sheets_of_starts("Cost", [comparison(cycle(FOREIGN + 0.01))])[0].rows)
+
 
 class EstimateTests(TestCase):
     """A median, and its bounds."""
@@ -115,6 +130,9 @@ class TurnTests(TestCase):
         ways = [Way(name, client, tree, partial(note, name)) for name in ("one", "two")]
         found = Turns(ways, 0.2, counts_rest=False).take(2)
         self.assertEqual(["one", "two", "two", "one"] * 2, entered)
+        entered.clear()
+        Turns(ways, 0.02, rotates=True).take(2)
+        self.assertEqual(["one", "two", "two", "one", "two", "one", "one", "two"], entered)
         self.assertEqual({"one": 0, "two": 0}, found.errors)
         for each in found.cycles:
             self.assertGreater(each.ways["two"].read, 0)

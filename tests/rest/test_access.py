@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,6 +25,7 @@ from modelserver.interfaces import Reply
 from modelserver.rest.api import Api
 from modelserver.rest.dialects.torchserve import TorchServe
 from modelserver.rest.inference.front import InferenceEndpoint
+from modelserver.rest.inference.traced import TracedEndpoint
 from modelserver.rest.management.tokens import TokenApi
 from modelserver.rest.metrics_routes import METRICS_ROUTES
 from modelserver.rest.openapi import Descriptions
@@ -40,9 +43,12 @@ from modelserver.rest.route import (
     Route,
 )
 from modelserver.rest.routes import ROUTES, select
+from modelserver.rest.tracing import HttpTracing
 from modelserver.security.authorization import TokenAuthorizer
 from modelserver.security.tokens import Tokens
 from modelserver.testing.providers import CountingRecorder, Stage, make_spec
+from modelserver.tracing.sampling import Sampler
+from modelserver.tracing.tracer import SpanTracer
 from modelserver.workflows.registry import WorkflowRegistry
 from tests.harness.threads import at_once
 
@@ -172,12 +178,19 @@ class MatrixTests(TokensCase):
 class PlainTests(TokensCase):
     """Requests that connections serve without Twisted Web."""
 
+    is_traced = False
+
     def setUp(self) -> None:
         super().setUp()
         registry = Registry()
         registry.add(Stage().version(make_spec(loaded_at_startup=True)))
-        self.front = InferenceEndpoint(
-            inference=FakeInference(),  # type: ignore[arg-type]
+        make: Callable[..., InferenceEndpoint] = InferenceEndpoint
+        if self.is_traced:
+            sampler = Sampler("traceidratio", 1e-12, Random(1).getrandbits)
+            tracer = SpanTracer(sampler, self.clock.seconds, self.clock.seconds, Random(1).getrandbits, list)
+            make = partial(TracedEndpoint, tracing=HttpTracing(tracer, "http"))
+        self.front = make(
+            inference=FakeInference(),
             registry=registry,
             dialect=TorchServe(),
             recorder=CountingRecorder(),
@@ -185,7 +198,7 @@ class PlainTests(TokensCase):
             gate=TokenAuthorizer(self.tokens),
             clock=self.clock,
             entropy=bytes,
-            workflows=FakeWorkflows(),  # type: ignore[arg-type]
+            workflows=FakeWorkflows(),
         )
 
     def test_every_route_and_credential(self) -> None:
@@ -208,6 +221,12 @@ class PlainTests(TokensCase):
                             self.assertRaises(AccessDenied, self.front.predict, head, b"", FakeObserver())
         self.assertLess({"ping", "predictions", "version_predictions", "invoke", "invocations"}, plain)
         self.assertFalse({route.operation for route in ROUTES if policy(route) != "inference"} & plain)
+
+
+class TracedPlainTests(PlainTests):
+    """The same where requests are traced, though none of these is."""
+
+    is_traced = True
 
 
 class TokenRouteTests(TokensCase):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -11,69 +10,47 @@ from attrs import evolve, field
 from modelserver.errors import ServingError
 from modelserver.http1.head import LONGEST_LINE, RequestHead
 from modelserver.http1.states import ReplyObserver
-from modelserver.interfaces import Reply
-from modelserver.jobs import Job, SharedSlot
+from modelserver.jobs import Job, SharedSlot, inputs_of
 from modelserver.language.attributes import define
-from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.rest.inference.front import MOST_TARGETS, InferenceEndpoint, Operation, PlainPrediction
+from modelserver.rest.inference.front import (
+    MODEL,
+    MOST_TARGETS,
+    InferenceEndpoint,
+    Operation,
+    PlainPrediction,
+)
 from modelserver.rest.tracing import TRACEPARENT, TRACESTATE, HttpTracing, answered
 from modelserver.system.bounded_cache import Memo
 from modelserver.traces import Told, Trace, Tracer, withdrawn
 
-Finished = Callable[[str, RequestHead, int, float | None, bytes], None]
-"""See ``RequestHandler.finished``."""
-
 
 @define(eq=False)
-class TracedEndpoint:
+class TracedEndpoint(InferenceEndpoint):
     """
-    The ``RequestHandler`` of a listener that traces some requests.
+    The ``InferenceEndpoint`` of a listener that traces some requests.
 
-    The others cost a count, and nothing else: which one is the next is known before (``Tracer.gap``), that a
-    client has a trace is seen when its head is read, and ``finished`` is the endpoint's own except while a
-    traced request is served.
+    The others cost a count, and nothing else: which one is the next is known before (``Tracer.gap``), and
+    that a client has a trace is seen when its head is read. ``predict`` and ``finished`` are written out
+    here: a call of those that they stand for would cost each request more than all else that traces do.
 
     Twisted Web's requests are begun elsewhere (``rest.binding``), but end here, too.
     """
 
-    endpoint: InferenceEndpoint
-    tracing: HttpTracing
-    max_request_size: int = field(init=False)
-    cors: bytes = field(init=False)
-    slots: SharedMemoryPool | None = field(init=False)
-    is_prediction: Callable[[RequestHead], bool] = field(init=False)
-    refused: Callable[[ServingError], Reply] = field(init=False)
-    now: Callable[[], float] = field(init=False)
-    new_id: Callable[[], bytes] = field(init=False)
-    finished: Finished = field(init=False)
-    _finish: Finished = field(init=False)
+    tracing: HttpTracing = field(kw_only=True)
     _tracer: Tracer = field(init=False)
     _templates: Memo[bytes, str] = field(init=False)
     _left: int = field(init=False)
     """Predictions of clients without a trace that are not traced before the next one that is."""
 
     def __attrs_post_init__(self) -> None:
-        endpoint = self.endpoint
-        self.max_request_size, self.cors, self.slots = (
-            endpoint.max_request_size,
-            endpoint.cors,
-            endpoint.slots,
-        )
-        self.is_prediction = endpoint.is_prediction
-        self.refused, self.now, self.new_id = endpoint.refused, endpoint.now, endpoint.new_id
+        InferenceEndpoint.__attrs_post_init__(self)
         self._tracer = self.tracing.tracer
-        self._finish = endpoint.finished
-        if endpoint.settings.serves_plain:
-            self.finished = self._finish
-            self._tracer.when_switched(self._switch)
-        else:  # what is rare here looks, and what is frequent elsewhere is not told to this listener
-            self.finished = self._finish_either
-        self._templates = Memo(endpoint.template_of, MOST_TARGETS, LONGEST_LINE)
+        self._templates = Memo(self.template_of, MOST_TARGETS, LONGEST_LINE)
         self._left = self._tracer.gap()
 
     def classify(self, head: RequestHead) -> PlainPrediction | Operation | None:
         """Return what a plain request asks for; None when the Klein routes are to answer it."""
-        operation = self.endpoint.classify(head)
+        operation = InferenceEndpoint.classify(self, head)
         if operation is None:
             return None
         if type(operation) is PlainPrediction:
@@ -88,12 +65,27 @@ class TracedEndpoint:
 
         :raises ServingError: it is refused.
         """
-        if left := self._left:
-            self._left = left - 1
-            return self.endpoint.predict(head, body, observer)
+        left = self._left
+        if not left:
+            return self._predict_due(head, body, observer)
+        self._left = left - 1
+        # As without traces.
+        operation = head.operation
+        if type(operation) is not PlainPrediction:
+            return cast(Operation, operation)(head, body, observer)
+        (name, version, extra, flags, key_kind, asked), client_timeout = operation
+        if asked is not MODEL or not name or (key_kind is not None and self._has_gate):
+            return InferenceEndpoint.predict(self, head, body, observer)
+        inputs = inputs_of((head.block, extra, body, flags))
+        return self.inference.predict(name, version, inputs, observer, client_timeout)
+
+    def _predict_due(
+        self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
+    ) -> Job | None:
+        """Begin the request that is traced, if it is one of those that are counted."""
         if type(head.operation) is not PlainPrediction:
-            self._left = -1
-            return self.endpoint.predict(head, body, observer)
+            self._left = -1  # until it has said that it is not
+            return InferenceEndpoint.predict(self, head, body, observer)
         self._left = self._tracer.gap()
         return self._predict_in(self._tracer.due(self._tell, head), head, body, observer)
 
@@ -123,9 +115,9 @@ class TracedEndpoint:
         self, trace: Trace | None, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
     ) -> Job | None:
         if trace is None:
-            return self.endpoint.predict(head, body, observer)
+            return InferenceEndpoint.predict(self, head, body, observer)
         try:
-            return trace.run(self.endpoint.predict, head, body, observer)
+            return trace.run(InferenceEndpoint.predict, self, head, body, observer)
         except ServingError as error:
             if isinstance(body, SharedSlot):
                 body.free()
@@ -138,19 +130,24 @@ class TracedEndpoint:
 
     def withdraw(self, job: Job) -> None:
         """Cancel a job whose client has left."""
-        self.endpoint.withdraw(job)
+        job.withdraw()
         withdrawn(job)
 
-    def _switch(self, is_traced: bool) -> None:
-        self.finished = self._finish_either if is_traced else self._finish
-
-    def _finish_either(
-        self, remote: str, head: RequestHead, code: int, arrived: float | None, request_id: bytes
+    def finished(
+        self,
+        remote: str,
+        head: RequestHead,
+        code: int,
+        arrived: float | None,
+        request_id: bytes,
+        trace_id: str = "",
     ) -> None:
         """Count an answer, note it in the access log, and end its trace, if it has one."""
         trace = self._tracer.current
-        if trace is None:
-            self._finish(remote, head, code, arrived, request_id)
+        if trace is not None:
+            InferenceEndpoint.finished(self, remote, head, code, arrived, request_id, trace.trace_id)
+            answered(trace, remote, code, request_id)
             return
-        self.endpoint.finished(remote, head, code, arrived, request_id, trace.trace_id)
-        answered(trace, remote, code, request_id)
+        self.recorder.answered(code)  # as without traces
+        spent = 0.0 if arrived is None else (self.clock.seconds() - arrived) * 1000
+        self.access_log.record(remote, head.shown, code, spent, request_id, trace_id)
