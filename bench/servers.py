@@ -27,11 +27,13 @@ class ModelServer(Target):
     :param settings: properties on top of the addresses.
     :param options: further words for the command line, before the plugin's name.
     :param has_rpc: gRPC is served, too.
+    :param variables: more of its environment.
     """
 
     settings: dict[str, object] = field(factory=dict)
     options: tuple[str, ...] = ()
     has_rpc: bool = False
+    variables: dict[str, str] = field(factory=dict)
 
     def command(self) -> list[str]:
         """``twistd -n modelserver``, run by the interpreter that runs the bench."""
@@ -57,7 +59,7 @@ class ModelServer(Target):
 
     def environment(self) -> dict[str, str]:
         """The checkout, and twistd's plugin in it, come first."""
-        return {"PYTHONPATH": str(CHECKOUT)}
+        return {"PYTHONPATH": str(CHECKOUT), **self.variables}
 
 
 @define

@@ -3,9 +3,15 @@
 
 All servers are up at once and loaded in short turns (``bench.turns``); one more without traces, which does
 not differ from the first, shows what this machine can tell apart. A collector beside them takes the spans.
-CPU time is that of a server's whole tree, also while it rests: spans leave late. What a request costs here
-scatters by a sixth from turn to turn, however long these are, so that there are many and they are short. Code
-that runs seldom is cold once more in each of them: it looks rather dearer than it is under a steady load.
+CPU time is that of a server's whole tree, also while it rests: spans leave late.
+
+A server differs from the same one started again by two per cent and more, which no number of turns shows.
+So there are many starts, with few turns each; the servers of a start share the seed of their hashes, and are
+started in another order each time. What is told is the median of starts, and its bounds by starts.
+
+Turns are short since what a request costs here scatters by a sixth within seconds: at equal time, turns of
+one and two seconds scatter several times as much as turns of 0.06 and 0.25, whose costs are the same. So code
+that runs seldom is not so much colder in them that it could be seen. ``--seconds`` has others.
 
 Requests have no ``traceparent`` unless ``--parents`` is given: then each has another one, the servers follow
 what their clients have decided, and these record the same share. A line that differs each time costs a
@@ -15,6 +21,7 @@ server without traces, too, since it reads each head anew.
 from __future__ import annotations
 
 import argparse
+import random
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -30,7 +37,7 @@ from bench.selection import add_arguments, own_server
 from bench.servers import ModelServer
 from bench.sheet import describe_machine, write_json, write_markdown
 from bench.target import Deployment
-from bench.turns import FOREIGN, Comparison, Turns, Way, sheets
+from bench.turns import FOREIGN, Comparison, Turns, Way, sheets_of_starts
 
 MODEL = "noop"
 BODY = 100
@@ -60,12 +67,16 @@ def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Compari
     plain = own_server(options, folder)
     ways = []
     with ExitStack() as stack:
-        for number, (name, (share, settings)) in enumerate(ways_of(options.share).items()):
+        wanted = list(ways_of(options.share).items())
+        seed = str(random.getrandbits(32))
+        for number in random.sample(range(len(wanted)), len(wanted)):
+            name, (share, settings) = wanted[number]
             server = ModelServer(
                 name,
                 folder / str(number),
                 settings={**plain.settings, "otel_exporter_otlp_endpoint": endpoint, **settings},
                 options=plain.options,
+                variables={"PYTHONHASHSEED": seed},
             )
             server.start()
             stack.callback(server.stop)
@@ -78,15 +89,16 @@ def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Compari
                 1,
                 recorded=share if options.parents else None,
             )
-            ways.append(Way(name, RestingClient(load), server.tree))
-        return Turns(ways, options.seconds, options.foreign).take(options.cycles)
+            ways.append((number, Way(name, RestingClient(load), server.tree)))
+        in_order = [way for _, way in sorted(ways, key=lambda each: each[0])]
+        return Turns(in_order, options.seconds, options.foreign, rotates=True).take(options.cycles)
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.tracing_cost", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="each with servers that are started anew")
-    parser.add_argument("--cycles", type=int, default=125, help="two turns of each server, in each round")
+    parser.add_argument("--rounds", type=int, default=12, help="each with servers that are started anew")
+    parser.add_argument("--cycles", type=int, default=32, help="two turns of each server, in each round")
     parser.add_argument("--seconds", type=float, default=0.06, help="of each turn")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--foreign", type=float, default=FOREIGN, help="share that others may use")
@@ -110,7 +122,7 @@ def main() -> None:
         for _ in range(options.rounds):
             with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
                 found.append(measure(options, Path(name), endpoint))
-    tables = sheets("What traces cost a request", found)
+    tables = sheets_of_starts("What traces cost a request", found)
     for table in tables:
         table.show(console)
     if options.json:

@@ -6,6 +6,12 @@ in each cycle every way has two turns, forth and back (A B C C B A), so that wha
 out. A cycle gives one ratio for each way: what a request costs beside the same in the first way, in that
 cycle. What is told is the median of these ratios and its bounds. A way that is equal to the first one (a
 control) shows what cannot be told.
+
+That is what one start of the servers tells, and enough where all ways are one server. The same server
+started again differs, by its addresses and the order in its tables, by more than these bounds say: where each
+way is a server of its own, a start is one value (``Comparison.whole``), and there have to be many
+(``sheets_of_starts``). A turn behind one of the same way finds the processor's caches filled: where ways are
+servers, each has to begin as many cycles as any other (``Turns.rotates``).
 """
 
 from __future__ import annotations
@@ -128,6 +134,19 @@ class Comparison:
         pairs = [(each.ways[name].cost, each.ways[self.first].cost) for each in self.quiet]
         return estimate([own / other * scale for own, other in pairs if other])
 
+    def whole(self, name: str) -> float:
+        """
+        Return how many times as much CPU time a request took as in the first way, over all cycles together.
+
+        What is done once in many cycles, as spans are sent, has its share of this, and none of a median.
+        """
+        return self._whole_cost(name) / self._whole_cost(self.first) if self.quiet else 0.0
+
+    def _whole_cost(self, name: str) -> float:
+        accounts = [each.ways[name] for each in self.quiet]
+        read = sum(each.read for each in accounts) / self.bytes_each[name]
+        return sum(each.cpu for each in accounts) / read if read else 0.0
+
     def rate_ratio(self, name: str) -> Estimate:
         """Return how many times as many requests were answered as in the first way."""
         scale = self.bytes_each[self.first] / self.bytes_each[name]
@@ -143,12 +162,14 @@ class Turns:
     :param seconds: of each turn.
     :param most: see ``Comparison``.
     :param counts_rest: what a server does in the turns of others counts as its own: spans that it sends late.
+    :param rotates: each way in turn begins a cycle; False: it is the first one that does.
     """
 
     ways: Sequence[Way]
     seconds: float
     most: float = FOREIGN
     counts_rest: bool = True
+    rotates: bool = False
     _pids: dict[str, list[int]] = field(init=False, factory=dict)
     _known: set[int] = field(init=False, factory=set)
     """All processes of the measurement: this one, and what it has started."""
@@ -163,8 +184,9 @@ class Turns:
             self._pids = {way.name: [each.pid for each in way.tree.members()] for way in self.ways}
             self._known = {each.pid for each in Tree(os.getpid()).members()}
             found = []
-            for _ in range(cycles):
-                found.append(self._cycle())
+            for number in range(cycles):
+                begins = number % len(self.ways) if self.rotates else 0
+                found.append(self._cycle([*self.ways[begins:], *self.ways[:begins]]))
                 told(found[-1])
             ends = {id(client): client.finish() for client in clients}
         named = {way.name: ends[id(way.client)] for way in self.ways}
@@ -176,11 +198,11 @@ class Turns:
             self.most,
         )
 
-    def _cycle(self) -> Cycle:
-        accounts = {way.name: Account() for way in self.ways}
+    def _cycle(self, ways: Sequence[Way]) -> Cycle:
+        accounts = {way.name: Account() for way in ways}
         begun, stolen, others = time.monotonic(), stolen_seconds(), self._others()
         before = {name: nanoseconds(pids) for name, pids in self._pids.items()}
-        for way in (*self.ways, *reversed(self.ways)):
+        for way in (*ways, *reversed(ways)):
             account = accounts[way.name]
             with way.around():
                 read, spent = way.client.bytes_read(), nanoseconds(self._pids[way.name])
@@ -235,3 +257,29 @@ def sheets(title: str, rounds: Sequence[Comparison]) -> list[Sheet]:
         count = f"{len(each.quiet)} of {len(each.cycles)} cycles, others used {foreign:.0%}"
         found.append(Sheet(f"{title}, {name} ({count})", COLUMNS, tuple(rows(each))))
     return found
+
+
+OF_STARTS = ("way", "CPU us/req", "CPU %, median of starts (95 % bounds)", "by starts", "req/s", "errors")
+
+
+def sheets_of_starts(title: str, starts: Sequence[Comparison]) -> list[Sheet]:
+    """Return a table of several starts of the same servers, each of which is one value."""
+    used = statistics.median(cycle.foreign for each in starts for cycle in each.cycles)
+    count = f"{len(starts)} starts, others used {used:.0%}"
+    return [Sheet(f"{title} ({count})", OF_STARTS, tuple(rows_of_starts(starts)))]
+
+
+def rows_of_starts(starts: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each way."""
+    starts = [each for each in starts if each.quiet]
+    for name in starts[0].errors if starts else ():
+        wholes = [each.whole(name) for each in starts]
+        is_first = name == starts[0].first
+        yield (
+            name,
+            f"{statistics.median(each.cpu(name) for each in starts) * 1e6:.1f}",
+            "" if is_first else estimate(wholes).excess(),
+            "" if is_first else " ".join(f"{(each - 1) * 100:+.1f}" for each in sorted(wholes)),
+            f"{statistics.median(each.rate(name) for each in starts):,.0f}",
+            str(sum(each.errors[name] for each in starts)),
+        )
