@@ -24,7 +24,7 @@ class CallTrace:
 
     Times are those of ``time.monotonic``, which all processes of a machine share.
 
-    It is entered for as long as the handler works.
+    It is entered for as long as the handler works, or told of that by ``worked``.
 
     :param places: of the requests that the handler gets, among those of the batch.
     :param begun: when they were begun to be decoded.
@@ -36,8 +36,9 @@ class CallTrace:
         self._places = places
         self._begun = self._called = self._returned = begun
         self._failed = ""
-        self._steps: list[list[object]] = []
-        self._attributes: dict[int, dict[str, object]] = {}
+        # Of most calls, handlers say nothing.
+        self._steps: list[list[object]] | None = None
+        self._attributes: dict[int, dict[str, object]] | None = None
 
     def __enter__(self) -> None:
         self._called = time.monotonic()
@@ -49,6 +50,10 @@ class CallTrace:
         if kind is not None:
             self._failed = kind.__name__
 
+    def worked(self, called: float, returned: float) -> None:
+        """Note when the handler was called, and when it returned."""
+        self._called, self._returned = called, returned
+
     def span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep:
         """Return a context manager: what is done in it is a step."""
         return RunningStep(self, name, attributes)
@@ -58,17 +63,21 @@ class CallTrace:
         inside = _inside.get()
         parent = inside[1] if inside is not None and inside[0] is self else -1
         row: list[object] = [str(name), begun, begun, parent, _plain(attributes)]
-        if len(self._steps) < MOST_STEPS:
+        if self._steps is None:
+            self._steps = [row]
+        elif len(self._steps) < MOST_STEPS:
             self._steps.append(row)
         return row
 
     def number_of(self, row: list[object]) -> int:
         """Return the number of a step, or -1: it is one too many."""
-        return next((number for number, each in enumerate(self._steps) if each is row), -1)
+        return next((number for number, each in enumerate(self._steps or ()) if each is row), -1)
 
     def set_attribute(self, name: str, value: object, idx: int = ALL) -> None:
         """Say something of one request, or of all."""
         place = ALL if idx == ALL else self._places[idx]
+        if self._attributes is None:
+            self._attributes = {}
         self._attributes.setdefault(place, {}).update(_plain({name: value}))
 
     def marks(self) -> CallMarks:

@@ -50,9 +50,9 @@ _drawn_ids: Callable[[tuple[int, int, int, str, bytes]], DrawnIds] = partial(tup
 
 def drawn_ids(trace_id: int, bits: Callable[[int], int]) -> DrawnIds:
     """Draw the other ids of a request whose trace has this one."""
-    handler = bits(64) or 1
-    line = trace_line(trace_id, handler)
-    return _drawn_ids((trace_id, bits(64) or 1, handler, f"{trace_id:032x}", line))
+    span, handler = bits(64) or 1, bits(64) or 1
+    shown = trace_id.to_bytes(16, "big").hex()
+    return _drawn_ids((trace_id, span, handler, shown, trace_line(trace_id, handler)))
 
 
 class LeanServices(Protocol):

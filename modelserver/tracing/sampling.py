@@ -20,6 +20,7 @@ MOST_DRAWN = 64
 """Gaps that are drawn at once: to draw one now and then takes ten times as long."""
 _FINE = 53
 """Bits of a random number between 0 and 1."""
+_FINEST = 2.0**-_FINE
 
 
 @define(eq=False)
@@ -58,17 +59,18 @@ class Sampler:
         """Return how many traces in a row are not recorded before the next one that is, at random."""
         drawn = self._drawn
         if not drawn:
-            drawn += [self._draw() for _ in range(MOST_DRAWN)]
+            drawn += self._draw()
         return drawn.pop()
 
-    def _draw(self) -> int:
+    def _draw(self) -> list[int]:
         share = self._bound / _LOW
         if share >= 1:
-            return 0
+            return [0] * MOST_DRAWN
         if not share:
-            return maxsize
-        uniform = (self.bits(_FINE) + 1) / (1 << _FINE)
-        return min(maxsize, int(log(uniform) / log1p(-share)))
+            return [maxsize] * MOST_DRAWN
+        bits, scale = self.bits, log1p(-share)
+        uniform = [(bits(_FINE) + 1) * _FINEST for _ in range(MOST_DRAWN)]
+        return [min(maxsize, int(log(each) / scale)) for each in uniform]
 
     def new_trace_id(self) -> int:
         """Return the id of a new trace, or 0: the request is not traced."""

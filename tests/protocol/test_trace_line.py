@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import TestCase
 
-from modelserver.child.data.decoder import Decoder
+from modelserver.child.data.decoder import Decoded, Decoder
 from modelserver.protocol.frames import TRACED, Item
 from modelserver.protocol.trace_line import LENGTH, ends_with_one, trace_line
 
@@ -33,12 +33,21 @@ class TraceLineTests(TestCase):
         decoder = Decoder(True)
         decoder.head(CLIENT)
         for number in (1, 2):
-            head = decoder.head(CLIENT + trace_line(number, 7))
+            block = CLIENT + trace_line(number, 7)
+            head = decoder.head(block)
             self.assertEqual("text/plain", head.content_type)
-            item = Item(bytes(16), b"", b"", b"x", TRACED)
+            item = Item(bytes(16), block, b"", b"x", TRACED)
             headers = decoder.headers(head, item, None)
             self.assertEqual(trace_line(number, 7)[13:-2].decode(), headers["traceparent"])
             self.assertEqual("1", headers["X-A"])
             self.assertEqual({"body": "x"}, decoder.row(head, item).row)
         self.assertEqual({CLIENT}, set(decoder._heads))
-        self.assertEqual("00-1", decoder.head(CLIENT).headers["traceparent"])
+        self.assertEqual("00-1", decoder.head(CLIENT).headers(CLIENT)["traceparent"])
+
+    def test_body_of_a_traced_request_is_as_opaque_as_that_of_others(self) -> None:
+        decoder, block = Decoder(True), b"Content-Type: image/png\r\n"
+        rows = [
+            decoder.row(decoder.head(head), Item(bytes(16), head, b"", b"x", flags))
+            for head, flags in ((block, 0), (block + trace_line(1, 7), TRACED))
+        ]
+        self.assertEqual([Decoded({"body": bytearray(b"x")})] * 2, rows)

@@ -68,21 +68,22 @@ class HeaderBlock:
         self.form = _form_of(self.content_type) if found else ""
         self.is_opaque = not self.form and not _is_decoded(self.kind)
 
-    def traced(self, line: bytes) -> HeaderBlock:
-        """Return the same with a line behind it that says nothing of the body."""
-        found: HeaderBlock = HeaderBlock.__new__(HeaderBlock)
-        found._block, found._headers = self._block + line, None
-        found.content_type, found.kind, found.form = self.content_type, self.kind, self.form
-        found.is_opaque = self.is_opaque
-        return found
+    def headers(self, block: bytes) -> dict[str, str]:
+        """
+        By name in their original case, the last of a name wins.
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """By name in their original case, the last of a name wins."""
+        :param block: this block, or one with a line behind it that says nothing of the body.
+        """
         if self._headers is None:
-            pairs = [line.partition(":") for line in self._block.decode("latin-1").split("\r\n")]
-            self._headers = {name: value.strip() for name, colon, value in pairs if colon}
-        return self._headers
+            self._headers = _headers_in(self._block)
+        if len(block) == len(self._block):
+            return self._headers
+        return self._headers | _headers_in(block[len(self._block) :])
+
+
+def _headers_in(block: bytes) -> dict[str, str]:
+    pairs = [line.partition(":") for line in block.decode("latin-1").split("\r\n")]
+    return {name: value.strip() for name, colon, value in pairs if colon}
 
 
 class Decoded(NamedTuple):
@@ -133,12 +134,12 @@ class Decoder:
         """
         The parsed header block; the same object for the same bytes.
 
-        Where a request is traced, the last line never comes again: what stands before it is remembered.
+        Where a request is traced, the last line never comes again: it is that of what stands before it.
         """
         found = self._heads.get(block)
         if found is None:
             if ends_with_one(block):
-                return self.head(block[:-TRACE_LINE]).traced(block[-TRACE_LINE:])
+                return self.head(block[:-TRACE_LINE])
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             found = self._heads[block] = HeaderBlock(block)
@@ -151,7 +152,7 @@ class Decoder:
         if kinds is None:
             kinds = {"body": head.kind}
         headers: dict[str, object] = {name: {"content-type": kind} for name, kind in kinds.items()}
-        headers.update(head.headers)
+        headers.update(head.headers(item.head))
         if not item.flags & NOT_PLAIN:
             headers.update(self._plain)
         if item.flags or item.extra:
@@ -171,7 +172,7 @@ class Decoder:
 
         :raises BadForm: the body is not the form that its content type says.
         """
-        if head.is_opaque and not item.flags:  # most requests, and those that are to cost least
+        if head.is_opaque and (not item.flags or item.flags == frames.TRACED):  # most, and to cost least
             return _decoded(({"body": bytearray(item.body)}, None, None))
         if item.flags & NO_TYPE:
             return self._message(item) if item.flags & MESSAGES else _undecoded(item)

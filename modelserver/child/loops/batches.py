@@ -189,11 +189,12 @@ class BatchLoop:
         """
         batch, context = self._batch, self._context
         context.trace = trace = CallTrace(places, begun)
+        called = time.perf_counter()
         try:
-            with trace:
-                rows = self._call(data, batch.processors)
+            rows = self._call(data, batch.processors)
         finally:
             context.trace = None
+        trace.worked(called, time.perf_counter())
         self._trace = trace
         return rows
 
