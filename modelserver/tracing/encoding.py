@@ -19,7 +19,7 @@ from modelserver.tracing.spans import SERVER, FinishedSpan, JoinedAttributes, Mo
 MOST_REMEMBERED = 4096
 LONGEST_NAME = 128
 LONGEST_REMEMBERED = 32
-"""Characters of a text that is remembered; longer ones are mostly ids, and never come again."""
+"""Characters of a text whose attribute is remembered; longer ones are mostly ids, and never come again."""
 _SERVER, _INTERNAL, _ERROR = 2, 1, 2
 HAS_REMOTE, IS_REMOTE = 0x100, 0x200
 _names = Struct(">BB16sBBQ").pack
@@ -102,8 +102,12 @@ class SpanEncoder:
         known = self._known
         found = []
         for name, value in attributes.items():
-            if isinstance(value, str) and len(value) > LONGEST_REMEMBERED:
-                found.append(_text_attribute(name, value))
+            if type(value) is str and len(value) > LONGEST_REMEMBERED:
+                text = value.encode("utf-8", "replace")
+                if len(text) > LONGEST_ID:
+                    found.append(length_part(0x4A, _key_value(name, value)))
+                else:
+                    found += (_before_text(name, len(text)), text)
             else:
                 found.append(known[name, type(value), value])
         return b"".join(found)
@@ -124,15 +128,6 @@ def _attribute(key: tuple[str, type, AttributeValue]) -> bytes:
     """Return an attribute of a span; a key has the value's type, since ``1 == True``."""
     name, _, value = key
     return length_part(0x4A, _key_value(name, value))
-
-
-def _text_attribute(name: str, value: str) -> bytes:
-    """Return an attribute that is not remembered; of these, most are ids."""
-    text = value.encode("utf-8", "replace")
-    size = len(text)
-    if size > LONGEST_ID:
-        return length_part(0x4A, _key_value(name, value))
-    return _before_text(name, size) + text
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)

@@ -165,12 +165,12 @@ class LeanTrace:
         trace_id, _, state = self.context
         return context_of((trace_id, self.ids.handler_id, state))
 
-    def _call(self) -> LoneCall:
+    def _call(self, handler: SpanContext) -> LoneCall:
         assert self.marks is not None and self.worker is not None, "an answer came"
         assigned, answered = self.assigned, self.answered
-        inner = times_between(self.marks, assigned, answered)
-        attributes, handler = batch_attributes(self.worker, 1), self._handler
-        return lone_call((self.started, assigned, *inner, answered, attributes, handler))
+        begun, called, returned = times_between(self.marks, assigned, answered)
+        attributes = batch_attributes(self.worker, 1)
+        return lone_call((self.started, assigned, begun, called, returned, answered, attributes, handler))
 
     def request(self, epoch: float) -> PlainRequest:
         """
@@ -181,10 +181,12 @@ class LeanTrace:
         assert self.tell_answer is not None, "it is over"
         name, asked = self.tell(self.asked)
         answer, others = self.tell_answer(self.facts)
-        times = epoch, self.started, self.over
-        told = asked, answer, others
+        (trace_id, span_id, handler_id, _, _), parent = self.ids, self.parent
+        state = "" if parent is None else parent.state
+        context, handler = context_of((trace_id, span_id, state)), context_of((trace_id, handler_id, state))
+        told, call = (asked, answer, others), self._call(handler)
         ids = self.services.bits(64 * UNNAMED)
-        return plain_request((name, self.context, self.parent, *times, told, self._call(), ids))
+        return plain_request((name, context, parent, epoch, self.started, self.over, told, call, ids))
 
     def unfold(self) -> OpenSpan:
         """Return the span that goes on in the stead of this."""
@@ -198,7 +200,7 @@ class LeanTrace:
             if self._follows:
                 self._job = job = JobTrace(span, self._handler, self.started)
                 if self.answered:
-                    add_lone_call(span, self._call())
+                    add_lone_call(span, self._call(self._handler))
                     job.answered(self.answered)
                     self.answered = 0.0
                 elif self.marks is not None:

@@ -174,13 +174,13 @@ class SpanTracer:
     def settle(self) -> None:
         """Have the spans made of all requests that have ended."""
         ended, self._ended = self._ended, []
-        epoch, deliver = self.since_epoch(), self.deliver_plain
+        epoch, deliver, note = self.since_epoch(), self.deliver_plain, self.traced
         for lean in ended:
             if deliver is not None:
                 deliver(lean.request(epoch))
-            if lean.worker is not None:
-                spent = lean.answered - lean.started
-                self._has_answer(lean.worker, spent, lean.trace_id, epoch + lean.answered)
+            if note is not None and lean.worker is not None:
+                version, spent = lean.worker.version, lean.answered - lean.started
+                note(version.name, version.version, spent, (lean.ids.shown, epoch + lean.answered))
 
     # Workers.
 
