@@ -38,6 +38,7 @@ class FixedAttributes(dict[str, AttributeValue]):
 
 Told = tuple[str, FixedAttributes]
 """A span's name, and what is said of what was asked."""
+NOTHING_TOLD: Told = ("", FixedAttributes({}))
 AnswerTold = tuple[FixedAttributes, Attributes]
 """What is said of an answer, in two parts without a common name: what many have, and the rest."""
 

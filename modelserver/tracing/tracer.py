@@ -26,7 +26,7 @@ Asked = TypeVar("Asked")
 
 MOST_DRAWN = 64
 """Requests whose ids are drawn at once."""
-MOST_ENDED, LONGEST = 32, 0.5
+MOST_ENDED, LONGEST = 64, 0.5
 """Requests whose spans are made at once, and the seconds after which they are made however few there are."""
 
 

@@ -21,7 +21,7 @@ from modelserver.rest.inference.front import (
 )
 from modelserver.rest.tracing import TRACEPARENT, TRACESTATE, HttpTracing, answered
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import Told, Trace, Tracer, withdrawn
+from modelserver.traces import NOTHING_TOLD, Told, Trace, Tracer, withdrawn
 
 
 @define(eq=False)
@@ -39,6 +39,7 @@ class TracedEndpoint(InferenceEndpoint):
     tracing: HttpTracing = field(kw_only=True)
     _tracer: Tracer = field(init=False)
     _templates: Memo[bytes, str] = field(init=False)
+    _told_last: tuple[RequestHead | None, Told] = field(default=(None, NOTHING_TOLD), init=False)
     _left: int = field(init=False)
     """Predictions of clients without a trace that are not traced before the next one that is."""
 
@@ -90,7 +91,11 @@ class TracedEndpoint(InferenceEndpoint):
         return self._predict_in(self._tracer.due(self._tell, head), head, body, observer)
 
     def _tell(self, head: RequestHead) -> Told:
-        return self.tracing.told(head, self._templates[head.target])
+        before, told = self._told_last
+        if head is not before:  # requests with the same bytes share theirs
+            told = self.tracing.told(head, self._templates[head.target])
+            self._told_last = head, told
+        return told
 
     def _uncounted(
         self, operation: Operation, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
