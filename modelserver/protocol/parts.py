@@ -33,6 +33,7 @@ import mmap
 import platform
 import struct
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import repeat
 
@@ -53,7 +54,7 @@ _LAID, _TAKEN, _READ, LOOKING, SAID, _HEARD = 0, 8, 9, 10, 11, 12
 _RING_AT = 128
 _RECORD = struct.Struct("<IIII")
 _RECORD_SIZE = _RECORD.size
-_pack, _pack_into, _unpack = _RECORD.pack, _RECORD.pack_into, _RECORD.unpack_from
+_pack, _unpack = _RECORD.pack, _RECORD.unpack_from
 _new = tuple.__new__
 _fence = threading.Lock()
 """To take it is a fence on the processors where parts are laid, as each atomic instruction is."""
@@ -64,6 +65,19 @@ _CUT_OFF = (0, 0, 0, RING_SIZE)
 
 Parts = tuple[int, list[Answer | ServingError]]
 """Number of a batch, and parts for its present call: one for each job, a part behind the other."""
+
+
+class _Packers(dict[int, Callable[..., None]]):
+    """What lays a record with so many bytes behind its head, in one call: a second one would cost as much."""
+
+    def __missing__(self, size: int) -> Callable[..., None]:
+        if len(self) >= 1024:
+            self.clear()
+        packer = self[size] = struct.Struct(f"<IIII{size}s").pack_into
+        return packer
+
+
+_PACKERS = _Packers()
 
 
 class PartsReader:
@@ -171,14 +185,34 @@ class PartsWriter:
         at ``LOOKING`` whether it looks by itself, which is asked after a part was laid.
     """
 
-    __slots__ = ("_announced", "_at", "_before", "_laid", "_limit", "_memory", "_sent", "words")
+    __slots__ = (
+        "_announced",
+        "_at",
+        "_before",
+        "_limit",
+        "_memory",
+        "_next",
+        "_run_before",
+        "_run_heard",
+        "_run_number",
+        "_sent",
+        "_turn",
+        "_until",
+        "words",
+    )
 
     def __init__(self, memory: mmap.mmap | bytearray, at: int = 0) -> None:
         self._memory = memory
-        self._at = at + _RING_AT
         self.words = memoryview(memory)[at : at + _RING_AT].cast("Q")
-        self._laid = self._sent = self._limit = self._announced = 0
-        self._before = -1
+        self._at = self._next = at + _RING_AT
+        # Places, which are small numbers, since those are cheaper than the number of bytes ever laid.
+        self._turn = -self._at
+        """What makes of a place in the present turn of the ring the bytes that were laid before it."""
+        self._until = 0
+        """Where records that are not cut must end."""
+        self._sent = self._limit = self._announced = 0
+        self._before = self._run_heard = -1
+        self._run_before = self._run_number = 0
 
     def lay(self, before: int, number: int, count: int, data: bytes | bytearray) -> bool:
         """
@@ -188,22 +222,52 @@ class PartsWriter:
         :param number: of its batch.
         :param count: rows of ``data``; 0: it is a body.
         """
-        laid, size = self._laid, len(data)
-        end = laid + _RECORD_SIZE + size
-        if end > self._limit and not self._has_room(end):
+        at, size = self._next, len(data)
+        end = at + _RECORD_SIZE + size
+        if end + self._turn > self._limit and not self._has_room(end + self._turn):
             return False
-        start = laid % RING_SIZE
-        at = self._at + start
-        body_at = at + _RECORD_SIZE
-        over = start + _RECORD_SIZE + size - RING_SIZE
+        over = end - self._at - RING_SIZE
         if over <= 0:
-            _pack_into(self._memory, at, before % _NUMBERS, number, count, size)
-            self._memory[body_at : body_at + size] = data
+            _PACKERS[size](self._memory, at, before % _NUMBERS, number, count, size, data)
         else:
             record = _pack(before % _NUMBERS, number, count, size) + data
-            self._memory[at : body_at + size - over] = record[:-over]
-            self._memory[self._at : self._at + over] = record[-over:]
-        self._laid = self.words[_LAID] = end
+            self._memory[at : end - over] = record[:-over]
+            end = self._at + over
+            self._memory[self._at : end] = record[-over:]
+            self._turn += RING_SIZE
+        self._next = end
+        self._until = min(self._limit - self._turn, self._at + RING_SIZE)
+        self.words[_LAID] = self._turn + end
+        return True
+
+    def begin_run(self, before: int, number: int, heard: int) -> None:
+        """
+        Lay what comes by ``lay_next`` for one stream.
+
+        :param before: as with ``lay``, likewise ``number``.
+        :param heard: how many times the server has been heard that said something about clients.
+        """
+        self._run_before, self._run_number, self._run_heard = before % _NUMBERS, number, heard
+
+    def end_run(self) -> None:
+        """Lay nothing by ``lay_next``: the stream has ended."""
+        self._run_heard = -1
+
+    def lay_next(self, body: bytes | bytearray) -> bool:
+        """
+        Lay the next part of a stream that is nothing but a body, at less cost; return whether it was laid.
+
+        It was not where there is no room, or the server has said something, or there is no such stream.
+        """
+        size = len(body)
+        at = self._next
+        end = at + _RECORD_SIZE + size
+        words = self.words
+        if end > self._until or words[SAID] != self._run_heard:
+            return False
+        _PACKERS[size](self._memory, at, self._run_before, self._run_number, 0, size, body)
+        self._next = end
+        words[_LAID] = self._turn + end
         return True
 
     def _has_room(self, end: int) -> bool:
@@ -233,7 +297,7 @@ class PartsWriter:
     def frame_sent(self) -> None:
         """Count a frame of parts that went through the socket: nothing is laid here until it is read."""
         self._sent += 1
-        self._limit = 0
+        self._limit = self._until = 0
 
 
 def _alike(data: bytes, at: int, end: int) -> list[bytes]:

@@ -84,6 +84,32 @@ class PartsTests(TestCase):
         ends.reader.frame_read()
         self.assertFalse(ends.writer.lay(0, BATCH, 0, b"a"))
 
+    def test_bodies_of_one_stream_are_laid_until_something_is_said(self) -> None:
+        self.assertFalse(self.writer.lay_next(b"no stream"))
+        self.assertTrue(self.writer.lay(3, BATCH, 0, b"a"))
+        self.writer.begin_run(3, BATCH, 0)
+        self.assertEqual([self.writer.lay_next(body) for body in (b"b", b"", bytearray(b"cc"))], [True] * 3)
+        self.assertEqual(self.ends.taken(3), [b"a", b"b", b"", b"cc"])
+        self.reader.say()
+        self.assertFalse(self.writer.lay_next(b"d"))
+        self.writer.begin_run(3, BATCH, 1)
+        self.assertTrue(self.writer.lay_next(b"d"))
+        self.writer.end_run()
+        self.assertFalse(self.writer.lay_next(b"e"))
+        self.assertEqual(self.ends.taken(3), [b"d"])
+
+    def test_bodies_follow_a_part_that_went_through_the_socket(self) -> None:
+        self.assertTrue(self.writer.lay(0, BATCH, 0, b"a"))
+        self.writer.begin_run(0, BATCH, 0)
+        self.assertFalse(self.writer.lay_next(bytes(RING_SIZE)))
+        self.writer.frame_sent()
+        self.assertFalse(self.writer.lay_next(b"b"))
+        self.reader.frame_read()
+        self.assertFalse(self.writer.lay_next(b"b"), "only ``lay`` asks whether the server has read it")
+        self.assertTrue(self.writer.lay(0, BATCH, 0, b"b"))
+        self.assertTrue(self.writer.lay_next(b"c"))
+        self.assertEqual(self.ends.taken(), [b"a", b"b", b"c"])
+
     def test_what_the_server_tells(self) -> None:
         words = self.writer.words
         self.assertEqual((words[SAID], words[LOOKING]), (0, 0))
@@ -158,11 +184,12 @@ class PartsTests(TestCase):
     def test_order_holds_around_the_end_of_the_ring(self, steps: list[int | None]) -> None:
         """None: the server looks; a number: a part of so many bytes."""
         ends, laid, taken, frames = Ends(), list[bytes](), list[bytes](), list[bytes]()
+        ends.writer.begin_run(0, BATCH, 0)
         for place, size in enumerate([*steps, None]):
             if size is not None:
                 part = place.to_bytes(4, "big") * (size // 4 + 1)
                 laid.append(part)
-                if not ends.writer.lay(0, BATCH, 0, part):
+                if not (ends.writer.lay_next(part) or ends.writer.lay(0, BATCH, 0, part)):
                     frames.append(part)
                     ends.writer.frame_sent()
                 continue

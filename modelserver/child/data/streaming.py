@@ -31,13 +31,13 @@ def send_intermediate_predict_response(
     """
     if code != 200:
         raise PredictionException(message, code)
-    if context is None or context.send_parts is None:
+    if context is None or (send := context.send_parts) is None:
         raise RuntimeError("Parts of an answer can be sent only from a handler that a server has called.")
     if req_id_map:
         everyone = context.request_ids
         if everyone is not req_id_map and everyone and everyone != req_id_map:
             ret = _for_some(ret, req_id_map, everyone)
-    context.send_parts(ret)
+    send(ret)
 
 
 def _for_some(

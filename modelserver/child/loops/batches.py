@@ -48,7 +48,7 @@ class BatchLoop:
         self._single_id, self._processors = batch.shown_id, batch.made_processors
         self._trace: CallTrace | None = None
         self._waiting = SpinThenBlock(model.connection, model.reader, usable_processors())
-        parts = PartsOut(
+        self._parts = PartsOut(
             self._batch,
             self._inbox,
             self._outbox,
@@ -56,7 +56,7 @@ class BatchLoop:
             None if model.ahead is None else model.ahead.parts,
             model.request.max_response_size,
         )
-        model.context.send_parts = parts.send
+        model.context.send_parts = self._parts.send
 
     def run(self) -> None:
         """
@@ -134,6 +134,7 @@ class BatchLoop:
             rows = self._in_slots(rows, items)
         if batch.has_parts:
             batch.has_parts = False
+            self._parts.ended()
             self._outbox.add_behind_parts(batch.number, rows, now - begun)
         else:
             self._outbox.add(batch.number, rows, now - begun, now)
