@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from typing import NamedTuple, Protocol
+from operator import itemgetter
+from typing import NamedTuple, Protocol, overload
 
 from attrs import field
 
@@ -31,6 +32,50 @@ class Answer(NamedTuple):
 answer_of: Callable[[tuple[int, bytes, bytes | bytearray | memoryview]], Answer] = partial(
     tuple.__new__, Answer
 )
+
+
+class StreamedParts(Sequence[Answer]):
+    """
+    Parts of the answer to one job, none empty, of which only the first has more than a body.
+
+    Streams have many, and who needs their bodies alone is spared an ``Answer`` for each.
+
+    :ivar bodies: of all of them.
+    """
+
+    __slots__ = ("_first", "bodies")
+
+    def __init__(self, first: Answer) -> None:
+        self._first = first
+        self.bodies: list[bytes | bytearray | memoryview] = [first.body]
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    @overload
+    def __getitem__(self, place: int) -> Answer: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Answer]: ...
+    def __getitem__(self, place: int | slice) -> Answer | Sequence[Answer]:
+        if isinstance(place, slice):
+            return list(self)[place]
+        if place == 0:
+            return self._first
+        body = self.bodies[place]
+        return self._first if place == -len(self.bodies) else answer_of((200, b"", body))
+
+    def __iter__(self) -> Iterator[Answer]:
+        yield self._first
+        for body in self.bodies[1:]:
+            yield answer_of((200, b"", body))
+
+
+_BODY: Callable[[Answer], bytes | bytearray | memoryview] = itemgetter(2)
+
+
+def bodies_of(parts: Sequence[Answer]) -> list[bytes | bytearray | memoryview]:
+    """Return the bodies of parts of an answer."""
+    return parts.bodies if type(parts) is StreamedParts else list(map(_BODY, parts))
 
 
 class ResponseObserver(Protocol):

@@ -18,7 +18,7 @@ from modelserver.errors import (
 from modelserver.execution.documents import NoJson, json_items, json_list, read_json
 from modelserver.execution.payloads import Bytes, Loan, Payload, PayloadStore
 from modelserver.execution.plan import PlannedNode
-from modelserver.jobs import WAITING, Answer, Inputs, Job, ResponseObserver, SharedSlot, inputs_of
+from modelserver.jobs import WAITING, Answer, Inputs, Job, ResponseObserver, SharedSlot, bodies_of, inputs_of
 from modelserver.language.attributes import define
 from modelserver.workflows.errors import NodeFailed
 
@@ -309,9 +309,10 @@ class NodeCall:
         if run.streams(node):
             self._has_sent = True
             return run.parts_arrived(job, parts)
-        self._collected += sum([len(part.body) for part in parts])
+        bodies = bodies_of(parts)
+        self._collected += sum(map(len, bodies))
         if self._collected <= LONGEST_COLLECTED:
-            self._parts += [bytes(part.body) for part in parts]
+            self._parts += map(bytes, bodies)
         else:
             error = ResponseTooLarge(self._collected, LONGEST_COLLECTED)
             run.attempt_ended(node, job, error)

@@ -13,7 +13,7 @@ from modelserver.http1 import responses
 from modelserver.http1.head import Malformed, RequestHead
 from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
 from modelserver.interfaces import Reply
-from modelserver.jobs import Answer, Job, SharedSlot
+from modelserver.jobs import Answer, Job, SharedSlot, bodies_of
 from modelserver.language.attributes import define
 
 BUSY = Mode.BUSY
@@ -146,10 +146,11 @@ class Exchange:
             pieces.append(
                 responses.stream_head(job.request.id, parts[0], cors, knows_chunks, self.head.closes)
             )
+        bodies = bodies_of(parts)
         if knows_chunks:
-            pieces += [responses.chunk(part.body) for part in parts]
+            pieces.append(responses.chunks(bodies))
         else:
-            pieces += [part.body for part in parts]
+            pieces += bodies
         data = b"".join(pieces)
         connection.streamed += len(data)
         connection.transport.write(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import hexlify
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from modelserver.interfaces import Reply
@@ -91,6 +92,15 @@ def stream_head(
 def chunk(body: bytes | bytearray | memoryview) -> bytes:
     """One chunk of a streamed answer; an empty part is none, since an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(body), bytes(body)) if body else b""
+
+
+def chunks(bodies: Sequence[bytes | bytearray | memoryview]) -> bytes:
+    """Return a chunk for each of several parts, none empty; those of one length share what is between."""
+    sizes = set(map(len, bodies))
+    if len(sizes) > 1:
+        return b"".join(map(chunk, bodies))
+    head = b"%x\r\n" % sizes.pop()
+    return b"".join((head, (b"\r\n" + head).join(bodies), b"\r\n"))
 
 
 def reply(request_id: bytes, value: Reply, close: bool, cors: bytes = b"") -> bytes:

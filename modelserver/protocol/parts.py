@@ -33,12 +33,11 @@ import mmap
 import platform
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import repeat
 
 from modelserver.errors import ServingError
-from modelserver.jobs import Answer, answer_of
+from modelserver.jobs import Answer, StreamedParts, answer_of
 from modelserver.protocol.answer_rows import unpack_rows
 from modelserver.protocol.frames import FrameError
 
@@ -55,15 +54,16 @@ _RING_AT = 128
 _RECORD = struct.Struct("<IIII")
 _RECORD_SIZE = _RECORD.size
 _pack, _unpack = _RECORD.pack, _RECORD.unpack_from
-_new = tuple.__new__
 _fence = threading.Lock()
 """To take it is a fence on the processors where parts are laid, as each atomic instruction is."""
 _NUMBERS = 1 << 32
-MANY = 8
-"""Parts of one size, as many streams have, of which so many one behind the other are read together."""
+MANY, MOST = 8, 128
+"""Of parts of one size, as many streams have, so many are read together: to begin with, and at most."""
 _CUT_OFF = (0, 0, 0, RING_SIZE)
 
-Parts = tuple[int, list[Answer | ServingError]]
+_EMPTY = answer_of((200, b"", b""))
+
+Parts = tuple[int, Sequence[Answer | ServingError]]
 """Number of a batch, and parts for its present call: one for each job, a part behind the other."""
 
 
@@ -103,7 +103,7 @@ class PartsReader:
 
     def take(self, answered: int) -> list[Parts]:
         """
-        Return the parts that are next, those of each batch together.
+        Return the parts that are next, as far as they are alike those of each batch together.
 
         :param answered: how many answers of the worker's were taken; parts behind others are not next.
         :raises FrameError: what lies there are no parts.
@@ -114,9 +114,10 @@ class PartsReader:
             return []
         if not 0 < size <= RING_SIZE:
             raise FrameError("parts that are not where they can be")
-        data, at, found = self._copy(taken % RING_SIZE, size), 0, []
-        parts: list[Answer | ServingError] = []
+        data, at, found = self._copy(taken % RING_SIZE, size), 0, list[Parts]()
         current, last, answered = -1, -1, answered % _NUMBERS
+        rows: list[Answer | ServingError] = []
+        bodies: list[bytes | bytearray | memoryview] | None = None
         while at < size:
             before, number, count, length = _unpack(data, at) if at + _RECORD_SIZE <= size else _CUT_OFF
             end = at + _RECORD_SIZE + length
@@ -124,20 +125,23 @@ class PartsReader:
                 raise FrameError("a part beyond the end")
             if before != answered:
                 break
-            if number != current:
-                current, parts = number, []
-                found.append((number, parts))
             body_at = at + _RECORD_SIZE
-            if count:
-                parts += _rows_of(data[body_at:end], number, count)
+            if number != current:
+                current, rows, bodies = number, [], None
+            if count or not length:
+                if not rows or bodies is not None:
+                    rows, bodies = [], None
+                    found.append((number, rows))
+                rows += _rows_of(data[body_at:end], number, count) if count else (_EMPTY,)
+            elif bodies is None:
+                bodies = _begin(found, rows, number, data[body_at:end])
             else:
-                parts.append(answer_of((200, b"", data[body_at:end])))
+                bodies.append(data[body_at:end])
                 if length == last and data.startswith(data[at:body_at], at + MANY * (end - at)):
                     alike = _alike(data, at, end)
-                    parts += map(_new, repeat(Answer), zip(repeat(200), repeat(b""), alike))
+                    bodies += alike
                     end += len(alike) * (end - at)
-                last = length
-            at = end
+            at, last = end, length
         self._taken = self._words[_TAKEN] = taken + at
         return found
 
@@ -300,27 +304,46 @@ class PartsWriter:
         self._limit = self._until = 0
 
 
+def _begin(
+    found: list[Parts], rows: list[Answer | ServingError], number: int, body: bytes
+) -> list[bytes | bytearray | memoryview]:
+    """Have further parts that are bodies alone be found, the first of which this is; return their bodies."""
+    if len(rows) == 1 and isinstance(first := rows[0], Answer) and first.body:
+        parts = StreamedParts(first)
+        parts.bodies.append(body)
+        found[-1] = number, parts
+    else:
+        parts = StreamedParts(answer_of((200, b"", body)))
+        found.append((number, parts))
+    return parts.bodies
+
+
 def _alike(data: bytes, at: int, end: int) -> list[bytes]:
     """Return the bodies of the whole records behind the one from ``at`` to ``end`` that begin as it does."""
     head, step, found = data[at : at + _RECORD_SIZE], end - at, list[bytes]()
-    split, view, several = _split(step - _RECORD_SIZE).iter_unpack, memoryview(data), MANY
+    left, several = (len(data) - end) // step, MANY
     # By calls that go through many: a loop of Python's would take as long as all else. Not through all of
     # them at once: where streams take turns there may be few, and who comes next would read the rest again.
-    while several := min(several, (len(data) - end) // step):
-        heads, bodies = zip(*split(view[end : end + several * step]), strict=True)
+    while left and several:
+        if several > left:
+            several //= 2
+            continue
+        pieces = _records(step - _RECORD_SIZE, several).unpack_from(data, end)
+        heads, bodies = pieces[::2], pieces[1::2]
         if heads.count(head) < several:
             found += bodies[: next(place for place, each in enumerate(heads) if each != head)]
             break
         found += bodies
+        left -= several
         end += several * step
-        several *= 4
+        several = min(4 * several, MOST)
     return found
 
 
 @lru_cache(64)
-def _split(length: int) -> struct.Struct:
-    """Return what reads the head and the body of a record with so many bytes."""
-    return struct.Struct(f"{_RECORD_SIZE}s{length}s")
+def _records(length: int, count: int) -> struct.Struct:
+    """Return what reads so many records with bodies of ``length`` bytes: the head and the body of each."""
+    return struct.Struct(f"{_RECORD_SIZE}s{length}s" * count)
 
 
 def _rows_of(data: bytes, number: int, count: int) -> list[Answer | ServingError]:

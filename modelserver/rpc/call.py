@@ -251,13 +251,14 @@ class ServerCall:
 
     def send_behind(self, ahead: Callable[[int], bytes], rests: Sequence[Message]) -> bool:
         """Send some of several messages, of two pieces each; return whether another may be sent now."""
-        if max(map(len, rests)) >= LARGE:
+        sizes = set(map(len, rests))
+        if max(sizes) >= LARGE:
             return self.send(*[b"".join((ahead(len(rest)), rest)) for rest in rests])
         if self.is_over:
             return False
         connection = self._connection
         try:
-            self._send_framed(connection, frames_behind(ahead, rests), len(rests))
+            self._send_framed(connection, frames_behind(ahead, rests, sizes), len(rests))
         except StreamGone:
             return False
         return connection.part_sent(self)

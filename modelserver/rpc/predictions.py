@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 
 from attrs import field
 from twisted.internet.interfaces import IReactorTime
@@ -13,7 +12,7 @@ from modelserver.errors import DeadlinePassed, PredictionFailed, ResponseTooLarg
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep, with_step
 from modelserver.inference.workflows import AnyInference, WorkflowInference
-from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, inputs_of
+from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, bodies_of, inputs_of
 from modelserver.language.attributes import frozen
 from modelserver.protocol.frames import EXPLAIN, ID_SIZE
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
@@ -32,8 +31,6 @@ CONTENT_TYPE = "x-content-type"
 LONGEST_TEXT = 1024
 """Characters of an answer that a status can carry."""
 _OK = Code.OK
-_BODY: Callable[[Answer], Body] = itemgetter(2)
-"""Returns the body of an answer; streams have many."""
 _NAME = re.compile(r"[0-9a-z_.-]+")
 _RESERVED = ("grpc-", ":")
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
@@ -224,8 +221,9 @@ class WholeAnswer(CallObserver):
         """Keep parts; a handler that sends more than an answer may have is stopped."""
         if self._parts is None:
             self._parts = []
-        self._parts += [bytes(part.body) for part in parts]
-        self._size += sum([len(part.body) for part in parts])
+        bodies = bodies_of(parts)
+        self._parts += map(bytes, bodies)
+        self._size += sum(map(len, bodies))
         largest = self.form.rules.largest
         if self._size > largest:
             self._parts = None
@@ -258,7 +256,7 @@ class StreamedAnswer(CallObserver):
 
     def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
         """Send parts."""
-        return self.call.send_behind(self.form.ahead, list(map(_BODY, parts)))
+        return self.call.send_behind(self.form.ahead, bodies_of(parts))
 
     def completed(self, job: Job, answer: Answer) -> None:
         """Send the last part."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from unittest import TestCase
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from modelserver.jobs import Answer
+from modelserver.jobs import Answer, StreamedParts
 from modelserver.protocol.answer_rows import pack_rows
 from modelserver.protocol.frames import FrameError
 from modelserver.protocol.parts import AREA_SIZE, LOOKING, MANY, RING_SIZE, SAID, PartsReader, PartsWriter
@@ -22,6 +23,10 @@ class Ends:
         self.memory = bytearray(AREA_SIZE)
         self.reader = PartsReader(memoryview(self.memory), keeps_order)
         self.writer = PartsWriter(self.memory)
+
+    def found(self, answered: int = 0) -> list[tuple[int, list[object]]]:
+        """What is next."""
+        return [(number, list(parts)) for number, parts in self.reader.take(answered)]
 
     def taken(self, answered: int = 0) -> list[bytes]:
         """The bodies of the parts that are next."""
@@ -46,9 +51,10 @@ class PartsTests(TestCase):
         self.assertTrue(self.writer.lay(0, BATCH, 0, bytearray(b"y")))
         self.assertTrue(self.writer.lay(0, BATCH + 1, 0, b"z"))
         self.assertEqual(
-            self.reader.take(0),
+            self.ends.found(0),
             [
-                (BATCH, [*[answer for _, answer in first], Answer(200, b"", b"y")]),
+                (BATCH, [answer for _, answer in first]),
+                (BATCH, [Answer(200, b"", b"y")]),
                 (BATCH + 1, [Answer(200, b"", b"z")]),
             ],
         )
@@ -137,8 +143,37 @@ class PartsTests(TestCase):
                 self.writer.lay(before, number, 0, b"%02d" % place)
         bodies = [b"%02d" % place for place in range(2 * MANY)]
         answers = [Answer(200, b"", body) for body in bodies]
-        self.assertEqual(self.reader.take(0), [(BATCH, answers), (BATCH + 1, answers)])
+        self.assertEqual(self.ends.found(), [(BATCH, answers), (BATCH + 1, answers)])
         self.assertEqual(self.ends.taken(1), bodies)
+
+    def test_first_part_with_a_head_and_the_bodies_behind_it_are_one(self) -> None:
+        first = Answer(201, b"Made\r\nA: b\r\n", b"x")
+        self.writer.lay(0, BATCH, 1, b"".join(pack_rows(BATCH, 0, [(0, first)])))
+        for _ in range(2 * MANY):
+            self.writer.lay(0, BATCH, 0, b"y")
+        ((number, parts),) = self.reader.take(0)
+        assert isinstance(parts, StreamedParts)
+        self.assertEqual((number, parts.bodies), (BATCH, [b"x", *[b"y"] * 2 * MANY]))
+        self.assertEqual(list(parts), [first, *[Answer(200, b"", b"y")] * 2 * MANY])
+
+    def test_part_of_nothing_is_by_itself(self) -> None:
+        for body in (b"a", b"b", b"", b"", b"c"):
+            self.writer.lay(0, BATCH, 0, body)
+        found = [
+            [Answer(200, b"", body) for body in bodies] for bodies in ((b"a", b"b"), (b"", b""), (b"c",))
+        ]
+        self.assertEqual(self.ends.found(), [(BATCH, answers) for answers in found])
+
+    @given(st.lists(st.sampled_from(range(8)), min_size=2 * MANY, max_size=6 * MANY), st.integers(1, 40))
+    def test_bodies_that_look_like_heads(self, kinds: list[int], size: int) -> None:
+        """What a client sends can be what a handler answers."""
+        head = struct.pack("<IIII", 0, BATCH, 0, size)
+        ends, laid = Ends(), list[bytes]()
+        for kind in kinds:
+            body = b"x" * size if kind < 5 else (head[kind - 5 :] + head * 3)[:size]
+            laid.append(body if kind % 2 else body[::-1])
+            self.assertTrue(ends.writer.lay(0, BATCH, 0, laid[-1]))
+        self.assertEqual(ends.taken(), laid)
 
     def test_streams_that_take_turns_fill_all_of_the_room(self) -> None:
         """Were all that follows looked through for each part, this would take a quarter of a minute."""
@@ -147,7 +182,7 @@ class PartsTests(TestCase):
             laid.append(BATCH + len(laid) % 2)
         self.assertGreater(len(laid), 10_000)
         wanted = [(number, [Answer(200, b"", b"%08d" % place)]) for place, number in enumerate(laid)]
-        self.assertEqual(self.reader.take(0), wanted)
+        self.assertEqual(self.ends.found(), wanted)
 
     def test_one_that_is_cut_off_behind_many_of_its_size(self) -> None:
         for _ in range(2 * MANY):

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from modelserver.core.workers.batch import Batch, Settled
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerProcess
-from modelserver.jobs import FINISHED, STREAMING, Answer, Job
+from modelserver.jobs import FINISHED, STREAMING, Answer, Job, StreamedParts, bodies_of
 from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure
 from modelserver.version_settings.values import Timeouts
@@ -178,16 +178,18 @@ def pass_parts_on(jobs: Sequence[Job], answers: Sequence[Answer | ServingError])
             if job.holder is not None:  # nobody reads it any more, and the handler does not know
                 job.holder.cancel_stream(job)
             continue
-        own = answers[place::count]
+        own = answers if count == 1 else answers[place::count]
         parts: Sequence[Answer] = own  # type: ignore[assignment]  # as is asked for next
         error: ServingError | None = None
         # Through all of them in three calls: streams have many parts, nearly all of them plain.
-        if not _PLAIN.issuperset(map(type, own)) or not all(map(_BODY, parts)):
+        if type(own) is not StreamedParts and not (
+            _PLAIN.issuperset(map(type, own)) and all(map(_BODY, parts))
+        ):
             parts, error = _up_to_error(own)
         if parts:
             job.state = STREAMING
             if not job.observer.next_parts(job, parts):
-                yield job, sum([len(part.body) for part in parts])
+                yield job, sum(map(len, bodies_of(parts)))
         if error is not None:
             job.fail(error)
 

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from modelserver.errors import ServingError
 from modelserver.interfaces import Dialect, Reply
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Answer, Job, bodies_of
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import show_id
 from modelserver.rest.answer_headers import Headers, prepare
@@ -60,8 +60,8 @@ class TwistedWebResponder:
             self._begin(job, parts[0])
             self.request.responseHeaders.removeHeader(b"content-length")
             self.request.registerProducer(self, True)
-        for part in parts:
-            self.request.write(bytes(part.body))
+        for body in bodies_of(parts):
+            self.request.write(bytes(body))
         return not self._is_full
 
     def pauseProducing(self) -> None:

@@ -49,16 +49,18 @@ def frames(messages: Sequence[bytes | bytearray | memoryview]) -> bytes:
     return b"".join([piece for each in messages for piece in (_prefix(len(each)), each)])
 
 
-def frames_behind(ahead: Callable[[int], bytes], rests: Sequence[bytes | bytearray | memoryview]) -> bytes:
+def frames_behind(
+    ahead: Callable[[int], bytes], rests: Sequence[bytes | bytearray | memoryview], sizes: set[int]
+) -> bytes:
     """
     Return messages, none compressed, as they go into the body; those of one length share what is before them.
 
     :param ahead: returns the beginning of a message whose rest has so many bytes.
     :param rests: of the messages.
+    :param sizes: of the rests.
     """
-    sizes = set(map(len, rests))
     if len(sizes) == 1:
-        head = beginning(ahead, sizes.pop())
+        head = beginning(ahead, *sizes)
         return head + head.join(rests)
     return b"".join([piece for each in rests for piece in (beginning(ahead, len(each)), each)])
 
