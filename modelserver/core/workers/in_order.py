@@ -118,6 +118,9 @@ class InOrder(BatchesInHand):
         times = times_of((now, seconds, now - batch.started))
         if not batch.jobs:
             batches.popleft()
+        elif batch.full:
+            for job in jobs:
+                self.resume(job)  # nobody waits for its client any more: the call is over that it held
         if batches:
             # What was kept was done when the next one was begun, which is long ago.
             batches[0].started = batch.started if self._is_collecting else now

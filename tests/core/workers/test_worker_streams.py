@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer, JobState
 from modelserver.testing.providers import make_spec
-from tests.harness.workers import JobTestCase
+from tests.harness.workers import JobTestCase, WorkerTestCase
 
 
 class StreamTests(JobTestCase):
@@ -109,3 +109,29 @@ class StreamTests(JobTestCase):
         self.assertFalse(self.worker.is_gone)
         self.stage.clock.advance(121)
         self.assertTrue(self.worker.is_gone)
+
+
+class JobsThatTravelTogetherTests(WorkerTestCase):
+    """Calls of one job each, sent in one frame: what is said to the worker of one is said of all."""
+
+    def test_answer_to_a_client_that_was_behind_lets_the_next_ones_stream(self) -> None:
+        self.scaled(batch_size=1)
+        self.ask(b"fast")
+        self.process.answer(seconds=0.0001)
+        first, second, third = self.ask(b"a", b"b", b"c")
+        number = self.process.batches[0][0]
+        self.assertEqual([each for each, _ in self.process.batches], [number] * 3)
+        first.can_take = False
+        self.process.send_part(b"part")
+        self.assertEqual(self.process.holds, [(number, True)])
+        self.process.answer(seconds=0.0001)
+        self.assertEqual(self.process.holds, [(number, True), (number, False)])
+        second.can_take = False
+        self.process.send_part(b"part")
+        self.assertEqual(self.process.holds[2:], [(number, True)])
+        self.process.answer(seconds=0.0001)
+        third.can_take = False
+        self.process.send_part(b"part")
+        self.process.answer(seconds=0.0001)
+        self.assertEqual(self.process.holds[3:], [(number, False), (number, True)], "that of a batch is over")
+        self.assertEqual([len(each.parts) for each in (first, second, third)], [1, 1, 1])
