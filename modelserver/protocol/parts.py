@@ -244,6 +244,12 @@ class PartsWriter:
         self.words[_LAID] = self._turn + end
         return True
 
+    @property
+    def is_half_empty(self) -> bool:
+        """Whether there is much room: all frames of parts were read, and half of the memory is free."""
+        words = self.words
+        return words[_READ] == self._sent and 2 * (words[_LAID] - words[_TAKEN]) <= RING_SIZE
+
     def begin_run(self, before: int, number: int, heard: int) -> None:
         """
         Lay what comes by ``lay_next`` for one stream.

@@ -131,6 +131,8 @@ class LoopTestCase(TestCase):
             self.assertEqual(answered, number)
             if kind == frames.ANSWERS:
                 self.answers += len(answers)
+            else:
+                self.ahead.parts.frame_read()
             return answers
         laid, parts = self.parts.popleft()
         self.assertEqual(laid, number)

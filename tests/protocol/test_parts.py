@@ -83,6 +83,17 @@ class PartsTests(TestCase):
         self.reader.frame_read()
         self.assertTrue(self.writer.lay(0, BATCH, 0, b"small"))
 
+    def test_room_for_many(self) -> None:
+        self.assertTrue(self.writer.is_half_empty)
+        for half, size in ((True, RING_SIZE // 2 - 16), (False, 0)):
+            self.assertTrue(self.writer.lay(0, BATCH, 0, bytes(size)))
+            self.assertEqual(self.writer.is_half_empty, half)
+        self.writer.frame_sent()
+        self.reader.take(0)
+        self.assertFalse(self.writer.is_half_empty, "the frame is on its way")
+        self.reader.frame_read()
+        self.assertTrue(self.writer.is_half_empty)
+
     def test_nothing_is_laid_where_stores_may_be_seen_in_another_order(self) -> None:
         ends = Ends(keeps_order=False)
         self.assertFalse(ends.writer.lay(0, BATCH, 0, b"a"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Sequence
 
 from modelserver.child.context import RequestProcessor
@@ -15,10 +16,16 @@ from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import ANSWER_ROW, pack_rows
 from modelserver.protocol.frame_stream import send_all
-from modelserver.protocol.parts import LOOKING, SAID, PartsWriter
+from modelserver.protocol.parts import LOOKING, RING_SIZE, SAID, PartsWriter
 
 NOBODY = RequestProcessor(b"")
 NOBODY.is_told = False  # its own, as those have it that it is compared with
+
+
+PAUSE, LOOKS = 0.0003, 20
+"""Seconds between two looks for room, and how many there are before a part goes through the socket."""
+LARGE_PART = RING_SIZE // 4
+"""Bytes of a part that is as well sent through the socket, if there is no room for it."""
 
 
 class PartsOut:
@@ -84,7 +91,7 @@ class PartsOut:
         else:
             count, data = self._with_heads(parts, False)
         inbox = self._inbox
-        if laid is None or laid.words[SAID] != inbox.heard or inbox.stopped is not None:
+        if laid is None or laid.words[SAID] != inbox.heard or inbox.stopped == batch.number:
             self._listen()
         if inbox.gone and batch.is_deserted(inbox.gone):
             raise ClientsGone("the client has left")
@@ -92,7 +99,7 @@ class PartsOut:
             batch.has_parts = True
             self._outbox.release()
             self._made = self._outbox.made
-        if laid is None or not laid.lay(self._made, batch.number, count, data):
+        if laid is None or not self._lay(laid, count, data):
             self._send_frame(count, data)
             return
         if not laid.words[LOOKING] and laid.announces(self._made):
@@ -100,10 +107,30 @@ class PartsOut:
         if not count:
             self._go_on(laid)
 
+    def _lay(self, laid: PartsWriter, count: int, data: bytes | bytearray) -> bool:
+        """
+        Lay a part; return whether there was room, for which the server is given some time.
+
+        It is behind by all that there is room for. Were it sent frames, of which each costs it as much as ten
+        parts, it would fall behind for good.
+        """
+        number = self._batch.number
+        if laid.lay(self._made, number, count, data):
+            return True
+        if len(data) >= LARGE_PART:
+            return False
+        if laid.announces(self._made):
+            self._announce()
+        for _ in range(LOOKS):
+            time.sleep(PAUSE)
+            if laid.is_half_empty:
+                return laid.lay(self._made, number, count, data)
+        return False
+
     def _go_on(self, laid: PartsWriter) -> None:
         """Let further parts for a single request go a shorter way, while nothing about them is unusual."""
         processor, inbox = self._batch.processors[0], self._inbox
-        if processor.encode is None and inbox.stopped is None:
+        if processor.encode is None and inbox.stopped != self._batch.number:
             self._single = processor
             laid.begin_run(self._made, self._batch.number, inbox.heard)
 
