@@ -251,8 +251,7 @@ class ServerCall:
 
     def send_behind(self, ahead: Callable[[int], bytes], rests: Sequence[Message]) -> bool:
         """Send some of several messages, of two pieces each; return whether another may be sent now."""
-        sizes = set(map(len, rests))
-        if max(sizes) >= LARGE:
+        if max(sizes := set(map(len, rests))) >= LARGE:
             return self.send(*[b"".join((ahead(len(rest)), rest)) for rest in rests])
         if self.is_over:
             return False
