@@ -41,6 +41,14 @@ LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""
 BODILESS = frozenset((204, 304))
 """Statuses whose answers end with their head, and say nothing of a body's length."""
+_PHRASES = {
+    413: b"Request Entity Too Large",
+    414: b"Request-URI Too Long",
+    416: b"Requested Range Not Satisfiable",
+    422: b"Unprocessable Entity",
+}
+"""Those that have other names from Python 3.13 on."""
+_CLASSES = {1: b"Informational", 2: b"Success", 3: b"Redirection", 4: b"Client Error", 5: b"Server Error"}
 FIRST_ERROR = 400
 """Answers from this code on close the connection, as the peers' do."""
 
@@ -113,11 +121,14 @@ def reply(request_id: bytes, value: Reply, close: bool, cors: bytes = b"") -> by
 
 
 def phrase_of(code: int) -> bytes:
-    """The standard reason phrase."""
+    """The standard reason phrase; of a code that has none, its class, as in the peers."""
+    phrase = _PHRASES.get(code)
+    if phrase is not None:
+        return phrase
     try:
         return HTTPStatus(code).phrase.encode()
     except ValueError:
-        return b""
+        return b"%b (%d)" % (_CLASSES.get(code // 100, b"Unknown Status"), code)
 
 
 def _split(head: bytes) -> tuple[bytes, bytes]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from modelserver.http1.responses import BODILESS, CLOSE, FIRST_ERROR, KEEP_ALIVE, REQUEST_ID, UNCACHED
+from modelserver.http1.responses import (
+    BODILESS,
+    CLOSE,
+    FIRST_ERROR,
+    KEEP_ALIVE,
+    REQUEST_ID,
+    UNCACHED,
+    phrase_of,
+)
 from modelserver.interfaces import Reply
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
 
     :param extra: more headers for every answer of this server (CORS).
     """
-    request.setResponseCode(reply.code, reply.phrase or None)
+    request.setResponseCode(reply.code, reply.phrase or phrase_of(reply.code))
     request.defaultContentType = None
     headers = request.responseHeaders
     for name, value in reply.headers:

@@ -60,8 +60,17 @@ class RenderTests(SynchronousTestCase):
         self.assertEqual((b"y", b"close"), (got.headers[b"x"], got.headers[b"connection"]))
 
     def test_phrases(self) -> None:
-        self.assertEqual(b"Insufficient Storage", responses.phrase_of(507))
-        self.assertEqual(b"", responses.phrase_of(799))
+        phrases = {
+            413: b"Request Entity Too Large",
+            414: b"Request-URI Too Long",
+            416: b"Requested Range Not Satisfiable",
+            422: b"Unprocessable Entity",
+            420: b"Client Error (420)",
+            507: b"Insufficient Storage",
+            520: b"Server Error (520)",
+            799: b"Unknown Status (799)",
+        }
+        self.assertEqual(phrases, {code: responses.phrase_of(code) for code in phrases})
 
     @given(st.lists(st.binary(max_size=50)))
     def test_stream_is_its_parts(self, parts: list[bytes]) -> None:
