@@ -5,13 +5,16 @@ All servers are up at once and loaded in short turns (``bench.turns``); one more
 not differ from the first, shows what this machine can tell apart. A collector beside them takes the spans.
 CPU time is that of a server's whole tree, also while it rests: spans leave late.
 
-A server differs from the same one started again by two per cent and more, which no number of turns shows.
-So there are many starts, with few turns each; the servers of a start share the seed of their hashes, and are
-started in another order each time. What is told is the median of starts, and its bounds by starts.
+A server differs from the same one started again by about two per cent, which no number of turns shows. So
+there are many starts, with few turns each; the servers of a start share the seed of their hashes, and are
+started in another order each time. What is told is the median of starts, and its bounds by starts. Each way
+begins a cycle in turn: one that always does has every second turn right behind one of its own, with all that
+it needs in the processor's caches, and others never have (2 % by the median of cycles).
 
-Turns are short since what a request costs here scatters by a sixth within seconds: at equal time, turns of
-one and two seconds scatter several times as much as turns of 0.06 and 0.25, whose costs are the same. So code
-that runs seldom is not so much colder in them that it could be seen. ``--seconds`` has others.
+Turns are short since what a request costs here scatters by a sixth within seconds: at equal time, starts
+scatter the more the longer the turns are (0.06 to 2 seconds: ``docs/tracing.md`` has the figures), and what
+traces cost does not grow or shrink with that. So code that runs seldom is not so much colder in short turns
+that it could be seen. ``--seconds`` has others.
 
 Requests have no ``traceparent`` unless ``--parents`` is given: then each has another one, the servers follow
 what their clients have decided, and these record the same share. A line that differs each time costs a
