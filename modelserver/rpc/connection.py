@@ -15,6 +15,7 @@ from modelserver.rpc.codes import Code
 from modelserver.rpc.finished_calls import FinishedCalls
 from modelserver.rpc.http2 import ConnectionBroken, EndedEngine, Http2Engine, last_words
 from modelserver.rpc.intake import STEP, Intake
+from modelserver.rpc.large_bodies import receive_large
 from modelserver.rpc.lifetime import Ending, Lifetime
 from modelserver.rpc.listener_context import RpcListener
 from modelserver.rpc.message_streams import UNREAD_HIGH
@@ -44,15 +45,12 @@ class RpcConnection(Protocol):
         self.status_of = listener.site.status_of
         self.limit_exceeded = limit_exceeded
         self._ordinal = ordinal
-        self.body_bytes = 0
-        self.is_full = False
+        self.body_bytes = self.answer_bytes = 0
+        self.is_full = self.refuses = False
         """Whether the client takes no more of its answers now."""
-        self.answer_bytes = 0
-        """Of all answers so far."""
-        self.refuses = False
-        """Whether no more calls are served now."""
         self._is_ready = self._is_closing = self._is_lost = self._is_flushing = self._is_to_read = False
-        self._rest = b""
+        self.rest = b""
+        """What came and is not read."""
         self._over = FinishedCalls(listener)
         self._has_answered = False
         """Whether something was answered since the last sending."""
@@ -73,6 +71,7 @@ class RpcConnection(Protocol):
         self.intake = Intake(self.reception, self.engine)
         self.lifetime = Lifetime(self, listener.limits, self.now, self._ordinal)
         self._transport_unsent, self._transport_left = unsent_by(transport)
+        receive_large(self, transport, listener)
         listener.connections.add(self)
         listener.open.add(self)
         self.engine.start()
@@ -178,8 +177,8 @@ class RpcConnection(Protocol):
         """Read what has come."""
         if self._is_closing:
             return
-        if self._rest or self.reception.streams.behind:
-            self._keep(self._rest + data)
+        if self.rest or self.reception.streams.behind:
+            self._keep(self.rest + data)
             return
         self.lifetime.heard = self.now = self._listener.clock.seconds()
         self._read(data)
@@ -205,7 +204,7 @@ class RpcConnection(Protocol):
 
     def _keep(self, rest: bytes) -> None:
         """Read on soon, and take no more before that, if it is much."""
-        self._rest = rest
+        self.rest = rest
         if len(rest) > STEP:
             self.transport.pauseProducing()
         self._read_soon()
@@ -220,10 +219,10 @@ class RpcConnection(Protocol):
         self._is_to_read = False
         if self._is_lost or self._is_closing or self.is_full:
             return
-        rest, self._rest = self._rest, b""
+        rest, self.rest = self.rest, b""
         self.now = self._listener.clock.seconds()
         self._read(rest)
-        if not self._rest and not self._is_closing and not self._is_lost and not self.is_full:
+        if not self.rest and not self._is_closing and not self._is_lost and not self.is_full:
             self.transport.resumeProducing()
 
     # Writing.
@@ -290,7 +289,7 @@ class RpcConnection(Protocol):
         self.flush()
         if self._is_closing or self.is_full:
             return
-        if self._rest or self.reception.streams.behind:
+        if self.rest or self.reception.streams.behind:
             self._read_soon()
         else:
             self.transport.resumeProducing()
@@ -381,7 +380,7 @@ class RpcConnection(Protocol):
         :param has_answers: else it is closed for writing at once.
         """
         self._is_closing = True
-        self._rest = b""
+        self.rest = b""
         self.transport.unregisterProducer()  # Twisted's TLS waits for the producer to end
         if not has_answers and not self.secure:
             self.transport.loseWriteConnection()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Protocol
 
 from modelserver.rpc.call import ServerCall
 from modelserver.rpc.http2 import LARGEST_WINDOW, ErrorCode, Http2Engine
 from modelserver.rpc.outflow import Outflow
-from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, Passing, frame_length
+from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, Passing, frame_length, head_at
 
 MOST_EVENTS = 1000
 """Events of one connection in one turn: what one client sends may not keep the others waiting."""
@@ -46,8 +47,8 @@ class LargeCalls(Protocol):
     def body_came(self, stream: int, data: bytes, ended: bool) -> None:
         """Take a piece of a call's body; ``ended``: the last."""
 
-    def large_came(self, call: ServerCall, size: int) -> None:
-        """Count bytes that lie where the worker will read them."""
+    def large_came(self, passages: Sequence[Passage]) -> None:
+        """Count bytes that lie where the worker will read them, and have not been counted."""
 
     def take_cost(self) -> int:
         """Return how much was done since the last time beyond what came, as a count of events."""
@@ -315,29 +316,69 @@ class Intake:
             self._take(passage, view[at + FRAME_HEAD : end])
             self._end(passage.call)
             return end
-        self._passing.expect_alike(passage, data[at : at + FRAME_HEAD], end - at)
-        return self._take_alike(passage, data, view, at)
+        self._passing.expect_alike(passage, head_at(data, at), end - at - FRAME_HEAD)
+        return self._take_alike(view, at, len(data))
 
-    def _take_alike(self, first: Passage, data: bytes, view: memoryview, at: int) -> int:
+    def skim(self, data: memoryview) -> int:
+        """
+        Read what is nothing but the middle of bodies, and return where that ends.
+
+        Of all else, the rest is to be given to ``read``: this does not begin where a frame is for the engine.
+        """
+        at, size, passage = 0, len(data), self._taker
+        if self._left:
+            if passage is None or self._ends or passage.call.is_over:
+                return 0
+            at = min(size, self._left)
+            self._go_on(data[:at])
+        elif self._head:
+            return 0
+        at = self._take_alike(data, at, size)
+        if size - at > FRAME_HEAD:
+            passage = self._passing.alike.get(head_at(data, at))
+            if passage is not None and passage.size <= passage.large.missing and not passage.call.is_over:
+                self._taker, self._ends, self._left = passage, False, passage.size
+                self._go_on(data[at + FRAME_HEAD :])
+                at = size
+        self._count()
+        return at
+
+    def room_for(self, most: int) -> int:
+        """Return how much is to be read at once, at most, to end where a frame does if all are alike."""
+        left = self._left
+        passage = self._taker
+        if self._head or passage is None or left >= most:
+            return most
+        whole = FRAME_HEAD + passage.size
+        return left + (most - left) // whole * whole
+
+    def _take_alike(self, data: memoryview, at: int, last: int) -> int:
         """
         Take whole frames with heads that are known: nearly all of large bodies.
 
-        :param at: where the first begins, which may pass.
+        :param at: where the first begins.
+        :param last: where the data ends.
         :return: where they end.
         """
-        find, last = self._passing.alike.get, len(data)
-        passage: Passage | None = first
-        while passage is not None:
-            end, large = at + passage.whole, passage.large
-            length = passage.whole - FRAME_HEAD
-            if end > last or length > large.missing or passage.call.is_over:
+        find, memory = self._passing.alike.get, self._passing.memory
+        most = last - FRAME_HEAD
+        while at <= most:
+            passage = find(head_at(data, at))
+            if passage is None:
                 break
-            large.add(view[at + FRAME_HEAD : end])
-            if not passage.taken:
+            size, large = passage.size, passage.large
+            begin, body = large.at, at + FRAME_HEAD
+            to, end = begin + size, body + size
+            if end > last or to > large.end:
+                break
+            if not passage.taken:  # else nothing but such frames has come since this was asked
+                if passage.call.is_over:
+                    break
                 self._touched.append(passage)
-            passage.taken += length
+            memory[begin:to] = data[body:end]
+            large.at = to
+            passage.taken += size
             at = end
-            passage = find(data[at : at + FRAME_HEAD])
         return at
 
     def _count(self) -> None:
@@ -345,9 +386,10 @@ class Intake:
         if not self._touched:
             return
         touched, self._touched = self._touched, []
+        self._calls.large_came(touched)
+        size = 0
         for passage in touched:
-            size, passage.taken = passage.taken, 0
-            passage.missed += size
-            self._passing.passed(size)
-            if not passage.call.is_over:
-                self._calls.large_came(passage.call, size)
+            size += passage.taken
+            passage.missed += passage.taken
+            passage.taken = 0
+        self._passing.passed(size)

@@ -16,16 +16,23 @@ class LargeMessage:
     The one message of a call, as far as it has come.
 
     :param place: where it lies; whoever takes it frees it.
-    :ivar missing: bytes that have not come.
+    :param memory: all that has such places.
+    :ivar at: where in it the next byte goes.
+    :ivar end: where it ends.
     """
 
-    __slots__ = ("_room", "_view", "missing", "place")
+    __slots__ = ("_begin", "_memory", "at", "end", "place")
 
-    def __init__(self, place: SharedSlot, view: memoryview) -> None:
+    def __init__(self, place: SharedSlot, memory: memoryview) -> None:
         self.place: SharedSlot | None = place
-        self._view = view
-        self._room = view
-        self.missing = len(view)
+        self._memory = memory
+        self._begin = self.at = place.offset
+        self.end = place.offset + place.size
+
+    @property
+    def missing(self) -> int:
+        """Bytes that have not come."""
+        return self.end - self.at
 
     @classmethod
     def begin(cls, data: bytes, slots: SharedMemoryPool, largest: int) -> LargeMessage | None:
@@ -40,7 +47,7 @@ class LargeMessage:
         place = slots.take(size)
         if place is None:
             return None
-        message = cls(place, slots.view(place))
+        message = cls(place, slots.memory)
         message.add(memoryview(data)[PREFIX:])
         return message
 
@@ -53,13 +60,13 @@ class LargeMessage:
         size = len(data)
         if size > self.missing:
             raise BadRequest("The call has more than one message, where its method takes one.")
-        self._room[:size] = data
-        self._room = self._room[size:]
-        self.missing -= size
+        begin = self.at
+        self.at = end = begin + size
+        self._memory[begin:end] = data
 
     def skip(self, size: int) -> None:
         """Pass over bytes that nobody waits for: the place may be another's."""
-        self.missing -= size
+        self.at += size
 
     def whole(self) -> memoryview:
         """
@@ -69,7 +76,7 @@ class LargeMessage:
         """
         if self.missing:
             raise BadRequest("The call ends within its message.")
-        return self._view
+        return self._memory[self._begin : self.end]
 
     def take(self) -> SharedSlot | None:
         """Return the place, from now on the caller's to free; None: it was taken before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from mmap import mmap
 from typing import Protocol
 
 from attrs import field
@@ -23,6 +24,8 @@ from modelserver.rpc.request_fields import KnownFields
 
 GRACE = 0.02
 """Seconds after its deadline at which a call is ended; by then its job, if it has one, has ended it."""
+ROOM = 256 << 10
+"""Bytes that are received at once while large bodies come."""
 QUIET = 1.0
 """Seconds between two lines about connections that were ended."""
 
@@ -81,6 +84,7 @@ class RpcListener:
     :param timeouts: how long a client may take.
     :param open: the connections of this listener.
     :ivar known: the fields of calls that were made before.
+    :ivar room: where connections receive what is copied from there at once.
     """
 
     site: CallSite
@@ -97,6 +101,7 @@ class RpcListener:
     deadlines: TimeBuckets[ServerCall]
     open: set[SweptConnection] = field(factory=set)
     known: KnownFields = field(init=False)
+    room: memoryview = field(factory=lambda: memoryview(mmap(-1, ROOM)), init=False)
 
     def watch(self, timed: list[ServerCall]) -> None:
         """Watch over those calls with a time limit that were not answered at once; forget the list."""

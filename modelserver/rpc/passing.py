@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from struct import Struct
 
 from modelserver.language.attributes import define
 from modelserver.rpc.call import ServerCall
@@ -15,6 +16,9 @@ SHORTEST = 1024
 LARGEST = 1 << 30
 """Bytes of a message by which a client's window may be opened at once (RFC 9113, 6.9.1: below 2 GiB)."""
 DATA, HEADERS, END_STREAM = 0, 1, 1
+Head = tuple[bytes]
+head_at: Callable[[bytes | memoryview, int], Head] = Struct(f"{FRAME_HEAD}s").unpack_from
+"""Returns the head of the frame that begins at a place."""
 MADE_UP = bytes(1 << 14)
 """For the engine, in the stead of bytes that it has missed: as much as fits into any peer's frames."""
 
@@ -33,34 +37,38 @@ class Passage:
     :ivar taken: bytes that have gone past the engine, and are not counted yet.
     :ivar missed: those that are counted.
     :ivar head: of the frame that came last: most of a body's are alike.
-    :ivar whole: bytes of such a frame.
+    :ivar size: bytes of the body in such a frame.
     """
 
     call: ServerCall
     large: LargeMessage
     taken: int = 0
     missed: int = 0
-    head: bytes = b""
-    whole: int = 0
+    head: Head = (b"",)
+    size: int = 0
 
 
 class Passing:
     """
     The calls whose bodies go past the engine, and the windows that are opened for them.
 
+    :param memory: all that has places for messages.
     :ivar calls: by stream.
     :ivar alike: by the heads of the frames that came last.
     :ivar updates: frames that open the client's windows, to be sent between two frames of the engine's.
+    :ivar begun: told of each call.
     """
 
-    __slots__ = ("_limits", "_owed", "alike", "calls", "updates")
+    __slots__ = ("_limits", "_owed", "alike", "begun", "calls", "memory", "updates")
 
-    def __init__(self, limits: Http2Limits) -> None:
+    def __init__(self, limits: Http2Limits, memory: memoryview) -> None:
         self._limits = limits
+        self.memory = memory
+        self.begun: Callable[[], object] = _nobody
         self._owed = 0
         """Bytes by which the connection's window is to be opened."""
         self.calls: dict[int, Passage] = {}
-        self.alike: dict[bytes, Passage] = {}
+        self.alike: dict[Head, Passage] = {}
         self.updates = b""
 
     def expect(self, call: ServerCall, large: LargeMessage) -> None:
@@ -74,13 +82,14 @@ class Passing:
             return  # a wrong length is for the engine to refuse
         call.is_measured = said is not None
         self.calls[call.stream] = Passage(call, large)
+        self.begun()
         if call.received + missing > self._limits.window:
             self.updates += window_update(call.stream, missing)
 
-    def expect_alike(self, passage: Passage, head: bytes, whole: int) -> None:
-        """Expect more frames with the head of one that may pass."""
+    def expect_alike(self, passage: Passage, head: Head, size: int) -> None:
+        """Expect more frames with the head of one that may pass, which has so many bytes of the body."""
         self.alike.pop(passage.head, None)
-        passage.head, passage.whole = head, whole
+        passage.head, passage.size = head, size
         self.alike[head] = passage
 
     def forget(self, stream: int) -> None:
@@ -97,7 +106,7 @@ class Passing:
     def passed(self, size: int) -> None:
         """Count bytes that the engine has not seen."""
         self._owed += size
-        if self._owed >= self._limits.connection_window // 8:
+        if self._owed >= self._limits.connection_window // 4:
             self.updates += window_update(0, self._owed)
             self._owed = 0
 
@@ -139,3 +148,7 @@ class Passing:
             piece = MADE_UP[:left]
             left -= len(piece)
             yield data_head(call.stream, len(piece)) + piece
+
+
+def _nobody() -> None:
+    """Stand in for who is to be told of calls."""

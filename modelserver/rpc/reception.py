@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.python.failure import Failure
@@ -16,12 +17,13 @@ from modelserver.rpc.lifetime import Allowance
 from modelserver.rpc.listener_context import RpcListener
 from modelserver.rpc.message_streams import MessageStreams
 from modelserver.rpc.outflow import Outflow
-from modelserver.rpc.passing import Passing
+from modelserver.rpc.passing import Passage, Passing
 from modelserver.rpc.request_fields import RequestFields
 from modelserver.rpc.wire import fields as wire
 from modelserver.rpc.wire.codings import IDENTITY, decode
 from modelserver.rpc.wire.messages import PREFIX, MessageCutter, beginning_of_one
 
+NOWHERE = memoryview(b"")
 UNPACKED_PER_EVENT = 4096
 """Bytes of compressed messages that cost about as much as an event."""
 
@@ -89,7 +91,7 @@ class Reception:
         self.calls: dict[int, ServerCall] = {}
         self.timed: list[ServerCall] = []
         self.half: dict[int, ServerCall] = {}
-        self.passing = Passing(listener.http2)
+        self.passing = Passing(listener.http2, NOWHERE if listener.slots is None else listener.slots.memory)
         self.streams = MessageStreams(connection, self, listener.memory, listener.site.largest)
         self.outflow = connection.outflow
         self.highest = 0
@@ -257,14 +259,18 @@ class Reception:
             whole, call.whole = call.whole, None
             self._deliver(call, give, whole)
 
-    def large_came(self, call: ServerCall, size: int) -> None:
-        """Count bytes of a message that lie where the worker will read them; they came past the engine."""
-        self._connection.body_bytes += size
-        call.received += size
-        try:
-            self.reserve(call, size)
-        except ServerFull as error:
-            self.fail(call, error)
+    def large_came(self, passages: Sequence[Passage]) -> None:
+        """Count bytes of messages that lie where the worker will read them; they came past the engine."""
+        for passage in passages:
+            call, size = passage.call, passage.taken
+            if call.is_over:
+                continue
+            self._connection.body_bytes += size
+            call.received += size
+            try:
+                self.reserve(call, size)
+            except ServerFull as error:
+                self.fail(call, error)
 
     def reserve(self, call: ServerCall, size: int) -> None:
         """

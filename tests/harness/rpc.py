@@ -127,6 +127,7 @@ class RpcStage:
     One listener. ``more`` are arguments of its factory.
 
     :param limit: connections that it may have; 0: any number.
+    :param make_transport: makes what is below a connection.
     """
 
     make_engine: EngineMaker = Ngh2Engine
@@ -136,6 +137,7 @@ class RpcStage:
     slots: SharedMemoryPool | None = None
     response_memory: int = 0
     limit: int = 0
+    make_transport: Callable[[], MemoryTransport] = MemoryTransport
     site: RpcSite = field(factory=RpcSite)
     clock: Clock = field(factory=Clock)
     soon: deque[Callable[[], None]] = field(factory=deque)
@@ -159,7 +161,7 @@ class RpcStage:
 
     def connect(self, window: int = 65535, transport: MemoryTransport | None = None) -> RpcClient:
         """A client that has said hello."""
-        transport = transport or MemoryTransport()
+        transport = transport or self.make_transport()
         connection = self.factory.buildProtocol(transport.getPeer())
         connection.makeConnection(transport)
         client = RpcClient(self, connection, transport, Http2Client(window))
@@ -203,9 +205,22 @@ class RpcClient:
             self.http2.feed(down)
             up = self.http2.output() if self.transport.is_reading else b""
             if up:
-                self.connection.dataReceived(up)
+                self.deliver(up)
             if not up and not down and not self.stage.soon:
                 return
+
+    def deliver(self, data: bytes) -> None:
+        """Have bytes arrive: in one read, but where the transport receives into a sink."""
+        transport = self.transport
+        while data and (sink := transport.sink) is not None:
+            room = sink.room()
+            size = min(len(room), len(data))
+            room[:size], data = data[:size], data[size:]
+            if not sink.filled(size):
+                transport.sink = None
+                sink.body_completed()
+        if data:
+            self.connection.dataReceived(data)
 
     def send(self, data: bytes) -> None:
         """Send any bytes."""

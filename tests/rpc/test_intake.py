@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +16,11 @@ from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.http2 import EngineMaker, Http2Engine, Http2Events, Http2Limits
 from modelserver.rpc.large_message import LARGE
 from modelserver.rpc.limits import RpcLimits
+from modelserver.rpc.listener_context import ROOM
 from modelserver.rpc.passing import SHORTEST
 from tests.harness.http2_client import Pairs, message, raw_frame
 from tests.harness.rpc import RpcStage
+from tests.harness.transports import FillingTransport, MemoryTransport
 
 SLOTS = 3
 DATA, PADDED = 0, 8
@@ -57,12 +61,18 @@ def slots_of(size: int) -> SharedMemoryPool:
 class IntakeTests(SynchronousTestCase):
     """A listener with slots, whose engine is watched."""
 
+    make_transport: type[MemoryTransport] = MemoryTransport
+
     def setUp(self) -> None:
         self.maker = CountingMaker()
         self.slots = slots_of(2 * LARGE)
-        self.stage = RpcStage(make_engine=self.maker, slots=self.slots)
+        self.stage = self.stage_with(self.slots)
         self.site = self.stage.site
         self.client = self.stage.connect()
+
+    def stage_with(self, slots: SharedMemoryPool, **more: Any) -> RpcStage:
+        """Return a listener with slots."""
+        return RpcStage(make_engine=self.maker, slots=slots, make_transport=self.make_transport, **more)
 
     def send(self, body: bytes, more: Pairs = ()) -> int:
         """A call, in pieces of several frames."""
@@ -90,7 +100,7 @@ class IntakeTests(SynchronousTestCase):
         self.assertGreater(self.client.http2.connection.outbound_flow_control_window, 8 << 20)
 
     def test_a_message_may_be_larger_than_the_window_of_a_stream(self) -> None:
-        self.stage = RpcStage(make_engine=self.maker, slots=slots_of(2 << 20))
+        self.stage = self.stage_with(slots_of(2 << 20))
         self.client = self.stage.connect()
         self.send(message(HUGE))
         self.assertEqual([HUGE], self.stage.site.echo.messages)
@@ -101,16 +111,16 @@ class IntakeTests(SynchronousTestCase):
         stream = client.http2.request("Echo")
         client.pump()
         first, padded, last = framed[:20_000], framed[20_000:30_000], framed[30_000:]
-        client.connection.dataReceived(raw_frame(DATA, 0, stream, first))
-        client.connection.dataReceived(raw_frame(DATA, PADDED, stream, b"\x02" + padded + b"\0\0"))
+        client.deliver(raw_frame(DATA, 0, stream, first))
+        client.deliver(raw_frame(DATA, PADDED, stream, b"\x02" + padded + b"\0\0"))
         short = last[: SHORTEST - 1]
         seen = self.maker.seen
-        client.connection.dataReceived(raw_frame(DATA, 0, stream, short))
+        client.deliver(raw_frame(DATA, 0, stream, short))
         self.assertEqual(9 + len(short), self.maker.seen - seen)
         rest = last[len(short) :]
         for start in range(0, len(rest), 16_000):
-            client.connection.dataReceived(raw_frame(DATA, 0, stream, rest[start : start + 16_000]))
-        client.connection.dataReceived(raw_frame(DATA, 1, stream, b""))
+            client.deliver(raw_frame(DATA, 0, stream, rest[start : start + 16_000]))
+        client.deliver(raw_frame(DATA, 1, stream, b""))
         self.assertEqual([BODY], self.site.echo.messages)
 
     def test_where_the_client_says_the_length_the_engine_does_not_see_the_end(self) -> None:
@@ -153,15 +163,15 @@ class IntakeTests(SynchronousTestCase):
         said = [(b"content-length", b"%d" % len(framed))]
         self.site.echo.answers = lambda call, body: None
         stream = self.send(framed, more=said)
-        client.connection.dataReceived(raw_frame(DATA, 0, stream, b"more"))
-        client.connection.dataReceived(raw_frame(DATA, 1, stream, b""))
+        client.deliver(raw_frame(DATA, 0, stream, b"more"))
+        client.deliver(raw_frame(DATA, 1, stream, b""))
         client.pump()
         self.assertEqual([BODY], self.site.echo.messages)
         self.assertIsNotNone(client.http2.answers[stream].status)
         self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
 
     def test_a_call_is_forgotten_before_its_client_begins_another(self) -> None:
-        self.stage = RpcStage(make_engine=self.maker, slots=self.slots, limits=RpcLimits(streams=2))
+        self.stage = self.stage_with(self.slots, limits=RpcLimits(streams=2))
         self.client = client = self.stage.connect()
         framed, keep = message(BODY), self.stage.site.keep
         stream = client.http2.request("Keep", more=[(b"content-length", b"%d" % len(framed))])
@@ -170,15 +180,15 @@ class IntakeTests(SynchronousTestCase):
         other = client.http2.request("Echo")
         client.pump()
         piece = raw_frame(DATA, 0, other, message(b"hello"))
-        client.connection.dataReceived(piece[:12])  # the engine is within a frame
+        client.deliver(piece[:12])  # the engine is within a frame
         keep.calls[0].reply(b"kept")
         client.pump()
         self.assertEqual([b"kept"], client.http2.answers[stream].messages)
         third = client.http2.request("Echo", message(b"third"))
-        client.connection.dataReceived(piece[12:] + client.http2.output())
+        client.deliver(piece[12:] + client.http2.output())
         client.pump()
         self.assertEqual([b"third"], client.http2.answers[third].messages)
-        client.connection.dataReceived(raw_frame(DATA, 1, other, b""))
+        client.deliver(raw_frame(DATA, 1, other, b""))
         client.pump()
         self.assertEqual([b"hello"], client.http2.answers[other].messages)
         self.assertEqual({}, client.connection.reception.calls)
@@ -191,9 +201,9 @@ class IntakeTests(SynchronousTestCase):
         client.http2.data(stream, framed[:cut])
         client.pump()
         last = raw_frame(DATA, 1, stream, framed[cut:])
-        client.connection.dataReceived(last[:9000])
+        client.deliver(last[:9000])
         self.stage.clock.advance(1.5)  # its answer waits until the end of the turn
-        client.connection.dataReceived(last[9000:])
+        client.deliver(last[9000:])
         self.stage.turn()
         client.pump()
         self.assertEqual(([], 4), (self.site.echo.messages, client.http2.answers[stream].status))
@@ -213,7 +223,7 @@ class IntakeTests(SynchronousTestCase):
             for piece in (framed[cut : cut + whole], framed[cut + whole : cut + whole + short]):
                 client.http2.data(stream, piece)
             client.http2.data(stream, framed[-16_000:], True)
-            client.connection.dataReceived(client.http2.output())
+            client.deliver(client.http2.output())
             client.pump()
             answer = client.http2.answers[stream]
             self.assertEqual((4, None), (answer.status, answer.reset))
@@ -227,7 +237,7 @@ class IntakeTests(SynchronousTestCase):
         client.http2.data(stream, framed[:20_000])
         client.pump()
         frame = raw_frame(DATA, 0, stream, framed[20_000:36_000])
-        client.connection.dataReceived(frame[:9000])
+        client.deliver(frame[:9000])
         self.assertEqual(SLOTS - 1, self.slots.free)
         self.stage.advance(1.5)
         place = self.slots.take(1)
@@ -235,7 +245,7 @@ class IntakeTests(SynchronousTestCase):
         self.slots.view(place)[:] = b"?"
         whole = self.slots.memory[place.offset : place.offset + LARGE]
         before = bytes(whole)
-        client.connection.dataReceived(frame[9000:])
+        client.deliver(frame[9000:])
         self.assertEqual(before, bytes(whole), "somebody else has the place by now")
         place.free()
         client.http2.connection.reset_stream(stream, 8)
@@ -244,11 +254,63 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual([BODY], self.site.echo.messages)
 
     def test_a_body_for_which_no_memory_is_left_ends_its_call(self) -> None:
-        self.stage = RpcStage(make_engine=self.maker, slots=self.slots, memory=BodyMemory(LARGE // 2))
+        self.stage = self.stage_with(self.slots, memory=BodyMemory(LARGE // 2))
         self.client = self.stage.connect()
         stream = self.send(message(BODY))
         self.assertEqual(8, self.client.http2.answers[stream].status)
         self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+
+class RoomTests(IntakeTests):
+    """The same where the transport receives into the room of the listener while large bodies come."""
+
+    make_transport = FillingTransport
+
+    def test_it_does_so_as_long_as_more_of_a_large_body_is_to_come(self) -> None:
+        client, framed = self.client, message(BODY)
+        stream = client.http2.request("Echo")
+        client.http2.data(stream, framed[:100])
+        client.pump()
+        self.assertIsNotNone(client.transport.sink)
+        client.http2.data(stream, framed[100:], True)
+        client.http2.request("Echo", message(b"small"))
+        client.pump()
+        self.assertIsNone(client.transport.sink)
+        self.assertEqual([BODY, b"small"], self.site.echo.messages)
+
+    def test_a_read_ends_where_a_frame_does(self) -> None:
+        client, framed = self.client, message(HUGE[: 2 * LARGE])
+        stream = client.http2.request("Keep")
+        client.http2.data(stream, framed[:100])
+        client.pump()
+        frames = [raw_frame(DATA, 0, stream, framed[at : at + 16_384]) for at in (100, 16_484, 32_868)]
+        sent = b"".join(frames)[:-7000]
+        client.deliver(sent)
+        sink = client.transport.sink
+        assert sink is not None
+        room = sink.room()
+        self.assertEqual(0, (len(room) - 7000) % (9 + 16_384))
+        self.assertLess(ROOM - len(room), 9 + 16_384)
+
+    def test_what_has_come_counts_at_once(self) -> None:
+        client, framed = self.client, message(BODY)
+        stream = client.http2.request("Keep")
+        client.http2.data(stream, framed[:100])
+        client.pump()
+        for at in range(100, 100_100, 10_000):
+            client.http2.data(stream, framed[at : at + 10_000])
+            client.pump()
+            self.assertEqual(at + 10_000, client.connection.received)
+            self.assertEqual(at + 10_000, self.stage.memory.used)
+
+    def test_it_serves_all_connections_at_a_time(self) -> None:
+        framed, clients = message(BODY), [self.client, self.stage.connect()]
+        streams = [client.http2.request("Echo") for client in clients]
+        for at in range(0, len(framed), 10_000):
+            for client, stream in zip(clients, streams, strict=True):
+                client.http2.data(stream, framed[at : at + 10_000], at + 10_000 >= len(framed))
+                client.pump()
+        self.assertEqual([BODY] * 2, self.site.echo.messages)
 
 
 SIZES = st.sampled_from((0, 100, 20_000, LARGE - 1, LARGE, LARGE + 70_001))
@@ -259,7 +321,13 @@ class CutAnywhereTests(SynchronousTestCase):
 
     def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int], says: bool) -> None:
         """Send one call of each size, a piece of each in turn."""
-        stage = RpcStage(make_engine=engine, slots=slots_of(2 * LARGE))
+        for made in (MemoryTransport, FillingTransport):
+            self.deliver_by(
+                RpcStage(engine, slots=slots_of(2 * LARGE), make_transport=made), sizes, cuts, says
+            )
+
+    def deliver_by(self, stage: RpcStage, sizes: list[int], cuts: list[int], says: bool) -> None:
+        """Do so on one kind of transport."""
         client = stage.connect()
         bodies = [bytes([place]) * size for place, size in enumerate(sizes)]
         rest = {}
@@ -275,7 +343,7 @@ class CutAnywhereTests(SynchronousTestCase):
             sent, at, turn = client.http2.output(), 0, 0
             while at < len(sent):
                 size = cuts[turn % len(cuts)]
-                client.connection.dataReceived(sent[at : at + size])
+                client.deliver(sent[at : at + size])
                 at, turn = at + size, turn + 1
                 stage.turn()
             client.pump()
