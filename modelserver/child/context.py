@@ -190,7 +190,8 @@ class Context:
             "server_version": mms_version,
             "limit_max_image_pixels": limit_max_image_pixels,
         }
-        self._request_ids: RequestIds | Callable[[], RequestIds] | None = None
+        self.given_ids: RequestIds | Callable[[], RequestIds] | None = None
+        """What ``request_ids`` was set to, or its value: an attribute costs less than a property."""
         self._processors: Processors = []
         self.repeated_fields: dict[int, dict[str, list[object]]] = {}
         self.send_parts = None
@@ -210,13 +211,13 @@ class Context:
     @property
     def request_ids(self) -> RequestIds | None:
         """Each request's id by its place in the batch. May be set to a function, called when first read."""
-        if callable(self._request_ids):
-            self._request_ids = self._request_ids()
-        return self._request_ids
+        if callable(self.given_ids):
+            self.given_ids = self.given_ids()
+        return self.given_ids
 
     @request_ids.setter
     def request_ids(self, request_ids: RequestIds | Callable[[], RequestIds] | None) -> None:
-        self._request_ids = request_ids
+        self.given_ids = request_ids
 
     @property
     def request_processor(self) -> list[RequestProcessor]:
@@ -243,7 +244,7 @@ class Context:
         repeated_fields: dict[int, dict[str, list[object]]],
     ) -> None:
         """Another batch: what the server sets before each call of the handler."""
-        self._request_ids = request_ids
+        self.given_ids = request_ids
         self._processors = processors
         self.repeated_fields = repeated_fields
 
@@ -344,7 +345,7 @@ class Context:
 
 def _comparable(context: Context) -> dict[str, object]:
     """A context's values, ids resolved."""
-    return {**vars(context), "_request_ids": context.request_ids}
+    return {**vars(context), "given_ids": context.request_ids}
 
 
 class MmsContext(Context):

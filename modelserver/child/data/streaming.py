@@ -33,9 +33,9 @@ def send_intermediate_predict_response(
         raise PredictionException(message, code)
     if context is None or (send := context.send_parts) is None:
         raise RuntimeError("Parts of an answer can be sent only from a handler that a server has called.")
-    if req_id_map:
+    if req_id_map and context.given_ids is not req_id_map:
         everyone = context.request_ids
-        if everyone is not req_id_map and everyone and everyone != req_id_map:
+        if everyone and everyone != req_id_map:
             ret = _for_some(ret, req_id_map, everyone)
     send(ret)
 
