@@ -207,8 +207,10 @@ class Tracer(Protocol):
     def worker_exited(self, worker: WorkerSpec, failure: WorkerFailure, is_wanted: bool) -> None:
         """It is gone; ``is_wanted``: it had been told to end."""
 
-    def calls_answered(self, worker: WorkerSpec, jobs: Sequence[Job], answered: AnsweredCalls) -> None:
-        """Answers came, whose jobs are told after this."""
+    def calls_answered(
+        self, worker: WorkerSpec, jobs: Sequence[Job], traced: Sequence[Job], answered: AnsweredCalls
+    ) -> None:
+        """Answers came, whose jobs are told after this; ``traced``: those of them that are, at least one."""
 
     def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
         """A worker is gone that had these jobs; some are tried again, the others are told after this."""

@@ -9,7 +9,6 @@ from attrs import field
 
 from modelserver.jobs import CallMarks, Job
 from modelserver.language.attributes import define
-from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.traces import AnsweredCalls, Attributes, Told, Trace, TracedObserver
 from modelserver.tracing.batch_spans import spans_of_batch, spans_of_one, worker_attributes
@@ -208,14 +207,14 @@ class SpanTracer:
 
     # Batches.
 
-    def calls_answered(self, worker: WorkerSpec, jobs: Sequence[Job], answered: AnsweredCalls) -> None:
+    def calls_answered(
+        self, worker: WorkerSpec, jobs: Sequence[Job], traced: Sequence[Job], answered: AnsweredCalls
+    ) -> None:
         """Add the spans of batches that came back; their requests are answered after this."""
         calls, now, handler = answered
         members: list[tuple[int, Job, JobTrace]] = []
         is_alone = calls > 1 or len(jobs) == 1
-        for place, job in enumerate(jobs):
-            if not job.request.flags & TRACED:
-                continue
+        for job in traced:
             lean = _lean_of(job)
             if lean is not None and is_alone and lean.keeps(job, now, worker):
                 continue
@@ -226,7 +225,7 @@ class SpanTracer:
             if is_alone:
                 spans_of_one((job, notes), worker, now, handler / calls)
             else:
-                members.append((place, job, notes))
+                members.append((jobs.index(job), job, notes))
         if not members:
             return
         links = [notes.span.context for _, _, notes in members]

@@ -214,11 +214,10 @@ class Worker:
             tracer = None
         for jobs, answers, calls, times in self.in_flight.take_settled():
             if tracer is not None:
-                for job in jobs:
-                    if job.request.flags & TRACED:  # few are, and the others are not to pay for it
-                        told = AnsweredCalls(calls, times.now, times.handler)
-                        tracer.calls_answered(self.spec, jobs, told)
-                        break
+                traced = [job for job in jobs if job.request.flags & TRACED]
+                if traced:  # few are, and the others are not to pay for it
+                    told = AnsweredCalls(calls, times.now, times.handler)
+                    tracer.calls_answered(self.spec, jobs, traced, told)
             for job, answer in zip(jobs, answers, strict=True):
                 job.settle(answer)
             self.owner.batch_finished(self, jobs, calls, times)
