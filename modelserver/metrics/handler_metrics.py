@@ -14,7 +14,7 @@ from modelserver.metrics.declarations import COUNTER, KINDS, Declaration
 from modelserver.metrics.exposition import Exposed, is_exposable, peers_help
 from modelserver.metrics.log_lines import MetricLog
 from modelserver.metrics.series import Family, Labels, new_family
-from modelserver.protocol.metric_units import UNIT_NAMES
+from modelserver.protocol.metric_units import PROFILE_PREFIX, UNIT_NAMES
 
 # A handler that makes up names must not fill the memory.
 MOST_METRICS = 1_000
@@ -92,8 +92,8 @@ def labels_for(declaration: Declaration, dimensions: Sequence[tuple[str, str]]) 
 @define(eq=False)
 class EmittedMetrics:
     """
-    Keeps the values of declared metrics, or of all metrics if ``auto_detect``. The name of a metric that
-    cannot be kept is logged once.
+    Keeps the values of declared metrics and of profiles, or of all metrics if ``auto_detect``. The name of a
+    metric that cannot be kept is logged once.
 
     Values go to the log, one line each, unless ``expose`` was called: then they are series.
     """
@@ -161,7 +161,8 @@ class EmittedMetrics:
             self._families[declaration.name].update(labels, emitted.value)
 
     def _detect(self, emitted: Emitted) -> Declaration | None:
-        if not self.auto_detect or emitted.name in self._refused:
+        is_wanted = self.auto_detect or emitted.name.startswith(PROFILE_PREFIX)
+        if not is_wanted or emitted.name in self._refused:
             return None
         names = (*(name for name, _ in emitted.dimensions), "Hostname")
         declaration = Declaration(emitted.name, emitted.kind, emitted.unit, names)

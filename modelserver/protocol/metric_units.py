@@ -1,4 +1,4 @@
-"""Units of the metrics that handlers emit."""
+"""Units, and reserved names, of the metrics that handlers emit."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ UNIT_NAMES: Mapping[str, str] = {
     "": "unit",
 }
 """The word for a unit in the handler API, and the name that the peers write for it."""
+
+PROFILE_PREFIX = "ts_handler_"
+"""
+Begins the names of the times that ``handler: {profile: true}`` in a ``model-config.yaml`` asks for: they are
+kept without a declaration, for nobody would see them otherwise.
+"""

@@ -115,6 +115,16 @@ class LoggedTests(SynchronousTestCase):
             self.texts(), ["My Time.Milliseconds:2.0|#ModelName:noop,Level:Model|#hostname:vm,timestamp:5"]
         )
 
+    def test_times_of_a_profile_need_no_declaration(self) -> None:
+        self.metrics().record([record(name="ts_handler_inference", value=1.5, unit="ms", type="gauge")])
+        self.assertEqual(
+            self.texts(),
+            [
+                "ts_handler_inference.Milliseconds:1.5|#ModelName:noop,Level:Model"
+                "|#hostname:vm,requestID:r1,timestamp:1795317843"
+            ],
+        )
+
     def test_text_of_an_error(self) -> None:
         self.metrics(auto_detect=True).record([record(name="Failure", value="went wrong", dimensions=[])])
         self.assertEqual(self.lines[0].value, "went wrong")

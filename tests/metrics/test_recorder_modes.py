@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.metrics.command_sampler import parse_line
-from modelserver.metrics.declarations import Declarations
+from modelserver.metrics.declarations import HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.default_declarations import OF_MULTI_MODEL_SERVER
 from modelserver.metrics.log_lines import as_text
 from modelserver.metrics.recorder import (
@@ -16,6 +18,8 @@ from modelserver.metrics.recorder import (
 )
 from modelserver.testing.providers import START_OF_TIME
 from tests.harness.metrics import NOOP, Server
+
+TIMES = ("QueueTime", "WorkerThreadTime")
 
 
 class ModesTests(SynchronousTestCase):
@@ -48,6 +52,19 @@ class ModesTests(SynchronousTestCase):
         server.serve()
         self.assertEqual(server.logged(), self.lines(2))
         self.assertEqual(server.logged(), [])
+
+    def test_a_line_for_each_value_of_a_histogram(self) -> None:
+        host = ("Level", "Hostname")
+        server_side = [Declaration(name, HISTOGRAM, "Milliseconds", host) for name in TIMES]
+        model_side = [Declaration("PredictionTime", HISTOGRAM, "ms", ("ModelName", *host))]
+        server = Server(LOG, Declarations((*server_side,), (*model_side,)))
+        for _ in range(3):
+            server.serve()
+        self.assertEqual(
+            Counter({f"{name}.Milliseconds": 3 for name in TIMES}),
+            Counter(line.partition(":")[0] for line in server.logged()),
+        )
+        self.assertEqual([250.0] * 3, [line.value for line in server.model_lines])
 
     def test_prediction_time_goes_to_the_model_log(self) -> None:
         server = Server(LOG)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from modelserver.protocol.metric_units import PROFILE_PREFIX
+
 if TYPE_CHECKING:
     from modelserver.child.context import Context
 
@@ -29,7 +31,7 @@ def timed(func: Function) -> Function:
             return func(self, *args, **kwargs)
         started = time.perf_counter()
         result = func(self, *args, **kwargs)
-        emit_time(context, f"ts_handler_{func.__name__}", started)
+        emit_time(context, f"{PROFILE_PREFIX}{func.__name__}", started)
         return result
 
     return cast("Function", measured)
