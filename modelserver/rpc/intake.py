@@ -266,6 +266,7 @@ class Intake:
             self._touched.append(passage)
         passage.taken += len(piece)
         if passage.call.is_over:  # nobody waits for it any more
+            self._passing.alike.pop(passage.head, None)  # frames that are taken at once are not skipped
             passage.large.skip(len(piece))
         else:
             passage.large.add(piece)
@@ -316,6 +317,8 @@ class Intake:
             self._take(passage, view[at + FRAME_HEAD : end])
             self._end(passage.call)
             return end
+        if passage.call.is_over:
+            return at
         self._passing.expect_alike(passage, head_at(data, at), end - at - FRAME_HEAD)
         return self._take_alike(view, at, len(data))
 

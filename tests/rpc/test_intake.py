@@ -253,6 +253,31 @@ class IntakeTests(SynchronousTestCase):
         self.send(message(BODY))
         self.assertEqual([BODY], self.site.echo.messages)
 
+    def test_frames_of_a_call_that_is_over_leave_its_place_to_who_has_it_now(self) -> None:
+        framed, client = message(BODY), self.client
+        said = [(b"content-length", b"%d" % len(framed)), (b"grpc-timeout", b"1S")]
+        stream = client.http2.request("Echo", more=said)
+        client.http2.data(stream, framed[:20_000])
+        client.pump()
+        frames = [
+            raw_frame(DATA, 0, stream, framed[at : at + 16_000]) for at in range(20_000, 116_000, 16_000)
+        ]
+        client.deliver(frames[0])
+        self.stage.clock.advance(1.5)  # its answer waits until the end of the turn
+        place = self.slots.take(1)
+        assert place is not None
+        whole = self.slots.memory[place.offset : place.offset + LARGE]
+        before = bytes(whole)
+        client.deliver(b"".join(frames[1:4]))
+        client.deliver(frames[4])
+        client.deliver(frames[5])
+        self.assertEqual(before, bytes(whole), "somebody else has the place by now")
+        place.free()
+        client.pump()
+        self.assertEqual(4, client.http2.answers[stream].status)
+        self.send(message(BODY))
+        self.assertEqual([BODY], self.site.echo.messages)
+
     def test_a_body_for_which_no_memory_is_left_ends_its_call(self) -> None:
         self.stage = self.stage_with(self.slots, memory=BodyMemory(LARGE // 2))
         self.client = self.stage.connect()
