@@ -245,6 +245,11 @@ class PartsWriter:
         return True
 
     @property
+    def is_shut(self) -> bool:
+        """Whether there will never be room: the processor does not keep the order of stores."""
+        return self.words[_READ] == NEVER
+
+    @property
     def is_half_empty(self) -> bool:
         """Whether there is much room: all frames of parts were read, and half of the memory is free."""
         words = self.words

@@ -96,6 +96,7 @@ class PartsTests(TestCase):
 
     def test_nothing_is_laid_where_stores_may_be_seen_in_another_order(self) -> None:
         ends = Ends(keeps_order=False)
+        self.assertEqual((ends.writer.is_shut, self.writer.is_shut), (True, False))
         self.assertFalse(ends.writer.lay(0, BATCH, 0, b"a"))
         ends.writer.frame_sent()
         ends.reader.frame_read()

@@ -117,7 +117,7 @@ class PartsOut:
         number = self._batch.number
         if laid.lay(self._made, number, count, data):
             return True
-        if len(data) >= LARGE_PART:
+        if len(data) >= LARGE_PART or laid.is_shut:
             return False
         if laid.announces(self._made):
             self._announce()

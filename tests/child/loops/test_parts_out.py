@@ -9,7 +9,7 @@ from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
 from modelserver.jobs import Answer
 from modelserver.protocol import frames
-from modelserver.protocol.parts import RING_SIZE
+from modelserver.protocol.parts import RING_SIZE, PartsReader
 from tests.harness.loops import LONGEST, Data, LoopTestCase
 
 
@@ -61,6 +61,23 @@ class PartsOutTests(LoopTestCase):
         found = [body for _ in texts for body in self.bodies(frames.PART, 1)]
         self.assertEqual(found, [text.encode() for text in texts])
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"last"])
+
+    def test_where_nothing_may_be_laid_all_go_through_the_socket_and_nothing_is_announced(self) -> None:
+        begins = threading.Event()
+
+        def handle(data: Data, context: Context) -> object:
+            begins.wait(LONGEST)
+            for part in ("a", "b", "c"):
+                send_intermediate_predict_response([part], context.request_ids, "", 200, context)
+            return ["last"]
+
+        self.start(handle)
+        PartsReader(self.ahead.parts._area, keeps_order=False)
+        begins.set()
+        self.send(1, self.job(b"a"))
+        told = [self.reader.wait(self.ours) for _ in range(4)]
+        kinds = [(frame.kind, frame.items) for frame in told]
+        self.assertEqual(kinds, [(frames.PART, 1)] * 3 + [(frames.ANSWERS, 1)])
 
     def test_what_sends_parts_may_be_kept_for_the_next_batch(self) -> None:
         kept: list[Callable[[list[str]], None]] = []
