@@ -46,8 +46,7 @@ class RpcConnection(Protocol):
         self.limit_exceeded = limit_exceeded
         self._ordinal = ordinal
         self.body_bytes = self.answer_bytes = 0
-        self.is_full = self.refuses = False
-        """Whether the client takes no more of its answers now."""
+        self.is_full = self.refuses = False  # the first: the client takes no more of its answers now
         self._is_ready = self._is_closing = self._is_lost = self._is_flushing = self._is_to_read = False
         self.rest = b""
         """What came and is not read."""
@@ -114,12 +113,12 @@ class RpcConnection(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes of answers that the client has not taken yet."""
-        return self._transport_unsent() + (0 if self._is_closing else self._queued())
+        return self._transport_unsent() + self._queued()
 
     @property
     def left(self) -> int:
         """The same, with what the system has taken for the client."""
-        return self._transport_left()
+        return self._transport_left() + self._queued()
 
     def _queued(self) -> int:
         return self.engine.queued() + self.outflow.size
@@ -381,6 +380,8 @@ class RpcConnection(Protocol):
         """
         self._is_closing = True
         self.rest = b""
+        self.outflow.lost()  # what the client had no room for is not kept while it lingers
+        self.engine, self.intake = self.outflow.engine, Intake(self.reception, self.outflow.engine)
         self.transport.unregisterProducer()  # Twisted's TLS waits for the producer to end
         if not has_answers and not self.secure:
             self.transport.loseWriteConnection()

@@ -246,6 +246,20 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual((14, [None]), (answer.status, self.done))
         self.assertEqual([Code.CANCELLED], self.stage.site.keep.cancelled)
 
+    def test_an_answer_that_the_client_takes_piece_by_piece_has_longer(self) -> None:
+        self.client.http2.takes = False
+        answer = self.client.ask("Echo", bytes(200_000))
+        self.stage.connections.close(2.0, 20.0).addCallback(self.done.append)
+        self.stage.advance(5.0)
+        self.settle(self.client)
+        self.assertEqual((False, []), (self.client.transport.is_aborted, self.done))
+        for stream in (None, 1):
+            self.client.http2.connection.increment_flow_control_window(200_000, stream)
+        self.settle(self.client)
+        self.stage.advance(1.0)
+        self.assertEqual(([bytes(200_000)], 0), (answer.messages, answer.status))
+        self.assertEqual([None], self.done)
+
     def test_a_client_that_says_nothing_does_not_hold_the_end_up(self) -> None:
         silent = self.stage.factory.buildProtocol(None)
         silent.makeConnection(MemoryTransport())

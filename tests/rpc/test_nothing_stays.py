@@ -6,9 +6,14 @@ import gc
 from collections.abc import Callable
 from weakref import ref
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from modelserver.errors import PredictionFailed
+from modelserver.http1.states import Phase
 from modelserver.jobs import Answer
+from modelserver.rpc.connection import RpcConnection
 from modelserver.testing.rpc_calls import MemoryCall
+from tests.harness.rpc import RpcStage
 from tests.harness.rpc_services import OIP, RpcCase
 from tests.rpc.test_health import request as health_request
 from tests.rpc.test_inference import request
@@ -89,3 +94,17 @@ class NothingStaysTests(RpcCase):
                 lambda: self.call("grpc.health.v1.Health/Watch", health_request()), MemoryCall.cancel
             )
         )
+
+
+class LingeringTests(SynchronousTestCase):
+    """Connections that have ended, and wait for their clients to close."""
+
+    def test_answers_that_the_client_had_no_room_for_are_not_kept(self) -> None:
+        stage = RpcStage()
+        for end in (RpcConnection.abort, lambda connection: connection.dataReceived(bytes(100))):
+            client = stage.connect()
+            client.http2.takes = False
+            client.ask("Echo", bytes(200_000))
+            engine = ref(client.connection.engine)
+            end(client.connection)
+            self.assertEqual((Phase.LINGER, None), (client.connection.phase, engine()))
