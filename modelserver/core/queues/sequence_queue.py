@@ -158,6 +158,9 @@ class SequenceQueue:
     share: int
     closed: ServingError | None = field(default=None, init=False)
     _sequences: dict[str, OneSequence] = field(factory=dict, init=False)
+    _begun: int = field(default=0, init=False)
+    _latest: dict[str, int] = field(factory=dict, init=False)
+    """The number of the last sequence that a worker was given, by the worker's id."""
 
     frees_when_settled, learns = True, False
 
@@ -225,12 +228,19 @@ class SequenceQueue:
             job.fail(self._no_workers("the worker of the sequence is gone"))
 
     def next_batch(self, workers: Sequence[AnyTaker]) -> tuple[AnyTaker, Sequence[Job]] | None:
-        """Take the next batch that is due for one of ``workers``; new sequences go where there are fewest."""
-        for worker in sorted(workers, key=lambda each: self._sequences_of(each.id)):
+        """
+        Take the next batch that is due for one of ``workers``.
+
+        New sequences go where there are fewest; of several such workers, to the one whose last is the oldest.
+        """
+        for worker in sorted(workers, key=lambda each: self._busyness(each.id)):
             hand = worker.in_flight
             chosen = self.hand_out.choose(self._waiting_for(worker.id), hand) if hand.room > 0 else ()
             if chosen:
                 for _, sequence in chosen:
+                    if sequence.worker is None:
+                        self._begun += 1
+                        self._latest[worker.id] = self._begun
                     sequence.hand_out(worker.id, self.clock.seconds())
                 return worker, [job for job, _ in chosen]
         return None
@@ -243,8 +253,9 @@ class SequenceQueue:
         waiting = [(job, each) for each in able if (job := each.next) is not None]
         return sorted(waiting, key=lambda pair: pair[0].request.arrived)
 
-    def _sequences_of(self, worker: str) -> int:
-        return sum(each.worker == worker for each in self._sequences.values())
+    def _busyness(self, worker: str) -> tuple[int, int]:
+        sequences = sum(each.worker == worker for each in self._sequences.values())
+        return sequences, self._latest.get(worker, 0)
 
     def answers_came(self, jobs: Sequence[Job], answers: Sequence[Answer | ServingError]) -> None:
         """End the sequences that answers, or parts of them, say have ended."""
@@ -263,6 +274,7 @@ class SequenceQueue:
 
     def worker_gone(self, worker: str, reason: str) -> None:
         """End the sequences of a worker: their state is lost."""
+        self._latest.pop(worker, None)
         for sequence in [each for each in self._sequences.values() if each.worker == worker]:
             self._end(sequence, self._no_workers(reason))
 

@@ -52,6 +52,13 @@ class SequenceTests(JobTestCase):
         self.put("b", b"b")
         self.assertEqual((self.in_hand(0), self.in_hand(1)), ([b"a"], [b"b"]))
 
+    def test_workers_take_turns_with_new_sequences(self) -> None:
+        for number, sequence in enumerate("aba"):
+            self.put(sequence, b"%d" % number)
+            self.assertEqual([b"%d" % number], self.in_hand(number % 2))
+            self.answer(number % 2)
+            self.stage.clock.advance(4)  # it is over
+
     def test_batch_has_one_request_of_each_sequence(self) -> None:
         self.start(Sequences(max_idle=4.0, max_jobs=4, max_sequences=4), workers=1, batch_size=4)
         for sequence, body in (("a", b"a1"), ("a", b"a2"), ("b", b"b1")):
