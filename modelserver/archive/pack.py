@@ -172,7 +172,8 @@ def _handler_file(handler: str, runtime: str) -> str | None:
 
 
 def _expanded(name: str, tell: Tell) -> Iterable[Path]:
-    """Return the files and folders that one name of ``--extra-files`` stands for."""
+    """Return the files and folders that one name of ``--extra-files`` stands for; blanks may be around it."""
+    name = name if os.path.exists(name) else name.strip()
     if os.path.exists(name):
         return (Path(name),)
     if glob.escape(name) == name:

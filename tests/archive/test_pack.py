@@ -135,6 +135,12 @@ class PackTests(PackCase):
         self.assertEqual(sorted(files), [".hidden", "a", "h.py", "sub/b", "x.csv"])
         self.assertEqual(self.told, [f"Given wildcard pattern did not match any file: {self.path('e/*.no')}"])
 
+    def test_blanks_around_extra_files(self) -> None:
+        for name in ("e/x.csv", "y.txt", " z"):
+            self.write(name)
+        names = (f" {self.path('e/*.csv')}", f"{self.path('y.txt')} ", self.path(" z"))
+        self.assertEqual(sorted(self.pack(extra_files=names)), [" z", "h.py", "x.csv", "y.txt"])
+
     def test_folders_that_a_pattern_finds_give_their_content(self) -> None:
         for name in ("d/sub/deep/a", "d/b", "d/__pycache__/p"):
             self.write(name)
