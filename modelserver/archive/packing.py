@@ -107,6 +107,11 @@ def base_name(path: str | None) -> str | None:
     return None if path is None else path.rsplit("/", 1)[-1]
 
 
+def listed(names: str | None) -> tuple[str, ...]:
+    """Return what ``--extra-files`` names, separated by commas."""
+    return tuple(name for name in (names or "").split(",") if name)
+
+
 def single(name: str | None) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield the one file that a path names, which will lie at the top of the archive."""
     if name:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelserver.archive.pack import PackRequest, pack
-from modelserver.archive.packing import PackingFailed
+from modelserver.archive.packing import PackingFailed, listed
 
 RUNTIMES = ("python", "python3", "LSP")
 FORMATS = ("tgz", "no-archive", "zip-store", "default")
@@ -57,7 +57,7 @@ def read_request(arguments: argparse.Namespace) -> PackRequest:
         handler=arguments.handler,
         serialized_file=arguments.serialized_file,
         model_file=arguments.model_file,
-        extra_files=tuple(name for name in arguments.extra_files.split(",") if name),
+        extra_files=listed(arguments.extra_files),
         requirements_file=arguments.requirements_file,
         config_file=arguments.config_file,
         runtime=arguments.runtime,

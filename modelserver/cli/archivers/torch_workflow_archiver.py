@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelserver.archive.pack_workflow import WorkflowPackRequest, pack_workflow
-from modelserver.archive.packing import PackingFailed
+from modelserver.archive.packing import PackingFailed, listed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def read_workflow_request(arguments: argparse.Namespace) -> WorkflowPackRequest:
         workflow_name=arguments.workflow_name,
         spec_file=arguments.spec_file,
         handler=arguments.handler or None,
-        extra_files=tuple(name for name in arguments.extra_files.split(",") if name),
+        extra_files=listed(arguments.extra_files),
         export_path=arguments.export_path or Path.cwd(),
         force=arguments.force,
     )

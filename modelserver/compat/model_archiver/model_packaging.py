@@ -11,7 +11,7 @@ from model_archiver.model_archiver_config import ModelArchiverConfig, Place
 from model_archiver.model_archiver_error import ModelArchiverError
 
 from modelserver.archive.pack import FORMATS, PackRequest, pack
-from modelserver.archive.packing import PackingFailed
+from modelserver.archive.packing import PackingFailed, listed
 
 
 def generate_model_archive(config: ModelArchiverConfig) -> None:
@@ -37,7 +37,7 @@ def _request(config: ModelArchiverConfig) -> PackRequest:
         handler=os.fspath(config.handler),
         serialized_file=_name(config.serialized_file),
         model_file=_name(config.model_file),
-        extra_files=tuple(name for name in (config.extra_files or "").split(",") if name),
+        extra_files=listed(config.extra_files),
         requirements_file=_name(config.requirements_file),
         config_file=_name(config.config_file),
         runtime=RuntimeType(config.runtime).value,
