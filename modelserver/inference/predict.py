@@ -27,8 +27,8 @@ class Inference:
     """
     The one way into the queues, whatever the client speaks.
 
-    :param entropy: gives random bytes, so many; for ids of requests that are no jobs.
-    :param new_id: makes the id of a job; unless it is given, of ``entropy``.
+    :param entropy: gives random bytes, so many.
+    :param new_id: makes the id of a request; unless it is given, of ``entropy``.
     :param start_up: which models are still on their way.
     :param tracer: None: nothing is traced.
     """

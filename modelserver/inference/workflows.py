@@ -21,7 +21,7 @@ from modelserver.inference.metadata import ModelMetadata, model_metadata
 from modelserver.inference.predict import Inference
 from modelserver.jobs import Inputs, Job, ResponseObserver, request_of
 from modelserver.language.attributes import define, frozen
-from modelserver.protocol.frames import BARE, ID_SIZE
+from modelserver.protocol.frames import BARE
 from modelserver.protocol.header_block import header_values
 from modelserver.workflows.registry import WorkflowRegistry
 from modelserver.workflows.spec import Workflow
@@ -77,7 +77,7 @@ class WorkflowInference:
         if tracer is not None and tracer.current is not None:
             observer = tracer.current.watch(observer)
         deadline = now + client_timeout if client_timeout else None
-        request_id = inference.entropy(ID_SIZE)
+        request_id = inference.new_id()
         job = Job(request_of((request_id, header_block, b"", b"", 0, version, now, deadline)), observer)
         run = WorkflowRun(
             plan=plan,

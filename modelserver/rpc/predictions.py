@@ -14,7 +14,7 @@ from modelserver.inference.sequences import SequenceStep, with_step
 from modelserver.inference.workflows import AnyInference, WorkflowInference
 from modelserver.jobs import Answer, Job, ResponseObserver, SharedSlot, bodies_of, inputs_of
 from modelserver.language.attributes import frozen
-from modelserver.protocol.frames import EXPLAIN, ID_SIZE
+from modelserver.protocol.frames import EXPLAIN
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 from modelserver.rpc.codes import CallStatus, Code, Metadatum
 from modelserver.rpc.interfaces import Call
@@ -119,7 +119,7 @@ class Predictor:
 
     def refuse(self, call: Call, error: ServingError, statuses: Statuses) -> None:
         """End a call that has no job, and so no id yet."""
-        call.request_id = self.inference.entropy(ID_SIZE)
+        call.request_id = self.inference.new_id()
         call.finish(*statuses.of(error))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from attrs import field
@@ -20,7 +19,6 @@ from modelserver.language.attributes import define, frozen
 from modelserver.management.repository import ModelRepository
 from modelserver.management.service import Management
 from modelserver.metrics.figures import Figures
-from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.codes import CallRefused, CallStatus, Code
 from modelserver.rpc.health import HealthCheck, HealthState, HealthWatch
@@ -208,7 +206,7 @@ def make_sites(
             methods={method.name: method for method in (*methods, *_standard(cases, messages, rows[side]))},
             rows=rows[side],
             gate=cases.gate,
-            new_id=partial(cases.inference.entropy, ID_SIZE),
+            new_id=cases.inference.new_id,
             statuses=Statuses(cases.dialect),
             rules=rules,
             calls=calls,
