@@ -36,7 +36,6 @@ class PartsOut:
 
     :param laid: memory in which the server sees parts; None: all of them go through the socket.
     :param largest: bytes that one part may have.
-    :param context: the handler's, which sends by it.
     """
 
     __slots__ = ("_batch", "_connection", "_inbox", "_laid", "_largest", "_made", "_outbox", "_single")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -21,8 +20,8 @@ MANY = 8
 LEAST = 0.00025
 """Seconds that a call takes, below which its answer is there before the server has gone to sleep."""
 
-_PLAIN, _BODY = frozenset((Answer,)), itemgetter(2)
-"""The type of parts that are no errors, and what returns the body of one."""
+_PLAIN = frozenset((Answer,))
+"""The type of parts that are no errors."""
 
 AnswerWatch = Callable[[Sequence[Job], Sequence[Answer | ServingError]], None]
 """Is shown the answers, or parts of them, that came for jobs, before the jobs' observers are told."""
@@ -183,7 +182,7 @@ def pass_parts_on(jobs: Sequence[Job], answers: Sequence[Answer | ServingError])
         error: ServingError | None = None
         # Through all of them in three calls: streams have many parts, nearly all of them plain.
         if type(own) is not StreamedParts and not (
-            _PLAIN.issuperset(map(type, own)) and all(map(_BODY, parts))
+            _PLAIN.issuperset(map(type, own)) and all(bodies_of(parts))
         ):
             parts, error = _up_to_error(own)
         if parts:
