@@ -299,7 +299,8 @@ class Context:
 
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
         """Choose the status and reason phrase of one answer; its body is sent all the same."""
-        self._request_processor[idx].report_status(code, phrase)
+        if self._request_processor:  # a handler's own tests may have no request
+            self._request_processor[idx].report_status(code, phrase)
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
         """Choose the status and reason phrase of every answer of the batch."""

@@ -191,6 +191,12 @@ class ContextTests(SynchronousTestCase):
         context.set_all_response_status(201, "Made")
         self.assertEqual([context.get_response_status(i) for i in (0, 1)], [(201, "Made")] * 2)
 
+    def test_status_without_requests(self) -> None:
+        context = make_context(0)
+        context.set_response_status(404, "Nothing")
+        context.set_all_response_status(404, "Nothing")
+        self.assertRaises(IndexError, make_context(1).set_response_status, 404, "Nothing", 1)
+
     def test_all_values_of_a_repeated_field(self) -> None:
         context = make_context(2)
         context.repeated_fields = {1: {"data": [b"1", b"2"]}}

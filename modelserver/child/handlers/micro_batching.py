@@ -43,8 +43,8 @@ class MicroBatching:
 
     @property
     def parallelism(self) -> dict[str, int]:
-        """Threads for each step; setting it lets the old ones end."""
-        return self._parallelism
+        """Threads for each step that was named so far; setting it lets the old ones end."""
+        return dict(self._parallelism)
 
     @parallelism.setter
     def parallelism(self, parallelism: Mapping[str, int]) -> None:
@@ -54,7 +54,7 @@ class MicroBatching:
                     f"parallelism is {', '.join(HANDLER_METHODS)}: threads; not {step}: {threads!r}"
                 )
         self.shutdown()
-        self._parallelism = dict(parallelism)
+        self._parallelism |= parallelism
 
     def shutdown(self) -> None:
         """Let the threads end; they start again with the next batch."""
@@ -62,9 +62,9 @@ class MicroBatching:
         for pool in pools.values():
             pool.shutdown(wait=False)
 
-    def get_micro_batch_idx(self) -> int:
-        """Which micro-batch the calling thread has in hand, counted from 0."""
-        return getattr(self._local, "index", 0)
+    def get_micro_batch_idx(self) -> int | None:
+        """Which micro-batch the calling thread has in hand, counted from 0; None for threads of others."""
+        return getattr(self._local, "index", None)
 
     def __call__(self, data: Sequence[object], context: Context) -> Any:
         started = time.perf_counter()

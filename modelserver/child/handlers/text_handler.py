@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC
+from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from modelserver.child.handlers import contractions, tokens
 from modelserver.child.handlers.base_handler import BaseHandler
+from modelserver.child.handlers.explanations import attribution_method
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +28,6 @@ class TextHandler(BaseHandler, ABC):
     source_vocab: Any = None
     tokenizer: Any = None
     input_text: Any = None
-    lig: Any = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +43,11 @@ class TextHandler(BaseHandler, ABC):
         self.initialized = False
         self.source_vocab = load_vocabulary(self.get_source_vocab_path(context))
         self.initialized = True
+
+    @cached_property
+    def lig(self) -> Any:
+        """captum's LayerIntegratedGradients of the model's ``embedding``; a handler may set another."""
+        return attribution_method("LayerIntegratedGradients")(self.model, self.model.embedding)
 
     def get_source_vocab_path(self, ctx: Context) -> str:
         """
@@ -76,11 +83,12 @@ class TextHandler(BaseHandler, ABC):
         found: list[str] = tokenizer(text)
         return found
 
-    def get_word_token(self, input_tokens: torch.Tensor) -> list[str]:
-        """The words of token ids, for a ``tokenizer`` of the transformers library."""
-        ids = input_tokens.detach().flatten().tolist()
-        words = self.tokenizer.convert_ids_to_tokens(ids)
-        return [word.replace("\u0120", "") for word in words]  # a byte-level tokenizer's sign of a space
+    def get_word_token(self, input_tokens: Sequence[str] | torch.Tensor) -> list[str]:
+        """The words of tokens, or of ids that a ``tokenizer`` of the transformers library has made."""
+        if hasattr(input_tokens, "detach"):
+            ids = input_tokens.detach().flatten().tolist()
+            input_tokens = self.tokenizer.convert_ids_to_tokens(ids)
+        return [token.replace("\u0120", "") for token in input_tokens]  # a byte-level one's sign of a space
 
     def summarize_attributions(self, attributions: torch.Tensor) -> torch.Tensor:
         """One number for each token from the attributions of its dimensions, scaled to length 1."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 CLEANUP_REGEX = re.compile("<.*?>|&([a-z0-9]+|#[0-9]{1,6}|#x[0-9a-f]{1,6});")
@@ -68,9 +69,12 @@ def ngrams_iterator(token_list: Sequence[str], ngrams: int) -> Iterator[str]:
 
 def look_up(vocabulary: Any, words: Sequence[str]) -> tuple[list[str], list[int]]:
     """
-    The words that a vocabulary knows, and their numbers; an unknown word is ``<unk>``'s, if it has one.
+    The words that a vocabulary knows, and their numbers.
 
-    :param vocabulary: anything that has ``vocabulary[word]``: a dict, or torchtext's Vocab.
+    An unknown word has the number that the vocabulary itself gives to such words, else that of ``<unk>``.
+    Where there is neither, it is left out.
+
+    :param vocabulary: anything that has ``vocabulary[word]``: a dict, a Counter, or torchtext's Vocab.
     """
     unknown = _number(vocabulary, UNKNOWN)
     found = [(word, _number(vocabulary, word, unknown)) for word in words]
@@ -79,9 +83,9 @@ def look_up(vocabulary: Any, words: Sequence[str]) -> tuple[list[str], list[int]
 
 
 def _number(vocabulary: Any, word: str, default: int | None = None) -> int | None:
-    if isinstance(vocabulary, Mapping) and word not in vocabulary:
-        # A defaultdict would learn the word.
-        return default
+    if isinstance(vocabulary, defaultdict) and word not in vocabulary:
+        # Asked for the word, it would learn it.
+        return default if vocabulary.default_factory is None else int(vocabulary.default_factory())
     try:
         return int(vocabulary[word])
     except (KeyError, RuntimeError):  # torchtext's Vocab raises RuntimeError

@@ -34,7 +34,7 @@ class Steps:
             raise ValueError("13")
         return [row * 2 for row in rows]
 
-    def postprocess(self, rows: list[int]) -> list[tuple[int, int]]:
+    def postprocess(self, rows: list[int]) -> list[tuple[int, int | None]]:
         """Add the number of the micro-batch."""
         return [(row, self.handle.get_micro_batch_idx()) for row in rows]
 
@@ -102,6 +102,16 @@ class MicroBatchingTests(SynchronousTestCase):
         steps.handle.micro_batch_size = 3
         self.assertEqual(steps.handle.parallelism, {"inference": 2})
         self.assertEqual([part for _, part in steps.handle.handle([1, 2, 3, 4])], [0, 0, 0, 1])
+
+    def test_steps_that_are_not_named_keep_their_threads(self) -> None:
+        steps = self.made(1, preprocess=2)
+        steps.handle.parallelism = {"inference": 3}
+        self.assertEqual(steps.handle.parallelism, {"preprocess": 2, "inference": 3})
+        steps.handle.parallelism.clear()
+        self.assertEqual(steps.handle.parallelism, {"preprocess": 2, "inference": 3})
+
+    def test_thread_of_somebody_else_has_no_micro_batch(self) -> None:
+        self.assertIs(self.made(1).handle.get_micro_batch_idx(), None)
 
     def test_wrong_parallelism(self) -> None:
         for wrong in ({"bogus": 1}, {"inference": 0}, {"inference": "2"}):

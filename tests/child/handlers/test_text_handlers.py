@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from modelserver.child.context import Context, PredictionException, RequestProcessor
-from modelserver.child.handlers import contractions, tokens
+from modelserver.child.handlers import contractions, text_handler, tokens
 from modelserver.child.handlers.text_classifier import TextClassifier
 from tests.harness.packages import needs_torch
 
@@ -81,6 +82,13 @@ class TokenTests(SynchronousTestCase):
         self.assertEqual(tokens.look_up({"a": 5}, ["a", "b"]), (["a"], [5]))
         self.assertEqual(tokens.look_up(Vocab(), ["a", "b"]), (["a"], [5]))
         self.assertEqual(tokens.look_up({"a": 5, "<unk>": 0}, ["a", "b"]), (["a", "b"], [5, 0]))
+
+    def test_vocabularies_that_number_unknown_words_themselves(self) -> None:
+        learning = defaultdict(lambda: 7, {"a": 5, "<unk>": 0})
+        self.assertEqual(tokens.look_up(learning, ["a", "b"]), (["a", "b"], [5, 7]))
+        self.assertEqual(sorted(learning), ["<unk>", "a"])
+        self.assertEqual(tokens.look_up(Counter(a=5), ["a", "b"]), (["a", "b"], [5, 0]))
+        self.assertEqual(tokens.look_up(defaultdict(None, a=5), ["a", "b"]), (["a"], [5]))
 
 
 @needs_torch
@@ -168,3 +176,23 @@ class TextClassifierTests(SynchronousTestCase):
     def test_spellings_of_the_peers(self) -> None:
         self.assertEqual(self.handler._remove_puncutation("a.b"), "ab")
         self.assertEqual(self.handler._tokenize("A b"), ["a", "b"])
+
+    def test_words_of_tokens_and_of_their_ids(self) -> None:
+        import torch
+
+        class Tokenizer:
+            def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
+                return [{1: "to", 2: "\u0120be"}[number] for number in ids]
+
+        self.assertEqual(self.handler.get_word_token(["to", "\u0120be"]), ["to", "be"])
+        self.handler.tokenizer = Tokenizer()
+        self.assertEqual(self.handler.get_word_token(torch.tensor([[1, 2]])), ["to", "be"])
+
+    def test_attribution_of_a_layer(self) -> None:
+        self.patch(text_handler, "attribution_method", lambda name: lambda *of: (name, *of))
+        self.classify("good")
+        model = self.handler.model
+        self.assertEqual(self.handler.lig, ("LayerIntegratedGradients", model, model.embedding))
+        self.assertIs(self.handler.lig, self.handler.lig)
+        self.handler.lig = "another"
+        self.assertEqual(self.handler.lig, "another")
