@@ -73,7 +73,7 @@ class SharedMemoryPool:
             total = count * size
             try:
                 os.ftruncate(descriptor, total)
-                return cls(descriptor, size, memoryview(mmap.mmap(descriptor, total)))
+                return cls(descriptor, size, _map(descriptor, total))
             except OSError:  # a limit on files or on addresses: ulimit -f, ulimit -v
                 continue
         os.close(descriptor)
@@ -132,4 +132,14 @@ def _certain(size: int) -> int:
 
 def map_slots(descriptor: int) -> memoryview:
     """A worker's view of the slots of its server."""
-    return memoryview(mmap.mmap(descriptor, os.fstat(descriptor).st_size))
+    return _map(descriptor, os.fstat(descriptor).st_size)
+
+
+def _map(descriptor: int, size: int) -> memoryview:
+    memory = mmap.mmap(descriptor, size)
+    if hasattr(mmap, "MADV_DONTDUMP"):
+        # Bodies of others are not for the core of a worker that crashed, and the kernel writes, and makes,
+        # every page of it, used or not: 4 GB take half a minute.
+        with suppress(OSError):
+            memory.madvise(mmap.MADV_DONTDUMP)
+    return memoryview(memory)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.jobs import SharedSlot
-from modelserver.protocol.shared_memory import ENOUGH, LARGE, LARGEST_SLOT, MOST_MEMORY, SharedMemoryPool
+from modelserver.protocol.shared_memory import (
+    ENOUGH,
+    LARGE,
+    LARGEST_SLOT,
+    MOST_MEMORY,
+    SharedMemoryPool,
+    map_slots,
+)
 
 CERTAIN = MOST_MEMORY // LARGEST_SLOT
 
@@ -67,3 +75,13 @@ class SlotCountTests(SynchronousTestCase):
         self.assertEqual(CERTAIN, self.open(LARGEST_SLOT).free)
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
         self.assertIsNone(SharedMemoryPool.open(LARGEST_SLOT))
+
+    def test_no_core_has_the_bodies(self) -> None:
+        mapped = map_slots(self.pool.descriptor)
+        self.assertEqual(len(self.pool.memory), len(mapped))
+        flags = [
+            areas.partition("VmFlags:")[2].splitlines()[0].split()
+            for areas in Path("/proc/self/smaps").read_text().split("/memfd:modelserver")[1:]
+        ]
+        self.assertGreaterEqual(len(flags), 2)
+        self.assertEqual([], [each for each in flags if "dd" not in each])
