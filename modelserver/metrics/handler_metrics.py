@@ -23,6 +23,9 @@ MOST_METRICS = 1_000
 _NAME = re.compile(r"[\w ]+")
 _UNIT = re.compile(r"[^\x00-\x1f:|#,]+")
 
+_OWN = "modelserver_"
+"""What the names of this server's own metrics begin with."""
+
 _log = Logger()
 
 
@@ -175,7 +178,9 @@ class EmittedMetrics:
         return None
 
     def _accepts(self, declaration: Declaration) -> bool:
-        return self._families is None or (is_exposable(declaration) and declaration.name not in self._taken)
+        name = declaration.name
+        is_free = name not in self._taken and not name.startswith(_OWN)
+        return self._families is None or (is_free and is_exposable(declaration))
 
     def _declare(self, declaration: Declaration) -> None:
         self.declared[declaration.name] = declaration

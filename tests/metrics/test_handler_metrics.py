@@ -192,9 +192,10 @@ class ExposedTests(SynchronousTestCase):
         with capturedLogs() as events:
             metrics.declare([Declaration("a b", GAUGE, "ms", ("Hostname",))])
             for _ in range(2):
-                metrics.record([record(name="My Time"), record(name="QueueTime"), record(value="text")])
+                names = ("My Time", "QueueTime", "modelserver_workers")
+                metrics.record([*(record(name=name) for name in names), record(value="text")])
         self.assertEqual(self.samples(metrics), [])
-        self.assertEqual([event["metric"] for event in events], ["a b", "My Time", "QueueTime"])
+        self.assertEqual([event["metric"] for event in events], ["a b", *names])
 
     def test_prediction_time_can_be_set_from_outside(self) -> None:
         metrics = self.metrics()

@@ -16,6 +16,7 @@ from modelserver.child.metrics.types import (
     RequestIds,
     check_unit,
     joined_ids,
+    plain_number,
 )
 from modelserver.protocol.metric_units import SIZE_UNITS, TIME_UNITS, UNIT_NAMES
 
@@ -86,13 +87,18 @@ class Metric:
         return shown
 
     def to_record(self) -> Record:
-        """The value as the worker's loop sends it."""
+        """The value as the worker's loop sends it; what is no number is a text, as the peers write it."""
+        value: int | float | str
+        try:
+            value = plain_number(self.value)
+        except ValueError:
+            value = str(self.value)
         return {
-            "name": self.name,
-            "value": self.value,
-            "unit": self.unit,
+            "name": str(self.name),
+            "value": value,
+            "unit": str(self.unit),
             "type": (MetricTypes.COUNTER if self.metric_method == COUNTER else MetricTypes.GAUGE).value,
-            "dimensions": [[dimension.name, str(dimension.value)] for dimension in self.dimensions],
+            "dimensions": [[str(dimension.name), str(dimension.value)] for dimension in self.dimensions],
             "request_id": self.request_id or "",
             "timestamp": self.timestamp,
         }

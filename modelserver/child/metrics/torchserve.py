@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import cast
 
 from modelserver.child.metrics.declared import read_model_metrics
 from modelserver.child.metrics.types import (
@@ -21,6 +20,7 @@ from modelserver.child.metrics.types import (
     RequestIds,
     check_unit,
     joined_ids,
+    plain_number,
 )
 from modelserver.protocol.metric_units import SIZE_UNITS, TIME_UNITS
 
@@ -60,18 +60,20 @@ class CachingMetric:
 
         :param dimension_values: one for each of ``dimension_names``.
         """
-        refusal = self._refusal(value, dimension_values)
-        if refusal:
+        try:
+            number = self._checked(value, dimension_values)
+        except ValueError as refusal:
             log.error("[METRICS]Failed to update metric with name:%s: %s", self.metric_name, refusal)
-        elif self._emit is not None:
+            return
+        if self._emit is not None:
             self._emit(
                 {
                     "name": self.metric_name,
-                    "value": value,
+                    "value": number,
                     "unit": self.unit,
                     "type": self.metric_type.value,
                     "dimensions": [
-                        [name, str(label)]
+                        [str(name), str(label)]
                         for name, label in zip(self.dimension_names, dimension_values, strict=True)
                     ],
                     "request_id": request_id,
@@ -84,14 +86,15 @@ class CachingMetric:
             self.dimension_names = [dimension.name for dimension in dimensions]
         self.add_or_update(value, [dimension.value for dimension in dimensions], request_id)
 
-    def _refusal(self, value: object, dimension_values: Sequence[object]) -> str:
+    def _checked(self, value: object, dimension_values: Sequence[object]) -> int | float:
         if len(dimension_values) != len(self.dimension_names):
-            return f"the labels {self.dimension_names} do not fit the values {list(dimension_values)}"
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
-            return f"{value!r} is no number"
-        if self.metric_type is MetricTypes.COUNTER and cast("float", value) < 0:
-            return f"a counter cannot go down ({value})"
-        return ""
+            raise ValueError(
+                f"the labels {self.dimension_names} do not fit the values {list(dimension_values)}"
+            )
+        number = plain_number(value)
+        if self.metric_type is MetricTypes.COUNTER and number < 0:
+            raise ValueError(f"a counter cannot go down ({value})")
+        return number
 
 
 class HandlerMetrics:
@@ -275,8 +278,10 @@ class HandlerMetrics:
         self.add_metric(name, value, "percent", idx, dimensions, metric_type)
 
     def add_error(self, name: str, value: float, dimensions: Sequence[Dimension] | None = None) -> None:
-        """Count an error, at the level ``Error`` and for no request in particular."""
-        labels = [*(dimensions or ()), Dimension(LEVEL, "Error")]
+        """Count an error, for no request in particular; a label ``Level`` goes before the usual ``Error``."""
+        labels = list(dimensions or ())
+        if LEVEL not in {label.name for label in labels}:
+            labels.append(Dimension(LEVEL, "Error"))
         self._update(name, value, "", None, labels, MetricTypes.COUNTER, named=False)
 
     def _update(

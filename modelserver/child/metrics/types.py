@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Any
 
 Record = dict[str, object]
 """One value as the worker's loop sends it: see ``HandlerMetrics.drain``."""
@@ -11,6 +13,8 @@ RequestIds = Mapping[int, str]
 """The ids of the requests in hand, by place in the batch."""
 
 MODEL, LEVEL = "ModelName", "Level"
+_WHOLE = range(-(2**63), 2**63)
+"""Whole numbers that are sent as such; larger ones are rounded."""
 
 
 class MetricTypes(Enum):
@@ -69,6 +73,25 @@ def joined_ids(request_ids: RequestIds | object, idx: int | None) -> str:
     if idx is not None and idx in request_ids:
         return str(request_ids[idx])
     return ",".join(request_ids.values())
+
+
+def plain_number(value: object) -> int | float:
+    """
+    A value as a plain number: one of numpy, a tensor of one element, or a text that says it.
+
+    :raises ValueError: it is none.
+    """
+    if type(value) is float or (type(value) is int and value in _WHOLE):
+        return value
+    given: Any = None if isinstance(value, bool) else value
+    try:
+        whole = operator.index(given)
+    except Exception:  # a tensor of fractions has the method, too
+        whole = None
+    try:
+        return float(given) if whole is None or whole not in _WHOLE else whole
+    except Exception as error:  # whatever a library raises for what cannot be one number
+        raise ValueError(f"{value!r} is no number") from error
 
 
 def check_unit(unit: str, units: Sequence[str], what: str, error: type[ValueError] = ValueError) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,6 +27,7 @@ from modelserver.child.metrics.types import (
     MetricsCacheValueError,
     MetricTypes,
 )
+from tests.harness.packages import needs_torch
 
 MODEL = [["ModelName", "m"], ["Level", "Model"]]
 DECLARED = """
@@ -110,6 +116,10 @@ class HandlerMetricsTests(QuietTestCase):
         record = self.only()
         self.assertEqual((record["dimensions"], record["request_id"]), ([["Level", "Error"]], ""))
 
+    def test_errors_have_their_labels_once(self) -> None:
+        self.metrics.add_error("bad", 1, [Dimension("Level", "Mine"), Dimension("Kind", 7)])
+        self.assertEqual(self.only()["dimensions"], [["Level", "Mine"], ["Kind", "7"]])
+
     def test_wrong_units_are_refused(self) -> None:
         self.assertRaises(MetricsCacheValueError, self.metrics.add_time, "t", 1, unit="h")
         self.assertRaises(ValueError, self.metrics.add_size, "z", 1, unit="TB")
@@ -124,8 +134,30 @@ class HandlerMetricsTests(QuietTestCase):
         self.metrics.add_counter("seen", -1)
         self.metrics.add_counter("seen", "many")  # type: ignore[arg-type]
         self.metrics.add_counter("seen", 1, dimensions=[Dimension("Other", "x")])
+        self.metrics.add_size("size", True)
+        self.metrics.add_size("size", [1])  # type: ignore[arg-type]
+        self.metrics.add_size("size", 10**400)
+        self.metrics.add_size("size", numpy.array([1, 2]))  # type: ignore[arg-type]
         self.assertEqual(self.metrics.drain(), [])
-        self.assertEqual(len(self.logged), 3)
+        self.assertEqual(len(self.logged), 7)
+
+    def test_values_of_libraries_become_plain_numbers(self) -> None:
+        values: list[Any] = [numpy.float32(2.5), numpy.int64(3), Fraction(1, 2), Decimal("0.5"), "1.5", 2**70]
+        for value in values:
+            self.metrics.add_size("size", value)
+        told = [record["value"] for record in self.metrics.drain()]
+        self.assertEqual(told, [2.5, 3, 0.5, 0.5, 1.5, float(2**70)])
+        self.assertEqual({type(value) for value in told}, {int, float})
+
+    @needs_torch
+    def test_tensors_become_plain_numbers(self) -> None:
+        import torch
+
+        self.metrics.add_counter("seen", torch.tensor([3]))  # type: ignore[arg-type]
+        self.metrics.add_size("size", torch.tensor(2.5, requires_grad=True))  # type: ignore[arg-type]
+        self.metrics.add_size("size", torch.tensor([1.0, 2.0]))  # type: ignore[arg-type]
+        self.assertEqual(json.dumps([record["value"] for record in self.metrics.drain()]), "[3, 2.5]")
+        self.assertEqual(len(self.logged), 1)
 
     def test_a_gauge_may_be_negative(self) -> None:
         self.metrics.add_time("t", -1)
@@ -277,6 +309,15 @@ class MetricsStoreTests(SynchronousTestCase):
         (record,) = self.store.drain()
         self.assertEqual(record["value"], "boom")
         self.assertEqual(record["dimensions"], [["Where", "here"], ["Level", "Error"]])
+
+    def test_records_are_plain(self) -> None:
+        self.store.add_counter("seen", numpy.int64(1), 0)  # type: ignore[arg-type]
+        self.store.add_counter("seen", numpy.int64(2), 0)  # type: ignore[arg-type]
+        self.store.add_size("size", numpy.array([1, 2]))  # type: ignore[arg-type]
+        self.store.add_error("e", ValueError("boom"), [Dimension(b"Where", 1)])  # type: ignore[arg-type]
+        records = json.loads(json.dumps(self.store.drain()))
+        self.assertEqual([record["value"] for record in records], [3, "[1 2]", "boom"])
+        self.assertEqual(records[2]["dimensions"][0], ["b'Where'", "1"])
 
     def test_shown_as_the_peers_show_it(self) -> None:
         self.store.add_counter("seen", 1, 0)
