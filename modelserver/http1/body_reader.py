@@ -1,4 +1,4 @@
-"""How bodies of plain requests come in: small ones in pieces, large ones to where workers will read them."""
+"""How bodies of plain requests come in: in pieces, or, if they are large, to where workers will read them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from attrs import field
 
-from modelserver.errors import ServerFull, ServingError
+from modelserver.errors import BodyTooLarge, ServerFull, ServingError
 from modelserver.http1.asyncio_transport import BodySink
 from modelserver.http1.body_memory import BodyMemory
+from modelserver.http1.chunked import ChunkedBody, Turns
+from modelserver.http1.head import Malformed
+from modelserver.http1.states import ConnectionTransport
 from modelserver.jobs import SharedSlot
 from modelserver.language.attributes import define
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
@@ -26,21 +29,23 @@ class BodyReader:
     :param memory: what all bodies may take together.
     :param slots: memory that workers can read, for large bodies; None: there is none.
     :param fill: has the transport receive straight into a sink; None: it cannot.
-    :param deliver: takes a large body, which it owns from then on.
-    :param refuse: told when the memory is used up, once.
+    :param deliver: takes a body that is whole, which it owns from then on, and what came behind it.
+    :param refuse: told once why the body is not read further: the memory is used up, or its chunks are too
+        much, or none.
     """
 
     memory: BodyMemory
     slots: SharedMemoryPool | None
     fill: Callable[[BodySink], object] | None
-    deliver: Callable[[SharedSlot], object]
-    refuse: Callable[[ServingError], object]
+    deliver: Callable[[bytes | SharedSlot, bytes], object]
+    refuse: Callable[[ServingError | Malformed], object]
     missing: int = field(default=0, init=False)
-    """How much is to come."""
+    """How much is to come; of a chunked body, what has come, below zero."""
     reserved: int = field(default=0, init=False)
     _is_unwanted: bool = field(default=False, init=False)
     """Whether the body was refused; what still comes of it is thrown away."""
     _pieces: list[bytes] = field(factory=list, init=False)
+    _chunks: ChunkedBody | None = field(default=None, init=False)
     _slot: SharedSlot | None = field(default=None, init=False)
     _room: memoryview = field(default=NOWHERE, init=False)
 
@@ -80,8 +85,8 @@ class BodyReader:
         """
         Begin to read a body of which more is to come.
 
-        A large one goes from the transport to where the worker will read it, and ends in ``deliver``; the
-        pieces of any other are to be given to ``add``.
+        A large one goes from the transport to where the worker will read it; the pieces of any other are to
+        be given to ``add``.
         """
         self.missing = length - len(first)
         if not self.reserve(len(first)):
@@ -95,20 +100,45 @@ class BodyReader:
         self._slot, self._room = slot, view[len(first) :]
         self.fill(self)
 
-    def add(self, data: bytes) -> bool:
+    def begin_chunks(self, turns: Turns, most: int, transport: ConnectionTransport) -> None:
         """
-        Take a piece of the body, with what may come behind it; return whether the body is whole.
+        Begin to read a chunked body, all of which is to be given to ``add``.
 
-        False, too, when it was refused.
+        :param most: bytes that it may have.
+        :param transport: is paused while the body waits for its turn.
         """
-        if not self.reserve(min(len(data), self.missing)):
-            return False
-        self._pieces.append(data)
-        self.missing -= len(data)
-        return self.missing <= 0
+        self.missing = 0
 
-    def take(self) -> bytes:
-        """Return all pieces, joined."""
+        def take(data: bytes) -> None:
+            self.missing -= len(data)
+            if -self.missing > most:
+                self.refuse(BodyTooLarge(most))
+            elif self.reserve(len(data)):
+                self._pieces.append(data)
+
+        def end(rest: bytes) -> None:
+            self._chunks = None
+            self.deliver(self.keep(memoryview(self._joined())), rest)
+
+        def invalid() -> None:
+            self.refuse(Malformed(400, "Invalid HTTP message."))
+
+        pause, resume = transport.pauseProducing, transport.resumeProducing
+        self._chunks = ChunkedBody(turns, take, end, invalid, pause, resume)
+
+    def add(self, data: bytes) -> None:
+        """Take a piece of the body, with what may come behind it."""
+        if self._chunks is not None:
+            self._chunks.dataReceived(data)
+        elif self.reserve(min(len(data), self.missing)):
+            self._pieces.append(data)
+            self.missing -= len(data)
+            if self.missing <= 0:
+                data = self._joined()
+                end = len(data) + self.missing
+                self.deliver(data[:end], data[end:])
+
+    def _joined(self) -> bytes:
         body = b"".join(self._pieces)
         self._pieces = []
         return body
@@ -117,11 +147,18 @@ class BodyReader:
         """Forget what has come: nobody wants the body any more. A slot is still being filled."""
         self._is_unwanted = True
         self._pieces = []
+        self._close_chunks()
+
+    def _close_chunks(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        if chunks is not None:
+            chunks.close()
 
     def connection_lost(self) -> None:
         """Give back what the client had, who may have left in the middle, and let go of the connection."""
         self.release()
-        self.fill, self.deliver, self.refuse = None, SharedSlot.free, _nobody
+        self._close_chunks()
+        self.fill, self.deliver, self.refuse = None, free_body, _nobody
         if self._slot is not None:
             self._slot.free()
 
@@ -142,8 +179,14 @@ class BodyReader:
         """Hand over a large body that is whole."""
         slot, self._slot, self._room = self._slot, None, NOWHERE
         assert slot is not None  # begin took it
-        self.deliver(slot)
+        self.deliver(slot, b"")
 
 
-def _nobody(error: ServingError) -> None:
+def free_body(body: bytes | SharedSlot, rest: bytes) -> None:
+    """Take a body that nobody wants any more, and what came behind it."""
+    if isinstance(body, SharedSlot):
+        body.free()
+
+
+def _nobody(error: ServingError | Malformed) -> None:
     """Stand in for the connection that is gone."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from modelserver.errors import BodyTooLarge, ServerFull, ServingError
-from modelserver.http1.body_reader import BodyReader
+from modelserver.http1.body_reader import BodyReader, free_body
 from modelserver.http1.exchange import Exchange
 from modelserver.http1.head import LONGEST_HEAD, UNREAD, Malformed, RequestHead, part_error, skip_empty_lines
 from modelserver.http1.listener_context import ListenerContext
@@ -87,7 +87,7 @@ class Connection(Protocol):
         self.when_sent: Callable[[Callable[[], None]], object] | None = getattr(transport, "when_sent", None)
         self._unsent, self._left = unsent_by(transport)
         fill = getattr(transport, "fill", None)
-        self._body = BodyReader(listener.memory, self.handler.slots, fill, self._slot_filled, self.refuse)
+        self._body = BodyReader(listener.memory, self.handler.slots, fill, self._body_completed, self.refuse)
         self.reserve = self._body.reserve
         peer = transport.getPeer()
         self.host, self.remote = host_of(peer), remote_of(peer)
@@ -179,8 +179,7 @@ class Connection(Protocol):
             else:
                 self._read_heads(data)
         elif mode is BODY:
-            if self._body.add(data):
-                self._body_completed()
+            self._body.add(data)
         elif mode is TWISTED_WEB and self._bridge is not None and not self._bridge.is_whole:
             self._bridge.body_received(data)
         elif mode is not LINGER:
@@ -236,8 +235,10 @@ class Connection(Protocol):
         length = head.length
         if length is not None and length > self.handler.max_request_size:
             Exchange(self, head).refuse(BodyTooLarge(self.handler.max_request_size))
-        elif length is None or head.operation is None:
+        elif head.operation is None:
             self._hand_over(head, data, end)
+        elif length is None:
+            self._expect_chunks(head, data[end:])
         elif len(data) - end < length:
             if head.expects:
                 self.transport.write(CONTINUE)
@@ -285,20 +286,25 @@ class Connection(Protocol):
         self.mode = BODY
         self._body.begin(length, first)
 
-    def _body_completed(self) -> None:
-        """Begin the request, and read what came behind it."""
-        exchange, body = self._exchange, self._body.take()
-        assert exchange is not None  # the mode says so
-        self.mode = HEAD
-        exchange.begin(body[: exchange.head.length])
-        self._read_heads(self._rest + body[exchange.head.length :])
+    def _expect_chunks(self, head: RequestHead, first: bytes) -> None:
+        self._exchange = Exchange(self, head)
+        self.mode = BODY
+        self._body.begin_chunks(self._listener.turns, self.handler.max_request_size, self.transport)
+        if first:
+            self._body.add(first)
+        elif head.expects:
+            self.transport.write(CONTINUE)
 
-    def _slot_filled(self, body: SharedSlot) -> None:
-        if self.mode is LINGER:  # it came too slowly, say
-            body.free()
-        else:
-            assert self._exchange is not None  # the mode says so
-            self._exchange.begin(body)
+    def _body_completed(self, body: bytes | SharedSlot, rest: bytes) -> None:
+        """Begin the request, and read what came behind it."""
+        exchange = self._exchange
+        if exchange is None or self.mode is LINGER:  # it came too slowly, say
+            free_body(body, rest)
+            return
+        self.mode = HEAD
+        exchange.begin(body)
+        if rest:
+            self._read_heads(self._rest + rest)
 
     # Twisted Web's requests.
 

@@ -30,7 +30,7 @@ MOST_LINES = 4096
 LONGEST_LINE = 256
 """Bytes of such a line at most."""
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
-_NEEDS_TWISTED_WEB = frozenset((b"transfer-encoding", b"upgrade", b"trailer"))
+_NEEDS_TWISTED_WEB = frozenset((b"upgrade", b"trailer"))
 
 
 @frozen
@@ -50,7 +50,7 @@ class RequestHead:
     :param fields: by lower-case name; of a repeated field that may repeat, the last.
     :param block: the field lines as they came, each ended by CRLF.
     :param length: bytes of the body, or None for a chunked one.
-    :param is_plain: Content-Length alone says where the body ends, nothing but ``100-continue`` is expected.
+    :param is_plain: nothing but a body is to come, and nothing but ``100-continue`` is expected.
     :param closes: the connection ends with the answer.
     :param expects: its client waits to be told to send the body (``Expect: 100-continue``).
     :param operation: what the request asks for, as the server's ``RequestHandler`` put it; nobody here looks

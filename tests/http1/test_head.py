@@ -69,13 +69,13 @@ class HeadTests(SynchronousTestCase):
         ):
             self.assertEqual(self.refusal(b"Host: x", line=line), 400, line)
 
-    def test_plain_is_what_needs_nothing_but_its_length(self) -> None:
+    def test_plain_is_what_needs_nothing_but_its_body(self) -> None:
         self.assertTrue(parse(b"Host: x").is_plain)
         self.assertTrue(parse(b"Host: x", b"Connection: Keep-Alive").is_plain)
+        self.assertTrue(parse(b"Host: x", b"Transfer-Encoding: chunked").is_plain)
         for field in (
             b"Connection: close, x",
             b"Connection: keep-alive, upgrade",
-            b"Transfer-Encoding: chunked",
             b"Expect: 200-ok",
             b"Upgrade: h2c",
             b"Trailer: x",
