@@ -30,7 +30,6 @@ MOST_LINES = 4096
 LONGEST_LINE = 256
 """Bytes of such a line at most."""
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
-_NEEDS_TWISTED_WEB = frozenset((b"upgrade", b"trailer"))
 
 
 @frozen
@@ -143,17 +142,14 @@ def parse_head(data: bytes, end: int, known: LineCache | None = None) -> Request
     if minor and b"host" not in fields:
         raise Malformed(400, "Invalid HTTP message: no Host.")
     length = _length(fields, minor == 1)
-    # HTTP/1.0 clients have to ask for it (ab does).
-    connection = fields.get(b"connection", b"keep-alive" if minor else b"close").lower()
+    connection = fields.get(b"connection", b"")
+    options = [option.strip(b" \t") for option in connection.lower().split(b",")] if connection else ()
+    # HTTP/1.0 clients have to ask for more than one answer (ab does).
+    closes = b"close" in options or not (minor or b"keep-alive" in options)
     expectation = fields.get(b"expect")
     expects = minor == 1 and expectation is not None and expectation.lower() == b"100-continue"
-    is_plain = (
-        not repeated
-        and connection in (b"keep-alive", b"close")
-        and _NEEDS_TWISTED_WEB.isdisjoint(fields)
-        and (expects or expectation is None)
-    )
-    closes = connection == b"close"
+    # Who asks for another protocol is answered in this one: Java's HttpClient does so with each request.
+    is_plain = not repeated and (expects or expectation is None)
     block = data[len(first) + 2 : end - 2]
     return RequestHead(
         method,
