@@ -34,6 +34,16 @@ answer_of: Callable[[tuple[int, bytes, bytes | bytearray | memoryview]], Answer]
 )
 
 
+class TimedAnswer(Answer):
+    """
+    An answer with what its worker tells of its call, where that is three times and no more.
+
+    :ivar marks: these, as they came: ``protocol.call_times`` has their meaning.
+    """
+
+    marks: bytes
+
+
 class StreamedParts(Sequence[Answer]):
     """
     Parts of the answer to one job, none empty, of which only the first has more than a body.

@@ -6,8 +6,9 @@ It belongs to ``interfaces``, which would be too long with it. Times are the clo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from modelserver.errors import ServingError
 from modelserver.jobs import Answer, CallMarks, Inputs, Job, ResponseObserver
@@ -103,10 +104,20 @@ class JobNotes(Protocol):
         """There will be no answer, and nobody who is told."""
 
 
+class TracingObserver(ABC):
+    """An observer of a job whose request is traced; it stands before the one that waits for the answer."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def withdrawn(self, job: Job, reason: str) -> None:
+        """End the trace: the client has left."""
+
+
 @define(eq=False)
-class TracedObserver:
+class TracedObserver(TracingObserver):
     """
-    Stands before the observer of a job whose request is traced.
+    Tells the observer that it stands before on behalf of a trace.
 
     :param notes: of the job itself; None: it is no worker's.
     """
@@ -131,29 +142,25 @@ class TracedObserver:
             self.notes.failed(job, str(error))
         self.trace.run(self.observer.failed, job, error)
 
+    def withdrawn(self, job: Job, reason: str) -> None:
+        """End the trace: the client has left."""
+        if self.notes is not None:
+            self.notes.left(job, reason)
+        self.trace.end(reason)
+
 
 def withdrawn(job: Job) -> None:
     """End the trace of a job whose client has left, if it is traced."""
     observer = job.observer
-    if isinstance(observer, TracedObserver):
-        reason = "The client has left."
-        if observer.notes is not None:
-            observer.notes.left(job, reason)
-        observer.trace.end(reason)
+    if isinstance(observer, TracingObserver):
+        observer.withdrawn(job, "The client has left.")
 
 
-class AnsweredCalls(NamedTuple):
-    """
-    Calls of a handler that came back together.
-
-    :param calls: how many; more than one: each job is a batch by itself.
-    :param now: when they came back.
-    :param handler: seconds that the handler took, for all.
-    """
-
-    calls: int
-    now: float
-    handler: float
+AnsweredCalls = tuple[WorkerSpec, Sequence[Job], int, float, float]
+"""
+Calls of a handler that came back together: who has made them, for which jobs, how many there were (more than
+one: each job is a batch by itself), when they came back, and the seconds that the handler took for all.
+"""
 
 
 class Tracer(Protocol):
@@ -162,12 +169,17 @@ class Tracer(Protocol):
 
     :param current: the traced request on whose behalf the present call is made, or None.
     :param under_way: how many traces have begun and not ended; while there is none, no job is of one.
+    :param unfolded: how many of them have to be told of answers by ``calls_answered``; the observers of the
+        others' jobs find all of it in ``answering``, unless their jobs have shared a batch.
+    :param answering: the calls whose jobs are told of their answers now; None: there are none.
     :param gap: returns how many requests whose clients have no trace are not traced before the next one that
         is, which is ``due`` then. Who counts them need not ask for each of them.
     """
 
     current: Trace | None
     under_way: int
+    unfolded: int
+    answering: AnsweredCalls | None
     gap: Callable[[], int]
 
     def begin(
@@ -208,9 +220,9 @@ class Tracer(Protocol):
         """It is gone; ``is_wanted``: it had been told to end."""
 
     def calls_answered(
-        self, worker: WorkerSpec, jobs: Sequence[Job], traced: Sequence[Job], answered: AnsweredCalls
+        self, answered: AnsweredCalls, traced: Sequence[tuple[Job, Answer | ServingError]]
     ) -> None:
-        """Answers came, whose jobs are told after this; ``traced``: those of them that are, at least one."""
+        """Answers came, whose jobs are told after this; ``traced``: those that are, at least one."""
 
     def jobs_lost(self, worker: WorkerSpec, jobs: Sequence[Job], failure: WorkerFailure) -> None:
         """A worker is gone that had these jobs; some are tried again, the others are told after this."""

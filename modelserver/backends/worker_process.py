@@ -17,6 +17,7 @@ from modelserver.language.attributes import define
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.answer_rows import unpack_answers, without_first
+from modelserver.protocol.call_times import unpack_times
 from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.documents import listed
 from modelserver.protocol.frames import Frame
@@ -113,7 +114,7 @@ class LocalProcess(HostProcess):
             emitted = listed(frames.unpack_json(frame), "metrics")
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif kind == frames.TIMES:
-            self.events.timed(frame.number, frame.items, frames.unpack_times(frame))
+            self.events.timed(frame.number, frame.items, unpack_times(frame))
         elif kind == frames.DROPPED:
             self.events.dropped(frame.number, frame.items)
         elif kind == frames.DEVICE_MEMORY:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-from modelserver.jobs import NO_MORE, CallMarks, marks_of
+from modelserver.jobs import CallMarks
 
 ALL = -1
 """In the stead of a request's place: what is told is of all."""
@@ -24,35 +24,32 @@ class CallTrace:
 
     Times are those of ``time.monotonic``, which all processes of a machine share.
 
-    It is entered for as long as the handler works, or told of that by ``worked``.
+    It is entered for as long as the handler works, or told of that.
 
     :param places: of the requests that the handler gets, among those of the batch.
     :param begun: when they were begun to be decoded.
+    :ivar called: when the handler was called; ``returned``: when it was done.
     """
 
-    __slots__ = ("_attributes", "_begun", "_called", "_failed", "_places", "_returned", "_steps")
+    __slots__ = ("_attributes", "_begun", "_failed", "_places", "_steps", "called", "returned")
 
     def __init__(self, places: Sequence[int], begun: float) -> None:
         self._places = places
-        self._begun = self._called = self._returned = begun
+        self._begun = self.called = self.returned = begun
         self._failed = ""
         # Of most calls, handlers say nothing.
         self._steps: list[list[object]] | None = None
         self._attributes: dict[int, dict[str, object]] | None = None
 
     def __enter__(self) -> None:
-        self._called = time.monotonic()
+        self.called = time.monotonic()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._returned = time.monotonic()
+        self.returned = time.monotonic()
         if kind is not None:
             self._failed = kind.__name__
-
-    def worked(self, called: float, returned: float) -> None:
-        """Note when the handler was called, and when it returned."""
-        self._called, self._returned = called, returned
 
     def span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep:
         """Return a context manager: what is done in it is a step."""
@@ -82,8 +79,6 @@ class CallTrace:
 
     def marks(self) -> CallMarks:
         """Return what the server is told."""
-        if not (self._steps or self._attributes or self._failed):
-            return marks_of((self._begun, self._called, self._returned, NO_MORE))
         more: dict[str, object] = {}
         if self._steps:
             more["steps"] = self._steps
@@ -91,7 +86,7 @@ class CallTrace:
             more["attributes"] = self._attributes
         if self._failed:
             more["failed"] = self._failed
-        return CallMarks(self._begun, self._called, self._returned, more)
+        return CallMarks(self._begun, self.called, self.returned, more)
 
 
 class RunningStep:
@@ -140,6 +135,34 @@ class NoStep:
 
 
 NO_STEP = NoStep()
+
+
+class TracedCalls:
+    """What a handler tells of its calls, by its context."""
+
+    traced_call: tuple[Sequence[int], float] | None = None
+    """Of a call that has a traced request, what its ``CallTrace`` is made of; None: it has none."""
+    made_trace: CallTrace | None = None
+    """That, once it has been asked for; most handlers ask for none."""
+
+    @property
+    def trace(self) -> CallTrace | None:
+        """What is done when, in a call that has a traced request; handlers use ``trace_span``."""
+        trace = self.made_trace
+        if trace is None and self.traced_call is not None:
+            trace = self.made_trace = CallTrace(*self.traced_call)
+        return trace
+
+    def trace_span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep | NoStep:
+        """Make what is done in a ``with`` statement a span of its own; nothing where nothing is traced."""
+        trace = self.trace
+        return NO_STEP if trace is None else trace.span(name, attributes)
+
+    def set_trace_attribute(self, name: str, value: object, idx: int = ALL) -> None:
+        """Add an attribute to the span of one request, or of all of the batch."""
+        trace = self.trace
+        if trace is not None:
+            trace.set_attribute(name, value, idx)
 
 
 def _plain(attributes: Mapping[str, object]) -> dict[str, object]:

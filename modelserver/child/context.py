@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import modelserver
-from modelserver.child.call_trace import ALL, NO_STEP, CallTrace, NoStep, RunningStep
+from modelserver.child.call_trace import TracedCalls
 from modelserver.child.device_faults import DeviceWatch, watch_of_torch
 from modelserver.dialect_rules import DIALECTS
 from modelserver.protocol.load_request import LoadRequest
@@ -141,7 +141,7 @@ def _sequence_header(part: str) -> str:
     return os.environ.get(f"TS_HEADER_KEY_SEQUENCE_{part}") or os.environ.get(standard) or standard.lower()
 
 
-class Context:
+class Context(TracedCalls):
     """
     What a handler knows about its model and the requests in hand.
 
@@ -161,8 +161,6 @@ class Context:
     """Tells from an exception whether this process can use its device no more; None outside of workers."""
     envelope: str | None = None
     """The name of the envelope that the requests are in."""
-    trace: CallTrace | None = None
-    """What is done when, in a call that has a traced request; handlers use ``trace_span``."""
     send_parts: Callable[[Sequence[object]], None] | None
     """Sends one part for each request of the batch, while more follow; None where nothing can be streamed."""
 
@@ -326,15 +324,6 @@ class Context:
         None where the request has none. Where it is traced here, the handler's own span is in it.
         """
         return self.get_request_header(idx, "traceparent")
-
-    def trace_span(self, name: str, attributes: Mapping[str, object] | None = None) -> RunningStep | NoStep:
-        """Make what is done in a ``with`` statement a span of its own; nothing where nothing is traced."""
-        return NO_STEP if self.trace is None else self.trace.span(name, attributes)
-
-    def set_trace_attribute(self, name: str, value: object, idx: int = ALL) -> None:
-        """Add an attribute to the span of one request, or of all of the batch."""
-        if self.trace is not None:
-            self.trace.set_attribute(name, value, idx)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Context):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from modelserver.errors import ServingError
-from modelserver.jobs import Answer, answer_of
+from modelserver.jobs import Answer, TimedAnswer, answer_of
 from modelserver.protocol.answer_head import HeadInvalid, check_head
+from modelserver.protocol.call_times import MARKS_SIZE
 from modelserver.protocol.frames import (
     ERROR,
     PLACE,
     SHARED,
     SMALL,
+    TIMED,
     Frame,
     FrameError,
     Pieces,
@@ -26,6 +29,9 @@ ANSWER_ROW = struct.Struct("<IfIIII")
 """Before the head and body of each answer: see ``modelserver.protocol.frames``."""
 LONGEST = 1e9
 """Seconds that no call takes."""
+_timed_answer: Callable[[tuple[int, bytes, bytes | bytearray | memoryview]], TimedAnswer] = partial(
+    tuple.__new__, TimedAnswer
+)
 _unpack_row = ANSWER_ROW.unpack_from
 _ROW_SIZE = ANSWER_ROW.size
 
@@ -137,10 +143,28 @@ def _checked(status: int, head: bytes) -> bytes:
 def _flagged(
     flags: int, status: int, head: bytes | memoryview, body: bytes | memoryview, shared: memoryview | None
 ) -> Answer | ServingError:
-    if flags & SHARED and not flags & ERROR:
+    if flags == TIMED and status == 200 and len(head) == MARKS_SIZE:  # nearly all of them
+        return _with_marks((200, b"", bytes(body)), head)
+    if flags & ERROR or not flags & (SHARED | TIMED):
+        try:
+            return read_error(flags, bytes(body))
+        except ValueError as error:
+            raise FrameError("an error that is no JSON list of its facts") from error
+    at = MARKS_SIZE if flags & TIMED else 0
+    if len(head) < at:
+        raise FrameError("no times")
+    if flags & SHARED:
         offset, size = read_place(PLACE, body)
-        return answer_of((status, _checked(status, bytes(head)), shared_body(offset, size, shared)))
-    try:
-        return read_error(flags, bytes(body))
-    except ValueError as error:
-        raise FrameError("an error that is no JSON list of its facts") from error
+        body = shared_body(offset, size, shared)
+    else:
+        body = bytes(body)
+    answer = status, _checked(status, bytes(head[at:])), body
+    return _with_marks(answer, head[:at]) if at else answer_of(answer)
+
+
+def _with_marks(
+    values: tuple[int, bytes, bytes | bytearray | memoryview], marks: bytes | memoryview
+) -> TimedAnswer:
+    answer = _timed_answer(values)
+    answer.marks = bytes(marks)
+    return answer

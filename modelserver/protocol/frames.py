@@ -19,7 +19,8 @@ number (u32), 4 bytes of nothing. What follows depends on the kind:
 ``TIMES`` (worker to server)
     what was done when in the call for the job ``count`` of batch ``number``, and for those that it shares the
     call with: three times (f64, see ``CallMarks``), then a JSON document if there is more to tell; sent
-    before their answers if one of them has the flag ``TRACED``.
+    before their answers if one of them has the flag ``TRACED``. Where the call is for one job and there is no
+    more to tell, the times may stand in the answer instead (``ItemFlag.TIMED``).
 ``DROPPED`` (worker to server)
     the last ``count`` calls of batch ``number`` were taken back: the worker has passed over them.
 the others
@@ -40,15 +41,12 @@ from functools import partial
 from typing import NamedTuple
 
 from modelserver.jobs import (
-    NO_MORE,
     NOWHERE,
     Answer,
-    CallMarks,
     Job,
     JobRequest,
     SharedSlot,
     answer_of,
-    marks_of,
 )
 from modelserver.protocol.item_errors import ItemFlag
 
@@ -146,6 +144,7 @@ BARE = JobFlag.BARE.value
 ERROR = ItemFlag.ERROR.value
 REFUSED = ItemFlag.REFUSED.value
 TOO_LARGE = ItemFlag.TOO_LARGE.value
+TIMED = ItemFlag.TIMED.value
 
 PIPELINED, AHEAD = 1, 2
 """Flags of a BATCH frame: see the module."""
@@ -159,9 +158,6 @@ BODY_PLACE = struct.Struct("<QIq")
 """Where the body of a job lies, and where its answer may be laid."""
 ID_SIZE = 16
 MOST_ITEMS = 65535
-_MARKS = struct.Struct("<3d")
-_TIMES = struct.Struct("<IBBHI4x3d")
-"""Header and times of a call of which there is no more to tell."""
 _SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
 _ONE = struct.Struct("<4I16s")
@@ -333,14 +329,15 @@ def shared_body(offset: int, size: int, shared: memoryview | None) -> memoryview
     return shared[offset : offset + size]
 
 
-def put_in_place(answer: Answer, item: Item, shared: memoryview, size: int) -> tuple[int, Answer]:
+def put_in_place(row: tuple[int, Answer], item: Item, shared: memoryview, size: int) -> tuple[int, Answer]:
     """Lay a large answer where its job says; ``size`` is that of a slot."""
-    body, place = answer.body, item.answer_at
+    flags, (status, head, body) = row
+    place = item.answer_at
     if place < 0 or len(body) > size:
-        return 0, answer
+        return row
     size = len(body)
     shared[place : place + size] = body
-    return SHARED, answer_of((answer[0], answer[1], PLACE.pack(place, size)))
+    return flags | SHARED, answer_of((status, head, PLACE.pack(place, size)))
 
 
 def show_id(request_id: bytes) -> bytes:
@@ -352,31 +349,6 @@ def pack_json(kind: int, document: object, number: int = 0) -> bytes:
     """A frame that carries a JSON document."""
     payload = json.dumps(document).encode()
     return pack_header(len(payload), kind, 0, 0, number) + payload
-
-
-def pack_times(number: int, place: int, marks: CallMarks) -> bytes:
-    """A frame of TIMES: what was done when in the call for the job at ``place`` of a batch."""
-    begun, called, returned, more = marks
-    if not more:
-        return _TIMES.pack(_MARKS.size, TIMES, 0, place, number, begun, called, returned)
-    payload = _MARKS.pack(begun, called, returned) + json.dumps(more).encode()
-    return pack_header(len(payload), TIMES, 0, place, number) + payload
-
-
-def unpack_times(frame: Frame) -> CallMarks:
-    """
-    What was done when in a call.
-
-    :raises FrameError: the frame has no three times, or something else than a JSON object behind them.
-    """
-    payload = frame.payload
-    if len(payload) == _MARKS.size:
-        return marks_of((*_MARKS.unpack(payload), NO_MORE))
-    if len(payload) < _MARKS.size:
-        raise FrameError("no times")
-    begun, called, returned = _MARKS.unpack_from(payload)
-    more = unpack_json(frame._replace(payload=payload[_MARKS.size :]))
-    return CallMarks(begun, called, returned, more)
 
 
 def pack_bare(kind: int, number: int = 0, count: int = 0) -> bytes:

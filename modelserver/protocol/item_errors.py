@@ -13,9 +13,11 @@ class ItemFlag(IntFlag):
     Traits of an item of ANSWERS or a PART.
 
     ``REFUSED``: an error that is the client's fault. ``TOO_LARGE``: the answer has more bytes than it may.
+    ``TIMED``: an answer, before whose head stands what was done when in its call, as in ``TIMES``.
     """
 
     SHARED = 1
+    TIMED = 2
     ERROR = 16
     REFUSED = 32
     TOO_LARGE = 64

@@ -98,13 +98,8 @@ def route_found(trace: Trace, head: RequestHead, template: str) -> None:
     trace.note({"http.route": template})
 
 
-def answered(trace: Trace, remote: str, code: int, request_id: bytes) -> None:
-    """End the span of a request: its answer is written."""
-    error = "" if code >= FIRST_SERVER_ERROR else None
-    trace.closed(_tell_answer, (code, remote, request_id), error)
-
-
-def _tell_answer(facts: tuple[int, str, bytes]) -> AnswerTold:
+def tell_answer(facts: tuple[int, str, bytes]) -> AnswerTold:
+    """Return what is said of an answer: of its status, to this connection, to the request with this id."""
     code, remote, request_id = facts
     return _answer_attributes(code, remote), {"modelserver.request.id": show_id(request_id).decode()}
 

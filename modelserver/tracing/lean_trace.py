@@ -8,16 +8,25 @@ traced. So little is done while the request is served, and the rest for many req
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-from modelserver.jobs import CallMarks, Inputs, Job, ResponseObserver, inputs_of
+from modelserver.errors import ServingError
+from modelserver.jobs import Answer, CallMarks, Inputs, Job, ResponseObserver, TimedAnswer, inputs_of
 from modelserver.language.attributes import define
+from modelserver.protocol.call_times import read_marks
 from modelserver.protocol.frames import TRACED
 from modelserver.protocol.trace_line import trace_line
 from modelserver.spec import WorkerSpec
-from modelserver.traces import AnswerTold, Attributes, Told, Trace, TracedObserver
+from modelserver.traces import (
+    NOTHING_TOLD,
+    AnsweredCalls,
+    AnswerTold,
+    Attributes,
+    Told,
+    Trace,
+    TracingObserver,
+)
 from modelserver.tracing.batch_spans import add_lone_call, batch_attributes
 from modelserver.tracing.job_trace import JobTrace
 from modelserver.tracing.plain_request import UNNAMED, LoneCall, PlainRequest, lone_call, plain_request
@@ -30,36 +39,24 @@ Result = TypeVar("Result")
 Facts = TypeVar("Facts")
 
 
-class DrawnIds(NamedTuple):
-    """
-    Ids of a request that will be traced, drawn with those of others.
-
-    :param shown: the trace's id, as people and tools write it.
-    :param line: what its worker gets behind the client's headers.
-    """
-
-    trace_id: int
-    span_id: int
-    handler_id: int
-    shown: str
-    line: bytes
-
-
-_drawn_ids: Callable[[tuple[int, int, int, str, bytes]], DrawnIds] = partial(tuple.__new__, DrawnIds)
-
-
-def drawn_ids(trace_id: int, bits: Callable[[int], int]) -> DrawnIds:
-    """Draw the other ids of a request whose trace has this one."""
-    span, handler = bits(64) or 1, bits(64) or 1
-    shown = trace_id.to_bytes(16, "big").hex()
-    return _drawn_ids((trace_id, span, handler, shown, trace_line(trace_id, handler)))
+MOST_ENDED = 64
+"""Requests whose spans are made at once."""
 
 
 class LeanServices(Protocol):
-    """What lean traces ask of their tracer."""
+    """
+    What lean traces ask of their tracer.
+
+    :param current: see ``traces.Tracer``; so are ``under_way`` and ``answering``.
+    :param ended: requests whose spans are to be made.
+    :param is_settling: whether that will be done soon, however few they are.
+    """
 
     current: Trace | None
     under_way: int
+    answering: AnsweredCalls | None
+    ended: list[LeanTrace]
+    is_settling: bool
 
     def seconds(self) -> float:
         """Return the clock's seconds (monotonic)."""
@@ -70,47 +67,57 @@ class LeanServices(Protocol):
     def bits(self, count: int, /) -> int:
         """Return a number of so many random bits."""
 
-    def ended(self, lean: LeanTrace) -> None:
-        """Have the spans of a request made and sent, soon."""
+    def settle_soon(self) -> None:
+        """Have the spans made of all requests that have ended, after a moment."""
+
+    def settle(self) -> None:
+        """Have them made now."""
+
+    def has_answer(self, job: Job, answer: Answer | ServingError) -> None:
+        """Add the spans of a job's call, if that has just come back and is not told yet."""
 
 
 @define(eq=False)
-class LeanTrace:
+class LeanTrace(TracingObserver):
     """
-    A ``Trace`` of a request, and the ``JobNotes`` of its job, while there is nothing unusual about either.
+    A ``Trace`` of a request, and the observer of its job, while there is nothing unusual about either.
 
     What is unusual unfolds it: an ``OpenSpan`` and a ``JobTrace`` go on with what was kept until then. Times
-    are the clock's (monotonic) seconds.
+    are the clock's (monotonic) seconds. It is one object, and made before there is a request: each that is
+    made, and each function that is called, is to be fetched from far by who needs it seldom.
 
+    :param trace_id: 32 hexadecimal digits.
+    :param line: what its worker gets behind the client's headers.
+    :param ids: of the trace, of the request's span, and of that of the handler's call.
     :param asked: what ``tell`` makes the span's name and attributes of, later.
     :param parent: the client's span; None: it begins its trace.
-    :param marks: what its worker has told of the call, as it came.
+    :param times: what its worker has told of the call with its answer, as it came.
+    :param marks: what it has told otherwise.
     :param answered: when the worker's answer came; 0: not yet, or not kept here.
     :param is_lean: nothing has unfolded it.
+    :param observer: who waits for the answer; None: there is no job yet.
     """
 
     services: LeanServices
-    ids: DrawnIds
-    tell: Callable[[Any], Told]
-    asked: object
-    started: float
-    parent: SpanContext | None = None
-    marks: CallMarks | None = None
+    trace_id: str
+    line: bytes
+    ids: tuple[int, int, int]
+    tell: Callable[[Any], Told] = lambda asked: NOTHING_TOLD
+    asked: object = None
+    started: float = 0.0
+    is_lean: bool = True
+    observer: ResponseObserver | None = None
+    answered: float = 0.0
+    times: bytes = b""
     worker: WorkerSpec | None = None
     assigned: float = 0.0
-    answered: float = 0.0
     over: float = 0.0
     tell_answer: Callable[[Any], AnswerTold] | None = None
     facts: object = None
-    is_lean: bool = True
-    _follows: bool = False
+    parent: SpanContext | None = None
+    marks: CallMarks | None = None
     _span: OpenSpan | None = None
     _job: JobTrace | None = None
-
-    @property
-    def trace_id(self) -> str:
-        """32 hexadecimal digits."""
-        return self.ids.shown
 
     def run(
         self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -126,17 +133,34 @@ class LeanTrace:
 
     def follow(self, inputs: Inputs, observer: ResponseObserver) -> tuple[Inputs, ResponseObserver]:
         """Return what to queue a job with; its handler finds itself as the parent of what it calls."""
-        if self._follows or not self.is_lean:
+        if self.observer is not None or not self.is_lean:
             return self.unfold().follow(inputs, observer)
-        self._follows = True
+        self.observer = observer
         header_block, extra, body, flags = inputs
-        traced = inputs_of((header_block + self.ids.line, extra, body, flags | TRACED))
-        return traced, TracedObserver(observer, self, self)
+        return inputs_of((header_block + self.line, extra, body, flags | TRACED)), self
+
+    def completed(self, job: Job, answer: Answer) -> None:
+        """Note an answer, and pass it on."""
+        services, observer = self.services, self.observer
+        assert observer is not None, "a job follows it"
+        if not self.answered:
+            answering = services.answering
+            if type(answer) is TimedAnswer and self.is_lean and answering is not None:
+                self.times, self.assigned = answer.marks, job.assigned
+                self.worker, _, _, self.answered, _ = answering
+            else:
+                services.has_answer(job, answer)
+        before = services.current
+        services.current = self
+        try:
+            observer.completed(job, answer)
+        finally:
+            services.current = before
 
     def keeps(self, job: Job, now: float, worker: WorkerSpec) -> bool:
         """Note that its job's answer came, which was a batch by itself; False: there is more to tell."""
         marks = self.marks
-        if not self.is_lean or marks is None or marks[3]:
+        if not self.is_lean or marks is None or marks.more:
             return False
         self.worker, self.assigned, self.answered = worker, job.assigned, now
         return True
@@ -149,7 +173,12 @@ class LeanTrace:
             return
         self.over, self.tell_answer, self.facts = services.seconds(), tell, facts
         services.under_way -= 1
-        services.ended(self)
+        ended = services.ended
+        ended.append(self)
+        if len(ended) >= MOST_ENDED:
+            services.settle()
+        elif not services.is_settling:
+            services.settle_soon()
 
     # Later, or seldom.
 
@@ -157,18 +186,19 @@ class LeanTrace:
     def context(self) -> SpanContext:
         """What names the request's span."""
         parent = self.parent
-        return context_of((self.ids.trace_id, self.ids.span_id, "" if parent is None else parent.state))
+        return context_of((self.ids[0], self.ids[1], "" if parent is None else parent.state))
 
     @property
     def _handler(self) -> SpanContext:
         """What names the handler's call."""
         trace_id, _, state = self.context
-        return context_of((trace_id, self.ids.handler_id, state))
+        return context_of((trace_id, self.ids[2], state))
 
     def _call(self, handler: SpanContext) -> LoneCall:
-        assert self.marks is not None and self.worker is not None, "an answer came"
+        marks = self.marks if self.marks is not None else read_marks(self.times)
+        assert self.worker is not None, "an answer came"
         assigned, answered = self.assigned, self.answered
-        begun, called, returned = times_between(self.marks, assigned, answered)
+        begun, called, returned = times_between(marks, assigned, answered)
         attributes = batch_attributes(self.worker, 1)
         return lone_call((self.started, assigned, begun, called, returned, answered, attributes, handler))
 
@@ -181,7 +211,7 @@ class LeanTrace:
         assert self.tell_answer is not None, "it is over"
         name, asked = self.tell(self.asked)
         answer, others = self.tell_answer(self.facts)
-        (trace_id, span_id, handler_id, _, _), parent = self.ids, self.parent
+        (trace_id, span_id, handler_id), parent = self.ids, self.parent
         state = "" if parent is None else parent.state
         context, handler = context_of((trace_id, span_id, state)), context_of((trace_id, handler_id, state))
         told, call = (asked, answer, others), self._call(handler)
@@ -197,7 +227,7 @@ class LeanTrace:
             name, told = self.tell(self.asked)
             span.named(name)
             span.note(told)
-            if self._follows:
+            if self.observer is not None:
                 self._job = job = JobTrace(span, self._handler, self.started)
                 if self.answered:
                     add_lone_call(span, self._call(self._handler))
@@ -244,16 +274,29 @@ class LeanTrace:
         """End."""
         self.unfold().end(error)
 
-    # As the notes of its job.
+    # As the observer of its job.
 
-    def part_came(self, job: Job) -> None:
-        """Note the first part of a streamed answer."""
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        """Note the first part of a streamed answer, and pass parts on."""
+        assert self.observer is not None, "a job follows it"
         self.job_trace.part_came(job)
+        return self.run(self.observer.next_parts, job, parts)
 
-    def failed(self, job: Job, reason: str) -> None:
-        """End what it was doing; the rest is the server's."""
-        self.job_trace.failed(job, reason)
+    def failed(self, job: Job, error: ServingError) -> None:
+        """End what the job was doing, and pass on why there is no answer."""
+        assert self.observer is not None, "a job follows it"
+        self.services.has_answer(job, error)
+        self.job_trace.failed(job, str(error))
+        self.run(self.observer.failed, job, error)
 
-    def left(self, job: Job, reason: str) -> None:
-        """End what it was doing."""
+    def withdrawn(self, job: Job, reason: str) -> None:
+        """End what the job was doing, and the trace: the client has left."""
         self.job_trace.left(job, reason)
+        self.end(reason)
+
+
+def lean_trace(services: LeanServices, trace_id: int) -> LeanTrace:
+    """Return one of a request to come."""
+    span, handler = services.bits(64) or 1, services.bits(64) or 1
+    shown, line = trace_id.to_bytes(16, "big").hex(), trace_line(trace_id, handler)
+    return LeanTrace(services, shown, line, (trace_id, span, handler))

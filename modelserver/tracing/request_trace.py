@@ -55,12 +55,13 @@ class SpanServices(Protocol):
     """
     What open spans ask of their tracer.
 
-    :param current: see ``traces.Tracer``; so is ``under_way``.
+    :param current: see ``traces.Tracer``; so are ``under_way`` and ``unfolded``.
     :param deliver_plain: has a plain request sent; None: as the spans that it has.
     """
 
     current: Trace | None
     under_way: int
+    unfolded: int
     deliver_plain: Callable[[PlainRequest], object] | None
 
     def seconds(self) -> float:
@@ -117,6 +118,7 @@ class Recording:
         """Take no more spans: the trace has ended here."""
         self.is_over = True
         self.services.under_way -= 1
+        self.services.unfolded -= 1
 
     def end(self, last: FinishedSpan) -> None:
         """Have all spans sent, with the one that all others are parts of."""

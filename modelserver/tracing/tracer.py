@@ -7,13 +7,15 @@ from typing import TypeVar
 
 from attrs import field
 
-from modelserver.jobs import CallMarks, Job
+from modelserver.errors import ServingError
+from modelserver.jobs import Answer, CallMarks, Job, TimedAnswer
 from modelserver.language.attributes import define
+from modelserver.protocol.call_times import read_marks
 from modelserver.spec import WorkerFailure, WorkerSpec
 from modelserver.traces import AnsweredCalls, Attributes, Told, Trace, TracedObserver
 from modelserver.tracing.batch_spans import spans_of_batch, spans_of_one, worker_attributes
 from modelserver.tracing.job_trace import JobTrace
-from modelserver.tracing.lean_trace import DrawnIds, LeanTrace, drawn_ids
+from modelserver.tracing.lean_trace import LeanTrace, lean_trace
 from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext, read_parent
 from modelserver.tracing.request_trace import OpenSpan, Recording
@@ -23,10 +25,10 @@ from modelserver.tracing.worker_times import read_times
 
 Asked = TypeVar("Asked")
 
-MOST_DRAWN = 64
-"""Requests whose ids are drawn at once."""
-MOST_ENDED, LONGEST = 64, 0.5
-"""Requests whose spans are made at once, and the seconds after which they are made however few there are."""
+MOST_READY = 64
+"""Traces that are made at once, with their ids, for requests to come."""
+LONGEST = 0.5
+"""Seconds after which the spans of requests that have ended are made, however few there are."""
 
 
 @define(eq=False)
@@ -54,12 +56,13 @@ class SpanTracer:
     later: Callable[[float, Callable[[], None]], object] = lambda seconds, call: call()
     current: Trace | None = field(default=None, init=False)
     under_way: int = field(default=0, init=False)
+    unfolded: int = field(default=0, init=False)
+    answering: AnsweredCalls | None = field(default=None, init=False)
     gap: Callable[[], int] = field(init=False)
     _starting: dict[str, OpenSpan] = field(factory=dict, init=False)
-    _drawn: list[DrawnIds] = field(factory=list, init=False)
-    _ended: list[LeanTrace] = field(factory=list, init=False)
-    _is_settling: bool = field(default=False, init=False)
-    """Whether those that have ended are told soon, however few they are."""
+    ended: list[LeanTrace] = field(factory=list, init=False)
+    is_settling: bool = field(default=False, init=False)
+    _ready: list[LeanTrace] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.gap = self.sampler.gap
@@ -98,9 +101,9 @@ class SpanTracer:
 
     def due(self, tell: Callable[[Asked], Told], asked: Asked) -> LeanTrace | OpenSpan:
         """Begin the trace of a request now: a ``gap`` is over, and its client has no trace."""
-        ids = (self._drawn or self._draw_ids()).pop()
+        lean = (self._ready or self._make_ready()).pop()
+        lean.tell, lean.asked, lean.started = tell, asked, self.seconds()
         self.under_way += 1
-        lean = LeanTrace(self, ids, tell, asked, self.seconds())
         return lean.unfold() if self.deliver_plain is None else lean
 
     def continued(
@@ -114,15 +117,16 @@ class SpanTracer:
         trace_id, parent = self._decide(traceparent, tracestate)
         if not trace_id:
             return None
+        lean = lean_trace(self, trace_id)
+        lean.tell, lean.asked, lean.started, lean.parent = tell, asked, self.seconds(), parent
         self.under_way += 1
-        lean = LeanTrace(self, drawn_ids(trace_id, self.bits), tell, asked, self.seconds(), parent)
         has_state = parent is not None and parent.state
         return lean.unfold() if has_state or self.deliver_plain is None else lean
 
-    def _draw_ids(self) -> list[DrawnIds]:
+    def _make_ready(self) -> list[LeanTrace]:
         due = self.sampler.due_trace_id
-        self._drawn += [drawn_ids(due(), self.bits) for _ in range(MOST_DRAWN)]
-        return self._drawn
+        self._ready += [lean_trace(self, due()) for _ in range(MOST_READY)]
+        return self._ready
 
     def operation(self, name: str, attributes: Attributes) -> OpenSpan:
         """Begin something that the server does, as a part of ``current`` if there is one."""
@@ -145,6 +149,7 @@ class SpanTracer:
         self, kind: str, context: SpanContext, parent: SpanContext | None, started: float | None
     ) -> OpenSpan:
         self.under_way += 1
+        self.unfolded += 1
         if started is None:
             started = self.seconds()
         # Keywords would cost a class's call a dict.
@@ -154,32 +159,34 @@ class SpanTracer:
 
     def open_request(self, context: SpanContext, parent: SpanContext | None, started: float) -> OpenSpan:
         """Return an open span for a request that is under way already."""
+        self.unfolded += 1
         return OpenSpan(Recording(self), "", context, parent, started, SERVER, parent is not None)
 
-    def ended(self, lean: LeanTrace) -> None:
-        """Have the spans of a request made and sent: with those of others, or after a moment."""
-        ended = self._ended
-        ended.append(lean)
-        if len(ended) >= MOST_ENDED:
-            self.settle()
-        elif not self._is_settling:
-            self._is_settling = True
-            self.later(LONGEST, self._settle_in_time)
+    def settle_soon(self) -> None:
+        """Have the spans made of all requests that have ended, after a moment."""
+        self.is_settling = True
+        self.later(LONGEST, self._settle_in_time)
+
+    def has_answer(self, job: Job, answer: Answer | ServingError) -> None:
+        """Add the spans of a job's call, if that has just come back and is not told yet."""
+        answering = self.answering
+        if answering is not None and job in answering[1]:
+            self.calls_answered(answering, ((job, answer),))
 
     def _settle_in_time(self) -> None:
-        self._is_settling = False
+        self.is_settling = False
         self.settle()
 
     def settle(self) -> None:
         """Have the spans made of all requests that have ended."""
-        ended, self._ended = self._ended, []
+        ended, self.ended = self.ended, []
         epoch, deliver, note = self.since_epoch(), self.deliver_plain, self.traced
         for lean in ended:
             if deliver is not None:
                 deliver(lean.request(epoch))
             if note is not None and lean.worker is not None:
                 version, spent = lean.worker.version, lean.answered - lean.started
-                note(version.name, version.version, spent, (lean.ids.shown, epoch + lean.answered))
+                note(version.name, version.version, spent, (lean.trace_id, epoch + lean.answered))
 
     # Workers.
 
@@ -208,15 +215,17 @@ class SpanTracer:
     # Batches.
 
     def calls_answered(
-        self, worker: WorkerSpec, jobs: Sequence[Job], traced: Sequence[Job], answered: AnsweredCalls
+        self, answered: AnsweredCalls, traced: Sequence[tuple[Job, Answer | ServingError]]
     ) -> None:
         """Add the spans of batches that came back; their requests are answered after this."""
-        calls, now, handler = answered
+        worker, jobs, calls, now, handler = answered
         members: list[tuple[int, Job, JobTrace]] = []
         is_alone = calls > 1 or len(jobs) == 1
-        for job in traced:
-            lean = _lean_of(job)
-            if lean is not None and is_alone and lean.keeps(job, now, worker):
+        for job, answer in traced:
+            if type(answer) is TimedAnswer:
+                self.call_timed((job,), read_marks(answer.marks))
+            lean = job.observer
+            if type(lean) is LeanTrace and is_alone and lean.keeps(job, now, worker):
                 continue
             notes = _notes_of(job)
             if notes is None:
@@ -251,32 +260,22 @@ class SpanTracer:
     def call_timed(self, jobs: Sequence[Job], marks: CallMarks) -> None:
         """Keep what a worker tells of a call until its answers come."""
         for job in jobs:
-            observer = job.observer  # as ``_lean_of``, which would be one more call
-            if type(observer) is TracedObserver:
-                lean = observer.notes
-                if type(lean) is LeanTrace and lean.is_lean:
-                    lean.marks = marks
-                    continue
+            lean = job.observer
+            if type(lean) is LeanTrace and lean.is_lean:
+                lean.marks = marks
+                continue
             notes = _notes_of(job)
             if notes is not None:
                 notes.times = read_times(marks, (job.assigned, self.seconds()))
 
 
-def _lean_of(job: Job) -> LeanTrace | None:
-    """Return the trace of a job, if it is traced and there was nothing unusual about it."""
-    observer = job.observer
-    notes = observer.notes if type(observer) is TracedObserver else None
-    return notes if type(notes) is LeanTrace and notes.is_lean else None
-
-
 def _notes_of(job: Job) -> JobTrace | None:
     """Return the notes of a job, if it is traced and nobody has told its end yet."""
     observer = job.observer
-    if type(observer) is not TracedObserver:
-        return None
-    notes = observer.notes
-    if type(notes) is LeanTrace:
-        notes = notes.job_trace
+    if type(observer) is LeanTrace:
+        notes: object = None if observer.answered else observer.job_trace
+    else:
+        notes = observer.notes if type(observer) is TracedObserver else None
     return notes if type(notes) is JobTrace and not notes.is_over else None
 
 

@@ -92,7 +92,7 @@ class ContextTests(TestCase):
 
     def test_steps_of_a_traced_call(self) -> None:
         context = Context("m", "/m", None, 1, None, "1")
-        context.trace = trace = CallTrace([0], 0.0)
+        context.made_trace = trace = CallTrace([0], 0.0)
         with context.trace_span("a"):
             context.set_trace_attribute("b", 2)
         self.assertEqual([("a", -1)], steps(trace))

@@ -10,9 +10,10 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot
+from modelserver.jobs import NOWHERE, Answer, CallMarks, Job, JobRequest, SharedSlot, TimedAnswer
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers, unpack_answers
+from modelserver.protocol.call_times import pack_marks, pack_times, read_marks, unpack_times
 from modelserver.protocol.frame_stream import FrameReader, send_all
 from modelserver.protocol.item_errors import error_answer
 from modelserver.testing.providers import CollectingObserver, make_job
@@ -114,7 +115,7 @@ class FrameTests(SynchronousTestCase):
             reader.fill(Pipe(b"".join(frames.pack_batch(1, [job])), []))
             (frame,) = reader
             (item,) = frames.unpack_batch(frame, memory)
-            row = frames.put_in_place(Answer(200, b"", b"answer"), item, memory, 8)
+            row = frames.put_in_place((0, Answer(200, b"", b"answer")), item, memory, 8)
             reader.fill(Pipe(b"".join(pack_answers(frames.ANSWERS, 1, 0.0, [row])), []))
             (frame,) = reader
             ((_, (answer,), _),) = unpack_answers(frame, memory)
@@ -136,18 +137,42 @@ class FrameTests(SynchronousTestCase):
     @given(st.tuples(*[st.floats(allow_nan=False)] * 3), st.dictionaries(st.text(), st.text(), max_size=2))
     def test_times_come_back(self, times: tuple[float, float, float], more: dict[str, object]) -> None:
         reader, marks = FrameReader(size=64), CallMarks(*times, more)
-        pipe = Pipe(frames.pack_times(7, 2, marks), [])
+        pipe = Pipe(pack_times(7, 2, marks), [])
         while (frame := reader.next()) is None:
             self.assertTrue(reader.fill(pipe))
-        self.assertEqual((7, 2, marks), (frame.number, frame.items, frames.unpack_times(frame)))
+        self.assertEqual((7, 2, marks), (frame.number, frame.items, unpack_times(frame)))
 
     @given(st.binary(max_size=60))
     def test_garbage_for_times_is_refused(self, payload: bytes) -> None:
         try:
-            marks = frames.unpack_times(frames.Frame(frames.TIMES, 0, 0, 1, memoryview(payload)))
+            marks = unpack_times(frames.Frame(frames.TIMES, 0, 0, 1, memoryview(payload)))
         except frames.FrameError:
             return
         self.assertIsInstance(marks.more, dict)
+
+    @given(st.tuples(*[st.floats(allow_nan=False)] * 3), st.sampled_from([b"", b"\r\nX-A: 1\r\n"]))
+    def test_times_of_a_call_come_before_the_head_of_its_answer(
+        self, times: tuple[float, float, float], head: bytes
+    ) -> None:
+        shared = memoryview(bytearray(b"..body.."))
+        place = frames.PLACE.pack(2, 4)
+        for flags, sent in ((frames.TIMED, b"body"), (frames.TIMED | frames.SHARED, place)):
+            pieces = pack_answers(
+                frames.ANSWERS, 7, 0.5, [(flags, Answer(200, pack_marks(*times) + head, sent))]
+            )
+            reader = FrameReader()
+            self.assertTrue(reader.fill(Pipe(b"".join(pieces), [])))
+            frame = reader.next()
+            assert frame is not None, "it is whole"
+            ((_, (answer,), _),) = unpack_answers(frame, shared)
+            assert isinstance(answer, TimedAnswer)
+            self.assertEqual(Answer(200, head, b"body"), answer)
+            self.assertEqual(CallMarks(*times), read_marks(answer.marks))
+
+    def test_answer_that_is_too_short_for_times_is_refused(self) -> None:
+        pieces = pack_answers(frames.ANSWERS, 7, 0.5, [(frames.TIMED, Answer(200, bytes(23), b""))])
+        frame = frames.Frame(frames.ANSWERS, 0, 1, 7, memoryview(b"".join(pieces[1:])))
+        self.assertRaises(frames.FrameError, unpack_answers, frame)
 
     def test_a_document_that_is_too_deep_is_refused(self) -> None:
         deep = frames.Frame(frames.METRICS, 0, 0, 0, memoryview(b"[" * 10_000))

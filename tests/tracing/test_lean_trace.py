@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from modelserver.jobs import CallMarks, Inputs, Job
+from modelserver.errors import PredictionFailed
+from modelserver.jobs import CallMarks, Inputs, Job, TimedAnswer
+from modelserver.protocol.call_times import pack_marks
 from modelserver.protocol.trace_line import trace_line
 from modelserver.testing.providers import CollectingObserver
 from modelserver.traces import AnswerTold, FixedAttributes, Told, Trace, withdrawn
-from modelserver.tracing.lean_trace import LeanTrace
+from modelserver.tracing.lean_trace import MOST_ENDED, LeanTrace
 from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import read_parent
 from modelserver.tracing.request_trace import OpenSpan
-from modelserver.tracing.tracer import LONGEST, MOST_ENDED
+from modelserver.tracing.tracer import LONGEST
 from tests.harness.plain_requests import spans_of
 from tests.tracing.test_plain_requests import told
 from tests.tracing.test_tracer import CLIENT, KILLED, TracerCase
@@ -31,6 +33,13 @@ def asked_of(target: str) -> Told:
 def answer_of(request_id: str) -> AnswerTold:
     """Tell of an answer."""
     return ANSWER, {"modelserver.request.id": request_id}
+
+
+def timed_answer(marks: CallMarks) -> TimedAnswer:
+    """Return an answer whose worker tells of its call with it."""
+    answer = TimedAnswer(200, b"", b"x")
+    answer.marks = pack_marks(*marks[:3])
+    return answer
 
 
 class LeanCase(TracerCase):
@@ -54,13 +63,17 @@ class LeanCase(TracerCase):
         inputs = Inputs(b"a: b\r\n", b"", b"x")
         return trace.run(self.inference.predict, "resnet", None, inputs, observer or CollectingObserver())
 
-    def serve_one(self, more: Mapping[str, object] | None = None) -> None:
+    def serve_one(self, more: Mapping[str, object] | None = None, with_answer: bool = False) -> None:
         """Have a worker tell its times and answer, after three seconds."""
         self.stage.turn()
         self.pass_time(3)
         worker, now = self.stage.backend.last, self.stage.clock.seconds()
-        worker.events.timed(worker.batches[0][0], 0, CallMarks(now - 2, now - 1.5, now - 0.5, more or {}))
-        worker.answer(seconds=1)
+        marks = CallMarks(now - 2, now - 1.5, now - 0.5, more or {})
+        if with_answer:
+            worker.answer(timed_answer(marks), seconds=1)
+        else:
+            worker.events.timed(worker.batches[0][0], 0, marks)
+            worker.answer(seconds=1)
         self.pass_time(1)
 
     def end_one(self, also: Callable[[Trace], object] | None = None) -> Trace:
@@ -94,6 +107,26 @@ class PlainTests(LeanCase):
         self.assertEqual(told(self.spans), told(lean))
         self.assertEqual(200, self.spans[-1].attributes["http.response.status_code"])
         self.assertEqual("id", self.spans[-1].attributes["modelserver.request.id"])
+
+    def test_times_that_come_in_the_answer_mean_the_same(self) -> None:
+        def tell(with_answer: bool, observer: CollectingObserver) -> PlainRequest:
+            self.ask_in(trace := self.begin(), observer)
+            self.serve_one(with_answer=with_answer)
+            trace.closed(answer_of, "id")
+            self.tracer.settle()
+            return self.plain.pop()
+
+        waiting = CollectingObserver(), CollectingObserver()
+        first, second = tell(False, waiting[0]), tell(True, waiting[1])
+        moved = second.started - first.started
+        names = first.call.attributes, first.call.handler
+        times = [at + moved for at in first.call[:-2]]
+        self.assertEqual(times, list(second.call[:-2]))
+        self.assertEqual(names[0], second.call.attributes)
+        self.assertEqual((first.name, first.attributes), (second.name, second.attributes))
+        self.assertEqual(*(observer.answers for observer in waiting))
+        self.assertEqual([], self.spans)
+        self.assertEqual(0, self.tracer.under_way)
 
     def test_its_handler_finds_its_own_span_in_the_headers(self) -> None:
         trace = self.begin()
@@ -216,6 +249,29 @@ class UnfoldedTests(LeanCase):
             self.serve_one()
         trace.closed(answer_of, "id")
         self.assert_unfolded(trace, PLAIN[:4] + PLAIN)
+
+    def test_handler_that_fails(self) -> None:
+        trace = self.begin()
+        self.ask_in(trace)
+        self.stage.turn()
+        self.stage.backend.last.answer(PredictionFailed(500, "message"))
+        trace.closed(answer_of, "id", "")
+        self.assert_unfolded(trace, [name for name in PLAIN if name != "decode"])
+        self.assert_parts(self.one(NAME), ["queue", "batch", "respond"])
+
+    def test_one_that_something_has_happened_to_is_told_of_its_answer(self) -> None:
+        for happens in (lambda trace: trace.happened("seen"), lambda trace: None):
+            self.spans.clear()
+            trace, other = self.begin(), self.tracer.begin(None)
+            assert other is not None
+            self.ask_in(trace)
+            happens(trace)
+            self.serve_one(with_answer=True)
+            trace.closed(answer_of, "id")
+            other.end()
+            self.tracer.settle()
+        self.assertEqual(1, len(self.plain), "the second one is plain, whatever others are")
+        self.assertEqual((0, 0), (self.tracer.under_way, self.tracer.unfolded))
 
     def test_handler_that_tells_more(self) -> None:
         trace = self.begin()

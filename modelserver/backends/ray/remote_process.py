@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from modelserver.backends.failure_report import CAUSES, FailureReport
 from modelserver.backends.output import LineLog, tell_line
 from modelserver.backends.ray.link_watch import LinkWatch
+from modelserver.backends.ray.node_clock import answers_in_our_time, in_our_time
 from modelserver.backends.ray.node_usage import read_usage
 from modelserver.backends.ray.remote_link import RemoteLink
 from modelserver.backends.ray.remote_services import RemoteServices
@@ -22,11 +23,12 @@ from modelserver.backends.ray.wire import FIRST_FOR_NODES, SECONDS, NodeKind
 from modelserver.devices import GpuMemory
 from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents
-from modelserver.jobs import Answer, CallMarks, Job
+from modelserver.jobs import Answer, Job
 from modelserver.language.attributes import define
 from modelserver.metrics.node_metrics import NodeFigures
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.call_times import unpack_times
 from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.documents import listed, text, whole
 from modelserver.protocol.frames import Frame
@@ -249,6 +251,7 @@ class RemoteProcess:
         kind = frame.kind
         if kind == frames.ANSWERS:
             for number, answers, seconds in self._wanted(unpack_answers(frame)):
+                answers_in_our_time(answers, self._offset)
                 self.events.answered(number, answers, seconds)
         elif kind >= FIRST_FOR_NODES:
             self._node_said(frame)
@@ -260,7 +263,8 @@ class RemoteProcess:
             emitted = listed(frames.unpack_json(frame), "metrics")
             self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
         elif kind == frames.TIMES:
-            self.events.timed(frame.number, frame.items, self._in_our_time(frames.unpack_times(frame)))
+            marks = in_our_time(unpack_times(frame), self._offset)
+            self.events.timed(frame.number, frame.items, marks)
         elif kind == frames.DEVICE_MEMORY:
             self.gpu_memory = read_device_memory(frame)
         elif kind in (frames.STARTED, frames.LOADED):
@@ -282,20 +286,9 @@ class RemoteProcess:
             if counts is self._in_hand:
                 yield number, answers, seconds
 
-    def _in_our_time(self, marks: CallMarks) -> CallMarks:
-        """Return what a worker did when, by this machine's monotonic clock."""
-        offset = None if self._watch is None else self._watch.offset
-        if offset is None:
-            return marks
-        more = dict(marks.more)
-        steps = more.get("steps")
-        if isinstance(steps, list):
-            more["steps"] = [
-                [step[0], step[1] + offset, step[2] + offset, *step[3:]]
-                for step in steps
-                if isinstance(step, list) and len(step) > 2 and _are_times(step[1:3])
-            ]
-        return CallMarks(marks.begun + offset, marks.called + offset, marks.returned + offset, more)
+    @property
+    def _offset(self) -> float | None:
+        return None if self._watch is None else self._watch.offset
 
     def _node_said(self, frame: Frame) -> None:
         kind = frame.kind
@@ -393,7 +386,3 @@ class RemoteProcess:
             permanent=self._is_permanent,
         )
         self.events.exited(failure)
-
-
-def _are_times(values: Sequence[object]) -> bool:
-    return all(isinstance(value, int | float) for value in values)

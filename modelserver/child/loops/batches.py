@@ -17,8 +17,11 @@ from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import JOIN, Outbox
 from modelserver.child.loops.parts_out import PartsOut
 from modelserver.child.loops.wait import SpinThenBlock
+from modelserver.jobs import answer_of
 from modelserver.protocol import frames
+from modelserver.protocol.call_times import pack_marks, pack_times
 from modelserver.protocol.shared_memory import LARGE
+from modelserver.protocol.trace_line import LENGTH as TRACE_LINE
 from modelserver.system.cpus import usable_processors
 
 ONLY = (0,)
@@ -44,9 +47,9 @@ class BatchLoop:
         self._outbox = Outbox(model.connection, answers, model.device)
         self._claim = None if model.ahead is None else model.ahead.offers.claim
         self._batch = batch = BatchInHand(model.decoder)
+        self._trace: CallTrace | None = None
         # Bound once: a call of a handler that asks for neither makes nothing.
         self._single_id, self._processors = batch.shown_id, batch.made_processors
-        self._trace: CallTrace | None = None
         self._waiting = SpinThenBlock(model.connection, model.reader, usable_processors())
         self._parts = PartsOut(
             self._batch,
@@ -146,8 +149,8 @@ class BatchLoop:
         memory, size = self._model.memory, self._model.request.slot_size
         assert memory is not None, "slots are used where there is shared memory"
         return [
-            frames.put_in_place(row[1], item, memory, size)
-            if item.answer_at >= 0 and not row[0] and len(row[1].body) >= LARGE
+            frames.put_in_place(row, item, memory, size)
+            if item.answer_at >= 0 and not row[0] & ~frames.TIMED and len(row[1].body) >= LARGE
             else row
             for row, item in zip(rows, items, strict=True)
         ]
@@ -155,18 +158,32 @@ class BatchLoop:
     def _answer_one(self, item: frames.Item, begun: float) -> list[ReplyRow]:
         """The same as ``_answer`` for a batch of one, which is the most frequent and shall cost least."""
         decoder, batch = self._decoder, self._batch
-        head = decoder.head(item.head)
+        flags, block = item.flags, item.head
+        head = decoder.head(block[:-TRACE_LINE] if flags & frames.TRACED else block)
         try:
             row, names, kinds = decoder.row(head, item)
         except BadForm as error:
             return [refused_row(str(error))]
         batch.hold_one(item, head, kinds)
         self._context.begin(self._single_id, self._processors, {0: names} if names else {})
-        if item.flags & UNUSUAL:
-            if item.flags & ANSWERS:
+        if flags & UNUSUAL:
+            if flags & ANSWERS:
                 batch.made_processors()[0].encode = decoder.encoder_of(row, item)
-            if item.flags & frames.TRACED:
-                return self._call_traced([row], begun, ONLY)
+            if flags & frames.TRACED:
+                # Written out, as little as there is: one of many requests is traced, and code that runs
+                # seldom has left the processor's caches, function by function.
+                context = self._context
+                context.traced_call = ONLY, begun
+                called = time.perf_counter()
+                rows = self._call([row], batch.processors)
+                returned = time.perf_counter()
+                context.traced_call = None
+                flags, (status, lines, body) = rows[0]
+                if context.made_trace is None and not flags & frames.ERROR:
+                    times = pack_marks(begun, called, returned)
+                    return [(flags | frames.TIMED, answer_of((status, times + lines, body)))]
+                self._trace = self._trace_of(CallTrace(ONLY, begun), called, returned)
+                return rows
         return self._call([row], batch.processors)
 
     def _answer(self, items: Sequence[frames.Item], begun: float) -> list[ReplyRow]:
@@ -188,19 +205,23 @@ class BatchLoop:
         :param begun: when the requests were begun to be decoded.
         :param places: of those that the handler gets.
         """
-        batch, context = self._batch, self._context
-        context.trace = trace = CallTrace(places, begun)
+        self._context.traced_call = places, begun
         called = time.perf_counter()
-        try:
-            rows = self._call(data, batch.processors)
-        finally:
-            context.trace = None
-        trace.worked(called, time.perf_counter())
-        self._trace = trace
+        rows = self._call(data, self._batch.processors)
+        returned = time.perf_counter()
+        self._context.traced_call = None
+        self._trace = self._trace_of(CallTrace(places, begun), called, returned)
         return rows
+
+    def _trace_of(self, unasked: CallTrace, called: float, returned: float) -> CallTrace:
+        """Return what there is to tell of a call; ``unasked``: where its handler has told nothing."""
+        context = self._context
+        trace, context.made_trace = context.made_trace or unasked, None
+        trace.called, trace.returned = called, returned
+        return trace
 
     def _tell_times(self, trace: CallTrace) -> None:
         """Tell the server what was done when: before the answers, and in none of the times that they have."""
         self._trace = None
         batch = self._batch
-        self._outbox.hold_ahead([frames.pack_times(batch.number, batch.first, trace.marks())])
+        self._outbox.hold_ahead([pack_times(batch.number, batch.first, trace.marks())])

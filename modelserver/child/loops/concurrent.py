@@ -24,6 +24,7 @@ from modelserver.child.loops.loaded import LoadedModel
 from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import pack_answers
+from modelserver.protocol.call_times import pack_times
 
 
 class RunningBatch:
@@ -152,7 +153,7 @@ class ConcurrentLoop:
         del self._work[work.number]
         seconds = time.perf_counter() - work.begun
         if work.trace is not None:
-            self._send([frames.pack_times(work.number, 0, work.trace.marks())])
+            self._send([pack_times(work.number, 0, work.trace.marks())])
         self._send(pack_answers(frames.ANSWERS, work.number, seconds, work.filled(rows)))
 
     async def _handle(self, work: RunningBatch) -> list[ReplyRow]:
@@ -186,7 +187,7 @@ class ConcurrentLoop:
         context = copy(self._context)
         context.begin(partial(shown_ids, work.requests), processors, repeated_fields(work.requests))
         context.send_parts = partial(self._send_parts_of, work, processors)
-        context.trace = work.trace
+        context.made_trace = work.trace
         beside = getattr(self._context.metrics, "beside", None)
         if beside is not None:
             context.metrics = beside()

@@ -19,7 +19,7 @@ from modelserver.jobs import Answer, CallMarks, Job
 from modelserver.language.attributes import define
 from modelserver.protocol.frames import TRACED
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerPlace, WorkerSpec, WorkerState
-from modelserver.traces import AnsweredCalls, Tracer
+from modelserver.traces import Tracer
 from modelserver.version_settings.values import Timeouts
 
 if TYPE_CHECKING:
@@ -214,13 +214,18 @@ class Worker:
             tracer = None
         for jobs, answers, calls, times in self.in_flight.take_settled():
             if tracer is not None:
-                traced = [job for job in jobs if job.request.flags & TRACED]
-                if traced:  # few are, and the others are not to pay for it
-                    told = AnsweredCalls(calls, times.now, times.handler)
-                    tracer.calls_answered(self.spec, jobs, traced, told)
+                tracer.answering = told = self.spec, jobs, calls, times.now, times.handler
+                # The observers of the others' jobs need not be looked for.
+                if tracer.unfolded or (calls == 1 and len(jobs) > 1):
+                    both = zip(jobs, answers, strict=True)
+                    traced = [each for each in both if each[0].request.flags & TRACED]
+                    if traced:
+                        tracer.calls_answered(told, traced)
             for job, answer in zip(jobs, answers, strict=True):
                 job.settle(answer)
             self.owner.batch_finished(self, jobs, calls, times)
+        if tracer is not None:
+            tracer.answering = None
         if self.state is DRAINING and not self.in_flight.batches:
             self._inputs.drained()
 

@@ -19,7 +19,7 @@ from modelserver.rest.inference.front import (
     Operation,
     PlainPrediction,
 )
-from modelserver.rest.tracing import TRACEPARENT, TRACESTATE, HttpTracing, answered
+from modelserver.rest.tracing import FIRST_SERVER_ERROR, TRACEPARENT, TRACESTATE, HttpTracing, tell_answer
 from modelserver.system.bounded_cache import Memo
 from modelserver.traces import NOTHING_TOLD, Told, Trace, Tracer, withdrawn
 
@@ -84,11 +84,25 @@ class TracedEndpoint(InferenceEndpoint):
         self, head: RequestHead, body: bytes | SharedSlot, observer: ReplyObserver
     ) -> Job | None:
         """Begin the request that is traced, if it is one of those that are counted."""
-        if type(head.operation) is not PlainPrediction:
+        operation, tracer = head.operation, self._tracer
+        if type(operation) is not PlainPrediction:
             self._left = -1  # until it has said that it is not
             return InferenceEndpoint.predict(self, head, body, observer)
-        self._left = self._tracer.gap()
-        return self._predict_in(self._tracer.due(self._tell, head), head, body, observer)
+        self._left = tracer.gap()
+        trace = tracer.due(self._tell, head)
+        (name, version, extra, flags, key_kind, asked), client_timeout = operation
+        if asked is not MODEL or not name or (key_kind is not None and self._has_gate):
+            return self._predict_in(trace, head, body, observer)
+        # As ``_predict_in``, but by code that others have just run.
+        inputs, before = inputs_of((head.block, extra, body, flags)), tracer.current
+        tracer.current = trace
+        try:
+            return self.inference.predict(name, version, inputs, observer, client_timeout)
+        except Exception as error:
+            self._refused(error, trace, body, observer)
+            return None
+        finally:
+            tracer.current = before
 
     def _tell(self, head: RequestHead) -> Told:
         before, told = self._told_last
@@ -123,15 +137,20 @@ class TracedEndpoint(InferenceEndpoint):
             return InferenceEndpoint.predict(self, head, body, observer)
         try:
             return trace.run(InferenceEndpoint.predict, self, head, body, observer)
-        except ServingError as error:
-            if isinstance(body, SharedSlot):
-                body.free()
-            trace.note({"error.type": type(error).__name__})
-            trace.run(observer.refuse, error)
-            return None
         except Exception as error:
+            self._refused(error, trace, body, observer)
+            return None
+
+    def _refused(
+        self, error: Exception, trace: Trace, body: bytes | SharedSlot, observer: ReplyObserver
+    ) -> None:
+        if not isinstance(error, ServingError):
             trace.end(repr(error))
-            raise
+            raise error
+        if isinstance(body, SharedSlot):
+            body.free()
+        trace.note({"error.type": type(error).__name__})
+        trace.run(observer.refuse, error)
 
     def withdraw(self, job: Job) -> None:
         """Cancel a job whose client has left."""
@@ -150,9 +169,10 @@ class TracedEndpoint(InferenceEndpoint):
         """Count an answer, note it in the access log, and end its trace, if it has one."""
         trace = self._tracer.current
         if trace is not None:
-            InferenceEndpoint.finished(self, remote, head, code, arrived, request_id, trace.trace_id)
-            answered(trace, remote, code, request_id)
-            return
+            trace_id = trace.trace_id
         self.recorder.answered(code)  # as without traces
         spent = 0.0 if arrived is None else (self.clock.seconds() - arrived) * 1000
         self.access_log.record(remote, head.shown, code, spent, request_id, trace_id)
+        if trace is not None:
+            error = "" if code >= FIRST_SERVER_ERROR else None
+            trace.closed(tell_answer, (code, remote, request_id), error)

@@ -11,9 +11,12 @@ from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
 from modelserver.child.loops.outbox import JOIN
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
-from modelserver.jobs import Answer
+from modelserver.jobs import Answer, Job, TimedAnswer
 from modelserver.protocol import frames
+from modelserver.protocol.call_times import read_marks
 from modelserver.protocol.frame_stream import send_all
+from modelserver.protocol.frames import TRACED
+from modelserver.protocol.trace_line import trace_line
 from tests.harness.loops import FORM, LONGEST, Data, LoopTestCase
 
 
@@ -57,6 +60,51 @@ class LoopTests(LoopTestCase):
         self.assertIsInstance(second, BadRequest)
         self.assertEqual((first, third), (Answer(200, b"", b"a"), Answer(200, b"", b"c")))
         self.assertEqual(seen, [1, 1])
+
+    def traced(self) -> Job:
+        """Return a job whose request is traced."""
+        job = self.job(b"a")
+        block = job.request.header_block + trace_line(5, 7)
+        job.request = job.request._replace(header_block=block, flags=TRACED)
+        return job
+
+    def test_answer_of_a_traced_request_has_the_times_of_its_call(self) -> None:
+        parents: list[str | None] = []
+
+        def handle(data: Data, context: Context) -> object:
+            parents.append(context.get_traceparent())
+            return [row["body"] for row in data]
+
+        self.start(handle)
+        before = time.monotonic()
+        self.send(1, self.traced())
+        (answer,) = self.receive(frames.ANSWERS, 1)
+        assert isinstance(answer, TimedAnswer)
+        self.assertEqual(Answer(200, b"", b"a"), answer)
+        begun, called, returned, _ = read_marks(answer.marks)
+        times = [before, begun, called, returned, time.monotonic()]
+        self.assertEqual(sorted(times), times)
+        self.send(2, self.job(b"b"))
+        (second,) = self.receive(frames.ANSWERS, 2)
+        self.assertIs(Answer, type(second))
+        self.assertEqual([trace_line(5, 7)[13:-2].decode(), None], parents)
+
+    def test_times_with_which_there_is_more_to_tell_come_before_the_answers(self) -> None:
+        def handle(data: Data, context: Context) -> object:
+            if len(data) == 1 and not calls:
+                context.set_trace_attribute("a", 1)
+            calls.append(len(data))
+            if len(calls) == 2:
+                raise ValueError
+            return ["done"] * len(data)
+
+        calls: list[int] = []
+        self.start(handle)
+        for number, jobs in enumerate(([self.traced()], [self.traced()], [self.traced(), self.job(b"b")])):
+            self.send(number, *jobs)
+            times, answers = [self.reader.wait(self.ours) for _ in range(2)]
+            self.assertEqual((frames.TIMES, number, 0), (times.kind, times.number, times.items))
+            self.assertEqual((frames.ANSWERS, len(jobs)), (answers.kind, answers.items))
 
     def test_what_a_slow_call_counts_is_told_before_its_answer(self) -> None:
         """A client that has its answer, and then reads the log of metrics, is to find it there."""

@@ -13,6 +13,7 @@ from modelserver.jobs import Answer, CallMarks
 from modelserver.protocol import frames
 from modelserver.protocol.ahead import AheadReceiver, AheadSender
 from modelserver.protocol.answer_rows import unpack_answers
+from modelserver.protocol.call_times import pack_times
 from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.frame_stream import FrameReader
 
@@ -62,13 +63,13 @@ class OutboxTests(TestCase):
     def test_what_is_told_of_a_call_leaves_with_its_answers_and_before_them(self) -> None:
         self.outbox.add(100, [ROW], 0.0, 0.0)
         self.outbox.hold([frames.pack_bare(frames.DROPPED, 7, 1)])
-        self.outbox.hold_ahead([frames.pack_times(101, 0, CallMarks(1, 2, 3))])
+        self.outbox.hold_ahead([pack_times(101, 0, CallMarks(1, 2, 3))])
         self.outbox.add(101, [ROW], 0.0, 0.0)
         self.assertEqual([100, 101], self.seen(), "nothing has left for it")
         self.outbox.release()
         kinds = [self.reader.wait(self.ours).kind for _ in range(3)]
         self.assertEqual([frames.TIMES, frames.ANSWERS, frames.DROPPED], kinds)
-        self.outbox.hold_ahead([frames.pack_times(102, 0, CallMarks(1, 2, 3, {"steps": []}))])
+        self.outbox.hold_ahead([pack_times(102, 0, CallMarks(1, 2, 3, {"steps": []}))])
         self.outbox.release()
         self.assertEqual(frames.TIMES, self.reader.wait(self.ours).kind)
 
