@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from modelserver.child.tracebacks import last_lines
+from modelserver.child.tracebacks import last_lines, text_of
 from modelserver.language.attributes import frozen
 from modelserver.protocol.plain_text import without_escapes
 
@@ -55,7 +55,7 @@ class DeviceFault:
     def report(self) -> dict[str, object]:
         """Return what the server is told, as JSON."""
         number = "" if self.code is None else f" {self.code}"
-        told = f"CUDA error{number} ({self.name}): {without_escapes(str(self.error))}"
+        told = f"CUDA error{number} ({self.name}): {without_escapes(text_of(self.error))}"
         return {
             "exception": type(self.error).__name__,
             "text": told.splitlines()[0],
@@ -160,4 +160,4 @@ def _torch_is_full() -> bool:
 
 
 def _is_of_old(error: BaseException) -> bool:
-    return isinstance(error, RuntimeError) and str(error).startswith(_WORDS_OF_OLD)
+    return isinstance(error, RuntimeError) and text_of(error).startswith(_WORDS_OF_OLD)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from modelserver.child.tracebacks import last_lines
+from modelserver.child.tracebacks import last_lines, text_of, whole_traceback
 from modelserver.protocol.plain_text import without_escapes
 from modelserver.protocol.worker_variables import LOCALS
 
@@ -65,7 +64,7 @@ class LoadFailed(Exception):
             {
                 "code": OUT_OF_MEMORY if is_out_of_memory(error) else INTERNAL_ERROR,
                 "exception": type(error).__name__,
-                "text": without_escapes(str(error)),
+                "text": without_escapes(text_of(error)),
                 "traceback": last_lines(error),
                 "permanent": is_permanent(error),
             }
@@ -99,7 +98,7 @@ def print_traceback(error: BaseException) -> None:
 def shown_traceback(error: BaseException) -> str:
     """Return the traceback of a handler's exception as the log is to have it."""
     if os.environ.get(LOCALS) != "1":
-        return "".join(traceback.format_exception(error))
+        return whole_traceback(error)
     # For those who write handlers; values may be secrets, so that nobody else gets them.
     from rich.console import Console
     from rich.traceback import Traceback
@@ -150,4 +149,4 @@ def is_out_of_resources(error: BaseException) -> bool:
 def _names_cuda(error: BaseException) -> bool:
     # As TorchServe decides it (ts/service.py, ``Service.predict``): CUDA reports some shortages of memory as
     # other errors, such as CUBLAS_STATUS_NOT_INITIALIZED, and torch has one class for nearly all of them.
-    return "CUDA" in str(error)
+    return "CUDA" in text_of(error)

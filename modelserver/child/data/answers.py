@@ -11,6 +11,7 @@ from typing import Protocol
 
 from modelserver.child.data.infer_answer import InferAnswerInvalid
 from modelserver.child.failures import is_out_of_resources
+from modelserver.child.tracebacks import shortened, text_of
 from modelserver.errors import ResponseTooLarge
 from modelserver.jobs import Answer, answer_of
 from modelserver.protocol import frames
@@ -43,8 +44,8 @@ class AnswerTraits(Protocol):
 
 def error_row(code: int, message: str, error: BaseException | None = None) -> ReplyRow:
     """An item that failed."""
-    exception, text = ("", "") if error is None else (type(error).__name__, str(error))
-    told = error_answer(code, without_escapes(message), exception, without_escapes(text))
+    exception, text = ("", "") if error is None else (type(error).__name__, text_of(error))
+    told = error_answer(code, without_escapes(shortened(message)), exception, without_escapes(text))
     return frames.ERROR, Answer(code, b"", told)
 
 
@@ -67,7 +68,8 @@ def verdict(error: BaseException) -> tuple[int, str]:
     """The code and message that the peers give to what a handler raised."""
     code = getattr(error, "error_code", None)
     if any(base.__name__ == "PredictionException" for base in type(error).__mro__) and isinstance(code, int):
-        return code, str(getattr(error, "message", error))
+        message = getattr(error, "message", error)
+        return code, text_of(message) if isinstance(message, BaseException) else str(message)
     if is_out_of_resources(error):
         return 507, "Out of resources"
     return 503, "Prediction failed"
@@ -139,7 +141,7 @@ def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
             body = item.encode() if type(item) is str else encode(item)
     except InferAnswerInvalid as error:
         return error_row(500, str(error), error)
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:
         if isinstance(item, Exception):  # which the handler, or who calls it, has put in an answer's place
             return error_row(*verdict(item), item)
         return error_row(503, "Unsupported model output data type.", error)

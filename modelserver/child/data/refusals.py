@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 from modelserver.child.context import Context, EntryPoint, PredictionException
 from modelserver.child.data.streaming import NOTHING
 from modelserver.child.failures import is_out_of_resources, report_failure
+from modelserver.child.tracebacks import text_of
 
 BAD_REQUEST = 400
 MISMATCH = "number of batch response mismatched"
@@ -97,7 +98,7 @@ def refusal_of(error: Exception) -> Exception:
 
 def reason(error: BaseException) -> str:
     """Return the text of an exception, or its name if it has none."""
-    return str(error) or type(error).__name__
+    return text_of(error) or type(error).__name__
 
 
 def require_equal(traits: Sequence[object]) -> None:

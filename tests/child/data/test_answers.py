@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 from unittest import TestCase
 
 from modelserver.child.context import PredictionException, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows, part_rows
+from modelserver.child.tracebacks import LONGEST
 from modelserver.protocol.frames import ERROR, TOO_LARGE
 
 LARGEST = 1000
@@ -50,6 +52,15 @@ class BodyTests(TestCase):
         self.assertEqual(told(rows[0]), [503, "Unsupported model output data type."])
         self.assertEqual(bytes(rows[1][1].body), b"x")
         self.assertEqual(told(rows[2]), [503, "Unsupported model output data type."])
+
+    def test_item_that_raises_anything_fails_alone(self) -> None:
+        class Broken(dict[str, object]):
+            def items(self) -> Any:
+                raise OSError("what it was read from is gone")
+
+        rows = answer_rows([Broken(a=1), "fine"], [processor(), processor()], 100)
+        self.assertEqual(told(rows[0]), [503, "Unsupported model output data type."])
+        self.assertEqual(rows[1][1].body, b"fine")
 
     def test_item_that_is_too_large_fails_alone(self) -> None:
         rows = answer_rows(["x" * 1001, "x" * 1000], [processor(), processor()], LARGEST)
@@ -148,6 +159,28 @@ class FailureTests(TestCase):
             with self.subTest(repr(error)):
                 rows = failed_rows(error, 2)
                 self.assertEqual([told(row) for row in rows], [[code, message]] * 2)
+
+    def test_text_that_cannot_be_made(self) -> None:
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise SystemExit(4)
+
+        class MuteRefusal(PredictionException, Mute):
+            pass
+
+        for error, message in (
+            (Mute(), "Prediction failed"),
+            (MuteRefusal(cast(str, Mute()), 503), "(Mute has no text: its __str__ raises SystemExit)"),
+        ):
+            (row,) = failed_rows(error, 1)
+            self.assertEqual(told(row), [503, message])
+            self.assertIn("has no text", json.loads(bytes(row[1].body))[3])
+
+    def test_longest_texts_lose_their_middle(self) -> None:
+        for error in (ValueError("x" * 5_000_000), PredictionException("x" * 5_000_000)):
+            (row,) = failed_rows(error, 1)
+            self.assertLess(len(row[1].body), 3 * LONGEST)
+            self.assertIn(b"x ... (49", bytes(row[1].body))
 
     def test_exception_is_told_beside(self) -> None:
         (row,) = failed_rows(ValueError("x"), 1)
