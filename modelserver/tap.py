@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -89,11 +90,25 @@ class Options(usage.Options):
         """Begin the start, and install asyncio's reactor where none is chosen: twistd needs one next."""
         self.habits = CollectingHabits.now()
         collect_nothing()
+        if self.parent is not None:
+            _log_without_waiting(self.parent)
         try:
             install_reactor()
         except BaseException:
             self.habits.restore()
             raise
+
+
+def _log_without_waiting(twistd: MutableMapping[str, object]) -> None:
+    """
+    Have twistd write its lines to standard output by our console, where it would write them itself.
+
+    It waits for whoever reads them, and all clients with it; and of each line that cannot be written it logs
+    a traceback, in our files.
+    """
+    is_asked = twistd.get("logger") or twistd.get("syslog") or twistd.get("logfile") not in (None, "", "-")
+    if twistd.get("nodaemon") and not is_asked and sys.stdout is not None:
+        twistd["logger"] = "modelserver.logs.console.console_observer"
 
 
 def install_reactor() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import stat
+import sys
 from collections import deque
 from contextlib import suppress
 from threading import Condition, Thread
+from typing import TextIO, cast
 
 from attrs import field
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger, textFileLogObserver
 
 from modelserver.language.attributes import define
 
@@ -117,6 +120,17 @@ class Console:
                 _write_all(self.descriptor, data)
             with self._changed:
                 self._size -= len(data)
+
+
+def console_observer() -> ILogObserver:
+    """
+    Return what twistd's own observer of standard output is, but that nobody waits for a reader, and nothing
+    is told of one who is gone.
+    """
+    console = Console(sys.stdout.fileno())
+    # The last lines are logged after everything of this server is over.
+    atexit.register(console.close)
+    return textFileLogObserver(cast(TextIO, console))  # it writes and flushes, and no more
 
 
 def may_block(descriptor: int) -> bool:

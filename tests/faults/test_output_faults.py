@@ -113,16 +113,20 @@ class UnreadLines(list[str]):
         super().append(line)
 
 
+TWISTD = "from twisted.scripts.twistd import run; run()"
 SERVE = (
     "import sys; from modelserver.cli.launchers.serve import serve; "
     "sys.exit(serve(sys.argv[sys.argv.index('modelserver') + 1 :], own_console={own_console}))"
 )
 
 
-@pytest.mark.parametrize("own_console", [True, False])
-def test_a_console_that_nobody_reads_costs_lines_only(tmp_path: Path, own_console: bool) -> None:
+STARTS = [SERVE.format(own_console=True), SERVE.format(own_console=False), TWISTD]
+
+
+@pytest.mark.parametrize("program", STARTS, ids=["launchers", "serve", "twistd"])
+def test_a_console_that_nobody_reads_costs_lines_only(tmp_path: Path, program: str) -> None:
     """Everybody is answered; the loss is told in the log, and its number when there is a reader again."""
-    server = ServerProcess(tmp_path, program=("-c", SERVE.format(own_console=own_console)))
+    server = ServerProcess(tmp_path, program=("-c", program))
     server.lines = lines = UnreadLines()
     server.store.mkdir()
     ServerTests("add_model").add_model(server, "printing", PRINTING)

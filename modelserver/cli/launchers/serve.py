@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO, cast
+from typing import cast
 
-from twisted.logger import ILogObserver, LogEvent, textFileLogObserver
+from twisted.logger import ILogObserver, LogEvent
 from zope.interface import provider
 
 from modelserver.system.garbage import CollectingHabits, collect_nothing
@@ -68,9 +67,9 @@ def _serve(options: Sequence[str], own_console: bool) -> int:
         run_app(config)
 
     # The options are twistd's to read, and it reads the words of the process.
-    observer = f"{__name__}.{(no_observer if own_console else console_observer).__name__}"
+    own = ["--logger", f"{__name__}.{no_observer.__name__}"] if own_console else []
     console = ["--console"] if own_console else []
-    sys.argv = ["twistd", "--nodaemon", "--pidfile=", "--logger", observer, "modelserver", *console, *options]
+    sys.argv = ["twistd", "--nodaemon", "--pidfile=", *own, "modelserver", *console, *options]
     run: Callable[..., None] = app.run
     try:
         run(run_with, ServerOptions)
@@ -89,13 +88,3 @@ def no_observer() -> ILogObserver:
         pass
 
     return cast(ILogObserver, ignore)  # the decorator forgets what it was given
-
-
-def console_observer() -> ILogObserver:
-    """Return what twistd's own observer is, but that nobody waits for a reader of standard output."""
-    from modelserver.logs.console import Console
-
-    console = Console(sys.stdout.fileno())
-    # The last lines are logged after everything of this server is over.
-    atexit.register(console.close)
-    return textFileLogObserver(cast(TextIO, console))  # it writes and flushes, and no more
