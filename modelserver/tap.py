@@ -169,7 +169,7 @@ def _make_server(options: Options) -> IService:
     dialect = options["dialect"] or (MMS.name if options["mms-config"] else None)
     try:
         settings, warnings = load_settings(
-            options.command_line(), os.environ, Path.cwd(), dialect, PRESETS.get(options["launcher"])
+            options.command_line(), os.environ, _here(), dialect, PRESETS.get(options["launcher"])
         )
     except ConfigurationError as error:
         raise SystemExit(f"modelserver: {error}") from error
@@ -203,6 +203,13 @@ def _make_server(options: Options) -> IService:
 
         Lifeline(reactor).setServiceParent(service)  # type: ignore[no-untyped-call]  # Twisted's
     return service
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise SystemExit("modelserver: the folder in which it was started is not there any more") from error
 
 
 def _end(pid_file: str | None, habits: CollectingHabits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -25,6 +26,8 @@ from modelserver.server.tls.acceptor import TlsAcceptor
 from modelserver.server.tls.material import Tls
 
 BACKLOG = 1024
+LONGEST_PATH = 107
+"""Of ``sun_path``, in Linux."""
 
 
 def bind(address: Address) -> socket.socket:
@@ -40,7 +43,9 @@ def bind(address: Address) -> socket.socket:
             unix.bind(address.unix_path)
         except OSError as why:
             unix.close()
-            raise OSError(why.errno, why.strerror, address.unix_path) from why
+            # Of a path that is too long for a socket's address, Python tells neither.
+            reason = why.strerror or f"the path of a Unix socket may have {LONGEST_PATH} bytes"
+            raise OSError(why.errno or errno.ENAMETOOLONG, reason, address.unix_path) from why
         unix.listen(BACKLOG)
         return unix
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET

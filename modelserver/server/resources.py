@@ -46,15 +46,19 @@ class Resources:
         :raises OSError: the system refuses one of them.
         """
         folders = RunFolders.take(settings.temporary_folder)
-        return cls(folders, os.pipe(), SharedMemoryPool.open(settings.max_request_size))
+        try:
+            return cls(folders, os.pipe(), SharedMemoryPool.open(settings.max_request_size))
+        except BaseException:
+            folders.give_back()
+            raise
 
     def give_back(self) -> None:
-        """Remove the folders, close the pipe and the memory."""
-        self.folders.give_back()
+        """Close the pipe and the memory, and remove the folders: for which descriptors are needed."""
         if self.slots is not None:
             self.slots.close()
         for end in self.lifeline:
             os.close(end)
+        self.folders.give_back()
 
 
 @frozen(eq=False, kw_only=True)

@@ -103,6 +103,7 @@ class Server(MultiService):
         self._supervision = supervision or Supervision()
         self._announcer: Announcer | None = None
         self._grpc: GrpcFronts | None = None
+        self._ends_at_hang_up = False
         self._connections_of: dict[ListenerRole, ListenerConnections] = {}
         self.connections = Connections(
             reactor,
@@ -157,9 +158,10 @@ class Server(MultiService):
     def _prepare(self) -> None:
         if self._core is not None:
             return
-        resources = Resources.take(self.settings)
+        # Kept at once: what follows may fail, or be interrupted.
+        resources = self._resources = Resources.take(self.settings)
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
-        self._resources, self._core = resources, core
+        self._core = core
         core.telemetry.setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
         plan = plan_grpc(self.settings, absent_for_grpc)
         if plan.note is not None:
@@ -171,6 +173,7 @@ class Server(MultiService):
         http_tls, grpc_tls = self._tls(core) if is_secure else (None, None)
         self._add_http(core, roles_by_address, http_tls)
         self._add_grpc(core, plan.addresses, grpc_tls)
+        self._reactor.callWhenRunning(self._end_at_hang_up)
         Preloading(self._reactor).setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
 
     def _tls(self, core: Core) -> tuple[Tls, Tls]:
@@ -336,8 +339,26 @@ class Server(MultiService):
             self._reactor.callFromThread(core.draining.stop_now)
             self._reactor.callFromThread(self.connections.hurry)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if self._ends_at_hang_up else ())):
             signal.signal(number, stop_now)
+
+    def _end_at_hang_up(self) -> None:
+        """
+        End in order, too, when the terminal is closed: as Java does, and Twisted does not.
+
+        Not where it is ignored (``nohup``) or handled, nor where the reactor leaves signals to somebody else.
+        """
+        is_ours = signal.getsignal(signal.SIGTERM) == self._reactor.sigTerm
+        if not is_ours or signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
+            return
+
+        def hang_up(number: int, frame: object) -> None:
+            _log.info("Received SIGHUP, shutting down.")
+            self._reactor._exitSignal = signal.SIGHUP  # twistd ends by the signal that it came by
+            self._reactor.callFromThread(self._reactor.stop)
+
+        signal.signal(signal.SIGHUP, hang_up)
+        self._ends_at_hang_up = True
 
     def _give_back(self) -> None:
         resources, self._resources = self._resources, None

@@ -51,7 +51,12 @@ class RunFolders:
         """
         parent = Path(tempfile.gettempdir()) if parent is None else parent
         private, lock = _take_private(parent)
-        shared = _take_models(parent / _MODELS)
+        try:
+            shared = _take_models(parent / _MODELS)
+        except BaseException:
+            shutil.rmtree(private, ignore_errors=True)
+            os.close(lock)
+            raise
         models = private if shared is None else parent / _MODELS
         return cls(private, models, private.name.partition("-")[2], lock, shared)
 

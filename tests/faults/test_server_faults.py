@@ -119,6 +119,21 @@ def test_a_second_signal_ends_it_at_once(server: ServerProcess, settings: dict[s
     eventually(lambda: not any(is_alive(pid) for pid in children))
 
 
+def test_the_end_of_its_terminal_is_an_end_in_order(server: ServerProcess) -> None:
+    """SIGHUP, as it is in Java: those in hand are answered, nothing is left, and a second one is the end."""
+    started = server.folder / "started"
+    waiting = Asking(server, f"noted-wait {started} {server.folder}/hung")
+    eventually(started.exists)
+    children = server.children()
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: not _is_listening(server))
+    (server.folder / "hung").touch()
+    assert waiting.status() == 200
+    assert server.process.wait(LONGEST) == -signal.SIGHUP
+    assert not any(is_alive(pid) for pid in children)
+    assert list(server.temporary.iterdir()) == []
+
+
 def test_workers_die_with_a_server_that_is_killed(server: ServerProcess) -> None:
     """Also one that is busy and looks at nothing."""
     started = server.folder / "started"
@@ -220,6 +235,28 @@ def test_a_start_with_too_few_descriptors_says_what_it_needs() -> None:
         server.program = ("-c", FEW_DESCRIPTORS.replace("600", "64") + server.program[-1])
         server.store.mkdir()
         with pytest.raises(AssertionError, match=r"may open 64 files.*needs 320.*ulimit -n 320"):
+            server.start()
+        assert list(server.temporary.iterdir()) == []
+
+
+def test_a_start_that_fails_half_way_leaves_nothing() -> None:
+    """With 16 descriptors not even the parts of a server can be made."""
+    with TemporaryDirectory(prefix="modelserver-faults-") as name:
+        server = ServerProcess(Path(name))
+        server.program = ("-c", FEW_DESCRIPTORS.replace("600", "16") + server.program[-1])
+        server.store.mkdir()
+        with pytest.raises(AssertionError, match=r"modelserver: .*(Too many open files|ulimit -n)"):
+            server.start()
+        assert list(server.temporary.iterdir()) == []
+
+
+def test_a_start_in_a_folder_that_is_gone_says_so() -> None:
+    """In words, not by a traceback."""
+    with TemporaryDirectory(prefix="modelserver-faults-") as name:
+        server = ServerProcess(Path(name))
+        gone = "import os, sys; del sys.path[0]; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
+        server.program = ("-c", gone + server.program[-1])
+        with pytest.raises(AssertionError, match=r"modelserver: the folder in which it was started"):
             server.start()
 
 

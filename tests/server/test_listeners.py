@@ -90,6 +90,10 @@ class BindTests(TestCase):
         error = self.assertRaises(OSError, bind, self.unix)
         self.assertIn(self.path, str(error))
 
+    def test_path_that_is_too_long_is_told_with_the_limit(self) -> None:
+        error = self.assertRaises(OSError, bind, Address("unix", unix_path=f"/tmp/{'x' * 120}"))
+        self.assertIn("107 bytes: '/tmp/xxx", str(error))
+
     def test_other_file_is_left(self) -> None:
         Path(self.path).write_text("precious")
         self.assertRaises(OSError, bind, self.unix)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import NoReturn
 
 from twisted.internet import reactor
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +27,17 @@ class ResourcesTests(SynchronousTestCase):
         self.assertEqual(list(parent.iterdir()), [])
         for end in resources.lifeline:
             self.assertRaises(OSError, os.fstat, end)
+
+    def test_nothing_is_left_where_something_is_refused(self) -> None:
+        parent = Path(self.mktemp())
+        parent.mkdir()
+
+        def refuse() -> NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        self.patch(os, "pipe", refuse)
+        self.assertRaises(OSError, Resources.take, Settings(temporary_folder=parent))
+        self.assertEqual(list(parent.iterdir()), [])
 
 
 class RuntimeTests(SynchronousTestCase):

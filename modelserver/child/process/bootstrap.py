@@ -18,6 +18,9 @@ from modelserver.protocol.worker_variables import TERMINAL
 _LAST_MOMENT = 1.0
 """Seconds that may pass between the end of the socket and that of the lifeline when the server is killed."""
 
+_FIRST_IN_SHORTAGE = 300
+"""Added to the kernel's measure of this process, in thousandths of the memory that it may give."""
+
 
 def begin() -> socket.socket:
     """
@@ -50,6 +53,19 @@ def take_terminal(path: str) -> None:
     for number in range(3):
         os.dup2(terminal, number)
     os.close(terminal)
+
+
+def go_first_in_shortage(path: str = "/proc/self/oom_score_adj") -> None:
+    """
+    Have the kernel kill this process, or what it starts, rather than the server where memory runs out.
+
+    A worker is started again, and its requests are told why; with the server all of them end.
+    """
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            file.write(b"%d" % min(1000, int(file.read()) + _FIRST_IN_SHORTAGE))
+    except (OSError, ValueError):
+        pass  # no Linux, or a container that does not let it be written
 
 
 def die_with(lifeline: int) -> int | None:

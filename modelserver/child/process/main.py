@@ -7,7 +7,14 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modelserver.child.process.bootstrap import announce, begin, die_with, end, end_with_server
+from modelserver.child.process.bootstrap import (
+    announce,
+    begin,
+    die_with,
+    end,
+    end_with_server,
+    go_first_in_shortage,
+)
 from modelserver.protocol import frames
 from modelserver.protocol.descriptors import KEPT_FD, LIFELINE_FD, OFFERS_FD
 from modelserver.protocol.frame_stream import FrameReader
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run a spawned worker until the server closes its socket."""
     os.setpgid(0, 0)
+    go_first_in_shortage()
     die_with(LIFELINE_FD)
     connection = begin()
     reader = FrameReader()
