@@ -11,15 +11,10 @@ from twisted.logger import Logger
 from modelserver.core.providers import CoreProviders
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion, new_version
-from modelserver.errors import (
-    DrainTimedOut,
-    ServingError,
-    Unregistered,
-    VersionExists,
-    WorkersFailed,
-)
+from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
 from modelserver.inference.health import is_model_ready
 from modelserver.language.attributes import define
+from modelserver.management.awaited_workers import AwaitedWorkers
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
@@ -55,6 +50,7 @@ class Management:
     needed_by: Callable[[ModelVersion], Sequence[str]] = lambda version: ()
     follow: Callable[[ModelVersion], object] = lambda version: None
     files: VersionFiles = field(init=False)
+    awaited: AwaitedWorkers = field(factory=AwaitedWorkers, init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -73,6 +69,7 @@ class Management:
         :raises VersionExists: this version is registered already.
         :raises MemoryShort: there is too little memory for its workers.
         :raises WorkersFailed: the caller waits, and no worker can start.
+        :raises NoWorkers: the caller waits, and the server stops.
         :raises ServingError: the archive cannot be fetched, or breaks a rule.
         """
         if not request.start_up:  # else the operator wants them
@@ -123,7 +120,7 @@ class Management:
             else:
                 trace.run(version.pool.scale, spec.workers.minimum, spec.workers.maximum)
             if request.synchronous and spec.workers.minimum > 0:
-                await version.pool.when_settled()
+                await self.awaited.of(version)
         except (ServingError, CancelledError):
             await self._undo(version)
             raise
@@ -164,7 +161,7 @@ class Management:
         if not request.synchronous:
             return True
         try:
-            await pool.when_settled()
+            await self.awaited.of(version)
         except WorkersFailed as error:
             if pool.ready:
                 return False

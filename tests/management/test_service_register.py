@@ -8,6 +8,7 @@ from modelserver.errors import (
     ArchiveInvalid,
     ArchiveNotFound,
     NotEnoughDevices,
+    NoWorkers,
     VersionExists,
     WorkersFailed,
 )
@@ -58,6 +59,18 @@ class RegisterTests(ManagementCase):
         self.assertEqual(self.workers, [])
         self.assertEqual(self.on.changes, [])
         self.register()  # nothing is in the way
+
+    def test_whoever_waits_when_the_server_stops_is_told_and_leaves_nothing(self) -> None:
+        started = self.start(workers=1)
+        self.on.management.awaited.stop()
+        late = self.start(workers=1)
+        for worker in self.workers:
+            worker.exit()
+        self.on.stage.turn()
+        for each in (started, late):
+            self.assertIn("stopping", str(self.failureResultOf(each, NoWorkers).value))
+        self.assertEqual(self.on.registry.names(), [])
+        self.assertEqual(self.on.left_on_disk(), [])
 
     def test_workers_that_fail_later_are_not_the_registrations(self) -> None:
         self.successResultOf(self.start(workers=1, synchronous=False))
