@@ -7,16 +7,23 @@ Names of hosts are resolved in the reactor's own pool, as Twisted does it; nothi
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from modelserver.errors import InternalError
 from modelserver.interfaces import InThread
 from modelserver.language.attributes import frozen
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+LIMITS = "the limit on processes and threads is reached (ulimit -u, or pids.max of the container)"
 ARCHIVES, SAMPLES, FILES = 10, 4, 4
 """How many threads each kind may have; what is more waits for one of its kind."""
 
@@ -61,4 +68,19 @@ def _pool(reactor: PosixReactorBase, name: str, most: int) -> InThread:
     pool = ThreadPool(0, most, name)
     reactor.callWhenRunning(pool.start)
     reactor.addSystemEventTrigger("during", "shutdown", pool.stop)
-    return partial(deferToThreadPool, reactor, pool)
+    return partial(_run, reactor, pool)
+
+
+def _run(
+    reactor: PosixReactorBase,
+    pool: ThreadPool,
+    function: Callable[Arguments, Result],
+    /,
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> Deferred[Result]:
+    try:
+        return deferToThreadPool(reactor, pool, function, *arguments, **named)
+    except RuntimeError as error:  # the system has refused one more, for which the pool would wait at its end
+        pool.threads = [thread for thread in pool.threads if thread.ident is not None]
+        return fail(InternalError(f"{error}: {LIMITS}"))

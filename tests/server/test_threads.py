@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.errors import InternalError
 from modelserver.interfaces import InThread
 from modelserver.server.threads import ARCHIVES, FILES, SAMPLES, Threads
 
@@ -56,6 +57,14 @@ class ThreadsTests(SynchronousTestCase):
         self.threads = Threads.of(self.reactor)  # type: ignore[arg-type]  # all that pools ask of it
         self.gate = threading.Event()
         self.addCleanup(self.end)
+
+    def test_a_thread_that_the_system_refuses_is_told_with_its_limits(self) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        self.patch(threading.Thread, "start", refuse)
+        error = self.failureResultOf(self.threads.files(int), InternalError).value
+        self.assertIn("can't start new thread: the limit on processes", str(error))
 
     def end(self) -> None:
         self.gate.set()
