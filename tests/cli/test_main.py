@@ -31,6 +31,9 @@ class MainTests(TestCase):
     def test_version(self) -> None:
         self.assertEqual(self.refused("--version"), (0, f"modelserver {modelserver.__version__}\n"))
 
+    def test_module_is_the_command(self) -> None:
+        self.assertIs(main, import_module("modelserver.__main__").main)
+
     def test_no_subcommand_is_an_error(self) -> None:
         status, text = self.refused()
         self.assertEqual(status, 2)

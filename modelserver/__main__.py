@@ -1,0 +1,10 @@
+"""``python -m modelserver``: the same as the command ``modelserver``, of exactly this interpreter."""
+
+from __future__ import annotations
+
+import sys
+
+from modelserver.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())
