@@ -299,6 +299,11 @@ class Job:
         if type(body) is SharedSlot:
             body.free()
 
+    def move_body(self, place: SharedSlot) -> None:
+        """Have its body, which was copied there, lie in shared memory; the place is the job's from now on."""
+        request_id, block, extra, _, flags, asked, arrived, deadline = self.request
+        self.request = request_of((request_id, block, extra, place, flags, asked, arrived, deadline))
+
     def hand_over_place(self) -> SharedSlot | None:
         """Return its place in shared memory, from now on the caller's to free: the answer may lie there."""
         request_id, block, extra, place, flags, asked, arrived, deadline = self.request

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from attrs import field
 
+from modelserver.backends.answer_room import AnswerRoom
 from modelserver.backends.failure_report import CAUSES
 from modelserver.backends.parts_watch import PartsWatch
 from modelserver.backends.process import HostProcess
@@ -21,6 +22,7 @@ from modelserver.protocol.call_times import unpack_times
 from modelserver.protocol.device_memory import read_device_memory
 from modelserver.protocol.documents import listed
 from modelserver.protocol.frames import Frame
+from modelserver.protocol.shared_memory import LARGE
 from modelserver.spec import WorkerFailure
 
 
@@ -36,6 +38,7 @@ class LocalProcess(HostProcess):
     ahead: AheadSender | None = field(default=None, kw_only=True)
     gpu_memory: GpuMemory | None = field(default=None, init=False)
     _shared: memoryview | None = field(init=False)
+    _room: AnswerRoom | None = field(init=False)
     _parts: PartsWatch | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -44,6 +47,7 @@ class LocalProcess(HostProcess):
             self._parts = PartsWatch(self.ahead.parts, self.machine.clock, self._look_for_parts)
         slots = self.machine.slots
         self._shared = None if slots is None else slots.memory
+        self._room = None if slots is None else AnswerRoom(slots)
 
     # What the core asks.
 
@@ -63,6 +67,9 @@ class LocalProcess(HostProcess):
         if ahead and self.ahead is not None:
             self.ahead.offer(len(jobs) if pipelined else 1)
             flags |= frames.AHEAD
+        room = self._room
+        if room is not None and room.left:
+            room.give(jobs)
         self.link.send_batch(number, jobs, flags)
 
     def flush(self) -> None:
@@ -158,6 +165,8 @@ class LocalProcess(HostProcess):
     def _take_answers(self, frame: Frame) -> None:
         self._take_laid()
         answered = unpack_answers(frame, self._shared)
+        if len(frame.payload) >= LARGE and self._room is not None:
+            self._room.note(answered)
         if self.ahead is not None and (known := self.ahead.arrived(frame.items)):
             answered = without_first(answered, known)
         for number, answers, seconds in answered:

@@ -296,7 +296,8 @@ class NodeCall:
         self.job = self.payload = self._loan = None
         output = None if loan is None else loan.answer_of(job, answer)
         if output is None:
-            body = b"".join([*self._parts, answer.body]) if self._parts else answer.body
+            # The place of an answer that lies over its request goes with the job.
+            body = b"".join([*self._parts, answer.body])
             output = run.store.of_bytes(body) if node.children else Payload(body)
         self.output = output
         payload.drop()
