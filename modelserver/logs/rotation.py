@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import time
@@ -16,6 +17,9 @@ from twisted.logger import Logger
 
 from modelserver.interfaces import InThread
 from modelserver.language.attributes import define, frozen
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether a file still has its name: ``logrotate`` may have renamed it."""
 
 _log = Logger()
 
@@ -41,7 +45,8 @@ class RotatingFile:
     Appends to a file, and never raises: a full disk costs log lines, not requests.
 
     A file that would grow too large, or was last written on another day, is renamed to
-    ``<name>.<day>-<month>.log``, with a number where that exists.
+    ``<name>.<day>-<month>.log``, with a number where that exists. One that somebody else has renamed or
+    removed is made anew.
 
     :param now: seconds since the epoch.
     """
@@ -52,6 +57,7 @@ class RotatingFile:
     _file: FileIO | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
     _written: float = field(default=0.0, init=False)
+    _looked: float = field(default=0.0, init=False)
     _is_failing: bool = field(default=False, init=False)
 
     def write(self, text: str) -> None:
@@ -84,8 +90,10 @@ class RotatingFile:
             _log.error("{path} cannot be written: {reason}", path=str(self.path), reason=error.strerror)
 
     def _append(self, data: bytes) -> None:
-        file = self._file or self._open()
         now = self.now()
+        file = self._file
+        if file is None or not self._is_at_its_place(file, now):
+            file = self._open()
         if self._size and (self._size + len(data) > self.rotation.largest or not self._is_of(now)):
             file = self._put_aside()
         self._written = now
@@ -95,9 +103,25 @@ class RotatingFile:
             self._size += written
             left = left[written:]
 
+    def _is_at_its_place(self, file: FileIO, now: float) -> bool:
+        """Look, once in a second; a file that is not is closed."""
+        if abs(now - self._looked) < LOOK_EVERY:
+            return True
+        self._looked = now
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+                return True
+        except FileNotFoundError:
+            pass
+        except OSError:  # it may not be looked at; it may be written all the same
+            return True
+        self._close()
+        return False
+
     def _open(self) -> FileIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = file = FileIO(self.path, "ab")
+        self._looked = self.now()
         self._size = file.tell()
         self._written = self.path.stat().st_mtime
         return file

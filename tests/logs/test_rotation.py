@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
@@ -52,6 +53,32 @@ class RotatingFileTests(SynchronousTestCase):
         os.utime(self.path, (NOON, NOON))
         file.write("b\n")
         self.assertEqual(self.path.read_text(), "a\nb\n")
+
+    def test_file_that_somebody_else_has_renamed_is_made_anew(self) -> None:
+        file = self.file()
+        file.write("a\n")
+        self.path.rename(self.folder / "aside")
+        file.write("b\n")
+        self.now += 1
+        file.write("c\n")
+        self.assertEqual((self.folder / "aside").read_text(), "a\nb\n")
+        self.assertEqual(self.path.read_text(), "c\n")
+
+    def test_folder_that_somebody_has_removed_is_made_anew(self) -> None:
+        file = self.file()
+        file.write("a\n")
+        shutil.rmtree(self.folder)
+        self.now += 1
+        file.write("b\n")
+        self.assertEqual(self.path.read_text(), "b\n")
+
+    def test_file_that_was_copied_and_cut_off_goes_on_at_its_beginning(self) -> None:
+        file = self.file()
+        file.write("a\n")
+        os.truncate(self.path, 0)
+        self.now += 1
+        file.write("b\n")
+        self.assertEqual(self.path.read_text(), "b\n")
 
     def test_text_that_is_no_text(self) -> None:
         self.file().write("ä\ud800\n")
