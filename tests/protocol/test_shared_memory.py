@@ -79,9 +79,11 @@ class SlotCountTests(SynchronousTestCase):
     def test_no_core_has_the_bodies(self) -> None:
         mapped = map_slots(self.pool.descriptor)
         self.assertEqual(len(self.pool.memory), len(mapped))
+        size = f"Size: {len(mapped) // 1024} kB"
         flags = [
-            areas.partition("VmFlags:")[2].splitlines()[0].split()
-            for areas in Path("/proc/self/smaps").read_text().split("/memfd:modelserver")[1:]
+            area.partition("VmFlags:")[2].splitlines()[0].split()
+            for area in Path("/proc/self/smaps").read_text().split("/memfd:modelserver")[1:]
+            if size == " ".join(area.splitlines()[1].split())
         ]
         self.assertGreaterEqual(len(flags), 2)
         self.assertEqual([], [each for each in flags if "dd" not in each])
