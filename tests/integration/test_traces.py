@@ -109,9 +109,9 @@ class PredictionTests(TracedServerTests):
         self.assert_ok(server.register("echo.mar"))
         connection = http.client.HTTPConnection(HOST, server.ports[0], timeout=LONGEST)
         self.addCleanup(connection.close)
-        headers = {"traceparent": CLIENT, "Transfer-Encoding": "chunked"}
+        repeated = ("X-Note", "1"), ("X-Note", "2")  # with which the request is none of the plain ones
         connection.putrequest("POST", "/predictions/echo")
-        for name, value in headers.items():
+        for name, value in (("traceparent", CLIENT), ("Transfer-Encoding", "chunked"), *repeated):
             connection.putheader(name, value)
         connection.endheaders()
         server.management("GET", "/models")  # the body takes its time, and this is seen
