@@ -119,7 +119,7 @@ def part_body(part: object, responder: AnswerTraits, largest: int) -> bytes | by
             body = part.encode() if type(part) is str else encode(part)
         if len(body) <= largest:
             return body
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # the row tells of it
         pass
     flags, answer = _row(part, responder, largest)
     raise ValueError(_message_of(flags, answer))
@@ -178,13 +178,20 @@ def _head(responder: AnswerTraits) -> tuple[int, bytes]:
     headers = responder.get_response_headers()
     code = responder.get_response_status_code()
     phrase = responder.get_response_status_phrase() or ""
-    status = int(code)
-    if not 200 <= status <= 999 or not _VALUE.fullmatch(phrase):
-        raise ValueError(f"The handler set an illegal status: {status} {phrase!r}")
+    try:
+        status = int(code)
+    except (TypeError, ValueError, OverflowError):
+        status = 0
+    if not 200 <= status <= 999 or not _is_text(phrase, _VALUE):
+        raise ValueError(f"The handler set an illegal status: {code} {phrase!r}")
     lines = [phrase]
     for name, value in headers.items():
-        if not isinstance(value, str) or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not _is_text(name, _NAME) or not _is_text(value, _VALUE):
             raise ValueError(f"The handler set an illegal header: {name!r}")
         if name.lower() not in OWN:
             lines.append(f"{name}: {value}")
     return status, check_head(status, "\r\n".join([*lines, ""]).encode("latin-1"))
+
+
+def _is_text(value: object, allowed: re.Pattern[str]) -> bool:
+    return isinstance(value, str) and allowed.fullmatch(value) is not None

@@ -113,10 +113,16 @@ class HeadTests(TestCase):
             ("X Y", "a"),
             ("X:", "a"),
             ("", "a"),
+            (None, "a"),
+            (5, "a"),
+            (b"X", "a"),
+            ("X", 0.5),
+            ("X", None),
+            ("X", b"a"),
         ):
             with self.subTest(name, value=value):
                 made = processor()
-                made.add_response_property(name, value)
+                made.add_response_property(name, value)  # type: ignore[arg-type]  # handlers are not checked
                 (row,) = answer_rows(["x"], [made], LARGEST)
                 self.assertEqual(told(row), [500, f"The handler set an illegal header: {name!r}"])
 
@@ -127,10 +133,13 @@ class HeadTests(TestCase):
         self.assertEqual((answer.status, answer.header_block), (418, b"teapot\r\n"))
 
     def test_illegal_status(self) -> None:
-        for code, phrase in ((99, ""), (1000, ""), (200, "a\r\nb")):
+        for code, phrase in (
+            *((99, ""), (1000, ""), (200, "a\r\nb")),
+            *((None, ""), ("many", ""), (float("inf"), ""), (200, 5), (200, b"OK")),
+        ):
             with self.subTest(code):
                 made = processor()
-                made.report_status(code, phrase)
+                made.report_status(code, phrase)  # type: ignore[arg-type]  # handlers are not checked
                 (row,) = answer_rows(["x"], [made], LARGEST)
                 self.assertEqual(told(row)[0], 500)
 
