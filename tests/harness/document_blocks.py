@@ -112,6 +112,8 @@ class Reader:
     def end(self) -> None:
         """Stop what goes on."""
         for server in self._servers:
+            if server.poll() is not None:
+                continue
             os.killpg(server.pid, signal.SIGTERM)
             try:
                 server.wait(30)

@@ -24,6 +24,8 @@ ReplyRow = tuple[int, Answer]
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 BODILESS = (204, 304)
+POSSIBLE = range(100, 1000)
+"""Codes that a frame can carry to a client; another one of an exception is 500."""
 
 
 class AnswerTraits(Protocol):
@@ -68,6 +70,7 @@ def verdict(error: BaseException) -> tuple[int, str]:
     """The code and message that the peers give to what a handler raised."""
     code = getattr(error, "error_code", None)
     if any(base.__name__ == "PredictionException" for base in type(error).__mro__) and isinstance(code, int):
+        code = code if code in POSSIBLE else 500
         message = getattr(error, "message", error)
         return code, text_of(message) if isinstance(message, BaseException) else str(message)
     if is_out_of_resources(error):

@@ -164,6 +164,8 @@ class FailureTests(TestCase):
             (PredictionException("no", 599), 599, "no"),
             (PredictionException("no", 413), 413, "no"),
             (PredictionException("no"), 500, "no"),
+            (PredictionException("no", -1), 500, "no"),
+            (PredictionException("no", 2**40), 500, "no"),
         ):
             with self.subTest(repr(error)):
                 rows = failed_rows(error, 2)
