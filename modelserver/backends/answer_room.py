@@ -46,8 +46,7 @@ class AnswerRoom:
         for job in jobs:
             body = job.request.body
             if not isinstance(body, SharedSlot):
-                slot = self.slots.take(len(body))
+                slot = self.slots.put(body)
                 if slot is None:
                     return
-                self.slots.view(slot)[:] = body
                 job.move_body(slot)

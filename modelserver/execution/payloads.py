@@ -90,11 +90,9 @@ class PayloadStore:
     def of_bytes(self, data: Bytes) -> Payload:
         """Return bytes for workers to read: large ones where they will read them, if there is room."""
         slots = self.slots
-        if slots is None or len(data) < LARGE or (slot := slots.take(len(data))) is None:
+        if slots is None or len(data) < LARGE or (slot := slots.put(data)) is None:
             return Payload(data)
-        view = slots.view(slot)
-        view[:] = data
-        return Payload(view, slot)
+        return Payload(slots.view(slot), slot)
 
     def joined(self, fields: Sequence[tuple[str, Payload]], extra: bytes = b"") -> tuple[Payload, bytes]:
         """

@@ -69,17 +69,15 @@ class BodyReader:
             self.memory.give_back(self.reserved)
             self.reserved = 0
 
-    def _slot_for(self, size: int) -> SharedSlot | None:
-        """Return where the worker can read a large body, if this transport and the memory have that."""
-        return None if self.slots is None or size < LARGE or self.fill is None else self.slots.take(size)
+    def _slots_for(self, size: int) -> SharedMemoryPool | None:
+        """Return the memory for a body, if that is large, and this transport can fill a slot."""
+        return None if size < LARGE or self.fill is None else self.slots
 
-    def keep(self, body: memoryview) -> bytes | SharedSlot:
+    def keep(self, body: bytes | memoryview) -> bytes | SharedSlot:
         """Return a body that came whole: a large one where the worker will read it."""
-        slot = self._slot_for(len(body))
-        if slot is None or self.slots is None:
-            return bytes(body)
-        self.slots.view(slot)[:] = body
-        return slot
+        slots = self._slots_for(len(body))
+        slot = None if slots is None else slots.put(body)
+        return bytes(body) if slot is None else slot
 
     def begin(self, length: int, first: memoryview) -> None:
         """
@@ -91,11 +89,12 @@ class BodyReader:
         self.missing = length - len(first)
         if not self.reserve(len(first)):
             return
-        slot = self._slot_for(length)
-        if slot is None or self.slots is None or self.fill is None:
+        slots = self._slots_for(length)
+        slot = None if slots is None else slots.take(length)
+        if slot is None or slots is None or self.fill is None:
             self._pieces = [bytes(first)]
             return
-        view = self.slots.view(slot)
+        view = slots.view(slot)
         view[: len(first)] = first
         self._slot, self._room = slot, view[len(first) :]
         self.fill(self)
@@ -118,7 +117,7 @@ class BodyReader:
 
         def end(rest: bytes) -> None:
             self._chunks = None
-            self.deliver(self.keep(memoryview(self._joined())), rest)
+            self.deliver(self.keep(self._joined()), rest)
 
         def invalid() -> None:
             self.refuse(Malformed(400, "Invalid HTTP message."))

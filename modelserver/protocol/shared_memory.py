@@ -103,6 +103,13 @@ class SharedMemoryPool:
 
         return SharedSlot(offset, size, give_back)
 
+    def put(self, body: bytes | bytearray | memoryview) -> SharedSlot | None:
+        """A slot with a copy of a body in it; None as with ``take``."""
+        slot = self.take(len(body))
+        if slot is not None:
+            self.view(slot)[:] = body
+        return slot
+
     def view(self, place: SharedSlot) -> memoryview:
         """The bytes of a body."""
         return self.memory[place.offset : place.offset + place.size]

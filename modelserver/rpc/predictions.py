@@ -111,11 +111,8 @@ class Predictor:
 
     def _kept(self, message: bytes | memoryview) -> bytes | SharedSlot:
         """Return a large message where workers read it, if there is room, and else as it is."""
-        slot = self.slots.take(len(message)) if self.slots is not None else None
-        if slot is None or self.slots is None:
-            return bytes(message)
-        self.slots.view(slot)[:] = message
-        return slot
+        slot = None if self.slots is None else self.slots.put(message)
+        return bytes(message) if slot is None else slot
 
     def refuse(self, call: Call, error: ServingError, statuses: Statuses) -> None:
         """End a call that has no job, and so no id yet."""
