@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import modelserver
-from modelserver.call_parameters import Parameter
 from modelserver.config.table import KEYS
 from modelserver.dialect_rules import DIALECTS
+from modelserver.management.call_parameters import Parameter
 from modelserver.rest.route import Access, Route
 from modelserver.rest.routes import ROUTES
 from tests.harness.compatibility_tables import table

@@ -57,7 +57,6 @@ PLACES = {
     "modelserver.child": WORKER,
     "modelserver.compat": WORKER,
     "modelserver.examples": WORKER,
-    "modelserver.call_parameters": WORDS,
     "modelserver.devices": WORDS,
     "modelserver.dialect_rules": WORDS,
     "modelserver.errors": WORDS,

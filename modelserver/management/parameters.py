@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from modelserver.archive.names import NAME, RULE
-from modelserver.call_parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.errors import BadRequest
+from modelserver.management.call_parameters import LARGEST, MOST_WORKERS, Fields, Kind, Parameter
 from modelserver.management.requests import (
     MOST_LISTED,
     Page,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.call_parameters import Parameter
+from modelserver.management.call_parameters import Parameter
 from modelserver.rest.route import ANY_METHOD, BOTH, Access, ListenerRole, Route
 
 _NAMES = Parameter("name[]", "text", "The name of a sample that is wanted; may be repeated.")

@@ -19,9 +19,9 @@ from attrs import field
 
 from modelserver import __version__
 from modelserver.archive.names import NAME
-from modelserver.call_parameters import Parameter
 from modelserver.dialect_rules import MMS, TORCHSERVE
 from modelserver.language.attributes import define
+from modelserver.management.call_parameters import Parameter
 from modelserver.rest.openapi_schemas import HEADERS, PLAIN, SCHEMAS, Schema
 from modelserver.rest.parameters import JSON
 from modelserver.rest.route import ListenerRole, Route

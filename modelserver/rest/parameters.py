@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from modelserver.call_parameters import Fields, Values
 from modelserver.errors import BadRequest
+from modelserver.management.call_parameters import Fields, Values
 from modelserver.rest.lenient_json import read_object
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from modelserver.call_parameters import Parameter
 from modelserver.dialect_rules import DIALECTS
 from modelserver.language.attributes import frozen
+from modelserver.management.call_parameters import Parameter
 
 
 class ListenerRole(Enum):

@@ -9,11 +9,11 @@ from typing import Any
 from attrs import field
 from google.protobuf.message import Message
 
-from modelserver.call_parameters import Fields, Parameter
 from modelserver.errors import ParameterMissing, ServingError
 from modelserver.interfaces import Dialect, Reply
 from modelserver.language.attributes import define
 from modelserver.management import parameters as calls
+from modelserver.management.call_parameters import Fields, Parameter
 from modelserver.management.requests import Page
 from modelserver.management.service import Management
 from modelserver.rpc.codes import CallRefused

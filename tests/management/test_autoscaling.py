@@ -8,8 +8,8 @@ from unittest import TestCase
 
 from modelserver.archive.manifest import Manifest
 from modelserver.archive.model_config import read_model_config
-from modelserver.call_parameters import Fields
 from modelserver.errors import ArchiveInvalid, BadRequest
+from modelserver.management.call_parameters import Fields
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.parameters import register_request, scale_request
 from modelserver.management.snapshots.format import parse_snapshot, render_snapshot, take_snapshot

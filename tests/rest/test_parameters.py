@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.call_parameters import LARGEST, Fields, Parameter
 from modelserver.errors import BadRequest, ParameterMissing
+from modelserver.management.call_parameters import LARGEST, Fields, Parameter
 from modelserver.management.parameters import page_request, register_request, scale_request
 from modelserver.rest.lenient_json import read_object
 from modelserver.rest.parameters import LONGEST_FIELDS, read_fields, read_query

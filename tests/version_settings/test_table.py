@@ -13,11 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.archive.manifest import Manifest
 from modelserver.archive.model_config import read_model_config
-from modelserver.call_parameters import Fields
 from modelserver.config.settings import build_settings
 from modelserver.config.table import KEY
 from modelserver.config.version_keys import version_keys
 from modelserver.errors import ServingError
+from modelserver.management.call_parameters import Fields
 from modelserver.management.models_json import read_models
 from modelserver.management.parameters import REGISTER, register_request, setting_parameter
 from modelserver.management.version_spec import OpenedArchive, resolve_version_spec

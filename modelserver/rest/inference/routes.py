@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.call_parameters import Parameter
+from modelserver.management.call_parameters import Parameter
 from modelserver.rest.metrics_routes import METRICS_ROUTES
 from modelserver.rest.route import (
     ANY_METHOD,

@@ -7,11 +7,11 @@ from math import isinf
 
 from twisted.web.server import Request
 
-from modelserver.call_parameters import Parameter
 from modelserver.interfaces import Reply
 from modelserver.language.attributes import frozen
 from modelserver.management.advice import Aims, Choice, Predicted
 from modelserver.management.advisor import Advisor, VersionAdvice
+from modelserver.management.call_parameters import Parameter
 from modelserver.rest.binding import Operation
 from modelserver.rest.dialects.bodies import pretty
 from modelserver.rest.management.calls import Calls

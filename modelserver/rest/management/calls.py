@@ -10,9 +10,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
-from modelserver.call_parameters import Fields, Parameter
 from modelserver.interfaces import Reply
 from modelserver.language.attributes import frozen
+from modelserver.management.call_parameters import Fields, Parameter
 from modelserver.rest.parameters import read_fields, read_query
 from modelserver.rest.reply import KleinResponder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.call_parameters import Parameter
+from modelserver.management.call_parameters import Parameter
 from modelserver.rest.route import BOTH, Access, ListenerRole, Route
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelserver.call_parameters import Fields, Parameter
+from modelserver.management.call_parameters import Fields, Parameter
 from modelserver.management.parameters import (
     NEXT_PAGE_TOKEN,
     S3_SSE_KMS,
