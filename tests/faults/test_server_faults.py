@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from tests.harness.faults import OBEY, RawClient, serving, statuses
+from tests.harness.faults import OBEY, RawClient, few_descriptors, serving, statuses
 from tests.harness.server_process import (
     LONGEST,
     Answer,
@@ -198,9 +198,6 @@ def test_connections_of_one_address_are_limited(server: ServerProcess, settings:
     eventually(lambda: server.predict("obey", b"fine").status == 200)
 
 
-FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600)); "
-
-
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_descriptors_are_left_for_management(is_shared: bool) -> None:
     """
@@ -209,7 +206,7 @@ def test_descriptors_are_left_for_management(is_shared: bool) -> None:
     """
     with TemporaryDirectory(prefix="modelserver-faults-") as name:
         server = ServerProcess(Path(name), {"max_connections": "0"})
-        server.program = ("-c", FEW_DESCRIPTORS + server.program[-1])
+        server.program = ("-c", few_descriptors(600) + server.program[-1])
         server.is_shared = is_shared
         server.store.mkdir()
         ServerTests("add_model").add_model(server, "obey", OBEY)
@@ -226,38 +223,6 @@ def test_descriptors_are_left_for_management(is_shared: bool) -> None:
             for client in clients:
                 client.connection.close()
             server.end()
-
-
-def test_a_start_with_too_few_descriptors_says_what_it_needs() -> None:
-    """With 64, no worker could start as soon as clients have opened connections."""
-    with TemporaryDirectory(prefix="modelserver-faults-") as name:
-        server = ServerProcess(Path(name))
-        server.program = ("-c", FEW_DESCRIPTORS.replace("600", "64") + server.program[-1])
-        server.store.mkdir()
-        with pytest.raises(AssertionError, match=r"may open 64 files.*needs 320.*ulimit -n 320"):
-            server.start()
-        assert list(server.temporary.iterdir()) == []
-
-
-def test_a_start_that_fails_half_way_leaves_nothing() -> None:
-    """With 16 descriptors not even the parts of a server can be made."""
-    with TemporaryDirectory(prefix="modelserver-faults-") as name:
-        server = ServerProcess(Path(name))
-        server.program = ("-c", FEW_DESCRIPTORS.replace("600", "16") + server.program[-1])
-        server.store.mkdir()
-        with pytest.raises(AssertionError, match=r"modelserver: .*(Too many open files|ulimit -n)"):
-            server.start()
-        assert list(server.temporary.iterdir()) == []
-
-
-def test_a_start_in_a_folder_that_is_gone_says_so() -> None:
-    """In words, not by a traceback."""
-    with TemporaryDirectory(prefix="modelserver-faults-") as name:
-        server = ServerProcess(Path(name))
-        gone = "import os, sys; del sys.path[0]; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); "
-        server.program = ("-c", gone + server.program[-1])
-        with pytest.raises(AssertionError, match=r"modelserver: the folder in which it was started"):
-            server.start()
 
 
 def test_out_of_descriptors_is_survived(server: ServerProcess) -> None:

@@ -304,3 +304,8 @@ def watching(server: WatchedServer) -> Iterator[None]:
     eventually(lambda: server.turns.count >= seen + 2)
     longest = server.turns.longest
     assert longest <= LONGEST_TURN, f"the reactor worked for {longest:.3f} s without coming round"
+
+
+def few_descriptors(count: int) -> str:
+    """What a program begins with that may have so many."""
+    return f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({count}, {count})); "
