@@ -16,7 +16,7 @@ from modelserver.errors import (
     ServingError,
 )
 from modelserver.execution.documents import NoJson, json_items, json_list, read_json
-from modelserver.execution.payloads import Bytes, Loan, Payload, PayloadStore
+from modelserver.execution.payloads import Bytes, Loan, Payload, PayloadStore, owned
 from modelserver.execution.plan import PlannedNode
 from modelserver.jobs import WAITING, Answer, Inputs, Job, ResponseObserver, SharedSlot, bodies_of, inputs_of
 from modelserver.language.attributes import define
@@ -269,7 +269,7 @@ class NodeCall:
     def _body_of(self, payload: Payload) -> bytes | bytearray | SharedSlot:
         slot, data = payload.slot, payload.data
         if slot is None:
-            return bytes(data) if isinstance(data, memoryview) else data
+            return owned(data)
         self._loan = loan = self.node_run.run.store.lend(payload, slot)
         return loan.body
 
@@ -296,9 +296,9 @@ class NodeCall:
         self.job = self.payload = self._loan = None
         output = None if loan is None else loan.answer_of(job, answer)
         if output is None:
+            body = b"".join([*self._parts, answer.body]) if self._parts else answer.body
             # The place of an answer that lies over its request goes with the job.
-            body = b"".join([*self._parts, answer.body])
-            output = run.store.of_bytes(body) if node.children else Payload(body)
+            output = run.store.of_bytes(body) if node.children else Payload(owned(body))
         self.output = output
         payload.drop()
         run.attempt_ended(node, job, None)

@@ -14,6 +14,11 @@ from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
 Bytes = bytes | bytearray | memoryview
 
 
+def owned(data: Bytes) -> bytes | bytearray:
+    """Return data that stays when the place where a view shows it is somebody else's."""
+    return bytes(data) if isinstance(data, memoryview) else data
+
+
 @define(eq=False)
 class Payload:
     """
@@ -91,7 +96,7 @@ class PayloadStore:
         """Return bytes for workers to read: large ones where they will read them, if there is room."""
         slots = self.slots
         if slots is None or len(data) < LARGE or (slot := slots.put(data)) is None:
-            return Payload(data)
+            return Payload(owned(data))
         return Payload(slots.view(slot), slot)
 
     def joined(self, fields: Sequence[tuple[str, Payload]], extra: bytes = b"") -> tuple[Payload, bytes]:
