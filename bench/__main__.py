@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import lifecycle, workflows
 from bench.cases import CASES, QUICK, Case, Point
 from bench.report import as_json, life_sheet, sheet
+from bench.rpc.load import CLIENTS
 from bench.rpc.program import NAME as GRPC
 from bench.rpc.program import measure_rpc
 from bench.rpc.runner import RpcRow
@@ -48,6 +49,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1, help="measurements of each point; median kept")
     parser.add_argument("--warm-up", type=int, default=15, help="seconds of load before all, for each server")
     parser.add_argument("--quick", action="store_true", help="few points, two seconds each")
+    parser.add_argument(
+        "--grpc-client", choices=CLIENTS, default="auto", help="auto: h2load, and sockets for large bodies"
+    )
     add_arguments(parser)
     return parser.parse_args(arguments)
 

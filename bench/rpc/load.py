@@ -1,22 +1,32 @@
-"""Puts calls on a server by h2load, from Debian's ``nghttp2-client``, and reads what it tells."""
+"""
+Puts calls on a server, and reads what the client tells.
+
+Small ones by h2load, from Debian's ``nghttp2-client``; large ones by the bench's own light client: on the
+same two processors, h2load needs nearly as much time for a call of 1 MB as the server does.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import frozen
 
 from bench.client import percentile
-from bench.load import Figures, LoadFailed, Spent, children_cpu
+from bench.load import LARGE_BODY, SCRIPT, Figures, LoadFailed, Spent, children_cpu
 from bench.processes import Tree
 from bench.rpc.messages import SERVICE
 
-PROGRAM = "h2load"
+PROGRAM, OWN = "h2load", "sockets"
+"""The clients."""
+CLIENTS = ("auto", PROGRAM, OWN)
 GOOD = "200"
 
 
@@ -28,8 +38,8 @@ class RpcLoad:
     :param method: of ``InferenceAPIsService``.
     :param body: the file with the framed request.
     :param in_flight: calls at a time, on one connection.
-    :param answer_bytes: what a right answer has of DATA: all of them together are counted, as h2load does not
-        read a call's status.
+    :param answer_bytes: what a right answer has of DATA: with h2load, all of them together are counted, as it
+        does not read a call's status.
     """
 
     port: int
@@ -55,26 +65,77 @@ def command(load: RpcLoad, log: Path) -> list[str]:
     ]
 
 
-def put(load: RpcLoad, tree: Tree) -> Figures:
+def own_command(load: RpcLoad) -> list[str]:
+    """The command line of the bench's own client."""
+    return [
+        *(sys.executable, "-m", "bench.rpc.client", "--port", str(load.port), "--method", load.method),
+        *("--body", str(load.body), "--in-flight", str(load.in_flight), "--seconds", str(load.seconds)),
+        *("--length", str(load.answer_bytes)),
+    ]
+
+
+def choose(load: RpcLoad, wanted: str) -> str:
+    """
+    The client for a load.
+
+    :param wanted: ``auto`` or the client's name.
+    """
+    if wanted != "auto":
+        return wanted
+    is_large = load.body.stat().st_size >= LARGE_BODY
+    return OWN if is_large and find_spec("hpack") is not None else PROGRAM
+
+
+def put(load: RpcLoad, tree: Tree, wanted: str = "auto") -> Figures:
     """
     Put the calls on a server and tell what came of it.
 
-    :raises LoadFailed: h2load failed, or told nothing.
+    :raises LoadFailed: the client failed, or told nothing.
     """
-    average = os.getloadavg()[0]
+    client, average = choose(load, wanted), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "calls"
+        line = command(load, log) if client == PROGRAM else own_command(load)
+        environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
         own_before, before = children_cpu(), tree.cpu_seconds()
         try:
             ran = subprocess.run(
-                command(load, log), capture_output=True, text=True, timeout=load.seconds + 60, check=False
+                line, capture_output=True, text=True, timeout=load.seconds + 60, env=environment, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise LoadFailed(f"{PROGRAM} did not end") from error
+            raise LoadFailed(f"{client} did not end") from error
         spent = Spent(tree.cpu_seconds() - before, children_cpu() - own_before, average)
         if ran.returncode:
-            raise LoadFailed(f"{PROGRAM}: {ran.stderr.strip() or ran.stdout.strip()}")
-        return read(ran.stdout, log.read_text(), load, spent)
+            raise LoadFailed(f"{client}: {ran.stderr.strip() or ran.stdout.strip()}")
+        if client == PROGRAM:
+            return read(ran.stdout, log.read_text(), load, spent)
+        return read_own(ran.stdout, spent)
+
+
+def read_own(printed: str, spent: Spent) -> Figures:
+    """
+    What the bench's own client has told, as figures.
+
+    :raises LoadFailed: the text is not as expected.
+    """
+    try:
+        told = json.loads(printed)
+        right, seconds, counted = int(told["requests"]), float(told["seconds"]), dict(told["errors"])
+        errors = sum(counted.values())
+        return Figures(
+            rate=right / seconds if seconds else 0.0,
+            p50=told["p50"],
+            p99=told["p99"],
+            cpu=spent.server / (right + errors) if right + errors else 0.0,
+            client_cpu=told["cpu"] / seconds if seconds else 0.0,
+            requests=right,
+            errors=errors,
+            first_error=next(iter(counted), ""),
+            load=spent.average,
+            client=OWN,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LoadFailed(f"{OWN} told nothing: {printed[-500:]}") from error
 
 
 def read(printed: str, log: str, load: RpcLoad, spent: Spent) -> Figures:

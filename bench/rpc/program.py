@@ -37,7 +37,7 @@ def measure_rpc(
     wanted = {int(word) for word in options.connections.split(",") if word}
     with ExitStack() as stack:
         started = start_all(_targets(options, folder, say), stack, say)
-        runner = RpcRunner([target for target, _ in started], plan, folder, say)
+        runner = RpcRunner([target for target, _ in started], plan, folder, say, options.grpc_client)
         runner.warm_up(RPC_CASES[0], min(5, options.warm_up) if options.quick else options.warm_up)
         rows: list[RpcRow] = []
         sheets = []

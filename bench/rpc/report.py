@@ -47,7 +47,8 @@ def rpc_sheet(case: RpcCase, rows: Sequence[RpcRow]) -> Sheet:
     """
     The table of a case.
 
-    The columns ``x TS`` and ``x grpc.aio`` are this row's rate over the other's at the same point.
+    The columns ``x TS`` and ``x grpc.aio`` are this row's rate over the other's at the same point; the last
+    ``us/call`` is the client's CPU.
     """
     rates = {(row.target, row.in_flight): row.figures.rate for row in rows}
     lines = []
@@ -67,12 +68,13 @@ def rpc_sheet(case: RpcCase, rows: Sequence[RpcRow]) -> Sheet:
                 ),
                 f"{figures.errors} {figures.first_error}".strip(),
                 f"{figures.client_cpu:.2f} {figures.client}",
+                f"{figures.client_cpu / figures.rate * 1e6:,.0f}" if figures.rate else "-",
                 f"{figures.load:.2f}",
             )
         )
     columns = (
         *("server", "in flight", "calls/s", "p50 ms", "p99 ms", "CPU us/call", "x TS", "x grpc.aio"),
-        *("errors", "client CPU", "load"),
+        *("errors", "client CPU", "us/call", "load"),
     )
     return Sheet(f"gRPC: {case.title}", columns, tuple(lines))
 

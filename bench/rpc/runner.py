@@ -44,12 +44,14 @@ class RpcRunner:
 
     :param folder: for request bodies.
     :param say: told what is being done, one line at a time.
+    :param client: of calls, or ``auto``.
     """
 
     targets: Sequence[Target]
     plan: Plan
     folder: Path
     say: Callable[[str], None]
+    client: str = "auto"
 
     def warm_up(self, case: RpcCase, seconds: int) -> None:
         """Let each server compile its hot path: a case under load for so many seconds."""
@@ -101,7 +103,7 @@ class RpcRunner:
         path = self.folder / f"call-{case.name}"
         path.write_bytes(framed(request(case.name, case.input())))
         load = RpcLoad(target.rpc_port, case.method, path, in_flight, seconds, case.answer_bytes)
-        return put_calls(load, target.tree)
+        return put_calls(load, target.tree, self.client)
 
     def _ask(self, target: Target, case: RpcCase, connections: int) -> Figures:
         path = self.folder / f"input-{case.name}"

@@ -8,7 +8,9 @@ from unittest import TestCase, skipUnless
 
 from bench.load import LoadFailed, Spent
 from bench.rpc.cases import RPC_CASES
-from bench.rpc.load import RpcLoad, command, is_there, put, read
+from bench.rpc.client import left_of, parse
+from bench.rpc.http2 import Piece
+from bench.rpc.load import OWN, PROGRAM, RpcLoad, choose, command, is_there, own_command, put, read, read_own
 from bench.rpc.messages import answer, framed, prediction_of, request
 from bench.rpc.servers import GrpcEcho, has_grpcio
 
@@ -81,6 +83,42 @@ class LoadTests(TestCase):
         self.assertRaises(LoadFailed, read, "no such option", "", self.load, Spent(0, 0, 0))
 
 
+class OwnClientTests(TestCase):
+    """Around the light client."""
+
+    def test_it_is_for_large_bodies(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for size, client in ((100, PROGRAM), (100_000, OWN)):
+                body = Path(folder) / str(size)
+                body.write_bytes(bytes(size))
+                load = RpcLoad(7070, "Predictions", body, 16, 2, 9)
+                self.assertEqual(choose(load, "auto"), client)
+                self.assertEqual([choose(load, each) for each in (PROGRAM, OWN)], [PROGRAM, OWN])
+
+    def test_command(self) -> None:
+        options = parse(own_command(LoadTests.load)[3:])
+        self.assertEqual((options.port, options.method, options.body), (7070, "Predictions", "/body"))
+        self.assertEqual((options.in_flight, options.seconds, options.length), (16, 2.0, 9))
+
+    def test_figures(self) -> None:
+        printed = (
+            '{"requests": 30, "seconds": 2.0, "p50": 0.25, "p99": 0.5, "errors": {"reset": 2}, "cpu": 0.5}'
+        )
+        found = read_own(printed, Spent(3.2, 9.0, 1.25))
+        self.assertEqual((found.rate, found.requests, found.errors, found.first_error), (15, 30, 2, "reset"))
+        self.assertEqual((found.p50, found.p99, found.client_cpu, found.client), (0.25, 0.5, 0.25, OWN))
+        self.assertAlmostEqual(found.cpu, 0.1)
+
+    def test_other_words(self) -> None:
+        for printed in ("", "[]", '{"requests": 1}'):
+            self.assertRaises(LoadFailed, read_own, printed, Spent(0, 0, 0))
+
+    def test_pieces_of_which_some_were_sent(self) -> None:
+        pieces: list[Piece] = [b"abc", memoryview(b"de"), b"f"]
+        for sent in range(7):
+            self.assertEqual(b"".join(left_of(pieces, sent)), b"abcdef"[sent:])
+
+
 @skipUnless(has_grpcio(), "grpcio is not installed")
 class EchoTests(TestCase):
     """The bare grpc.aio server answers every case right."""
@@ -108,3 +146,24 @@ class EchoTests(TestCase):
         found = put(load, self.target.tree)
         self.assertEqual((found.errors, found.first_error), (0, ""))
         self.assertGreater(found.requests, 0)
+
+    def test_figures_of_the_light_client(self) -> None:
+        for case in RPC_CASES:
+            body = self.folder / case.name
+            body.write_bytes(framed(request(case.name, case.input())))
+            load = RpcLoad(self.target.rpc_port, case.method, body, 4, 1, case.answer_bytes)
+            found = put(load, self.target.tree, OWN)
+            self.assertEqual((found.errors, found.first_error), (0, ""), case.name)
+            self.assertGreater(found.requests, 0)
+
+    def test_other_answers_are_errors_of_the_light_client(self) -> None:
+        case = RPC_CASES[0]
+        body = self.folder / "call"
+        body.write_bytes(framed(request(case.name, case.input())))
+        for method, length, error in (
+            (case.method, case.answer_bytes + 1, f"length {case.answer_bytes}"),
+            ("Other", case.answer_bytes, "grpc-status 12"),
+        ):
+            load = RpcLoad(self.target.rpc_port, method, body, 4, 1, length)
+            found = put(load, self.target.tree, OWN)
+            self.assertEqual((found.requests, found.first_error), (0, error))
