@@ -294,7 +294,8 @@ class NodeCall:
         node, run = node_run.node, node_run.run
         node.timer.forget(self)
         self.job = self.payload = self._loan = None
-        output = None if loan is None else loan.answer_of(job, answer)
+        # Behind parts, what lies in the room is not all of the answer.
+        output = None if loan is None or self._parts else loan.answer_of(job, answer)
         if output is None:
             body = b"".join([*self._parts, answer.body]) if self._parts else answer.body
             # The place of an answer that lies over its request goes with the job.

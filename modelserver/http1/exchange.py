@@ -165,14 +165,16 @@ class Exchange:
             connection.transport.abortConnection()
         else:
             reply = connection.handler.refused(error)
-            self._send(reply, request.id, request.arrived, True)
+            self._send(reply, request.id, request.arrived, self._closes(reply))
 
     # What the server itself answers.
 
     def reply(self, value: Reply) -> None:
         """Send a dialect's reply."""
-        closes = self.head.closes or value.code >= responses.FIRST_ERROR
-        self._send(value, self.connection.handler.new_id(), None, closes)
+        self._send(value, self.connection.handler.new_id(), None, self._closes(value))
+
+    def _closes(self, value: Reply) -> bool:
+        return self.head.closes or value.code >= responses.FIRST_ERROR
 
     def refuse(self, error: ServingError | Malformed) -> None:
         """Say why the request is not served."""
@@ -185,4 +187,4 @@ class Exchange:
     def _send(self, value: Reply, request_id: bytes, arrived: float | None, closes: bool) -> None:
         connection = self.connection
         connection.transport.write(responses.reply(request_id, value, closes, connection.handler.cors))
-        connection.answered(self.head, value.code, arrived, request_id, False)
+        connection.answered(self.head, value.code, arrived, request_id, closes)

@@ -41,6 +41,8 @@ LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""
 BODILESS = frozenset((204, 304))
 """Statuses whose answers end with their head, and say nothing of a body's length."""
+EMPTY = BODILESS | {205}
+"""Statuses whose answers have no body, whatever the handler has returned or raised."""
 _PHRASES = {
     413: b"Request Entity Too Large",
     414: b"Request-URI Too Long",
@@ -116,8 +118,11 @@ def reply(request_id: bytes, value: Reply, close: bool, cors: bytes = b"") -> by
     lines = b"".join([b"%b: %b\r\n" % header for header in value.headers]) + cors
     connection = CLOSE if close else KEEP_ALIVE
     phrase = value.phrase or phrase_of(value.code)
-    head = _WHOLE % (value.code, phrase, lines, show_id(request_id), len(value.body), connection)
-    return head + value.body
+    if value.code in BODILESS:
+        return _STREAM % (value.code, phrase, lines, show_id(request_id), b"", connection)
+    body = b"" if value.code in EMPTY else value.body
+    head = _WHOLE % (value.code, phrase, lines, show_id(request_id), len(body), connection)
+    return head + body
 
 
 def phrase_of(code: int) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modelserver.http1.responses import (
     BODILESS,
     CLOSE,
+    EMPTY,
     FIRST_ERROR,
     KEEP_ALIVE,
     REQUEST_ID,
@@ -43,12 +44,13 @@ def prepare(request: Request, reply: Reply, request_id: str, extra: Headers = ()
         (b"connection", KEEP_ALIVE if keeps and request.channel.persistent else CLOSE),
     ):
         headers.setRawHeaders(name, [value])
+    body = b"" if reply.code in EMPTY else reply.body
     if reply.code not in BODILESS:
-        headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
+        headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
     for name, value in extra:
         if not headers.hasHeader(name):
             headers.addRawHeader(name, value)
     headers.removeHeader(b"server")
     if not keeps:
         request.channel.persistent = False
-    return reply.body
+    return body

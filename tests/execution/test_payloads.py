@@ -125,6 +125,20 @@ class ReferenceTests(SynchronousTestCase):
         stage.answer("post", OUT)
         self.assertEqual(([OUT], 0), (observer.bodies, self.used))
 
+    def test_parts_before_a_large_answer_are_not_lost(self) -> None:
+        for node, is_strict in (("mid", False), ("post", True)):
+            stage = self.make(is_strict=is_strict)
+            observer, _ = stage.ask(stage.slot(IN))
+            stage.answer("pre", PRE)
+            if node == "post":
+                stage.answer("mid", MID)
+            stage.worker(node).send_part(b"one ")
+            stage.answer(node, OUT)
+            self.assertEqual([b"one " + OUT], stage.inputs("post") if node == "mid" else observer.bodies)
+            if node == "mid":
+                stage.answer("post", b"done")
+            self.assertEqual(0, self.used)
+
     def test_without_a_free_slot_bodies_go_another_way(self) -> None:
         stage = self.make()
         body = stage.slot(IN)

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from modelserver.core.queues.deadlines import Deadlines
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
+from modelserver.errors import PredictionFailed
 from modelserver.http1.asyncio_transport import BodySink
 from modelserver.http1.connection import Connection
 from modelserver.http1.factory import ConnectionFactory
@@ -187,7 +188,7 @@ class ConnectionStage:
         """The workers that have something in hand."""
         return [worker for worker in self.stage.backend.workers if worker.batches and not worker.is_gone]
 
-    def answer(self, *items: Answer) -> bool:
+    def answer(self, *items: Answer | PredictionFailed) -> bool:
         """Answer the oldest batch, each job with its body or with these; whether there was one."""
         for worker in self.waiting():
             for job in worker.batches[0][1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.errors import PredictionFailed
 from modelserver.jobs import Answer
 from modelserver.rest.inference.front import InferenceEndpoint
 from tests.harness.connections import (
@@ -77,6 +78,26 @@ class StreamTests(SynchronousTestCase):
                 self.assertEqual(b"yes", got.headers[b"x-own"])
                 self.assertTrue(got.headers.keys().isdisjoint((b"content-length", b"transfer-encoding")))
             self.assertEqual((200, False), (ping.status, client.is_closing))
+
+    def test_errors_of_such_statuses_keep_to_them(self) -> None:
+        for front in (InferenceEndpoint, TwistedWebEndpoint):
+            stage = ConnectionStage(front)
+            client = stage.connect()
+            for status in (204, 205, 304, 299):
+                client.send(HOT)
+                stage.turn()
+                stage.answer(PredictionFailed(status, "no"))
+                stage.settle()
+            client.send(PING)
+            client.finish()
+            *bare, other, ping = client.got
+            self.assertEqual([(204, b""), (205, b""), (304, b"")], [(got.status, got.body) for got in bare])
+            self.assertEqual(
+                [None, b"0", None], [got.headers.get(b"content-length") for got in bare], front.__name__
+            )
+            self.assertEqual((299, True), (other.status, b'"no"' in other.body))
+            self.assertEqual((200, False), (ping.status, client.is_closing))
+            self.assertNotIn(b"connection: close", client.transport.value().lower())
 
     def test_stream_without_a_body_has_no_chunks(self) -> None:
         for front in (InferenceEndpoint, TwistedWebEndpoint):

@@ -23,7 +23,8 @@ ReplyRow = tuple[int, Answer]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-BODILESS = (204, 304)
+EMPTY = (204, 205, 304)
+"""Statuses whose answers have no body."""
 POSSIBLE = range(100, 1000)
 """Codes that a frame can carry to a client; another one of an exception is 500."""
 
@@ -156,7 +157,7 @@ def _row(item: object, responder: AnswerTraits, largest: int) -> ReplyRow:
         status, head = _head(responder)
     except ValueError as error:
         return error_row(500, str(error))
-    return 0, Answer(status, head, b"" if status in BODILESS else body)
+    return 0, Answer(status, head, b"" if status in EMPTY else body)
 
 
 def encode(item: object) -> bytes | bytearray:

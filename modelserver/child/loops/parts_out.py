@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from modelserver.child.context import RequestProcessor
-from modelserver.child.data.answers import BODILESS, encode, part_body, part_rows
+from modelserver.child.data.answers import EMPTY, encode, part_body, part_rows
 from modelserver.child.failures import ClientsGone
 from modelserver.child.loops.batch_in_hand import BatchInHand
 from modelserver.child.loops.calls import MORE_FOLLOWS
@@ -152,7 +152,7 @@ class PartsOut:
         own = part_rows(parts, processors, self._largest)
         for processor, (_, part) in zip(processors, own, strict=True):
             # An empty part does not get to the client, nor does its head.
-            processor.is_told = bool(part.body) and part.status not in BODILESS
+            processor.is_told = bool(part.body) and part.status not in EMPTY
         rows = batch.with_refused(own)
         return len(rows), b"".join(pack_rows(batch.number, 0, rows))
 
