@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, fields
 
 from modelserver.language.attributes import frozen
+from modelserver.protocol.plain_values import from_json, to_json
 
 if TYPE_CHECKING:
     # For types only: worker processes start without the values that the server alone makes.
@@ -82,7 +83,7 @@ class LoadRequest:
 
     def to_document(self) -> dict[str, object]:
         """The values by their names, for ``frames.pack_json``."""
-        return asdict(self, recurse=False)
+        return {**asdict(self, recurse=False), "config": to_json(self.config)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, object]) -> LoadRequest:
@@ -92,4 +93,5 @@ class LoadRequest:
         :raises KeyError: a field is missing, which is a defect of the server.
         """
         values: dict[str, Any] = {field.name: document[field.name] for field in fields(cls)}
+        values["config"] = from_json(values["config"])
         return cls(**values)

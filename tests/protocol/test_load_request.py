@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from modelserver.archive.yaml_documents import read_yaml
 from modelserver.protocol import frames
 from modelserver.protocol.frame_stream import FrameReader
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.spec import VersionSpec, WorkerSettings, WorkerSpec
 from modelserver.version_settings.values import Batching
+
+CONFIG: Any = read_yaml("""
+handler: {1: one, null: nothing, 2020-01-02: a day, "\\0date": no date, path: x/y}
+day: 2020-01-02
+moment: 2020-01-02T03:04:05.5+01:00
+numbers: [1, 2.5, .inf, yes, 0o17]
+bytes: !!binary aGVsbG8=
+members: !!set {a}
+ordered: !!omap [a: 1]
+""")
 
 
 class LoadRequestTests(SynchronousTestCase):
@@ -24,7 +36,7 @@ class LoadRequestTests(SynchronousTestCase):
             Path("/models/m"),
             "service.py:handle",
             manifest={"model": {"modelName": "m"}},
-            config={"handler": {"a": 1}},
+            config=CONFIG,
             batching=Batching(4),
         )
         settings = WorkerSettings(dialect="mms", metrics_config="/metrics.yaml")
@@ -43,6 +55,7 @@ class LoadRequestTests(SynchronousTestCase):
         frame = reader.next()
         assert frame is not None
         read = LoadRequest.from_document(frames.unpack_json(frame))
+        self.assertEqual(read.config, CONFIG)
         # JSON has no tuples.
         self.assertEqual({**read.to_document(), "search_path": ()}, self.request.to_document())
 
