@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from modelserver.cli.main import main
+from modelserver.cli.programs import modelserver
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(modelserver())

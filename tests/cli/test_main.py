@@ -9,6 +9,7 @@ from importlib import import_module
 from unittest import TestCase
 
 import modelserver
+from modelserver.cli import programs
 from modelserver.cli.main import SUBCOMMANDS, build_parser, main
 
 
@@ -32,7 +33,7 @@ class MainTests(TestCase):
         self.assertEqual(self.refused("--version"), (0, f"modelserver {modelserver.__version__}\n"))
 
     def test_module_is_the_command(self) -> None:
-        self.assertIs(main, import_module("modelserver.__main__").main)
+        self.assertIs(programs.modelserver, import_module("modelserver.__main__").modelserver)
 
     def test_no_subcommand_is_an_error(self) -> None:
         status, text = self.refused()

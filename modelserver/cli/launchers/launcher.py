@@ -180,7 +180,10 @@ class BackgroundLauncher:
             return 1
         options = ["--pid-file", str(self.pid_file.path), *options]
         if in_foreground or self.processes.is_first():
-            return self.processes.serve_here(options)
+            try:
+                return self.processes.serve_here(options)
+            finally:  # the server has removed it, unless it did not come to that
+                self.pid_file.remove_if(os.getpid())
         return self.processes.serve_in_background(self.words.main_class, options, self.pid_file.replace)
 
     def stop(self) -> int:

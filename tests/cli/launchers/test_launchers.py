@@ -35,6 +35,8 @@ class FakeProcesses:
     listens: bool = True
     is_quick: bool = False
     first: bool = False
+    meanwhile: Callable[[], object] = int
+    """What is done while this process is the server."""
 
     def is_first(self) -> bool:
         return self.first
@@ -52,6 +54,7 @@ class FakeProcesses:
 
     def serve_here(self, options: Sequence[str]) -> int:
         self.here.append(options)
+        self.meanwhile()
         return 0
 
     def serve_in_background(
@@ -121,9 +124,20 @@ class TorchServeTests(LauncherCase):
         self.assertEqual(len(self.processes.background), 2)
 
     def test_foreground(self) -> None:
+        seen: list[int | None] = []
+        self.processes.meanwhile = lambda: seen.append(self.pid_file.read())
         self.assertEqual(self.torchserve("--foreground", "--model-store", "store"), (0, ""))
         self.assertEqual((len(self.processes.here), self.processes.background), (1, []))
-        self.assertEqual(self.pid_file.read(), os.getpid())
+        self.assertEqual((seen, self.pid_file.read()), ([os.getpid()], None))
+
+    def test_start_in_the_foreground_that_is_interrupted_leaves_no_file(self) -> None:
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        self.processes.meanwhile = interrupted
+        with self.assertRaises(KeyboardInterrupt):
+            self.torchserve("--foreground", "--model-store", "store")
+        self.assertIsNone(self.pid_file.read())
 
     def test_first_process_of_a_container_stays_in_the_foreground(self) -> None:
         self.processes.first = True
