@@ -1,4 +1,4 @@
-"""Values of ``model-config.yaml`` on their way through JSON: YAML has dates, bytes, sets and other keys, too."""
+"""Values of ``model-config.yaml`` as JSON carries them: YAML has dates, bytes, sets and other keys, too."""
 
 from __future__ import annotations
 

@@ -282,6 +282,10 @@ BROKEN = (
     ("import", "import no_such_module_anywhere\ndef handle(data, context):\n    return data\n"),
     ("syntax", "def handle(data, context:\n"),
     ("raise", "def handle(data, context):\n    raise RuntimeError('no weights today')\n"),
+    (
+        "panic",
+        "class Panic(BaseException):\n    pass\ndef handle(data, context):\n    raise Panic('of Rust')\n",
+    ),
     ("exit", "import os\nos._exit(5)\ndef handle(data, context):\n    return data\n"),
     ("kill", "import os\nos.kill(os.getpid(), 9)\ndef handle(data, context):\n    return data\n"),
 )
@@ -310,6 +314,7 @@ def test_a_load_that_never_ends_is_ended(server: WatchedServer) -> None:
 
 FAILURES = (
     ("raise oops", 503),
+    ("quit nothing to do", 503),
     ("wrong", 503),
     ("big 7000000", 500),
 )

@@ -173,6 +173,7 @@ ORDERS = {
     "write": write_socket,
     "descriptors": all_descriptors,
     "environment": lambda name: os.environ.get(name, "-"),
+    "quit": sys.exit,
     "raise": lambda text: (_ for _ in ()).throw(ValueError(text)),
     "wrong": lambda rest: object(),
     "big": lambda size: b"x" * int(size),

@@ -27,7 +27,7 @@ def load(request: LoadRequest) -> tuple[EntryPoint, Context]:
         prepare(request)
         module, function = import_handler(request.handler, request.folder)
         return initialize(request, module, function)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # ``sys.exit`` and panics of Rust, too
         print_traceback(error)
         raise LoadFailed.because(error) from error
 

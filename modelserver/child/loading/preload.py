@@ -93,7 +93,7 @@ class _Libraries:
             if error.name is not None and f"{module}.".startswith(f"{error.name}."):
                 raise
             raise LibraryClash(f"the import of {module} fails: {error}") from error
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # ``sys.exit`` and panics of Rust, too
             raise LibraryClash(f"the import of {module} fails: {error!r}") from error
         if missing:
             raise ImportError(f"cannot import name {missing[0]!r} from {module!r}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from modelserver.child.context import Context, EntryPoint, RequestProcessor
 from modelserver.child.data.answers import ReplyRow, answer_rows, failed_rows
 from modelserver.child.data.decoder import Row
 from modelserver.child.data.refusals import RowsRefused, answers_apart
+from modelserver.child.device_faults import DeviceFailed
 from modelserver.child.failures import report_failure
 
 MORE_FOLLOWS = "ts_stream_next"
@@ -24,7 +26,13 @@ UNASKED = (RequestProcessor(b""),)
 
 
 def handler_call(entry: EntryPoint, context: Context, rows_of: RowsOf) -> Call:
-    """Return the function that calls a handler; what the handler raises becomes rows, too."""
+    """
+    Return the function that calls a handler; what the handler raises becomes rows, too.
+
+    That is more than ``Exception``: libraries call ``sys.exit``, extensions in Rust raise their panics, and a
+    coroutine may be cancelled. None of it is a reason to lose the model, and the requests that wait for it.
+    """
+    process = os.getpid()
 
     def call(data: list[Row], processors: list[RequestProcessor]) -> list[ReplyRow]:
         refused: RowsRefused | None = None
@@ -35,7 +43,11 @@ def handler_call(entry: EntryPoint, context: Context, rows_of: RowsOf) -> Call:
                 refused = error
             if refused is not None:
                 result = answers_apart(refused, entry, data, context)
-        except Exception as error:
+        except DeviceFailed:
+            raise
+        except BaseException as error:
+            if os.getpid() != process:  # the handler has forked: what ends there is not the call
+                raise
             return rows_of_failure(error, len(data), context)
         return rows_of(result, processors)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import sys
 import threading
 import time
@@ -69,6 +70,7 @@ class ConcurrentLoop:
         self._writing = threading.Lock()
         self._work: dict[int, RunningBatch] = {}
         self._has_warned = False
+        self._process = os.getpid()
 
     def run(self) -> None:
         """
@@ -140,8 +142,10 @@ class ConcurrentLoop:
 
     def _finish(self, work: RunningBatch, task: asyncio.Task[list[ReplyRow]]) -> None:
         if task.cancelled():
-            gone = ClientsGone("the client has left")
-            self._answer_with(work, rows_of_failure(gone, len(work.requests), self._context))
+            why: BaseException = ClientsGone("the client has left")
+            if not work.is_deserted:
+                why = asyncio.CancelledError("the handler has awaited what was cancelled")
+            self._answer_with(work, rows_of_failure(why, len(work.requests), self._context))
         elif isinstance(error := task.exception(), DeviceFailed):
             self._end(error)
         elif error is not None:
@@ -169,7 +173,11 @@ class ConcurrentLoop:
                 refused = error
             if refused is not None:
                 result = await answers_apart_async(refused, self._call, data, context)
-        except Exception as error:
+        except (DeviceFailed, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # of those that are no ``Exception``, the event loop would end
+            if os.getpid() != self._process:  # the handler has forked: what ends there is not the call
+                raise
             return rows_of_failure(error, len(processors), context)
         return self._rows_of(result, processors)
 

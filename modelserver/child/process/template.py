@@ -99,7 +99,7 @@ class TemplateServer:
                 self._loaded = initialize(request, module, function)
         except LibraryClash as clash:
             return [str(clash)]
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # ``sys.exit`` and panics of Rust, too
             print_traceback(error)
             raise LoadFailed.because(error) from error
         return []
@@ -196,7 +196,7 @@ class TemplateServer:
             if module is None:
                 module, function = import_handler(request.handler, request.folder)
             return initialize(request, module, function)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # ``sys.exit`` and panics of Rust, too
             print_traceback(error)
             connection.sendall(frames.pack_json(frames.LOAD_FAILED, LoadFailed.because(error).report))
             end(1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from modelserver.child.context import Context
 from modelserver.child.data.streaming import send_intermediate_predict_response
+from modelserver.child.loops.calls import handler_call, last_rows
 from modelserver.child.loops.outbox import JOIN
 from modelserver.errors import BadRequest, PredictionFailed, ServingError
 from modelserver.jobs import Answer, Job, TimedAnswer
@@ -283,6 +286,37 @@ class LoopTests(LoopTestCase):
         for answer in self.receive(frames.ANSWERS, 1):
             assert isinstance(answer, PredictionFailed)
             self.assertEqual((answer.code, answer.exception), (503, "KeyError"))
+
+    def test_what_is_no_exception_costs_no_worker_either(self) -> None:
+        class Panic(BaseException):
+            """As those of extensions in Rust."""
+
+        raised = [
+            SystemExit(2),
+            asyncio.CancelledError(),
+            GeneratorExit(),
+            KeyboardInterrupt(),
+            Panic("rust"),
+        ]
+
+        def handle(data: Data, context: Context) -> object:
+            raise raised[int(bytes(data[0]["body"]))]  # type: ignore[call-overload]
+
+        self.start(handle)
+        for number, error in enumerate(raised):
+            self.send(number, self.job(b"%d" % number))
+            (answer,) = self.receive(frames.ANSWERS, number)
+            assert isinstance(answer, PredictionFailed)
+            told = answer.code, answer.exception, answer.text
+            self.assertEqual(told, (503, type(error).__name__, str(error)))
+
+    def test_process_that_a_handler_has_forked_ends_and_answers_nothing(self) -> None:
+        def leave(data: object, context: Context) -> object:
+            raise SystemExit
+
+        call = handler_call(leave, Context("m", "/m", None, 1, None, "1"), last_rows(1))
+        with mock.patch("os.getpid", lambda: 1), self.assertRaises(SystemExit):
+            call([], [])
 
     def stream(self, parts: int, outcome: list[str]) -> Callable[[Data, Context], object]:
         """A handler that streams, and notes how that ended."""

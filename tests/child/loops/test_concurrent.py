@@ -30,7 +30,11 @@ class ConcurrentLoopTests(LoopTestCase):
         self.outcome: list[str] = []
 
     async def handle(self, data: Data, context: Context) -> object:
-        """Do what the first body says: ``wait NAME``, ``open NAME``, ``fail``, ``parts N``, ``metric``."""
+        """
+        Do what the first body says.
+
+        It is ``wait NAME``, ``open NAME``, ``fail``, ``quit``, ``cancel``, ``parts N`` or ``metric``.
+        """
         what, _, name = bytes(data[0]["body"]).decode().partition(" ")  # type: ignore[call-overload]
         self.begun.set()
         if what == "wait":
@@ -43,6 +47,10 @@ class ConcurrentLoopTests(LoopTestCase):
             self.gate(name).set()
         elif what == "fail":
             raise ValueError(name)
+        elif what == "quit":
+            raise SystemExit(name)
+        elif what == "cancel":
+            raise asyncio.CancelledError
         elif what == "parts":
             for number in range(int(name)):
                 texts = [str(number)] * len(data)
@@ -92,6 +100,16 @@ class ConcurrentLoopTests(LoopTestCase):
         self.ask(3, b"open a")
         self.assertEqual(self.bodies(frames.ANSWERS, 3), [b"open"])
         self.assertEqual(self.bodies(frames.ANSWERS, 1), [b"wait"])
+
+    def test_what_is_no_exception_costs_no_worker_either(self) -> None:
+        self.start(self.handle)
+        for number, (body, name) in enumerate(((b"quit no", "SystemExit"), (b"cancel", "CancelledError"))):
+            self.ask(number, body)
+            (error,) = self.receive(frames.ANSWERS, number)
+            assert isinstance(error, PredictionFailed)
+            self.assertEqual((error.code, error.exception), (503, name))
+        self.ask(3, b"x")
+        self.assertEqual(self.bodies(frames.ANSWERS, 3), [b"x"])
 
     def test_parts(self) -> None:
         self.start(self.handle)
