@@ -24,6 +24,8 @@ class ErrorCode(IntEnum):
     ENHANCE_YOUR_CALM = 11
 
 
+FRAME = 1 << 14
+"""Bytes of a frame that any peer takes (RFC 9113, 4.2)."""
 LARGEST_WINDOW = (1 << 31) - 1
 """Bytes (RFC 9113, 6.9.1)."""
 
@@ -113,9 +115,11 @@ class Http2Engine(Protocol):
     there is nothing more to be had; what concerns a stream that is gone is passed over, or ``StreamGone``.
 
     :param has_more: whether ``take_output`` has left something that could be sent at once.
+    :param peer_frame: bytes of a frame that the peer takes.
     """
 
     has_more: bool
+    peer_frame: int
 
     @property
     def unique(self) -> Callable[[tuple[bytes, bytes]], tuple[bytes, bytes]]:
@@ -237,6 +241,7 @@ class EndedEngine:
     """Stands in for the engine of a connection that is lost, and so opens their circle of references."""
 
     has_more = False
+    peer_frame = FRAME
 
     @staticmethod
     def unique(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

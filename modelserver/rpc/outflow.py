@@ -21,8 +21,6 @@ from modelserver.rpc.wire.fields import Fields
 
 MOST_AT_ONCE = 1 << 20
 """Bytes that are written in one call at most, but for one answer: each call wakes the client."""
-FRAME = 1 << 14
-"""Bytes of a frame that any peer takes (RFC 9113, 4.2)."""
 LOW, SHARE = 1 << 18, 1 << 20
 """The engine's part of the connection's window: where it is below the one, it gets as much as the other."""
 Body = bytes | bytearray | memoryview
@@ -47,15 +45,19 @@ class LargeAnswer:
         """Bytes of the frames' contents."""
         return len(self.ahead) + len(self.body)
 
-    def frames(self, stream: int) -> list[Body]:
-        """Return frames, of which the pieces of the body are not copied if it is a view."""
+    def frames(self, stream: int, most: int) -> list[Body]:
+        """
+        Return frames, of which the pieces of the body are not copied if it is a view.
+
+        :param most: bytes of a frame.
+        """
         ahead, body = self.ahead, self.body
-        first = min(FRAME - len(ahead), len(body))
+        first = min(most - len(ahead), len(body))
         pieces: list[Body] = [data_head(stream, len(ahead) + first) + ahead, body[:first]]
-        head = data_head(stream, FRAME)
-        last = first + (len(body) - first) // FRAME * FRAME
-        for start in range(first, last, FRAME):
-            pieces += (head, body[start : start + FRAME])
+        head = data_head(stream, most)
+        last = first + (len(body) - first) // most * most
+        for start in range(first, last, most):
+            pieces += (head, body[start : start + most])
         if last < len(body):
             pieces += (data_head(stream, len(body) - last), body[last:])
         return pieces
@@ -183,7 +185,7 @@ class Outflow:
             assert answer is not None  # it waits
             try:
                 if answer.size <= engine.window(stream):
-                    pieces += answer.frames(stream)
+                    pieces += answer.frames(stream, engine.peer_frame)
                     size += answer.size
                 else:  # the client has made its window smaller since
                     self.window += answer.size

@@ -114,6 +114,13 @@ class Http2Contract(Http2Case):
             [100, 1 << 20, 1 << 16, 16 << 10], [settings[code] for code in (3, 4, 5, 6)], "streams, sizes"
         )
 
+    def test_the_client_may_take_larger_frames(self) -> None:
+        self.assertEqual(1 << 14, self.engine.peer_frame)
+        for size in (1 << 20, 1 << 15):
+            self.client.connection.update_settings({5: size})
+            self.exchange()
+            self.assertEqual(size, self.engine.peer_frame)
+
     def test_a_request_and_its_answer(self) -> None:
         stream = self.ask()
         self.assertEqual(b"/test.Service/Echo", self.told.requests[stream][b":path"])

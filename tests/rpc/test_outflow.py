@@ -12,9 +12,9 @@ from modelserver.jobs import SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.engines.h2 import H2Engine
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
-from modelserver.rpc.http2 import EngineMaker
+from modelserver.rpc.http2 import FRAME, EngineMaker
 from modelserver.rpc.interfaces import Call
-from modelserver.rpc.outflow import FRAME, LOW
+from modelserver.rpc.outflow import LOW
 from tests.harness.http2_client import message, raw_frame
 from tests.harness.rpc import RpcClient, RpcStage
 from tests.harness.transports import FillingTransport, MemoryTransport, TellingTransport
@@ -24,6 +24,17 @@ BODY = bytes(range(251)) * 1000
 SLOTS = 4
 WINDOW = 1 << 20
 WHOLE = message(AHEAD + BODY)
+
+
+def body_sizes(data: bytes) -> list[int]:
+    """Return the sizes of the frames of DATA among some frames."""
+    found, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 3], "big")
+        if not data[at + 3]:
+            found.append(size)
+        at += 9 + size
+    return found
 
 
 @define(eq=False)
@@ -134,6 +145,22 @@ class OutflowContract(TestCase):
             self.stage.site.keep.answers = partial(self.answer_bytes, bytes(size))
             self.assertEqual(message(AHEAD + bytes(size)), client.ask("Keep").body)
         self.assertEqual([], self.parts.sizes)
+
+    def test_frames_are_as_large_as_the_client_takes_them(self) -> None:
+        client = self.connect()
+        for size in (FRAME, 1 << 20, 100_000):
+            client.http2.connection.update_settings({5: size})
+            client.pump()
+            stream = client.http2.request("Keep", message(b""))
+            client.connection.dataReceived(client.http2.output())
+            self.stage.turn()
+            data = self.transport.value()
+            self.transport.clear()
+            self.sent()
+            whole, rest = divmod(len(WHOLE), size)
+            self.assertEqual([size] * whole + [rest], body_sizes(data))
+            client.http2.feed(data)
+            self.assertEqual(WHOLE, client.http2.answers[stream].body)
 
     def test_no_window_is_overrun_and_none_is_lost(self) -> None:
         client = self.connect(4 * WINDOW)  # the client's library complains about a byte too many

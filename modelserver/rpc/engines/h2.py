@@ -20,6 +20,7 @@ import h2.settings
 import hpack
 
 from modelserver.rpc.http2 import (
+    FRAME,
     ConnectionBroken,
     ErrorCode,
     Http2Events,
@@ -103,6 +104,7 @@ class H2Engine:
     """h2's connection, behind the seam."""
 
     has_more = False
+    peer_frame = FRAME
 
     def __init__(self, events: Http2Events, limits: Http2Limits) -> None:
         self._limits, self.listener, self.unique = limits, events, _unique
@@ -186,6 +188,7 @@ class H2Engine:
 
     def settings_came(self) -> None:
         """Tell of settings: the first are a greeting."""
+        self.peer_frame = self._connection.max_outbound_frame_size
         if self._is_ready:
             self.listener.pinged()
         else:

@@ -8,7 +8,15 @@ from typing import Any
 
 import ngh2
 
-from modelserver.rpc.http2 import ConnectionBroken, ErrorCode, Http2Events, Http2Limits, StreamGone, given_up
+from modelserver.rpc.http2 import (
+    FRAME,
+    ConnectionBroken,
+    ErrorCode,
+    Http2Events,
+    Http2Limits,
+    StreamGone,
+    given_up,
+)
 from modelserver.rpc.wire.fields import Fields
 
 MOST_AT_ONCE = 1 << 17
@@ -27,6 +35,7 @@ class Ngh2Engine:
     """ngh2's connection, behind the seam; with no more layers than needed, since it is used by every call."""
 
     has_more = False
+    peer_frame = FRAME
 
     def __init__(self, events: Http2Events, limits: Http2Limits) -> None:
         self._limits, self.unique = limits, _unique
@@ -100,6 +109,7 @@ class Ngh2Engine:
 
     def settings_came(self) -> None:
         """Tell of settings: the first are a greeting."""
+        self.peer_frame = self._connection.remote_settings[ngh2.Setting.MAX_FRAME_SIZE]
         if self._is_ready:
             self.listener.pinged()
         else:
