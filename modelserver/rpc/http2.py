@@ -232,6 +232,16 @@ def data_head(stream: int, size: int) -> bytes:
     return size.to_bytes(3, "big") + b"\0\0" + stream.to_bytes(4, "big")
 
 
+def end_of(stream: int) -> bytes:
+    """Return the frame that ends a request, and says nothing else."""
+    return b"\0\0\0\0\1" + stream.to_bytes(4, "big")
+
+
+def opens_all(data: bytes, at: int) -> bool:
+    """Return whether the frame that begins at a place opens the connection's window."""
+    return data[at : at + 4] == b"\0\0\4\x08" and data[at + 5 : at + 9] == b"\0\0\0\0"
+
+
 def given_up(stream: int) -> bytes:
     """Return a RST_STREAM frame without an error."""
     return b"\0\0\x04\x03\0" + stream.to_bytes(4, "big") + b"\0\0\0\0"

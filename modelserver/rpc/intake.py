@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from struct import Struct
-from typing import Protocol
 
 from modelserver.rpc.call import ServerCall
-from modelserver.rpc.http2 import LARGEST_WINDOW, ErrorCode, Http2Engine
-from modelserver.rpc.outflow import Outflow
-from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, Passing, frame_length, head_at
+from modelserver.rpc.http2 import LARGEST_WINDOW, ErrorCode, Http2Engine, end_of, opens_all
+from modelserver.rpc.large_calls import LargeCalls
+from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, frame_length, head_at
 
 MOST_EVENTS = 1000
 """Events of one connection in one turn: what one client sends may not keep the others waiting."""
@@ -29,39 +27,6 @@ _WINDOW_UPDATE, _OPENING = 8, FRAME_HEAD + 4
 _length_and_kind = Struct(">I").unpack_from
 _OPENS = 4 << 8 | _WINDOW_UPDATE
 """How such a frame begins."""
-
-
-class LargeCalls(Protocol):
-    """
-    Whose bodies go past the engine.
-
-    :param calls: those in hand, by stream.
-    :param half: those that are answered whose requests are not whole, for the engine at least.
-    """
-
-    calls: dict[int, ServerCall]
-    half: dict[int, ServerCall]
-    passing: Passing
-    outflow: Outflow
-
-    def body_came(self, stream: int, data: bytes, ended: bool) -> None:
-        """Take a piece of a call's body; ``ended``: the last."""
-
-    def large_came(self, passages: Sequence[Passage]) -> None:
-        """Count bytes that lie where the worker will read them, and have not been counted."""
-
-    def take_cost(self) -> int:
-        """Return how much was done since the last time beyond what came, as a count of events."""
-
-
-def end_of(stream: int) -> bytes:
-    """Return the frame that ends a request, and says nothing else."""
-    return b"\0\0\0\0\1" + stream.to_bytes(4, "big")
-
-
-def opens_all(data: bytes, at: int) -> bool:
-    """Return whether the frame that begins at a place opens the connection's window."""
-    return data[at : at + 4] == b"\0\0\4\x08" and data[at + 5 : at + FRAME_HEAD] == b"\0\0\0\0"
 
 
 class Intake:
