@@ -16,6 +16,7 @@ from modelserver.archive.unpack import DEFAULT_LIMITS, UnpackLimits, open_archiv
 from modelserver.errors import ArchiveInvalid
 from modelserver.interfaces import InThread
 from modelserver.language.attributes import frozen
+from modelserver.management.awaited import Awaited
 from modelserver.management.dependencies import Dependencies
 from modelserver.management.models_json import VersionPreset
 from modelserver.management.requests import RegisterRequest
@@ -48,6 +49,7 @@ class VersionPreparer:
     :param folder: where archives are unpacked; each gets a folder of its own.
     :param new_name: names for those folders, never the same twice.
     :param models: the ``models`` JSON of the configuration.
+    :param awaited: ends the wait for downloads when the server stops.
     """
 
     sources: Sources
@@ -59,6 +61,7 @@ class VersionPreparer:
     models: Mapping[str, Mapping[str, VersionPreset]] = field(factory=dict)
     limits: UnpackLimits = DEFAULT_LIMITS
     dependencies: Dependencies | None = None
+    awaited: Awaited = field(factory=Awaited)
 
     async def prepare(self, request: RegisterRequest) -> PreparedVersion:
         """
@@ -111,7 +114,8 @@ class VersionPreparer:
             return await self.sources.adopt(request.url)
         # The operator has written the URL of a workflow of the start, not those of its nodes.
         anywhere = request.start_up and request.workflow is None
-        return await self.sources.fetch(request.url, request.signed, anywhere=anywhere)
+        fetching = self.sources.fetch(request.url, request.signed, anywhere=anywhere)
+        return await self.awaited.of(fetching, request.name or request.url)
 
     async def discard(self, prepared: PreparedVersion, keeps_download: bool = False) -> None:
         """Remove the unpacked files, and the download if no other version uses it. Never fails."""

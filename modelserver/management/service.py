@@ -14,7 +14,6 @@ from modelserver.core.version import ModelVersion, new_version
 from modelserver.errors import DrainTimedOut, ServingError, Unregistered, VersionExists, WorkersFailed
 from modelserver.inference.health import is_model_ready
 from modelserver.language.attributes import define
-from modelserver.management.awaited_workers import AwaitedWorkers
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
 from modelserver.management.registration import PreparedVersion, VersionPreparer
@@ -50,7 +49,6 @@ class Management:
     needed_by: Callable[[ModelVersion], Sequence[str]] = lambda version: ()
     follow: Callable[[ModelVersion], object] = lambda version: None
     files: VersionFiles = field(init=False)
-    awaited: AwaitedWorkers = field(factory=AwaitedWorkers, init=False)
     _leaving: set[tuple[str, str]] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,7 +118,7 @@ class Management:
             else:
                 trace.run(version.pool.scale, spec.workers.minimum, spec.workers.maximum)
             if request.synchronous and spec.workers.minimum > 0:
-                await self.awaited.of(version)
+                await self.preparer.awaited.workers_of(version)
         except (ServingError, CancelledError):
             await self._undo(version)
             raise
@@ -161,7 +159,7 @@ class Management:
         if not request.synchronous:
             return True
         try:
-            await self.awaited.of(version)
+            await self.preparer.awaited.workers_of(version)
         except WorkersFailed as error:
             if pool.ready:
                 return False

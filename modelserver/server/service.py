@@ -309,7 +309,7 @@ class Server(MultiService):
             await stopped
         begun = self._reactor.seconds()
         if core is not None:
-            core.management.awaited.stop()
+            core.management.preparer.awaited.stop()
             await core.draining.finish(self.settings.drain_timeout)
         # Before the models go: who asks until then is told that the server is stopping.
         left = 0.0 if core is None or core.draining.is_hurried else self.settings.drain_timeout

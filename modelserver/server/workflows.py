@@ -34,6 +34,7 @@ def make_workflow_management(
         folder=folders.models,
         new_name=lambda: folders.token + uuid4().hex[:16],
         limits=settings.archive_limits(),
+        awaited=management.preparer.awaited,
     )
     return WorkflowManagement(
         registry=runs.registry,

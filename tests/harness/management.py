@@ -62,9 +62,13 @@ class FakeDownloads:
     files: dict[str, Path] = field(factory=dict)
     failures: dict[str, DownloadFailed] = field(factory=dict)
     released: list[Path] = field(factory=list)
+    slow: dict[str, Deferred[Path]] = field(factory=dict)
+    """Those that are under way, by their URLs."""
 
     def fetch(self, url: str) -> Deferred[Path]:
         """What lies at the URL, as a file in the store."""
+        if url in self.slow:
+            return self.slow[url]
         if url not in self.files:
             return fail(self.failures.get(url) or DownloadFailed(url, "404 Not Found"))
         target = self.store / url.rpartition("/")[2]

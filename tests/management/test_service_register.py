@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
+
 from modelserver.errors import (
     ArchiveInvalid,
     ArchiveNotFound,
@@ -62,7 +64,7 @@ class RegisterTests(ManagementCase):
 
     def test_whoever_waits_when_the_server_stops_is_told_and_leaves_nothing(self) -> None:
         started = self.start(workers=1)
-        self.on.management.awaited.stop()
+        self.on.management.preparer.awaited.stop()
         late = self.start(workers=1)
         for worker in self.workers:
             worker.exit()
@@ -71,6 +73,16 @@ class RegisterTests(ManagementCase):
             self.assertIn("stopping", str(self.failureResultOf(each, NoWorkers).value))
         self.assertEqual(self.on.registry.names(), [])
         self.assertEqual(self.on.left_on_disk(), [])
+
+    def test_download_ends_when_the_server_stops(self) -> None:
+        url, left = "https://models.example/slow.mar", []
+        self.on.downloads.slow[url] = Deferred(left.append)
+        started = self.start(url, name="slow")
+        self.assertNoResult(started)
+        self.on.management.preparer.awaited.stop()
+        error = self.failureResultOf(started, NoWorkers).value
+        self.assertEqual((error.model, error.reason), ("slow", "the server is stopping"))
+        self.assertEqual((len(left), self.on.registry.names(), self.on.left_on_disk()), (1, [], []))
 
     def test_workers_that_fail_later_are_not_the_registrations(self) -> None:
         self.successResultOf(self.start(workers=1, synchronous=False))

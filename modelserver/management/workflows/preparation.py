@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from attrs import field
 from twisted.logger import Logger
 
 from modelserver.archive.names import RULE, is_name
@@ -14,6 +15,7 @@ from modelserver.archive.workflow_spec import DEFAULT_SPEC_LIMITS, SpecLimits
 from modelserver.errors import ArchiveInvalid, ArchiveNotFound, StoreNotConfigured, UrlInvalid
 from modelserver.interfaces import InThread
 from modelserver.language.attributes import frozen
+from modelserver.management.awaited import Awaited
 from modelserver.management.workflows.requests import WorkflowRequest
 from modelserver.sources.digest import Sha256
 from modelserver.sources.router import Fetched, Sources
@@ -46,6 +48,7 @@ class WorkflowPreparer:
     :param sources: with the workflow store as their store.
     :param folder: where archives are unpacked; each gets a folder of its own.
     :param new_name: names for those folders, never the same twice.
+    :param awaited: ends the wait for downloads when the server stops.
     """
 
     sources: Sources
@@ -54,6 +57,7 @@ class WorkflowPreparer:
     new_name: Callable[[], str]
     limits: UnpackLimits = DEFAULT_LIMITS
     spec_limits: SpecLimits = DEFAULT_SPEC_LIMITS
+    awaited: Awaited = field(factory=Awaited)
 
     async def prepare(self, request: WorkflowRequest) -> PreparedWorkflow:
         """
@@ -97,7 +101,8 @@ class WorkflowPreparer:
         try:
             if request.is_kept(request.url):
                 return await self.sources.adopt(request.url)
-            return await self.sources.fetch(request.url, request.signed, anywhere=request.start_up)
+            fetching = self.sources.fetch(request.url, request.signed, anywhere=request.start_up)
+            return await self.awaited.of(fetching, request.name or request.url)
         except StoreNotConfigured as error:
             raise WorkflowStoreMissing() from error
         except UrlInvalid:
