@@ -8,10 +8,12 @@ from itertools import chain, islice
 from math import isinf, isnan
 
 from modelserver.language.attributes import frozen
-from modelserver.metrics.declarations import Declaration
+from modelserver.metrics.declarations import COUNTER, HISTOGRAM, Declaration
 from modelserver.metrics.series import Family, Labels
 
 LINES_AT_ONCE = 4000
+TOTAL = "_total"
+_PARTS = ("_bucket", "_count", "_sum")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -34,6 +36,16 @@ def is_exposable(declaration: Declaration) -> bool:
         and len(set(dimensions)) == len(dimensions)
         and "le" not in dimensions
     )
+
+
+def names_of(declaration: Declaration) -> frozenset[str]:
+    """Return the names that a metric has at the endpoint, of its family and its samples, in either format."""
+    name = declaration.name
+    if declaration.kind == HISTOGRAM:
+        return frozenset((name, *(name + suffix for suffix in _PARTS)))
+    if declaration.kind == COUNTER:  # which OpenMetrics calls by the name without the suffix
+        return frozenset((name, name.removesuffix(TOTAL)))
+    return frozenset((name,))
 
 
 @frozen

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from modelserver.language.attributes import define, frozen
 from modelserver.metrics.declarations import COUNTER, KINDS, Declaration
-from modelserver.metrics.exposition import Exposed, is_exposable, peers_help
+from modelserver.metrics.exposition import TOTAL, Exposed, is_exposable, names_of, peers_help
 from modelserver.metrics.log_lines import MetricLog
 from modelserver.metrics.series import Family, Labels, new_family
 from modelserver.protocol.metric_units import PROFILE_PREFIX, UNIT_NAMES
@@ -105,21 +105,24 @@ class EmittedMetrics:
     auto_detect: bool
     declared: dict[str, Declaration] = field(factory=dict, init=False)
     _families: dict[str, Family] | None = field(default=None, init=False)
-    _taken: frozenset[str] = field(default=frozenset(), init=False)
+    _owners: dict[str, str] = field(factory=dict, init=False)
     _told: set[str] = field(factory=set, init=False)
     _refused: set[str] = field(factory=set, init=False)
 
-    def expose(self, taken: frozenset[str]) -> None:
+    def expose(self, taken: Iterable[str]) -> None:
         """Keep series for the endpoint; ``taken`` are the names that other metrics have there."""
-        self._families, self._taken = {}, taken
+        self._families = {}
+        for each in taken:
+            self._owners |= dict.fromkeys((each, each.removesuffix(TOTAL)), f"the server's {each}")
 
     def declare(self, declarations: Iterable[Declaration]) -> None:
         """Keep these metrics from now on."""
         for declaration in declarations:
-            if self._accepts(declaration):
+            problem = self._problem_with(declaration)
+            if problem is None:
                 self._declare(declaration)
             else:
-                _log.error("Metric {metric} has a name that cannot be exposed", metric=declaration.name)
+                _log.error("Metric {metric} {problem}", metric=declaration.name, problem=problem)
 
     def update(self, name: str) -> Callable[[Labels, float], None] | None:
         """Return what sets a metric of a model and a level, or None if the endpoint does not have it."""
@@ -169,23 +172,33 @@ class EmittedMetrics:
             return None
         names = (*(name for name, _ in emitted.dimensions), "Hostname")
         declaration = Declaration(emitted.name, emitted.kind, emitted.unit, names)
-        if len(self.declared) < MOST_METRICS and self._accepts(declaration):
+        is_full = len(self.declared) >= MOST_METRICS
+        problem = "is one too many" if is_full else self._problem_with(declaration)
+        if problem is None:
             self._declare(declaration)
             return declaration
         if len(self._refused) < MOST_METRICS:
             self._refused.add(emitted.name)
-            _log.warn("Metric {metric} cannot be kept", metric=emitted.name)
+            _log.warn("Metric {metric} cannot be kept: it {problem}", metric=emitted.name, problem=problem)
         return None
 
-    def _accepts(self, declaration: Declaration) -> bool:
-        name = declaration.name
-        is_free = name not in self._taken and not name.startswith(_OWN)
-        return self._families is None or (is_free and is_exposable(declaration))
+    def _problem_with(self, declaration: Declaration) -> str | None:
+        """Return why a metric cannot be at the endpoint, or None."""
+        if self._families is None:
+            return None
+        if declaration.name.startswith(_OWN) or not is_exposable(declaration):
+            return "has a name that cannot be exposed"
+        for name in sorted(names_of(declaration)):
+            owner = self._owners.get(name, declaration.name)
+            if owner != declaration.name:
+                return f"would have the name {name} at the endpoint, as {owner} has"
+        return None
 
     def _declare(self, declaration: Declaration) -> None:
         self.declared[declaration.name] = declaration
         if self._families is not None:
             self._families[declaration.name] = new_family(declaration)
+            self._owners |= dict.fromkeys(names_of(declaration), declaration.name)
 
     def _tell(self, name: str, text: str, **fields: object) -> None:
         if name not in self._told and len(self._told) < MOST_METRICS:

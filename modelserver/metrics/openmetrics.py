@@ -10,13 +10,12 @@ from attrs import field
 
 from modelserver.language.attributes import define
 from modelserver.metrics.declarations import COUNTER
-from modelserver.metrics.exposition import LINES_AT_ONCE, Exposed, escaped, number
+from modelserver.metrics.exposition import LINES_AT_ONCE, TOTAL, Exposed, escaped, number
 from modelserver.metrics.tallies import SECONDS
 
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _ASKED = "application/openmetrics-text"
 _PLAIN = "text/plain"
-_TOTAL = "_total"
 WITH_EXEMPLARS = "modelserver_request_seconds"
 """The histogram whose buckets have exemplars."""
 MOST_VERSIONS = 1000
@@ -96,7 +95,7 @@ def _lines(exposed: Exposed, exemplars: Exemplars, names: Collection[str]) -> It
     name, kind = declaration.name, declaration.kind
     family = name
     if kind == COUNTER:
-        family, kind = (name.removesuffix(_TOTAL), kind) if name.endswith(_TOTAL) else (name, "unknown")
+        family, kind = (name.removesuffix(TOTAL), kind) if name.endswith(TOTAL) else (name, "unknown")
     head = f"# TYPE {family} {kind}\n# HELP {family} {escaped(exposed.help)}\n"
     has_exemplars = name == WITH_EXEMPLARS
     for suffix, labels, bound, value in exposed.family.samples():

@@ -197,6 +197,29 @@ class ExposedTests(SynchronousTestCase):
         self.assertEqual(self.samples(metrics), [])
         self.assertEqual([event["metric"] for event in events], ["a b", *names])
 
+    def test_names_of_one_metric_are_no_other_ones(self) -> None:
+        cases = (
+            (("Spread_sum", GAUGE), "Spread"),
+            (("Spread_count", COUNTER), "Spread"),
+            (("Spread_bucket", GAUGE), "Spread"),
+            (("Hits_total", COUNTER), "Hits"),
+            (("QueueTime_total", COUNTER), "the server's QueueTime"),
+        )
+        for (name, kind), owner in cases:
+            metrics = self.metrics()
+            with capturedLogs() as events:
+                metrics.record([record(name=name, type=kind)])
+            (event,) = events
+            self.assertEqual((event["metric"], event["problem"].endswith(f"as {owner} has")), (name, True))
+            self.assertNotIn(name, metrics.declared)
+
+    def test_histogram_comes_behind_a_metric_of_its_sums_name(self) -> None:
+        metrics = self.metrics()
+        metrics.record([record(name="h_sum")])
+        with capturedLogs() as events:
+            metrics.record([record(name="h", type=HISTOGRAM)])
+        self.assertIn("h_sum", events[0]["problem"])
+
     def test_prediction_time_can_be_set_from_outside(self) -> None:
         metrics = self.metrics()
         update = metrics.update("Hits")

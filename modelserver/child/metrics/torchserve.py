@@ -82,8 +82,7 @@ class CachingMetric:
 
     def update(self, value: float, request_id: str = "", dimensions: Sequence[Dimension] = ()) -> None:
         """Emit a value with these labels, which replace the metric's own."""
-        if dimensions:
-            self.dimension_names = [dimension.name for dimension in dimensions]
+        self.dimension_names = [dimension.name for dimension in dimensions]
         self.add_or_update(value, [dimension.value for dimension in dimensions], request_id)
 
     def _checked(self, value: object, dimension_values: Sequence[object]) -> int | float:

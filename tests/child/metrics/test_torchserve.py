@@ -177,6 +177,11 @@ class HandlerMetricsTests(QuietTestCase):
         self.assertEqual(self.only()["dimensions"], [["Size", "big"]])
         self.assertEqual(metric.dimension_names, ["Size"])
 
+    def test_update_without_labels_has_none(self) -> None:
+        self.metrics.add_metric_to_cache("x", "u", ["Kind"]).update(1)
+        record = self.only()
+        self.assertEqual((record["value"], record["dimensions"]), (1, []))
+
     def test_absent_metric(self) -> None:
         self.assertRaises(MetricsCacheKeyError, self.metrics.get_metric, "absent")
 
