@@ -1,4 +1,4 @@
-"""What callers wait for that the server's stop cuts short: an archive that is downloaded, workers that start."""
+"""What callers wait for that the server's stop cuts short: a download of an archive, workers that start."""
 
 from __future__ import annotations
 

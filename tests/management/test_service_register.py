@@ -75,7 +75,7 @@ class RegisterTests(ManagementCase):
         self.assertEqual(self.on.left_on_disk(), [])
 
     def test_download_ends_when_the_server_stops(self) -> None:
-        url, left = "https://models.example/slow.mar", []
+        url, left = "https://models.example/slow.mar", list[object]()
         self.on.downloads.slow[url] = Deferred(left.append)
         started = self.start(url, name="slow")
         self.assertNoResult(started)

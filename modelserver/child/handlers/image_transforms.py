@@ -139,8 +139,17 @@ class Normalize:
         return (tensor - mean) / std
 
 
+class OfRGB(Compose):
+    """
+    Transforms of an image in three channels, which it is made first.
+
+    That is none of ``transforms``: handlers change and index those, as they are in TorchServe.
+    """
+
+    def __call__(self, image: Any) -> Any:
+        return super().__call__(ToRGB()(image))
+
+
 def imagenet() -> Compose:
     """The transforms that most image classifiers are trained with."""
-    return Compose(
-        [ToRGB(), Resize(256), CenterCrop(224), ToTensor(), Normalize(IMAGENET_MEAN, IMAGENET_STD)]
-    )
+    return OfRGB([Resize(256), CenterCrop(224), ToTensor(), Normalize(IMAGENET_MEAN, IMAGENET_STD)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelserver.child.data.refusals import opened, require_equal
-from modelserver.child.handlers.image_transforms import Compose, ToRGB, ToTensor
+from modelserver.child.handlers.image_transforms import OfRGB, ToTensor
 from modelserver.child.handlers.labels import map_class_to_label
 from modelserver.child.handlers.timing import timed
 from modelserver.child.handlers.vision_handler import ENCODED, VisionHandler, image_value
@@ -24,7 +24,7 @@ class ObjectDetector(VisionHandler):
     Images keep their size, so those of a batch may differ.
     """
 
-    image_processing = Compose([ToRGB(), ToTensor()])
+    image_processing = OfRGB([ToTensor()])
     threshold = 0.5
 
     @timed

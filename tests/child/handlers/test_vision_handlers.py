@@ -126,6 +126,10 @@ class TransformTests(SynchronousTestCase):
         for mode in ("L", "RGBA", "P", "1", "CMYK", "LA"):
             self.assertEqual(tuple(imagenet()(Image.new(mode, (300, 260))).shape), (3, 224, 224))
 
+    def test_transforms_are_those_of_torchserve(self) -> None:
+        names = [type(each).__name__ for each in imagenet().transforms]
+        self.assertEqual(names, ["Resize", "CenterCrop", "ToTensor", "Normalize"])
+
     def test_equal_to_torchvision(self) -> None:
         try:
             from torchvision import transforms
