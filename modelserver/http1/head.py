@@ -29,6 +29,10 @@ MOST_LINES = 4096
 """LineCache of each kind that are remembered."""
 LONGEST_LINE = 256
 """Bytes of such a line at most."""
+_LISTS = frozenset(
+    (b"accept", b"accept-language", b"cookie", b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-proto")
+)
+"""Fields that proxies and clients do repeat (RFC 9110, 5.3), and that nothing here decides by."""
 _SINGLE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
 
 
@@ -209,7 +213,7 @@ def _read_field(line: bytes) -> Field:
 
 
 def _fields(lines: Sequence[bytes], known: Memo[bytes, Field]) -> tuple[dict[bytes, bytes], bool, bool]:
-    """The fields, whether one that may repeat does, and whether a line is new."""
+    """The fields, whether one that may repeat does and is none of ``_LISTS``, and whether a line is new."""
     fields: dict[bytes, bytes] = {}
     repeated = is_new = False
     for line in lines:
@@ -218,7 +222,7 @@ def _fields(lines: Sequence[bytes], known: Memo[bytes, Field]) -> tuple[dict[byt
         if name in fields:
             if name in _SINGLE:
                 raise Malformed(400, f"Invalid HTTP message: {name.decode()} is repeated.")
-            repeated = True
+            repeated = repeated or name not in _LISTS
         fields[name] = value
     if len(lines) > MOST_FIELDS:
         raise Malformed(431, f"The request has more than {MOST_FIELDS} header fields.")

@@ -77,6 +77,9 @@ class HeadTests(SynchronousTestCase):
             self.assertTrue(parse(b"Host: x", field).is_plain, field)
         self.assertFalse(parse(b"Host: x", b"Expect: 200-ok").is_plain)
         self.assertFalse(parse(b"Host: x", b"A: 1", b"a: 2").is_plain)
+        for name in (b"Accept", b"Cookie", b"Via", b"X-Forwarded-For"):
+            head = parse(b"Host: x", name + b": 1", name + b": 2")
+            self.assertEqual((True, b"2"), (head.is_plain, head.fields[name.lower()]), name)
 
     def test_a_client_of_http_1_1_may_wait_to_be_told_to_send(self) -> None:
         for head, found in (
