@@ -36,12 +36,10 @@ class RestingClient:
     _child: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def start(self) -> None:
-        """Start wrk, have it load the server for a first turn, and rest."""
+        """Start wrk, which loads the server: for ``FIRST_TURN`` at least before it rests."""
         line = command(self.load, "wrk")
         line[line.index(f"-d{self.load.seconds}s")] = f"-d{LONGEST}s"
         self._child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        time.sleep(FIRST_TURN)
-        self.rest()
 
     @property
     def pid(self) -> int:

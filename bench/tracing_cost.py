@@ -7,9 +7,11 @@ CPU time is that of a server's whole tree, also while it rests: spans leave late
 
 A server differs from the same one started again by about two per cent, which no number of turns shows. So
 there are many starts, with few turns each; the servers of a start share the seed of their hashes, and are
-started in another order each time. What is told is the median of starts, and its bounds by starts. Each way
-begins a cycle in turn: one that always does has every second turn right behind one of its own, with all that
-it needs in the processor's caches, and others never have (2 % by the median of cycles).
+started in another order each time. What is told is the mean of starts (without the highest and the lowest
+tenth), and its bounds by starts. The others are compared with both servers without traces together, which
+scatters by a third less than with one of them. Each way begins a cycle in turn: one that always does has
+every second turn right behind one of its own, with all that it needs in the processor's caches, and others
+never have (2 % by the median of cycles).
 
 Turns are short since what a request costs here scatters by a sixth within seconds: at equal time, starts
 scatter the more the longer the turns are (0.06 to 2 seconds: ``docs/tracing.md`` has the figures), and what
@@ -44,6 +46,7 @@ from bench.turns import FOREIGN, Comparison, Turns, Way, sheets_of_starts
 
 MODEL = "noop"
 BODY = 100
+CONTROL = "off, the control"
 NEVER = 1e-12
 """A share of which nothing is sampled in any run, and which no server can take for none at all."""
 
@@ -55,7 +58,7 @@ def ways_of(share: float) -> dict[str, tuple[float, dict[str, object]]]:
         "off": (0.0, off),
         "on, none sampled": (0.0, _sampling(NEVER)),
         f"on, {share:.0%} sampled": (share, _sampling(share)),
-        "off, the control": (0.0, off),
+        CONTROL: (0.0, off),
     }
 
 
@@ -94,7 +97,8 @@ def measure(options: argparse.Namespace, folder: Path, endpoint: str) -> Compari
             )
             ways.append((number, Way(name, RestingClient(load), server.tree)))
         in_order = [way for _, way in sorted(ways, key=lambda each: each[0])]
-        return Turns(in_order, options.seconds, options.foreign, rotates=True).take(options.cycles)
+        turns = Turns(in_order, options.seconds, options.foreign, rotates=True, control=CONTROL)
+        return turns.take(options.cycles)
 
 
 def parse() -> argparse.Namespace:

@@ -25,9 +25,9 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from bench.intervals import Estimate, estimate
+from bench.intervals import Estimate, estimate, trimmed_mean
 from bench.processes import Tree, nanoseconds
-from bench.resting_client import RestingClient
+from bench.resting_client import FIRST_TURN, RestingClient
 from bench.sheet import Sheet
 
 FOREIGN = 0.06
@@ -97,6 +97,7 @@ class Comparison:
     :param most: share of the machine that others may use in a cycle that counts.
     :param bytes_each: of an answer, by way.
     :param errors: requests that failed, by way.
+    :param control: a way that is as the first; ``whole`` compares the others with both. Empty: there is none.
     """
 
     cycles: Sequence[Cycle]
@@ -104,6 +105,7 @@ class Comparison:
     bytes_each: dict[str, float]
     errors: dict[str, int]
     most: float = FOREIGN
+    control: str = ""
 
     @classmethod
     def joined(cls, parts: Sequence[Comparison]) -> Comparison:
@@ -111,7 +113,7 @@ class Comparison:
         head = parts[0]
         errors = {name: sum(each.errors[name] for each in parts) for name in head.errors}
         cycles = [cycle for each in parts for cycle in each.cycles]
-        return cls(cycles, head.first, head.bytes_each, errors, head.most)
+        return cls(cycles, head.first, head.bytes_each, errors, head.most, head.control)
 
     @property
     def quiet(self) -> Sequence[Cycle]:
@@ -138,9 +140,13 @@ class Comparison:
         """
         Return how many times as much CPU time a request took as in the first way, over all cycles together.
 
-        What is done once in many cycles, as spans are sent, has its share of this, and none of a median.
+        What is done once in many cycles, as spans are sent, has its share of this, and none of a median. Of
+        two servers that are equal, the mean is known better than either.
         """
-        return self._whole_cost(name) / self._whole_cost(self.first) if self.quiet else 0.0
+        if not self.quiet:
+            return 0.0
+        equal = [self.first, self.control] if self.control and name != self.control else [self.first]
+        return self._whole_cost(name) / statistics.fmean(self._whole_cost(each) for each in equal)
 
     def _whole_cost(self, name: str) -> float:
         accounts = [each.ways[name] for each in self.quiet]
@@ -163,6 +169,7 @@ class Turns:
     :param most: see ``Comparison``.
     :param counts_rest: what a server does in the turns of others counts as its own: spans that it sends late.
     :param rotates: each way in turn begins a cycle; False: it is the first one that does.
+    :param control: see ``Comparison``.
     """
 
     ways: Sequence[Way]
@@ -170,17 +177,21 @@ class Turns:
     most: float = FOREIGN
     counts_rest: bool = True
     rotates: bool = False
+    control: str = ""
     _pids: dict[str, list[int]] = field(init=False, factory=dict)
     _known: set[int] = field(init=False, factory=set)
     """All processes of the measurement: this one, and what it has started."""
 
     def take(self, cycles: int, told: Callable[[Cycle], object] = lambda cycle: None) -> Comparison:
-        """Run so many cycles, after a first turn for each way."""
+        """Run so many cycles, after a first turn that all ways have at once."""
         clients = list({id(way.client): way.client for way in self.ways}.values())
         with ExitStack() as stack:
             for client in clients:
                 stack.callback(client.kill)
                 client.start()
+            time.sleep(FIRST_TURN)
+            for client in clients:
+                client.rest()
             self._pids = {way.name: [each.pid for each in way.tree.members()] for way in self.ways}
             self._known = {each.pid for each in Tree(os.getpid()).members()}
             found = []
@@ -196,6 +207,7 @@ class Turns:
             {name: each for name, (each, _) in named.items()},
             {name: errors for name, (_, errors) in named.items()},
             self.most,
+            self.control,
         )
 
     def _cycle(self, ways: Sequence[Way]) -> Cycle:
@@ -259,26 +271,26 @@ def sheets(title: str, rounds: Sequence[Comparison]) -> list[Sheet]:
     return found
 
 
-OF_STARTS = ("way", "CPU us/req", "CPU %, median of starts (95 % bounds)", "by starts", "req/s", "errors")
+OF_STARTS = ("way", "CPU us/req", "CPU %, mean of starts (95 % bounds)", "by starts", "req/s", "errors")
 
 
 def sheets_of_starts(title: str, starts: Sequence[Comparison]) -> list[Sheet]:
-    """Return a table of several starts of the same servers, each of which is one value."""
+    """Return a table of several starts of the same servers, each one value if most of it was quiet."""
     used = statistics.median(cycle.foreign for each in starts for cycle in each.cycles)
-    count = f"{len(starts)} starts, others used {used:.0%}"
-    return [Sheet(f"{title} ({count})", OF_STARTS, tuple(rows_of_starts(starts)))]
+    counted = [each for each in starts if len(each.quiet) > len(each.cycles) / 2]
+    count = f"{len(counted)} of {len(starts)} starts, others used {used:.0%}"
+    return [Sheet(f"{title} ({count})", OF_STARTS, tuple(rows_of_starts(counted)))]
 
 
 def rows_of_starts(starts: Sequence[Comparison]) -> Iterator[tuple[str, ...]]:
     """Yield a line for each way."""
-    starts = [each for each in starts if each.quiet]
     for name in starts[0].errors if starts else ():
         wholes = [each.whole(name) for each in starts]
         is_first = name == starts[0].first
         yield (
             name,
             f"{statistics.median(each.cpu(name) for each in starts) * 1e6:.1f}",
-            "" if is_first else estimate(wholes).excess(),
+            "" if is_first else estimate(wholes, trimmed_mean).excess(),
             "" if is_first else " ".join(f"{(each - 1) * 100:+.1f}" for each in sorted(wholes)),
             f"{statistics.median(each.rate(name) for each in starts):,.0f}",
             str(sum(each.errors[name] for each in starts)),

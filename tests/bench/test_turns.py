@@ -16,9 +16,9 @@ import pytest
 
 from bench.collector import absent_collector, collector, hanging_collector
 from bench.dead_collector import MOST_GROWTH, Outcome
-from bench.intervals import estimate
+from bench.intervals import estimate, trimmed_mean
 from bench.load import Load
-from bench.resting_client import RestingClient
+from bench.resting_client import FIRST_TURN, RestingClient
 from bench.servers import Floor
 from bench.tracing_cost import ways_of
 from bench.turns import FOREIGN, Account, Comparison, Cycle, Turns, Way, rows, sheets, sheets_of_starts
@@ -78,12 +78,21 @@ class ComparisonTests(TestCase):
         start, other = comparison(usual, usual, usual, seldom), comparison(usual, usual, seldom, seldom)
         self.assertAlmostEqual(1.0, start.cpu_ratio("on").middle)
         self.assertAlmostEqual(1.1, start.whole("on"))
-        (table,) = sheets_of_starts("Cost", [start, other, start, comparison(cycle(FOREIGN + 0.01))])
-        self.assertEqual("Cost (4 starts, others used 0%)", table.title)
+        foreign = cycle(FOREIGN + 0.01, off=(1.0, 4000, 0.5), on=(9.0, 4000, 0.5))
+        loud = [comparison(foreign), comparison(usual, seldom, foreign, foreign)]
+        (table,) = sheets_of_starts("Cost", [start, other, start, *loud])
+        self.assertEqual("Cost (3 of 5 starts, others used 0%)", table.title)
         first, row = table.rows
         self.assertEqual(("off", "50000.0", "", "", "40", "0"), first)
-        self.assertEqual(("+10.0 (+10.0 to +20.0)", "+10.0 +10.0 +20.0", "3"), (*row[2:4], row[-1]))
+        self.assertEqual(("+13.3 (+10.0 to +20.0)", "+10.0 +10.0 +20.0", "3"), (*row[2:4], row[-1]))
         self.assertEqual((), sheets_of_starts("Cost", [comparison(cycle(FOREIGN + 0.01))])[0].rows)
+
+    def test_a_start_is_compared_with_both_of_two_that_are_equal(self) -> None:
+        each = cycle(off=(1.0, 4000, 0.5), on=(1.1, 4000, 0.5), control=(1.2, 4000, 0.5))
+        names = dict.fromkeys(each.ways, 200.0)
+        found = Comparison([each], "off", names, dict.fromkeys(names, 0), control="control")
+        self.assertAlmostEqual(1.0, found.whole("on"))
+        self.assertAlmostEqual(1.2, found.whole("control"))
 
 
 class EstimateTests(TestCase):
@@ -96,6 +105,10 @@ class EstimateTests(TestCase):
         self.assertLess(narrow.high - narrow.low, wide.high - wide.low)
         self.assertLess(many.high - many.low, wide.high - wide.low)
         self.assertLessEqual(many.low, many.middle)
+
+    def test_a_trimmed_mean_leaves_out_what_is_far_off_at_both_ends(self) -> None:
+        self.assertEqual(2.0, trimmed_mean([1.0, 2.0, 3.0]))
+        self.assertEqual(2.0, trimmed_mean([-90.0, *[1.0, 2.0, 3.0] * 3, 900.0]))
 
     def test_nothing_is_no_estimate(self) -> None:
         self.assertEqual(0, estimate([]).count)
@@ -143,7 +156,7 @@ class TurnTests(TestCase):
         client = self.client(recorded=0.5)
         self.addCleanup(client.kill)
         client.start()
-        client.work(0.2)
+        client.work(FIRST_TURN)
         read = client.bytes_read()
         self.assertGreater(read, 0)
         self.assertEqual(read, client.bytes_read())
