@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from typing import Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -24,6 +26,9 @@ from modelserver.system.socket_queue import on_their_way
 
 HEAD_ROOM = 16 * 1024
 """Bytes of the room for heads behind large bodies: of a body like it, no more than need be copied."""
+
+_RESETS = pack("ii", 1, 0)
+"""Lingers for no time at all: what ``close`` sends is a reset."""
 
 
 class BodySink(Protocol):
@@ -124,6 +129,8 @@ class LoopTransport(asyncio.Protocol):
 
     def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send all pieces, in one call."""
+        if self._protocol is None:  # the client is gone: uvloop's own methods raise then
+            return
         if self._joins:
             self._transport.write(b"".join(data))
         else:
@@ -140,7 +147,7 @@ class LoopTransport(asyncio.Protocol):
 
     def when_sent(self, call: Callable[[], None]) -> None:
         """Call once all that was written has been sent, or never will be: it is not read any more."""
-        if self._transport.get_write_buffer_size():
+        if self._protocol is not None and self._transport.get_write_buffer_size():
             self._when_sent += (call,)
             self._transport.set_write_buffer_limits(0)  # to be told when there is nothing left
         else:
@@ -165,6 +172,13 @@ class LoopTransport(asyncio.Protocol):
         """Close now."""
         self.disconnecting = True
         self._transport.abort()
+
+    def cut_off(self) -> None:
+        """Close now, so that the client takes what it has got for no whole answer: by a reset."""
+        socket = self._transport.get_extra_info("socket")
+        if socket is not None and not self._transport.is_closing():
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESETS)
+        self.abortConnection()
 
     def getPeer(self) -> IAddress:
         """Who is there."""

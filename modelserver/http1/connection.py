@@ -94,8 +94,9 @@ class Connection(Protocol):
         listener.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Let go of everything: the client is gone, and with it its interest in an answer."""
+        """Let go of everything: the client is gone, and with it its interest in answers, of any request."""
         self._listener.connections.discard(self)
+        self.mode, self._rest = LINGER, b""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.withdraw()
@@ -156,10 +157,10 @@ class Connection(Protocol):
 
     def _close_when_sent(self) -> None:
         """Close, where it is TLS that does so only when all is sent: it gives a client 30 s for that."""
-        if self.when_sent is None or not self._unsent():
-            self.close()
-        else:
+        if self.when_sent is not None and self._unsent():
             self.when_sent(self.close)
+        else:
+            self.close()
 
     # Reading.
 
@@ -387,8 +388,7 @@ class Connection(Protocol):
 
     def _linger(self) -> None:
         """Close so that the answer can be read: with unread bytes, a reset would end it (RFC 9112, 9.6)."""
-        self.mode = LINGER
-        self._rest = b""
+        self.mode, self._rest = LINGER, b""
         self._body.drop_pieces()
         if self._bridge is not None:
             self._bridge.drop_body()

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from modelserver.errors import BadRequest, InternalError, ServingError
 from modelserver.http1 import responses
 from modelserver.http1.head import Malformed, RequestHead
-from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
+from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler, cut_off
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer, Job, SharedSlot, bodies_of
 from modelserver.language.attributes import define
@@ -162,7 +162,7 @@ class Exchange:
         connection, request = self.connection, job.request
         if self._is_begun:
             connection.handler.finished(connection.remote, self.head, 500, request.arrived, request.id)
-            connection.transport.abortConnection()
+            cut_off(connection.transport)
         else:
             reply = connection.handler.refused(error)
             self._send(reply, request.id, request.arrived, self._closes(reply))

@@ -186,6 +186,16 @@ def is_secure(transport: ConnectionTransport) -> bool:
     return ISSLTransport.providedBy(transport) if tells is None else bool(tells())
 
 
+def cut_off(transport: ConnectionTransport) -> None:
+    """
+    Close in the middle of an answer, by a reset.
+
+    Where the end of a connection is the end of its answer, in HTTP/1.0, any other end would make it a whole
+    one. Twisted's own transports always abort so.
+    """
+    getattr(transport, "cut_off", transport.abortConnection)()
+
+
 def unsent_by(transport: ConnectionTransport) -> tuple[Callable[[], int], Callable[[], int]]:
     """Return what tells how much a transport has not sent yet, and how much its client has not taken."""
     return getattr(transport, "unsent", int), getattr(transport, "untaken", int)

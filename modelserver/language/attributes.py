@@ -6,6 +6,10 @@ with four hundred such classes, that was a third of its start, which uses a thir
 its slots at once, and what attrs makes of it (``__init__``, the list of fields) when somebody asks or it has
 had some instances (``first_instances``); ``__repr__``, ``__eq__`` and ``__hash__`` at their first call. What
 they do is what attrs says; type checkers see attrs itself.
+
+One thing is different: what is not compared by value (``eq=False``) is not shown by it, either. Such objects
+know each other, and all that they lead to would be written out, one way after the other: who shows one, an
+event loop whose callback has failed, say, would never come to an end.
 """
 
 from __future__ import annotations
@@ -84,7 +88,8 @@ def _decorate(kind: Callable[..., Any], cls: type | None, eq: bool, kw_only: boo
     is_value = kind is attrs.frozen or cls.__setattr__ is _refuse_change
     slots = None if own & _BY_ATTRS else _slots(cls)
     late = _Late(make, partial(_first_instances, cls, slots or (), is_value, kw_only))
-    methods = _methods_of_values(late, own, eq and not issubclass(cls, BaseException), is_value)
+    is_compared = eq and not issubclass(cls, BaseException)
+    methods = _methods_of_values(late, own, is_compared, is_value) if eq else {}
     if slots is not None:
         late.cls = _slotted(cls, slots, {**_unfinished(late, own, is_value), **methods})
     else:

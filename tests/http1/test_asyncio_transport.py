@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from struct import unpack
 from unittest import skipIf
 
 from attrs import define, field
@@ -97,6 +98,22 @@ class LoopTransportContract(LoopTransportCase):
         self.client.close()
         self.until(lambda: self.protocol.reasons)
         self.assertEqual(["gone"], told)
+
+    def test_what_is_written_after_the_end_is_nobodys(self) -> None:
+        told: list[str] = []
+        self.client.close()
+        self.until(lambda: self.protocol.reasons)
+        self.turn()
+        self.transport.writeSequence([b"too", memoryview(b"late")])
+        self.transport.when_sent(lambda: told.append("gone"))
+        self.assertEqual(["gone"], told)
+
+    def test_answer_that_is_cut_off_ends_by_a_reset(self) -> None:
+        theirs = self.transport._transport.get_extra_info("socket")
+        self.transport.cut_off()
+        self.assertEqual((1, 0), unpack("ii", theirs.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)))
+        self.until(lambda: self.protocol.reasons)
+        self.transport.cut_off()
 
     def test_writing_end_alone_is_closed(self) -> None:
         self.transport.write(b"why")

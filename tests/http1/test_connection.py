@@ -56,6 +56,14 @@ class ConnectionTests(SynchronousTestCase):
         self.client.finish()
         self.assertEqual(bodies, [got.body for got in self.client.got])
 
+    def test_what_a_client_has_sent_ahead_goes_with_it(self) -> None:
+        self.client.send(HOT * 3)
+        self.stage.turn()
+        self.stage.answer()
+        self.client.leave()  # before the second one is read
+        self.client.finish()
+        self.assertEqual(1, len(self.stage.asked))
+
     def test_client_that_is_far_ahead_is_not_read(self) -> None:
         requests = 10 * LONGEST_AHEAD // len(HOT)
         self.client.send(HOT)

@@ -222,7 +222,13 @@ class Worker:
                     if traced:
                         tracer.calls_answered(told, traced)
             for job, answer in zip(jobs, answers, strict=True):
-                job.settle(answer)
+                try:
+                    job.settle(answer)
+                except (
+                    Exception
+                ):  # a defect of who waited: the others have their answers, and its place is free
+                    self._told.answer_not_taken()
+                    job.released_by_worker()
             self.owner.batch_finished(self, jobs, calls, times)
         if tracer is not None:
             tracer.answering = None

@@ -50,6 +50,10 @@ class WorkerLog:
             self._is_recovering = False
             self._tell("Auto recovery succeeded, reset recoveryStartTS")
 
+    def answer_not_taken(self) -> None:
+        """Whoever waits for an answer has failed when it came; called while that is handled."""
+        _log.failure("An answer could not be handed over")
+
     def timed_out(self) -> None:
         """The start, or an answer, took too long."""
         self._unsuccessful += 1

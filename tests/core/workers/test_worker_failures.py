@@ -6,8 +6,17 @@ from twisted.logger import capturedLogs, formatEvent
 
 from modelserver.core.workers.restarts import STEADY
 from modelserver.errors import NoWorkers, WorkerDied, WorkersFailed
+from modelserver.jobs import Answer, Job, SharedSlot
 from modelserver.spec import WorkerFailure, WorkerState
+from modelserver.testing.providers import CollectingObserver, make_job
 from tests.harness.workers import CRASH, WorkerTestCase
+
+
+class BrokenObserver(CollectingObserver):
+    """Has a defect."""
+
+    def completed(self, job: Job, answer: Answer) -> None:
+        raise ZeroDivisionError("division by zero")
 
 
 class FailureTests(WorkerTestCase):
@@ -16,6 +25,19 @@ class FailureTests(WorkerTestCase):
     def test_exception_without_a_text_is_told_by_its_name(self) -> None:
         failure = WorkerFailure("load", 0.0, exit_code=1, exception="AssertionError")
         self.assertEqual(str(failure), "load, exited with code 1, AssertionError")
+
+    def test_who_cannot_take_an_answer_takes_none_from_others(self) -> None:
+        self.scaled(batch_size=2)
+        freed: list[str] = []
+        body = SharedSlot(0, 1, lambda: freed.append("place"))
+        observer = CollectingObserver()
+        broken, other = make_job(body, observer=BrokenObserver()), make_job(b"b", observer=observer)
+        for job in (broken, other):
+            self.version.pool.put(job)
+        self.stage.turn()
+        self.process.answer(Answer(200, b"", b"A"), Answer(200, b"", b"B"))
+        self.assertEqual(([b"B"], ["place"]), (observer.bodies, freed))
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
 
     def test_a_crash_answers_the_batch_in_hand_with_the_reason(self) -> None:
         self.scaled()

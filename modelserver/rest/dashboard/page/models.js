@@ -15,16 +15,23 @@ export function troubleOf(model) {
   const reason = failed.length ? ` Last failure: ${failed[failed.length - 1].failure}` : "";
   if (model.minimum > 0 && ready === 0 && failed.length) return [BAD, `no worker is ready.${reason}`];
   if (failed.length) return [BAD, `${failed.length} of ${model.workers.length} workers are down.${reason}`];
+  const refusals = refusalsOf(model);
   if (model.limit && model.waiting >= model.limit * FULL) {
-    return [BAD, `${count(model.waiting)} requests wait, ${count(model.limit)} may.`];
+    return [BAD, `its queue is full, or nearly: ${count(model.waiting)} of ${count(model.limit)} requests wait. ${refusals}`.trim()];
   }
-  if (model.refusals) {
-    const causes = Object.entries(model.refused).map(([cause, refused]) => `${cause} ${count(refused)}`).join(", ");
-    return [WARN, `${count(model.refusals)} requests were refused in the last minutes (in all: ${causes}).`];
-  }
+  if (refusals) return [WARN, refusals];
   const crashed = model.workers.filter((worker) => worker.failure);
-  if (crashed.length) return [WARN, `a worker was started again. It had ended: ${crashed[crashed.length - 1].failure}`];
+  if (crashed.length) {
+    const often = model.restarts > 1 ? ` (${count(model.restarts)} restarts in all)` : "";
+    return [WARN, `a worker was started again${often}. It had ended: ${crashed[crashed.length - 1].failure}`];
+  }
   return [0, ""];
+}
+
+function refusalsOf(model) {
+  if (!model.refusals) return "";
+  const causes = Object.entries(model.refused).map(([cause, refused]) => `${cause} ${count(refused)}`).join(", ");
+  return `${count(model.refusals)} requests were refused in the last minutes (in all: ${causes}).`;
 }
 
 export const readyOf = (model) => model.workers.filter((worker) => worker.state === "ready").length;

@@ -143,8 +143,8 @@ export class VersionDialog {
     this.showFailures(Object.entries(details.failures));
     const sizes = [...details.sizes.map((size) => `up to ${size}`), "more"];
     const told = details.batches.map((batches, at) => [batches, sizes[at]]).filter(([batches]) => batches)
-      .map(([batches, size]) => `${count(batches)} of ${size} requests`);
-    setText(this.parts.batches, told.length ? told.join(", ") : "None yet.");
+      .map(([batches, size]) => `${count(batches)} with ${size}`);
+    setText(this.parts.batches, told.length ? `By how many requests they had: ${told.join(", ")}.` : "None yet.");
     const settings = [["Archive", details.url || "–"], ["Handler", details.handler], ["Mode", details.mode],
       ["Waiting bytes", bytes(details.waiting_bytes)]];
     for (const [group, values] of Object.entries(details.settings)) {
