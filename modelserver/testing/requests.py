@@ -123,7 +123,7 @@ def _tensor(name: str, value: Array | Iterable[str]) -> dict[str, object]:
     if dtype is None:
         texts = [str(text) for text in value]  # type: ignore[union-attr]  # it has no dtype: it is a list
         return {"name": name, "shape": [len(texts)], "datatype": "BYTES", "data": texts}
-    datatype = _DATATYPES.get(str(dtype).rpartition(".")[2])
+    datatype = _DATATYPES.get(str(getattr(dtype, "name", dtype)).rpartition(".")[2])
     if datatype is None:
         raise ValueError(f"The Open Inference Protocol has no datatype for {dtype}.")
     shape: list[int] = [int(size) for size in value.shape]  # type: ignore[union-attr]  # what has a dtype has it

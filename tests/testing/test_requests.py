@@ -44,7 +44,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual("", ModelRequest().query_string)
 
     def test_tensors_of_the_open_inference_protocol(self) -> None:
-        request = infer({"x": numpy.array([[1.0, 2.0]], "float32"), "t": ["a", "b"]}, id="7")
+        request = infer({"x": numpy.array([[1.0, 2.0]], ">f4"), "t": ["a", "b"]}, id="7")
         document = json.loads(request.body)
         self.assertEqual("7", document["id"])
         self.assertEqual(

@@ -87,7 +87,8 @@ def describe(result: object) -> tuple[str, list[int]]:
     if dtype is None or not hasattr(result, "tolist"):
         return _datatype_of(list(_leaves(result))), _shape_of(result) or [1]
     shape = [int(size) for size in getattr(result, "shape", ())]
-    return _datatype(str(dtype).removeprefix("torch.")), shape or [1]
+    # numpy's names say nothing of the order of bytes.
+    return _datatype(str(getattr(dtype, "name", dtype)).removeprefix("torch.")), shape or [1]
 
 
 def flatten(result: object) -> list[object]:
@@ -173,9 +174,8 @@ def to_binary(datatype: str, result: object) -> bytes:
 
     little = numpy.dtype(TYPES[datatype]).newbyteorder("<")
     array: Any = result
-    if hasattr(result, "detach"):  # a tensor of torch, maybe with a gradient or on a GPU
-        array = result.detach().cpu()
-        array = array.float() if "bfloat16" in str(array.dtype) else array
+    if hasattr(array, "resolve_neg"):  # a tensor of torch, maybe with a gradient, on a GPU, or to be negated
+        array = (array.float() if "bfloat16" in str(array.dtype) else array).numpy(force=True)
     return numpy.asarray(array, little).tobytes()
 
 

@@ -138,6 +138,6 @@ def run_session(session: Any, data: object, more: Sequence[object] = ()) -> obje
 
     names = [declared.name for declared in session.get_inputs()]
     inputs = data if isinstance(data, Mapping) else dict(zip(names, [data, *more], strict=False))
-    arrays = {name: torch.as_tensor(value).cpu().numpy() for name, value in inputs.items()}
+    arrays = {name: torch.as_tensor(value).numpy(force=True) for name, value in inputs.items()}
     outputs = [torch.as_tensor(output) for output in session.run(None, arrays)]
     return outputs[0] if len(outputs) == 1 else outputs

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -232,6 +233,7 @@ class OpenInferenceTests(EnvelopeTestCase):
             ({"k": 1}, "BYTES", [{"k": 1}], [1]),
             (numpy.float32(2), "FP32", [2.0], [1]),
             (numpy.zeros((2, 1), "uint8"), "UINT8", [0, 0], [2, 1]),
+            (numpy.array([1, 2], ">i4"), "INT32", [1, 2], [2]),
         ):
             self.assertEqual((*describe(result), flatten(result)), (datatype, shape, data))
 
@@ -335,6 +337,24 @@ class TensorTests(SynchronousTestCase):
         array = numpy.array(values, "float32")
         back: Any = from_binary("FP32", memoryview(to_binary("FP32", array)), [len(values)])
         self.assertEqual(back.tolist(), array.tolist())
+
+    def test_layouts_of_results(self) -> None:
+        table = numpy.arange(6, dtype="float32").reshape(2, 3)
+        for result in (table.T, numpy.asfortranarray(table), table[:, ::-2], table.astype(">f4")):
+            datatype, shape = describe(result)
+            back: Any = from_binary(datatype, memoryview(to_binary(datatype, result)), shape)
+            self.assertEqual((datatype, back.tolist()), ("FP32", result.tolist()))
+
+    def test_tensors_that_numpy_does_not_take_as_they_are(self) -> None:
+        torch = pytest.importorskip("torch")
+        for result, values in (
+            (torch.tensor([1 + 2j]).conj().imag, [-2.0]),
+            (torch.ones(1, requires_grad=True), [1.0]),
+            (torch.tensor([1.5], dtype=torch.bfloat16), [1.5]),
+            (torch.arange(4.0).reshape(2, 2).T, [0.0, 2.0, 1.0, 3.0]),
+        ):
+            (datatype, _), raw = describe(result), to_binary("FP32", result)
+            self.assertEqual((datatype, numpy.frombuffer(raw, "<f4").tolist()), ("FP32", values))
 
     def test_bfloat16(self) -> None:
         back: Any = from_binary("BF16", memoryview(b"\xc0\x3f\x00\xc0"), [2])

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from modelserver.child.context import Context, PredictionException, RequestProcessor
 from modelserver.child.handlers import BUILT_IN
 from modelserver.child.handlers.base_handler import BaseHandler
+from modelserver.child.handlers.weights import run_session
 from modelserver.child.loading.loader import only_class
 from modelserver.child.metrics.mms import MetricsStore
 from modelserver.child.metrics.torchserve import HandlerMetrics
@@ -165,6 +166,16 @@ class LoadingTests(ArchiveTestCase):
         model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
         onnx.save(model, str(self.folder / "model.onnx"))
         self.check_doubles(self.loaded(serializedFile="model.onnx"))
+
+    @needs_torch
+    def test_inputs_of_a_session_that_numpy_does_not_take_as_they_are(self) -> None:
+        import torch
+
+        session = SimpleNamespace(
+            get_inputs=lambda: [SimpleNamespace(name="x")], run=lambda _, arrays: [2 * arrays["x"]]
+        )
+        for value in (torch.tensor([1 + 2j]).conj().imag, torch.tensor([-2.0], requires_grad=True)):
+            self.assertEqual(run_session(session, value).tolist(), [-4.0])
 
     @needs_torch
     def test_nothing_to_load(self) -> None:
