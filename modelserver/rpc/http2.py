@@ -51,7 +51,7 @@ class Http2Limits:
     streams: int = 100
     window: int = 1 << 20
     connection_window: int = 16 << 20
-    frame: int = 1 << 16
+    frame: int = 1 << 20
     told_fields: int = 16 << 10
     most_fields: int = 64 << 10
     most_field_lines: int = 256
@@ -227,9 +227,9 @@ def window_update(stream: int, size: int) -> bytes:
     return b"\0\0\x04\x08\0" + stream.to_bytes(4, "big") + size.to_bytes(4, "big")
 
 
-def data_head(stream: int, size: int) -> bytes:
+def data_head(stream: int, size: int, flags: int = 0) -> bytes:
     """Return what comes before the contents of a DATA frame."""
-    return size.to_bytes(3, "big") + b"\0\0" + stream.to_bytes(4, "big")
+    return size.to_bytes(3, "big") + bytes((0, flags)) + stream.to_bytes(4, "big")
 
 
 def end_of(stream: int) -> bytes:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from struct import Struct
 
 from modelserver.rpc.call import ServerCall
-from modelserver.rpc.http2 import LARGEST_WINDOW, ErrorCode, Http2Engine, end_of, opens_all
+from modelserver.rpc.http2 import LARGEST_WINDOW, ErrorCode, Http2Engine, data_head, end_of, opens_all
 from modelserver.rpc.large_calls import LargeCalls
-from modelserver.rpc.passing import END_STREAM, FRAME_HEAD, Passage, frame_length, head_at
+from modelserver.rpc.large_message import LARGE
+from modelserver.rpc.passed_bodies import PassedBodies
+from modelserver.rpc.passing import (
+    DATA,
+    END_STREAM,
+    FRAME_HEAD,
+    Passage,
+    frame_length,
+    head_at,
+    stream_at,
+)
+from modelserver.rpc.wire.messages import PREFIX
 
 MOST_EVENTS = 1000
 """Events of one connection in one turn: what one client sends may not keep the others waiting."""
@@ -20,10 +31,16 @@ PASSED_PER_EVENT = 4096
 """Bytes past the engine that cost no more than an event."""
 MADE_UP_AT_ONCE = 8
 """Pieces of a body that the engine reads in the stead of others before it sends: then it opens windows."""
+CUT = LARGE
+"""Bytes of a frame from which on it is cut where its message begins, if that is a large one."""
+DIRECT = 64 << 10
+"""Bytes to come of a frame from which on they are read straight to where the worker reads them."""
 PREFACE = 24
 """Bytes of what a client says before its first frame."""
 _WINDOW_UPDATE, _OPENING = 8, FRAME_HEAD + 4
 """A kind of frame, and its bytes."""
+_BEGINNING = FRAME_HEAD + PREFIX
+"""Bytes from which it is known how large a message is, with the head of their frame."""
 _length_and_kind = Struct(">I").unpack_from
 _OPENS = 4 << 8 | _WINDOW_UPDATE
 """How such a frame begins."""
@@ -35,15 +52,17 @@ class Intake:
 
     The engine would copy such a body twice, piece by piece, with an event for each; from here it is copied
     once, to where the worker reads it. Kept from the engine are whole frames of DATA that say nothing but
-    bytes; it gets the beginning and the end of each call, and all else. The end is kept from it where the
-    client has said the length of the body, of which the engine would miss the bytes: once such a call is
-    answered, the engine is told that its client has given it up.
+    bytes; it gets the beginning and the end of each call, and all else. A large first frame is cut in two: of
+    the rest, its first bytes say whether it is kept from the engine. The end is kept from it where the client
+    has said the length of the body, of which the engine would miss the bytes: once such a call is answered,
+    the engine is told that its client has given it up.
 
     :ivar halves: a worker may begin with the first half of calls that come together. It costs those whose
         answers come in parts more than it gives: their parts are framed together.
     """
 
     __slots__ = (
+        "_bodies",
         "_calls",
         "_ends",
         "_engine",
@@ -53,28 +72,26 @@ class Intake:
         "_outflow",
         "_passing",
         "_taker",
-        "_touched",
         "halves",
     )
 
     def __init__(self, calls: LargeCalls, engine: Http2Engine) -> None:
         self._calls = calls
         self._passing = calls.passing
+        self._bodies = PassedBodies(calls)
         self._outflow = calls.outflow
         self._engine = engine
         self.halves = True
         self._left = PREFACE
         """Bytes to come of the frame that has begun."""
         self._head = b""
-        """The beginning of a frame's head; the engine has not seen it."""
+        """The beginning of a frame's head, or a little more; the engine has not seen it."""
         self._taker: Passage | None = None
         """That of the call for which that frame goes past the engine."""
         self._ends = False
         """Whether that frame ends the call's request."""
         self._forgotten: list[int] = []
         """Streams that could not be forgotten within a frame."""
-        self._touched: list[Passage] = []
-        """Those on which something has come that is not counted yet."""
 
     @property
     def is_between(self) -> bool:
@@ -135,6 +152,8 @@ class Intake:
             self._engine.receive(data[:at])
             return data[at:]
         if at >= size:
+            if at - size >= CUT:
+                return self._read_carefully(data, size)
             self._left = at - size
         else:
             self._left, self._head = 0, data[at:]
@@ -145,7 +164,7 @@ class Intake:
     def _read_carefully(self, data: bytes, size: int) -> bytes:
         """Read what may have more than is for the engine, and return what is left."""
         at = self._read_in_steps(data, size)
-        self._count()
+        self._bodies.count()
         return data[at:]
 
     def _read_in_steps(self, data: bytes, size: int) -> int:
@@ -174,12 +193,13 @@ class Intake:
                     budget -= 1 + (end - at) // PASSED_PER_EVENT
                     at = fed = end
                     continue
+                if self._head:
+                    break
                 if passage is None and (ended := self._passing.ended_by(data, at)) is not None:
                     self._make_up(ended)
                 self._begin(passage, data, at)
                 at += FRAME_HEAD
-                if passage is not None:
-                    fed = at
+                fed = fed if passage is None else at
             if not self._left and (at - fed >= step or self._forgotten):
                 events = self._feed(view[fed:at])
                 fed = at
@@ -198,11 +218,39 @@ class Intake:
 
         :param passage: what the frame is taken for until then.
         """
-        return passage is not None or self._opens(data, at) or self._passing.ended_by(data, at) is not None
+        return (
+            passage is not None
+            or (data[at + 3] == DATA and frame_length(data, at) >= CUT)
+            or self._opens(data, at)
+            or self._passing.ended_by(data, at) is not None
+        )
+
+    def _begins(self, data: bytes, at: int) -> bool:
+        """Return whether the frame that begins at a place is a large first one of a body."""
+        if data[at + 3] != DATA or data[at + 4] > END_STREAM or frame_length(data, at) < CUT:
+            return False
+        call = self._calls.calls.get(stream_at(data, at))
+        return call is not None and call.give is not None and not call.received and not call.is_over
+
+    def _is_large(self, data: bytes, at: int) -> bool:
+        begin = at + FRAME_HEAD
+        return int.from_bytes(data[begin + 1 : begin + PREFIX], "big") >= LARGE
+
+    def _cut(self, data: bytes, at: int) -> None:
+        """Let the engine have a message's prefix as a frame, and take the rest of its frame for another."""
+        stream, begin = stream_at(data, at), at + FRAME_HEAD
+        self._feed(memoryview(data_head(stream, PREFIX) + data[begin : begin + PREFIX]))
+        rest = data_head(stream, frame_length(data, at) - PREFIX, data[at + 4])
+        passage = self._passing.passage_of(rest, 0)
+        if passage is None:
+            if (ended := self._passing.ended_by(rest, 0)) is not None:
+                self._make_up(ended)
+            self._engine.receive(rest)
+        self._begin(passage, rest, 0)
 
     def _feed(self, piece: memoryview) -> int:
         """Let the engine read, and return how much happened, as a count of events."""
-        self._count()
+        self._bodies.count()
         events = self._engine.receive(piece)
         if self._forgotten and self.is_between:
             forgotten, self._forgotten = self._forgotten, []
@@ -221,24 +269,14 @@ class Intake:
         passage = self._taker
         if passage is None:
             return False
-        self._take(passage, piece)
+        self._bodies.take(passage, piece)
         if self._ends and not self._left:
             self._end(passage.call)
         return True
 
-    def _take(self, passage: Passage, piece: memoryview) -> None:
-        if not passage.taken:
-            self._touched.append(passage)
-        passage.taken += len(piece)
-        if passage.call.is_over:  # nobody waits for it any more
-            self._passing.alike.pop(passage.head, None)  # frames that are taken at once are not skipped
-            passage.large.skip(len(piece))
-        else:
-            passage.large.add(piece)
-
     def _end(self, call: ServerCall) -> None:
         """End a call's request, of which the last piece has gone past the engine."""
-        self._count()
+        self._bodies.count()
         self._passing.forget(call.stream)
         if call.is_measured:
             call.is_end_unseen = True
@@ -252,7 +290,7 @@ class Intake:
 
         Trailers are to be read by it, or padding, or a length that is wrong.
         """
-        self._count()
+        self._bodies.count()
         calls, call = self._calls.calls, passage.call
         del calls[call.stream]  # the bytes are nobody's: each piece is given back at once
         try:
@@ -265,7 +303,7 @@ class Intake:
 
     def _pass_by(self, passage: Passage | None, data: bytes, view: memoryview, at: int) -> int:
         """
-        Read whole frames that are not for the engine, and return where they end.
+        Read whole frames that are not for the engine, or cut one, and return where that ends.
 
         :param passage: the one of the first frame's call, if there is one.
         """
@@ -274,18 +312,24 @@ class Intake:
                 size = int.from_bytes(data[at + FRAME_HEAD : at + _OPENING], "big") & LARGEST_WINDOW
                 if self._outflow.opened(size):
                     return at + _OPENING
+            elif self._begins(data, at):
+                if len(data) - at < _BEGINNING:
+                    self._head = data[at:]
+                elif self._is_large(data, at):
+                    self._cut(data, at)
+                    return at + _BEGINNING
             return at
         end = at + FRAME_HEAD + frame_length(data, at)
         if end > len(data):
             return at
         if data[at + 4] == END_STREAM:
-            self._take(passage, view[at + FRAME_HEAD : end])
+            self._bodies.take(passage, view[at + FRAME_HEAD : end])
             self._end(passage.call)
             return end
         if passage.call.is_over:
             return at
         self._passing.expect_alike(passage, head_at(data, at), end - at - FRAME_HEAD)
-        return self._take_alike(view, at, len(data))
+        return self._bodies.take_alike(view, at, len(data))
 
     def skim(self, data: memoryview) -> int:
         """
@@ -301,15 +345,33 @@ class Intake:
             self._go_on(data[:at])
         elif self._head:
             return 0
-        at = self._take_alike(data, at, size)
+        at = self._bodies.take_alike(data, at, size)
         if size - at > FRAME_HEAD:
             passage = self._passing.alike.get(head_at(data, at))
             if passage is not None and passage.size <= passage.large.missing and not passage.call.is_over:
                 self._taker, self._ends, self._left = passage, False, passage.size
                 self._go_on(data[at + FRAME_HEAD :])
                 at = size
-        self._count()
+        self._bodies.count()
         return at
+
+    def place(self) -> memoryview | None:
+        """
+        Return where what comes next of a large frame is to be read to at once; None: it is not worth it.
+
+        It ends before the request does: the end is for ``read``.
+        """
+        passage, left = self._taker, self._left
+        if left < DIRECT or passage is None or passage.call.is_over:
+            return None
+        begin = passage.large.at
+        return self._passing.memory[begin : begin + left - self._ends]
+
+    def placed(self, size: int) -> None:
+        """Note that so many bytes were read to where ``place`` has said."""
+        assert self._taker is not None  # it has a place
+        self._left -= size
+        self._bodies.lies(self._taker, size)
 
     def room_for(self, most: int) -> int:
         """Return how much is to be read at once, at most, to end where a frame does if all are alike."""
@@ -319,45 +381,3 @@ class Intake:
             return most
         whole = FRAME_HEAD + passage.size
         return left + (most - left) // whole * whole
-
-    def _take_alike(self, data: memoryview, at: int, last: int) -> int:
-        """
-        Take whole frames with heads that are known: nearly all of large bodies.
-
-        :param at: where the first begins.
-        :param last: where the data ends.
-        :return: where they end.
-        """
-        find, memory = self._passing.alike.get, self._passing.memory
-        most = last - FRAME_HEAD
-        while at <= most:
-            passage = find(head_at(data, at))
-            if passage is None:
-                break
-            size, large = passage.size, passage.large
-            begin, body = large.at, at + FRAME_HEAD
-            to, end = begin + size, body + size
-            if end > last or to > large.end:
-                break
-            if not passage.taken:  # else nothing but such frames has come since this was asked
-                if passage.call.is_over:
-                    break
-                self._touched.append(passage)
-            memory[begin:to] = data[body:end]
-            large.at = to
-            passage.taken += size
-            at = end
-        return at
-
-    def _count(self) -> None:
-        """Count what has gone past the engine: once for many frames."""
-        if not self._touched:
-            return
-        touched, self._touched = self._touched, []
-        self._calls.large_came(touched)
-        size = 0
-        for passage in touched:
-            size += passage.taken
-            passage.missed += passage.taken
-            passage.taken = 0
-        self._passing.passed(size)

@@ -37,7 +37,7 @@ class LargeBodies:
     :param now: returns the clock's (monotonic) seconds.
     """
 
-    __slots__ = ("_connection", "_fill", "_is_filling", "_now", "_room")
+    __slots__ = ("_connection", "_fill", "_is_filling", "_is_placed", "_now", "_room")
 
     def __init__(
         self,
@@ -49,6 +49,8 @@ class LargeBodies:
         self._connection, self._room = connection, room
         self._fill, self._now = fill, now
         self._is_filling = False
+        self._is_placed = False
+        """Whether what comes next is read to where its worker will read it."""
 
     def begin(self) -> None:
         """Receive, unless it is so already."""
@@ -58,13 +60,24 @@ class LargeBodies:
 
     def room(self) -> memoryview:
         """Return where the next bytes go: no more of them than a read that ends where a frame does."""
-        return self._room[: self._connection.intake.room_for(len(self._room))]
+        connection = self._connection
+        if not connection.rest and not connection.reception.streams.behind:
+            place = connection.intake.place()
+            if place is not None:
+                self._is_placed = True
+                return place
+        return self._room[: connection.intake.room_for(len(self._room))]
 
     def filled(self, size: int) -> bool:
         """Read what has come; return whether there are large bodies of which more is to come."""
         connection, data, at = self._connection, self._room[:size], 0
         passing = connection.reception.passing
-        if not connection.rest and not connection.reception.streams.behind:
+        if self._is_placed:
+            self._is_placed = False
+            connection.intake.placed(size)
+            data = data[:0]
+            size = 0
+        elif not connection.rest and not connection.reception.streams.behind:
             at = connection.intake.skim(data)
         if at < size or passing.updates:
             connection.dataReceived(bytes(data[at:]))

@@ -28,6 +28,11 @@ def frame_length(data: bytes | bytearray, at: int) -> int:
     return data[at] << 16 | data[at + 1] << 8 | data[at + 2]
 
 
+def stream_at(data: bytes | bytearray, at: int) -> int:
+    """Return the stream that the head of a frame says."""
+    return int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big")
+
+
 @define(eq=False)
 class Passage:
     """
@@ -112,7 +117,7 @@ class Passing:
 
     def passage_of(self, data: bytes | bytearray, at: int) -> Passage | None:
         """Return the one on which the frame that begins at a place goes past the engine, or None."""
-        passage = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
+        passage = self.calls.get(stream_at(data, at))
         flags = data[at + 4]
         if passage is None or data[at + 3] != DATA or flags > END_STREAM:
             return None
@@ -131,7 +136,7 @@ class Passing:
         """
         if data[at + 3] > HEADERS or not data[at + 4] & END_STREAM:
             return None
-        passage = self.calls.get(int.from_bytes(data[at + 5 : at + FRAME_HEAD], "big"))
+        passage = self.calls.get(stream_at(data, at))
         return passage if passage is not None and passage.call.is_measured else None
 
     def make_up(self, passage: Passage) -> Iterator[bytes]:

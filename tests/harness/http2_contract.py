@@ -111,7 +111,7 @@ class Http2Contract(Http2Case):
         self.assertTrue(self.told.is_ready)
         settings = self.client.settings
         self.assertEqual(
-            [100, 1 << 20, 1 << 16, 16 << 10], [settings[code] for code in (3, 4, 5, 6)], "streams, sizes"
+            [100, 1 << 20, 1 << 20, 16 << 10], [settings[code] for code in (3, 4, 5, 6)], "streams, sizes"
         )
 
     def test_the_client_may_take_larger_frames(self) -> None:

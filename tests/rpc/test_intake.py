@@ -93,6 +93,75 @@ class IntakeTests(SynchronousTestCase):
         self.assertEqual(0, self.client.http2.answers[stream].status)
         self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
 
+    def test_of_a_large_first_frame_the_engine_sees_the_prefix_alone(self) -> None:
+        framed = message(BODY)
+        for count, more in enumerate(([], [(b"content-length", b"%d" % len(framed))]), 1):
+            before = self.maker.seen
+            stream = self.client.http2.request("Echo", more=more)
+            self.client.http2.data(stream, framed, True)
+            self.client.pump()
+            self.assertEqual([BODY] * count, self.site.echo.messages)
+            self.assertLess(self.maker.seen - before, 500)
+            answer = self.client.http2.answers[stream]
+            self.assertEqual((0, True, None), (answer.status, answer.is_ended, answer.reset))
+            self.assertEqual({}, self.client.connection.reception.calls)
+        self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+
+    def test_a_large_first_frame_that_comes_bit_by_bit(self) -> None:
+        framed = message(BODY)
+        for step in (1, 7, 1000):
+            stream = self.client.http2.request("Echo")
+            self.client.pump()
+            sent, at, before = raw_frame(DATA, 1, stream, framed), 0, self.maker.seen
+            while at < len(sent):
+                size = step if at < 40 else 40_000
+                self.client.deliver(sent[at : at + size])
+                at += size
+            self.client.pump()
+            self.assertLess(self.maker.seen - before, 500)
+            self.assertEqual(BODY, self.client.http2.answers[stream].messages[0])
+
+    def test_a_large_frame_of_a_small_message_is_for_the_engine(self) -> None:
+        body = BODY[: LARGE - 1]
+        stream = self.client.http2.request("Echo")
+        self.client.http2.data(stream, message(body), True)
+        self.client.pump()
+        self.assertEqual([body], self.client.http2.answers[stream].messages)
+        self.assertGreater(self.maker.seen, len(body))
+
+    def test_a_large_first_frame_with_more_than_a_message_is_refused(self) -> None:
+        framed = message(BODY) + message(b"another")
+        for more in ([], [(b"content-length", b"%d" % len(framed))]):
+            stream = self.client.http2.request("Echo", more=more)
+            self.client.http2.data(stream, framed, True)
+            self.client.pump()
+            self.assertEqual(3, self.client.http2.answers[stream].status)
+            self.assertEqual((SLOTS, 0), (self.slots.free, self.stage.memory.used))
+        self.assertEqual([], self.site.echo.messages)
+        self.assertEqual([b"hello"], self.client.ask().messages)
+
+    def test_a_call_that_is_over_within_a_large_frame_leaves_its_place_alone(self) -> None:
+        framed = message(BODY)
+        stream = self.client.http2.request("Echo", more=[(b"grpc-timeout", b"1S")])
+        self.client.pump()
+        sent = raw_frame(DATA, 1, stream, framed)
+        self.client.deliver(sent[:150_000])
+        self.stage.advance(1.5)
+        self.assertEqual(SLOTS, self.slots.free)
+        places = [self.slots.take(2 * LARGE) for _ in range(SLOTS)]
+        theirs = b"?" * (2 * LARGE)
+        for place in places:
+            assert place is not None
+            self.slots.view(place)[:] = theirs
+        self.client.deliver(sent[150_000:])
+        self.client.pump()
+        for place in places:
+            assert place is not None
+            self.assertTrue(self.slots.view(place) == theirs)
+            place.free()
+        self.assertEqual(4, self.client.http2.answers[stream].status)
+        self.assertEqual([b"hello"], self.client.ask().messages)
+
     def test_the_window_of_the_connection_is_opened_again_and_again(self) -> None:
         for _ in range(80):  # 20 MB, where 16 MB may be on their way; the client breaks no window
             self.send(message(BODY))
@@ -303,6 +372,24 @@ class RoomTests(IntakeTests):
         self.assertIsNone(client.transport.sink)
         self.assertEqual([BODY, b"small"], self.site.echo.messages)
 
+    def test_a_large_frame_is_read_to_where_its_worker_reads_it(self) -> None:
+        client, framed = self.client, message(BODY)
+        stream = client.http2.request("Echo")
+        client.pump()
+        sent = raw_frame(DATA, 1, stream, framed)
+        client.deliver(sent[:1000])
+        sink = client.transport.sink
+        assert sink is not None
+        self.assertEqual(len(sent) - 1000 - 1, len(sink.room()), "the last byte ends the request")
+        seen = self.maker.seen
+        client.deliver(sent[1000:-1])
+        self.assertEqual(seen, self.maker.seen)
+        self.assertEqual(len(framed) - 1, client.connection.received)
+        self.assertEqual(len(framed) - 1, self.stage.memory.used)
+        client.deliver(sent[-1:])
+        client.pump()
+        self.assertEqual([BODY], client.http2.answers[stream].messages)
+
     def test_a_read_ends_where_a_frame_does(self) -> None:
         client, framed = self.client, message(HUGE[: 2 * LARGE])
         stream = client.http2.request("Keep")
@@ -338,20 +425,21 @@ class RoomTests(IntakeTests):
         self.assertEqual([BODY] * 2, self.site.echo.messages)
 
 
+FRAMES = st.sampled_from((16_384, 40_000, 100_000, 1 << 20))
 SIZES = st.sampled_from((0, 100, 20_000, LARGE - 1, LARGE, LARGE + 70_001))
 
 
 class CutAnywhereTests(SynchronousTestCase):
     """Several calls at a time, their frames mixed, and cut by the network wherever it likes."""
 
-    def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int], says: bool) -> None:
-        """Send one call of each size, a piece of each in turn."""
+    def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
+        """Send one call of each size, a frame of each in turn."""
         for made in (MemoryTransport, FillingTransport):
             self.deliver_by(
-                RpcStage(engine, slots=slots_of(2 * LARGE), make_transport=made), sizes, cuts, says
+                RpcStage(engine, slots=slots_of(2 * LARGE), make_transport=made), sizes, cuts, says, frame
             )
 
-    def deliver_by(self, stage: RpcStage, sizes: list[int], cuts: list[int], says: bool) -> None:
+    def deliver_by(self, stage: RpcStage, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
         """Do so on one kind of transport."""
         client = stage.connect()
         bodies = [bytes([place]) * size for place, size in enumerate(sizes)]
@@ -361,9 +449,9 @@ class CutAnywhereTests(SynchronousTestCase):
             rest[client.http2.request("Echo", more=more)] = body
         while rest:
             for stream, left in list(rest.items()):
-                client.http2.data(stream, left[:40_000], len(left) <= 40_000)
-                rest[stream] = left[40_000:]
-                if len(left) <= 40_000:
+                client.http2.data(stream, left[:frame], len(left) <= frame)
+                rest[stream] = left[frame:]
+                if len(left) <= frame:
                     del rest[stream]
             sent, at, turn = client.http2.output(), 0, 0
             while at < len(sent):
@@ -383,15 +471,17 @@ class CutAnywhereTests(SynchronousTestCase):
         st.lists(SIZES, min_size=1, max_size=3),
         st.lists(st.sampled_from((1500, 9, 16_393, 50_001, 262_144)), min_size=1, max_size=4),
         st.booleans(),
+        FRAMES,
     )
-    def test_ngh2(self, sizes: list[int], cuts: list[int], says: bool) -> None:
-        self.deliver(Ngh2Engine, sizes, cuts, says)
+    def test_ngh2(self, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
+        self.deliver(Ngh2Engine, sizes, cuts, says, frame)
 
     @settings(max_examples=10, deadline=None)
     @given(
         st.lists(SIZES, min_size=1, max_size=3),
         st.lists(st.sampled_from((1500, 7000, 16_393, 262_144)), min_size=1, max_size=4),
         st.booleans(),
+        FRAMES,
     )
-    def test_h2(self, sizes: list[int], cuts: list[int], says: bool) -> None:
-        self.deliver(H2Engine, sizes, cuts, says)
+    def test_h2(self, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
+        self.deliver(H2Engine, sizes, cuts, says, frame)
