@@ -171,11 +171,12 @@ class LoadingTests(ArchiveTestCase):
     def test_inputs_of_a_session_that_numpy_does_not_take_as_they_are(self) -> None:
         import torch
 
-        session = SimpleNamespace(
+        session: Any = SimpleNamespace(
             get_inputs=lambda: [SimpleNamespace(name="x")], run=lambda _, arrays: [2 * arrays["x"]]
         )
         for value in (torch.tensor([1 + 2j]).conj().imag, torch.tensor([-2.0], requires_grad=True)):
-            self.assertEqual(run_session(session, value).tolist(), [-4.0])
+            result: Any = run_session(session, value)
+            self.assertEqual(result.tolist(), [-4.0])
 
     @needs_torch
     def test_nothing_to_load(self) -> None:
