@@ -20,6 +20,7 @@ from modelserver.backends.local import (
     worker_title,
 )
 from modelserver.backends.orphans import OWNER
+from modelserver.backends.patience import Patience
 from modelserver.backends.process import HostProcess
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
@@ -34,6 +35,8 @@ _log = Logger()
 
 STATUS_WAIT = 0.25
 """Seconds to wait for the template to tell how its child ended, after the kernel has said that it did."""
+LONGEST_FORK = 10.0
+"""Seconds without a fork that a template owes, after which it is taken to hang."""
 RENEWAL = 1.0
 """Seconds after which a template that died under living workers is started again."""
 KEPT_TO_ONE = ("OPENBLAS_NUM_THREADS",)
@@ -211,6 +214,10 @@ class Template:
     _orders: int = field(default=0, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)
     _is_over: bool = field(default=False, init=False)
+    _patience: Patience = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._patience = Patience(self.backend.local.machine.clock, LONGEST_FORK, self.kill)
 
     # What the backend asks.
 
@@ -250,8 +257,9 @@ class Template:
         return process in self._ordered.values()
 
     def kill(self) -> None:
-        """End the template: it hangs."""
+        """End the template: it hangs. Those that it owes, if they are to live, get their own processes."""
         if self.process is not None:
+            _log.warn("The template {template} does not fork: it is ended", template=worker_title(self.spec))
             self.process.kill("exit")
 
     def stop(self) -> list[ForkedProcess]:
@@ -278,6 +286,7 @@ class Template:
         outputs = process.make_pipes()
         self._orders += 1
         self._ordered[self._orders] = process
+        self._patience.renew(True)
         descriptors = [theirs.fileno(), *outputs]
         document = self._order_for(process)
         if process.ahead is not None:
@@ -314,6 +323,7 @@ class Template:
     def forked(self, number: int, pid: int) -> None:
         """A worker lives."""
         process = self._ordered.pop(number, None)
+        self._patience.renew(bool(self._ordered))
         if process is None:
             return
         self._children[pid] = process
@@ -338,6 +348,7 @@ class Template:
         self.process, self.is_ready = None, False
         waiting = [*self._ordered.values(), *self._waiting]
         self._ordered.clear()
+        self._patience.renew(False)
         self._waiting.clear()
         for process in waiting:
             if self._is_over or process.is_given_up or failure.cause == "load":
