@@ -44,6 +44,16 @@ AnswerTold = tuple[FixedAttributes, Attributes]
 """What is said of an answer, in two parts without a common name: what many have, and the rest."""
 
 
+def server_named(authority: str) -> Attributes:
+    """Return what is said of the server by the name that a client has for it, which may have a port."""
+    host, _, port = authority.rpartition(":")
+    # An IPv6 address has colons of its own, and brackets around it where a port may follow.
+    is_apart = ":" in authority and (":" not in host or host.endswith("]"))
+    if is_apart and port.isascii() and port.isdigit() and len(port) <= 5:
+        return {"server.address": host.strip("[]"), "server.port": int(port)}
+    return {"server.address": authority.strip("[]")}
+
+
 class Trace(Protocol):
     """
     A traced request or operation, or a part of one, until it has ended; what comes after that is dropped.

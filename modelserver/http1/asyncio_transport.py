@@ -165,8 +165,12 @@ class LoopTransport(asyncio.Protocol):
 
     def loseWriteConnection(self) -> None:
         """Send no more, still read."""
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+        transport = self._transport
+        if transport.can_write_eof() and not transport.is_closing():
+            try:
+                transport.write_eof()
+            except OSError:  # the client has reset the connection, and nobody has read that yet
+                transport.abort()
 
     def abortConnection(self) -> None:
         """Close now."""

@@ -16,7 +16,15 @@ from modelserver.http1.twisted_web import BufferedRequest
 from modelserver.language.attributes import frozen
 from modelserver.protocol.frames import show_id
 from modelserver.system.bounded_cache import Memo
-from modelserver.traces import AnswerTold, AttributeValue, FixedAttributes, Told, Trace, Tracer
+from modelserver.traces import (
+    AnswerTold,
+    AttributeValue,
+    FixedAttributes,
+    Told,
+    Trace,
+    Tracer,
+    server_named,
+)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"))
 UNTRACED = frozenset((b"ping", b"metrics", b"live", b"ready", b"dashboard"))
@@ -84,9 +92,11 @@ class HttpTracing:
         }
         if found["http.request.method"] != method:
             found["http.request.method_original"] = method
-        for name, attribute in zip(names, ("server.address", "user_agent.original"), strict=True):
-            if name is not None:
-                found[attribute] = name.decode("latin-1")[:_LONGEST]
+        host, agent = (None if name is None else name.decode("latin-1")[:_LONGEST] for name in names)
+        if host is not None:
+            found |= server_named(host)
+        if agent is not None:
+            found["user_agent.original"] = agent
         if not template:
             return _method(method), FixedAttributes(found)
         return f"{_method(method)} {template}", FixedAttributes({**found, "http.route": template})

@@ -13,7 +13,7 @@ from modelserver.protocol.frames import show_id
 from modelserver.rpc.codes import CallStatus, Code
 from modelserver.rpc.interfaces import Call, CallSite, EndedCall, RpcMethod
 from modelserver.rpc.methods import HEALTH, REFLECTION
-from modelserver.traces import Trace, Tracer
+from modelserver.traces import Trace, Tracer, server_named
 
 UNTRACED = frozenset((HEALTH, *REFLECTION))
 """Services that tell of the server itself, and are asked every few seconds."""
@@ -93,7 +93,8 @@ class TracedSite:
         :raises ServingError: the call may not be made.
         :raises CallRefused: likewise.
         """
-        service, _, name = method.name.removeprefix("/").partition("/")
+        path = method.name.removeprefix("/")
+        service, _, name = path.partition("/")
         if service in UNTRACED or name == PING:
             self.site.begin(call, method)
             return
@@ -102,13 +103,12 @@ class TracedSite:
             self.site.begin(call, method)
             return
         call.trace = trace
-        trace.named(method.name.removeprefix("/"))
+        trace.named(path)
         trace.note(
             {
-                "rpc.system": "grpc",
-                "rpc.service": service,
-                "rpc.method": name,
-                "server.address": call.authority,
+                "rpc.system.name": "grpc",
+                "rpc.method": path,
+                **server_named(call.authority),
                 "client.address": call.peer.removeprefix("/").rpartition(":")[0] or call.peer,
             }
         )
@@ -129,7 +129,7 @@ class TracedSite:
 
 
 def _end(trace: Trace, call: Call, code: Code) -> None:
-    trace.note({"rpc.grpc.status_code": int(code)})
+    trace.note({"rpc.response.status_code": code.name})
     if call.request_id:
         trace.note({"modelserver.request.id": show_id(call.request_id).decode()})
     if code in FAILURES:

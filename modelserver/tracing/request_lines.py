@@ -12,7 +12,7 @@ from modelserver.tracing.spans import SERVER, FinishedSpan
 
 LEFT_OUT = ("batch",)
 """Spans whose parts are told in their place."""
-_STATUS = "http.response.status_code", "rpc.grpc.status_code"
+_STATUS = "http.response.status_code", "rpc.response.status_code"
 
 _log = Logger()
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import Transport
+from errno import ENOTCONN
 from struct import unpack
 from unittest import skipIf
+from unittest.mock import Mock
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -125,6 +128,16 @@ class LoopTransportContract(LoopTransportCase):
         self.assertEqual([], self.protocol.reasons)
         self.client.close()
         self.until(lambda: self.protocol.reasons)
+
+    def test_end_of_writing_to_a_client_who_has_reset_is_the_end(self) -> None:
+        """asyncio's own shuts the socket down at once, which fails then."""
+        gone = Mock(Transport)
+        gone.is_closing.return_value = False
+        gone.write_eof.side_effect = OSError(ENOTCONN, "not connected")
+        before, self.transport._transport = self.transport._transport, gone
+        self.transport.loseWriteConnection()
+        gone.abort.assert_called_once_with()
+        self.transport._transport = before
 
     def test_abort_ends_at_once(self) -> None:
         self.transport.write(b"x" * 5_000_000)

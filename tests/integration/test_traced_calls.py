@@ -85,9 +85,11 @@ class CallTraceTests(WorkflowServerTests):
         refused, whole = self.collector.wait_for(f"{SERVICE}/Predictions", 2)
         self.assertEqual((TRACE, SPAN), (whole.trace_id, whole.parent_id))
         self.assertEqual(["queue", "batch", "respond"], [part.name for part in self.assert_covered(whole)])
-        self.assertEqual(0, whole.attributes["rpc.grpc.status_code"])
-        self.assertEqual("Predictions", whole.attributes["rpc.method"])
-        self.assertNotEqual(0, refused.attributes["rpc.grpc.status_code"])
+        self.assertEqual("OK", whole.attributes["rpc.response.status_code"])
+        self.assertEqual(f"{SERVICE}/Predictions", whole.attributes["rpc.method"])
+        told = whole.attributes["server.address"], whole.attributes["server.port"]
+        self.assertEqual((HOST, server.rpc_ports[0]), told)
+        self.assertNotEqual("OK", refused.attributes["rpc.response.status_code"])
         log = server.folder / "logs" / "access_log.log"
         lines = eventually(lambda: [line for line in log.read_text().splitlines() if "gRPC" in line])
         self.assertEqual({TRACE.hex()}, {json.loads(line)["trace_id"] for line in lines})
