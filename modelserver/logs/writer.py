@@ -318,6 +318,12 @@ class Logs:
         """Write a value into ``model_metrics.log``."""
         self._metric("MODEL_METRICS", self._model_metrics, line)
 
+    def model_told(self) -> None:
+        """Write ``model_metrics.log`` now, unless lines come fast: the answers it tells of leave next."""
+        flushing = self._flushing
+        if flushing is not None and flushing.getTime() <= self.inputs.clock.seconds():
+            self._model_metrics.flush()
+
     def _metric(self, logger: str, file: LineBuffer, line: MetricLine) -> None:
         own, root = self._layout.metric(logger, self.inputs.now(), line)
         file.add(own)

@@ -72,8 +72,8 @@ class MetricsInputs:
     :param now: seconds since the epoch.
     :param versions: all versions of all models as they are now; asked at a scrape.
     :param is_served: whether a model of this name is registered.
-    :param write_server: takes the lines of ``ts_metrics.log``.
-    :param write_model: takes the lines of ``model_metrics.log``.
+    :param write_server: takes the lines of ``ts_metrics.log``; ``write_model``: of ``model_metrics.log``.
+    :param model_told: called after the lines of what a handler has counted, before its answers leave.
     :param spans: how many spans of traces had which outcome; nothing while nothing is traced.
     """
 
@@ -82,6 +82,7 @@ class MetricsInputs:
     is_served: Callable[[str], bool]
     write_server: Callable[[MetricLine], object]
     write_model: Callable[[MetricLine], object]
+    model_told: Callable[[], object] = dict
     spans: Callable[[], Mapping[str, int]] = dict
 
 
@@ -266,6 +267,7 @@ class MetricsRecorder:
     def handler_metrics(self, model: str, version: str, metrics: Sequence[Mapping[str, object]]) -> None:
         """Keep what a handler emitted through ``context.metrics``."""
         self._handlers.record(metrics)
+        self.inputs.model_told()
 
     def version_gone(self, model: str, version: str) -> None:
         """Forget what was counted for a version once it has been read, or soon if nobody reads."""

@@ -77,6 +77,7 @@ def make_recorder(
         is_served=registry.has,
         write_server=logs.server_metric,
         write_model=logs.model_metric,
+        model_told=logs.model_told,
         spans=spans,
     )
     mode = MetricsSettings(

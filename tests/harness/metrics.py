@@ -33,6 +33,8 @@ class Server:
         self.versions: list[VersionDescription] = []
         self.server_lines: list[MetricLine] = []
         self.model_lines: list[MetricLine] = []
+        self.told: list[int] = []
+        """How many lines of handlers there were, each time when they were said to be complete."""
         settings = MetricsSettings(
             load() if declarations is None else declarations, mode, auto_detect, "vm", dialect
         )
@@ -42,6 +44,7 @@ class Server:
             lambda name: name == "noop",
             self.server_lines.append,
             self.model_lines.append,
+            lambda: self.told.append(len(self.model_lines)),
         )
         self.instruments = MetricsRecorder(settings, inputs)
 

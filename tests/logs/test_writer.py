@@ -179,6 +179,31 @@ class BatchingTests(SynchronousTestCase):
         self.server.clock.advance(0)
         (self.server.folder / "access_log.log").write_text("")
 
+    def test_few_lines_of_handlers_are_written_before_their_answers_leave(self) -> None:
+        """A client that has its answer finds them, however soon it looks."""
+        for number in range(30):
+            self.server.logs.model_metric(METRIC)
+            self.assertEqual(len(self.server.messages("model_metrics.log")), number)
+            self.server.logs.model_told()
+            self.assertEqual(len(self.server.messages("model_metrics.log")), number + 1)
+            self.server.clock.advance(0)
+            self.server.clock.advance(0.01)
+        self.assertEqual(len(self.server.messages("ts_log.log")), 30)
+
+    def test_many_lines_of_handlers_wait_for_others(self) -> None:
+        for _ in range(20):
+            self.server.logs.model_metric(METRIC)
+            self.server.logs.model_told()
+            self.server.clock.advance(0)
+        written = len(self.server.messages("model_metrics.log"))
+        self.assertLess(written, 20)
+        self.server.clock.advance(LONGEST_WAIT)
+        self.assertEqual(len(self.server.messages("model_metrics.log")), 20)
+
+    def test_handler_that_has_told_nothing_has_nothing_written(self) -> None:
+        self.server.logs.model_told()
+        self.assertEqual(self.server.messages("model_metrics.log"), [])
+
     def test_lines_are_written_together_where_there_are_many(self) -> None:
         self.keep_busy()
         self.server.request()

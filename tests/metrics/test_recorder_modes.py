@@ -119,6 +119,16 @@ class ModesTests(SynchronousTestCase):
             server.logged(), ["WorkerLoadTime.Milliseconds:2815.0|#WorkerName:W-9000-noop_1.0,Level:Host"]
         )
 
+    def test_lines_of_a_handler_are_told_as_a_whole(self) -> None:
+        """They are in the log before the answer leaves; those of batches come later."""
+        server = Server(LOG, auto_detect=True)
+        hits = [{"name": name, "value": 1, "unit": "Count", "type": "counter"} for name in ("Hits", "Misses")]
+        server.instruments.handler_metrics("noop", "1.0", hits)
+        self.assertEqual(server.told, [2])
+        server.serve()
+        server.logged()
+        self.assertEqual(server.told, [2])
+
     def test_multi_model_server(self) -> None:
         server = Server(LOG, OF_MULTI_MODEL_SERVER, "mms")
         server.serve()
