@@ -18,6 +18,11 @@ from modelserver.language.attributes import define
 
 BUSY = Mode.BUSY
 """Here because a look into an Enum costs as much as a call."""
+BLOCKED_BY_ANSWERS = b"Java-http-client/"
+"""
+How the HttpClient of Java 17 names itself. Where it waits to be told to send a body, and is refused, its
+caller waits for the answer's body for ever, whatever time-out it has set.
+"""
 
 
 class ExchangingConnection(Protocol):
@@ -181,8 +186,16 @@ class Exchange:
         handler = self.connection.handler
         if isinstance(error, Malformed):
             self.reply(handler.refused(BadRequest(error.reason))._replace(code=error.code))
-        else:
-            self._send(handler.refused(error), handler.new_id(), None, True)
+            return
+        if self._is_held_up():
+            self.connection.transport.write(responses.CONTINUE)
+        self._send(handler.refused(error), handler.new_id(), None, True)
+
+    def _is_held_up(self) -> bool:
+        """Return whether the client reads the answer only if it was told to send its body before."""
+        if self.connection.mode is not Mode.HEAD or not self.head.expects:
+            return False
+        return self.head.fields.get(b"user-agent", b"").startswith(BLOCKED_BY_ANSWERS)
 
     def _send(self, value: Reply, request_id: bytes, arrived: float | None, closes: bool) -> None:
         connection = self.connection

@@ -22,6 +22,7 @@ UNKNOWN = "-", "-", "-"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_OTHER_VERSION = re.compile(rb".* HTTP/([2-9](?:\.[0-9])?)")
 _ABSOLUTE = re.compile(rb"https?://[^/?#@\\]+([/?].*)?", re.IGNORECASE)
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
@@ -173,7 +174,9 @@ def parse_head(data: bytes, end: int, known: LineCache | None = None) -> Request
 def _read_start(line: bytes) -> RequestLine:
     found = _LINE.fullmatch(line)
     if found is None:
-        raise Malformed(400, "Invalid HTTP message.")
+        other = _OTHER_VERSION.fullmatch(line)
+        which = "." if other is None else f": this address has HTTP/1.1, not HTTP/{other[1].decode()}."
+        raise Malformed(400, "Invalid HTTP message" + which)
     method, target, minor = found.groups()
     if len(target) > LONGEST_TARGET:
         raise Malformed(414, f"The request target is longer than {LONGEST_TARGET} bytes.")

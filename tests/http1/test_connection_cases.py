@@ -34,6 +34,20 @@ CASES: dict[str, tuple[list[bytes], list[int], bool]] = {
         [413],
         CLOSED,
     ),
+    # Java's HttpClient would wait for the body of the answer for ever.
+    "Java expects with too large a body": (
+        [
+            H + b"Expect: 100-continue\r\nUser-Agent: Java-http-client/17.0.15\r\n"
+            b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1)
+        ],
+        [100, 413],
+        CLOSED,
+    ),
+    "Java with too large a body": (
+        [H + b"User-Agent: Java-http-client/17.0.15\r\nContent-Length: %d\r\n\r\n" % (LARGEST_BODY + 1)],
+        [413],
+        CLOSED,
+    ),
     "expect something else": ([H + b"Expect: wonders\r\nContent-Length: 3\r\n\r\n", b"abc"], [200], OPEN),
     "HTTP/1.0": ([b"POST /predictions/noop HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc"], [200], CLOSED),
     "close": ([H + b"Connection: close\r\nContent-Length: 3\r\n\r\nabc" + HOT], [200], CLOSED),

@@ -167,6 +167,8 @@ class HeadTests(SynchronousTestCase):
         for line in (
             b"GET / HTTP/1.2\r\n",
             b"GET / HTTP/2.0\r\n",
+            b"PRI * HTTP/2.0\r\n",
+            b"GET / HTTP/3\r\n",
             b"GET / http/1.1\r\n",
             b"GET /\r\n",
             b"GET  / HTTP/1.1\r\n",
@@ -180,6 +182,14 @@ class HeadTests(SynchronousTestCase):
             b"GET /%00 HTTP/1.1\r\n",
         ):
             self.assertEqual(400, self.refusal(b"Host: x", line=line), line)
+
+    def test_other_versions_are_named(self) -> None:
+        """What a client of HTTP/2 asks in vain, gRPC's at the wrong port among them, tells why."""
+        for line in (b"PRI * HTTP/2.0\r\n", b"GET / HTTP/2.0\r\n"):
+            reason = self.assertRaises(Malformed, parse, b"Host: x", line=line).reason
+            self.assertEqual("Invalid HTTP message: this address has HTTP/1.1, not HTTP/2.0.", reason)
+        reason = self.assertRaises(Malformed, parse, b"Host: x", line=b"GET / HTTP/1.2\r\n").reason
+        self.assertEqual("Invalid HTTP message.", reason)
 
     def test_limits(self) -> None:
         at_limit = b"GET /" + b"a" * (LONGEST_TARGET - 1) + b" HTTP/1.1\r\n"

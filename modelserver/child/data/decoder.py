@@ -236,6 +236,7 @@ class Decoder:
                 BytesIO(body),
                 boundary,
                 len(body),
+                charset="latin-1",  # keeps every byte of a part's head, which some clients write in it
                 part_limit=MOST_FIELDS,
                 spool_limit=len(body) + 1,
                 memory_limit=len(body) + 1,
@@ -246,10 +247,11 @@ class Decoder:
 
     def _part(self, part: _Part) -> Field:
         raw = part.raw
+        name = _utf8(part.name)
         if part.filename is None:
-            return part.name, "", bytearray(raw)
+            return name, "", bytearray(raw)
         kind = (part.content_type or "").partition(";")[0].strip()
-        return part.name, kind, self.decode(kind, memoryview(raw))
+        return name, kind, self.decode(kind, memoryview(raw))
 
 
 class _Part:
@@ -349,10 +351,12 @@ def _urlencoded(body: bytes | memoryview) -> list[Field]:
         )
     except ValueError as error:
         raise BadForm(f"The form cannot be read: {error}") from error
-    return [
-        (name.encode("latin-1").decode("utf-8", "replace"), "", bytearray(value, "latin-1"))
-        for name, value in fields
-    ]
+    return [(_utf8(name), "", bytearray(value, "latin-1")) for name, value in fields]
+
+
+def _utf8(text: str) -> str:
+    """Return a field's name, of which each character is a byte."""
+    return text.encode("latin-1").decode("utf-8", "replace")
 
 
 def _collect(fields: list[Field]) -> Decoded:

@@ -73,6 +73,15 @@ class RowTests(TestCase):
         with self.assertRaises(BadForm):
             decode(part * (MOST_FIELDS + 1) + b"--B--\r\n", "multipart/form-data; boundary=B")
 
+    def test_heads_of_parts_in_any_encoding(self) -> None:
+        """Apache's HttpClient 5 writes file names in ISO-8859-1; TorchServe takes them, whatever they are."""
+        for name, is_read_as in ((b"data", "data"), ("ä".encode(), "ä"), (b"\xe4", "\ufffd")):
+            for filename in ("grün.png".encode("latin-1"), "grün.png".encode(), b"\xff\xfe"):
+                head = b'--B\r\nContent-Disposition: form-data; name="%b"; filename="%b"' % (name, filename)
+                body = head + b"\r\nContent-Type: image/png\r\n\r\n\xe4\r\n--B--\r\n"
+                row = decode(body, "multipart/form-data; boundary=B").row
+                self.assertEqual(row, {is_read_as: b"\xe4"}, (name, filename))
+
     def test_multipart_lines_may_end_in_lf(self) -> None:
         body = (
             b'--B\nContent-Disposition: form-data; name="a"\n\none\r\ntwo\n\nthree\n--Bb\n'
