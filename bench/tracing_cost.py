@@ -9,9 +9,9 @@ A server differs from the same one started again by about two per cent, which no
 there are many starts, with few turns each; the servers of a start share the seed of their hashes, and are
 started in another order each time. What is told is the mean of starts (without the highest and the lowest
 tenth), and its bounds by starts. The others are compared with both servers without traces together, which
-scatters by a third less than with one of them. Each way begins a cycle in turn: one that always does has
-every second turn right behind one of its own, with all that it needs in the processor's caches, and others
-never have (2 % by the median of cycles).
+scatters no more, and mostly less, than with one of them. Each way begins a cycle in turn: one that always
+does has every second turn right behind one of its own, with all that it needs in the processor's caches, and
+others never have (2 % by the median of cycles).
 
 Turns are short since what a request costs here scatters by a sixth within seconds: at equal time, starts
 scatter the more the longer the turns are (0.06 to 2 seconds: ``docs/tracing.md`` has the figures), and what
