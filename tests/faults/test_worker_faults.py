@@ -331,6 +331,19 @@ def test_a_handler_that_fails_costs_no_worker(
     assert say(server, model, "pid").body == before
 
 
+@pytest.mark.parametrize(
+    ("order", "status"), [("forked 0", b"0"), ("forked 3", b"3"), ("interrupted", b"-2")]
+)
+def test_what_a_handler_starts_ends_as_elsewhere(
+    server: WatchedServer, model: str, order: str, status: bytes
+) -> None:
+    """A fork by its own exit status, a program by an interrupt; the worker is told, and lives on."""
+    serve(server, model)
+    before = say(server, model, "pid").body
+    assert say(server, model, order).body == status
+    assert say(server, model, "pid").body == before
+
+
 def test_nothing_of_all_this_is_left(server: WatchedServer) -> None:
     """No process of a model that is gone, no file of its archive."""
     for model in server.management("GET", "/models?limit=100").json()["models"]:

@@ -50,6 +50,19 @@ def note(path):
     return is_first
 
 
+def forked(code):
+    pid = os.fork()
+    if not pid:
+        sys.exit(int(code))
+    return str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def interrupted(rest):
+    process = subprocess.Popen(["sleep", "600"])
+    process.send_signal(signal.SIGINT)
+    return str(process.wait())
+
+
 def once_then(action):
     def obeyed(rest):
         path, _, more = rest.partition(" ")
@@ -174,6 +187,8 @@ ORDERS = {
     "descriptors": all_descriptors,
     "environment": lambda name: os.environ.get(name, "-"),
     "quit": sys.exit,
+    "forked": forked,
+    "interrupted": interrupted,
     "raise": lambda text: (_ for _ in ()).throw(ValueError(text)),
     "wrong": lambda rest: object(),
     "big": lambda size: b"x" * int(size),

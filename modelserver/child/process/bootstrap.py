@@ -22,13 +22,18 @@ _FIRST_IN_SHORTAGE = 300
 """Added to the kernel's measure of this process, in thousandths of the memory that it may give."""
 
 
+def _pass_over(number: int, frame: object) -> None:
+    """Go on."""
+
+
 def begin() -> socket.socket:
     """
     Keep the descriptors from what the handler starts, and write by lines; returns the worker's socket.
 
     Handlers' log records from level INFO on are lines of the output, the message alone, as in the peers.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Not ``SIG_IGN``, which the programs that a handler starts would inherit: an interrupt is to end them.
+    signal.signal(signal.SIGINT, _pass_over)
     # What the handler starts shall not hold the socket open.
     for descriptor in (SOCKET_FD, SLOTS_FD, OFFERS_FD, KEPT_FD):
         try:

@@ -129,6 +129,8 @@ class TemplateServer:
                 self._become_worker(descriptors, order)
             except (EOFError, ConnectionError):
                 end_with_server(0)
+            except SystemExit as left:  # of a process that the handler has forked
+                end(left.code if isinstance(left.code, int) else int(left.code is not None))
             except BaseException:
                 traceback.print_exc()
             finally:
