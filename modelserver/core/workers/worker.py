@@ -224,9 +224,8 @@ class Worker:
             for job, answer in zip(jobs, answers, strict=True):
                 try:
                     job.settle(answer)
-                except (
-                    Exception
-                ):  # a defect of who waited: the others have their answers, and its place is free
+                except Exception:
+                    # A defect of who waited: the others get their answers, and its place is free.
                     self._told.answer_not_taken()
                     job.released_by_worker()
             self.owner.batch_finished(self, jobs, calls, times)
