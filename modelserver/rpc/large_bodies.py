@@ -61,12 +61,11 @@ class LargeBodies:
     def room(self) -> memoryview:
         """Return where the next bytes go: no more of them than a read that ends where a frame does."""
         connection = self._connection
-        if not connection.rest and not connection.reception.streams.behind:
-            place = connection.intake.place()
-            if place is not None:
-                self._is_placed = True
-                return place
-        return self._room[: connection.intake.room_for(len(self._room))]
+        is_waiting = connection.rest or connection.reception.streams.behind
+        place = None if is_waiting else connection.intake.place()
+        # Asked anew before each try to read: the one before may have found nothing.
+        self._is_placed = place is not None
+        return self._room[: connection.intake.room_for(len(self._room))] if place is None else place
 
     def filled(self, size: int) -> bool:
         """Read what has come; return whether there are large bodies of which more is to come."""

@@ -390,6 +390,22 @@ class RoomTests(IntakeTests):
         client.pump()
         self.assertEqual([BODY], client.http2.answers[stream].messages)
 
+    def test_a_read_that_finds_nothing_leaves_no_trace(self) -> None:
+        client, framed = self.client, message(BODY)
+        stream = client.http2.request("Echo", more=[(b"grpc-timeout", b"1S")])
+        client.pump()
+        sent = raw_frame(DATA, 1, stream, framed)
+        client.deliver(sent[:150_000])
+        sink = client.transport.sink
+        assert sink is not None
+        self.assertLess(len(sink.room()), ROOM, "where its worker would have read it")
+        self.stage.clock.advance(1.5)
+        next_stream = client.http2.request("Echo", message(b"small"))
+        client.deliver(sent[150_000:] + client.http2.output())
+        client.pump()
+        self.assertEqual(4, client.http2.answers[stream].status)
+        self.assertEqual([b"small"], client.http2.answers[next_stream].messages)
+
     def test_a_read_ends_where_a_frame_does(self) -> None:
         client, framed = self.client, message(HUGE[: 2 * LARGE])
         stream = client.http2.request("Keep")
