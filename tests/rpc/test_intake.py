@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, field
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.body_memory import BodyMemory
@@ -439,65 +437,3 @@ class RoomTests(IntakeTests):
                 client.http2.data(stream, framed[at : at + 10_000], at + 10_000 >= len(framed))
                 client.pump()
         self.assertEqual([BODY] * 2, self.site.echo.messages)
-
-
-FRAMES = st.sampled_from((16_384, 40_000, 100_000, 1 << 20))
-SIZES = st.sampled_from((0, 100, 20_000, LARGE - 1, LARGE, LARGE + 70_001))
-
-
-class CutAnywhereTests(SynchronousTestCase):
-    """Several calls at a time, their frames mixed, and cut by the network wherever it likes."""
-
-    def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
-        """Send one call of each size, a frame of each in turn."""
-        for made in (MemoryTransport, FillingTransport):
-            self.deliver_by(
-                RpcStage(engine, slots=slots_of(2 * LARGE), make_transport=made), sizes, cuts, says, frame
-            )
-
-    def deliver_by(self, stage: RpcStage, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
-        """Do so on one kind of transport."""
-        client = stage.connect()
-        bodies = [bytes([place]) * size for place, size in enumerate(sizes)]
-        rest = {}
-        for body in map(message, bodies):
-            more = [(b"content-length", b"%d" % len(body))] if says else []
-            rest[client.http2.request("Echo", more=more)] = body
-        while rest:
-            for stream, left in list(rest.items()):
-                client.http2.data(stream, left[:frame], len(left) <= frame)
-                rest[stream] = left[frame:]
-                if len(left) <= frame:
-                    del rest[stream]
-            sent, at, turn = client.http2.output(), 0, 0
-            while at < len(sent):
-                size = cuts[turn % len(cuts)]
-                client.deliver(sent[at : at + size])
-                at, turn = at + size, turn + 1
-                stage.turn()
-            client.pump()
-        self.assertEqual(sorted(bodies), sorted(stage.site.echo.messages))
-        self.assertEqual([], stage.site.failures)
-        answered = [each for each in client.http2.answers.values() if each.status == 0]
-        self.assertEqual(sorted(bodies), sorted(each.messages[0] for each in answered))
-        self.assertEqual({}, client.connection.reception.calls)
-
-    @settings(max_examples=25, deadline=None)
-    @given(
-        st.lists(SIZES, min_size=1, max_size=3),
-        st.lists(st.sampled_from((1500, 9, 16_393, 50_001, 262_144)), min_size=1, max_size=4),
-        st.booleans(),
-        FRAMES,
-    )
-    def test_ngh2(self, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
-        self.deliver(Ngh2Engine, sizes, cuts, says, frame)
-
-    @settings(max_examples=10, deadline=None)
-    @given(
-        st.lists(SIZES, min_size=1, max_size=3),
-        st.lists(st.sampled_from((1500, 7000, 16_393, 262_144)), min_size=1, max_size=4),
-        st.booleans(),
-        FRAMES,
-    )
-    def test_h2(self, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
-        self.deliver(H2Engine, sizes, cuts, says, frame)
