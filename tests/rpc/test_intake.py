@@ -9,7 +9,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.body_memory import BodyMemory
 from modelserver.protocol.shared_memory import SharedMemoryPool
-from modelserver.rpc.engines.h2 import H2Engine
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.http2 import EngineMaker, Http2Engine, Http2Events, Http2Limits
 from modelserver.rpc.large_message import LARGE
