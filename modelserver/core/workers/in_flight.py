@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from modelserver.core.workers.batch import Batch, Settled
-from modelserver.errors import ServingError
+from modelserver.errors import InternalError, ServingError
 from modelserver.interfaces import WorkerProcess
 from modelserver.jobs import FINISHED, STREAMING, Answer, Job, StreamedParts, bodies_of
 from modelserver.language.attributes import define
 from modelserver.spec import WorkerFailure
 from modelserver.version_settings.values import Timeouts
+
+_log = Logger()
 
 MANY = 8
 """Batches that a worker has in hand at most where many jobs wait."""
@@ -187,7 +190,14 @@ def pass_parts_on(jobs: Sequence[Job], answers: Sequence[Answer | ServingError])
             parts, error = _up_to_error(own)
         if parts:
             job.state = STREAMING
-            if not job.observer.next_parts(job, parts):
+            try:
+                can_take = job.observer.next_parts(job, parts)
+            except Exception:
+                # A defect of who waited: the others get their parts, and the worker did nothing wrong.
+                _log.failure("Parts of an answer could not be handed over")
+                job.fail(InternalError())
+                continue
+            if not can_take:
                 yield job, sum(map(len, bodies_of(parts)))
         if error is not None:
             job.fail(error)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelserver.errors import PredictionFailed
-from modelserver.jobs import Answer, JobState
-from modelserver.testing.providers import make_spec
+from modelserver.jobs import Answer, Job, JobState
+from modelserver.testing.providers import CollectingObserver, make_spec
 from tests.harness.workers import JobTestCase, WorkerTestCase
+
+
+class BrokenObserver(CollectingObserver):
+    """Has a defect."""
+
+    def next_parts(self, job: Job, parts: Sequence[Answer]) -> bool:
+        raise LookupError("as a worker's protocol raises, too")
 
 
 class StreamTests(JobTestCase):
@@ -43,6 +52,15 @@ class StreamTests(JobTestCase):
         for count in (0, 1, 3):
             parts = [Answer(200, b"", b"x")] * count
             self.assertRaises(LookupError, self.worker.events.part_arrived, number, parts)
+
+    def test_who_cannot_take_parts_takes_none_from_others(self) -> None:
+        self.jobs[0].observer = observer = BrokenObserver()
+        self.worker.send_part(b"a", b"b")
+        self.assertEqual(1, len(self.flushLoggedErrors(LookupError)))
+        self.assertEqual(["InternalError"], [type(error).__name__ for error in observer.errors])
+        self.worker.send_part(b"c", b"d")
+        self.assertEqual([b"b", b"d"], self.parts(1))
+        self.assertEqual([(self.worker.batches[0][0], 0)], self.worker.cancelled)
 
     def test_empty_part_is_none(self) -> None:
         self.worker.send_part(b"", b"b")
