@@ -167,7 +167,10 @@ class Exchange:
         connection, request = self.connection, job.request
         if self._is_begun:
             connection.handler.finished(connection.remote, self.head, 500, request.arrived, request.id)
-            cut_off(connection.transport)
+            if self.head.minor:
+                connection.transport.abortConnection()  # the last chunk is missing, which tells the client
+            else:
+                cut_off(connection.transport)
         else:
             reply = connection.handler.refused(error)
             self._send(reply, request.id, request.arrived, self._closes(reply))

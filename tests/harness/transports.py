@@ -19,6 +19,7 @@ class MemoryTransport(StringTransport):
         super().__init__(peerAddress=IPv4Address("TCP", "192.0.2.1", 54321))
         self.is_write_closed = False
         self.is_aborted = False
+        self.is_reset = False
 
     sink: BodySink | None = None
 
@@ -36,6 +37,10 @@ class MemoryTransport(StringTransport):
     def abortConnection(self) -> None:
         self.is_aborted = True
         self.loseConnection()
+
+    def cut_off(self) -> None:
+        self.is_reset = True
+        self.abortConnection()
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         pass
