@@ -167,10 +167,7 @@ class Exchange:
         connection, request = self.connection, job.request
         if self._is_begun:
             connection.handler.finished(connection.remote, self.head, 500, request.arrived, request.id)
-            if self.head.minor:
-                connection.transport.abortConnection()  # the last chunk is missing, which tells the client
-            else:
-                cut_off(connection.transport)
+            cut_off(connection.transport, self.head.minor > 0)
         else:
             reply = connection.handler.refused(error)
             self._send(reply, request.id, request.arrived, self._closes(reply))

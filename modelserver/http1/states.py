@@ -186,14 +186,15 @@ def is_secure(transport: ConnectionTransport) -> bool:
     return ISSLTransport.providedBy(transport) if tells is None else bool(tells())
 
 
-def cut_off(transport: ConnectionTransport) -> None:
+def cut_off(transport: ConnectionTransport, knows_chunks: bool) -> None:
     """
-    Close in the middle of an answer, by a reset.
+    Close in the middle of an answer: by a reset, if the end of the connection would make it a whole one.
 
-    Where the end of a connection is the end of its answer, in HTTP/1.0, any other end would make it a whole
-    one. Twisted's own transports always abort so.
+    So it is in HTTP/1.0. Clients that know chunks miss the last one; a reset might cost them those before.
+    Twisted's own transports always abort by one.
     """
-    getattr(transport, "cut_off", transport.abortConnection)()
+    reset = None if knows_chunks else getattr(transport, "cut_off", None)
+    (reset or transport.abortConnection)()
 
 
 def unsent_by(transport: ConnectionTransport) -> tuple[Callable[[], int], Callable[[], int]]:

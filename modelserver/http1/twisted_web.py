@@ -22,7 +22,7 @@ from modelserver.http1.head import Malformed, RequestHead
 from modelserver.http1.listener_context import ListenerContext
 from modelserver.http1.lost_connection import LostConnection, LostTransport
 from modelserver.http1.responses import REQUEST_ID
-from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler
+from modelserver.http1.states import ConnectionTransport, Mode, RequestHandler, cut_off
 from modelserver.http1.web_alone import HTTPChannel, HTTPRequest, IRequest, IResource, Request, Site
 from modelserver.traces import Trace
 
@@ -262,8 +262,8 @@ class TwistedWebBridge:
             self._connection.close()
 
     def abortConnection(self) -> None:
-        """Close now."""
-        self._connection.transport.abortConnection()
+        """Close now, in the middle of an answer."""
+        cut_off(self._connection.transport, self.head.minor > 0)
 
     def getPeer(self) -> IAddress:
         """Return the client's address."""

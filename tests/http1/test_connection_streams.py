@@ -128,14 +128,16 @@ class StreamTests(SynchronousTestCase):
 
     def test_stream_that_fails_is_cut_off(self) -> None:
         """By a reset where the end of the connection would make it whole: else a reset may cost parts."""
-        for request, is_reset in ((HOT, False), (OLD + b"Content-Length: 3\r\n\r\nabc", True)):
-            stage = ConnectionStage()
-            client = stage.connect()
-            client.send(request)
-            stage.turn()
-            (worker,) = stage.waiting()
-            worker.send_part(b"one")
-            worker.kill("response timeout")
-            stage.turn()
-            self.assertEqual((True, is_reset), (client.transport.is_aborted, client.transport.is_reset))
-            self.assertFalse(client.transport.value().endswith(b"0\r\n\r\n"))
+        old = OLD + b"Content-Length: 3\r\n\r\nabc"
+        for front in (InferenceEndpoint, TwistedWebEndpoint):
+            for request, is_reset in ((HOT, False), (old, True)):
+                stage = ConnectionStage(front)
+                client = stage.connect()
+                client.send(request)
+                stage.turn()
+                (worker,) = stage.waiting()
+                worker.send_part(b"one")
+                worker.kill("response timeout")
+                stage.turn()
+                self.assertEqual((True, is_reset), (client.transport.is_aborted, client.transport.is_reset))
+                self.assertFalse(client.transport.value().endswith(b"0\r\n\r\n"))
