@@ -90,7 +90,10 @@ SURROUNDINGS = {
     "handlers": [type(handler).__name__ for handler in logging.getLogger().handlers],
     "level": logging.getLogger().level,
     "filters": len(warnings.filters),
-    "handled": [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+    "handled": [
+        getattr(handler, "__qualname__", str(handler))
+        for handler in map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD))
+    ],
     "is_main": threading.current_thread() is threading.main_thread(),
     "process": multiprocessing.current_process().name,
     "group": os.getpgid(0) == os.getpid(),
