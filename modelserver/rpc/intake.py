@@ -199,7 +199,8 @@ class Intake:
                     self._make_up(ended)
                 self._begin(passage, data, at)
                 at += FRAME_HEAD
-                fed = fed if passage is None else at
+                if passage is not None:
+                    fed = at
             if not self._left and (at - fed >= step or self._forgotten):
                 events = self._feed(view[fed:at])
                 fed = at

@@ -72,10 +72,8 @@ class LargeBodies:
         connection, data, at = self._connection, self._room[:size], 0
         passing = connection.reception.passing
         if self._is_placed:
-            self._is_placed = False
             connection.intake.placed(size)
-            data = data[:0]
-            size = 0
+            at = size
         elif not connection.rest and not connection.reception.streams.behind:
             at = connection.intake.skim(data)
         if at < size or passing.updates:

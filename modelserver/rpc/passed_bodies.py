@@ -19,9 +19,7 @@ class PassedBodies:
 
     def take(self, passage: Passage, piece: memoryview) -> None:
         """Take a piece of a frame."""
-        if not passage.taken:
-            self._touched.append(passage)
-        passage.taken += len(piece)
+        self._note(passage, len(piece))
         if passage.call.is_over:  # nobody waits for it any more
             self._passing.alike.pop(passage.head, None)  # frames that are taken at once are not skipped
             passage.large.skip(len(piece))
@@ -30,11 +28,15 @@ class PassedBodies:
 
     def lies(self, passage: Passage, size: int) -> None:
         """Count a piece that was read to where it belongs."""
+        self._note(passage, size)
+        passage.large.skip(size)
+        self.count()
+
+    def _note(self, passage: Passage, size: int) -> None:
+        """Note bytes that are to be counted."""
         if not passage.taken:
             self._touched.append(passage)
         passage.taken += size
-        passage.large.skip(size)
-        self.count()
 
     def take_alike(self, data: memoryview, at: int, last: int) -> int:
         """
