@@ -199,8 +199,7 @@ class Intake:
                     self._make_up(ended)
                 self._begin(passage, data, at)
                 at += FRAME_HEAD
-                if passage is not None:
-                    fed = at
+                fed = fed if passage is None else at
             if not self._left and (at - fed >= step or self._forgotten):
                 events = self._feed(view[fed:at])
                 fed = at
