@@ -67,6 +67,24 @@ class Tally:
         else:
             self.latencies.append(seconds)
 
+    def report(self, seconds: float, cpu: float) -> dict[str, object]:
+        """
+        What a client prints.
+
+        :param seconds: that it took.
+        :param cpu: seconds of processors that it has used itself.
+        """
+        latencies = sorted(self.latencies)
+        return {
+            "requests": len(latencies),
+            "seconds": seconds,
+            "p50": percentile(latencies, 0.50),
+            "p99": percentile(latencies, 0.99),
+            "errors": self.errors,
+            "late": sum(each > LATE for each in latencies),
+            "cpu": cpu,
+        }
+
 
 class Answer:
     """One answer on its way in: fed with what arrives, says when it is whole."""
@@ -284,17 +302,7 @@ class Run:
 
     def report(self) -> dict[str, object]:
         """What is printed."""
-        latencies = sorted(self.tally.latencies)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        return {
-            "requests": len(latencies),
-            "seconds": self.seconds,
-            "p50": percentile(latencies, 0.50),
-            "p99": percentile(latencies, 0.99),
-            "errors": self.tally.errors,
-            "late": sum(seconds > LATE for seconds in latencies),
-            "cpu": usage.ru_utime + usage.ru_stime,
-        }
+        return self.tally.report(self.seconds, own_cpu())
 
 
 def build_request(
@@ -315,6 +323,12 @@ def cause(body: bytes) -> str:
         return ""
     limit = f"{found['limit']} " if "limit" in found else ""
     return (limit + str(found.get("reason") or found.get("message") or ""))[:100]
+
+
+def own_cpu() -> float:
+    """Seconds of processors that this process has used."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import select
 import socket
 import struct
@@ -24,7 +23,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.client import DISCARD, LARGE, LONGEST_HEAD, STALL_SECONDS, Tally, connect, percentile
+from bench.client import DISCARD, LARGE, LONGEST_HEAD, STALL_SECONDS, Tally, connect, own_cpu
 from bench.rpc.calls import Calls, Fields
 from bench.rpc.http2 import Piece
 from bench.rpc.messages import SERVICE
@@ -100,14 +99,14 @@ class Run:
             while not self.calls.is_told:
                 self._write(sock)
                 self._read(sock)
-            begun, cpu = time.perf_counter(), _cpu()
+            begun, cpu = time.perf_counter(), own_cpu()
             self._end = begun + self._options.seconds
             self.calls.begin()
             while self.calls.calls:
                 if self._write(sock) or self._may_read(ready):
                     self._read(sock)
                     self.calls.begin()
-            self.seconds, self.cpu = time.perf_counter() - begun, _cpu() - cpu
+            self.seconds, self.cpu = time.perf_counter() - begun, own_cpu() - cpu
 
     def _write(self, sock: socket.socket) -> bool:
         """Send what there is; return whether the socket has taken all of it."""
@@ -147,20 +146,7 @@ class Run:
 
     def report(self) -> dict[str, object]:
         """What is printed."""
-        latencies = sorted(self.tally.latencies)
-        return {
-            "requests": len(latencies),
-            "seconds": self.seconds,
-            "p50": percentile(latencies, 0.50),
-            "p99": percentile(latencies, 0.99),
-            "errors": self.tally.errors,
-            "cpu": self.cpu,
-        }
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+        return self.tally.report(self.seconds, self.cpu)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
