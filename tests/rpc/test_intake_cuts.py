@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.engines.h2 import H2Engine
 from modelserver.rpc.engines.ngh2 import Ngh2Engine
 from modelserver.rpc.http2 import EngineMaker
 from modelserver.rpc.large_message import LARGE
 from tests.harness.http2_client import message
+from tests.harness.intake import slots_of
 from tests.harness.rpc import RpcStage
 from tests.harness.transports import FillingTransport, MemoryTransport
 
@@ -25,8 +25,7 @@ class CutAnywhereTests(SynchronousTestCase):
     def deliver(self, engine: EngineMaker, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
         """Send one call of each size, a frame of each in turn."""
         for made in (MemoryTransport, FillingTransport):
-            slots = SharedMemoryPool(-1, 2 * LARGE, memoryview(bytearray(6 * LARGE)))
-            stage = RpcStage(engine, slots=slots, make_transport=made)
+            stage = RpcStage(engine, slots=slots_of(2 * LARGE), make_transport=made)
             self.deliver_by(stage, sizes, cuts, says, frame)
 
     def deliver_by(self, stage: RpcStage, sizes: list[int], cuts: list[int], says: bool, frame: int) -> None:
