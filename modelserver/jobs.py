@@ -287,17 +287,19 @@ class Job:
     def settle(self, outcome: Answer | ServingError) -> None:
         """Tell the observer what the worker that had the job says, unless the observer was told already."""
         self.holder = None
-        if self.state is not FINISHED:
-            self.state = FINISHED
-            if self.bucket is not None:
-                self.bucket.leave(self)
-            if isinstance(outcome, Answer):
-                self.observer.completed(self, outcome)
-            else:
-                self.observer.failed(self, outcome)
-        body = self.request.body
-        if type(body) is SharedSlot:
-            body.free()
+        try:
+            if self.state is not FINISHED:
+                self.state = FINISHED
+                if self.bucket is not None:
+                    self.bucket.leave(self)
+                if isinstance(outcome, Answer):
+                    self.observer.completed(self, outcome)
+                else:
+                    self.observer.failed(self, outcome)
+        finally:
+            body = self.request.body
+            if type(body) is SharedSlot:
+                body.free()
 
     def move_body(self, place: SharedSlot) -> None:
         """Have its body, which was copied there, lie in shared memory; the place is the job's from now on."""

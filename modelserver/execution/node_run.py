@@ -67,8 +67,8 @@ class NodeOwner(Protocol):
     def node_ended(self, node_run: NodeRun) -> None:
         """Go on: all calls of a node have been answered."""
 
-    def fail(self, error: ServingError) -> None:
-        """End the run."""
+    def fail(self, error: Exception) -> None:
+        """End the run, by whatever went wrong."""
 
 
 @define(eq=False)
@@ -113,8 +113,9 @@ class NodeRun:
             call.begin()
 
     def withdraw(self) -> None:
-        """Have nobody work on it any more, and let go of all bodies."""
-        for call in self._calls:
+        """Have nobody work on it any more, and let go of all bodies and calls."""
+        calls, self._calls = self._calls, []
+        for call in calls:
             call.withdraw()
         self.drop_outputs()
 
@@ -257,9 +258,11 @@ class NodeCall:
         header_block, extra, _, flags = self.request
         try:
             self.job = run.enqueue(node, inputs_of((header_block, extra, body, flags)), self)
-        except ServingError as error:
+        except Exception as error:
             if self._loan is not None:
-                self._loan.body.free()
+                self._loan.body.free()  # it has become no job's
+            if not isinstance(error, ServingError):
+                raise
             run.attempt_ended(node, None, error)
             raise self._told(error) from None
         self._attempts += 1
@@ -288,19 +291,25 @@ class NodeCall:
     # What the job tells.
 
     def completed(self, job: Job, answer: Answer) -> None:
-        """Take the answer."""
+        """Take the answer, and go on."""
+        try:
+            self._take(job, answer)
+        except Exception as error:
+            self.node_run.run.fail(error)
+
+    def _take(self, job: Job, answer: Answer) -> None:
         node_run, payload, loan = self.node_run, self.payload, self._loan
         assert payload is not None  # as long as there is a job
         node, run = node_run.node, node_run.run
         node.timer.forget(self)
-        self.job = self.payload = self._loan = None
+        self.job = None
         # Behind parts, what lies in the room is not all of the answer.
         output = None if loan is None or self._parts else loan.answer_of(job, answer)
         if output is None:
             body = b"".join([*self._parts, answer.body]) if self._parts else answer.body
             # The place of an answer that lies over its request goes with the job.
             output = run.store.of_bytes(body) if node.children else Payload(owned(body))
-        self.output = output
+        self.output, self.payload, self._loan = output, None, None
         payload.drop()
         run.attempt_ended(node, job, None)
         node_run.call_answered(answer)
@@ -324,7 +333,10 @@ class NodeCall:
     def failed(self, job: Job, error: ServingError) -> None:
         """Try again, or end the run."""
         self.node_run.node.timer.forget(self)
-        self._try_again(job, error)
+        try:
+            self._try_again(job, error)
+        except Exception as refusal:
+            self.node_run.run.fail(refusal)
 
     # What the timer tells.
 
@@ -344,11 +356,8 @@ class NodeCall:
         run.attempt_ended(node, job, error)
         if self._has_sent or self._attempts > node.retries or isinstance(error, BadRequest):
             run.fail(self._told(error))
-            return
-        try:
+        else:
             self.begin()
-        except ServingError as refusal:
-            run.fail(refusal)
 
     def _told(self, error: ServingError) -> ServingError:
         """Return what the client is told of an error of the last attempt."""

@@ -27,7 +27,7 @@ _WORDS: tuple[tuple[type[ServingError], str], ...] = (
 )
 
 
-def outcome_of(error: ServingError) -> str:
+def outcome_of(error: Exception) -> str:
     """Return the word for an error; a full queue has the name of its limit."""
     if isinstance(error, NodeFailed):
         return "answer" if error.cause is None else outcome_of(error.cause)

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from attrs import field
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
-from modelserver.errors import ServingError
+from modelserver.errors import InternalError, ServingError
 from modelserver.execution.answers import answer_of_leaf, answer_of_leaves, with_trace, with_type
 from modelserver.execution.inputs import SPLIT, inputs_of_node, is_node_due
 from modelserver.execution.node_run import NodeRun
@@ -19,6 +20,8 @@ from modelserver.execution.tensors import check_reply
 from modelserver.interfaces import Recorder
 from modelserver.jobs import ASSIGNED, STREAMING, Answer, Inputs, Job, ResponseObserver, SharedSlot
 from modelserver.language.attributes import define, frozen
+
+_log = Logger()
 
 
 class Enqueue(Protocol):
@@ -95,7 +98,7 @@ class WorkflowRun:
             coming[number] += 1
         try:
             self._begin(self.plan.nodes[0], [body], self.request)
-        except ServingError as error:
+        except Exception as error:
             self.job.holder = None
             self._end(outcome_of(error))
             raise
@@ -163,13 +166,13 @@ class WorkflowRun:
 
     def node_ended(self, node_run: NodeRun) -> None:
         """Begin the nodes that have waited for this one alone, or end the run."""
-        try:
-            self._resolve(node_run.node.number)
-        except ServingError as error:
-            self.fail(error)
+        self._resolve(node_run.node.number)
 
-    def fail(self, error: ServingError) -> None:
-        """End the run: its client is told why."""
+    def fail(self, error: Exception) -> None:
+        """End the run: its client is told why; a defect, which is being handled, is for the log."""
+        if not isinstance(error, ServingError):
+            _log.failure("A run of workflow {workflow} failed", workflow=self.workflow)
+            error = InternalError()
         if not self._is_over:
             self._end(outcome_of(error))
             self.job.settle(error)

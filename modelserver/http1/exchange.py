@@ -81,18 +81,20 @@ class Exchange:
         self.head = evolve(self.head, closes=True)
 
     def begin(self, body: bytes | SharedSlot) -> None:
-        """Have the request served, which is whole."""
+        """Have the request served, which is whole; the body is its job's, if it has become one."""
         connection = self.connection
         connection.mode = BUSY
+        job = None
         try:
-            self._job = connection.handler.predict(self.head, body, self)
+            job = self._job = connection.handler.predict(self.head, body, self)
         except ServingError as error:
-            if isinstance(body, SharedSlot):
-                body.free()
             self.refuse(error)
         except Exception as error:
             connection.log_failure(Failure(error))
             self.refuse(InternalError())
+        finally:
+            if job is None and type(body) is SharedSlot:
+                body.free()
 
     def withdraw(self) -> None:
         """Cancel the job: the client has left."""

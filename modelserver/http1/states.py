@@ -48,6 +48,7 @@ class RequestHandler(Protocol):
         """
         Begin a request that has an operation; return None when it has been answered already.
 
+        :param body: the job's from then on; where there is none, a slot stays the caller's to free.
         :raises ServingError: it is refused.
         """
 

@@ -57,6 +57,8 @@ class Inference:
         """
         Queue a request; ``observer`` is told what comes of it.
 
+        Whatever is raised, nothing is left of the request: a body in shared memory is the caller's again.
+
         :param client_timeout: seconds that the client waits; 0: as the version's settings say.
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
@@ -69,14 +71,20 @@ class Inference:
             found = self._find(name, version)  # which tells a model that is on its way
         client_timeout = client_timeout or found.spec.client_timeout
         job = self._put(found, version, inputs, observer, client_timeout)
-        self.recorder.request_arrived(name, version)
-        if client_timeout:
-            self.deadlines.watch(job)
+        try:
+            self.recorder.request_arrived(name, version)
+            if client_timeout:
+                self.deadlines.watch(job)
+        except Exception:  # a defect; nobody will know the job, which waits by now
+            job.cancel()
+            raise
         return job
 
     def enqueue(self, name: str, version: str | None, inputs: Inputs, observer: ResponseObserver) -> Job:
         """
         Queue a part of a request, which watches its time itself and is not counted as a request.
+
+        Whatever is raised, nothing is left of it, as with ``predict``.
 
         :raises ModelNotFound: no model has this name.
         :raises VersionNotFound: the model has no such version.
@@ -109,6 +117,9 @@ class Inference:
         except QueueFull as error:
             self.recorder.refused(found.spec.name, error.limit_name)
             raise evolve(error, version=version) from None
+        except Exception:
+            job.cancel()  # as above: it may wait
+            raise
         return job
 
     def _find(self, name: str, version: str | None) -> ModelVersion:

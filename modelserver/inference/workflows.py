@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from attrs import evolve, field
 from twisted.internet.defer import Deferred, succeed
 
-from modelserver.errors import BadRequest, NoWorkers, QueueFull
+from modelserver.errors import NoWorkers, QueueFull
 from modelserver.execution.admission import refusal_of
 from modelserver.execution.answers import TRACE
 from modelserver.execution.outcomes import outcome_of
@@ -69,7 +69,7 @@ class WorkflowInference:
         payload = services.store.of_request(inputs.body)
         try:
             inputs = with_reply(inputs, payload.data, plan)
-        except BadRequest:
+        except Exception:
             payload.drop()
             raise
         header_block = inputs.header_block

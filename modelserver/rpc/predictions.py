@@ -104,9 +104,9 @@ class Predictor:
         asked = inference if inference.registry.has(name) else self.either
         try:
             return asked.predict(name, version, inputs_of((block, b"", body, flags)), observer, timeout)
-        except ServingError:
+        except Exception:
             if isinstance(body, SharedSlot):
-                body.free()
+                body.free()  # it has become no job's
             raise
 
     def _kept(self, message: bytes | memoryview) -> bytes | SharedSlot:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.http1.head import Malformed
 from modelserver.jobs import Answer, SharedSlot
 from modelserver.protocol.shared_memory import LARGE, SharedMemoryPool
-from modelserver.rest.inference.front import InferenceSettings
+from modelserver.rest.inference.front import InferenceEndpoint, InferenceSettings
 from tests.harness.connections import Client, ConnectionStage
+from tests.harness.defects import FailingRecorder
 from tests.harness.transports import FillingTransport
 
 LARGEST = 2 * LARGE
@@ -153,3 +157,19 @@ class LargeBodyTests(SynchronousTestCase):
             self.stage.turn()
         self.assertEqual([500], self.client.statuses)
         self.assertEqual(self.all, self.slots.free)
+
+    def test_ping_gives_the_slot_of_its_body_back(self) -> None:
+        self.client.send(PING[:-2] + b"Content-Length: %d\r\n\r\n" % LARGE)
+        self.client.send(self.body(LARGE))
+        self.client.finish()
+        self.assertEqual([200], self.client.statuses)
+        self.assertEqual(self.all, self.slots.free)
+
+    def test_defect_gives_the_slot_back_when_no_worker_can_get_it_any_more(self) -> None:
+        endpoint = cast(InferenceEndpoint, self.stage.listener.handler)
+        endpoint.inference = evolve(endpoint.inference, recorder=FailingRecorder(fails="request_arrived"))
+        self.client.send(HEAD % (b"noop", LARGE) + self.body(LARGE))
+        self.client.finish()
+        self.assertEqual(([500], []), (self.client.statuses, self.stage.asked))
+        self.assertEqual(self.all, self.slots.free)
+        self.assertEqual([ZeroDivisionError], [failure.type for failure in self.stage.failures])

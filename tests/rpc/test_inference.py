@@ -6,6 +6,7 @@ import json
 from typing import Any
 from unittest import TestCase
 
+from attrs import evolve
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from modelserver.rpc.site import SiteRules
 from modelserver.rpc.status import PREDICTION_ENDINGS, Statuses
 from modelserver.spec import WorkerFailure
 from modelserver.testing.rpc_calls import MemoryCall
+from tests.harness.defects import FailingRecorder
 from tests.harness.rpc_messages import type_of
 from tests.harness.rpc_services import RpcCase
 
@@ -362,3 +364,15 @@ class LargeMessageTests(RpcCase):
         refused = MemoryCall()
         method.message(refused, request("nope", data=b"x" * LARGE).SerializeToString())
         self.assertEqual((self.told(refused)[0], slots.free), ("INTERNAL", free))
+
+    def test_defect_gives_the_place_back(self) -> None:
+        self.serve()
+        freed: list[None] = []
+        inference = evolve(self.inference, recorder=FailingRecorder(fails="request_arrived"))
+        statuses = Statuses(self.dialect, PREDICTION_ENDINGS)
+        method = Predictions("/s/m", Predictor(inference, self.clock), statuses, self.rules.answers)
+        call = MemoryCall(place=SharedSlot(0, LARGE, lambda: freed.append(None)))
+        with self.assertRaises(ZeroDivisionError):
+            method.message(call, request(data=b"x" * LARGE).SerializeToString())
+        self.stage.turn()
+        self.assertEqual(([], [None]), (self.worker.batches, freed))

@@ -225,9 +225,8 @@ class Worker:
                 try:
                     job.settle(answer)
                 except Exception:
-                    # A defect of who waited: the others get their answers, and its place is free.
+                    # A defect of who waited: the others get their answers.
                     self._told.answer_not_taken()
-                    job.released_by_worker()
             self.owner.batch_finished(self, jobs, calls, times)
         if tracer is not None:
             tracer.answering = None

@@ -99,7 +99,7 @@ class TracedEndpoint(InferenceEndpoint):
         try:
             return self.inference.predict(name, version, inputs, observer, client_timeout)
         except Exception as error:
-            self._refused(error, trace, body, observer)
+            self._refused(error, trace, observer)
             return None
         finally:
             tracer.current = before
@@ -138,17 +138,13 @@ class TracedEndpoint(InferenceEndpoint):
         try:
             return trace.run(InferenceEndpoint.predict, self, head, body, observer)
         except Exception as error:
-            self._refused(error, trace, body, observer)
+            self._refused(error, trace, observer)
             return None
 
-    def _refused(
-        self, error: Exception, trace: Trace, body: bytes | SharedSlot, observer: ReplyObserver
-    ) -> None:
+    def _refused(self, error: Exception, trace: Trace, observer: ReplyObserver) -> None:
         if not isinstance(error, ServingError):
             trace.end(repr(error))
             raise error
-        if isinstance(body, SharedSlot):
-            body.free()
         trace.note({"error.type": type(error).__name__})
         trace.run(observer.refuse, error)
 
