@@ -1,11 +1,13 @@
-"""Sends spans as OTLP over HTTP by OpenTelemetry's own exporter; the one module that imports its packages."""
+"""Sends spans as OTLP over HTTP by OpenTelemetry's own exporter."""
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field
@@ -18,6 +20,7 @@ from modelserver.tracing.plain_encoding import PlainEncoder
 from modelserver.tracing.plain_request import PlainRequest
 from modelserver.tracing.propagation import SpanContext
 from modelserver.tracing.spans import SERVER, FinishedSpan
+from modelserver.tracing.transport import transport_for
 
 if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -93,7 +96,8 @@ class OtlpSender:
         logger = logging.getLogger("opentelemetry")
         logger.addHandler(self._last_words)
         logger.propagate = False
-        exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=self.timeout)
+        transport = transport_for(OTLPSpanExporter, self.endpoint, os.environ, Path(os.path.expanduser("~")))
+        exporter = OTLPSpanExporter(endpoint=self.endpoint, timeout=self.timeout, **transport)
         resource = Resource.create(dict(self.resource))
         self._shutdown = exporter.shutdown
         client: Any = getattr(exporter, "_client", None)  # no interface has it: older ones have no client

@@ -11,8 +11,8 @@ from tests.harness.server_process import free_ports
 
 
 def requests_kept() -> int:
-    """How many of the client's requests are in memory, each with its body."""
-    return sum([type(each).__name__ == "PreparedRequest" for each in gc.get_objects()])
+    """How many of the clients' requests are in memory, or errors that keep them, each with its body."""
+    return sum([type(each).__name__ in ("PreparedRequest", "MaxRetryError") for each in gc.get_objects()])
 
 
 @skipIf(missing_package(), "the packages of the extra tracing are not installed")
