@@ -38,7 +38,7 @@ class MessageStreams:
     :ivar behind: calls that go on in the next turn, by stream.
     """
 
-    __slots__ = ("_connection", "_largest", "_left", "_memory", "_reception", "behind")
+    __slots__ = ("_connection", "_given", "_largest", "_left", "_memory", "_reception", "behind")
 
     def __init__(
         self, connection: CallingConnection, reception: StreamReception, memory: BodyMemory, largest: int
@@ -46,6 +46,8 @@ class MessageStreams:
         self._connection, self._reception, self._memory = connection, reception, memory
         self._largest = largest
         self._left = MOST_MESSAGES
+        self._given: ServerCall | None = None
+        """The one whose method is being given what has come."""
         self.behind: dict[int, ServerCall] = {}
 
     @property
@@ -75,29 +77,32 @@ class MessageStreams:
 
     def resume(self, call: ServerCall) -> None:
         """Go on with a call, soon: its method has taken what it had."""
-        self.behind[call.stream] = call
+        if call is not self._given:
+            self.behind[call.stream] = call
 
     def _give_on(self, call: ServerCall) -> None:
+        self._given = call
         try:
             self._give(call, call.rpc_method)  # type: ignore[arg-type]  # it has begun
         except Exception as error:
             self._reception.fail(call, error)
+        finally:
+            self._given = None
 
     def _give(self, call: ServerCall, method: RpcMethod) -> None:
         """Give a method what has come, up to what it, and this turn, may have."""
         reader = call.reader
         assert reader is not None, "something has come"
-        call.is_behind = False
+        call.is_behind = True  # as long as more has come, what is taken at once opens no window
         while not call.is_over:
             if call.unread > UNREAD_HIGH and reader.pending:
-                call.is_behind = True  # until the method takes it
-                break
+                break  # until the method takes it
             if self._left <= 0:
-                call.is_behind = True
                 self.behind[call.stream] = call
                 break
             found = reader.next_message()
             if found is None:
+                call.is_behind = False
                 break
             self._left -= 1
             message = self._reception.plain(call, *found)

@@ -17,6 +17,13 @@ MANY = 4 * MOST_MESSAGES
 NUMBERED = [b"%d" % number for number in range(MANY)]
 BODY = b"".join(map(message, NUMBERED))
 """More than one turn reads, and few enough bytes to come at once."""
+NOW = b"now"
+
+
+def _take_at_once(call: Call, told: bytes | None) -> None:
+    """Take one message as soon as it comes, as services do that refuse one; the others are left unread."""
+    if told == NOW:
+        call.consumed(len(NOW))
 
 
 class MessageStreamsTests(TestCase):
@@ -85,6 +92,31 @@ class MessageStreamsTests(TestCase):
         hear.calls[0].finish()
         self.client.pump()
         self.assertEqual(0, self.client.http2.answers[stream].status)
+
+    def test_what_waits_behind_a_message_taken_at_once_comes_when_the_method_takes_more(self) -> None:
+        hear = self.stage.site.hear
+        hear.answers = _take_at_once
+        most = UNREAD_HIGH // FRAMED + 1
+        told = [NOW] + [b""] * 2 * most
+        self.client.http2.request("Hear", b"".join(map(message, told)))
+        self.client.pump()
+        self.assertEqual(1 + most, len(hear.messages))
+        hear.calls[0].consumed(0, most)
+        self.client.pump()
+        self.assertEqual([*told, None], hear.messages)
+
+    def test_a_message_that_is_taken_at_once_opens_no_window_for_those_that_wait(self) -> None:
+        hear, http2 = self.stage.site.hear, self.client.http2
+        hear.answers = _take_at_once
+        stream, size = http2.request("Hear"), 10_000
+        largest = http2.connection.local_flow_control_window(stream)
+        for _ in range(40):
+            while http2.connection.local_flow_control_window(stream) > 2 * size:
+                http2.data(stream, message(NOW) + message(bytes(size)))
+                self.client.pump()
+            hear.calls[0].consumed(size)
+            self.client.pump()
+        self.assertLess(self.stage.memory.used, 2 * largest)
 
     def test_client_that_leaves_takes_the_rest_along(self) -> None:
         self.client.http2.request("Talk", BODY)
