@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 
 HANDLERS = Path(__file__).with_name("handlers")
-SHAPES = ("torchserve", "mms")
 
 
 def manifest(name: str, shape: str) -> dict[str, object]:

@@ -198,7 +198,6 @@ class PeerServer(Target):
             "PYTHONPATH": str(CHECKOUT),
             "BENCH_HANDLER": job.handler,
             "BENCH_BATCH_SIZE": str(job.batch_size),
-            "BENCH_DELAY_MS": str(round(job.max_batch_delay * 1000)),
             **self.peer.environment,
         }
 

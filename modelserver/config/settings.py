@@ -255,10 +255,6 @@ class Settings:
         """Return whether gRPC has the Open Inference Protocol: yes, unless the key for it says no."""
         return self.open_inference_protocol or not self.properties.get("ts_open_inference_protocol")
 
-    def version_preset(self, name: str, version: str) -> VersionPreset:
-        """Find a version's entry in the ``models`` JSON; an empty one where there is none."""
-        return self.models.get(name, {}).get(version, VersionPreset())
-
     def most_workers(self, cpus: int) -> int:
         """Return how many workers of a version calls and archives may ask for; the operator may have more."""
         return self.max_workers_per_model or max(MOST_WORKERS, 2 * cpus)

@@ -157,7 +157,6 @@ PLACE = struct.Struct("<QI")
 BODY_PLACE = struct.Struct("<QIq")
 """Where the body of a job lies, and where its answer may be laid."""
 ID_SIZE = 16
-MOST_ITEMS = 65535
 _SINGLE = struct.Struct("<IBBHI4x4I16s")
 """Header, row and id of a batch of one."""
 _ONE = struct.Struct("<4I16s")

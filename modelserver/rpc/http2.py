@@ -11,7 +11,7 @@ from modelserver.rpc.wire.fields import Fields
 
 
 class ErrorCode(IntEnum):
-    """Those of HTTP/2's error codes that a server says (RFC 9113, 7)."""
+    """Those of HTTP/2's error codes (RFC 9113, 7) that a server sends, or that an engine's error may name."""
 
     NO_ERROR = 0
     PROTOCOL_ERROR = 1

@@ -206,11 +206,5 @@ class DerivedTests(SynchronousTestCase):
         self.assertEqual(Settings(dialect="mms").manifest_rules(), MMS_RULES)
         self.assertTrue(Settings(allow_external_handlers=True).manifest_rules().allow_outside_handler)
 
-    def test_version_preset(self) -> None:
-        settings = Settings(models={"m": {"1.0": VersionPreset(settings={"batch_size": 4})}})
-        self.assertEqual(settings.version_preset("m", "1.0"), VersionPreset(settings={"batch_size": 4}))
-        self.assertEqual(settings.version_preset("m", "2.0"), VersionPreset())
-        self.assertEqual(settings.version_preset("n", "1.0"), VersionPreset())
-
     def test_snapshot_folder(self) -> None:
         self.assertEqual(Settings(log_folder=Path("/l")).snapshot_folder, Path("/l/config"))

@@ -10,7 +10,6 @@ import bentoml
 from bench.today.servers.work import Work
 
 HANDLER, SIZE = os.environ["BENCH_HANDLER"], int(os.environ["BENCH_BATCH_SIZE"])
-DELAY_MS = int(os.environ["BENCH_DELAY_MS"])
 
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}}, traffic={"timeout": 60})
