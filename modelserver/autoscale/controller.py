@@ -11,9 +11,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from modelserver.autoscale.judge import Judge, Seen
+from modelserver.autoscale.judge import Judge, Observation
+from modelserver.autoscale.observation import observe
 from modelserver.autoscale.policy import Load, Reason, Verdict
-from modelserver.autoscale.sight import look_at
 from modelserver.core.providers import CoreProviders
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.demand import Demand
@@ -77,11 +77,6 @@ class Autoscaler:
         if not self._loop.running:
             self._loop.start(INTERVAL, now=False)
 
-    @property
-    def is_looking(self) -> bool:
-        """Whether there is a version to decide for."""
-        return bool(self._loop.running)
-
     def stop(self) -> None:
         """Decide nothing any more."""
         for version in list(self._watched):
@@ -125,8 +120,8 @@ class Autoscaler:
     def _decide(self, version: ModelVersion, watched: _Elastic) -> None:
         scaling, judge = version.scaling, watched.judge
         now = self.providers.clock.seconds()
-        seen = look_at(version, watched.demand, now)
-        load = judge.look(now, seen, scaling.settings, scaling.bounds)
+        seen = observe(version, watched.demand, now)
+        load = judge.take_in(now, seen, scaling.settings, scaling.bounds)
         wanted = judge.decide(load, scaling.settings, scaling.bounds)
         more = wanted.workers - seen.workers
         memory = self.providers.memory
@@ -182,7 +177,7 @@ class Autoscaler:
         )
 
 
-def sentence(wanted: Verdict, seen: Seen, load: Load) -> str:
+def sentence(wanted: Verdict, seen: Observation, load: Load) -> str:
     """Say why there are to be so many workers."""
     before = seen.workers
     match wanted.reason:

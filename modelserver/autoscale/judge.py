@@ -1,4 +1,4 @@
-"""Makes the policy's questions of what is counted in a version, and remembers what it needs for that."""
+"""Asks the policy about one version, with its present load and what matters of the last minutes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ LONGEST_DELAY = 600.0
 
 
 @frozen
-class Seen:
+class Observation:
     """
-    What there is in a version at one moment; see ``Load`` for what has the same name.
+    What a version and its workers show at one moment; fields that ``Load`` has, too, are explained there.
 
     :param arrived: requests that have come since the version is watched.
+    :param costs: what calls of the handler cost, by the number of their jobs.
     :param loading: seconds that a worker needs to load, as far as is known.
     """
 
@@ -40,15 +41,19 @@ class Seen:
 
 @define(eq=False)
 class Judge:
-    """Decides for one version, look by look. Times are the clock's (monotonic) seconds."""
+    """
+    Decides how many workers one version is to have, observation by observation.
+
+    Times are the clock's (monotonic) seconds.
+    """
 
     _arrivals: Arrivals = field(factory=Arrivals, init=False)
     _needs: deque[tuple[float, int]] = field(factory=deque, init=False)
     _arrived: int = field(default=0, init=False)
     _active: float | None = field(default=None, init=False)
 
-    def look(self, now: float, seen: Seen, settings: Autoscaling, bounds: WorkerRange) -> Load:
-        """Take in what there is now, and return what follows of it and of what was there before."""
+    def take_in(self, now: float, seen: Observation, settings: Autoscaling, bounds: WorkerRange) -> Load:
+        """Remember an observation, and return the load that follows from it and from earlier ones."""
         call = min(seen.costs.values(), key=lambda cost: cost.seconds, default=CallCost(0.0)).seconds
         self._arrivals.note(now, seen.arrived, was_asleep=not seen.workers)
         if self._active is None or seen.arrived != self._arrived or seen.waiting or seen.in_hand:
@@ -81,7 +86,7 @@ class Judge:
         return workers_for_calm(evolve(load, rate=self._arrivals.upper_rate(call)), rules)
 
     def decide(self, load: Load, settings: Autoscaling, bounds: WorkerRange) -> Verdict:
-        """Decide by what ``look`` has returned, perhaps with ``affordable`` in it."""
+        """Decide by the load that ``take_in`` has returned, with ``affordable`` set where memory is short."""
         calm = max((need for _, need in self._needs), default=load.workers)
         return decide(load, rules_of(settings, bounds), calm)
 

@@ -1,8 +1,8 @@
-"""What a version's pool shows of its load at this moment."""
+"""Reads the present load of a version from its queue and its workers."""
 
 from __future__ import annotations
 
-from modelserver.autoscale.judge import Seen
+from modelserver.autoscale.judge import Observation
 from modelserver.autoscale.policy import CallCost
 from modelserver.core.version import ModelVersion
 from modelserver.core.workers.concurrent import AT_ONCE
@@ -13,17 +13,17 @@ from modelserver.spec import VersionSpec, WorkerState
 _TROUBLED = frozenset({WorkerState.WAITING, WorkerState.SUSPECT, WorkerState.DYING, WorkerState.FAILED})
 
 
-def look_at(version: ModelVersion, demand: Demand, now: float) -> Seen:
+def observe(version: ModelVersion, demand: Demand, now: float) -> Observation:
     """
-    Return what there is now.
+    Return the version's load as it is now.
 
-    :param demand: what was counted since the version is watched.
+    :param demand: what has been counted since the version is watched.
     :param now: the clock's (monotonic) seconds.
     """
     pool = version.pool
     ready = [worker for worker in pool.workers if worker.state is READY]
     is_troubled = any(worker.state in _TROUBLED for worker in pool.workers)
-    return Seen(
+    return Observation(
         workers=len(pool.workers),
         is_failing=is_troubled and not ready,
         waiting=version.queue.length + pool.jobs_ahead,

@@ -11,7 +11,6 @@ from attrs import field
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.jobs import Job
 from modelserver.language.attributes import define, frozen
-from modelserver.metrics.beside import Beside
 from modelserver.metrics.command_sampler import Reported
 from modelserver.metrics.declarations import GAUGE, HISTOGRAM, Declaration, Declarations
 from modelserver.metrics.departures import Departed, Departures
@@ -23,6 +22,7 @@ from modelserver.metrics.host_sampler import HostValue, Sample
 from modelserver.metrics.log_lines import MetricLine, MetricLog
 from modelserver.metrics.modelserver_metrics import ModelServerMetrics
 from modelserver.metrics.openmetrics import Exemplars, openmetrics_pieces
+from modelserver.metrics.scrape_readings import ScrapeReadings
 from modelserver.metrics.tallies import SECONDS, BatchTally, CallTally, JobTally, RequestTallies
 from modelserver.metrics.torchserve_metrics import INFERENCE_METRICS, TorchServeMetrics, Update
 from modelserver.metrics.torchserve_totals import HOST, TorchServeTotals
@@ -94,12 +94,12 @@ class MetricsRecorder:
     TorchServe's metrics go where the mode says; in the mode ``log``, ``write_lines`` is to be called every
     second. The metrics that only modelserver has are at the endpoint in every mode.
 
-    :param beside: returns what others count; asked at a scrape.
+    :param read_at_scrape: returns what others know; asked at a scrape.
     """
 
     settings: MetricsSettings
     inputs: MetricsInputs
-    beside: Callable[[], Beside] = field(default=Beside, init=False)
+    read_at_scrape: Callable[[], ScrapeReadings] = field(default=ScrapeReadings, init=False)
     _tallies: RequestTallies = field(factory=RequestTallies, init=False)
     _modelserver: ModelServerMetrics = field(factory=ModelServerMetrics, init=False)
     _workflows: WorkflowMetrics = field(factory=WorkflowMetrics, init=False)
@@ -315,7 +315,7 @@ class MetricsRecorder:
         yield from self._handlers.exposed(self.settings.hostname)
         yield from self._modelserver.exposed(self._tallies, versions, self._sample)
         yield from self._workflows.exposed()
-        yield from self.beside().exposed()
+        yield from self.read_at_scrape().exposed()
 
     def pieces(self, names: Collection[str] = ()) -> Iterator[bytes]:
         """
@@ -345,7 +345,7 @@ class MetricsRecorder:
             gpu_memory=self._sample.gpu_memory,
             host=self._host.values(),
             host_at=self._host.at,
-            aside=self.beside().gpus,
+            aside=self.read_at_scrape().gpus,
         )
 
     def registry(self) -> CollectorRegistry:

@@ -1,4 +1,4 @@
-"""What is asked at a scrape of those who count for themselves."""
+"""What is not counted as it happens, but read at each scrape: models in memory, nodes, GPUs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelserver.metrics.node_metrics import Nodes
 
 
 @frozen
-class Beside:
+class ScrapeReadings:
     """
     Models that come and go, nodes, and GPUs, as they are now.
 

@@ -50,9 +50,9 @@ from modelserver.management.rules import ManagementRules
 from modelserver.management.service import Management
 from modelserver.management.snapshots.writer import Snapshots
 from modelserver.management.workflows.service import WorkflowManagement, needed_by
-from modelserver.metrics.beside import Beside
 from modelserver.metrics.node_metrics import Nodes
 from modelserver.metrics.process_memory import tree_memories, tree_memories_apart
+from modelserver.metrics.scrape_readings import ScrapeReadings
 from modelserver.protocol.frames import ID_SIZE
 from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rest.dialects.mms import MultiModelServer
@@ -158,7 +158,9 @@ def build_core(
     management.follow = autoscaler.follow
     loading = LoadOnRequest(management, reactor.seconds, settings.memory_shortage == "wait")
     nodes = Nodes if cluster is None else cluster.nodes
-    telemetry.recorder.beside = lambda: Beside(residents(memory, loading), nodes(), providers.devices.aside())
+    telemetry.recorder.read_at_scrape = lambda: ScrapeReadings(
+        residents(memory, loading), nodes(), devices.aside()
+    )
     workflow_management = make_workflow_management(settings, runtime, resources, workflows, management)
     if snapshots is not None:
         snapshots.workflows = workflow_management.registered

@@ -9,7 +9,7 @@ from random import Random
 
 from attrs import define, field
 
-from modelserver.autoscale.judge import Judge, Seen
+from modelserver.autoscale.judge import Judge, Observation
 from modelserver.autoscale.policy import CallCost
 from modelserver.version_settings.values import Autoscaling, WorkerRange
 
@@ -72,7 +72,7 @@ class Simulation:
 
     def _look(self) -> None:
         busy = [free - self.now for free in self._free if free > self.now]
-        seen = Seen(
+        seen = Observation(
             workers=len(self._free),
             waiting=len(self._queue),
             in_hand=len(busy),
@@ -80,7 +80,7 @@ class Simulation:
             costs={1: CallCost(self.call)} if self.waits else {},
             loading=self.start,
         )
-        load = self.judge.look(self.now, seen, self.settings, self.bounds)
+        load = self.judge.take_in(self.now, seen, self.settings, self.bounds)
         wanted = self.judge.decide(load, self.settings, self.bounds)
         if wanted.workers != len(self._free):
             self.counts.append((self.now, wanted.workers))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.autoscale.arrivals import Arrivals, window
-from modelserver.autoscale.judge import Judge, Seen
+from modelserver.autoscale.judge import Judge, Observation
 from modelserver.version_settings.values import Autoscaling, WorkerRange
 from tests.autoscale.simulation import Simulation, poisson
 
@@ -104,17 +104,17 @@ def _p99(simulation: Simulation) -> float:
 class IdleTests(SynchronousTestCase):
     """When a version counts as idle."""
 
-    def look(self, now: float, seen: Seen) -> float:
-        return self.judge.look(now, seen, ON, WorkerRange(0, 4)).idle
+    def look(self, now: float, seen: Observation) -> float:
+        return self.judge.take_in(now, seen, ON, WorkerRange(0, 4)).idle
 
     def test_nothing_came_waits_or_is_at_work(self) -> None:
         self.judge = Judge()
-        self.assertEqual(self.look(10.0, Seen(1)), 0.0)
-        self.assertEqual(self.look(15.0, Seen(1)), 5.0)
-        self.assertEqual(self.look(16.0, Seen(1, arrived=1)), 0.0)
-        self.assertEqual(self.look(17.0, Seen(1, arrived=1, in_hand=1)), 0.0)
-        self.assertEqual(self.look(18.0, Seen(1, arrived=1, waiting=1)), 0.0)
-        self.assertEqual(self.look(20.5, Seen(1, arrived=1)), 2.5)
+        self.assertEqual(self.look(10.0, Observation(1)), 0.0)
+        self.assertEqual(self.look(15.0, Observation(1)), 5.0)
+        self.assertEqual(self.look(16.0, Observation(1, arrived=1)), 0.0)
+        self.assertEqual(self.look(17.0, Observation(1, arrived=1, in_hand=1)), 0.0)
+        self.assertEqual(self.look(18.0, Observation(1, arrived=1, waiting=1)), 0.0)
+        self.assertEqual(self.look(20.5, Observation(1, arrived=1)), 2.5)
 
 
 class ArrivalTests(SynchronousTestCase):

@@ -9,8 +9,8 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.devices import GpuMemory
-from modelserver.metrics.beside import Beside
 from modelserver.metrics.host_sampler import HostValue, Sample
+from modelserver.metrics.scrape_readings import ScrapeReadings
 from modelserver.spec import WorkerFailure, WorkerPlace
 from tests.harness.dashboard import DashboardStage
 
@@ -135,7 +135,7 @@ class EqualToMetricsTests(SynchronousTestCase):
 
     def test_gpu_that_is_set_aside_is_shown_with_the_reason(self) -> None:
         on = DashboardStage()
-        on.recorder.beside = lambda: Beside(gpus={0: None, 1: "it is lost"})
+        on.recorder.read_at_scrape = lambda: ScrapeReadings(gpus={0: None, 1: "it is lost"})
         ((_, self.state),) = on.watch().events()
         self.assertEqual({"1": "it is lost"}, self.state["machine"]["aside"])
 
