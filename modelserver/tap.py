@@ -7,15 +7,16 @@ import sys
 from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 from twisted.application.service import IService
 from twisted.internet.base import ReactorBase
 from twisted.python import usage
 
+import modelserver
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
-from modelserver.dialect_rules import MMS
+from modelserver.dialect_rules import DIALECTS, MMS
 from modelserver.system.allocation import keep_freed_memory
 from modelserver.system.garbage import CollectingHabits, collect_nothing, collect_rarely
 from modelserver.system.left_out import without
@@ -33,13 +34,14 @@ model API is off and tokens are on; started by its own name, the server can be u
 class Options(usage.Options):
     """The options of ``twistd -n modelserver``: those of TorchServe and MMS."""
 
-    synopsis = "[options]"
+    program = "twistd [options] modelserver"
+    """What the help says the command is."""
     longdesc = "Serve models: the successor of TorchServe and Multi Model Server."
     optParameters = [
         ["model-store", None, None, "Folder of model archives."],
         ["workflow-store", None, None, "Folder of workflow archives."],
         ["ts-config", None, None, "Configuration file (config.properties)."],
-        ["mms-config", None, None, "The same, in Multi Model Server's dialect; or: sagemaker."],
+        ["mms-config", None, None, "Configuration file in Multi Model Server's dialect; or: sagemaker."],
         ["log-config", None, None, "Log configuration of the peers' kind; read for what is known of it."],
         ["cpp-log-config", None, None, "Accepted and not used: there is no C++ backend."],
         ["plugins-path", None, None, "Accepted and not used: Java plugins cannot run here."],
@@ -49,7 +51,7 @@ class Options(usage.Options):
     ]
     optFlags = [
         ["no-config-snapshots", None, "Neither write nor restore snapshots."],
-        ["ncs", None, "The same."],
+        ["ncs", None, "The same as --no-config-snapshots."],
         ["enable-model-api", None, "Models may be registered and unregistered over HTTP."],
         ["disable-token-auth", None, "Requests need no token."],
         ["console", None, "Log lines go to standard output, too, in the layout of the log files."],
@@ -60,6 +62,15 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self["models"] = []
         self.habits = CollectingHabits.now()
+
+    def getSynopsis(self) -> str:
+        """Return the first line of the help."""
+        return f"Usage: {self.program} [options]"
+
+    def opt_version(self) -> NoReturn:
+        """Print this server's version, and exit."""
+        print(f"modelserver {modelserver.__version__}")
+        raise SystemExit(0)
 
     def opt_models(self, models: str) -> None:
         """Models to load at the start: [name=]location, with commas between, or all; may be repeated."""
@@ -88,6 +99,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Begin the start, and install asyncio's reactor where none is chosen: twistd needs one next."""
+        if self["launcher"] not in ("", *DIALECTS):
+            raise usage.UsageError(f"--launcher {self['launcher']}: it is {' or '.join(DIALECTS)}.")
         self.habits = CollectingHabits.now()
         collect_nothing()
         if self.parent is not None:

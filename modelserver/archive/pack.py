@@ -166,7 +166,11 @@ def _handler_file(handler: str, runtime: str) -> str | None:
     if is_cpp:
         return handler.split(":", 1)[0] + ".so"
     if ".py" not in handler:
-        return handler.split(":", 1)[0] + ".py"
+        file = handler.split(":", 1)[0] + ".py"
+        if "/" not in file and not os.path.exists(file):
+            known = ", ".join(BUILT_IN_HANDLERS)
+            raise PackingFailed(f"There is no file {file}, and the built-in handlers are {known}.")
+        return file
     # torch-model-archiver looks for a file named ``h.py:handle``; what is meant is plain.
     return handler if os.path.exists(handler) else handler.split(":", 1)[0]
 

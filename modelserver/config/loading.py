@@ -82,15 +82,13 @@ def load_settings(
     :return: the settings, and warnings for the log.
     :raises ConfigurationError: a file cannot be read, a value is not allowed, a variable is missing.
     """
-    implied = dialect or (MMS.name if _config_variable(MMS) in environ else TORCHSERVE.name)
+    implied = _known((dialect or (MMS.name if _config_variable(MMS) in environ else TORCHSERVE.name)).lower())
     log_folder = cwd / environ.get("LOG_LOCATION", "logs")
     file = _find_file(options, environ, cwd, implied, log_folder / "config")
     in_file = {} if file is None else read_properties(file, environ)
     commanded = _from_command_line(options)
     properties = {**in_file, **commanded}
-    spoken = (properties.get("dialect") or implied).lower()
-    if spoken not in DIALECTS:
-        raise ConfigurationError("dialect", spoken, KEY["dialect"].kind.allowed)
+    spoken = _known((properties.get("dialect") or implied).lower())
     found = _from_environment(properties, environ, spoken)
     properties.update(found)
     settings = evolve(
@@ -112,6 +110,12 @@ def load_settings(
         ),
     )
     return settings, _warnings(options, properties, settings)
+
+
+def _known(dialect: str) -> str:
+    if dialect not in DIALECTS:
+        raise ConfigurationError("dialect", dialect, KEY["dialect"].kind.allowed)
+    return dialect
 
 
 def _config_variable(rules: DialectRules) -> str:
@@ -253,7 +257,10 @@ def _warnings(options: CommandLine, properties: Mapping[str, str], settings: Set
     """Return one warning for each key that is unknown or has no effect."""
     told = [_warning(name, value) for name, value in properties.items()]
     if options.models and settings.model_snapshot is not None:
-        told.append(f"--models is ignored: {settings.config_file} holds a snapshot, which is restored.")
+        told.append(
+            f"--models is ignored: {settings.config_file} holds a snapshot, which is restored. "
+            "With --no-config-snapshots none is restored, and none is written."
+        )
     if not DIALECTS[settings.dialect].has_workflows:
         told += [
             f"{name} {_NO_WORKFLOWS} {settings.dialect}." for name in _OF_WORKFLOWS if properties.get(name)

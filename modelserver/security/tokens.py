@@ -67,11 +67,17 @@ class Tokens:
         """
         Read the given keys, make the others, and write the key file. Blocks.
 
-        :raises KeyFileInvalid: the given keys cannot be read.
-        :raises OSError: the key file cannot be written.
+        :raises KeyFileInvalid: the given keys cannot be read, or the key file cannot be written.
         """
         self._take(self._read_given())
-        self._write()
+        try:
+            self._write()
+        except OSError as why:
+            raise KeyFileInvalid(
+                f"the key file {self.file} cannot be written: {why.strerror}. Start in a folder that can be "
+                "written to, name a file with all three keys (token_file), or ask for no keys "
+                "(disable_token_authorization=true)"
+            ) from why
 
     def _read_given(self) -> Mapping[Kind, AccessKey]:
         if self.given is None:

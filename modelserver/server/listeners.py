@@ -28,6 +28,13 @@ from modelserver.server.tls.material import Tls
 BACKLOG = 1024
 LONGEST_PATH = 107
 """Of ``sun_path``, in Linux."""
+_ELSEWHERE = "The configuration says where this server listens: inference_address and its like."
+_REMEDY = {
+    errno.EADDRINUSE: f"End what listens there, or choose another port. {_ELSEWHERE}",
+    errno.EACCES: f"Ports below 1024 are for root and for processes with CAP_NET_BIND_SERVICE. {_ELSEWHERE}",
+    errno.EADDRNOTAVAIL: f"It is no address of this machine. {_ELSEWHERE}",
+}
+"""What can be done about a refusal."""
 
 
 def bind(address: Address) -> socket.socket:
@@ -49,7 +56,13 @@ def bind(address: Address) -> socket.socket:
         unix.listen(BACKLOG)
         return unix
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    try:
+        return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    except OSError as why:
+        number = why.errno or 0
+        # Python's own text ends in the address, without the scheme.
+        reason = str(why.strerror) if isinstance(why, socket.gaierror) else os.strerror(number)
+        raise OSError(number, f"{address}: {reason}. {_REMEDY.get(number, _ELSEWHERE)}") from why
 
 
 def _remove_stale(path: str) -> None:

@@ -52,6 +52,10 @@ class PackingFailedTests(PackCase):
         why = self.refusal(handler=missing)
         self.assertEqual(why, f"[Errno 2] No such file or directory: '{missing}.py'")
 
+    def test_a_word_that_is_no_file_may_be_meant_for_a_built_in_handler(self) -> None:
+        why = self.refusal(handler="image_clasifier")
+        self.assertRegex(why, r"^There is no file image_clasifier\.py, and .* image_classifier, ")
+
     def test_folder_in_the_place_of_a_file(self) -> None:
         why = self.refusal(serialized_file=str(self.out))
         self.assertEqual(why, f"[Errno 21] Is a directory: '{self.out}'")

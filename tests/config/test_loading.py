@@ -112,6 +112,11 @@ class FileTests(SourcesTestCase):
             error = self.assertRaises(ConfigurationError, self.load, options, environ, dialect)
             self.assertEqual(str(error), text)
 
+    def test_dialect_is_known(self) -> None:
+        error = self.assertRaises(ConfigurationError, self.load, dialect="tf")
+        self.assertRegex(str(error), "dialect=tf.*torchserve or mms")
+        self.assertEqual(self.load(dialect="MMS").dialect, "mms")
+
     def test_folder_is_no_file(self) -> None:
         error = self.assertRaises(ConfigurationError, self.load, CommandLine(config_file="."))
         self.assertIn("cannot be read: Is a directory", str(error))

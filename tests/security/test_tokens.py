@@ -157,7 +157,8 @@ class MadeKeyTests(TokensCase):
 
     def test_a_file_that_cannot_be_written_is_told(self) -> None:
         (self.folder / "key_file.json").mkdir()
-        self.assertRaises(OSError, self.tokens.start)
+        with self.assertRaisesRegex(KeyFileInvalid, r"cannot be written: Is a directory.*\(token_file\)"):
+            self.tokens.start()
         self.assertEqual([path.name for path in self.folder.iterdir()], ["key_file.json"])
 
     def test_renewing_replaces_one_key(self) -> None:

@@ -70,6 +70,15 @@ class BindTests(TestCase):
     def test_address_of_another_machine_is_an_error(self) -> None:
         self.assertRaises(OSError, bind, Address("http", "192.0.2.1", 0))
 
+    def test_refusals_name_the_address_and_a_remedy(self) -> None:
+        port = self.bound(tcp()).getsockname()[1]
+        for address, said in (
+            (tcp(port), f"http://127.0.0.1:{port}: Address already in use. End what listens there"),
+            (Address("grpc", "192.0.2.1", 7), "grpc://192.0.2.1:7: .*no address of this machine"),
+            (Address("http", "no.invalid", 7), r"http://no\.invalid:7: .*inference_address"),
+        ):
+            self.assertRegex(str(self.assertRaises(OSError, bind, address)), said)
+
     def test_ipv6(self) -> None:
         if not socket.has_ipv6:
             self.skipTest("no IPv6 here")

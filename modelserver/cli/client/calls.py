@@ -112,6 +112,7 @@ class ServerCalls:
         :raises RequestRefused: it is one.
         """
         if reply.status >= FIRST_ERROR:
-            reason = reply.told("reason")
-            raise RequestRefused(f"{reply.message} ({reply.status})" + (f": {reason}" if reason else ""))
+            # Of a handler's exception, its class and text are told apart, where they are told at all.
+            told = [reply.told(key) for key in ("reason", "exception", "text")]
+            raise RequestRefused(": ".join([f"{reply.message} ({reply.status})", *filter(None, told)]))
         return reply

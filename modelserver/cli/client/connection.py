@@ -18,6 +18,8 @@ from modelserver.config.address import Address, parse_address
 from modelserver.language.attributes import frozen
 from modelserver.security.key_file import KEY_FILE, KeyFileInvalid, Kind, read_keys
 
+LONGEST = 1e6
+"""Seconds that an answer may be waited for: more than the system takes is no time."""
 INFERENCE, MANAGEMENT = "http://127.0.0.1:8080", "http://127.0.0.1:8081"
 
 
@@ -136,13 +138,24 @@ def remote_of(arguments: argparse.Namespace) -> Remote:
 
     :raises ValueError: an option cannot be used; the text is for the user.
     """
+    if not 0 < arguments.timeout <= LONGEST:
+        raise ValueError(f"--timeout {arguments.timeout:g}: it is above 0, and at most {LONGEST:g}")
     return Remote(
-        parse_address(arguments.inference, 80, 443),
-        parse_address(arguments.management, 8081, 8444),
+        _address("--inference", arguments.inference, 80, 443),
+        _address("--management", arguments.management, 8081, 8444),
         _secrets(arguments.key_file),
         arguments.timeout,
         _tls(arguments.ca_file, arguments.insecure),
     )
+
+
+def _address(option: str, text: str, http_port: int, https_port: int) -> Address:
+    try:
+        return parse_address(text, http_port, https_port)
+    except ValueError as why:
+        raise ValueError(
+            f"{option} {text}: an address is http://HOST:PORT, https://HOST:PORT or unix:/PATH"
+        ) from why
 
 
 def _secrets(file: Path | None) -> dict[Kind, str]:
@@ -153,7 +166,8 @@ def _secrets(file: Path | None) -> dict[Kind, str]:
     try:
         return {kind: key.secret for kind, key in read_keys(path).items()}
     except KeyFileInvalid as why:
-        raise ValueError(f"{path}: {why}") from why
+        named = str(why) if str(path) in str(why) else f"{path}: {why}"
+        raise ValueError(named) from why
 
 
 def _tls(ca_file: Path | None, insecure: bool) -> ssl.SSLContext:

@@ -10,8 +10,8 @@ from modelserver.archive.model_config import read_model_config
 from modelserver.archive.unpack import open_archive, remove
 from modelserver.cli.doctor.examination import Examination
 from modelserver.cli.doctor.findings import Finding, Report
-from modelserver.cli.doctor.handler_imports import Missing, missing_imports
-from modelserver.cli.doctor.model_sections import about_sections
+from modelserver.cli.doctor.handler_imports import Missing, lacks_function, missing_imports
+from modelserver.cli.doctor.model_sections import about_sections, about_spelling
 from modelserver.cli.doctor.weights import about_python, about_weights
 from modelserver.cli.doctor.workflow import examine_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
@@ -90,6 +90,8 @@ def _about_handler(manifest: Manifest, folder: Path, examination: Examination) -
         yield Finding("differs", "handler", text)
     elif file is None:
         yield _handler_elsewhere(handler, examination)
+    elif not wrong and lacks_function(file, handler.partition(":")[2]):
+        yield Finding("fails", "handler", f"{handler}: there is no such function in {file.name}.")
     elif not wrong:
         yield Finding("works", "handler", f"{handler}; everything that it imports is here.")
 
@@ -148,7 +150,7 @@ def _about_model_config(manifest: Manifest, folder: Path, examination: Examinati
         yield Finding("fails", "model-config.yaml", str(why))
         return
     config, problems = read_model_config(document, _ANY_GPU)
-    wrong = list(about_sections(manifest, folder, config.document))
+    wrong = [*about_sections(manifest, folder, config.document), *about_spelling(config.document)]
     yield from wrong
     for problem in problems:
         yield Finding("ignored", "model-config.yaml", problem.removeprefix("model-config.yaml: "))

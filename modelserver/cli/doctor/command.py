@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modelserver.archive.manifest import MANIFEST
 from modelserver.cli.doctor.archive import SUFFIXES, examine_archive
 from modelserver.cli.doctor.configuration import examine_configuration
 from modelserver.cli.doctor.examination import Examination
@@ -33,7 +34,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "what will work here, what differs, what is ignored and what fails. Nothing is started, and no "
         "handler is run. The exit status is 1 if something will not work.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="CONFIG|ARCHIVE", help="files to examine")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="CONFIG|ARCHIVE", help="files, or a model store"
+    )
     parser.add_argument(
         "--dialect",
         choices=tuple(DIALECTS),
@@ -74,7 +77,7 @@ def examine(
     seen: set[Path] = set()
     with tempfile.TemporaryDirectory(prefix="modelserver-doctor-") as scratch:
         for path in paths:
-            archives: Sequence[Path] = [path]
+            archives: Sequence[Path] = archives_in(path) or [path]
             if not is_archive(path):
                 installation = examine_configuration(path, environ, cwd, dialect)
                 settings, archives = installation.settings, installation.archives
@@ -84,6 +87,15 @@ def examine(
                 if archive.resolve() not in seen:
                     seen.add(archive.resolve())
                     yield examine_archive(archive, Examination(Path(scratch), settings))
+
+
+def archives_in(path: Path) -> Sequence[Path]:
+    """Return the archives of a model store; of anything else, none."""
+    if not path.is_dir() or (path / MANIFEST).exists():
+        return []
+    return sorted(
+        each for each in path.iterdir() if each.name.endswith(SUFFIXES) or (each / MANIFEST).exists()
+    )
 
 
 def is_archive(path: Path) -> bool:

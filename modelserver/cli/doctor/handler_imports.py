@@ -78,6 +78,36 @@ def missing_imports(
     return tuple(found)
 
 
+def lacks_function(file: Path, function: str) -> bool:
+    """
+    Return whether a handler's file has neither its function nor a class that may have it, for certain.
+
+    :param function: the name, or empty: what is called then is found in other ways.
+    :raises SyntaxError: the file is not Python 3.
+    """
+    if not function:
+        return False
+    for statement in ast.parse(read_bounded(file, _LARGEST), file.name).body:
+        names = _defined(statement)
+        if names is None or names & {function, "*", "__getattr__"}:
+            return False
+    return True
+
+
+def _defined(statement: ast.stmt) -> set[str] | None:
+    """Return the names that a statement defines; None of a class, and where only running it would tell."""
+    match statement:
+        case ast.Import() | ast.ImportFrom():
+            return {alias.asname or alias.name for alias in statement.names}
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return {statement.name}
+        case ast.Assign() | ast.AnnAssign():
+            return {part.id for part in ast.walk(statement) if isinstance(part, ast.Name)}
+        case ast.Expr():
+            return set()
+    return None
+
+
 def _own_module(name: str, folder: Path) -> Path | None:
     """Return the archive's file that a dotted name leads to."""
     path = folder.joinpath(*name.split("."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from modelserver.archive.manifest import Manifest
@@ -11,6 +12,11 @@ from modelserver.archive.pt2_section import compile_options, read_program_option
 from modelserver.archive.warm_up_section import read_warm_up
 from modelserver.archive.weights_formats import AHEAD_OF_TIME, weights_format
 from modelserver.cli.doctor.findings import Finding
+from modelserver.version_settings.table import VERSION_SETTINGS
+
+_SECTIONS = frozenset({"autoscaling", "pt2", "torchrun", "warmup"})
+_NEARLY = 0.85
+"""How alike two keys are that one may have been written for the other; from 0 to 1."""
 
 
 def about_sections(manifest: Manifest, folder: Path, config: Mapping[str, object]) -> Iterator[Finding]:
@@ -25,6 +31,17 @@ def about_sections(manifest: Manifest, folder: Path, config: Mapping[str, object
     section = config.get("warmup")
     if not (section is None or isinstance(section, Mapping)):
         yield Finding("ignored", "model-config.yaml", f"warmup={section!r} is no section: no call is made.")
+
+
+def about_spelling(config: Mapping[str, object]) -> Iterator[Finding]:
+    """Yield keys that are the handler's alone, though they are nearly the server's."""
+    known = {row.model_config for row in VERSION_SETTINGS if row.model_config} | _SECTIONS
+    by_lower = {name.lower(): name for name in known}
+    for key in config:
+        near = get_close_matches(str(key).lower(), by_lower, 1, _NEARLY)
+        if key not in known and near:
+            text = f"{key} means nothing to the server, which knows {by_lower[near[0]]}."
+            yield Finding("differs", "model-config.yaml", text)
 
 
 def _of_pt2(manifest: Manifest, folder: Path, config: Mapping[str, object]) -> str | None:

@@ -53,31 +53,27 @@ def serve(options: Sequence[str], own_console: bool = False) -> int:
 
 def _serve(options: Sequence[str], own_console: bool) -> int:
     # Imported where it is used: the other subcommands start faster without it.
-    from twisted.application import app
+    from twisted.python.usage import UsageError
     from twisted.scripts import twistd
 
-    from modelserver.cli.launchers.twistd_options import ServerOptions
-
-    were_usable = False
-    run_app: Callable[[object], None] = twistd.runApp
-
-    def run_with(config: object) -> None:
-        nonlocal were_usable
-        were_usable = True
-        run_app(config)
+    from modelserver.cli.launchers.twistd_options import PROGRAM, ServerOptions
 
     # The options are twistd's to read, and it reads the words of the process.
     own = ["--logger", f"{__name__}.{no_observer.__name__}"] if own_console else []
     console = ["--console"] if own_console else []
     sys.argv = ["twistd", "--nodaemon", "--pidfile=", *own, "modelserver", *console, *options]
-    run: Callable[..., None] = app.run
+    run_app: Callable[[object], None] = twistd.runApp
     try:
-        run(run_with, ServerOptions)
+        config = ServerOptions()
+        config.parseOptions()
+        run_app(config)
+    except UsageError as why:
+        print(f"{PROGRAM}: {why}\n'{PROGRAM} --help' names the options.", file=sys.stderr)
+        return 1
     finally:
         # Twisted has made log events of what is written there; what ends this process is for the console.
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    # Of options that cannot be used, Twisted before 26.10 tells, and returns as if all were well.
-    return 0 if were_usable else 1
+    return 0
 
 
 def no_observer() -> ILogObserver:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from twisted.application.service import ServiceMaker
 from twisted.python.usage import Options
 from twisted.scripts import twistd
+
+PROGRAM = "modelserver serve"
 
 
 class ServerOptions(twistd.ServerOptions):  # type: ignore[misc, name-defined]  # Twisted's, not in __all__
@@ -23,4 +25,10 @@ class ServerOptions(twistd.ServerOptions):  # type: ignore[misc, name-defined]  
         """Yield the plugin as twistd would, which reads it from ``loadedPlugins`` afterwards."""
         maker = cast(ServiceMaker, import_module("twisted.plugins.modelserver_plugin").modelserver)
         self.loadedPlugins = {maker.tapname: maker}
-        yield (maker.tapname, None, maker.options, maker.description)
+
+        def options() -> Options:
+            made: Any = maker.options()  # of the plugin's class, which is imported with it
+            made.program = PROGRAM
+            return cast(Options, made)
+
+        yield (maker.tapname, None, options, maker.description)

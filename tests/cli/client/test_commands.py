@@ -211,6 +211,21 @@ class ExitTests(ControlCase):
         told = self.run_words("register", "broken.mar")[2]
         self.assertEqual(told, "modelserver: Failed to start workers (500): load, SyntaxError: line 6\n")
 
+    def test_what_a_handler_has_raised_is_shown(self) -> None:
+        body = {"code": 503, "message": "Prediction failed", "exception": "KeyError", "text": "'body'"}
+        self.answer("POST", "/predictions/words", body, 503)
+        told = self.run_words("predict", "words", "-d", "x")[2]
+        self.assertEqual(told, "modelserver: Prediction failed (503): KeyError: 'body'\n")
+
+    def test_words_that_make_no_sense_are_told_with_what_does(self) -> None:
+        for words, said in (
+            (("--inference", "127.0.0.1:8080"), "--inference 127.0.0.1:8080: an address is http://HOST:PORT"),
+            (("--timeout", "-1"), "--timeout -1: it is above 0"),
+            (("--timeout", "inf"), "--timeout inf: it is above 0"),
+            (("--key-file", "nope.json"), "modelserver: nope.json cannot be read: "),
+        ):
+            self.assertIn(said, self.run_words("ping", *words)[2])
+
     def test_words_that_make_no_sense_are_2(self) -> None:
         for words in (
             ("ping", "--inference", "nonsense"),

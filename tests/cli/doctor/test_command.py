@@ -241,7 +241,7 @@ class ArchiveTests(DoctorTestCase):
                 "handler": "h.py:go",
                 "configFile": "model-config.yaml",
             },
-            h="import os\nimport torch\n",
+            h="import os\nimport torch\n\ngo = print\n",
             config="batchSize: 4\nhandler: {profile: true}\n",
         )
         self.assertEqual(
@@ -272,6 +272,12 @@ class ArchiveTests(DoctorTestCase):
             ("h", {"h": "import mxnet"}, "fails"),
             ("h", {"h": "import part", "part": "import mxnet"}, "fails"),
             ("h", {"h": "print 'two'"}, "fails"),
+            ("h:handel", {"h": SPEAKS}, "fails"),
+            *(
+                ("h:go", {"h": other}, "works")
+                for other in ("class A: pass", "from os import *", "go, b = 1, 2")
+            ),
+            *(("h:go", {"h": other}, "works") for other in ("import os as go", "if len: go = print")),
             (None, {"h": SPEAKS}, "differs"),
         ):
             path = self.archive("a.mar", {"modelName": "a", "handler": handler}, None, **files)
@@ -304,6 +310,8 @@ class ArchiveTests(DoctorTestCase):
             ("a: [", "fails"),
             ("parallelType: tp\nparallelLevel: 2", "works"),
             ("deviceIds: [7]", "works"),
+            ("batchsize: 4\nlabels: 3", "differs"),
+            ("max_batch_delay: 4", "differs"),
         ):
             model = {"modelName": "a", "handler": "h", "configFile": "model-config.yaml"}
             path = self.archive("a.mar", model, h=SPEAKS, config=config)
@@ -352,6 +360,12 @@ class CommandTests(DoctorTestCase):
     def test_text_of_a_file_is_no_markup(self) -> None:
         _, text = self.doctor(self.write("config.properties", "[red]x[/red]=1\n"))
         self.assertIn("[red]x[/red]", text)
+
+    def test_store_is_its_archives(self) -> None:
+        self.archive("a.mar", {"modelName": "a", "handler": "h"}, h=SPEAKS)
+        self.archive("b.mar", {"modelName": "b", "handler": "absent"})
+        status, text = self.doctor(self.cwd / "store")
+        self.assertEqual((status, text.count("store/a.mar"), text.count("store/b.mar")), (1, 1, 1))
 
     def test_what_is_an_archive(self) -> None:
         for name in ("a.mar", "a.model", "a.tar.gz", "flow.war"):

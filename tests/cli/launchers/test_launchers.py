@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -14,6 +15,7 @@ from attrs import define, field
 import modelserver
 from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.cli.launchers.launcher import BackgroundLauncher, SystemProcesses
+from modelserver.cli.launchers.serve import serve
 from modelserver.system.pid_file import PidFile
 from modelserver.tap import Options
 from tests.harness.folder import FolderCase
@@ -286,6 +288,37 @@ class MultiModelServerTests(LauncherCase):
         self.assertEqual((options["launcher"], options["dialect"]), ("mms", "mms"))
         self.assertEqual((line.config_file, line.model_store), ("mms.properties", "store"))
         self.assertEqual(line.models, ("a.mar", "b=b.mar"))
+
+
+class ServeTests(TestCase):
+    """``modelserver serve``, with words that start nothing."""
+
+    def said(self, *words: str) -> tuple[object, str, str]:
+        """The exit status, and what is written to standard output and error."""
+        out, err = io.StringIO(), io.StringIO()
+        before = sys.argv
+        self.addCleanup(setattr, sys, "argv", before)
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                status: object = serve(words)
+            except SystemExit as end:
+                status = end.code
+        return status, out.getvalue(), err.getvalue()
+
+    def test_words_that_cannot_be_used(self) -> None:
+        for words, said in (
+            (("--model", "a.mar"), "option --model not a unique prefix"),
+            (("--stroe", "a"), "option --stroe not recognized"),
+            (("store",), "What is 'store'? Models are given by --models."),
+            (("--launcher", "tf"), "--launcher tf: it is torchserve or mms."),
+        ):
+            refusal = f"modelserver serve: {said}\n'modelserver serve --help' names the options.\n"
+            self.assertEqual(self.said(*words), (1, "", refusal))
+
+    def test_help_and_version_are_this_commands(self) -> None:
+        status, out, _ = self.said("--help")
+        self.assertEqual((status, out.partition("\n")[0]), (0, "Usage: modelserver serve [options]"))
+        self.assertEqual(self.said("--version"), (0, f"modelserver {modelserver.__version__}\n", ""))
 
 
 class SystemProcessesTests(TestCase):
