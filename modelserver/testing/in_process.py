@@ -16,6 +16,7 @@ from modelserver.child.data.decoder import PLAIN, Decoder
 from modelserver.child.loading.loader import import_handler, initialize, prepare
 from modelserver.child.loops.batch_in_hand import BatchInHand, show_ids
 from modelserver.child.loops.calls import MORE_FOLLOWS, handler_call, last_rows
+from modelserver.child.metrics import unowned
 from modelserver.config.table import KEY
 from modelserver.dialect_rules import DIALECTS, TORCHSERVE
 from modelserver.interfaces import Dialect
@@ -139,6 +140,7 @@ def _process_as_it_was(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        unowned.release()
         os.chdir(here)
         sys.path[:] = path
         for name in set(sys.modules) - modules:

@@ -122,8 +122,9 @@ class MessageTests(NamesTestCase):
 
     def test_load(self) -> None:
         message = b"L" + counted(b"m") + counted(b"/d") + struct.pack(">i", 4) + counted(b"h") + END
-        told = {"modelName": b"m", "modelPath": b"/d", "batchSize": 4, "handler": b"h"}
-        self.assertEqual(self.read("mms", message), (b"L", told))
+        told: dict[str, object] = {"modelName": b"m", "modelPath": b"/d", "batchSize": 4, "handler": b"h"}
+        files = {"ioFileDescriptor": b"77"}
+        self.assertEqual(self.read("mms", message + counted(b"77")), (b"L", told | files))
         more = message[:-4] + struct.pack(">i", 1) + counted(b"json") + b"\1"
         told |= {"gpu": 1, "envelope": b"json", "limitMaxImagePixels": True}
         self.assertEqual(self.read("ts", more), (b"L", told))

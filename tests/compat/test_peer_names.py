@@ -7,6 +7,7 @@ import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -35,8 +36,8 @@ from modelserver.child.handlers import (
     vllm_handler,
     weights,
 )
+from modelserver.child.metrics import cache, caching, old_store, yaml_cache
 from modelserver.child.metrics import mms as metrics_store
-from modelserver.child.metrics import torchserve as metrics
 from modelserver.child.metrics import types as metric_types
 from modelserver.system.installation import COMPAT
 from tests.harness.packages import needs_torch
@@ -68,14 +69,14 @@ TS = {
     "ts.protocol.otf_message_handler.create_predict_response": None,
     "ts.metrics.dimension.Dimension": metric_types.Dimension,
     "ts.metrics.metric_type_enum.MetricTypes": metric_types.MetricTypes,
-    "ts.metrics.metric.Metric": metrics_store.Metric,
-    "ts.metrics.metric_abstract.MetricAbstract": metrics.CachingMetric,
-    "ts.metrics.caching_metric.CachingMetric": metrics.CachingMetric,
-    "ts.metrics.metric_cache_abstract.MetricCacheAbstract": metrics.HandlerMetrics,
-    "ts.metrics.metric_cache_yaml_impl.MetricsCacheYamlImpl": metrics.HandlerMetrics,
+    "ts.metrics.metric.Metric": old_store.OldMetric,
+    "ts.metrics.metric_abstract.MetricAbstract": caching.CachingMetric,
+    "ts.metrics.caching_metric.CachingMetric": caching.CachingMetric,
+    "ts.metrics.metric_cache_abstract.MetricCacheAbstract": cache.MetricsCache,
+    "ts.metrics.metric_cache_yaml_impl.MetricsCacheYamlImpl": yaml_cache.MetricsCacheYamlImpl,
     "ts.metrics.metric_cache_errors.MetricsCacheKeyError": metric_types.MetricsCacheKeyError,
     "ts.metrics.metric_cache_errors.MetricsCachePyYamlError": metric_types.MetricsCacheValueError,
-    "ts.metrics.metrics_store.MetricsStore": metrics_store.MetricsStore,
+    "ts.metrics.metrics_store.MetricsStore": old_store.OldMetricsStore,
     "ts.metrics.metric_encoder.MetricEncoder": metrics_store.MetricEncoder,
     "ts.metrics.unit.Units": metrics_store.Units,
     "ts.model_service.model_service.ModelService": model_service.ModelService,
@@ -224,7 +225,7 @@ class PeerNamesTests(NamesTestCase):
 
     def test_helpers_of_metrics_have_the_peers_order(self) -> None:
         def names(helper: str) -> list[str]:
-            return list(inspect.signature(getattr(metrics.HandlerMetrics, helper)).parameters)[1:]
+            return list(inspect.signature(getattr(cache.MetricsCache, helper)).parameters)[1:]
 
         self.assertEqual(names("add_metric"), ["name", "value", "unit", "idx", "dimensions", "metric_type"])
         self.assertEqual(names("add_time"), ["name", "value", "idx", "unit", "dimensions", "metric_type"])
@@ -276,6 +277,17 @@ class HelperTests(NamesTestCase):
         self.assertEqual(made.get_request_header(0, "mood"), "good")
         made.metrics.add_time("Step", 2.0, None, "ms")
         self.assertEqual([record["name"] for record in made.metrics.drain()], ["Step"])
+
+    def test_folder_for_tests_of_handlers(self) -> None:
+        module = found("ts.torch_handler.unit_tests.test_utils.model_dir")
+        here, there = Path(self.mktemp()), Path(self.mktemp())
+        here.mkdir()
+        there.mkdir()
+        (here / "net.py").write_text("class Net: ...")
+        module.download_model((here / "net.py").resolve().as_uri(), there)
+        module.copy_files(here, there, {"net.py": "other.py"})
+        self.assertEqual({path.name for path in there.iterdir()}, {"model.pt", "other.py"})
+        self.assertEqual((there / "model.pt").read_text(), "class Net: ...")
 
     def test_deprecated(self) -> None:
         def add(value: int) -> int:

@@ -18,8 +18,6 @@ from modelserver.system.installation import COMPAT
 TABLE = COMPAT / "names.json"
 _TESTS = "ts.torch_handler.unit_tests"
 _OF_TESTS = ("conftest", "test_")
-_REPOSITORY = f"{_TESTS}.test_utils.model_dir"
-"""It reads the files of the peer's repository, which no installation has."""
 
 Names = dict[str, str]
 """Each name, and the ``module`` or ``module:name`` that it was imported from; empty: it is defined there."""
@@ -43,7 +41,7 @@ def _module(path: Path) -> str | None:
     parts = path.with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     is_test = module.startswith(f"{_TESTS}.") and parts[3].startswith(_OF_TESTS) and parts[3] != "test_utils"
-    return None if is_test or module == _REPOSITORY or not all(map(str.isidentifier, parts)) else module
+    return None if is_test or not all(map(str.isidentifier, parts)) else module
 
 
 def _names(body: Iterable[ast.stmt], module: str, stem: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from modelserver.child.context import Context, EntryPoint
 from modelserver.child.envelopes.select import wrap
 from modelserver.child.handler_tests.service import MmsService, Service
 from modelserver.child.handlers.model_service import SingleNodeService
-from modelserver.child.handlers.weights import import_file
+from modelserver.child.handlers.weights import import_file, list_classes_from_module
 from modelserver.child.loading.loader import import_handler, only_class
 from modelserver.child.metrics.mms import MmsMetricsStore
 
@@ -37,6 +37,11 @@ class ModelLoader(ABC):
         :raises ImportError: there is no such module.
         :raises ValueError: it has neither the function nor exactly one class of its own.
         """
+
+    @staticmethod
+    def list_model_services(module: ModuleType, parent_class: type | None = None) -> list[type]:
+        """The classes that a module itself defines; with ``parent_class``, only its subclasses."""
+        return list_classes_from_module(module, parent_class)
 
 
 class TsModelLoader(ModelLoader):
@@ -132,9 +137,9 @@ def _entry_of(module: ModuleType, function: str) -> tuple[EntryPoint, Callable[[
 
 
 def _manifest(*folders: str) -> dict[str, Any] | None:
-    path = os.path.join(*folders, "MANIFEST.json")
-    if not os.path.isfile(path):
+    try:
+        with open(os.path.join(*folders, "MANIFEST.json"), encoding="utf-8") as file:
+            manifest: dict[str, Any] = json.load(file)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    with open(path, encoding="utf-8") as file:
-        manifest: dict[str, Any] = json.load(file)
     return manifest

@@ -51,11 +51,12 @@ def create_predict_response(
         bodies = {place: b"error" if ret is None else encode(ret[place]) for place in req_id_map}
     except (TypeError, ValueError):
         return create_predict_response(None, req_id_map, UNSUPPORTED, 503, context)
-    return bytearray(b"".join(_pieces(bodies, req_id_map, message, code, context, ts_stream_next)))
+    return bytearray(b"".join(_pieces(bodies, ret, req_id_map, message, code, context, ts_stream_next)))
 
 
 def _pieces(
     bodies: Mapping[int, bytes | bytearray],
+    ret: Sequence[object] | None,
     ids: Mapping[int, str],
     message: str,
     code: int,
@@ -66,15 +67,32 @@ def _pieces(
     for place, request_id in ids.items():
         yield _counted(request_id)
         processors = context.request_processor if context is not None else []
-        yield _head(processors[place] if place < len(processors) else None, code, more)
+        processor = processors[place] if place < len(processors) else None
+        if processor is not None and context is not None:
+            _tell_of_parts(processor, context, place, ret, more)
+        yield _head(processor, code)
         yield _counted(bodies[place])
     yield END_OF_LIST
 
 
-def _head(processor: RequestProcessor | None, code: int, more: bool) -> bytes:
+def _tell_of_parts(
+    processor: RequestProcessor, context: Context, place: int, ret: Sequence[object] | None, more: bool
+) -> None:
+    """Say in a header whether more parts of the answer follow, where it has parts."""
+    if more:
+        processor.add_response_property(STREAM_HEADER, "true")
+    elif context.stopping_criteria and ret is not None:
+        is_over = context.stopping_criteria[place](ret[place])
+        if is_over is not None:
+            processor.add_response_property(STREAM_HEADER, "false" if is_over else "true")
+    elif processor.get_response_headers().get(STREAM_HEADER) == "true":
+        processor.add_response_property(STREAM_HEADER, "false")
+
+
+def _head(processor: RequestProcessor | None, code: int) -> bytes:
     if processor is None:
         return _counted("") + _INT.pack(code) + _counted("") + encode_response_headers({})
-    headers = {**processor.get_response_headers(), **({STREAM_HEADER: "true"} if more else {})}
+    headers = dict(processor.get_response_headers())
     content_type = headers.pop("content-type", "")
     status = processor.get_response_status_code() if code == 200 else code
     phrase = processor.get_response_status_phrase() or ""

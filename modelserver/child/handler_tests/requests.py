@@ -25,7 +25,8 @@ class MessageReader:
 
     :param connection: where the messages come from.
     :param variable: names the environment's variable that switches the decoding of bodies off.
-    :param tells_more: load messages end with an envelope, and whether the size of images is limited.
+    :param tells_more: load messages end with an envelope, and whether the size of images is limited; else
+        with the name of the files for what the worker prints.
     """
 
     def __init__(self, connection: ReadableSocket, variable: str, tells_more: bool) -> None:
@@ -54,6 +55,8 @@ class MessageReader:
         if self._tells_more:
             told["envelope"] = self._counted()
             (told["limitMaxImagePixels"],) = _BOOL.unpack(self._bytes(1))
+        else:
+            told["ioFileDescriptor"] = self._counted()
         return told
 
     def _request(self, request_id: bytes) -> dict[str, object]:

@@ -10,7 +10,8 @@ from typing import Any
 from modelserver.child.context import Context, EntryPoint, MmsContext, RequestProcessor
 from modelserver.child.data.answers import verdict
 from modelserver.child.handler_tests.messages import create_predict_response
-from modelserver.child.metrics.mms import MmsMetricsStore
+from modelserver.child.metrics import unowned
+from modelserver.child.metrics.mms import Metric, MmsMetricsStore
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +20,16 @@ Batch = Sequence[Mapping[str, Any]]
 
 
 def emit_metrics(metrics: Iterable[object]) -> None:
-    """Log some metrics in the peers' form; what is counted through the context needs no such call."""
+    """
+    Send some metrics, or log them in the peers' form where there is no worker of TorchServe's dialect.
+
+    What is counted through the context needs no such call.
+    """
     for metric in metrics:
-        log.info("[METRICS]%s", metric)
+        if isinstance(metric, Metric) and unowned.are_collected():
+            unowned.emit(metric.to_record())
+        else:
+            log.info("[METRICS]%s", metric)
 
 
 class Service:

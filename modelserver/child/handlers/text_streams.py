@@ -48,8 +48,8 @@ class TextIteratorStreamerBatch:
     """
     A streamer for ``generate`` of the transformers library, for several rows.
 
-    To be iterated over in another thread. Each item is a list with the new text of each row, which may be
-    empty for some.
+    To be iterated over in another thread. Each item is a list with a dict for each row, whose ``text`` is the
+    new text of it, which may be empty for some.
 
     :param batch_size: rows.
     :param skip_prompt: leave out the tokens that come first.
@@ -69,7 +69,7 @@ class TextIteratorStreamerBatch:
         self.timeout = timeout
         self._skips = skip_prompt
         self._texts = [_Text(tokenizer, decode_kwargs) for _ in range(batch_size)]
-        self._queue: SimpleQueue[list[str] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[dict[str, str]] | None] = SimpleQueue()
 
     def put(self, value: Any) -> None:
         """
@@ -88,20 +88,21 @@ class TextIteratorStreamerBatch:
             text.add(row if isinstance(row, list) else [row])
             for text, row in zip(self._texts, rows, strict=True)
         ]
-        if any(new):
-            self._queue.put(new)
+        self._hand_over(new)
 
     def end(self) -> None:
         """Hand over what is left, and let the iteration end."""
-        rest = [text.rest() for text in self._texts]
-        if any(rest):
-            self._queue.put(rest)
+        self._hand_over([text.rest() for text in self._texts])
         self._queue.put(None)
 
-    def __iter__(self) -> Iterator[list[str]]:
+    def _hand_over(self, new: list[str]) -> None:
+        if any(new):
+            self._queue.put([{"text": text} for text in new])
+
+    def __iter__(self) -> Iterator[list[dict[str, str]]]:
         return self
 
-    def __next__(self) -> list[str]:
+    def __next__(self) -> list[dict[str, str]]:
         new = self._queue.get(timeout=self.timeout)
         if new is None:
             raise StopIteration

@@ -13,6 +13,7 @@ from typing import Any
 from modelserver.child.context import Context, EntryPoint, new_context
 from modelserver.child.failures import LoadFailed, print_traceback
 from modelserver.child.loading.event_loops import as_blocking, in_thread, new_event_loop, on_the_loop
+from modelserver.child.metrics import unowned
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.system.installation import COMPAT
 
@@ -112,6 +113,7 @@ def initialize(request: LoadRequest, module: ModuleType, function: str) -> tuple
     :raises ValueError: the module has neither the function nor exactly one class of its own.
     """
     context = new_context(request)
+    unowned.collect_for(context)
     is_concurrent = request.mode == "concurrent"
     entry: EntryPoint
     if hasattr(module, function):

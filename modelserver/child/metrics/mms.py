@@ -14,11 +14,12 @@ from modelserver.child.metrics.types import (
     MetricTypes,
     Record,
     RequestIds,
-    check_unit,
+    check_size_unit,
+    check_time_unit,
     joined_ids,
     plain_number,
 )
-from modelserver.protocol.metric_units import SIZE_UNITS, TIME_UNITS, UNIT_NAMES
+from modelserver.protocol.metric_units import UNIT_NAMES
 
 COUNTER = "counter"
 
@@ -116,9 +117,13 @@ class MetricsStore:
     """
     What a handler counted for the requests in hand; a counter's values add up until they are drained.
 
+    ``metric`` is the class of its metrics.
+
     :param request_ids: the ids by place in the batch, or one id of any kind.
     :param model_name: for the label ``ModelName``.
     """
+
+    metric: type[Metric] = Metric
 
     def __init__(self, request_ids: RequestIds | object, model_name: str) -> None:
         self.request_ids = request_ids
@@ -156,7 +161,7 @@ class MetricsStore:
 
         :raises ValueError: it is another unit.
         """
-        check_unit(unit, TIME_UNITS, "timed")
+        check_time_unit(unit)
         self._count(name, value, idx, unit, dimensions)
 
     def add_size(
@@ -172,7 +177,7 @@ class MetricsStore:
 
         :raises ValueError: it is another unit.
         """
-        check_unit(unit, SIZE_UNITS, "size")
+        check_size_unit(unit)
         self._count(name, value, idx, unit, dimensions)
 
     def add_percent(
@@ -221,7 +226,7 @@ class MetricsStore:
         key = "-".join([name, str(unit), str(request_id), *map(str, labels)])
         metric = self.cache.get(key)
         if metric is None:
-            metric = self.cache[key] = Metric(name, value, unit, labels, request_id, method)
+            metric = self.cache[key] = self.metric(name, value, unit, labels, request_id, method)
             self.store.append(metric)
         else:
             metric.update(value)  # type: ignore[arg-type]  # an error's text replaces the last one

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
+
+from modelserver.protocol.metric_units import SIZE_UNITS, TIME_UNITS
 
 Record = dict[str, object]
 """One value as the worker's loop sends it: see ``HandlerMetrics.drain``."""
@@ -94,11 +96,21 @@ def plain_number(value: object) -> int | float:
         raise ValueError(f"{value!r} is no number") from error
 
 
-def check_unit(unit: str, units: Sequence[str], what: str, error: type[ValueError] = ValueError) -> None:
+def check_time_unit(unit: str) -> None:
     """
-    Refuse a unit that is none of ``units``.
+    Refuse what is no unit of time.
 
-    :raises ValueError: or ``error``, its subclass.
+    :raises MetricsCacheValueError: it is none.
     """
-    if unit not in units:
-        raise error(f"The unit of a {what} metric is one of {', '.join(units)}, not {unit!r}")
+    if unit not in TIME_UNITS:
+        raise MetricsCacheValueError("the unit for a timed metric should be one of ['ms', 's']")
+
+
+def check_size_unit(unit: str) -> None:
+    """
+    Refuse what is no unit of size.
+
+    :raises ValueError: it is none.
+    """
+    if unit not in SIZE_UNITS:
+        raise ValueError("The unit for size based metric is one of ['MB','kB', 'GB', 'B']")

@@ -2,21 +2,10 @@
 
 import os
 
-from modelserver.child.handler_tests.loaders import LegacyModelLoader, MmsModelLoader
-from modelserver.child.handler_tests.loaders import ModelLoader as _ModelLoader
-from modelserver.child.handlers.weights import list_classes_from_module
+from modelserver.child.handler_tests.loaders import LegacyModelLoader, MmsModelLoader, ModelLoader
 from modelserver.compat.borrowed import borrowed
 
 __all__ = ["LegacyModelLoader", "MmsModelLoader", "ModelLoader", "ModelLoaderFactory"]
-
-
-class ModelLoader(_ModelLoader):
-    """What a loader is."""
-
-    @staticmethod
-    def list_model_services(module, parent_class=None):
-        """The classes that a module itself defines; with ``parent_class``, only its subclasses."""
-        return list_classes_from_module(module, parent_class)
 
 
 class ModelLoaderFactory:

@@ -80,6 +80,24 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(predictions, [("r", "text/plain", 201, "Made", headers, b"x")])
         self.assertEqual(context.get_response_content_type(0), "text/plain")
 
+    def test_answers_with_more_parts_say_so(self) -> None:
+        context = Context("m", "/d", None, 3, None, "1")
+        context.request_processor = [RequestProcessor({}) for _ in range(3)]
+        ids = {0: "r0", 1: "r1", 2: "r2"}
+
+        def told() -> list[str | None]:
+            _, _, predictions = read(create_predict_response(["a", "b", "c"], ids, "ok", 200, context))
+            return [headers.get("ts_stream_next") for _, _, _, _, headers, _ in predictions]
+
+        over = [True, False, None]
+        context.stopping_criteria = {
+            place: lambda answer, place=place: over[place]  # type: ignore[misc]
+            for place in ids
+        }
+        self.assertEqual(told(), ["false", "true", None])
+        context.stopping_criteria = None
+        self.assertEqual(told(), ["false", "false", None])
+
     def test_failures(self) -> None:
         self.assertEqual(
             read(create_predict_response(None, {0: "r"}, "bad", 507)),

@@ -218,7 +218,7 @@ class HandlingTests(ArchiveTestCase):
         (record,) = drained(self.context)
         self.assertEqual(
             (record["name"], record["unit"], record["type"], record["request_id"], record["dimensions"]),
-            ("HandlerTime", "ms", "gauge", "id-0", [["ModelName", "m"], ["Level", "Model"]]),
+            ("HandlerTime", "Milliseconds", "gauge", "id-0", [["ModelName", "m"], ["Level", "Model"]]),
         )
 
     def test_steps_are_measured_on_demand(self) -> None:

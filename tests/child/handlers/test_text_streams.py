@@ -22,6 +22,11 @@ class Bytes:
         return bytes(kept).decode("utf-8", "replace")
 
 
+def taken(streamer: TextIteratorStreamerBatch) -> list[list[str]]:
+    """The texts that are handed over."""
+    return [[row["text"] for row in rows] for rows in streamer]
+
+
 def streamed(texts: list[str], **options: Any) -> list[list[str]]:
     """What a streamer hands over when texts come byte by byte."""
     rows = [list(text.encode()) for text in texts]
@@ -30,7 +35,7 @@ def streamed(texts: list[str], **options: Any) -> list[list[str]]:
     for place in range(longest):
         streamer.put([row[place] if place < len(row) else 0 for row in rows])
     streamer.end()
-    return list(streamer)
+    return taken(streamer)
 
 
 class TextIteratorStreamerBatchTests(SynchronousTestCase):
@@ -47,14 +52,14 @@ class TextIteratorStreamerBatchTests(SynchronousTestCase):
         streamer.put([[112, 113]])
         streamer.put([97])
         streamer.end()
-        self.assertEqual(list(streamer), [["a"]])
+        self.assertEqual(taken(streamer), [["a"]])
 
     def test_prompt_is_part_of_the_text_else(self) -> None:
         streamer = TextIteratorStreamerBatch(Bytes(), 1)
         streamer.put([[112, 32]])
         streamer.put([97])
         streamer.end()
-        self.assertEqual(list(streamer), [["p "], ["a"]])
+        self.assertEqual(taken(streamer), [["p "], ["a"]])
 
     @needs_torch
     def test_tensors(self) -> None:
@@ -63,7 +68,7 @@ class TextIteratorStreamerBatchTests(SynchronousTestCase):
         streamer = TextIteratorStreamerBatch(Bytes(), 2)
         streamer.put(torch.tensor([[97], [98]]))
         streamer.put(torch.tensor([32, 32]))
-        self.assertEqual(next(streamer), ["a ", "b "])
+        self.assertEqual(next(streamer), [{"text": "a "}, {"text": "b "}])
 
     def test_wrong_number_of_rows(self) -> None:
         self.assertRaises(ValueError, TextIteratorStreamerBatch(Bytes(), 2).put, [1])

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.context import Context
 from modelserver.child.metrics.mms import MetricsStore, MmsMetricsStore
-from modelserver.child.metrics.torchserve import CachingMetric, HandlerMetrics
+from modelserver.child.metrics.torchserve import HandlerMetrics
 from modelserver.child.metrics.types import (
     Dimension,
     MetricsCacheIOError,
@@ -46,7 +46,7 @@ class QuietTestCase(SynchronousTestCase):
         self.logged: list[str] = []
         handler = logging.Handler()
         handler.emit = lambda record: self.logged.append(record.getMessage())  # type: ignore[method-assign]
-        logger = logging.getLogger("modelserver.child.metrics.torchserve")
+        logger = logging.getLogger("ts.metrics.caching_metric")
         logger.addHandler(handler)
         logger.propagate = False
         self.addCleanup(logger.removeHandler, handler)
@@ -74,7 +74,7 @@ class HandlerMetricsTests(QuietTestCase):
             {
                 "name": "seen",
                 "value": 3,
-                "unit": "count",
+                "unit": "Count",
                 "type": "counter",
                 "dimensions": MODEL,
                 "request_id": "r1",
@@ -99,10 +99,10 @@ class HandlerMetricsTests(QuietTestCase):
         self.assertEqual(
             [(record["name"], record["type"], record["unit"]) for record in self.metrics.drain()],
             [
-                ("t", "gauge", "ms"),
-                ("u", "histogram", "s"),
-                ("z", "gauge", "kB"),
-                ("p", "gauge", "percent"),
+                ("t", "gauge", "Milliseconds"),
+                ("u", "histogram", "Seconds"),
+                ("z", "gauge", "Kilobytes"),
+                ("p", "gauge", "Percent"),
                 ("x", "counter", "widgets"),
             ],
         )
@@ -184,10 +184,6 @@ class HandlerMetricsTests(QuietTestCase):
 
     def test_absent_metric(self) -> None:
         self.assertRaises(MetricsCacheKeyError, self.metrics.get_metric, "absent")
-
-    def test_metric_without_a_cache_keeps_its_values(self) -> None:
-        CachingMetric("x", "u").add_or_update(1)
-        self.assertEqual(self.metrics.drain(), [])
 
     def test_ids_come_from_the_context(self) -> None:
         context = Context("m", "/d", None, 1, None, "1", metrics=self.metrics)

@@ -1,6 +1,6 @@
 """A metric of which values can be given at any time."""
 
-from modelserver.child.metrics.torchserve import CachingMetric
+from modelserver.child.metrics.caching import CachingMetric
 from modelserver.child.metrics.types import Dimension, MetricTypes
 from modelserver.compat.borrowed import borrowed
 

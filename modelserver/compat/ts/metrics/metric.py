@@ -1,6 +1,7 @@
 """One value of a metric."""
 
-from modelserver.child.metrics.mms import Metric, Units
+from modelserver.child.metrics.mms import Units
+from modelserver.child.metrics.old_store import OldMetric as Metric
 from modelserver.compat.borrowed import borrowed
 
 __all__ = ["Metric", "MetricUnit", "Units"]

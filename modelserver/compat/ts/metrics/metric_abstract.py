@@ -1,7 +1,7 @@
 """The metric that others are."""
 
+from modelserver.child.metrics.caching import CachingMetric as MetricAbstract
 from modelserver.child.metrics.mms import Units
-from modelserver.child.metrics.torchserve import CachingMetric as MetricAbstract
 from modelserver.child.metrics.types import MetricTypes
 from modelserver.compat.borrowed import borrowed
 

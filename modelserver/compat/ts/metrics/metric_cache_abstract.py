@@ -1,6 +1,6 @@
 """The metrics of a handler."""
 
-from modelserver.child.metrics.torchserve import HandlerMetrics as MetricCacheAbstract
+from modelserver.child.metrics.cache import MetricsCache as MetricCacheAbstract
 from modelserver.child.metrics.types import Dimension, MetricTypes
 from modelserver.compat.borrowed import borrowed
 

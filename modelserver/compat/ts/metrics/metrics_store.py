@@ -1,6 +1,6 @@
 """Metrics that add up over a batch."""
 
-from modelserver.child.metrics.mms import MetricsStore
+from modelserver.child.metrics.old_store import OldMetricsStore as MetricsStore
 from modelserver.compat.borrowed import borrowed
 
 __all__ = ["MetricsStore"]

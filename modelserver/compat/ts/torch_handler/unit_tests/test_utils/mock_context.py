@@ -6,7 +6,7 @@ import os
 import uuid
 
 from modelserver.child.context import Context
-from modelserver.child.metrics.mms import MetricsStore
+from modelserver.child.metrics.old_store import OldMetricsStore
 from modelserver.compat.borrowed import borrowed
 
 
@@ -44,7 +44,7 @@ class MockContext(Context):
             1,
             int(gpu_id) if gpu_id and torch.cuda.is_available() else None,
             None,
-            metrics=MetricsStore(uuid.uuid4(), model_name),
+            metrics=OldMetricsStore(uuid.uuid4(), model_name),
             model_yaml_config=config,
         )
         self.explain = False
