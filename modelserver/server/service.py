@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -130,12 +130,11 @@ class Server(MultiService):
             require_store(self.settings.workflow_store, "--workflow-store")
             require_cluster(self.settings)
             require_libraries()
-            self._prepare()
+            core = self._prepare()
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's
             self._supervision.require_taken()
-            assert self._core is not None
-            if self._core.tokens is not None:
-                self._start_tokens(self._core.tokens)
+            if core.tokens is not None:
+                self._start_tokens(core.tokens)
             check_snapshot(self.settings)
         except (
             OSError,
@@ -155,9 +154,9 @@ class Server(MultiService):
             self._give_back()
             raise
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Core:
         if self._core is not None:
-            return
+            return self._core
         # Kept at once: what follows may fail, or be interrupted.
         resources = self._resources = Resources.take(self.settings)
         core = build_core(self.settings, self._reactor, resources, self._environment, self._to_console)
@@ -175,6 +174,7 @@ class Server(MultiService):
         self._add_grpc(core, plan.addresses, grpc_tls)
         self._reactor.callWhenRunning(self._end_at_hang_up)
         Preloading(self._reactor).setServiceParent(self)  # type: ignore[no-untyped-call]  # Twisted's
+        return core
 
     def _tls(self, core: Core) -> tuple[Tls, Tls]:
         """Make what listeners of HTTPS and of gRPC over TLS need."""
@@ -256,24 +256,24 @@ class Server(MultiService):
 
     def startService(self) -> None:
         """Listen, and load the models of the start."""
-        self._prepare()
+        core = self._prepare()
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        core = self._core
-        assert core is not None
         for warning in (*self._warnings, *core.tracing_warnings):
             _log.warn("{warning}", warning=warning)
         self._announcer = self._supervision.announcer(self._reactor, core.registry)
         self.connections.start()
         if core.tracing is not None:
             core.tracing.start()
-        core.memory_limits.start()
-        core.idle_memory.start()
-        core.gpu_health.start()
-        if core.memory_watch is not None:
-            core.memory_watch.start()
+        for watcher in _watchers(core):
+            watcher.start()
         if adopt_orphans():
             core.runtime.orphans.start()
         keep_for_ever()
+        self._log_who_may_ask(core)
+        self._load_models(core)
+
+    def _log_who_may_ask(self, core: Core) -> None:
+        """Tell the log where the server listens, who may do what there, and what this system refuses."""
         for service in self:
             if isinstance(service, AddressListener):
                 _log.info("Listening on {address}", address=str(service.bound))
@@ -285,6 +285,9 @@ class Server(MultiService):
             _log.info("{line}", line=pages)
         for exposure in exposures(self.settings):
             _log.warn("{warning}", warning=exposure)
+
+    def _load_models(self, core: Core) -> None:
+        """Load the models of the start, and then tell who waits for that."""
         start_up = core.inference.start_up
         loading = Deferred.fromCoroutine(
             start_models(self.settings, core.loading, core.workflow_management, start_up, core.snapshots)
@@ -298,40 +301,34 @@ class Server(MultiService):
             loading.addCallback(lambda _, announcer: announcer.ready(), self._announcer)
 
     async def _end(self) -> None:
-        core = self._core
         if self._announcer is not None:
             self._announcer.stop()
-        if core is not None:
+        core = self._core
+        if core is None:
+            await self._stop_services()
+            await self.connections.close(LAST_WRITES)
+        else:
             self._end_at_next_signal(core)
             await core.draining.announce(self.settings.drain_lag)
+            await self._stop_services()
+            await self._drain(core)
+            await _end_parts(core)
+        self._give_back()
+
+    async def _stop_services(self) -> None:
+        """Stop listening, and what else is a service of this one."""
         stopped = super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         if stopped is not None:
             await stopped
+
+    async def _drain(self, core: Core) -> None:
+        """Let the requests in progress end, and their clients take the answers, in the time to drain."""
         begun = self._reactor.seconds()
-        if core is not None:
-            core.management.preparer.awaited.stop()
-            await core.draining.finish(self.settings.drain_timeout)
+        core.management.preparer.awaited.stop()
+        await core.draining.finish(self.settings.drain_timeout)
         # Before the models go: who asks until then is told that the server is stopping.
-        left = 0.0 if core is None or core.draining.is_hurried else self.settings.drain_timeout
+        left = 0.0 if core.draining.is_hurried else self.settings.drain_timeout
         await self.connections.close(LAST_WRITES, left - (self._reactor.seconds() - begun))
-        if core is not None:
-            core.memory_limits.stop()
-            core.idle_memory.stop()
-            core.gpu_health.stop()
-            core.autoscaler.stop()
-            if core.memory_watch is not None:
-                core.memory_watch.stop()
-            if core.snapshots is not None:
-                await core.snapshots.end()
-            await core.management.close(keeps_downloads=core.snapshots is not None)
-            await core.workflow_management.close(keeps_downloads=core.snapshots is not None)
-            if core.cluster is not None:
-                await core.cluster.close()
-            core.runtime.orphans.stop()
-            if core.tracing is not None:
-                await core.tracing.end()
-            core.telemetry.end()
-        self._give_back()
 
     def _end_at_next_signal(self, core: Core) -> None:
         """Handle the next signal: Twisted takes only the first."""
@@ -372,3 +369,32 @@ class Server(MultiService):
     def stopService(self) -> Deferred[None]:
         """Stop listening, finish the requests in progress, end the workers, remove the files."""
         return Deferred.fromCoroutine(self._end())
+
+
+class _Watcher(Protocol):
+    """What looks at processes, memory or devices at intervals."""
+
+    def start(self) -> object: ...
+    def stop(self) -> object: ...
+
+
+def _watchers(core: Core) -> tuple[_Watcher, ...]:
+    watchers = (core.memory_limits, core.idle_memory, core.gpu_health)
+    return watchers if core.memory_watch is None else (*watchers, core.memory_watch)
+
+
+async def _end_parts(core: Core) -> None:
+    """End the workers, and what the server has had running beside its listeners."""
+    for watcher in _watchers(core):
+        watcher.stop()
+    core.autoscaler.stop()
+    if core.snapshots is not None:
+        await core.snapshots.end()
+    await core.management.close(keeps_downloads=core.snapshots is not None)
+    await core.workflow_management.close(keeps_downloads=core.snapshots is not None)
+    if core.cluster is not None:
+        await core.cluster.close()
+    core.runtime.orphans.stop()
+    if core.tracing is not None:
+        await core.tracing.end()
+    core.telemetry.end()
