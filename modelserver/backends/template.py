@@ -20,8 +20,8 @@ from modelserver.backends.local import (
     worker_title,
 )
 from modelserver.backends.orphans import OWNER
-from modelserver.backends.patience import Patience
 from modelserver.backends.process import HostProcess
+from modelserver.backends.watchdog import Watchdog
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.language.attributes import define
@@ -214,10 +214,10 @@ class Template:
     _orders: int = field(default=0, init=False)
     _renewal: IDelayedCall | None = field(default=None, init=False)
     _is_over: bool = field(default=False, init=False)
-    _patience: Patience = field(init=False)
+    _watchdog: Watchdog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._patience = Patience(self.backend.local.machine.clock, LONGEST_FORK, self.kill)
+        self._watchdog = Watchdog(self.backend.local.machine.clock, LONGEST_FORK, self.kill)
 
     # What the backend asks.
 
@@ -286,7 +286,7 @@ class Template:
         outputs = process.make_pipes()
         self._orders += 1
         self._ordered[self._orders] = process
-        self._patience.renew(True)
+        self._watchdog.renew(True)
         descriptors = [theirs.fileno(), *outputs]
         document = self._order_for(process)
         if process.ahead is not None:
@@ -323,7 +323,7 @@ class Template:
     def forked(self, number: int, pid: int) -> None:
         """A worker lives."""
         process = self._ordered.pop(number, None)
-        self._patience.renew(bool(self._ordered))
+        self._watchdog.renew(bool(self._ordered))
         if process is None:
             return
         self._children[pid] = process
@@ -348,7 +348,7 @@ class Template:
         self.process, self.is_ready = None, False
         waiting = [*self._ordered.values(), *self._waiting]
         self._ordered.clear()
-        self._patience.renew(False)
+        self._watchdog.renew(False)
         self._waiting.clear()
         for process in waiting:
             if self._is_over or process.is_given_up or failure.cause == "load":

@@ -1,4 +1,4 @@
-"""How long somebody is waited for who may hang, or stand still."""
+"""A watchdog timer: how long a process is waited for that may hang, or stand still."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from modelserver.language.attributes import define
 
 
 @define(eq=False)
-class Patience:
+class Watchdog:
     """
-    Ends ``seconds`` after the last sign of life, as long as there is something to wait for.
+    Gives up ``seconds`` after the last sign of life, while there is something to wait for.
 
-    :param give_up: called when it is over.
+    :param give_up: called once that long without a sign.
     """
 
     clock: IReactorTime
@@ -24,7 +24,7 @@ class Patience:
     _timer: IDelayedCall | None = field(default=None, init=False)
 
     def renew(self, is_waiting: bool) -> None:
-        """Begin anew, or no more where nothing is waited for."""
+        """Note a sign of life: begin to wait anew, or stop waiting where there is nothing to wait for."""
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
