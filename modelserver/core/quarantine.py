@@ -1,4 +1,4 @@
-"""Which GPUs are set aside for a while, and why: workers are not placed on them."""
+"""Which GPUs are set aside for a while (a circuit breaker), and why: no worker is placed on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a workflow takes one more request: no node shall refuse what others have worked for."""
+"""Admission control of workflows: no node shall refuse a request that other nodes have worked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory answers may take that their clients do not read, and how long a client may read nothing."""
+"""Slow readers: how much memory unread answers may take, and how long a client may read nothing."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _ABSOLUTE = re.compile(rb"https?://[^/?#@\\]+([/?].*)?", re.IGNORECASE)
 # The space around a value is stripped afterwards: an expression for it would need the square of its length.
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 MOST_LINES = 4096
-"""LineCache of each kind that are remembered."""
+"""Request lines, and field lines, that are remembered: so many of each."""
 LONGEST_LINE = 256
 """Bytes of such a line at most."""
 _LISTS = frozenset(

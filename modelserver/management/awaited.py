@@ -1,4 +1,4 @@
-"""What callers wait for that the server's stop cuts short: a download of an archive, workers that start."""
+"""Waits that the server's stop cuts short: for a download of an archive, for workers that start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions that are gone: when their series go, and which series are theirs."""
+"""When the series of unregistered versions are dropped, and which series are theirs."""
 
 from __future__ import annotations
 

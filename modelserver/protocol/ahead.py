@@ -1,5 +1,5 @@
 """
-What a worker has ahead: who makes each call that was sent before it could begin, and the answers it keeps.
+Calls that a worker gets ahead (prefetching): who makes each of them, and the answers that it keeps back.
 
 **Offers.** The worker makes such a call (of a frame with the flag ``AHEAD``) only if the server does not
 have it back before: ``modelserver.protocol.offers``.

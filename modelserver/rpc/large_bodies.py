@@ -1,4 +1,4 @@
-"""Receives what comes on a connection while large bodies do."""
+"""Receives into one buffer, which all connections share, while large bodies come."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class RoomyConnection(Protocol):
 
 class LargeBodies:
     """
-    A room that the connections of one loop share, for nothing stays there.
+    Reads from a connection's transport into a buffer of all connections of one loop: nothing stays there.
 
-    The loop would make an object of all that it reads, 256 kB: a copy more, for each read.
+    By itself the loop makes a bytes object of each read, of up to 256 kB, which is one copy more.
 
     :param fill: has the transport receive into a sink.
     :param now: returns the clock's (monotonic) seconds.

@@ -1,4 +1,4 @@
-"""What is asked of a connection's calls whose bodies go past its HTTP/2 engine."""
+"""What ``Intake`` asks of a connection's calls whose bodies bypass its HTTP/2 engine."""
 
 from __future__ import annotations
 

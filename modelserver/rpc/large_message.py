@@ -8,7 +8,7 @@ from modelserver.protocol.shared_memory import SharedMemoryPool
 from modelserver.rpc.wire.messages import PREFIX
 
 LARGE = 256 << 10
-"""Bytes from which on that is worth it."""
+"""Bytes from which on a message is read straight into shared memory."""
 
 
 class LargeMessage:

@@ -22,7 +22,7 @@ _GOLDEN = 0.618034
 @define
 class Allowance:
     """
-    So many of something at once, and so many a second.
+    A token bucket: so many of something at once, and so many a second.
 
     :param at_once: how many are left.
     :param a_second: how many come back.

@@ -1,4 +1,4 @@
-"""Copies what goes past an HTTP/2 engine to where workers will read it, and counts it."""
+"""Copies bodies that bypass an HTTP/2 engine to where workers will read them, and counts their bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls whose bodies go past the HTTP/2 engine, to where workers will read them."""
+"""Which calls bypass the HTTP/2 engine with their bodies, which are read to where workers will read them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Keeps pages of other origins from changing a server that asks for no tokens.
+Keeps pages of other origins from changing a server without tokens (cross-site request forgery).
 
 A browser sends whatever form a page has, to any address that the user's machine reaches, and a name of the
 page's own may lead to this machine (DNS rebinding). It tells of both: by ``Origin``, ``Sec-Fetch-Site`` and

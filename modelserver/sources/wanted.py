@@ -1,4 +1,4 @@
-"""An archive that is to be downloaded, and who does it."""
+"""The order for a download of an archive, and the seam to what downloads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports without a library that is installed and not used."""
+"""Imports modules as if an optional library, which they would load for nothing, were not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timers of an event loop that counts whole milliseconds, told late rather than early."""
+"""Wakes a reactor for its timers late rather than early, on event loops that count whole milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Things whose time may be over some day, in buckets: most leave long before, and leave nothing behind."""
+"""A timer wheel: times that may run out, in buckets; most things leave before, and leave nothing behind."""
 
 from __future__ import annotations
 

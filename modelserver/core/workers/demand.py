@@ -1,4 +1,4 @@
-"""What the requests of a version ask of its workers, counted while somebody wants to know."""
+"""How many requests come to a version, and how long its calls take; counted where autoscaling asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Have what is sent ahead go where it is done first, when a call takes longer than the others did."""
+"""Moves calls that wait in a busy worker to a free one (work stealing), when one takes longer than usual."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Levelling:
     """
     Watches the calls that wait behind others in workers; nothing while no worker has more than one in hand.
 
-    While a worker is free, what was sent ahead to others behind a call that takes ``STALL`` seconds is taken
-    back, for the free one to have: within two of these times after it has become free. The answers that a
-    worker keeps behind a call that takes ``LONG`` are had then, whether a worker is free or not.
+    While a worker is free, calls that were sent ahead to another one, and wait there behind a call that takes
+    ``STALL`` seconds, are taken back for the free one, within two of these times after it has become free.
+    Answers that a worker keeps behind a call of ``LONG`` seconds are fetched, whether a worker is free or not.
 
     :param workers: those of the pool; the pool changes the list.
     """

@@ -1,4 +1,4 @@
-"""Lets requests wait for a version that has no worker, while somebody brings some."""
+"""Scale from zero: lets requests wait for a version that has no worker, while somebody brings some."""
 
 from __future__ import annotations
 

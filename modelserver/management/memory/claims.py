@@ -1,4 +1,4 @@
-"""Those who wait for memory, in the order in which they came."""
+"""The queue of those who wait for memory, in the order in which they came."""
 
 from __future__ import annotations
 
