@@ -24,7 +24,7 @@ class Levelling:
 
     While a worker is free, calls that were sent ahead to another one, and wait there behind a call that takes
     ``STALL`` seconds, are taken back for the free one, within two of these times after it has become free.
-    Answers that a worker keeps behind a call of ``LONG`` seconds are fetched, whether a worker is free or not.
+    Answers that a worker keeps behind a call of ``LONG`` seconds are fetched, whether one is free or not.
 
     :param workers: those of the pool; the pool changes the list.
     """
