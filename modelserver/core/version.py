@@ -96,6 +96,10 @@ class ModelVersion:
         """
         self.spec = self.pool.spec = spec
 
+    def has_room_in(self, name: str) -> bool:
+        """Return whether another request of a sequence may wait, as far as that has a limit of its own."""
+        return not isinstance(self.queue, SequenceQueue) or self.queue.has_room_in(name)
+
     def end_sequence(self, name: str) -> None:
         """End a sequence of requests, if the version keeps any."""
         if isinstance(self.queue, SequenceQueue):

@@ -139,6 +139,13 @@ class Inference:
         """
         return self._find(name, version).spec.sequences
 
+    def has_room_in(self, name: str, version: str | None, sequence: str) -> bool:
+        """Return whether another request of a sequence may wait; yes if all is gone: a refusal tells that."""
+        try:
+            return self.registry.get(name, version).has_room_in(queued_name(sequence))
+        except (ModelNotFound, VersionNotFound):
+            return True
+
     def end_sequence(self, name: str, version: str | None, sequence: str) -> None:
         """End a sequence, whose client will send no more; nothing happens if all is gone already."""
         try:

@@ -8,16 +8,13 @@ from typing import Protocol
 
 from attrs import field
 
-from modelserver.errors import QueueFull, ServingError
+from modelserver.errors import ServingError
 from modelserver.inference.predict import Inference
 from modelserver.inference.sequences import SequenceStep
 from modelserver.jobs import Answer, Job, ResponseObserver
 from modelserver.language.attributes import define
 from modelserver.rpc.codes import Code
 from modelserver.rpc.interfaces import Call
-
-SEQUENCE_LIMIT = "maxSequenceJobQueueSize"
-"""The limit behind which a request waits for those of its sequence that came before it on the same call."""
 
 
 @define(eq=False)
@@ -106,9 +103,11 @@ class RequestStream:
     _at_work: Counter[Hashable] = field(factory=Counter, init=False)
     """How many of the jobs there are of each sequence."""
     _waiting: dict[Hashable, deque[StreamedRequest]] = field(factory=dict, init=False)
-    """Requests that would be over the limit of their sequence, which has jobs of this call."""
+    """Requests over their sequence's limit (``maxSequenceJobQueueSize``), or behind its end."""
     _sequences: dict[Hashable, StreamedRequest] = field(factory=dict, init=False)
     """A request of each sequence that has not ended."""
+    _ending: set[Hashable] = field(factory=set, init=False)
+    """Those whose last request is at work: who asks for one of them again begins it anew, behind that."""
     _has_ended: bool = field(default=False, init=False)
     _unread: int = field(default=0, init=False)
     _untold: int = field(default=0, init=False)
@@ -151,6 +150,7 @@ class RequestStream:
         self._told(request, message)
         step = request.step
         if step is not None and step.ends:
+            self._ending.discard(request.sequence)
             self._sequences.pop(request.sequence, None)
             self.service.inference.end_sequence(*request.target, step.id)
         waiting = self._waiting.get(request.sequence)
@@ -164,20 +164,29 @@ class RequestStream:
 
     def _submit(self, request: StreamedRequest) -> bool:
         """Queue a request, or tell why not; return false if it is to wait for one of its sequence."""
+        if self._is_to_wait(request):
+            return False
         observer = RequestObserver(self, request)
         try:
             job = self.service.submit(self.call, request, observer)
         except ServingError as error:
-            is_over = isinstance(error, QueueFull) and error.limit_name == SEQUENCE_LIMIT
-            if is_over and self._at_work[request.sequence]:
-                return False
             self._told(request, self.service.failed(request, error))
             return True
         self._jobs.add(job)
         self._at_work[request.sequence] += 1
         if request.step is not None:
             self._sequences[request.sequence] = request
+            if request.step.ends:
+                self._ending.add(request.sequence)
         return True
+
+    def _is_to_wait(self, request: StreamedRequest) -> bool:
+        """Return whether its sequence has jobs of this call that are to be answered first."""
+        step, sequence = request.step, request.sequence
+        if step is None or not self._at_work[sequence]:
+            return False
+        inference = self.service.inference
+        return sequence in self._ending or not inference.has_room_in(*request.target, step.id)
 
     def _told(self, request: StreamedRequest, message: bytes) -> None:
         size = len(request.message)
@@ -202,6 +211,7 @@ class RequestStream:
     def _cancelled(self, code: Code) -> None:
         jobs, self._jobs = self._jobs, set()
         self._waiting.clear()
+        self._ending.clear()
         self._at_work.clear()
         for job in jobs:
             job.withdraw()

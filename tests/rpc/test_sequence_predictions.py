@@ -75,6 +75,16 @@ class StreamTests(SequenceCase):
         for number in range(5):
             self.answer_next(b"%d" % number)
         self.assertEqual(self.predictions(call), [b"0", b"1", b"2", b"3", b"4"])
+        self.assertEqual([], [each for each in self.stage.recorder.counts if each[0] == "refused"])
+
+    def test_requests_behind_the_end_of_their_sequence_begin_it_anew(self) -> None:
+        self.serve_sequences(sequence_jobs=8)
+        end = request(sequence="s", ts_request_sequence_end=b"true")
+        call = self.ask(request(sequence="s"), end, request(sequence="s"), end, end, ends=True)
+        for number in range(5):
+            self.answer_next(b"%d" % number)
+        self.assertEqual(self.predictions(call), [b"0", b"1", b"2", b"3", b"4"])
+        self.assertEqual(self.told(call)[0], "OK")
 
     def test_those_of_several_sequences_wait_by_themselves(self) -> None:
         self.serve_sequences(max_sequences=2, batch_size=2, sequence_jobs=1)

@@ -213,7 +213,7 @@ class SequenceQueue:
             now = self.clock.seconds()
             sequence = self._sequences[name] = OneSequence(name, now, now)
             self._watch(sequence)
-        elif sum(not each.finished for each in sequence.jobs) >= self.rules.max_jobs:
+        elif not self.has_room_in(name):
             raise QueueFull(self.model, self.version, self.rules.max_jobs, "maxSequenceJobQueueSize")
         sequence.jobs.append(job)
         sequence.touched = self.clock.seconds()
@@ -221,6 +221,11 @@ class SequenceQueue:
     def has_room_for(self, jobs: int) -> bool:
         """Return yes: it depends on their sequences."""
         return True
+
+    def has_room_in(self, name: str) -> bool:
+        """Return whether another request of a sequence may wait."""
+        sequence = self._sequences.get(name)
+        return sequence is None or sum(not each.finished for each in sequence.jobs) < self.rules.max_jobs
 
     def put_back(self, jobs: list[Job]) -> None:
         """Fail jobs that a worker could not finish: no other one has the state of their sequences."""
