@@ -20,7 +20,7 @@ from modelserver.protocol.ahead import AheadSender
 from modelserver.protocol.answer_rows import unpack_answers, without_first
 from modelserver.protocol.call_times import unpack_times
 from modelserver.protocol.device_memory import read_device_memory
-from modelserver.protocol.documents import listed
+from modelserver.protocol.documents import mappings
 from modelserver.protocol.frames import Frame
 from modelserver.protocol.shared_memory import LARGE
 from modelserver.spec import WorkerFailure
@@ -118,8 +118,7 @@ class LocalProcess(HostProcess):
         elif kind == frames.PART:
             self._take_part(frame)
         elif kind == frames.METRICS:
-            emitted = listed(frames.unpack_json(frame), "metrics")
-            self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
+            self.events.counted(mappings(frames.unpack_json(frame), "metrics"))
         elif kind == frames.TIMES:
             self.events.timed(frame.number, frame.items, unpack_times(frame))
         elif kind == frames.DROPPED:

@@ -35,3 +35,8 @@ def listed(document: Mapping[str, object], name: str) -> list[object]:
     """Return a list in a document; an empty one if there is none."""
     value = document.get(name)
     return value if isinstance(value, list) else []
+
+
+def mappings(document: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    """Return the objects in a list of a document; what else is in it is left out."""
+    return [each for each in listed(document, name) if isinstance(each, dict)]

@@ -30,7 +30,7 @@ from modelserver.protocol import frames
 from modelserver.protocol.answer_rows import unpack_answers
 from modelserver.protocol.call_times import unpack_times
 from modelserver.protocol.device_memory import read_device_memory
-from modelserver.protocol.documents import listed, text, whole
+from modelserver.protocol.documents import mappings, text, whole
 from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerFailure, WorkerPlace, WorkerSpec
 
@@ -260,8 +260,7 @@ class RemoteProcess:
                 if number not in self._given_up:
                     self.events.part_arrived(number, parts)
         elif kind == frames.METRICS:
-            emitted = listed(frames.unpack_json(frame), "metrics")
-            self.events.counted([metric for metric in emitted if isinstance(metric, dict)])
+            self.events.counted(mappings(frames.unpack_json(frame), "metrics"))
         elif kind == frames.TIMES:
             marks = in_our_time(unpack_times(frame), self._offset)
             self.events.timed(frame.number, frame.items, marks)

@@ -213,10 +213,3 @@ class BackgroundLauncher:
 
     def _is_server(self, pid: int) -> bool:
         return pid > 0 and pid != os.getpid() and self.processes.is_server(pid)
-
-
-def missing(option: str, kind: str, name: str | None, is_there: Callable[[Path], bool]) -> str | None:
-    """Return the message about an option whose file or folder does not exist, or None."""
-    if name is None or is_there(Path(name)):
-        return None
-    return f"--{option} {kind} not found: {name}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelserver.cli.launchers.launcher import MMS_CLASS, BackgroundLauncher, Words, missing
-from modelserver.cli.launchers.torchserve import add_foreground, add_models, invalid_temporary_folder
+from modelserver.cli.launchers.launcher import MMS_CLASS, BackgroundLauncher, Words
+from modelserver.cli.launchers.peer_command import add_foreground, add_models, missing, start_or_stop
 from modelserver.config.loading import SAGEMAKER, CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 
@@ -36,18 +35,7 @@ def main(argv: Sequence[str] | None = None, launcher: BackgroundLauncher | None 
     :returns: the exit status.
     """
     arguments = build_parser().parse_args(argv)
-    problem = invalid_temporary_folder(os.environ)
-    if problem is not None:
-        print(problem)
-        return 1
-    launcher = launcher or BackgroundLauncher(WORDS)
-    if arguments.stop:
-        return launcher.stop()
-    problem = problem_with(arguments, os.environ, Path.cwd())
-    if problem is not None:
-        print(problem)
-        return 1
-    return launcher.start(options_for(arguments), arguments.foreground)
+    return start_or_stop(arguments, launcher or BackgroundLauncher(WORDS), problem_with, options_for)
 
 
 def main_by_old_name() -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import modelserver
-from modelserver.cli.launchers.launcher import TORCHSERVE_CLASS, BackgroundLauncher, Words, missing
+from modelserver.cli.launchers.launcher import TORCHSERVE_CLASS, BackgroundLauncher, Words
+from modelserver.cli.launchers.peer_command import add_foreground, add_models, missing, start_or_stop
 from modelserver.config.loading import CommandLine, load_settings
 from modelserver.config.value_types import ConfigurationError
 
@@ -35,18 +35,7 @@ def main(argv: Sequence[str] | None = None, launcher: BackgroundLauncher | None 
     if arguments.version:
         print(f"TorchServe Version is {modelserver.__version__}")
         return 0
-    problem = invalid_temporary_folder(os.environ)
-    if problem is not None:
-        print(problem)
-        return 1
-    launcher = launcher or BackgroundLauncher(WORDS)
-    if arguments.stop:
-        return launcher.stop()
-    problem = problem_with(arguments, os.environ, Path.cwd())
-    if problem is not None:
-        print(problem)
-        return 1
-    return launcher.start(options_for(arguments), arguments.foreground)
+    return start_or_stop(arguments, launcher or BackgroundLauncher(WORDS), problem_with, options_for)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,24 +60,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--disable-token-auth", "--dt", action="store_true", help="requests need no token")
     add("--enable-model-api", action="store_true", help="models may be registered and unregistered over HTTP")
     return parser
-
-
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """Add ``--models``, the same in both commands."""
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        metavar="[NAME=]LOCATION",
-        default=[],
-        help="models to load at the start: archives of the model store, or URLs; or: all",
-    )
-
-
-def add_foreground(parser: argparse.ArgumentParser) -> None:
-    """Add ``--foreground``, the same in both commands."""
-    parser.add_argument(
-        "--foreground", action="store_true", help="stay in the foreground; without, return at once"
-    )
 
 
 def problem_with(arguments: argparse.Namespace, environ: Mapping[str, str], cwd: Path) -> str | None:
@@ -138,14 +109,6 @@ def options_for(arguments: argparse.Namespace) -> list[str]:
         if getattr(arguments, name):
             options.append(f"--{name.replace('_', '-')}")
     return options + [word for model in arguments.models for word in ("--models", model)]
-
-
-def invalid_temporary_folder(environ: Mapping[str, str]) -> str | None:
-    """Return the message about a ``TEMP`` that is not a folder, or None; ``tempfile`` would ignore it."""
-    name = environ.get("TEMP")
-    if not name or Path(name).is_dir():
-        return None
-    return f"Invalid temp directory: {name}, please check TEMP environment variable."
 
 
 if __name__ == "__main__":
