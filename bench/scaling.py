@@ -30,7 +30,7 @@ from bench.servers import ModelServer
 from bench.sheet import Sheet, describe_machine, write_json, write_markdown
 from bench.target import Deployment
 
-FRONT, FRONT_BYTE, OUTSIDE = 16e-6, 0.25e-9, 14e-6
+FRONT, FRONT_BYTE, OUTSIDE = 20e-6, 0.25e-9, 14e-6
 """Seconds of the front for a request and for a byte of it; of a worker for a request outside its handler."""
 CONNECTIONS = 1024
 
