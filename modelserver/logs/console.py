@@ -15,7 +15,9 @@ from typing import TextIO, cast
 from attrs import field
 from twisted.logger import ILogObserver, Logger, textFileLogObserver
 
-from modelserver.language.attributes import define
+from modelserver.language.attributes import define, frozen
+from modelserver.metrics.log_lines import one_line
+from modelserver.protocol.plain_text import without_escapes
 
 MOST_WAITING = 1 << 20
 """Bytes that wait for a reader; what is more is dropped until all of them are read."""
@@ -130,7 +132,23 @@ def console_observer() -> ILogObserver:
     console = Console(sys.stdout.fileno())
     # The last lines are logged after everything of this server is over.
     atexit.register(console.close)
-    return textFileLogObserver(cast(TextIO, console))  # it writes and flushes, and no more
+    return textFileLogObserver(cast(TextIO, PlainLines(console)))  # it writes and flushes, and no more
+
+
+@frozen
+class PlainLines:
+    """Writes events to a console so that nothing in them steers a terminal: handlers print what they like."""
+
+    console: Console
+
+    def write(self, text: str) -> None:
+        """Write the lines of an event."""
+        if not text.removesuffix("\n").isprintable():
+            text = "\n".join([one_line(without_escapes(line)) for line in text.split("\n")])
+        self.console.write(text)
+
+    def flush(self) -> None:
+        """Lines are on their way already."""
 
 
 def may_block(descriptor: int) -> bool:

@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from modelserver.logs.console import Console, may_block
+from modelserver.logs.console import Console, PlainLines, may_block
 from tests.harness.server_process import eventually
 
 LINE = "x" * 99 + "\n"
@@ -47,6 +47,18 @@ class ConsoleTests(SynchronousTestCase):
             self.console.write(f"line {number}\n")
         self.console.close()
         self.assertEqual(self.read_all().split(b"\n"), [b"line %d" % number for number in range(5)] + [b""])
+
+    def test_nothing_in_an_event_steers_a_terminal(self) -> None:
+        lines = PlainLines(self.console)
+        for text in (
+            "plain \u00e9\n",
+            "\x1b[31mred\x1b[0m, \x1b]0;title\x07 \x1b[2J\r\x9b2J\n",
+            "two\n\t\x08lines\n",
+        ):
+            lines.write(text)
+        self.console.close()
+        said = self.read_all().decode()
+        self.assertEqual(said.split("\n"), ["plain \u00e9", "red,  \\x0d", "two", "\t\\x08lines", ""])
 
     def test_a_reader_that_stops_costs_lines_that_are_counted(self) -> None:
         written = self.fill()

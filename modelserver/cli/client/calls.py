@@ -113,6 +113,10 @@ class ServerCalls:
         """
         if reply.status >= FIRST_ERROR:
             # Of a handler's exception, its class and text are told apart, where they are told at all.
-            told = [reply.told(key) for key in ("reason", "exception", "text")]
+            told = (
+                [reply.told("reason")]
+                if reply.told("reason")
+                else [reply.told("exception"), reply.told("text")]
+            )
             raise RequestRefused(": ".join([f"{reply.message} ({reply.status})", *filter(None, told)]))
         return reply

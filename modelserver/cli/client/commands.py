@@ -16,6 +16,7 @@ from modelserver.cli.client.calls import RequestRefused, ServerCalls, Terminal
 from modelserver.cli.client.connection import Remote, Unreachable, add_connection, path_of, remote_of
 from modelserver.cli.client.output import advice_tables, models_table, version_table, workers_table
 from modelserver.language.attributes import frozen
+from modelserver.metrics.log_lines import one_line
 from modelserver.version_settings.setting import AUTO_WORD
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -268,5 +269,5 @@ def run_on(
 
 
 def _fail(remarks: Console, reason: str, status: int) -> int:
-    remarks.print(f"modelserver: {reason}", markup=False, soft_wrap=True)
+    remarks.print(f"modelserver: {one_line(reason)}", markup=False, soft_wrap=True)
     return status

@@ -207,15 +207,16 @@ class ExitTests(ControlCase):
 
     def test_a_refusal_comes_with_its_reason(self) -> None:
         body = {"code": 500, "message": "Failed to start workers", "reason": "load, SyntaxError: line 6"}
+        body |= {"exception": "SyntaxError", "text": "line 6"}
         self.answer("POST", "/models?url=broken.mar&synchronous=true", body, 500)
         told = self.run_words("register", "broken.mar")[2]
         self.assertEqual(told, "modelserver: Failed to start workers (500): load, SyntaxError: line 6\n")
 
     def test_what_a_handler_has_raised_is_shown(self) -> None:
-        body = {"code": 503, "message": "Prediction failed", "exception": "KeyError", "text": "'body'"}
+        body = {"code": 503, "message": "Prediction failed", "exception": "KeyError", "text": "'body'\x1b[2J"}
         self.answer("POST", "/predictions/words", body, 503)
         told = self.run_words("predict", "words", "-d", "x")[2]
-        self.assertEqual(told, "modelserver: Prediction failed (503): KeyError: 'body'\n")
+        self.assertEqual(told, "modelserver: Prediction failed (503): KeyError: 'body'\\x1b[2J\n")
 
     def test_words_that_make_no_sense_are_told_with_what_does(self) -> None:
         for words, said in (
