@@ -82,10 +82,18 @@ class _Running(ProcessProtocol):
         self.finished = Deferred(lambda _: self._kill())
 
     def watch(self, spawned: Spawned) -> None:
-        """Be told of the end by a descriptor: uvloop takes SIGCHLD for itself."""
+        """
+        Be told of the end by a descriptor: uvloop takes SIGCHLD for itself.
+
+        :raises OSError: there are no descriptors left; the program is killed.
+        """
         self._pid = spawned.pid
         if spawned.pid is not None:
-            self._watch = watch = exit_descriptor(spawned.pid)
+            try:
+                self._watch = watch = exit_descriptor(spawned.pid)
+            except OSError:
+                self._kill()
+                raise
             self.loop.add_reader(watch, lambda: self._has_ended(spawned))
 
     def _has_ended(self, spawned: Spawned) -> None:

@@ -32,7 +32,7 @@ from modelserver.protocol.descriptors import (
 )
 from modelserver.protocol.load_request import LoadRequest
 from modelserver.protocol.worker_start import WORKER, start_command
-from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSettings, WorkerSpec
+from modelserver.spec import WorkerDescription, WorkerSettings, WorkerSpec
 from modelserver.system.threads import ProcessorShare, number_of_threads, thread_variables
 
 _log = Logger()
@@ -147,23 +147,26 @@ class LocalBackend:
         ranks: Sequence[socket.socket] = (),
     ) -> None:
         """
-        Give a worker its process and its link.
+        Give a worker its process and its link, or report that it cannot have them.
 
         :param first: the frame that it reads first.
         :param ranks: sockets that it gets besides its own, one for each of its ranks.
         """
-        ours, theirs = socket_pair(SOCKET_BUFFER)
-        outputs = process.make_pipes()
+        try:
+            ours, theirs = socket_pair(SOCKET_BUFFER)
+        except OSError as error:
+            self.not_launched(process, error)
+            return
         link = process.link = FrameSocket(
             ours, self.machine.loop, process, largest_frame(process.spec, self.settings)
         )
+        outputs: Sequence[int] = ()
         try:
+            outputs = process.make_pipes()
             self._spawn(process, environment, outputs, (theirs, *ranks))
         except Exception as error:
-            _log.failure("Worker {worker} could not be launched", worker=process.spec.id)
             link.close()
-            failure = WorkerFailure("launch", self.machine.now(), text=str(error))
-            self.machine.loop.call_soon(lambda: process.exited(failure))
+            self.not_launched(process, error)
         else:
             link.open()
             link.send(first)
@@ -171,6 +174,11 @@ class LocalBackend:
             theirs.close()
             for writing in outputs:
                 os.close(writing)
+
+    def not_launched(self, process: HostProcess, error: Exception) -> None:
+        """Report that a worker, or a template, could not be started; called while that is handled."""
+        _log.failure("Worker {worker} could not be launched", worker=process.spec.id)
+        process.not_launched(error)
 
     def _spawn(
         self,

@@ -91,14 +91,24 @@ class HostProcess(ABC):
         self.stderr = LineLog(partial(tell_line, self.spec, "stderr"), machine.clock, machine.output)
 
     def make_pipes(self) -> list[int]:
-        """Return the ends of new pipes for standard output and error; the caller closes them."""
+        """
+        Return the ends of new pipes for standard output and error; the caller closes them.
+
+        :raises OSError: there are no descriptors left.
+        """
         self._close_pipes()
-        writing = []
-        for log in (self.stdout, self.stderr):
-            ours, theirs = os.pipe()
-            writing.append(theirs)
-            self._pipes.append(OutputPipe(self.machine.loop, ours, log))
-            self._pipes[-1].open()
+        writing: list[int] = []
+        try:
+            for log in (self.stdout, self.stderr):
+                ours, theirs = os.pipe()
+                writing.append(theirs)
+                self._pipes.append(OutputPipe(self.machine.loop, ours, log))
+                self._pipes[-1].open()
+        except OSError:
+            for each in writing:
+                os.close(each)
+            self._close_pipes()
+            raise
         return writing
 
     def _close_pipes(self) -> None:
@@ -134,7 +144,8 @@ class HostProcess(ABC):
     def stop(self) -> None:
         """End of input, and TERM for a handler that does not look."""
         self.cause = self.cause or "exit"
-        self.link.close()
+        if not self._gone:  # what never was has no link
+            self.link.close()
         self._signal(signal.SIGTERM)
 
     def kill(self, cause: str) -> None:
@@ -178,7 +189,9 @@ class HostProcess(ABC):
         """All frames that were in the socket have been reported."""
 
     def closed(self, problem: str | None) -> None:
-        """A worker without its socket is of no use."""
+        """A worker without its socket is of no use, if it is not at its end already."""
+        if self.cause is not None:
+            return
         if problem is not None:
             self.problem = problem
             self.kill("protocol")
@@ -208,7 +221,24 @@ class HostProcess(ABC):
         except ProcessLookupError:
             self.machine.loop.call_soon(exited)
             return
+        except OSError as error:  # there are no descriptors left: nothing would tell of its end
+            self.cause, self.problem = self.cause or "launch", str(error)
+            self._signal(signal.SIGKILL)
+            self.machine.loop.call_soon(lambda: self._look_for_end(exited))
+            return
         self.machine.loop.add_reader(self._watch, lambda: self._has_exited(exited))
+
+    def not_launched(self, error: Exception) -> None:
+        """Report, soon, that there is no process, and why."""
+        self._gone = True
+        self._close_pipes()
+        failure = WorkerFailure("launch", self.machine.now(), text=str(error))
+        self.machine.loop.call_soon(lambda: self.exited(failure))
+
+    def _look_for_end(self, exited: Callable[[], None]) -> None:
+        exited()
+        if not self._gone:
+            self.machine.clock.callLater(LAST_WAIT, self._look_for_end, exited)
 
     def _has_exited(self, exited: Callable[[], None]) -> None:
         self.stop_watching()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 from functools import partial
 
 from attrs import field
@@ -20,14 +19,12 @@ from modelserver.backends.local import (
     worker_title,
 )
 from modelserver.backends.orphans import OWNER
-from modelserver.backends.process import HostProcess
+from modelserver.backends.template_process import TemplateProcess
 from modelserver.backends.watchdog import Watchdog
 from modelserver.backends.worker_process import LocalProcess
 from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.language.attributes import define
 from modelserver.protocol import frames
-from modelserver.protocol.documents import listed, whole
-from modelserver.protocol.frames import Frame
 from modelserver.spec import WorkerDescription, WorkerFailure, WorkerSpec, WorkerState
 from modelserver.system.threads import COUNTS, WAITING
 
@@ -60,8 +57,12 @@ class TemplateBackend:
         if spec.version.start.method != "template" or self._unsafe.get(key) == SPAWN:
             return self.local.launch(events, spec)
         process = ForkedProcess(spec, self.local.machine, events=events, ahead=open_ahead(spec))
-        process.connect(largest_frame(spec, self.local.settings))
-        self.template_of(spec).fork(process)
+        try:
+            process.connect(largest_frame(spec, self.local.settings))
+        except OSError as error:
+            self.local.not_launched(process, error)
+        else:
+            self.template_of(spec).fork(process)
         return process
 
     def template_of(self, spec: WorkerSpec) -> Template:
@@ -152,6 +153,7 @@ class ForkedProcess(LocalProcess):
         Make the link, of which the worker gets its end when it is forked.
 
         :param largest: bytes that the worker may send in one piece.
+        :raises OSError: there are no descriptors left.
         """
         ours, self._far_end = socket_pair(SOCKET_BUFFER)
         self.link = FrameSocket(ours, self.machine.loop, self, largest)
@@ -282,8 +284,13 @@ class Template:
 
     def _order(self, process: ForkedProcess) -> None:
         assert self.process is not None
+        try:
+            outputs = process.make_pipes()
+        except OSError as error:
+            process.disconnect()
+            self.backend.local.not_launched(process, error)
+            return
         theirs = process.take_far_end()
-        outputs = process.make_pipes()
         self._orders += 1
         self._ordered[self._orders] = process
         self._watchdog.renew(True)
@@ -363,35 +370,3 @@ class Template:
     def _renew(self) -> None:
         if self.process is None and self._children:
             self.start()
-
-
-@define(eq=False)
-class TemplateProcess(HostProcess):
-    """The template's process and link."""
-
-    owner: Template = field(kw_only=True)
-
-    def frame_arrived(self, frame: Frame) -> None:
-        """Translate a frame to what the template is told."""
-        if frame.kind in (frames.LOADED, frames.FORKED, frames.CHILD_EXITED):
-            self._told(frame, frames.unpack_json(frame))
-        elif frame.kind == frames.LOAD_FAILED:
-            self.reported(frame)
-        elif frame.kind != frames.STARTED:
-            raise frames.unexpected(frame.kind)
-
-    def turn_ended(self) -> None:
-        """Nothing waits for the end of a turn."""
-
-    def exited(self, failure: WorkerFailure) -> None:
-        """The template is gone."""
-        self.owner.exited(failure)
-
-    def _told(self, frame: Frame, document: Mapping[str, object]) -> None:
-        pid = whole(document, "pid")
-        if frame.kind == frames.LOADED:
-            self.owner.preloaded([str(hazard) for hazard in listed(document, "hazards")])
-        elif frame.kind == frames.FORKED and pid is not None:
-            self.owner.forked(frame.number, pid)
-        elif pid is not None:
-            self.owner.child_exited(pid, whole(document, "code"), whole(document, "signal"))

@@ -50,7 +50,11 @@ class TorchrunBackend:
             return self.plain.launch(events, spec)
         local, machine = self.local, self.local.machine
         process = RankedProcess(spec, machine, events=events)
-        pairs = [socket_pair(SOCKET_BUFFER) for _ in range(torchrun.ranks)]
+        try:
+            pairs = [socket_pair(SOCKET_BUFFER) for _ in range(torchrun.ranks)]
+        except OSError as error:
+            local.not_launched(process, error)
+            return process
         load = local.load_request(spec)
         order = {
             "arguments": torchrun_arguments(spec, torchrun, local.settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -55,3 +56,16 @@ class OwedForkTests(SynchronousTestCase):
         self.template.forked(1, 77)
         self.clock.advance(LONGEST_FORK)
         self.process.kill.assert_not_called()
+
+    def test_there_are_no_descriptors_for_the_output_of_a_worker(self) -> None:
+        problem = OSError(errno.EMFILE, "Too many open files")
+
+        def make_pipes() -> list[int]:
+            raise problem
+
+        worker: Any = SimpleNamespace(disconnect=mock.Mock(), make_pipes=make_pipes)
+        self.template.fork(worker)
+        worker.disconnect.assert_called_once_with()
+        self.backend.local.not_launched.assert_called_once_with(worker, problem)
+        self.assertFalse(self.template.owes(worker))
+        self.assertEqual(self.clock.getDelayedCalls(), [])

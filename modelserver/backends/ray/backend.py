@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from modelserver.backends.local import ALLOCATION, largest_frame, worker_environment, worker_title
 from modelserver.backends.ray.listener import NodeListener
@@ -75,7 +76,12 @@ class RemoteBackend:
             start=b"",
             offer_files=lambda link, is_wanted: self._offer(process, link, is_wanted),
         )
-        self.services.loop.call_soon(lambda: Deferred.fromCoroutine(self._start(process)))
+
+        def failed(failure: Failure) -> None:
+            _log.failure("Worker {worker} could not be launched", failure, worker=spec.id)
+            process.not_started(str(failure.value))
+
+        self.services.loop.call_soon(lambda: Deferred.fromCoroutine(self._start(process)).addErrback(failed))
         return process
 
     async def _start(self, process: RemoteProcess) -> None:

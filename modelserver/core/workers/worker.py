@@ -289,7 +289,13 @@ class Worker:
         self._set_timer(self.timeouts.startup)
         if self.tracer is not None:
             self.tracer.worker_launched(self.spec)
-        self.in_flight.process = self.backend.launch(self, self.spec)
+        try:
+            self.in_flight.process = self.backend.launch(self, self.spec)
+        except Exception as error:
+            # A defect of the backend, which shall not have anybody wait for the end of what never was.
+            self._told.not_launched()
+            failure = WorkerFailure("launch", self.now(), text=str(error))
+            self.clock.callLater(0, self.exited, failure)
 
     def kill(self, cause: str) -> None:
         """End the process now."""

@@ -50,6 +50,10 @@ class WorkerLog:
             self._is_recovering = False
             self._tell("Auto recovery succeeded, reset recoveryStartTS")
 
+    def not_launched(self) -> None:
+        """The backend has failed to start the process; called while that is handled."""
+        _log.failure("Worker {worker} could not be launched", worker=self.spec.id)
+
     def answer_not_taken(self) -> None:
         """Whoever waits for an answer has failed when it came; called while that is handled."""
         _log.failure("An answer could not be handed over")

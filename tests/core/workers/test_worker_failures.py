@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
 from modelserver.core.workers.restarts import STEADY
 from modelserver.errors import NoWorkers, WorkerDied, WorkersFailed
+from modelserver.interfaces import WorkerEvents, WorkerProcess
 from modelserver.jobs import Answer, Job, SharedSlot
-from modelserver.spec import WorkerFailure, WorkerState
-from modelserver.testing.providers import CollectingObserver, make_job
+from modelserver.spec import WorkerFailure, WorkerSpec, WorkerState
+from modelserver.testing.providers import CollectingObserver, MemoryBackend, make_job
 from tests.harness.workers import CRASH, WorkerTestCase
 
 
@@ -166,3 +168,51 @@ class FailureTests(WorkerTestCase):
             self.process.events.answered(number, [], 0.0)
         self.process.exit(CRASH)
         self.assertEqual(observer.reasons, [repr(WorkerDied(CRASH))])
+
+
+class FailingBackend(MemoryBackend):
+    """Cannot start a worker, as long as it is told so."""
+
+    fails = True
+
+    def launch(self, events: WorkerEvents, spec: WorkerSpec) -> WorkerProcess:
+        """Start none, or one."""
+        if self.fails:
+            raise OSError("no room")
+        return super().launch(events, spec)
+
+
+class LaunchTests(WorkerTestCase):
+    """A backend that breaks its promise, and raises where it should report."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.backend = FailingBackend()
+        self.stage.providers = evolve(self.stage.providers, backend=self.backend)
+        self.version = self.make()
+
+    def tearDown(self) -> None:
+        self.flushLoggedErrors(OSError)
+
+    def test_it_is_a_start_that_failed(self) -> None:
+        self.version.pool.scale(2, 2)
+        settled = self.version.pool.when_settled()
+        self.assertEqual(self.states, [WorkerState.STARTING] * 2)
+        self.clock.advance(0)
+        failure = self.failureResultOf(settled, WorkersFailed).value.failure
+        self.assertEqual((failure.cause, failure.text), ("launch", "no room"))
+        self.assertEqual(self.states, [WorkerState.WAITING] * 2)
+        self.backend.fails = False
+        self.clock.advance(1)
+        for worker in self.backend.workers:
+            worker.load()
+        self.assertEqual(self.states, [WorkerState.READY] * 2)
+
+    def test_nobody_waits_for_its_end(self) -> None:
+        for turns in ([], [0]):
+            self.version.pool.scale(1, 1)
+            self.clock.pump(turns)
+            ended = self.version.pool.close()
+            self.clock.advance(0)
+            self.successResultOf(ended)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
