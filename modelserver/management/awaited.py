@@ -1,4 +1,4 @@
-"""Waits that the server's stop cuts short: for a download of an archive, for workers that start."""
+"""Waits that the server's stop cuts short: for a download, for requirements, for workers that start."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from attrs import evolve, field
@@ -137,10 +138,20 @@ class Dependencies:
             under_way.callback(None)
 
     async def _make(self, place: Path, spec: VersionSpec, required: Requirements) -> None:
-        await self.in_thread(_clear, place)
-        python = self.rules.python
+        # What is killed, for its time is over or the server stops, leaves its temporary files behind.
+        scratch = place.with_name(f"{place.name}.tmp")
+        try:
+            await self.in_thread(_clear, place, scratch)
+            await self._install(place, scratch, spec, required)
+            await self.in_thread((place / COMPLETE).touch)
+        finally:
+            await self.in_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def _install(self, place: Path, scratch: Path, spec: VersionSpec, required: Requirements) -> None:
+        python, environment = self.rules.python, {**self.rules.environment, "TMPDIR": str(scratch)}
+        run = partial(self._run, spec, environment)
         if spec.start.use_venv:
-            await self._run(spec, (python, "-c", _VENV, str(place)), "Virtual environment creation")
+            await run((python, "-c", _VENV, str(place)), "Virtual environment creation")
             python = str(place / "bin" / "python")
         if required:
             where = (
@@ -151,11 +162,15 @@ class Dependencies:
             pip = (python, "-c", _PIP, "--no-input", "--disable-pip-version-check", "install", "--upgrade")
             folder = os.path.abspath(spec.folder)
             file = os.path.join(folder, required_file(spec))
-            await self._run(spec, (*pip, *where, "-r", file), "Custom pip package installation", folder)
-        await self.in_thread((place / COMPLETE).touch)
+            await run((*pip, *where, "-r", file), "Custom pip package installation", folder)
 
     async def _run(
-        self, spec: VersionSpec, arguments: tuple[str, ...], what: str, folder: str | None = None
+        self,
+        spec: VersionSpec,
+        environment: Mapping[str, str],
+        arguments: tuple[str, ...],
+        what: str,
+        folder: str | None = None,
     ) -> None:
         def report(line: str) -> None:
             _log.info(
@@ -163,7 +178,7 @@ class Dependencies:
             )
 
         report(f"{what} begins")
-        command = Command(arguments, self.rules.environment, self.rules.timeout, folder)
+        command = Command(arguments, environment, self.rules.timeout, folder)
         finished = await self.commands.run(command, report)
         if finished.code != 0 or finished.is_late:
             raise _failed(spec, _explain(finished, self.rules.timeout), what)
@@ -177,9 +192,10 @@ def required_file(spec: VersionSpec) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _clear(place: Path) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True, mode=0o700)
+def _clear(*places: Path) -> None:
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True, mode=0o700)
 
 
 def _explain(finished: Finished, timeout: float) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from attrs import evolve, field
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from modelserver.archive.manifest import ManifestRules, complete, known_runtime, model_config, read_manifest
@@ -49,7 +50,7 @@ class VersionPreparer:
     :param folder: where archives are unpacked; each gets a folder of its own.
     :param new_name: names for those folders, never the same twice.
     :param models: the ``models`` JSON of the configuration.
-    :param awaited: ends the wait for downloads when the server stops.
+    :param awaited: ends downloads, and installations of requirements, when the server stops.
     """
 
     sources: Sources
@@ -81,7 +82,8 @@ class VersionPreparer:
             try:
                 spec = await self.in_thread(self._decide, request, folder, fetched.path)
                 if self.dependencies is not None:
-                    spec = await self.dependencies.satisfy(spec)
+                    satisfied = Deferred.fromCoroutine(self.dependencies.satisfy(spec))
+                    spec = await self.awaited.of(satisfied, spec.name, spec.version)
             except BaseException:
                 await self._remove(folder)
                 raise

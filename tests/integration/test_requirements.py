@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,7 +15,10 @@ from tests.harness.server_process import ServerProcess, ServerTests
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 HANDLER = """
+import os
+import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 import parcel
 
 def handle(data, context):
@@ -72,3 +78,22 @@ class RequirementsTests(ServerTests):
         version, prefix = self.server.predict("one").text.split()
         self.assertEqual(version, "1.0")
         self.assertIn("environments", prefix)
+
+    def test_installation_ends_with_the_server(self) -> None:
+        """One whose index does not answer; no process and no folder of it is left."""
+        with socket.create_server(("127.0.0.1", 0)) as index:
+            requirements = self.server.folder / "wanted.txt"
+            requirements.write_text(f"--index-url http://127.0.0.1:{index.getsockname()[1]}/\nparcel\n")
+            self.add_model(self.server, "one", HANDLER, requirements_file=str(requirements))
+            with ThreadPoolExecutor(1) as threads:
+                registered = threads.submit(self.server.register, "one.mar")
+                asked, _ = index.accept()
+                with asked:
+                    (pip,) = self.server.children()
+                    self.server.terminate()
+                    self.assertEqual(registered.result().status, 503)
+                    # The end of the process ends its connection, if it has not sent what is read.
+                    while asked.recv(1 << 16):
+                        pass
+        self.assertRaises(ProcessLookupError, os.kill, pip, 0)
+        self.assertEqual(list(self.server.temporary.iterdir()), [])

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.errors import DependenciesFailed
@@ -25,6 +25,7 @@ class HeldCommands:
 
     asked: list[Command] = field(factory=list)
     running: list[Deferred[Finished]] = field(factory=list)
+    killed: list[Command] = field(factory=list)
 
     def run(
         self,
@@ -35,7 +36,7 @@ class HeldCommands:
         """Note a command."""
         report("Collecting everything")
         self.asked.append(command)
-        running: Deferred[Finished] = Deferred()
+        running: Deferred[Finished] = Deferred(lambda _: self.killed.append(command))
         self.running.append(running)
         return running
 
@@ -77,11 +78,14 @@ class DependenciesTests(SynchronousTestCase):
         self.assertEqual(command.arguments[:2], ("/usr/bin/python", "-c"))
         self.assertEqual(command.folder, str(spec.folder))
         self.assertEqual(command.arguments[-2:], ("-r", str(spec.folder / "wanted.txt")))
-        self.assertEqual((command.environment, command.timeout), ({"A": "b"}, 600.0))
         target = self.target(command)
+        environment = {"A": "b", "TMPDIR": f"{target}.tmp"}
+        self.assertEqual((command.environment, command.timeout), (environment, 600.0))
+        Path(target, "installed").touch()
+        Path(f"{target}.tmp", "left").touch()
         self.commands.end()
         self.assertEqual(self.successResultOf(satisfied).start.search_path, (target,))
-        self.assertTrue(target.startswith(str(self.rules.folder)))
+        self.assertEqual([str(each) for each in self.rules.folder.iterdir()], [target])
 
     def test_same_lines_are_installed_once(self) -> None:
         first, second = self.satisfy(self.spec()), self.satisfy(self.spec(name="other"))
@@ -122,6 +126,16 @@ class DependenciesTests(SynchronousTestCase):
         self.commands.end(None, is_late=True)
         error = self.failureResultOf(satisfied, DependenciesFailed).value
         self.assertEqual(error.cause, "it took more than 2 seconds")
+
+    def test_whoever_wants_it_no_more_ends_it_and_leaves_nothing(self) -> None:
+        first, second = self.satisfy(self.spec()), self.satisfy(self.spec(name="other"))
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.commands.killed, [])
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.commands.killed, self.commands.asked)
+        self.assertEqual(list(self.rules.folder.iterdir()), [])
 
     def test_options_are_refused(self) -> None:
         for line in ("-e .", "attrs --config-settings=a=b", "--target /tmp"):

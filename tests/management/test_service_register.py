@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from modelserver.errors import (
@@ -14,9 +16,21 @@ from modelserver.errors import (
     VersionExists,
     WorkersFailed,
 )
+from modelserver.management.dependencies import Dependencies
 from modelserver.management.version_spec import VersionDefaults
+from modelserver.spec import VersionSpec
 from tests.harness.management import LOAD_FAILURE
 from tests.harness.management_case import ManagementCase
+
+
+@frozen
+class Installing:
+    """Requirements that are installed when the test says so."""
+
+    done: Deferred[VersionSpec]
+
+    async def satisfy(self, spec: VersionSpec) -> VersionSpec:
+        return await self.done
 
 
 def _zip(folder: Path, archive: Path) -> None:
@@ -83,6 +97,19 @@ class RegisterTests(ManagementCase):
         error = self.failureResultOf(started, NoWorkers).value
         self.assertEqual((error.model, error.reason), ("slow", "the server is stopping"))
         self.assertEqual((len(left), self.on.registry.names(), self.on.left_on_disk()), (1, [], []))
+
+    def test_installation_ends_when_the_server_stops(self) -> None:
+        installing: Deferred[VersionSpec] = Deferred()
+        self.on.management.preparer = evolve(
+            self.on.management.preparer, dependencies=cast(Dependencies, Installing(installing))
+        )
+        started = self.start()
+        self.assertNoResult(started)
+        self.on.management.preparer.awaited.stop()
+        error = self.failureResultOf(started, NoWorkers).value
+        self.assertEqual((error.model, error.reason), ("noop", "the server is stopping"))
+        self.assertTrue(installing.called)
+        self.assertEqual((self.on.registry.names(), self.on.left_on_disk()), ([], []))
 
     def test_workers_that_fail_later_are_not_the_registrations(self) -> None:
         self.successResultOf(self.start(workers=1, synchronous=False))
