@@ -13,6 +13,7 @@ from attrs import field
 from modelserver.archive.containers import CONTAINERS, Content
 from modelserver.archive.manifest import MANIFEST
 from modelserver.archive.packing import (
+    FileMissing,
     Packing,
     PackingFailed,
     Tell,
@@ -39,8 +40,8 @@ BUILT_IN_HANDLERS = (
 BUILT_IN_CPP_HANDLERS = ("BaseHandler", "TorchScriptHandler")
 FORMATS = tuple(CONTAINERS)
 
-_LEFT_OUT_FOLDERS = ("__MACOSX", "__pycache__")
-_LEFT_OUT_BY_MMS = (".pyc", ".DS_Store", ".mar")
+LEFT_OUT_FOLDERS = ("__MACOSX", "__pycache__")
+LEFT_OUT_BY_MMS = (".pyc", ".DS_Store", ".mar")
 
 
 @frozen
@@ -93,7 +94,7 @@ class PackRequest:
             add(content, single(name), tell)
         for name in self.extra_files:
             for path in _expanded(name, tell):
-                add(content, _tree(path) if path.is_dir() else single(str(path)), tell)
+                add(content, tree(path) if path.is_dir() else single(str(path)), tell)
         for name in (self.requirements_file, self.config_file):
             add(content, single(name), tell)
         return content
@@ -134,7 +135,7 @@ class FolderPackRequest:
                 "Point to a valid model-path directory."
             )
         content: dict[PurePosixPath, Path] = {}
-        add(content, _tree(self.model_path, follow=False), tell, _is_taken_by_mms)
+        add(content, tree(self.model_path, follow=False), tell, _is_taken_by_mms)
         return content
 
 
@@ -181,18 +182,18 @@ def _expanded(name: str, tell: Tell) -> Iterable[Path]:
     if os.path.exists(name):
         return (Path(name),)
     if glob.escape(name) == name:
-        raise PackingFailed(f"File does not exist: {name}")
+        raise FileMissing(f"File does not exist: {name}")
     found = sorted(glob.glob(name))
     if not found:
         tell(f"Given wildcard pattern did not match any file: {name}")
     return map(Path, found)
 
 
-def _tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]:
+def tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]:
     """Return the files below a folder; caches and hidden folders are left out, empty folders too."""
     for folder, folders, files in os.walk(top, followlinks=follow):
         folders[:] = sorted(
-            name for name in folders if name not in _LEFT_OUT_FOLDERS and not name.startswith(".")
+            name for name in folders if name not in LEFT_OUT_FOLDERS and not name.startswith(".")
         )
         for name in folders if follow else ():
             if Path(folder).resolve().is_relative_to(Path(folder, name).resolve()):
@@ -203,4 +204,4 @@ def _tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]
 
 
 def _is_taken_by_mms(name: str) -> bool:
-    return not name.endswith(_LEFT_OUT_BY_MMS) and name != MANIFEST.name
+    return not name.endswith(LEFT_OUT_BY_MMS) and name != MANIFEST.name

@@ -24,6 +24,10 @@ class PackingFailed(Exception):
     """No archive was made, and nothing is left; the text says why."""
 
 
+class FileMissing(PackingFailed):
+    """A file that is to be packed is not there."""
+
+
 class Packed(Protocol):
     """What is to be packed."""
 
@@ -64,25 +68,11 @@ def write_archive(packing: Packing, packed: Packed, tell: Tell) -> Path:
     :return: the archive, or the folder where the container is one.
     :raises PackingFailed: the archive cannot be made.
     """
-    if not re.fullmatch(_NAME.rstrip("$"), packing.name):
-        raise PackingFailed(
-            f"{packing.kind.capitalize()} name contains special characters.\n"
-            f"The allowed regular expression filter for {packing.kind} name is: {_NAME}"
-        )
-    if not packing.export_path.is_dir():
-        raise PackingFailed(
-            f"Given export-path {packing.export_path} is not a directory. "
-            "Point to a valid export-path directory."
-        )
+    check_name(packing.name, packing.kind)
+    check_export_path(packing.export_path)
     target = packing.export_path / f"{packing.name}{packing.container.suffix}"
-    if target.exists() and not packing.force:
-        raise PackingFailed(
-            f"{target} already exists.\n"
-            f"Please specify --force/-f option to overwrite the {packing.kind} archive output file.\n"
-            "See -h/--help for more details."
-        )
     if target.exists():
-        tell(f"Overwriting {target} ...")
+        check_replaced(str(target), packing.kind, packing.force, tell)
     try:
         content = packed.content(tell)
         # What is packed anew has a manifest of its own.
@@ -90,9 +80,51 @@ def write_archive(packing: Packing, packed: Packed, tell: Tell) -> Path:
         _check_folders(content)
         document = json.dumps(packed.manifest(), indent=2).encode()
         packing.container.write(target, content, ManifestFile(packing.manifest, document))
+    except FileNotFoundError as why:
+        raise FileMissing(str(why)) from why
     except (OSError, UnicodeError) as why:
         raise PackingFailed(str(why)) from why
     return target
+
+
+def check_name(name: str, kind: str) -> None:
+    """
+    Refuse a name that a file of an archive cannot have.
+
+    :raises PackingFailed: it has other characters.
+    """
+    if not re.fullmatch(_NAME.rstrip("$"), name):
+        raise PackingFailed(
+            f"{kind.capitalize()} name contains special characters.\n"
+            f"The allowed regular expression filter for {kind} name is: {_NAME}"
+        )
+
+
+def check_export_path(export_path: Path) -> None:
+    """
+    Refuse what is no folder.
+
+    :raises PackingFailed: it is none.
+    """
+    if not export_path.is_dir():
+        raise PackingFailed(
+            f"Given export-path {export_path} is not a directory. Point to a valid export-path directory."
+        )
+
+
+def check_replaced(target: str, kind: str, force: bool, tell: Tell) -> None:
+    """
+    Say that an archive is there already.
+
+    :raises PackingFailed: it may not be replaced.
+    """
+    if not force:
+        raise PackingFailed(
+            f"{target} already exists.\n"
+            f"Please specify --force/-f option to overwrite the {kind} archive output file.\n"
+            "See -h/--help for more details."
+        )
+    tell(f"Overwriting {target} ...")
 
 
 def _check_folders(content: Content) -> None:

@@ -10,15 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modelserver.archive.manifest import Manifest, model_config, read_manifest
+from modelserver.archive.pack_arguments import (
+    add_arguments,
+    add_workflow_arguments,
+    read_request,
+    read_workflow_request,
+)
 from modelserver.archive.packing import PackingFailed
 from modelserver.archive.unpack import open_archive
 from modelserver.cli.archivers.convert import add_convert_arguments, run_convert
-from modelserver.cli.archivers.torch_model_archiver import add_arguments, pack_or_tell, read_request
-from modelserver.cli.archivers.torch_workflow_archiver import (
-    add_workflow_arguments,
-    pack_workflow_or_tell,
-    read_workflow_request,
-)
+from modelserver.cli.archivers.torch_model_archiver import pack_or_tell
+from modelserver.cli.archivers.torch_workflow_archiver import pack_workflow_or_tell
 from modelserver.cli.archivers.workflow_inspection import show_workflow
 from modelserver.errors import ArchiveInvalid, ServingError
 from modelserver.language.attributes import frozen

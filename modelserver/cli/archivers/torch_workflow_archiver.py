@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelserver.archive.pack_arguments import add_workflow_arguments, read_workflow_request
 from modelserver.archive.pack_workflow import WorkflowPackRequest, pack_workflow
-from modelserver.archive.packing import PackingFailed, listed
+from modelserver.archive.packing import PackingFailed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,29 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for problem in problems:
         _warn(problem)
     return 0
-
-
-def add_workflow_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``torch-workflow-archiver``."""
-    add = parser.add_argument
-    add("--workflow-name", required=True, help="the workflow's name, and that of its archive")
-    add("--spec-file", required=True, help="a YAML file with the models of the workflow and its graph (dag)")
-    add("--handler", help="a Python file with the functions that are nodes; needed if there are any")
-    add("--export-path", type=Path, help="the folder to put the archive into; default: the current one")
-    add("--extra-files", default="", help="more files, separated by commas")
-    add("-f", "--force", action="store_true", help="replace an archive of the same name")
-
-
-def read_workflow_request(arguments: argparse.Namespace) -> WorkflowPackRequest:
-    """Return the packing request that the options ask for."""
-    return WorkflowPackRequest(
-        workflow_name=arguments.workflow_name,
-        spec_file=arguments.spec_file,
-        handler=arguments.handler or None,
-        extra_files=listed(arguments.extra_files),
-        export_path=arguments.export_path or Path.cwd(),
-        force=arguments.force,
-    )
 
 
 def pack_workflow_or_tell(request: WorkflowPackRequest) -> Path | None:

@@ -3,3 +3,7 @@
 
 class ModelArchiverError(Exception):
     """Says why."""
+
+
+class ModelFileNotFoundError(ModelArchiverError, FileNotFoundError):
+    """A file that is to be packed is not there."""

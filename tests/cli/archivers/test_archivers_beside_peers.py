@@ -14,6 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from modelserver.archive import pack_arguments
 from modelserver.archive.unpack import unpack
 from modelserver.archive.workflow import read_workflow
 from modelserver.cli.archivers import command as archive
@@ -207,7 +208,7 @@ class BesideTorchServeTests(PeerCase):
         self.check_pack(self.command, torch_model_archiver.main, ("-v", "", "--handler", "src/h.py"))
 
     def test_originals_are_opened(self) -> None:
-        for form in torch_model_archiver.FORMATS:
+        for form in pack_arguments.FORMATS:
             self.clear()
             words = ("-v", "1.0", *EVERYTHING, "--archive-format", form)
             self.both(self.command, torch_model_archiver.main, words)
@@ -220,7 +221,7 @@ class BesideTorchServeTests(PeerCase):
             self.assertEqual(archive.inspect_archive(mine).files, seen.files)
 
     def test_same_words_for_what_exists(self) -> None:
-        for form in torch_model_archiver.FORMATS:
+        for form in pack_arguments.FORMATS:
             self.clear()
             words = ("-v", "1.0", "--handler", "src/h.py", "--archive-format", form)
             self.both(self.command, torch_model_archiver.main, words)
