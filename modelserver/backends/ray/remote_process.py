@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from attrs import evolve, field
@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from modelserver.backends.failure_report import CAUSES, FailureReport
 from modelserver.backends.output import LineLog, tell_line
+from modelserver.backends.ray.awaited_answers import AwaitedAnswers
 from modelserver.backends.ray.link_watch import LinkWatch
 from modelserver.backends.ray.node_clock import answers_in_our_time, in_our_time
 from modelserver.backends.ray.node_usage import read_usage
@@ -21,9 +22,8 @@ from modelserver.backends.ray.secure_stream import SecureStream
 from modelserver.backends.ray.starter import NodeHandle
 from modelserver.backends.ray.wire import FIRST_FOR_NODES, SECONDS, NodeKind
 from modelserver.devices import GpuMemory
-from modelserver.errors import ServingError
 from modelserver.interfaces import WorkerEvents
-from modelserver.jobs import Answer, Job
+from modelserver.jobs import Job
 from modelserver.language.attributes import define
 from modelserver.metrics.node_metrics import NodeFigures
 from modelserver.protocol import frames
@@ -42,8 +42,6 @@ LOST = ("node", "silence")
 
 _SIGNALS = {each.value: each.name for each in signal.Signals}
 _log = Logger()
-
-Answers = Sequence[Answer | ServingError]
 
 
 @define(eq=False)
@@ -74,9 +72,7 @@ class RemoteProcess:
     _watch: LinkWatch | None = field(default=None, init=False)
     _stdout: LineLog = field(init=False)
     _stderr: LineLog = field(init=False)
-    _in_hand: dict[int, int] = field(factory=dict, init=False)
-    _given_up: dict[int, int] = field(factory=dict, init=False)
-    """Batches that others have now, by their numbers: how many answers are still to come, and not wanted."""
+    _awaited: AwaitedAnswers = field(factory=AwaitedAnswers, init=False)
     _cause: str | None = field(default=None, init=False)
     _report: FailureReport = field(factory=FailureReport, init=False)
     _problem: str | None = field(default=None, init=False)
@@ -106,7 +102,7 @@ class RemoteProcess:
     def send(self, number: int, jobs: Sequence[Job], pipelined: bool = False, ahead: bool = False) -> None:
         """Hand over a batch, or jobs that are each a batch, at the next ``flush``; none can be taken back."""
         if self._link is not None:
-            self._in_hand[number] = len(jobs)
+            self._awaited.sent(number, len(jobs))
             self._link.send_batch(number, jobs, frames.PIPELINED if pipelined else 0)
 
     def flush(self) -> None:
@@ -250,14 +246,14 @@ class RemoteProcess:
         """Translate a frame to an event."""
         kind = frame.kind
         if kind == frames.ANSWERS:
-            for number, answers, seconds in self._wanted(unpack_answers(frame)):
+            for number, answers, seconds in self._awaited.wanted(unpack_answers(frame)):
                 answers_in_our_time(answers, self._offset)
                 self.events.answered(number, answers, seconds)
         elif kind >= FIRST_FOR_NODES:
             self._node_said(frame)
         elif kind == frames.PART:
             for number, parts, _ in unpack_answers(frame):
-                if number not in self._given_up:
+                if not self._awaited.is_given_up(number):
                     self.events.part_arrived(number, parts)
         elif kind == frames.METRICS:
             self.events.counted(mappings(frames.unpack_json(frame), "metrics"))
@@ -272,18 +268,6 @@ class RemoteProcess:
             self._report = FailureReport.read(frame, self.spec)
         else:
             raise frames.unexpected(kind)
-
-    def _wanted(self, answered: Iterable[tuple[int, Answers, float]]) -> Iterable[tuple[int, Answers, float]]:
-        """Yield the answers that somebody waits for, and count."""
-        for number, answers, seconds in answered:
-            counts = self._given_up if number in self._given_up else self._in_hand
-            left = counts.get(number, 0) - len(answers)
-            if left > 0:
-                counts[number] = left
-            else:
-                counts.pop(number, None)
-            if counts is self._in_hand:
-                yield number, answers, seconds
 
     @property
     def _offset(self) -> float | None:
@@ -342,8 +326,7 @@ class RemoteProcess:
         silence = self.services.silence
         reason = f"nothing was heard of node {self.place.node} for {silence:g} s"
         _log.warn("Worker {worker} is suspect: {reason}", worker=self.spec.id, reason=reason)
-        self._given_up |= self._in_hand
-        self._in_hand = {}
+        self._awaited.give_up()
         self.events.went_silent(WorkerFailure("silence", self.services.now(), text=reason))
 
     def _heard_again(self) -> None:
