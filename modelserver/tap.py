@@ -77,7 +77,11 @@ class Options(usage.Options):
         self["models"] += models.replace(",", " ").split()
 
     def parseArgs(self, *models: str) -> None:
-        """Take words behind ``--models NAME`` as models, too, as TorchServe's and MMS's launchers do."""
+        """
+        Take words behind ``--models NAME`` as models, too, as TorchServe's and MMS's launchers do.
+
+        :raises UsageError: there is no ``--models`` before them.
+        """
         if models and not self["models"]:
             raise usage.UsageError(f"What is {models[0]!r}? Models are given by --models.")
         self["models"] += models
@@ -98,7 +102,11 @@ class Options(usage.Options):
         )
 
     def postOptions(self) -> None:
-        """Begin the start, and install asyncio's reactor where none is chosen: twistd needs one next."""
+        """
+        Begin the start, and install asyncio's reactor where none is chosen: twistd needs one next.
+
+        :raises UsageError: there is no such launcher.
+        """
         if self["launcher"] not in ("", *DIALECTS):
             raise usage.UsageError(f"--launcher {self['launcher']}: it is {' or '.join(DIALECTS)}.")
         self.habits = CollectingHabits.now()

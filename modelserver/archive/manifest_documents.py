@@ -48,7 +48,11 @@ def _refuse_constant(name: str) -> object:
 
 
 def section_of(document: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return an object inside a manifest; an empty one where it is absent."""
+    """
+    Return an object inside a manifest; an empty one where it is absent.
+
+    :raises ArchiveInvalid: it is ``null``, or no object.
+    """
     found = document.get(name, {})
     if found is None:
         raise ArchiveInvalid("Missing Model entry in manifest file.")
@@ -58,7 +62,11 @@ def section_of(document: Mapping[str, object], name: str) -> Mapping[str, object
 
 
 def text_of(section: Mapping[str, object], name: str) -> str | None:
-    """Return a string that can be shown and sent; an empty one counts as absent."""
+    """
+    Return a string that can be shown and sent; an empty one counts as absent.
+
+    :raises ArchiveInvalid: it is no string, or has characters that cannot be shown.
+    """
     value = section.get(name)
     if value is None or value == "":
         return None
@@ -70,7 +78,11 @@ def text_of(section: Mapping[str, object], name: str) -> str | None:
 
 
 def file_of(section: Mapping[str, object], name: str) -> str | None:
-    """Return the name of a file inside the archive."""
+    """
+    Return the name of a file inside the archive.
+
+    :raises ArchiveInvalid: it is no string, or leads out of the archive.
+    """
     value = text_of(section, name)
     if value is not None and leaves(value):
         raise ArchiveInvalid(f"{name} must be a file inside the archive.")

@@ -128,7 +128,11 @@ class FolderPackRequest:
         }
 
     def content(self, tell: Tell) -> Content:
-        """Return the files of the archive."""
+        """
+        Return the files of the archive.
+
+        :raises PackingFailed: there is no such folder, or a file in it cannot be taken.
+        """
         if not self.model_path.is_dir():
             raise PackingFailed(
                 f"Given model-path {self.model_path} is not a valid directory. "
@@ -190,7 +194,11 @@ def _expanded(name: str, tell: Tell) -> Iterable[Path]:
 
 
 def tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]:
-    """Return the files below a folder; caches and hidden folders are left out, empty folders too."""
+    """
+    Return the files below a folder; caches and hidden folders are left out, empty folders too.
+
+    :raises PackingFailed: a link leads to a folder that it lies in.
+    """
     for folder, folders, files in os.walk(top, followlinks=follow):
         folders[:] = sorted(
             name for name in folders if name not in LEFT_OUT_FOLDERS and not name.startswith(".")

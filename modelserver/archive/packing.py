@@ -157,7 +157,12 @@ def add(
     tell: Tell,
     is_taken: Callable[[str], bool] = lambda name: True,
 ) -> None:
-    """Take files into an archive's content, each of which must be there and be a file."""
+    """
+    Take files into an archive's content, each of which must be there and be a file.
+
+    :raises OSError: one is not there, or is a folder.
+    :raises PackingFailed: one is no plain file.
+    """
     for name, path in files:
         if not is_taken(name.name):
             continue

@@ -81,7 +81,12 @@ class ManagementService:
         )
 
     async def scale(self, request: Any, call: Call) -> Message:
-        """Change the number of workers: to zero, too, where a client tells 0 from nothing (``optional``)."""
+        """
+        Change the number of workers: to zero, too, where a client tells 0 from nothing (``optional``).
+
+        :raises ParameterMissing: no model is named.
+        :raises ServingError: the number cannot be had.
+        """
         if not request.model_name:
             raise ParameterMissing("model_name")
         values: dict[str, object] = {
@@ -102,14 +107,24 @@ class ManagementService:
         return self._said(self.dialect.default_set(request.model_name, request.model_version))
 
     async def unregister(self, request: Any, call: Call) -> Message:
-        """Unregister a version."""
+        """
+        Unregister a version.
+
+        :raises ParameterMissing: no model is named.
+        :raises ServingError: it is not registered, or cannot go.
+        """
         if not request.model_name:
             raise ParameterMissing("url")  # TorchServe's word for it
         await self.management.unregister(request.model_name, request.model_version or None)
         return self._said(self.dialect.unregistered(request.model_name))
 
     async def describe(self, request: Any, call: Call) -> Message:
-        """Describe a version, with its handler's own words if they are wanted, or all versions."""
+        """
+        Describe a version, with its handler's own words if they are wanted, or all versions.
+
+        :raises CallRefused: the handler was asked, and has failed.
+        :raises ServingError: it is not registered.
+        """
         name, version = request.model_name, request.model_version or None
         if version == ALL:
             return self._shown(self.dialect.described(await self.management.describe_all(name)))

@@ -212,7 +212,11 @@ class OpenInferenceService:
         return self._answer("ServerReady", ready=self.health.is_ready())
 
     def is_model_ready(self, request: Any, call: Call) -> Message:
-        """Answer whether a worker has loaded the model."""
+        """
+        Answer whether a worker has loaded the model.
+
+        :raises ParameterMissing: no model is named.
+        """
         if not request.name:
             raise ParameterMissing("name")
         is_ready = self.inference.is_ready(request.name, request.version or None)
@@ -226,7 +230,11 @@ class OpenInferenceService:
         )
 
     def describe_model(self, request: Any, call: Call) -> Message:
-        """Answer which tensors a model takes and returns."""
+        """
+        Answer which tensors a model takes and returns.
+
+        :raises ParameterMissing: no model is named.
+        """
         if not request.name:
             raise ParameterMissing("model_name")
         model = self.inference.metadata(request.name, request.version or None)
@@ -240,7 +248,11 @@ class OpenInferenceService:
         )
 
     def tell_configuration(self, request: Any, call: Call) -> Message:
-        """Answer how a model is configured."""
+        """
+        Answer how a model is configured.
+
+        :raises ParameterMissing: no model is named.
+        """
         if not request.name:
             raise ParameterMissing("model_name")
         config = self.extensions.configuration(request.name, request.version or None)

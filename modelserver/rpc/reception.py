@@ -299,7 +299,13 @@ class Reception:
             raise DeadlinePassed(now - call.arrived)
 
     def plain(self, call: ServerCall, flag: int, message: bytes) -> bytes:
-        """Return a message as it was before it was compressed."""
+        """
+        Return a message as it was before it was compressed.
+
+        :raises CallRefused: its coding is not named, or is not known.
+        :raises BadRequest: it cannot be unpacked.
+        :raises BodyTooLarge: it is larger than messages may be.
+        """
         if not flag:
             return message
         coding = call.known.get(b"grpc-encoding", IDENTITY)

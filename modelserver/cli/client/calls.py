@@ -98,7 +98,12 @@ class ServerCalls:
             self.terminal.results.print(str(text), markup=False, highlight=False, soft_wrap=True)
 
     def json(self, reply: ServerReply) -> Any:
-        """Return the JSON of an answer, as ``manage``."""
+        """
+        Return the JSON of an answer, as ``manage``.
+
+        :raises RequestRefused: the server refuses.
+        :raises Unreachable: the answer is no JSON.
+        """
         try:
             return json.loads(self.accepted(reply).body)
         except ValueError as why:

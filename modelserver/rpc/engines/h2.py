@@ -165,7 +165,11 @@ class H2Engine:
         return len(found)
 
     def request_came(self, event: h2.events.RequestReceived) -> None:
-        """Tell of a request."""
+        """
+        Tell of a request.
+
+        :raises ConnectionBroken: it has too many fields.
+        """
         if len(event.headers) > self._limits.most_field_lines:
             self._is_over = True
             raise ConnectionBroken(ErrorCode.ENHANCE_YOUR_CALM, "A request has too many fields.")
