@@ -113,13 +113,13 @@ class Snapshot:
     :param name: the snapshot's file name.
     :param created: seconds since the epoch.
     :param models: for each model, for each version, its values.
-    :param workflows: for each workflow, for each version, its values; None in a snapshot of TorchServe's.
+    :param workflows: for each workflow, for each version, its values; none in a snapshot of TorchServe's.
     """
 
     name: str
     created: float
     models: Mapping[str, Mapping[str, SnapshotVersion]]
-    workflows: Mapping[str, Mapping[str, SnapshotWorkflow]] | None = None
+    workflows: Mapping[str, Mapping[str, SnapshotWorkflow]] = field(factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -188,7 +188,7 @@ def parse_snapshot(text: str) -> Snapshot:
             }
             for name, versions in models.items()
         },
-        workflows=parse_workflows(object_of(top["workflows"], "workflows")) if "workflows" in top else None,
+        workflows=parse_workflows(object_of(top.get("workflows", {}), "workflows")),
     )
 
 
@@ -226,7 +226,7 @@ def render_snapshot(snapshot: Snapshot) -> str:
             for name, versions in snapshot.models.items()
         },
     }
-    if snapshot.workflows is not None:
+    if snapshot.workflows:
         document["workflows"] = render_workflows(snapshot.workflows)
     return json.dumps(document, indent=2)
 

@@ -50,7 +50,7 @@ def check_archives(snapshot: Snapshot, store: Path | None, workflow_store: Path 
             raise RestoreFailed(
                 f"Model archive file for model :{item.name}, version :{item.version} not found in model store"
             )
-    for name, versions in (snapshot.workflows or {}).items():
+    for name, versions in snapshot.workflows.items():
         for version, values in versions.items():
             if workflow_store is None or not (workflow_store / values.archive).exists():
                 raise RestoreFailed(

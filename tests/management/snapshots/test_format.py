@@ -199,6 +199,9 @@ class ReadTests(SynchronousTestCase):
         taken = take_snapshot("name", 5.0, [VersionDescription(spec, True, ())])
         self.assertNotIn("parameters", render_snapshot(taken))
 
+    def test_without_workflows_there_is_no_word_of_them(self) -> None:
+        self.assertNotIn("workflows", render_snapshot(take_snapshot("s", 5.0, [])))
+
     def test_count_of_zero_is_empty(self) -> None:
         for count in (0, -1):
             text = json.dumps({"modelCount": count, "models": {"m": {"1": {"marName": "m.mar"}}}})
@@ -300,7 +303,6 @@ class WriteTests(SynchronousTestCase):
                         "2": SnapshotVersion("m2.mar", True, 0, 0, 3, 0.5, 8.0, 7.0, parallel_level=2),
                     }
                 },
-                workflows={},
             ),
         )
 

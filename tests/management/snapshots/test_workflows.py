@@ -45,7 +45,7 @@ class SnapshotWorkflowTests(SynchronousTestCase):
         self.assertEqual(not workflows, snapshot.is_empty)
 
     def test_a_snapshot_of_torchserve_knows_no_workflows(self) -> None:
-        self.assertIsNone(parse_snapshot('{"name": "n", "modelCount": 0, "models": {}}').workflows)
+        self.assertEqual(parse_snapshot('{"name": "n", "modelCount": 0, "models": {}}').workflows, {})
 
     def test_wrong_types_are_refused(self) -> None:
         wrong: tuple[object, ...] = (
