@@ -153,7 +153,7 @@ def check_snapshot(settings: Settings) -> None:
     snapshot = settings.model_snapshot
     if snapshot is not None:
         if not DIALECTS[settings.dialect].has_workflows:
-            snapshot = evolve(snapshot, workflows=None)  # none are restored
+            snapshot = evolve(snapshot, workflows={})  # none are restored
         check_archives(snapshot, settings.model_store, settings.workflow_folder)
 
 
