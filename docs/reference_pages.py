@@ -20,8 +20,8 @@ from modelserver.cli.archivers import model_archiver
 from modelserver.cli.launchers import multi_model_server, torchserve
 from modelserver.cli.main import build_parser
 from modelserver.config.table import KEYS
-from modelserver.rest.dialects.bodies import Refusal
 from modelserver.rest.dialects.mms import REFUSALS as MMS_REFUSALS
+from modelserver.rest.dialects.refusals import Refusal
 from modelserver.rest.dialects.torchserve import REFUSALS as TORCHSERVE_REFUSALS
 from modelserver.rest.routes import ROUTES
 from modelserver.rpc.methods import METHODS

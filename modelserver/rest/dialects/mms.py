@@ -14,22 +14,23 @@ from modelserver.dialect_rules import MMS
 from modelserver.interfaces import Reply
 from modelserver.language.attributes import frozen
 from modelserver.rest.dialects.bodies import (
+    list_row,
+    memory_apart,
+    residence,
+    scaling_of,
+    template_memory,
+    worker_history,
+    worker_status,
+)
+from modelserver.rest.dialects.json_text import pretty, timestamp
+from modelserver.rest.dialects.refusals import (
     Refusal,
     deadline_code,
     is_of_management,
-    list_row,
-    memory_apart,
     out_of_memory_code,
     prediction_code,
-    pretty,
     refuse,
-    residence,
     said,
-    scaling_of,
-    template_memory,
-    timestamp,
-    worker_history,
-    worker_status,
 )
 from modelserver.rest.dialects.settings import chosen_delay, described_settings
 from modelserver.spec import ModelSummary, VersionDescription, WorkerDescription

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
 
-from modelserver.rest.dialects.bodies import milliseconds, seconds
+from modelserver.rest.dialects.json_text import milliseconds, seconds
 from modelserver.spec import VersionDescription
 from modelserver.version_settings.setting import AUTO_WORD, Setting, Unit
 from modelserver.version_settings.values import AUTO_DELAY

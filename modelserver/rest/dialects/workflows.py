@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from modelserver.errors import ServingError
 from modelserver.interfaces import Reply
-from modelserver.rest.dialects.bodies import Refusal, milliseconds, pretty
+from modelserver.rest.dialects.json_text import milliseconds, pretty
+from modelserver.rest.dialects.refusals import Refusal
 from modelserver.workflows import errors
 from modelserver.workflows.graph import Graph
 from modelserver.workflows.spec import Condition, Items, Node, NodeModel, Workflow

@@ -15,7 +15,7 @@ from modelserver.inference.targets import require_served
 from modelserver.interfaces import Reply
 from modelserver.language.attributes import frozen
 from modelserver.rest.binding import Operation
-from modelserver.rest.dialects.bodies import pretty
+from modelserver.rest.dialects.json_text import pretty
 from modelserver.rest.inference.front import InferenceEndpoint
 from modelserver.rest.inference.routes import PREDICTION_ROUTES, WORKFLOW_ROUTES
 from modelserver.rest.openapi import Descriptions

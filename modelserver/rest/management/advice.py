@@ -13,7 +13,7 @@ from modelserver.management.advice import Aims, Choice, Predicted
 from modelserver.management.advisor import Advisor, VersionAdvice
 from modelserver.management.call_parameters import Parameter
 from modelserver.rest.binding import Operation
-from modelserver.rest.dialects.bodies import pretty
+from modelserver.rest.dialects.json_text import pretty
 from modelserver.rest.management.calls import Calls
 from modelserver.version_settings.setting import AUTO_WORD, MILLISECOND
 from modelserver.version_settings.values import AUTO_DELAY

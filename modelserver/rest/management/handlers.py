@@ -12,7 +12,7 @@ from modelserver.language.attributes import frozen
 from modelserver.management import parameters as calls
 from modelserver.management.service import Management
 from modelserver.rest.binding import Operation
-from modelserver.rest.dialects.bodies import pretty
+from modelserver.rest.dialects.json_text import pretty
 from modelserver.rest.management.calls import Calls, uninterrupted
 from modelserver.rest.openapi import Descriptions
 from modelserver.rest.reply import KleinResponder

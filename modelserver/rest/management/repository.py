@@ -12,7 +12,7 @@ from modelserver.interfaces import Reply
 from modelserver.language.attributes import frozen
 from modelserver.management.repository import ModelRepository, RepositoryEntry, check_parameters
 from modelserver.rest.binding import Operation
-from modelserver.rest.dialects.bodies import pretty
+from modelserver.rest.dialects.json_text import pretty
 from modelserver.rest.management.calls import body_of_call, uninterrupted
 from modelserver.rest.parameters import LONGEST_FIELDS
 from modelserver.rest.reply import KleinResponder
