@@ -120,7 +120,7 @@ class MetricsCache:
 
         :param idx: the place of its request in the batch; None for all.
         """
-        labels = list(dimensions or ())
+        labels = _own_list(dimensions)
         present = {label.name for label in labels}
         ids = self.ids()
         if ids is None:
@@ -185,7 +185,7 @@ class MetricsCache:
 
     def add_error(self, name: str, value: float, dimensions: Sequence[Dimension] | None = None) -> None:
         """Count an error, for no request in particular; a label ``Level`` goes before the usual ``Error``."""
-        self._update(name, value, "", _error(list(dimensions or ())), MetricTypes.COUNTER, "")
+        self._update(name, value, "", _error(_own_list(dimensions)), MetricTypes.COUNTER, "")
 
     def _update(
         self,
@@ -202,6 +202,15 @@ class MetricsCache:
         if metric is None:
             metric = self.add_metric_to_cache(name, unit, [label.name for label in labels], metric_type)
         metric.add_or_update(value, [label.value for label in labels], request_id)
+
+
+def _own_list(dimensions: Sequence[Dimension] | None) -> list[Dimension]:
+    """
+    The labels in a list that may grow: a handler's own list does, as in TorchServe.
+
+    Handlers give the values of that list to ``add_or_update`` of the same metric afterwards.
+    """
+    return dimensions if isinstance(dimensions, list) else list(dimensions or ())
 
 
 def _error(labels: list[Dimension]) -> list[Dimension]:

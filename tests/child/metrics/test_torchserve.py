@@ -111,6 +111,14 @@ class HandlerMetricsTests(QuietTestCase):
         self.metrics.add_metric("x", 1, "u", dimensions=[Dimension("Kind", 7), Dimension("Level", "Mine")])
         self.assertEqual(self.only()["dimensions"], [["Kind", "7"], ["Level", "Mine"], ["ModelName", "m"]])
 
+    def test_list_of_labels_has_the_added_ones_afterwards(self) -> None:
+        labels = [Dimension("Kind", 7)]
+        self.metrics.add_counter("seen", 1, dimensions=labels)
+        self.metrics.get_metric("seen").add_or_update(2, [label.value for label in labels])
+        self.metrics.add_error("bad", 1, labels)
+        wanted = [["Kind", "7"], ["ModelName", "m"], ["Level", "Model"]]
+        self.assertEqual([record["dimensions"] for record in self.metrics.drain()], [wanted] * 3)
+
     def test_errors_have_their_own_level(self) -> None:
         self.metrics.add_error("bad", 1)
         record = self.only()
