@@ -239,7 +239,7 @@ class JobHolder(Protocol):
         """Have the worker's handler send no more parts for ``job``, whose client is gone."""
 
     def resume(self, job: Job) -> None:
-        """Let the handler send further parts for ``job``, whose observer can take them again."""
+        """Let the handler send further parts: the observer of ``job`` can take them, or is told the end."""
 
     def recall(self, job: Job) -> None:
         """Have ``job`` wait in the queue again, if the worker has not begun it."""
@@ -367,6 +367,8 @@ class Job:
             self.bucket.leave(self)
         if self.holder is None:
             self._free()
+        else:
+            self.holder.resume(self)  # nobody takes its parts any more, so they need not be waited with
         if self.dropped is not None:
             self.dropped()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelserver.errors import PredictionFailed
+from modelserver.errors import DeadlinePassed, PredictionFailed
 from modelserver.jobs import Answer, Job, JobState
 from modelserver.testing.providers import CollectingObserver, make_spec
 from tests.harness.workers import JobTestCase, WorkerTestCase
@@ -97,6 +97,24 @@ class StreamTests(JobTestCase):
         self.jobs[0].cancel()
         self.jobs[0].withdraw()
         self.assertEqual(self.worker.cancelled, [(number, 0)])
+        self.assertEqual(self.worker.holds, [(number, True), (number, False)])
+
+    def test_client_whose_time_is_over_holds_nobody(self) -> None:
+        number = self.worker.batches[0][0]
+        self.observer(self.jobs[0]).can_take = False
+        self.worker.send_part(b"a", b"b")
+        self.jobs[0].fail(DeadlinePassed(1.0, started=True))
+        self.assertEqual(self.worker.holds, [(number, True), (number, False)])
+        self.worker.send_part(b"c", b"d")
+        self.assertEqual((self.parts(0), self.parts(1)), ([b"a"], [b"b", b"d"]))
+        self.assertEqual(self.worker.cancelled, [(number, 0)])
+
+    def test_client_that_is_told_an_error_behind_its_parts_holds_nobody(self) -> None:
+        number = self.worker.batches[0][0]
+        self.observer(self.jobs[0]).can_take = False
+        one, error = Answer(200, b"", b"a"), PredictionFailed(503, "no")
+        self.worker.events.part_arrived(number, [one, one, error, one])
+        self.assertEqual(self.observer(self.jobs[0]).errors, [error])
         self.assertEqual(self.worker.holds, [(number, True), (number, False)])
 
     def test_part_for_a_client_that_left_is_answered_with_that(self) -> None:
