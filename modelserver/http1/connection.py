@@ -61,8 +61,7 @@ class Connection(Protocol):
     def __init__(self, listener: ListenerContext, limit_exceeded: ServerFull | None = None) -> None:
         self._listener = listener
         self.handler = listener.handler
-        self.run_soon = listener.run_soon
-        self.log_failure = listener.log_failure
+        self.run_soon, self.log_failure = listener.run_soon, listener.log_failure
         self.limit_exceeded = limit_exceeded
         self.mode = HEAD
         self.served = 0
@@ -396,5 +395,6 @@ class Connection(Protocol):
         if is_secure(self.transport):
             self._close_when_sent()
         else:
+            self.transport.unregisterProducer()  # Twisted would have it go on instead of closing
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()

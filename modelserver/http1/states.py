@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Protocol
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
 
 from modelserver.errors import ServerFull, ServingError
@@ -13,6 +15,7 @@ from modelserver.http1.head import Malformed, RequestHead
 from modelserver.interfaces import Reply
 from modelserver.jobs import Job, ResponseObserver, SharedSlot
 from modelserver.protocol.shared_memory import SharedMemoryPool
+from modelserver.system.socket_queue import on_their_way
 
 
 class ReplyObserver(ResponseObserver, Protocol):
@@ -200,7 +203,19 @@ def cut_off(transport: ConnectionTransport, knows_chunks: bool) -> None:
 
 def unsent_by(transport: ConnectionTransport) -> tuple[Callable[[], int], Callable[[], int]]:
     """Return what tells how much a transport has not sent yet, and how much its client has not taken."""
+    own = getattr(transport, "transport", transport)  # TLS of Twisted's is around the one that sends
+    if isinstance(own, FileDescriptor):
+        return partial(_unsent_by_twisted, own), partial(_untaken_of_twisted, own)
     return getattr(transport, "unsent", int), getattr(transport, "untaken", int)
+
+
+def _unsent_by_twisted(transport: FileDescriptor) -> int:
+    """Return what a transport of Twisted's has not sent yet: it asks itself so, and tells nobody."""
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+
+def _untaken_of_twisted(transport: FileDescriptor) -> int:
+    return _unsent_by_twisted(transport) + on_their_way(transport.fileno())
 
 
 def host_of(address: IAddress | None) -> str:

@@ -34,6 +34,10 @@ class MemoryTransport(StringTransport):
     def loseWriteConnection(self) -> None:
         self.is_write_closed = True
 
+    def unregisterProducer(self) -> None:
+        if self.producer is not None:  # real transports do not mind that there is none
+            super().unregisterProducer()
+
     def abortConnection(self) -> None:
         self.is_aborted = True
         self.loseConnection()
