@@ -44,20 +44,29 @@ def preload_libraries(request: LoadRequest) -> None:
 
 def _read_handler(name: str, request: LoadRequest, reader: LibraryReader, libraries: _Libraries) -> bool:
     """Read the files of the handler's module, in the archive or out of it; whether their end was reached."""
-    first, *others = name.split(".")
     file = file_of(name, request.folder)
-    if file is None and find_in(first, own_folders(request)) is not None:
+    if file is not None:
+        return reader.read(name, file)
+    top = name.partition(".")[0]
+    if find_in(top, own_folders(request)) is not None:
         return reader.follow(name)
-    spec = PathFinder.find_spec(first) if file is None else None
-    if file is None and spec is None and name in BUILT_IN:
+    if name in BUILT_IN and PathFinder.find_spec(top) is None:
         libraries.load(BUILT_IN[name], ())
         return True
+    source = _source_outside(name)
+    return source is not None and reader.read(name, source)
+
+
+def _source_outside(name: str) -> str | None:
+    """Return the Python file of an installed module, without importing the packages that it is in."""
+    top, *others = name.split(".")
+    spec = PathFinder.find_spec(top)
     for count in range(len(others)):
-        places = spec.submodule_search_locations if spec is not None else None
-        spec = find_in(".".join([first, *others[: count + 1]]), list(places or ()))
-    if spec is not None and spec.has_location and spec.origin is not None and spec.origin.endswith(".py"):
-        file = spec.origin
-    return file is not None and reader.read(name, file)
+        places = None if spec is None else spec.submodule_search_locations
+        spec = find_in(".".join([top, *others[: count + 1]]), list(places or ()))
+    if spec is None or not spec.has_location or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return spec.origin
 
 
 def _model_file(request: LoadRequest) -> tuple[str, str] | None:
