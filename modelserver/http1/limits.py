@@ -239,27 +239,28 @@ class Connections:
         return Watch(phase, served, now, connection.received, left)
 
     def _look_at_request(self, connection: OpenConnection, watch: Watch, now: float) -> None:
-        spent, timeouts = now - watch.since, self.timeouts
-        if (
-            connection.limit_exceeded is not None
-            and spent >= OVER_LIMIT_TIME
-            and watch.phase in (Phase.IDLE, Phase.HEAD)
-        ):
+        """Refuse, close or cut off a connection whose client takes too long for what it does."""
+        spent, timeouts, phase = now - watch.since, self.timeouts, watch.phase
+        is_over_limit = connection.limit_exceeded is not None and phase in (Phase.IDLE, Phase.HEAD)
+        if is_over_limit and spent >= OVER_LIMIT_TIME:
             _evict(connection)
-        elif watch.phase is Phase.IDLE and spent >= timeouts.idle:
+        elif phase is Phase.IDLE and spent >= timeouts.idle:
             connection.close()
-        elif watch.phase is Phase.LINGER and spent >= (timeouts.write if watch.left else timeouts.linger):
+        elif phase is Phase.LINGER and spent >= (timeouts.write if watch.left else timeouts.linger):
             connection.abort()
-        elif watch.phase is Phase.HEAD and spent >= timeouts.head:
+        elif phase is Phase.HEAD and spent >= timeouts.head:
             connection.refuse(Malformed(408, f"The head of the request took over {timeouts.head:g} s."))
-        elif (
-            watch.phase is Phase.BODY
-            and spent >= timeouts.head
-            and connection.received - watch.received < spent * timeouts.rate
-        ):
-            connection.refuse(Malformed(408, f"The body came with under {timeouts.rate} bytes a second."))
-        elif watch.phase is Phase.BODY and spent >= max(timeouts.head, timeouts.body * self.memory.free):
-            connection.refuse(Malformed(408, f"The body took over {int(spent)} s."))
+        elif phase is Phase.BODY and (problem := self._problem_of_body(connection, watch, spent)):
+            connection.refuse(Malformed(408, problem))
+
+    def _problem_of_body(self, connection: OpenConnection, watch: Watch, spent: float) -> str:
+        """Return why a body comes too slowly, or nothing; the fuller memory is, the less time it has."""
+        timeouts = self.timeouts
+        if spent >= timeouts.head and connection.received - watch.received < spent * timeouts.rate:
+            return f"The body came with under {timeouts.rate} bytes a second."
+        if spent >= max(timeouts.head, timeouts.body * self.memory.free):
+            return f"The body took over {int(spent)} s."
+        return ""
 
 
 def _evict(connection: OpenConnection) -> None:
