@@ -1,10 +1,14 @@
-"""Every block of commands of the pages that can be followed says whether it is run, and why not."""
+"""Blocks of commands say whether they are run, and why not; links have a text and lead somewhere."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from unittest import TestCase
+from urllib.parse import unquote
 
-from tests.harness.document_blocks import Block, blocks, pages
+from tests.harness.document_blocks import CHECKOUT, DOCS, Block, blocks, pages
 
 MARKS = ("run", "file", "output", "not run")
 
@@ -26,3 +30,39 @@ class MarkTests(TestCase):
         self.assertEqual(
             [Block("run: serve until UP", "sh", "x\n"), Block("", "text", "y\n")], list(blocks(text))
         )
+
+
+_FENCED = re.compile(r"^```.*?^```", re.M | re.S)
+_LINK = re.compile(r"\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.M)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that repositories and the site give to the headings of a page."""
+    headings = _HEADING.findall(_FENCED.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class LinkTests(TestCase):
+    """What a reader of the files themselves sees, who has no site."""
+
+    def links(self) -> Iterator[tuple[Path, str, str]]:
+        """Return the page, the text and the target of every link within the checkout."""
+        for page in (*pages(), CHECKOUT / "SECURITY.md", CHECKOUT / "SUPPORT.md"):
+            for link in _LINK.finditer(_FENCED.sub("", page.read_text("utf-8"))):
+                if "://" not in link["target"]:
+                    yield page, link["text"], unquote(link["target"])
+
+    def test_links_have_a_text(self) -> None:
+        self.assertEqual([], [f"{page.name}: {target}" for page, text, target in self.links() if not text])
+
+    def test_links_lead_somewhere(self) -> None:
+        lost = []
+        for page, _, target in self.links():
+            name, _, anchor = target.partition("#")
+            path = (page.parent / name).resolve() if name else page
+            if path.is_relative_to(DOCS / "reference"):
+                continue
+            if not path.exists() or (anchor and anchor not in anchors(path)):
+                lost.append(f"{page.name}: {target}")
+        self.assertEqual([], lost)
