@@ -75,17 +75,15 @@ class Metric:
 
     def to_dict(self) -> dict[str, object]:
         """The value as the peers' JSON shows it."""
-        shown: dict[str, object] = {
+        return {
             "MetricName": self.name,
             "Value": self.value,
             "Unit": self.unit,
             "Dimensions": self.dimensions,
             "Timestamp": self.timestamp,
             "HostName": socket.gethostname(),
+            "RequestId": self.request_id,
         }
-        if self.request_id:
-            shown["RequestId"] = self.request_id
-        return shown
 
     def to_record(self) -> Record:
         """The value as the worker's loop sends it; what is no number is a text, as the peers write it."""
@@ -210,6 +208,10 @@ class MetricsStore:
         dimensions: Sequence[Dimension] | None,
         method: str | None = None,
     ) -> None:
+        if self._ids is None and self.request_ids is None:
+            # It belongs to no request, as an error does.
+            self._add(name, value, None, unit, [*(dimensions or ()), Dimension(LEVEL, "Error")], method)
+            return
         labels = [*(dimensions or ()), Dimension(MODEL, self.model_name), Dimension(LEVEL, "Model")]
         ids = self._ids() if self._ids is not None else self.request_ids
         self._add(name, value, joined_ids(ids, idx), unit, labels, method)

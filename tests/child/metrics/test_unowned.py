@@ -107,6 +107,16 @@ class UnownedTests(UnownedTestCase):
         line = "[METRICS]seen.Count:{}|#ModelName:m,Level:Model|#type:COUNTER|#hostname:,,r0"
         self.assertEqual(self.without_times(), [line.format(4), line.format(0)])
 
+    def test_old_metrics_without_a_request_are_errors(self) -> None:
+        store = OldMetricsStore(None, "m")
+        store.add_time("t", 1)
+        store.add_error("bad", "x")
+        shown = [metric.to_dict() for metric in store.store]
+        self.assertEqual([one["RequestId"] for one in shown], [None, None])
+        self.assertEqual(
+            [[str(label) for label in metric.dimensions] for metric in store.store], [["Level:Error"]] * 2
+        )
+
 
 class OwnCacheTests(UnownedTestCase):
     """``MetricsCacheYamlImpl``."""
