@@ -12,6 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from modelserver.child.handlers.model_service import SingleNodeService
 from modelserver.child.loading.loader import initialize
+from modelserver.child.metrics import unowned
+from modelserver.child.metrics.caching import CachingMetric
+from tests.harness.handler_metrics import drained
 from tests.harness.loops import load_request
 
 
@@ -53,6 +56,25 @@ class OldestServiceTests(SynchronousTestCase):
         entry, context = initialize(told, module, "handle")
         rows: list[Any] = [{"data": b"x"}]
         self.assertEqual(entry(rows, context), rows)
+
+
+class OwnMetricsTests(SynchronousTestCase):
+    """Metrics that a handler has made itself are sent with those of its context."""
+
+    def test_values_from_initialize_on(self) -> None:
+        module = ModuleType("counting_service")
+        sys.modules[module.__name__] = module
+        self.addCleanup(sys.modules.pop, module.__name__)
+        self.addCleanup(unowned.release)
+        vars(module)["metric"] = CachingMetric("load", "ms", ["Kind"])
+        exec(
+            "def handle(data, context): metric.add_or_update(1, ['a' if data else 'start']); return data",
+            vars(module),
+        )
+        entry, context = initialize(load_request(name="m", folder=self.mktemp()), module, "handle")
+        entry([{"data": b"x"}], context)
+        told = [record["dimensions"] for record in drained(context)]
+        self.assertEqual(told, [[["Kind", "start"]], [["Kind", "a"]]])
 
 
 class WarmUpTests(SynchronousTestCase):
