@@ -318,6 +318,7 @@ class Job:
         """Tell the observer why there is no answer, unless it was told already."""
         if self.state is not FINISHED:
             self._finish()
+            self.resume()  # the handler need not wait until somebody takes its parts: nobody will
             self.observer.failed(self, error)
 
     def recall(self) -> None:
@@ -367,8 +368,6 @@ class Job:
             self.bucket.leave(self)
         if self.holder is None:
             self._free()
-        else:
-            self.holder.resume(self)  # nobody takes its parts any more, so they need not be waited with
         if self.dropped is not None:
             self.dropped()
 

@@ -183,8 +183,8 @@ class InOrder(BatchesInHand):
     def _drop_slow(self, batch: Batch) -> None:
         """Fail the jobs of clients that have not read for so long: they hold a worker from the others."""
         for job in list(batch.full):
-            job.fail(DeadlinePassed(self.timeouts.response, started=True))
             self.cancel_stream(job)
+            job.fail(DeadlinePassed(self.timeouts.response, started=True))
         batch.started = self.clock.seconds()
         self._timer = self.clock.callLater(self.timeouts.response, self._look_at_oldest)
 
