@@ -27,7 +27,9 @@ class PageGuard:
     Programs that are no browsers send no ``Origin``; what they send as ``Host`` is an address, ``localhost``,
     or a name that the operator has allowed.
 
-    :param allowed: names of hosts, in lower case, with a port or without one.
+    :param allowed: hosts whose pages may change the server, and under which it may be reached, in lower case,
+        with a port or without one.
+    :param names: further names under which it may be reached; pages from there are as any other's.
     :param checks_host: whether ``Host`` matters: no name leads to a Unix socket.
     :param on_refused: told of each refusal.
     """
@@ -35,6 +37,7 @@ class PageGuard:
     allowed: Collection[str] = ()
     checks_host: bool = True
     on_refused: Callable[[PageRefused], object] | None = None
+    names: Collection[str] = ()
 
     def check(self, host: bytes | None, origins: Iterable[bytes] = (), sites: Iterable[bytes] = ()) -> None:
         """
@@ -69,7 +72,7 @@ class PageGuard:
 
     def _is_own_name(self, authority: str) -> bool:
         name = _name_of(authority)
-        return name == LOCALHOST or _is_address(name) or self._is_allowed(authority)
+        return name == LOCALHOST or name in self.names or _is_address(name) or self._is_allowed(authority)
 
     def _is_allowed(self, authority: str) -> bool:
         return authority in self.allowed or _name_of(authority) in self.allowed

@@ -39,17 +39,17 @@ def access_line(settings: Settings) -> str:
     return f"{said}, but workflows {workflows} ({_decided_by(settings, WORKFLOW_API)})."
 
 
-def allowed_names(settings: Settings, environment: Mapping[str, str]) -> Collection[str]:
+def own_names(settings: Settings, environment: Mapping[str, str]) -> Collection[str]:
     """
-    Return the names under which calls may change the server while tokens are off.
+    Return the names, beside ``allowed_hosts``, under which calls may change the server while tokens are off.
 
-    The operator has written them, as allowed or as an address; SageMaker calls each container by one name.
+    The operator has written them as addresses; SageMaker calls each container by one name.
     """
     addresses = (settings.inference_address, settings.management_address)
     bound = [each.host.lower() for each in addresses if each.host]
     is_on_sagemaker = any(name.startswith(SAGEMAKER_VARIABLES) for name in environment)
     platform = [SAGEMAKER_NAME] if is_on_sagemaker else []
-    return frozenset((*settings.allowed_hosts, *bound, *platform))
+    return frozenset((*bound, *platform))
 
 
 def pages_line(settings: Settings) -> str | None:

@@ -36,7 +36,7 @@ from modelserver.rest.route import (
 from modelserver.rest.routes import select
 from modelserver.security.authorization import Authorizer
 from modelserver.security.page_guard import PageGuard
-from modelserver.server.access_summary import allowed_names
+from modelserver.server.access_summary import own_names
 from modelserver.server.answering import allows_registering, cors_headers, make_health, make_repository
 from modelserver.server.build import Core
 from modelserver.system.cpus import usable_processors
@@ -61,7 +61,8 @@ def make_resource(
 def _page_guard(core: Core, address: Address) -> PageGuard:
     """Return what refuses pages of other origins."""
     return PageGuard(
-        allowed=allowed_names(core.settings, core.runtime.environment),
+        allowed=core.settings.allowed_hosts,
+        names=own_names(core.settings, core.runtime.environment),
         checks_host=address.scheme != "unix",
         on_refused=partial(core.refusals.note, "page"),
     )

@@ -70,11 +70,12 @@ FORM = "application/x-www-form-urlencoded"
     [
         {"Origin": "http://page.example", "Sec_Fetch_Site": "cross-site", "Referer": "http://page.example/"},
         {"Origin": "null", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "http://127.0.0.1:3000", "Sec_Fetch_Site": "same-site"},
         {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"},
         {"Host": "page.example:8081", "Origin": "http://page.example:8081", "Sec_Fetch_Site": "same-origin"},
         {"Host": "page.example:8081"},
     ],
-    ids=["form", "sandboxed-form", "no-cors", "rebound", "rebound-old-browser"],
+    ids=["form", "sandboxed-form", "other-port", "no-cors", "rebound", "rebound-old-browser"],
 )
 def test_a_page_of_another_origin_changes_nothing(quickstart: Ports, headers: dict[str, str]) -> None:
     """Whatever it asks management for; the refusal says how to allow it."""

@@ -20,6 +20,7 @@ PASS: tuple[tuple[bytes | None, tuple[bytes, ...], tuple[bytes, ...]], ...] = (
     (b"models.example.org", (), ()),
     (b"Models.Example.Org:9081", (), ()),
     (b"ui.example.org:3000", (), ()),
+    (b"models.internal:8081", (b"http://models.internal:8081",), (b"same-origin",)),
     (OWN, (b"http://127.0.0.1:8081",), (b"same-origin",)),
     (OWN, (), (b"none",)),
     (b"localhost", (b"https://localhost",), ()),
@@ -42,6 +43,8 @@ REFUSED: tuple[tuple[bytes | None, tuple[bytes, ...], tuple[bytes, ...], str], .
     (OWN, (b"http://evil.example",), (b"same-origin",), "evil.example"),
     (OWN, (b"http://127.0.0.1:3000",), (), "127.0.0.1:3000"),
     (OWN, (b"http://localhost:8081",), (), "localhost:8081"),
+    (OWN, (b"http://127.0.0.1:3000",), (b"same-site",), "127.0.0.1:3000"),
+    (b"models.internal:8081", (b"http://models.internal",), (), "models.internal"),
     (OWN, (b"http://127.0.0.1:8081", b"http://evil.example"), (), "evil.example"),
     (OWN, (b"http://evil.example", b"http://127.0.0.1:8081"), (), "evil.example"),
     (OWN, (b"null",), (), ""),
@@ -63,7 +66,8 @@ class PageGuardTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.refused: list[PageRefused] = []
         allowed = ("models.example.org", "ui.example.org:3000")
-        self.guard = PageGuard(allowed, on_refused=self.refused.append)
+        names = ("127.0.0.1", "models.internal")
+        self.guard = PageGuard(allowed, on_refused=self.refused.append, names=names)
 
     def test_programs_and_own_pages_pass(self) -> None:
         for host, origins, sites in PASS:

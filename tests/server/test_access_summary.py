@@ -14,9 +14,9 @@ from modelserver.config.settings import Settings, build_settings
 from modelserver.server.access_summary import (
     SECRET_FILES,
     access_line,
-    allowed_names,
     exposures,
     open_to_others,
+    own_names,
     pages_line,
 )
 from modelserver.tap import PRESETS
@@ -73,9 +73,9 @@ class AccessTests(SynchronousTestCase):
             "allowed_hosts=a.example\nmanagement_address=http://B.example:81\ninference_address=unix:/tmp/s"
         )
         settings = self.settings(text, True, "mms")
-        self.assertEqual(allowed_names(settings, {"PATH": "/bin"}), {"a.example", "b.example"})
-        names = allowed_names(settings, {"SAGEMAKER_MULTI_MODEL": "true"})
-        self.assertEqual(names, {"a.example", "b.example", "model.aws.local"})
+        self.assertEqual(own_names(settings, {"PATH": "/bin"}), {"b.example"})
+        names = own_names(settings, {"SAGEMAKER_MULTI_MODEL": "true"})
+        self.assertEqual(names, {"b.example", "model.aws.local"})
 
     def test_under_which_names_the_server_may_be_changed(self) -> None:
         self.assertIsNone(pages_line(self.settings("", False)))
