@@ -16,6 +16,7 @@ from modelserver.inference.health import is_model_ready
 from modelserver.language.attributes import define
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
+from modelserver.management.recorded import recorded
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.management.rules import ManagementRules
@@ -72,20 +73,12 @@ class Management:
         """
         if not request.start_up:  # else the operator wants them
             self.rules.check_workers(request.overrides.initial_workers or 0, "initial_workers")
-        trace = None if self.providers.tracer is None else self.providers.tracer.operation("register", {})
-        try:
+        with recorded(self.providers.tracer, "register") as trace:
             prepared = await self.preparer.prepare(request)
             if trace is not None:
                 trace.took("fetch")
                 trace.note({"modelserver.model.name": prepared.spec.name})
             spec = await self.serve(prepared, request, trace)
-        except Exception as error:
-            if trace is not None:
-                trace.note({"error.type": type(error).__name__})
-                trace.end(str(error))
-            raise
-        if trace is not None:
-            trace.end()
         await self.changed()
         return spec
 

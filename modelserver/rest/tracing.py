@@ -98,13 +98,13 @@ class HttpTracing:
         if agent is not None:
             found["user_agent.original"] = agent
         if not template:
-            return _method(method), FixedAttributes(found)
-        return f"{_method(method)} {template}", FixedAttributes({**found, "http.route": template})
+            return _shown(method), FixedAttributes(found)
+        return f"{_shown(method)} {template}", FixedAttributes({**found, "http.route": template})
 
 
 def route_found(trace: Trace, head: RequestHead, template: str) -> None:
     """Name a span by its route: one of few names."""
-    trace.named(f"{_method(head.shown[0])} {template}")
+    trace.named(f"{_shown(head.shown[0])} {template}")
     trace.note({"http.route": template})
 
 
@@ -132,7 +132,13 @@ def _method(method: str) -> str:
     return method if method in METHODS else "_OTHER"
 
 
+def _shown(method: str) -> str:
+    """Return what the name of a span begins with."""
+    return method if method in METHODS else "HTTP"
+
+
 def _left(failure: Failure, trace: Trace) -> None:
+    trace.note({"error.type": "cancelled"})
     trace.end("The client has left.")
 
 

@@ -122,6 +122,18 @@ class RegistrationTests(TracedServerTests):
         self.assertEqual(register.span_id, started.parent_id)
         self.assertEqual("echo", register.attributes["modelserver.model.name"])
 
+    def test_workflow_and_its_nodes(self) -> None:
+        server = self.serve({})
+        self.assert_ok(register_workflow(server))
+        (whole,) = self.collector.wait_for("POST /workflows")
+        (workflow,) = self.collector.wait_for("register workflow")
+        nodes = self.collector.wait_for("register", 2)
+        workers = self.collector.wait_for("worker start", 2)
+        self.assertEqual(whole.span_id, workflow.parent_id)
+        self.assertEqual("w", workflow.attributes["modelserver.workflow.name"])
+        self.assertEqual({workflow.span_id}, {node.parent_id for node in nodes})
+        self.assertEqual({node.span_id for node in nodes}, {worker.parent_id for worker in workers})
+
     def test_registration_that_fails(self) -> None:
         server = self.serve({})
         self.assertEqual(404, server.register("none.mar").status)

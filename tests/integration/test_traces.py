@@ -152,7 +152,8 @@ class PredictionTests(TracedServerTests):
         answer = server.inference("POST", "/predictions/none", b"x", {"traceparent": CLIENT})
         self.assertEqual((404, TRACE.hex()), (answer.status, answer.json()["traceId"]))
         (whole,) = self.collector.wait_for(PREDICT)
-        self.assertEqual("ModelNotFound", whole.attributes["error.type"])
+        self.assertEqual("ModelNotFound", whole.attributes["modelserver.refusal"])
+        self.assertNotIn("error.type", whole.attributes)
         self.assertFalse(whole.is_error, "it is the client's")
         log = server.folder / "logs" / "access_log.log"
         line = json.loads(eventually(log.read_text))

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from modelserver.archive.manifest import DEFAULT_VERSION, Manifest
 from modelserver.errors import InternalError, ServingError
 from modelserver.language.attributes import define
+from modelserver.management.recorded import recorded
 from modelserver.management.registration import PreparedVersion
 from modelserver.management.requests import RegisterRequest, VersionOverrides
 from modelserver.management.service import Management
@@ -18,6 +19,7 @@ from modelserver.management.version_spec import OpenedArchive
 from modelserver.management.workflows.preparation import PreparedWorkflow, model_name
 from modelserver.management.workflows.requests import WorkflowRequest
 from modelserver.sources.urls import is_remote
+from modelserver.traces import Trace
 from modelserver.workflows.errors import NodeNotRegistered, WorkflowFailed
 from modelserver.workflows.spec import Node, NodeModel
 
@@ -30,12 +32,14 @@ class NodeRegistration:
     The registration of one workflow's nodes.
 
     :param parallelism: how many nodes load at the same time.
+    :param trace: what the registrations are parts of.
     """
 
     models: Management
     prepared: PreparedWorkflow
     request: WorkflowRequest
     parallelism: int = 4
+    trace: Trace | None = None
     _done: dict[str, NodeModel] = field(factory=dict, init=False)
     _failures: list[NodeNotRegistered] = field(factory=list, init=False)
 
@@ -82,11 +86,15 @@ class NodeRegistration:
             self.models.registry.get(node.model.name, node.model.version)
             return node.model
         wanted = self._wanted(node)
-        if node.url is not None:
-            prepared = await self.models.preparer.prepare(wanted)
-        else:
-            prepared = self._prepare_function(node, wanted)
-        spec = await self.models.serve(prepared, wanted)
+        with recorded(self.models.providers.tracer, "register", self.trace) as trace:
+            if node.url is not None:
+                prepared = await self.models.preparer.prepare(wanted)
+            else:
+                prepared = self._prepare_function(node, wanted)
+            if trace is not None:
+                trace.took("fetch")
+                trace.note({"modelserver.model.name": prepared.spec.name})
+            spec = await self.models.serve(prepared, wanted, trace)
         return NodeModel(spec.name, spec.version)
 
     def _wanted(self, node: Node) -> RegisterRequest:

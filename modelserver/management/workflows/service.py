@@ -11,10 +11,12 @@ from twisted.logger import Logger
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.language.attributes import define, frozen
+from modelserver.management.recorded import recorded
 from modelserver.management.service import Management
 from modelserver.management.workflows.nodes import NodeRegistration, withdraw_nodes
 from modelserver.management.workflows.preparation import PreparedWorkflow, WorkflowPreparer
 from modelserver.management.workflows.requests import RegisteredWorkflow, WorkflowRequest
+from modelserver.traces import Trace
 from modelserver.workflows.errors import WorkflowStays
 from modelserver.workflows.registry import WorkflowRegistry
 from modelserver.workflows.runs import WorkflowRuns
@@ -72,10 +74,24 @@ class WorkflowManagement:
         :raises WorkflowFailed: a node cannot be registered; nothing is left of the others.
         :raises ServingError: the archive cannot be fetched, or breaks a rule.
         """
-        prepared = await self.preparer.prepare(request)
+        with recorded(self.models.providers.tracer, "register workflow") as trace:
+            prepared = await self.preparer.prepare(request)
+            if trace is not None:
+                trace.took("fetch")
+                trace.note({"modelserver.workflow.name": prepared.name})
+            workflow = await self._serve(prepared, request, trace)
+        _log.info(
+            "Workflow {name} registered. Version {version}.", name=workflow.name, version=workflow.version
+        )
+        await self.changed()
+        return workflow
+
+    async def _serve(
+        self, prepared: PreparedWorkflow, request: WorkflowRequest, trace: Trace | None
+    ) -> Workflow:
         try:
             with self.registry.reserved(prepared.name, prepared.content.spec.version):
-                registration = NodeRegistration(self.models, prepared, request, self.parallelism)
+                registration = NodeRegistration(self.models, prepared, request, self.parallelism, trace)
                 called = await registration.run()
                 workflow = Workflow(prepared.name, request.url, prepared.content.spec, called)
                 self.registry.add(workflow)
@@ -84,10 +100,6 @@ class WorkflowManagement:
         except BaseException:
             await self.preparer.discard(prepared, request.is_kept(request.url))
             raise
-        _log.info(
-            "Workflow {name} registered. Version {version}.", name=workflow.name, version=workflow.version
-        )
-        await self.changed()
         return workflow
 
     async def unregister(self, name: str, version: str | None = None) -> None:

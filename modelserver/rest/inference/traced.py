@@ -145,7 +145,8 @@ class TracedEndpoint(InferenceEndpoint):
         if not isinstance(error, ServingError):
             trace.end(repr(error))
             raise error
-        trace.note({"error.type": type(error).__name__})
+        # Whether it is an error, its status tells: what is the client's fault is none of the server's.
+        trace.note({"modelserver.refusal": type(error).__name__})
         trace.run(observer.refuse, error)
 
     def withdraw(self, job: Job) -> None:

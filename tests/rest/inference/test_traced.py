@@ -153,7 +153,10 @@ class TracedEndpointTests(SynchronousTestCase):
         self.asking.refuses = True
         self.ask()
         self.assertEqual([True], self.traced())
-        self.assertEqual("ModelNotFound", self.spans[0].attributes["error.type"])
+        attributes = self.spans[0].attributes
+        self.assertEqual(
+            ("ModelNotFound", None), (attributes["modelserver.refusal"], attributes.get("error.type"))
+        )
 
     def test_request_that_twisted_web_has_read_ends_in_its_trace(self) -> None:
         handler = self.endpoint(serves_plain=False)
