@@ -161,7 +161,8 @@ class LoopTransport(asyncio.Protocol):
     def loseConnection(self) -> None:
         """Close when everything is written."""
         self.disconnecting = True
-        self._transport.close()
+        if not self._transport.is_closing():  # closed twice, asyncio's TLS cannot be asked any more
+            self._transport.close()
 
     def loseWriteConnection(self) -> None:
         """Send no more, still read."""

@@ -6,6 +6,8 @@ from attrs import field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from modelserver.errors import ServerFull
 from modelserver.http1.answer_memory import AnswerMemory
@@ -30,6 +32,8 @@ MOST_OVER_LIMIT = 16
 """Connections over its limit that a listener may have for a moment; they come out of the reserve, too."""
 OVER_LIMIT_TIME = 2.0
 """Seconds that one of those has for the head of its request."""
+
+_log = Logger()
 
 
 @frozen
@@ -175,7 +179,12 @@ class Connections:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._loop.start(SWEEP, now=False)
+        self._loop.start(SWEEP, now=False).addErrback(self._watch_on)
+
+    def _watch_on(self, failure: Failure) -> None:
+        """Go on after a look that has failed: it shall not be the last one at everybody's time."""
+        _log.failure("The time of connections could not be looked at", failure)
+        self.start()
 
     def close(self, seconds: float, for_answers: float = 0.0) -> Deferred[None]:
         """

@@ -139,6 +139,15 @@ class LoopTransportContract(LoopTransportCase):
         gone.abort.assert_called_once_with()
         self.transport._transport = before
 
+    def test_one_whose_end_is_on_its_way_is_not_closed_again(self) -> None:
+        """TLS of asyncio's own would forget what it is of, and fail whoever asks it for anything then."""
+        ending = Mock(Transport)
+        ending.is_closing.return_value = True
+        before, self.transport._transport = self.transport._transport, ending
+        self.transport.loseConnection()
+        ending.close.assert_not_called()
+        self.transport._transport = before
+
     def test_abort_ends_at_once(self) -> None:
         self.transport.write(b"x" * 5_000_000)
         self.transport.abortConnection()

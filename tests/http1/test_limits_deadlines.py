@@ -30,6 +30,15 @@ class SlowTransport(MemoryTransport):
     untaken = unsent
 
 
+class EndingTransport(MemoryTransport):
+    """It cannot be asked any more."""
+
+    def unsent(self) -> int:
+        raise LookupError("on purpose")
+
+    untaken = unsent
+
+
 class SweepTests(SynchronousTestCase):
     """One listener, looked over once a second."""
 
@@ -54,6 +63,14 @@ class SweepTests(SynchronousTestCase):
             used.send(PING)
         self.assertEqual((False, True), (self.is_open(idle), self.is_open(used)))
         self.assertEqual([], idle.statuses)
+
+    def test_a_look_that_fails_is_not_the_last(self) -> None:
+        idle, broken = self.stage.connect(), self.stage.connect(EndingTransport())
+        self.pass_time(3)
+        self.assertEqual(3, len(self.flushLoggedErrors(LookupError)))
+        broken.connection.connectionLost()
+        self.pass_time(20)
+        self.assertFalse(self.is_open(idle))
 
     def test_head_that_takes_too_long_is_refused_however_it_drips(self) -> None:
         client = self.stage.connect()
