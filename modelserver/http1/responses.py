@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from modelserver.interfaces import Reply
 from modelserver.jobs import Answer
+from modelserver.protocol.answer_head import BODILESS, EMPTY
 from modelserver.protocol.frames import show_id, uuid_pieces
 
 UNCACHED = (
@@ -39,10 +40,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 LARGE = 1 << 16
 """Bodies from here on are not copied behind their heads."""
-BODILESS = frozenset((204, 304))
-"""Statuses whose answers end with their head, and say nothing of a body's length."""
-EMPTY = BODILESS | {205}
-"""Statuses whose answers have no body, whatever the handler has returned or raised."""
 _PHRASES = {
     413: b"Request Entity Too Large",
     414: b"Request-URI Too Long",

@@ -20,6 +20,10 @@ OWN = frozenset(
     )
 )
 """Headers that the server sets, whatever a handler says."""
+BODILESS = frozenset((204, 304))
+"""Statuses whose answers end with their head, and say nothing of a body's length."""
+EMPTY = BODILESS | {205}
+"""Statuses whose answers have no body, whatever the handler has returned or raised."""
 
 _HEAD = re.compile(
     rb"[\t\x20-\x7e\x80-\xff]*\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*"

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from modelserver.http1.responses import (
-    BODILESS,
     CLOSE,
-    EMPTY,
     FIRST_ERROR,
     KEEP_ALIVE,
     REQUEST_ID,
@@ -16,6 +14,7 @@ from modelserver.http1.responses import (
     phrase_of,
 )
 from modelserver.interfaces import Reply
+from modelserver.protocol.answer_head import BODILESS, EMPTY
 
 if TYPE_CHECKING:
     from twisted.web.server import Request

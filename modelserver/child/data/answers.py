@@ -15,7 +15,7 @@ from modelserver.child.tracebacks import shortened, text_of
 from modelserver.errors import ResponseTooLarge
 from modelserver.jobs import Answer, answer_of
 from modelserver.protocol import frames
-from modelserver.protocol.answer_head import OWN, check_head
+from modelserver.protocol.answer_head import EMPTY, OWN, check_head
 from modelserver.protocol.item_errors import error_answer, too_large
 from modelserver.protocol.plain_text import without_escapes
 
@@ -23,8 +23,6 @@ ReplyRow = tuple[int, Answer]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-EMPTY = (204, 205, 304)
-"""Statuses whose answers have no body."""
 POSSIBLE = range(100, 1000)
 """Codes that a frame can carry to a client; another one of an exception is 500."""
 

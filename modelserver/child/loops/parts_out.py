@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 
 from modelserver.child.context import RequestProcessor
-from modelserver.child.data.answers import EMPTY, encode, part_body, part_rows
+from modelserver.child.data.answers import encode, part_body, part_rows
 from modelserver.child.failures import ClientsGone
 from modelserver.child.loops.batch_in_hand import BatchInHand
 from modelserver.child.loops.calls import MORE_FOLLOWS
 from modelserver.child.loops.inbox import Inbox
 from modelserver.child.loops.outbox import Outbox
 from modelserver.protocol import frames
+from modelserver.protocol.answer_head import EMPTY
 from modelserver.protocol.answer_rows import ANSWER_ROW, pack_rows
 from modelserver.protocol.frame_stream import send_all
 from modelserver.protocol.parts import LOOKING, RING_SIZE, SAID, PartsWriter
