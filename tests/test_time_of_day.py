@@ -15,6 +15,8 @@ SHOWN = {
     "child/metrics/mms.py": "when a metric was emitted, in its log line",
     "child/metrics/torchserve.py": "the same",
     "child/metrics/unowned.py": "the same",
+    "compat/model_archiver/manifest_components/manifest.py": "when an archive was made",
+    "compat/workflow_archiver/manifest_components/manifest.py": "the same",
     "server/build.py": "failures of workers, snapshots, and what key files say of their end",
     "server/cluster.py": "the validity of the certificate of a run",
     "server/dashboard.py": "when the server started, and when what is shown was so",
