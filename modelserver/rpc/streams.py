@@ -105,9 +105,7 @@ class RequestStream:
     _waiting: dict[Hashable, deque[StreamedRequest]] = field(factory=dict, init=False)
     """Requests over their sequence's limit (``maxSequenceJobQueueSize``), or behind its end."""
     _sequences: dict[Hashable, StreamedRequest] = field(factory=dict, init=False)
-    """A request of each sequence that has not ended."""
-    _ending: set[Hashable] = field(factory=set, init=False)
-    """Those whose last request is at work: who asks for one of them again begins it anew, behind that."""
+    """The last request of each sequence that has not ended; it may be the one that ends it."""
     _has_ended: bool = field(default=False, init=False)
     _unread: int = field(default=0, init=False)
     _untold: int = field(default=0, init=False)
@@ -150,7 +148,6 @@ class RequestStream:
         self._told(request, message)
         step = request.step
         if step is not None and step.ends:
-            self._ending.discard(request.sequence)
             self._sequences.pop(request.sequence, None)
             self.service.inference.end_sequence(*request.target, step.id)
         waiting = self._waiting.get(request.sequence)
@@ -176,8 +173,6 @@ class RequestStream:
         self._at_work[request.sequence] += 1
         if request.step is not None:
             self._sequences[request.sequence] = request
-            if request.step.ends:
-                self._ending.add(request.sequence)
         return True
 
     def _is_to_wait(self, request: StreamedRequest) -> bool:
@@ -185,8 +180,10 @@ class RequestStream:
         step, sequence = request.step, request.sequence
         if step is None or not self._at_work[sequence]:
             return False
-        inference = self.service.inference
-        return sequence in self._ending or not inference.has_room_in(*request.target, step.id)
+        last = self._sequences.get(sequence)
+        if last is not None and last.step is not None and last.step.ends:
+            return True  # it begins anew behind its end
+        return not self.service.inference.has_room_in(*request.target, step.id)
 
     def _told(self, request: StreamedRequest, message: bytes) -> None:
         size = len(request.message)
@@ -211,7 +208,6 @@ class RequestStream:
     def _cancelled(self, code: Code) -> None:
         jobs, self._jobs = self._jobs, set()
         self._waiting.clear()
-        self._ending.clear()
         self._at_work.clear()
         for job in jobs:
             job.withdraw()
