@@ -26,3 +26,14 @@ def recorded(tracer: Tracer | None, name: str, whole: Trace | None = None) -> It
         trace.end(str(error))
         raise
     trace.end()
+
+
+def fetched(trace: Trace | None, attribute: str, name: str) -> None:
+    """
+    Note in the trace of a registration, if it has one, that what is registered is here, and what it is.
+
+    :param attribute: under which its name stands.
+    """
+    if trace is not None:
+        trace.took("fetch")
+        trace.note({attribute: name})

@@ -16,7 +16,7 @@ from modelserver.inference.health import is_model_ready
 from modelserver.language.attributes import define
 from modelserver.management.descriptions import Observer, describe_version
 from modelserver.management.handler_metadata import HandlerMetadata
-from modelserver.management.recorded import recorded
+from modelserver.management.recorded import fetched, recorded
 from modelserver.management.registration import PreparedVersion, VersionPreparer
 from modelserver.management.requests import RegisterRequest, ScaleRequest
 from modelserver.management.rules import ManagementRules
@@ -75,9 +75,7 @@ class Management:
             self.rules.check_workers(request.overrides.initial_workers or 0, "initial_workers")
         with recorded(self.providers.tracer, "register") as trace:
             prepared = await self.preparer.prepare(request)
-            if trace is not None:
-                trace.took("fetch")
-                trace.note({"modelserver.model.name": prepared.spec.name})
+            fetched(trace, "modelserver.model.name", prepared.spec.name)
             spec = await self.serve(prepared, request, trace)
         await self.changed()
         return spec

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from modelserver.archive.manifest import DEFAULT_VERSION, Manifest
 from modelserver.errors import InternalError, ServingError
 from modelserver.language.attributes import define
-from modelserver.management.recorded import recorded
+from modelserver.management.recorded import fetched, recorded
 from modelserver.management.registration import PreparedVersion
 from modelserver.management.requests import RegisterRequest, VersionOverrides
 from modelserver.management.service import Management
@@ -91,9 +91,7 @@ class NodeRegistration:
                 prepared = await self.models.preparer.prepare(wanted)
             else:
                 prepared = self._prepare_function(node, wanted)
-            if trace is not None:
-                trace.took("fetch")
-                trace.note({"modelserver.model.name": prepared.spec.name})
+            fetched(trace, "modelserver.model.name", prepared.spec.name)
             spec = await self.models.serve(prepared, wanted, trace)
         return NodeModel(spec.name, spec.version)
 

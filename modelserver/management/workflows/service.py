@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from modelserver.core.registry import Registry
 from modelserver.core.version import ModelVersion
 from modelserver.language.attributes import define, frozen
-from modelserver.management.recorded import recorded
+from modelserver.management.recorded import fetched, recorded
 from modelserver.management.service import Management
 from modelserver.management.workflows.nodes import NodeRegistration, withdraw_nodes
 from modelserver.management.workflows.preparation import PreparedWorkflow, WorkflowPreparer
@@ -76,9 +76,7 @@ class WorkflowManagement:
         """
         with recorded(self.models.providers.tracer, "register workflow") as trace:
             prepared = await self.preparer.prepare(request)
-            if trace is not None:
-                trace.took("fetch")
-                trace.note({"modelserver.workflow.name": prepared.name})
+            fetched(trace, "modelserver.workflow.name", prepared.name)
             workflow = await self._serve(prepared, request, trace)
         _log.info(
             "Workflow {name} registered. Version {version}.", name=workflow.name, version=workflow.version
