@@ -118,10 +118,7 @@ class ServerCalls:
         """
         if reply.status >= FIRST_ERROR:
             # Of a handler's exception, its class and text are told apart, where they are told at all.
-            told = (
-                [reply.told("reason")]
-                if reply.told("reason")
-                else [reply.told("exception"), reply.told("text")]
-            )
+            reason = reply.told("reason")
+            told = [reason] if reason else [reply.told("exception"), reply.told("text")]
             raise RequestRefused(": ".join([f"{reply.message} ({reply.status})", *filter(None, told)]))
         return reply
