@@ -28,8 +28,8 @@ def transport_for(
     Return the arguments of an exporter that have it send by ``urllib3`` where that makes no difference.
 
     By default it sends by ``requests``, which asks the environment and the file system for proxies and
-    passwords each time: 1.6 ms for a batch every few seconds, and 0.8 by ``urllib3``, of which ``requests``
-    is made (3.8 and 1.1 for the first one).
+    passwords each time: 1.6 ms for a batch every few seconds, and 0.9 by ``urllib3``, of which ``requests``
+    is made (4 and 2.9 for the first one).
 
     :param endpoint: the URL that spans are sent to; None: as the variables say.
     :param home: the user's home.
