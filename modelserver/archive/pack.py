@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -41,7 +41,7 @@ BUILT_IN_CPP_HANDLERS = ("BaseHandler", "TorchScriptHandler")
 FORMATS = tuple(CONTAINERS)
 
 LEFT_OUT_FOLDERS = ("__MACOSX", "__pycache__")
-LEFT_OUT_BY_MMS = (".pyc", ".DS_Store", ".mar")
+_LEFT_OUT_FILES = (".pyc", ".DS_Store")
 
 
 @frozen
@@ -139,7 +139,7 @@ class FolderPackRequest:
                 "Point to a valid model-path directory."
             )
         content: dict[PurePosixPath, Path] = {}
-        add(content, tree(self.model_path, follow=False), tell, _is_taken_by_mms)
+        add(content, tree(self.model_path, follow=False), tell, is_file_taken)
         return content
 
 
@@ -200,9 +200,7 @@ def tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]
     :raises PackingFailed: a link leads to a folder that it lies in.
     """
     for folder, folders, files in os.walk(top, followlinks=follow):
-        folders[:] = sorted(
-            name for name in folders if name not in LEFT_OUT_FOLDERS and not name.startswith(".")
-        )
+        folders[:] = sorted(filter(is_folder_taken, folders))
         for name in folders if follow else ():
             if Path(folder).resolve().is_relative_to(Path(folder, name).resolve()):
                 raise PackingFailed(f"{Path(folder, name)} is a link to a folder that it lies in.")
@@ -211,5 +209,15 @@ def tree(top: Path, follow: bool = True) -> Iterator[tuple[PurePosixPath, Path]]
             yield PurePosixPath(path.relative_to(top)), path
 
 
-def _is_taken_by_mms(name: str) -> bool:
-    return not name.endswith(LEFT_OUT_BY_MMS) and name != MANIFEST.name
+def is_folder_taken(name: str, left_out: Collection[str] = LEFT_OUT_FOLDERS) -> bool:
+    """Return whether a folder of this name belongs into an archive."""
+    return name not in left_out and not name.startswith(".")
+
+
+def is_file_taken(name: str, suffix: str = ".mar") -> bool:
+    """
+    Return whether a file of this name belongs into an archive, as Multi Model Server sees it.
+
+    :param suffix: of archives, which are not packed into each other.
+    """
+    return not name.endswith((*_LEFT_OUT_FILES, suffix)) and name != MANIFEST.name

@@ -75,16 +75,25 @@ def write_archive(packing: Packing, packed: Packed, tell: Tell) -> Path:
         check_replaced(str(target), packing.kind, packing.force, tell)
     try:
         content = packed.content(tell)
-        # What is packed anew has a manifest of its own.
-        content = {name: path for name, path in content.items() if name != packing.manifest}
-        _check_folders(content)
         document = json.dumps(packed.manifest(), indent=2).encode()
-        packing.container.write(target, content, ManifestFile(packing.manifest, document))
+        write_content(packing.container, target, content, ManifestFile(packing.manifest, document))
     except FileNotFoundError as why:
         raise FileMissing(str(why)) from why
     except (OSError, UnicodeError) as why:
         raise PackingFailed(str(why)) from why
     return target
+
+
+def write_content(container: Container, target: Path, content: Content, manifest: ManifestFile) -> None:
+    """
+    Write an archive with a manifest of its own, in the place of one that the content may have.
+
+    :raises PackingFailed: a file stands where another one needs a folder.
+    :raises OSError: it cannot be written.
+    """
+    content = {name: path for name, path in content.items() if name != manifest.name}
+    _check_folders(content)
+    container.write(target, content, manifest)
 
 
 def check_name(name: str, kind: str) -> None:

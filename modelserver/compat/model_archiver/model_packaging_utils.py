@@ -19,7 +19,7 @@ from model_archiver.model_archiver_error import ModelArchiverError, ModelFileNot
 
 from modelserver.archive.containers import CONTAINERS, ManifestFile
 from modelserver.archive.manifest import MANIFEST
-from modelserver.archive.pack import LEFT_OUT_BY_MMS, LEFT_OUT_FOLDERS, PackRequest, tree
+from modelserver.archive.pack import LEFT_OUT_FOLDERS, PackRequest, is_file_taken, is_folder_taken, tree
 from modelserver.archive.packing import (
     FileMissing,
     PackingFailed,
@@ -27,6 +27,7 @@ from modelserver.archive.packing import (
     check_name,
     check_replaced,
     listed,
+    write_content,
 )
 
 __all__ = [
@@ -61,9 +62,7 @@ def raising_own_errors() -> Iterator[None]:
     """Raise this package's errors for those of the packer."""
     try:
         yield
-    except FileMissing as why:
-        raise ModelFileNotFoundError(str(why)) from why
-    except FileNotFoundError as why:
+    except (FileMissing, FileNotFoundError) as why:
         raise ModelFileNotFoundError(str(why)) from why
     except PackingFailed as why:
         raise ModelArchiverError(str(why)) from why
@@ -159,8 +158,7 @@ class ModelExportUtils:
         target = Path(ModelExportUtils.get_archive_export_path(export_file, model_name, archive_format))
         document = ManifestFile(PurePosixPath(MANIFEST), manifest.encode())
         with raising_own_errors():
-            content = {name: path for name, path in tree(Path(model_path)) if name != document.name}
-            CONTAINERS[archive_format].write(target, content, document)
+            write_content(CONTAINERS[archive_format], target, dict(tree(Path(model_path))), document)
 
     @staticmethod
     def archive_dir(path, dst, archive_format, model_name):
@@ -177,13 +175,12 @@ class ModelExportUtils:
     @staticmethod
     def directory_filter(directory: str, unwanted_dirs: Collection[str] = LEFT_OUT_FOLDERS) -> bool:
         """Whether a folder of this name belongs into an archive."""
-        return directory not in unwanted_dirs and not directory.startswith(".")
+        return is_folder_taken(directory, unwanted_dirs)
 
     @staticmethod
     def file_filter(current_file: str, files_to_exclude: Collection[str]) -> bool:
         """Whether a file of this name belongs into an archive."""
-        left_out = {*files_to_exclude, MANIFEST_FILE_NAME}
-        return current_file not in left_out and not current_file.endswith(LEFT_OUT_BY_MMS)
+        return current_file not in files_to_exclude and is_file_taken(current_file)
 
     @staticmethod
     def make_dir(d):

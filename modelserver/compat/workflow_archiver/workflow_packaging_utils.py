@@ -15,7 +15,7 @@ from workflow_archiver.manifest_components.workflow import Workflow
 from workflow_archiver.workflow_archiver_error import WorkflowArchiverError, WorkflowFileNotFoundError
 
 from modelserver.archive.containers import WORKFLOW_CONTAINER, ManifestFile
-from modelserver.archive.pack import LEFT_OUT_FOLDERS, tree
+from modelserver.archive.pack import LEFT_OUT_FOLDERS, is_file_taken, is_folder_taken, tree
 from modelserver.archive.packing import (
     FileMissing,
     PackingFailed,
@@ -23,6 +23,7 @@ from modelserver.archive.packing import (
     check_name,
     check_replaced,
     listed,
+    write_content,
 )
 from modelserver.archive.workflow_manifest import WORKFLOW_MANIFEST
 
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 WAR_INF, MANIFEST_FILE_NAME = WORKFLOW_MANIFEST.parts
-_LEFT_OUT = (".pyc", ".DS_Store", WORKFLOW_CONTAINER.suffix)
 
 
 @contextmanager
@@ -122,8 +122,7 @@ class WorkflowExportUtils:
         target = Path(WorkflowExportUtils.get_archive_export_path(export_file, workflow_name))
         document = ManifestFile(PurePosixPath(WORKFLOW_MANIFEST), manifest.encode())
         with raising_own_errors():
-            content = {name: path for name, path in tree(Path(workflow_path)) if name != document.name}
-            WORKFLOW_CONTAINER.write(target, content, document)
+            write_content(WORKFLOW_CONTAINER, target, dict(tree(Path(workflow_path))), document)
 
     @staticmethod
     def archive_dir(path, dst):
@@ -134,13 +133,12 @@ class WorkflowExportUtils:
     @staticmethod
     def directory_filter(directory: str, unwanted_dirs: Collection[str] = LEFT_OUT_FOLDERS) -> bool:
         """Whether a folder of this name belongs into an archive."""
-        return directory not in unwanted_dirs and not directory.startswith(".")
+        return is_folder_taken(directory, unwanted_dirs)
 
     @staticmethod
     def file_filter(current_file: str, files_to_exclude: Collection[str]) -> bool:
         """Whether a file of this name belongs into an archive."""
-        left_out = {*files_to_exclude, MANIFEST_FILE_NAME}
-        return current_file not in left_out and not current_file.endswith(_LEFT_OUT)
+        return current_file not in files_to_exclude and is_file_taken(current_file, WORKFLOW_CONTAINER.suffix)
 
     @staticmethod
     def make_dir(d):

@@ -3,10 +3,12 @@
 import json
 import os
 
+from modelserver.archive.packing import base_name
+
 
 def _base_name(path):
     """The last part of a path; None of none."""
-    return os.fspath(path).rsplit("/", 1)[-1] if path else None
+    return base_name(os.fspath(path)) if path else None
 
 
 class Model:
