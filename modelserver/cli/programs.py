@@ -11,42 +11,27 @@ import importlib
 from modelserver.system.interrupts import end_quietly
 
 
-def modelserver() -> int:
-    """Run ``modelserver``."""
-    return _run("modelserver.cli.main")
+class Program:
+    """
+    One of them; to call it is to run it, which returns the exit status.
+
+    :param function: of the module.
+    """
+
+    def __init__(self, module: str, function: str = "main") -> None:
+        self.module = module
+        self.function = function
+
+    def __call__(self) -> int:
+        end_quietly()
+        status: int = getattr(importlib.import_module(self.module), self.function)()
+        return status
 
 
-def model_archiver() -> int:
-    """Run ``model-archiver``."""
-    return _run("modelserver.cli.archivers.model_archiver")
-
-
-def multi_model_server() -> int:
-    """Run ``multi-model-server``."""
-    return _run("modelserver.cli.launchers.multi_model_server")
-
-
-def mxnet_model_server() -> int:
-    """Run ``mxnet-model-server``."""
-    return _run("modelserver.cli.launchers.multi_model_server", "main_by_old_name")
-
-
-def torch_model_archiver() -> int:
-    """Run ``torch-model-archiver``."""
-    return _run("modelserver.cli.archivers.torch_model_archiver")
-
-
-def torch_workflow_archiver() -> int:
-    """Run ``torch-workflow-archiver``."""
-    return _run("modelserver.cli.archivers.torch_workflow_archiver")
-
-
-def torchserve() -> int:
-    """Run ``torchserve``."""
-    return _run("modelserver.cli.launchers.torchserve")
-
-
-def _run(module: str, function: str = "main") -> int:
-    end_quietly()
-    status: int = getattr(importlib.import_module(module), function)()
-    return status
+modelserver = Program("modelserver.cli.main")
+model_archiver = Program("modelserver.cli.archivers.model_archiver")
+multi_model_server = Program("modelserver.cli.launchers.multi_model_server")
+mxnet_model_server = Program("modelserver.cli.launchers.multi_model_server", "main_by_old_name")
+torch_model_archiver = Program("modelserver.cli.archivers.torch_model_archiver")
+torch_workflow_archiver = Program("modelserver.cli.archivers.torch_workflow_archiver")
+torchserve = Program("modelserver.cli.launchers.torchserve")
